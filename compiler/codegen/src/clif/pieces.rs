@@ -1,0 +1,287 @@
+//! How a tile value is held: pieces of 128 bits, or one scalar per lane.
+//!
+//! A vector of L lanes is ceil(L / lanes per register) registers, the last one padded with lanes of no meaning; a single lane is a
+//! scalar, and so is every lane on a machine without vectors. Everything that moves lanes about is here.
+
+use super::Emitter;
+use cranelift_codegen::ir::{self, ConstantData, Endianness, InstBuilder, MemFlagsData, types};
+use cranelite_tile::{Elem, Type};
+
+impl Emitter<'_> {
+    /// Held as scalars, one per lane?
+    pub(super) fn is_scalar(&self, ty: Type) -> bool {
+        ty.lanes == 1 || !self.features.vectors
+    }
+
+    pub(super) fn piece_count(&self, ty: Type) -> usize {
+        if self.is_scalar(ty) { ty.lanes as usize } else { ty.bytes().div_ceil(16) as usize }
+    }
+
+    /// Type of a lane; a mask's lane is a truth value.
+    pub(super) fn scalar_type(&self, elem: Elem) -> ir::Type {
+        match elem {
+            Elem::I8 | Elem::U8 | Elem::Mask(_) => types::I8,
+            Elem::I16 | Elem::U16 => types::I16,
+            Elem::I32 | Elem::U32 => types::I32,
+            Elem::I64 => types::I64,
+            Elem::F32 => types::F32,
+            Elem::F64 => types::F64,
+        }
+    }
+
+    /// Type of a full register; a mask's lanes are all ones or all zeros.
+    pub(super) fn vector_type(&self, elem: Elem) -> ir::Type {
+        match (elem, elem.bits()) {
+            (Elem::F32, _) => types::F32X4,
+            (Elem::F64, _) => types::F64X2,
+            (_, 8) => types::I8X16,
+            (_, 16) => types::I16X8,
+            (_, 32) => types::I32X4,
+            _ => types::I64X2,
+        }
+    }
+
+    pub(super) fn piece_type(&self, ty: Type) -> ir::Type {
+        if self.is_scalar(ty) { self.scalar_type(ty.elem) } else { self.vector_type(ty.elem) }
+    }
+
+    pub(super) fn lanes_per_piece(&self, ty: Type) -> usize {
+        if self.is_scalar(ty) { 1 } else { (16 / ty.elem.bytes()) as usize }
+    }
+
+    /// The same bytes as another type of the same size.
+    pub(super) fn cast(&mut self, v: ir::Value, to: ir::Type) -> ir::Value {
+        if self.b.func.dfg.value_type(v) == to {
+            return v;
+        }
+        self.b.ins().bitcast(to, MemFlagsData::new().with_endianness(Endianness::Little), v)
+    }
+
+    pub(super) fn zero(&mut self, ty: ir::Type) -> ir::Value {
+        match ty {
+            types::F32 => self.b.ins().f32const(0.0),
+            types::F64 => self.b.ins().f64const(0.0),
+            t if t.is_vector() => self.vector_constant(t, &[0; 16]),
+            t => self.b.ins().iconst(t, 0),
+        }
+    }
+
+    pub(super) fn vector_constant(&mut self, ty: ir::Type, bytes: &[u8; 16]) -> ir::Value {
+        let handle = self.b.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
+        self.b.ins().vconst(ty, handle)
+    }
+
+    /// `value` in every lane of an integer register or scalar.
+    pub(super) fn int_constant(&mut self, ty: ir::Type, value: i64) -> ir::Value {
+        if !ty.is_vector() {
+            let shift = 64 - ty.bits();
+            // Cranelift wants narrow constants without sign bits above them.
+            return self.b.ins().iconst(ty, ((value as u64) << shift >> shift) as i64);
+        }
+        let size = ty.lane_bits() as usize / 8;
+        let mut bytes = [0; 16];
+        for (i, b) in bytes.iter_mut().enumerate() {
+            *b = value.to_le_bytes()[i % size];
+        }
+        self.vector_constant(ty, &bytes)
+    }
+
+    /// Lane `lane` of a value as a scalar.
+    pub(super) fn extract(&mut self, ty: Type, pieces: &[ir::Value], lane: usize) -> ir::Value {
+        if self.is_scalar(ty) {
+            return pieces[lane];
+        }
+        let per = self.lanes_per_piece(ty);
+        let x = self.b.ins().extractlane(pieces[lane / per], (lane % per) as u8);
+        if ty.elem.is_mask() {
+            // All ones or zeros becomes 1 or 0.
+            let zero = self.zero(self.b.func.dfg.value_type(x));
+            return self.b.ins().icmp(ir::condcodes::IntCC::NotEqual, x, zero);
+        }
+        x
+    }
+
+    /// Pieces of `ty` from one scalar per lane.
+    pub(super) fn assemble(&mut self, ty: Type, lanes: &[ir::Value]) -> Vec<ir::Value> {
+        if self.is_scalar(ty) {
+            return lanes.to_vec();
+        }
+        if ty.elem.is_mask() {
+            self.fail("a mask cannot be assembled");
+        }
+        let vector = self.vector_type(ty.elem);
+        lanes
+            .chunks(self.lanes_per_piece(ty))
+            .map(|chunk| {
+                let first = self.b.ins().scalar_to_vector(vector, chunk[0]);
+                chunk.iter().enumerate().skip(1).fold(first, |v, (i, &x)| self.b.ins().insertlane(v, x, i as u8))
+            })
+            .collect()
+    }
+
+    /// Applies a scalar operation lane by lane, for what the machine has no vector form of.
+    pub(super) fn by_lane(&mut self, result: Type, operands: &[(Type, &[ir::Value])], mut f: impl FnMut(&mut Self, &[ir::Value]) -> ir::Value) -> Vec<ir::Value> {
+        let lanes: Vec<ir::Value> = (0..result.lanes as usize)
+            .map(|i| {
+                let args: Vec<ir::Value> = operands.iter().map(|(ty, pieces)| self.extract(*ty, pieces, i)).collect();
+                f(self, &args)
+            })
+            .collect();
+        self.assemble(result, &lanes)
+    }
+
+    /// Bytes of the pair (a, b) by number, 0..16 from a and 16..32 from b.
+    pub(super) fn shuffle_bytes(&mut self, a: ir::Value, b: ir::Value, bytes: [u8; 16]) -> ir::Value {
+        let ty = self.b.func.dfg.value_type(a);
+        let (a, b) = (self.cast(a, types::I8X16), self.cast(b, types::I8X16));
+        let mask = self.b.func.dfg.immediates.push(ConstantData::from(&bytes[..]));
+        let v = self.b.ins().shuffle(a, b, mask);
+        self.cast(v, ty)
+    }
+
+    /// Lanes of the pair (a, b) by number, for lanes of `size` bytes.
+    pub(super) fn shuffle(&mut self, a: ir::Value, b: ir::Value, size: usize, lane: impl Fn(usize) -> usize) -> ir::Value {
+        let mut bytes = [0; 16];
+        for (i, x) in bytes.iter_mut().enumerate() {
+            *x = (lane(i / size) * size + i % size) as u8;
+        }
+        self.shuffle_bytes(a, b, bytes)
+    }
+
+    /// Any choice of lanes: `source(i)` is the lane of the operands (all of the same element type, one after the other) that becomes lane i.
+    fn permute(&mut self, result: Type, operands: &[(Type, &[ir::Value])], source: impl Fn(usize) -> usize) -> Vec<ir::Value> {
+        let mut all = vec![];
+        for (ty, pieces) in operands {
+            for i in 0..ty.lanes as usize {
+                all.push((*ty, *pieces, i));
+            }
+        }
+        let lanes: Vec<ir::Value> = (0..result.lanes as usize)
+            .map(|i| {
+                let (ty, pieces, lane) = all[source(i)];
+                self.extract(ty, pieces, lane)
+            })
+            .collect();
+        self.assemble(result, &lanes)
+    }
+
+    pub(super) fn splat(&mut self, result: Type, scalar: ir::Value) -> Vec<ir::Value> {
+        if self.is_scalar(result) {
+            return vec![scalar; result.lanes as usize];
+        }
+        if result.elem.is_mask() {
+            self.fail("a mask cannot be splat");
+        }
+        let v = self.b.ins().splat(self.vector_type(result.elem), scalar);
+        vec![v; self.piece_count(result)]
+    }
+
+    pub(super) fn concat(&mut self, result: Type, a: (Type, &[ir::Value]), b: (Type, &[ir::Value])) -> Vec<ir::Value> {
+        if self.is_scalar(result) || (1 < a.0.lanes && 1 < b.0.lanes && (a.0.lanes as usize).is_multiple_of(self.lanes_per_piece(result))) {
+            return [a.1, b.1].concat();
+        }
+        let half = self.lanes_per_piece(result) / 2;
+        if result.lanes as usize == 2 * half && a.0.lanes as usize == half && 1 < half {
+            // Two half registers.
+            let (x, y) = (self.cast(a.1[0], types::I64X2), self.cast(b.1[0], types::I64X2));
+            let v = self.shuffle(x, y, 8, |i| 2 * i);
+            return vec![self.cast(v, self.vector_type(result.elem))];
+        }
+        self.permute(result, &[a, b], |i| i)
+    }
+
+    pub(super) fn slice(&mut self, result: Type, a: (Type, &[ir::Value]), start: usize) -> Vec<ir::Value> {
+        let per = self.lanes_per_piece(a.0);
+        if self.is_scalar(result) && self.is_scalar(a.0) {
+            return a.1[start..start + result.lanes as usize].to_vec();
+        }
+        if self.is_scalar(result) {
+            return vec![self.extract(a.0, a.1, start)];
+        }
+        if start.is_multiple_of(per) {
+            return a.1[start / per..][..self.piece_count(result)].to_vec();
+        }
+        if result.lanes as usize + start % per <= per {
+            let (v, size) = (a.1[start / per], a.0.elem.bytes() as usize);
+            return vec![self.shuffle(v, v, size, |i| (i + start % per).min(per - 1))];
+        }
+        self.permute(result, &[a], |i| start + i)
+    }
+
+    pub(super) fn interleave(&mut self, result: Type, a: (Type, &[ir::Value]), b: (Type, &[ir::Value])) -> Vec<ir::Value> {
+        if self.is_scalar(result) {
+            return (0..result.lanes as usize).map(|i| if i % 2 == 0 { a.1[i / 2] } else { b.1[i / 2] }).collect();
+        }
+        if a.0.lanes == 1 {
+            return self.permute(result, &[a, b], |i| i);
+        }
+        let (size, per) = (result.elem.bytes() as usize, self.lanes_per_piece(result));
+        let mut out = vec![];
+        for (&x, &y) in a.1.iter().zip(b.1) {
+            out.push(self.shuffle(x, y, size, |i| i / 2 + i % 2 * per));
+            out.push(self.shuffle(x, y, size, |i| per / 2 + i / 2 + i % 2 * per));
+        }
+        out.truncate(self.piece_count(result));
+        out
+    }
+
+    pub(super) fn deinterleave(&mut self, result: Type, a: (Type, &[ir::Value]), parity: usize) -> Vec<ir::Value> {
+        if self.is_scalar(a.0) {
+            return (0..result.lanes as usize).map(|i| a.1[2 * i + parity]).collect();
+        }
+        if self.is_scalar(result) {
+            return vec![self.extract(a.0, a.1, parity)];
+        }
+        let size = result.elem.bytes() as usize;
+        if !self.has_byte_shuffle() && size < 4 {
+            return self.permute(result, &[a], |i| 2 * i + parity);
+        }
+        let pairs: Vec<(ir::Value, ir::Value)> = a.1.chunks(2).map(|c| (c[0], c[c.len() - 1])).collect();
+        pairs.into_iter().map(|(x, y)| self.shuffle(x, y, size, |i| 2 * i + parity)).collect()
+    }
+
+    /// Every shuffle of bytes is an instruction or two; otherwise only those that unpack, or choose 32-bit lanes.
+    fn has_byte_shuffle(&self) -> bool {
+        self.features.arch != super::Arch::X86 || self.features.ssse3
+    }
+
+    /// Combines the upper half of the lanes onto the lower half until one is left.
+    pub(super) fn reduce(&mut self, a: (Type, &[ir::Value]), mut f: impl FnMut(&mut Self, Type, ir::Value, ir::Value) -> ir::Value) -> ir::Value {
+        let (ty, mut pieces) = (a.0, a.1.to_vec());
+        if self.is_scalar(ty) {
+            let one = ty.with_lanes(1);
+            while 1 < pieces.len() {
+                let half = pieces.len() / 2;
+                pieces = (0..half).map(|i| f(self, one, pieces[i], pieces[i + half])).collect();
+            }
+            return pieces[0];
+        }
+        let per = self.lanes_per_piece(ty);
+        while 1 < pieces.len() {
+            let half = pieces.len() / 2;
+            pieces = (0..half).map(|i| f(self, ty.with_lanes(per as u32), pieces[i], pieces[i + half])).collect();
+        }
+        let size = ty.elem.bytes() as usize;
+        let (mut v, mut lanes) = (pieces[0], per.min(ty.lanes as usize));
+        while 1 < lanes && 4 <= size * lanes / 2 {
+            lanes /= 2;
+            let upper = self.shuffle(v, v, 4, |i| (i + lanes * size / 4) % 4);
+            v = f(self, ty.with_lanes(per as u32), v, upper);
+        }
+        if lanes == 1 {
+            return self.b.ins().extractlane(v, 0);
+        }
+        // Less than 32 bits left: shift the register, which needs no shuffle of bytes.
+        let mut word = self.cast(v, types::I32X4);
+        while 1 < lanes {
+            lanes /= 2;
+            let n = self.b.ins().iconst(types::I32, (lanes * size * 8) as i64);
+            let shifted = self.b.ins().ushr(word, n);
+            let (x, y) = (self.cast(word, self.vector_type(ty.elem)), self.cast(shifted, self.vector_type(ty.elem)));
+            let r = f(self, ty.with_lanes(per as u32), x, y);
+            word = self.cast(r, types::I32X4);
+        }
+        let v = self.cast(word, self.vector_type(ty.elem));
+        self.b.ins().extractlane(v, 0)
+    }
+}

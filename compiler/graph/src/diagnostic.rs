@@ -1,0 +1,124 @@
+//! What is wrong with a model, where, and what to do about it.
+//!
+//! Not the wording on a terminal and not JSON: `compiler/src/diagnostic.rs` renders. The idea: every problem is a value with a stable
+//! code and a place, so that all of them can be collected in one run.
+
+use std::fmt;
+
+/// A stable code. Numbers are never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Code(pub &'static str);
+
+macro_rules! codes {
+    ($($name:ident $code:literal $title:literal $explanation:literal;)*) => {
+        impl Code {
+            $(#[doc = $title] pub const $name: Code = Code($code);)*
+        }
+
+        /// (code, title, explanation with the way out) of every code, for `cranelite explain`.
+        pub const CODES: &[(&str, &str, &str)] = &[$(($code, $title, $explanation)),*];
+    };
+}
+
+codes! {
+    FILE "E0101" "not a TensorFlow Lite model" "The file does not start as a .tflite file does: bytes 4 to 7 must be TFL3. Convert the model with the TensorFlow Lite converter first.";
+    BROKEN "E0102" "the file is damaged" "An offset, a length or a table of the flatbuffer points outside the file or into itself. Fetch or export the model again.";
+    VERSION "E0103" "schema version is not supported" "Only version 3 of the schema is in use; older files must be converted again.";
+    INDEX "E0104" "an index points nowhere" "A tensor, buffer or operator code is named that does not exist. The file was written by a faulty tool; export the model again.";
+    SHAPE "E0105" "a shape is not possible" "A dimension is negative, or a tensor is larger than can be addressed. Models with dimensions that are open until run time need --input-shape.";
+    QUANTIZATION "E0106" "quantisation parameters are not possible" "Scales must be positive and finite, zero points must fit the element type, and there must be one pair or one per channel.";
+    DATA "E0107" "a constant has the wrong size" "The bytes of a constant tensor do not match its shape and element type, or lie outside the file.";
+    ORDER "E0108" "operators are not in order" "An operator reads a tensor that no earlier operator writes, or a tensor is written twice. Export the model again.";
+    OPERATOR "E0201" "operator is not supported" "`cranelite ops` lists the operators that are. Replace the operator in the model, or split the model around it.";
+    TYPES "E0202" "element types are not supported by the operator" "`cranelite ops` lists the element types of each operator. Convert the model with another quantisation.";
+    OPERAND "E0203" "shapes do not fit the operator" "The shapes of the operands contradict each other or the attributes.";
+    ATTRIBUTE "E0204" "an attribute is not supported" "An attribute of the operator has a value outside of what is supported or of what the format allows.";
+    ARITY "E0205" "wrong number of inputs or outputs" "The operator has more or fewer operands than the format allows, or a required one is absent.";
+    SCALE "E0206" "quantisation does not fit the operator" "The operator demands a certain relation of scales, zero points or axes, as TensorFlow Lite does.";
+    CONSTANT "E0207" "an operand must be a constant" "The operand decides about shapes or is packed when the model is compiled, so it must be stored in the model.";
+    FEATURE "E0301" "a feature of the model is not supported" "The model uses control flow, state, sparse weights, custom operators or open shapes that are not supported yet.";
+    ARENA "E0401" "the arena is larger than allowed" "Raise --max-arena, use --opt size, or make the model smaller: the message names the tensors that are live at the peak.";
+    CONSTANTS "E0402" "the constants are larger than allowed" "Raise --max-const, or quantise the model's weights.";
+    INPUT "E0501" "an input array does not fit" "Arrays must be .npy files in C order with the element type and the shape of the model's input, in the order of the model's inputs.";
+    TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels.";
+    INTERNAL "E0901" "cranelite contradicts itself" "A proof or a check inside the compiler failed, so nothing was written. This is a bug of cranelite: please report it with the model.";
+}
+
+/// Where in the model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub subgraph: Option<u32>,
+    /// Index and name, such as (17, "CONV_2D").
+    pub operator: Option<(u32, String)>,
+    /// What of it, such as `input 1 "w"` or `tensor 12 "conv1/bias"`.
+    pub detail: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub code: Code,
+    pub place: Place,
+    pub message: String,
+    pub expected: Option<String>,
+    pub found: Option<String>,
+    /// The way out.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Diagnostic { code, place: Place::default(), message: message.into(), expected: None, found: None, help: None }
+    }
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.place.detail = Some(detail.into());
+        self
+    }
+    pub fn expected(mut self, what: impl Into<String>) -> Self {
+        self.expected = Some(what.into());
+        self
+    }
+    pub fn found(mut self, what: impl Into<String>) -> Self {
+        self.found = Some(what.into());
+        self
+    }
+    pub fn help(mut self, what: impl Into<String>) -> Self {
+        self.help = Some(what.into());
+        self
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let mut parts = vec![];
+        if let Some(s) = self.subgraph {
+            parts.push(format!("subgraph {s}"));
+        }
+        if let Some((i, name)) = &self.operator {
+            parts.push(format!("operator {i} {name}"));
+        }
+        parts.extend(self.detail.clone());
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}: {}", self.code.0, self.message)?;
+        if let Some(e) = &self.expected {
+            write!(f, "; expected {e}")?;
+        }
+        if let Some(e) = &self.found {
+            write!(f, "; found {e}")?;
+        }
+        if let Some(h) = &self.help {
+            write!(f, "; {h}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Diagnostic {}

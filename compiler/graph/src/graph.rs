@@ -1,0 +1,72 @@
+//! The graph IR: nodes apply operators to typed values.
+//!
+//! Not the file (tensors, buffers and operator codes end at import) and not code. The idea: values are numbered, nodes stand in an
+//! order in which they can be executed, every value has at most one producer, and constants carry their bytes.
+
+use crate::ops::Op;
+use crate::tensor::TensorType;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub u32);
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// The tensor's name in the model; may be empty, need not be unique.
+    pub name: String,
+    pub ty: TensorType,
+    /// Bytes of a constant, little endian, exactly `ty.size_bytes()`.
+    pub data: Option<Arc<[u8]>>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    pub op: Op,
+    /// `None` where an optional input is absent.
+    pub inputs: Vec<Option<ValueId>>,
+    pub outputs: Vec<ValueId>,
+    /// Index of the model's operator it came from, for messages and reports.
+    pub operator: u32,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    pub name: String,
+    pub values: Vec<Value>,
+    /// In an order in which they can be executed.
+    pub nodes: Vec<Node>,
+    pub inputs: Vec<ValueId>,
+    pub outputs: Vec<ValueId>,
+}
+
+impl Graph {
+    pub fn value(&self, id: ValueId) -> &Value {
+        &self.values[id.0 as usize]
+    }
+    pub fn value_mut(&mut self, id: ValueId) -> &mut Value {
+        &mut self.values[id.0 as usize]
+    }
+    pub fn ty(&self, id: ValueId) -> &TensorType {
+        &self.value(id).ty
+    }
+    pub fn add_value(&mut self, value: Value) -> ValueId {
+        self.values.push(value);
+        ValueId(self.values.len() as u32 - 1)
+    }
+    /// Position of the node that produces `id`, if a node does.
+    pub fn producer(&self, id: ValueId) -> Option<usize> {
+        self.nodes.iter().position(|n| n.outputs.contains(&id))
+    }
+    /// How often `id` is read: by nodes and as an output of the graph.
+    pub fn use_count(&self, id: ValueId) -> usize {
+        let by_nodes = self.nodes.iter().flat_map(|n| &n.inputs).filter(|i| **i == Some(id)).count();
+        by_nodes + self.outputs.iter().filter(|o| **o == id).count()
+    }
+}
+
+impl Node {
+    /// The input at `index`, `None` when absent.
+    pub fn input(&self, index: usize) -> Option<ValueId> {
+        self.inputs.get(index).copied().flatten()
+    }
+}

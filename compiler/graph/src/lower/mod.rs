@@ -1,0 +1,218 @@
+//! From graph to tile program: the context in which operators' `lower` functions write buffers, kernels and calls.
+//!
+//! Not an operator and not a schedule: operators are in `ops/`, the schedules they share in this folder's other files. The idea: a
+//! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
+
+pub mod copy;
+
+use crate::diagnostic::Diagnostic;
+use crate::graph::{Graph, Node, ValueId};
+use crate::tensor::TensorType;
+use cranelite_tile::{Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View};
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+/// What to prefer where speed costs memory or code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Goal {
+    #[default]
+    Speed,
+    Size,
+}
+
+pub struct Context<'a> {
+    pub graph: &'a Graph,
+    pub machine: &'a Machine,
+    pub goal: Goal,
+    program: Program,
+    /// Of values that have one already.
+    buffers: BTreeMap<ValueId, BufferId>,
+    /// Candidates by hash of their code.
+    kernels: HashMap<u64, Vec<KernelId>>,
+    constants: HashMap<u64, Vec<BufferId>>,
+    operator: Option<u32>,
+    align: u32,
+}
+
+/// Lowers a graph for a machine. Scratch buffers have no place yet.
+pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Vec<Diagnostic>> {
+    let align = match goal {
+        Goal::Size => 16,
+        Goal::Speed => machine.vector_bytes.max(16),
+    };
+    let mut cx = Context {
+        graph,
+        machine,
+        goal,
+        program: Program { name: graph.name.clone(), ..Program::default() },
+        buffers: BTreeMap::new(),
+        kernels: HashMap::new(),
+        constants: HashMap::new(),
+        operator: None,
+        align,
+    };
+    for (i, &v) in graph.inputs.iter().enumerate() {
+        cx.new_caller_buffer(v, Role::Input(i as u32));
+    }
+    for (i, &v) in graph.outputs.iter().enumerate() {
+        // An input or constant that is also an output, or one value returned twice, is copied at the end.
+        if !cx.buffers.contains_key(&v) && graph.value(v).data.is_none() {
+            cx.new_caller_buffer(v, Role::Output(i as u32));
+        }
+    }
+    let mut problems = vec![];
+    for node in &graph.nodes {
+        cx.operator = Some(node.operator);
+        if let Err(d) = node.op.lower(&mut cx, node) {
+            problems.push(d);
+        }
+    }
+    cx.operator = None;
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    for (i, &v) in graph.outputs.iter().enumerate() {
+        let source = cx.buffer(v);
+        if cx.program.buffer(source).role != Role::Output(i as u32) || cx.program.buffer(source).view.is_some() {
+            let ty = graph.ty(v);
+            let target = cx.add_buffer(&graph.value(v).name, Role::Output(i as u32), ty.size_bytes() as u64, element_align(ty));
+            copy::whole(&mut cx, source, target);
+        }
+    }
+    Ok(cx.program)
+}
+
+/// Alignment that a caller must give a tensor.
+fn element_align(ty: &TensorType) -> u32 {
+    (ty.element.bits().unwrap_or(8) / 8).max(1)
+}
+
+impl<'a> Context<'a> {
+    fn new_caller_buffer(&mut self, v: ValueId, role: Role) {
+        let value = self.graph.value(v);
+        let id = self.add_buffer(&value.name, role, value.ty.size_bytes() as u64, element_align(&value.ty));
+        self.buffers.insert(v, id);
+    }
+
+    fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {
+        self.program.buffers.push(Buffer { name: name.into(), role, size_bytes, align, data: None, view: None, offset_bytes: None });
+        BufferId(self.program.buffers.len() as u32 - 1)
+    }
+
+    /// Type of a node's input that must be present.
+    pub fn input_type(&self, node: &Node, index: usize) -> &'a TensorType {
+        self.graph.ty(node.input(index).expect("a required input, checked by infer"))
+    }
+    pub fn output_type(&self, node: &Node, index: usize) -> &'a TensorType {
+        self.graph.ty(node.outputs[index])
+    }
+    /// Bytes of a node's input if it is a constant.
+    pub fn constant_input(&self, node: &Node, index: usize) -> Option<&'a Arc<[u8]>> {
+        self.graph.value(node.input(index)?).data.as_ref()
+    }
+    pub fn input(&mut self, node: &Node, index: usize) -> BufferId {
+        self.buffer(node.input(index).expect("a required input, checked by infer"))
+    }
+    pub fn output(&mut self, node: &Node, index: usize) -> BufferId {
+        self.buffer(node.outputs[index])
+    }
+
+    /// The buffer that holds a value: the caller's, a constant's, or one in the arena.
+    pub fn buffer(&mut self, v: ValueId) -> BufferId {
+        if let Some(&b) = self.buffers.get(&v) {
+            return b;
+        }
+        let value = self.graph.value(v);
+        let id = match &value.data {
+            Some(data) => self.constant(&value.name, data.clone(), 64),
+            None => self.scratch(&value.name, value.ty.size_bytes() as u64),
+        };
+        self.buffers.insert(v, id);
+        id
+    }
+
+    /// Makes `v` another name for the bytes of `of`; false when that cannot be (the value already has a buffer, such as the
+    /// caller's output) and the bytes must be copied.
+    pub fn alias(&mut self, v: ValueId, of: ValueId) -> bool {
+        if self.buffers.contains_key(&v) {
+            return false;
+        }
+        let b = self.buffer(of);
+        self.buffers.insert(v, b);
+        true
+    }
+
+    pub fn size_bytes(&self, buffer: BufferId) -> u64 {
+        self.program.buffer(buffer).size_bytes
+    }
+
+    /// Bytes in the arena that live from the first to the last call that names them.
+    pub fn scratch(&mut self, name: &str, size_bytes: u64) -> BufferId {
+        self.add_buffer(name, Role::Scratch, size_bytes, self.align)
+    }
+
+    /// Part of another buffer.
+    pub fn view(&mut self, name: &str, parent: BufferId, offset_bytes: u64, size_bytes: u64) -> BufferId {
+        let role = self.program.buffer(parent).role;
+        let id = self.add_buffer(name, role, size_bytes, 1);
+        self.program.buffers[id.0 as usize].view = Some(View { parent, offset_bytes });
+        id
+    }
+
+    /// Constant bytes; the same bytes twice are one buffer.
+    pub fn constant(&mut self, name: &str, data: impl Into<Arc<[u8]>>, align: u32) -> BufferId {
+        let data: Arc<[u8]> = data.into();
+        let mut hasher = DefaultHasher::new();
+        (align, &data).hash(&mut hasher);
+        let found = self.constants.entry(hasher.finish()).or_default();
+        if let Some(&id) = found.iter().find(|id| {
+            let b = &self.program.buffers[id.0 as usize];
+            b.align == align && b.data.as_ref() == Some(&data)
+        }) {
+            return id;
+        }
+        let id = BufferId(self.program.buffers.len() as u32);
+        found.push(id);
+        self.program.buffers.push(Buffer {
+            name: name.into(),
+            role: Role::Const,
+            size_bytes: data.len() as u64,
+            align,
+            data: Some(data),
+            view: None,
+            offset_bytes: None,
+        });
+        id
+    }
+
+    /// Little-endian bytes of 32-bit integers as a constant.
+    pub fn constant_i32(&mut self, name: &str, values: &[i32]) -> BufferId {
+        self.constant(name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(), 64)
+    }
+    pub fn constant_f32(&mut self, name: &str, values: &[f32]) -> BufferId {
+        self.constant(name, values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>(), 64)
+    }
+
+    /// Appends a call of `kernel`; a kernel with the same code as an earlier one is not added again.
+    pub fn call(&mut self, kernel: Kernel, buffers: &[BufferId], params: &[i64]) {
+        assert_eq!(kernel.args.len(), buffers.len(), "arguments of kernel {}", kernel.name);
+        assert_eq!(kernel.params.len(), params.len(), "parameters of kernel {}", kernel.name);
+        let kernel = self.kernel(kernel);
+        let (buffers, params) = (buffers.to_vec(), params.to_vec());
+        self.program.schedule.push(Step::Call(Call { kernel, buffers, params, operator: self.operator }));
+    }
+
+    fn kernel(&mut self, kernel: Kernel) -> KernelId {
+        let mut hasher = DefaultHasher::new();
+        kernel.body.hash(&mut hasher);
+        let found = self.kernels.entry(hasher.finish()).or_default();
+        if let Some(&id) = found.iter().find(|id| self.program.kernels[id.0 as usize].same_code(&kernel)) {
+            return id;
+        }
+        let id = KernelId(self.program.kernels.len() as u32);
+        found.push(id);
+        self.program.kernels.push(kernel);
+        id
+    }
+}

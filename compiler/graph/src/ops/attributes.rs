@@ -1,0 +1,88 @@
+//! Attributes that several operators share: fused activations, and padding as numbers.
+//!
+//! Not the model's options: those are read here once and for all, so that behind `decode` a padding is four counts and never "SAME".
+
+use crate::diagnostic::{Code, Diagnostic};
+use cranelite_schema as schema;
+
+/// Clamp applied to an operator's result, before it is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Activation {
+    #[default]
+    None,
+    Relu,
+    ReluN1To1,
+    Relu6,
+}
+
+impl Activation {
+    pub fn decode(a: schema::ActivationFunctionType) -> Result<Self, Diagnostic> {
+        Ok(match a {
+            schema::ActivationFunctionType::NONE => Activation::None,
+            schema::ActivationFunctionType::RELU => Activation::Relu,
+            schema::ActivationFunctionType::RELU_N1_TO_1 => Activation::ReluN1To1,
+            schema::ActivationFunctionType::RELU6 => Activation::Relu6,
+            other => {
+                return Err(Diagnostic::new(Code::ATTRIBUTE, "fused activation is not supported")
+                    .expected("NONE, RELU, RELU_N1_TO_1 or RELU6")
+                    .found(other.variant_name().map_or_else(|| format!("number {}", other.0), str::to_string)));
+            }
+        })
+    }
+}
+
+/// Rows and columns added around an image: zero points for integers, zeros for floats; nothing for pooling.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Padding {
+    pub top: usize,
+    pub bottom: usize,
+    pub left: usize,
+    pub right: usize,
+}
+
+/// One dimension of a window sliding over an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub input: usize,
+    pub filter: usize,
+    pub stride: usize,
+    pub dilation: usize,
+}
+
+impl Window {
+    /// Positions of the window, `None` if the filter is larger than the padded image.
+    pub fn output(self, before: usize, after: usize) -> Option<usize> {
+        let span = (self.filter.checked_sub(1)?).checked_mul(self.dilation)?.checked_add(1)?;
+        Some((self.input + before + after).checked_sub(span)? / self.stride + 1)
+    }
+}
+
+impl Padding {
+    /// TFLite's SAME (output = ceil(input / stride), the odd row after) or VALID. Follows `ComputePaddingHeightWidth`.
+    pub fn decode(padding: schema::Padding, rows: Window, columns: Window) -> Result<Self, Diagnostic> {
+        let same = |w: Window| {
+            let output = w.input.div_ceil(w.stride);
+            let span = (w.filter.max(1) - 1).saturating_mul(w.dilation).saturating_add(1);
+            let total = (output.max(1) - 1).saturating_mul(w.stride).saturating_add(span).saturating_sub(w.input);
+            (total / 2, total - total / 2)
+        };
+        match padding {
+            schema::Padding::SAME => {
+                let ((top, bottom), (left, right)) = (same(rows), same(columns));
+                Ok(Padding { top, bottom, left, right })
+            }
+            schema::Padding::VALID => Ok(Padding::default()),
+            other => {
+                Err(Diagnostic::new(Code::ATTRIBUTE, "padding is not known").expected("SAME or VALID").found(format!("number {}", other.0)))
+            }
+        }
+    }
+}
+
+/// A stride, dilation or filter size of the model as a positive number of sane size.
+pub fn positive(name: &str, value: i32) -> Result<usize, Diagnostic> {
+    match usize::try_from(value) {
+        Ok(v) if 0 < v && v <= 1 << 20 => Ok(v),
+        _ => Err(Diagnostic::new(Code::ATTRIBUTE, format!("{name} is out of range")).expected("1 to 1048576").found(value.to_string())),
+    }
+}

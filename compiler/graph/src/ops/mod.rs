@@ -1,0 +1,156 @@
+//! The operators: one file each, listed once below.
+//!
+//! An operator is its attributes and three functions: `decode` reads them from the model, `infer` checks types and gives the
+//! results' shapes, `lower` writes tile kernels and calls. There is no second implementation. No operator uses another
+//! operator's file; what they share is in `attributes.rs`, `quantize.rs` and `lower/`.
+
+pub mod attributes;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::Node;
+use crate::lower::Context;
+use crate::tensor::TensorType;
+use cranelite_schema as schema;
+use std::ops::RangeInclusive;
+
+/// An operand as an operator sees it when it is decoded or checked.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand<'a> {
+    pub ty: &'a TensorType,
+    /// Bytes if it is a constant.
+    pub data: Option<&'a [u8]>,
+}
+
+/// Operands and results of one application of an operator.
+#[derive(Clone, Debug)]
+pub struct Signature<'a> {
+    /// `None` where an optional input is absent.
+    pub inputs: Vec<Option<Operand<'a>>>,
+    /// As declared: element types and quantisation count, shapes are what `infer` says.
+    pub outputs: Vec<&'a TensorType>,
+}
+
+/// What `decode` reads: the operator in the file and its operands. Their number is within the operator's [`Arity`].
+pub struct Source<'a> {
+    pub operator: schema::Operator<'a>,
+    pub version: i32,
+    pub signature: Signature<'a>,
+}
+
+/// How many operands and results an operator has.
+#[derive(Clone, Debug)]
+pub struct Arity {
+    /// Inputs in the model.
+    pub inputs: RangeInclusive<usize>,
+    /// The first so many stay inputs of the node; `decode` turns the others (axes, paddings, shapes) into attributes.
+    pub kept: usize,
+    pub outputs: usize,
+}
+
+/// The rules of one operator.
+pub trait Operator: Sized {
+    const ARITY: Arity;
+    /// Element types it takes, for `cranelite ops` and the README.
+    const TYPES: &'static str;
+
+    fn decode(source: &Source) -> Result<Self, Diagnostic>;
+    /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
+    /// kept inputs only; constants may not be known yet (weights behind a DEQUANTIZE).
+    fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
+    /// Writes the calls that compute `node`. What it cannot do is an error here, never a wrong result.
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic>;
+}
+
+macro_rules! operators {
+    ($($variant:ident $module:ident $code:ident;)*) => {
+        $(pub mod $module;)*
+
+        /// An operator with its attributes.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Op {
+            $($variant($module::Attributes),)*
+        }
+
+        impl Op {
+            /// TFLite's name, such as `CONV_2D`.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Op::$variant(_) => stringify!($code),)*
+                }
+            }
+            pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+                match self {
+                    $(Op::$variant(a) => a.infer(signature),)*
+                }
+            }
+            pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+                match self {
+                    $(Op::$variant(a) => a.lower(cx, node),)*
+                }
+            }
+            /// Number of operands, `None` for an operator that is not supported.
+            pub fn arity(code: schema::BuiltinOperator) -> Option<Arity> {
+                match code {
+                    $(schema::BuiltinOperator::$code => Some(<$module::Attributes as Operator>::ARITY),)*
+                    _ => None,
+                }
+            }
+            pub fn decode(code: schema::BuiltinOperator, source: &Source) -> Result<Op, Diagnostic> {
+                match code {
+                    $(schema::BuiltinOperator::$code => $module::Attributes::decode(source).map(Op::$variant),)*
+                    _ => Err(Diagnostic::new(Code::OPERATOR, "operator is not supported")),
+                }
+            }
+        }
+
+        /// (name, element types) of every operator, sorted by name.
+        pub const TABLE: &[(&str, &str)] = &[$((stringify!($code), <$module::Attributes as Operator>::TYPES)),*];
+    };
+}
+
+operators! {
+    Add add ADD;
+    AveragePool2d average_pool_2d AVERAGE_POOL_2D;
+    Concatenation concatenation CONCATENATION;
+    Conv2d conv_2d CONV_2D;
+    DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D;
+    Dequantize dequantize DEQUANTIZE;
+    FullyConnected fully_connected FULLY_CONNECTED;
+    Logistic logistic LOGISTIC;
+    MaxPool2d max_pool_2d MAX_POOL_2D;
+    Mean mean MEAN;
+    Mul mul MUL;
+    Pad pad PAD;
+    Quantize quantize QUANTIZE;
+    Relu relu RELU;
+    Relu6 relu6 RELU6;
+    Reshape reshape RESHAPE;
+    Softmax softmax SOFTMAX;
+    Sub sub SUB;
+}
+
+impl<'a> Signature<'a> {
+    /// Type of an input that the arity says is there; its absence in the model is a problem of the model.
+    pub fn input(&self, index: usize) -> Result<&'a TensorType, Diagnostic> {
+        match self.inputs.get(index) {
+            Some(Some(o)) => Ok(o.ty),
+            _ => Err(Diagnostic::new(Code::ARITY, format!("input {index} is absent but not optional"))),
+        }
+    }
+    pub fn optional(&self, index: usize) -> Option<Operand<'a>> {
+        self.inputs.get(index).copied().flatten()
+    }
+    pub fn output(&self, index: usize) -> &'a TensorType {
+        self.outputs[index]
+    }
+    /// Bytes of an input that must be a constant.
+    pub fn constant(&self, index: usize, what: &str) -> Result<(&'a TensorType, &'a [u8]), Diagnostic> {
+        let ty = self.input(index)?;
+        match self.inputs[index].and_then(|o| o.data) {
+            Some(data) => Ok((ty, data)),
+            None => Err(Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
+                .detail(format!("input {index}"))
+                .help("make it a constant in the model; run-time values of it are not supported yet")),
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! RELU: not written yet.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::Node;
+use crate::lower::Context;
+use crate::ops::{Arity, Operator, Signature, Source};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {}
+
+impl Operator for Attributes {
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const TYPES: &'static str = "";
+
+    fn decode(_: &Source) -> Result<Self, Diagnostic> {
+        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    }
+
+    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    }
+
+    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
+        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    }
+}

@@ -1,0 +1,195 @@
+//! Attributes of operators as named fields, for printing and parsing.
+//!
+//! Not the syntax of a line (`print.rs`, `parse.rs`) and not the meaning of an attribute (`ops/NAME.rs`). The idea: one table lists the
+//! operators with their fields; everything else follows from the fields' Rust types.
+
+use crate::ops::attributes::{Activation, Padding};
+use crate::ops::{self, Op};
+use std::fmt;
+
+/// A value that an attribute can have in a text.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Field {
+    Integer(i64),
+    Float(f32),
+    Bool(bool),
+    Word(String),
+    Integers(Vec<i64>),
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Field::Integer(v) => write!(f, "{v}"),
+            // Debug writes the shortest decimal that reads back as the same number, always with a point or an exponent.
+            Field::Float(v) => write!(f, "{v:?}"),
+            Field::Bool(v) => write!(f, "{v}"),
+            Field::Word(v) => f.write_str(v),
+            Field::Integers(v) => {
+                let items: Vec<String> = v.iter().map(i64::to_string).collect();
+                write!(f, "[{}]", items.join(","))
+            }
+        }
+    }
+}
+
+/// A Rust type that an attribute may have.
+trait FieldType: Sized {
+    fn to_field(&self) -> Field;
+    fn from_field(field: &Field) -> Option<Self>;
+}
+
+impl FieldType for bool {
+    fn to_field(&self) -> Field {
+        Field::Bool(*self)
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        if let Field::Bool(v) = field { Some(*v) } else { None }
+    }
+}
+
+impl FieldType for usize {
+    fn to_field(&self) -> Field {
+        Field::Integer(*self as i64)
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        if let Field::Integer(v) = field { usize::try_from(*v).ok() } else { None }
+    }
+}
+
+impl FieldType for f32 {
+    fn to_field(&self) -> Field {
+        Field::Float(*self)
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        match field {
+            Field::Float(v) => Some(*v),
+            Field::Integer(v) => Some(*v as f32),
+            _ => None,
+        }
+    }
+}
+
+impl FieldType for Vec<usize> {
+    fn to_field(&self) -> Field {
+        Field::Integers(self.iter().map(|&v| v as i64).collect())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        let Field::Integers(v) = field else { return None };
+        v.iter().map(|&v| usize::try_from(v).ok()).collect()
+    }
+}
+
+impl FieldType for [usize; 2] {
+    fn to_field(&self) -> Field {
+        self.to_vec().to_field()
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        Vec::<usize>::from_field(field)?.try_into().ok()
+    }
+}
+
+/// As [top, bottom, left, right].
+impl FieldType for Padding {
+    fn to_field(&self) -> Field {
+        vec![self.top, self.bottom, self.left, self.right].to_field()
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        let [top, bottom, left, right] = Vec::<usize>::from_field(field)?.try_into().ok()?;
+        Some(Padding { top, bottom, left, right })
+    }
+}
+
+const ACTIVATIONS: [(Activation, &str); 4] =
+    [(Activation::None, "none"), (Activation::Relu, "relu"), (Activation::ReluN1To1, "relu_n1_to_1"), (Activation::Relu6, "relu6")];
+
+impl FieldType for Activation {
+    fn to_field(&self) -> Field {
+        let name = ACTIVATIONS.iter().find(|a| a.0 == *self).map_or("none", |a| a.1);
+        Field::Word(name.into())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        let Field::Word(word) = field else { return None };
+        ACTIVATIONS.iter().find(|a| a.1 == word).map(|a| a.0)
+    }
+}
+
+/// Takes the field called `name` out of the list.
+fn take<T: FieldType>(fields: &mut Vec<(String, Field)>, name: &str) -> Result<T, String> {
+    let Some(at) = fields.iter().position(|f| f.0 == name) else { return Err(format!("attribute `{name}` is missing")) };
+    let (_, field) = fields.remove(at);
+    T::from_field(&field).ok_or_else(|| format!("`{field}` cannot be the value of attribute `{name}`"))
+}
+
+macro_rules! operators {
+    ($($variant:ident $module:ident { $($field:ident),* })*) => {
+        /// The attributes of an operator in the order of their declaration.
+        pub fn fields(op: &Op) -> Vec<(&'static str, Field)> {
+            match op {
+                $(#[allow(unused_variables)] Op::$variant(a) => vec![$((stringify!($field), a.$field.to_field())),*],)*
+            }
+        }
+
+        /// The operator called `name` (as in a text, lower case) with these attributes: all of them and no others.
+        pub fn operator(name: &str, mut fields: Vec<(String, Field)>) -> Result<Op, String> {
+            let op = match name {
+                $(stringify!($module) => Op::$variant(ops::$module::Attributes { $($field: take(&mut fields, stringify!($field))?),* }),)*
+                _ => return Err(format!("no operator is called `{name}`")),
+            };
+            match fields.first() {
+                Some((field, _)) => Err(format!("operator `{name}` has no attribute `{field}`")),
+                None => Ok(op),
+            }
+        }
+
+        /// Names of all operators, as in a text.
+        pub const NAMES: &[&str] = &[$(stringify!($module)),*];
+    };
+}
+
+operators! {
+    Add add { activation, pot_scale_int16 }
+    AveragePool2d average_pool_2d { filter, stride, padding, activation }
+    Concatenation concatenation { axis, activation }
+    Conv2d conv_2d { stride, dilation, padding, activation }
+    DepthwiseConv2d depthwise_conv_2d { stride, dilation, padding, depth_multiplier, activation }
+    Dequantize dequantize {}
+    FullyConnected fully_connected { activation, keep_num_dims, asymmetric_quantize_inputs }
+    Logistic logistic {}
+    MaxPool2d max_pool_2d { filter, stride, padding, activation }
+    Mean mean { axes, keep_dims }
+    Mul mul { activation, pot_scale_int16 }
+    Pad pad { before, after }
+    Quantize quantize {}
+    Relu relu {}
+    Relu6 relu6 {}
+    Reshape reshape { shape }
+    Softmax softmax { beta }
+    Sub sub { activation, pot_scale_int16 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_operators() {
+        for name in NAMES {
+            // Every attribute is missing, so only operators without attributes come back.
+            if let Ok(op) = operator(name, vec![]) {
+                assert_eq!(op.name().to_ascii_lowercase(), *name);
+            }
+        }
+    }
+
+    #[test]
+    fn wrong_attributes_are_refused() {
+        let beta = |f| vec![("beta".to_string(), f)];
+        assert!(operator("softmax", beta(Field::Float(0.5))).is_ok());
+        assert!(operator("softmax", beta(Field::Integer(1))).is_ok());
+        assert!(operator("softmax", beta(Field::Bool(true))).is_err());
+        assert!(operator("softmax", vec![]).is_err());
+        assert!(operator("relu", beta(Field::Float(0.5))).is_err());
+        assert!(operator("no_such", vec![]).is_err());
+    }
+}

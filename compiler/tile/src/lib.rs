@@ -1,0 +1,16 @@
+//! Tile IR: structured vector code over flat buffers, the level at which cranelite optimises, proves and plans.
+//!
+//! It knows no model (that is `cranelite-graph`) and no machine code (that is `cranelite-codegen`), and depends on neither.
+//! The idea: one kernel text means the same to the interpreter, to every emitter and to the verifier.
+
+pub mod builder;
+pub mod index;
+pub mod machine;
+pub mod program;
+pub mod types;
+
+pub use builder::KernelBuilder;
+pub use index::{Counter, Index, Param};
+pub use machine::{ByteDot, Machine, MicroTile};
+pub use program::*;
+pub use types::{Elem, Type};

