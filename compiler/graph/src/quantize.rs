@@ -141,6 +141,16 @@ pub fn multiply_by_quantized_multiplier_64(x: i64, multiplier: i32, shift: i32) 
     (product.wrapping_add(1 << (total_shift - 1)) >> total_shift) as i32
 }
 
+/// The same as three numbers, (product · x + addend) >> shift in 64 bits, of which the low 32 bits are the result.
+pub fn wide_requantization(multiplier: i32, shift: i32) -> [i64; 3] {
+    let (reduced, total_shift) = (reduce_multiplier(multiplier) as i64, 15 - shift);
+    if total_shift <= 0 {
+        return [reduced.wrapping_shl(-total_shift as u32), 0, 0];
+    }
+    let total_shift = total_shift.min(63);
+    [reduced, 1 << (total_shift - 1), total_shift.into()]
+}
+
 /// QUANTIZE of one integer into another quantisation.
 pub fn requantize(q: i32, input_zero_point: i32, multiplier: i32, shift: i32, output_zero_point: i32, range: (i32, i32)) -> i32 {
     let scaled = multiply_by_quantized_multiplier(q.wrapping_sub(input_zero_point), multiplier, shift);
@@ -345,6 +355,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn three_numbers_say_the_same(x in any::<i64>(), m in any::<i32>(), s in -40..40) {
+            let [product, addend, shift] = wide_requantization(m, s);
+            let got = (x.wrapping_mul(product).wrapping_add(addend) >> shift) as i32;
+            prop_assert_eq!(got, multiply_by_quantized_multiplier_64(x, m, s));
+        }
+
         #[test]
         fn multiplier_is_close(real in 1e-9f64..1e9) {
             let (m, s) = quantize_multiplier(real);

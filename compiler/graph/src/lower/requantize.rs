@@ -1,0 +1,187 @@
+//! The last steps of an operator on its way from accumulators to stored elements: rescale, add the zero point, clamp, narrow.
+//!
+//! Not the arithmetic itself (`quantize.rs` computes the numbers, tile operations reproduce it) and not a schedule: short fragments
+//! that a kernel calls with values in hand. The idea: the numbers per channel live in constants, so that equal kernels can be
+//! shared; only what changes the code (the kind of shift, the range, the zero point) is fixed in it.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::ops::attributes::Activation;
+use crate::quantize::{activation_range_float, calculate_activation_range_quantized, wide_requantization};
+use crate::tensor::{ElementType, TensorType};
+use cranelite_tile::{Binary, Elem, KernelBuilder, Place, ShiftRange, Value};
+
+/// The tile type that holds an element type.
+pub fn elem(element: ElementType) -> Option<Elem> {
+    Some(match element {
+        ElementType::I8 => Elem::I8,
+        ElementType::U8 | ElementType::Bool => Elem::U8,
+        ElementType::I16 => Elem::I16,
+        ElementType::U16 => Elem::U16,
+        ElementType::I32 => Elem::I32,
+        ElementType::U32 => Elem::U32,
+        ElementType::I64 => Elem::I64,
+        ElementType::F32 => Elem::F32,
+        ElementType::F64 => Elem::F64,
+        _ => return None,
+    })
+}
+
+/// The kind of shift that serves all of `shifts`. A scale of 2^30 or more is refused: its shift exists in no machine.
+pub fn shift_range(shifts: &[i32]) -> Result<ShiftRange, Diagnostic> {
+    let (low, high) = (shifts.iter().min().copied().unwrap_or(0), shifts.iter().max().copied().unwrap_or(0));
+    if low < -31 || 30 < high {
+        return Err(Diagnostic::new(Code::SCALE, "the quotient of input and output scales is out of range")
+            .expected("below 2^30")
+            .found(format!("about 2^{high}")));
+    }
+    Ok(match (low, high) {
+        _ if low == high => ShiftRange::Uniform(low as i8),
+        _ if high < 0 => ShiftRange::Right,
+        _ => ShiftRange::Any,
+    })
+}
+
+/// Multiplier and shift of i32 accumulators: vectors in a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    pub multiplier: Value,
+    pub shift: Value,
+    pub range: ShiftRange,
+}
+
+impl Scale {
+    /// The same in every lane, part of the code.
+    pub fn constant(k: &mut KernelBuilder, lanes: usize, multiplier: i32, shift: i32) -> Scale {
+        let ty = Elem::I32.x(lanes);
+        Scale { multiplier: k.int(ty, multiplier.into()), shift: k.int(ty, shift.into()), range: ShiftRange::Uniform(shift as i8) }
+    }
+
+    /// One per lane from memory. A uniform shift is not read.
+    pub fn load(k: &mut KernelBuilder, lanes: usize, multiplier: Place, shift: Place, range: ShiftRange) -> Scale {
+        let ty = Elem::I32.x(lanes);
+        let multiplier = k.load(ty, multiplier);
+        let shift = match range {
+            ShiftRange::Uniform(n) => k.int(ty, n.into()),
+            _ => k.load(ty, shift),
+        };
+        Scale { multiplier, shift, range }
+    }
+
+    /// One for all lanes from memory. A uniform shift is not read.
+    pub fn load_splat(k: &mut KernelBuilder, lanes: usize, multiplier: Place, shift: Place, range: ShiftRange) -> Scale {
+        let ty = Elem::I32.x(lanes);
+        let multiplier = k.load_splat(ty, 1, multiplier);
+        let shift = match range {
+            ShiftRange::Uniform(n) => k.int(ty, n.into()),
+            _ => k.load_splat(ty, 1, shift),
+        };
+        Scale { multiplier, shift, range }
+    }
+
+    pub fn apply(self, k: &mut KernelBuilder, x: Value) -> Value {
+        k.requantize(x, self.multiplier, self.shift, self.range)
+    }
+}
+
+/// Multiplier, rounding addend and shift of i64 accumulators (int16 activations with an int64 bias): i64 vectors in a kernel.
+#[derive(Clone, Copy, Debug)]
+pub struct WideScale {
+    multiplier: Value,
+    rounding: Value,
+    shift: Value,
+}
+
+impl WideScale {
+    /// What memory holds per channel: [`WideScale::load`] reads the three arrays.
+    pub fn tables(multipliers: &[i32], shifts: &[i32]) -> [Vec<i64>; 3] {
+        let all: Vec<[i64; 3]> = multipliers.iter().zip(shifts).map(|(&m, &s)| wide_requantization(m, s)).collect();
+        [0, 1, 2].map(|i| all.iter().map(|t| t[i]).collect())
+    }
+
+    pub fn load(k: &mut KernelBuilder, lanes: usize, tables: [Place; 3]) -> WideScale {
+        let [multiplier, rounding, shift] = tables.map(|place| k.load(Elem::I64.x(lanes), place));
+        WideScale { multiplier, rounding, shift }
+    }
+
+    /// i64 lanes to i32 lanes.
+    pub fn apply(self, k: &mut KernelBuilder, x: Value) -> Value {
+        let product = k.mul(x, self.multiplier);
+        let sum = k.add(product, self.rounding);
+        let shifted = k.binary(Binary::Shr, sum, self.shift);
+        k.narrow(shifted, Elem::I32)
+    }
+}
+
+/// What a rescaled accumulator becomes: `clamp(x + zero_point, low, high)` as `elem`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub elem: Elem,
+    pub zero_point: i32,
+    pub low: i32,
+    pub high: i32,
+}
+
+impl Target {
+    /// Of a quantised result with a fused activation.
+    pub fn new(ty: &TensorType, activation: Activation) -> Result<Target, Diagnostic> {
+        let quantization = ty.quantization.as_ref().filter(|q| q.is_per_tensor());
+        let (Some(elem), Some(q)) = (elem(ty.element), quantization) else {
+            return Err(Diagnostic::new(Code::SCALE, "the result has no quantisation").expected("one scale and zero point").found("none"));
+        };
+        let zero_point = q.zero_points[0] as i32;
+        match calculate_activation_range_quantized(activation, ty.element, q.scales[0], zero_point) {
+            Some((low, high)) => Ok(Target { elem, zero_point, low, high }),
+            None => Err(Diagnostic::new(Code::SCALE, "the fused activation does not fit the result's quantisation")
+                .expected("a bound within 32 bits")
+                .found(format!("{activation:?} with scale {}", q.scales[0]))),
+        }
+    }
+
+    /// From rescaled i32 lanes to the element. The zero point is added in 16 bits where that is the same, at half the cost.
+    pub fn apply(self, k: &mut KernelBuilder, x: Value) -> Value {
+        let ty = k.ty(x);
+        if ty.lanes == 1 {
+            let x = if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) };
+            let x = k.clamp_int(x, self.low.into(), self.high.into());
+            return k.narrow(x, self.elem);
+        }
+        let x = if self.elem.bits() == 8 {
+            let half = k.narrow_sat(x, Elem::I16);
+            let moved = if self.zero_point == 0 { half } else { self.shifted(k, half, Elem::I16, Binary::AddSat) };
+            k.narrow_sat(moved, self.elem)
+        } else {
+            let moved = if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) };
+            k.narrow_sat(moved, self.elem)
+        };
+        self.clamp(k, x)
+    }
+
+    fn shifted(self, k: &mut KernelBuilder, x: Value, elem: Elem, add: Binary) -> Value {
+        let zero_point = k.int(k.ty(x).with_elem(elem), self.zero_point.into());
+        k.binary(add, x, zero_point)
+    }
+
+    /// Lanes of `elem` into the activation's range; nothing to do where that is the whole type.
+    fn clamp(self, k: &mut KernelBuilder, mut x: Value) -> Value {
+        let ((low, high), ty) = (self.elem.int_range(), k.ty(x));
+        if low < self.low.into() {
+            let bound = k.int(ty, self.low.into());
+            x = k.max(x, bound);
+        }
+        if i64::from(self.high) < high {
+            let bound = k.int(ty, self.high.into());
+            x = k.min(x, bound);
+        }
+        x
+    }
+}
+
+/// Fused activation of float lanes. NaN stays NaN, and without activation infinities become the largest finite numbers, as in the
+/// reference.
+pub fn clamp_float(k: &mut KernelBuilder, x: Value, activation: Activation) -> Value {
+    let (low, high) = activation_range_float(activation);
+    let ty = k.ty(x);
+    let (low, high) = (k.float(ty, low), k.float(ty, high));
+    let x = k.max(low, x);
+    k.min(high, x)
+}
