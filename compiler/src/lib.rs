@@ -1,1 +1,10 @@
-//! TODO
+//! cranelite: compiles TensorFlow Lite models to native objects.
+//!
+//! This crate is the rim: command line, files, messages, the order of the phases. What a model means is in `cranelite-graph`,
+//! loops and memory in `cranelite-tile`, machine code in `cranelite-codegen`. It is the only place with IO.
+
+pub mod array;
+pub mod cli;
+pub mod diagnostic;
+pub mod files;
+pub mod names;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `cranelite` program; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    cranelite::cli::main()
+}

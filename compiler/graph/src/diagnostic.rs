@@ -40,6 +40,7 @@ codes! {
     ARENA "E0401" "the arena is larger than allowed" "Raise --max-arena, use --opt size, or make the model smaller: the message names the tensors that are live at the peak.";
     CONSTANTS "E0402" "the constants are larger than allowed" "Raise --max-const, or quantise the model's weights.";
     INPUT "E0501" "an input array does not fit" "Arrays must be .npy files in C order with the element type and the shape of the model's input, in the order of the model's inputs.";
+    FILE_ACCESS "E0502" "a file cannot be read or written" "The message has the reason that the operating system gives.";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels.";
     INTERNAL "E0901" "cranelite contradicts itself" "A proof or a check inside the compiler failed, so nothing was written. This is a bug of cranelite: please report it with the model.";
 }

@@ -1,0 +1,79 @@
+//! `ops`, `explain`, `completions` and `man`: commands that print what is known without any model.
+
+use super::{Cli, Outcome, print};
+use crate::diagnostic::Failure;
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+use cranelite_graph::diagnostic::CODES;
+use cranelite_graph::ops;
+use serde_json::json;
+
+/// Lists the supported operators and their element types
+#[derive(Args)]
+pub struct OpsArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn ops(args: OpsArgs) -> Outcome {
+    if args.json {
+        let all: Vec<_> = ops::TABLE.iter().map(|(name, types)| json!({ "name": name, "types": types })).collect();
+        print(&format!("{}\n", json!(all)));
+    } else {
+        print(&ops::TABLE.iter().map(|(name, types)| format!("{name:<20} {types}\n")).collect::<String>());
+    }
+    Ok(())
+}
+
+/// Explains the code of a message, such as E0203
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// The code; without it all codes are listed
+    code: Option<String>,
+}
+
+pub fn explain(args: ExplainArgs) -> Outcome {
+    let Some(code) = args.code else {
+        print(&CODES.iter().map(|(code, title, _)| format!("{code}  {title}\n")).collect::<String>());
+        return Ok(());
+    };
+    let (code, title, text) = CODES
+        .iter()
+        .find(|(known, ..)| known.eq_ignore_ascii_case(&code))
+        .ok_or_else(|| Failure::Usage(format!("there is no code {code:?}; `cranelite explain` lists all")))?;
+    print(&format!("{code}: {title}\n\n{text}\n"));
+    Ok(())
+}
+
+/// Prints a completion script for a shell
+#[derive(Args)]
+pub struct CompletionsArgs {
+    shell: Shell,
+}
+
+pub fn completions(args: CompletionsArgs) -> Outcome {
+    let mut script = vec![];
+    clap_complete::generate(args.shell, &mut Cli::command(), "cranelite", &mut script);
+    print(&String::from_utf8_lossy(&script));
+    Ok(())
+}
+
+/// Prints the manual page, in roff
+#[derive(Args)]
+pub struct ManArgs {}
+
+pub fn man(_: ManArgs) -> Outcome {
+    let mut page = vec![];
+    let command = Cli::command();
+    clap_mangen::Man::new(command.clone()).render(&mut page).expect("memory takes everything");
+    for sub in command.get_subcommands().filter(|c| !c.is_hide_set()) {
+        let name = format!("cranelite {}", sub.get_name());
+        let man = clap_mangen::Man::new(sub.clone().bin_name(&name).display_name(name.clone()));
+        page.extend(format!(".SH {}\n", name.to_uppercase()).bytes());
+        man.render_description_section(&mut page).and_then(|()| man.render_synopsis_section(&mut page)).expect("memory takes everything");
+        man.render_options_section(&mut page).expect("memory takes everything");
+    }
+    print(&String::from_utf8_lossy(&page));
+    Ok(())
+}

@@ -1,0 +1,76 @@
+//! The command line: one file per command, dispatch and exit codes here.
+//!
+//! Exit codes: 0 done, 1 the model or the input is at fault, 2 the usage is. Whatever happens, a message says what and what to do;
+//! a panic anywhere becomes an internal error with exit code 1.
+
+mod lists;
+
+use crate::diagnostic::{Failure, internal};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::Write;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+/// Compiles TensorFlow Lite models, ahead of time, into native objects that need no interpreter, no library and no heap.
+#[derive(Parser)]
+#[command(name = "cranelite", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Ops(lists::OpsArgs),
+    Explain(lists::ExplainArgs),
+    Completions(lists::CompletionsArgs),
+    Man(lists::ManArgs),
+}
+
+type Outcome = Result<(), Failure>;
+
+impl Command {
+    fn execute(self) -> Outcome {
+        match self {
+            Command::Ops(args) => lists::ops(args),
+            Command::Explain(args) => lists::explain(args),
+            Command::Completions(args) => lists::completions(args),
+            Command::Man(args) => lists::man(args),
+        }
+    }
+}
+
+pub fn main() -> ExitCode {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    match guarded(|| cli.command.execute()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{}", failure.render());
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+/// Runs `work`; a panic in it becomes an internal error.
+fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
+    static PANIC: Mutex<Option<String>> = Mutex::new(None);
+    panic::set_hook(Box::new(|info| {
+        let message = info.payload_as_str().unwrap_or("no message");
+        let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+        *PANIC.lock().unwrap_or_else(|e| e.into_inner()) = Some(format!("{message}{place}"));
+    }));
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let message = PANIC.lock().unwrap_or_else(|e| e.into_inner()).take().unwrap_or_default();
+        Err(internal("an assumption of the compiler does not hold", message).into())
+    })
+}
+
+/// Writes to standard output; a reader that has gone away ends the program without a word, as for any filter.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
