@@ -5,6 +5,7 @@
 
 pub mod builder;
 pub mod index;
+pub mod interpret;
 pub mod machine;
 pub mod program;
 pub mod types;
