@@ -4,6 +4,7 @@
 //! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
 
 pub mod copy;
+pub mod elementwise;
 pub mod requantize;
 
 use crate::diagnostic::Diagnostic;

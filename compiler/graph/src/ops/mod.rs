@@ -5,6 +5,7 @@
 //! operator's file; what they share is in `attributes.rs`, `quantize.rs` and `lower/`.
 
 pub mod attributes;
+pub mod checks;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

@@ -1,9 +1,13 @@
-//! RESHAPE: not written yet.
+//! RESHAPE: the same bytes under another shape.
+//!
+//! Any element type of a fixed size. The shape comes from the second input if that is an i32 vector, which must then be constant,
+//! else from the options; one dimension may be −1. Not handled: a shape that is only known at run time.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::Context;
+use crate::lower::{Context, copy};
 use crate::ops::{Arity, Operator, Signature, Source};
+use crate::tensor::ElementType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -12,17 +16,88 @@ pub struct Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=2, kept: 1, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "any of fixed size";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        let s = &source.signature;
+        let by_input = s.optional(1).is_some_and(|o| o.ty.element == ElementType::I32 && o.ty.rank() == 1);
+        let wanted: Vec<i32> = if by_input {
+            let (_, data) = s.constant(1, "the new shape")?;
+            data.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+        } else {
+            let shape = source.operator.builtin_options_as_reshape_options().and_then(|o| o.new_shape());
+            let Some(shape) = shape else {
+                return Err(Diagnostic::new(Code::ATTRIBUTE, "the new shape is neither an input nor an attribute"));
+            };
+            match shape.iter().collect::<Vec<_>>() {
+                s if s == [0] => vec![], // how old converters wrote scalars
+                s => s,
+            }
+        };
+        resolve(&wanted, s.input(0)?.element_count()).map(|shape| Attributes { shape })
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let (x, y) = (s.input(0)?, s.output(0));
+        if x.element.bits().is_none() || x.element != y.element {
+            return Err(Diagnostic::new(Code::TYPES, "element types of input and output do not fit")
+                .expected("one type of fixed size")
+                .found(format!("{} and {}", x.element, y.element)));
+        }
+        let count = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if count != Some(x.element_count()) {
+            return Err(mismatch(&self.shape, x.element_count()));
+        }
+        Ok(vec![self.shape.clone()])
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let x = node.input(0).expect("checked by infer");
+        if !cx.alias(node.outputs[0], x) {
+            let (from, to) = (cx.buffer(x), cx.buffer(node.outputs[0]));
+            copy::whole(cx, from, to);
+        }
+        Ok(())
+    }
+}
+
+/// The dimensions meant by `wanted` for that many elements.
+fn resolve(wanted: &[i32], count: usize) -> Result<Vec<usize>, Diagnostic> {
+    let bad = || mismatch(wanted, count);
+    let known = wanted.iter().filter(|d| **d != -1).try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?)).ok_or_else(bad)?;
+    let open = wanted.iter().filter(|d| **d == -1).count();
+    let rest = match (open, known) {
+        (0, _) => 0,
+        // 0 / 0: the reference divides; nothing but an empty result fits.
+        (1, 0) if count == 0 => 0,
+        (1, 1..) if count % known == 0 => count / known,
+        _ => return Err(bad()),
+    };
+    if open == 0 && known != count {
+        return Err(bad());
+    }
+    Ok(wanted.iter().map(|&d| usize::try_from(d).unwrap_or(rest)).collect())
+}
+
+fn mismatch(shape: &[impl std::fmt::Debug], count: usize) -> Diagnostic {
+    Diagnostic::new(Code::OPERAND, "the new shape does not fit the input")
+        .expected(format!("a shape of {count} elements, at most one dimension open (-1)"))
+        .found(format!("{shape:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+
+    #[test]
+    fn open_dimensions() {
+        assert_eq!(resolve(&[3, -1], 12).ok(), Some(vec![3, 4]));
+        assert_eq!(resolve(&[], 1).ok(), Some(vec![]));
+        assert_eq!(resolve(&[3, 0], 0).ok(), Some(vec![3, 0]));
+        assert_eq!(resolve(&[0, -1], 0).ok(), Some(vec![0, 0]));
+        assert_eq!(resolve(&[-1], 0).ok(), Some(vec![0]));
+        for (shape, count) in [(&[5, -1][..], 12), (&[-1, -1], 4), (&[0, -1], 4), (&[-2], 2), (&[i32::MAX; 4], 4), (&[2, 3], 7)] {
+            assert!(resolve(shape, count).is_err(), "{shape:?} of {count}");
+        }
     }
 }

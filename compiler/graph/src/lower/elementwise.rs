@@ -1,0 +1,309 @@
+//! Elementwise kernels: any number of inputs with broadcasting, one output, one function of vectors.
+//!
+//! Not an operator: what is computed comes as a closure. The idea: neighbouring dimensions that every operand walks in the same way
+//! are one dimension; what remains is a nest of scalar loops around runs of full vectors with one partial vector at the end. In a
+//! run an input either advances with the output or is one element for all lanes.
+
+use super::Context;
+use super::requantize::elem;
+use crate::graph::{Node, ValueId};
+use crate::tensor::TensorType;
+use cranelite_tile::{Arg, BufferId, Counter, Elem, Index, Kernel, KernelBuilder, Machine, Type, Value};
+
+/// One operand of an elementwise operation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operand {
+    pub buffer: BufferId,
+    pub elem: Elem,
+    pub shape: Vec<usize>,
+}
+
+pub struct Elementwise {
+    name: String,
+    inputs: Vec<Operand>,
+    /// Read at places that depend on data, whole.
+    tables: Vec<BufferId>,
+    output: Operand,
+    /// Input whose bytes the output may take.
+    in_place: Option<usize>,
+    unroll: usize,
+}
+
+impl Elementwise {
+    pub fn new(name: impl Into<String>, inputs: Vec<Operand>, output: Operand) -> Self {
+        Elementwise { name: name.into(), inputs, tables: vec![], output, in_place: None, unroll: 1 }
+    }
+
+    /// Over the inputs of `node`, all present, and its first output.
+    pub fn of_node(cx: &mut Context, name: impl Into<String>, node: &Node) -> Self {
+        let inputs = node.inputs.iter().flatten().map(|&v| Operand::of_value(cx, v)).collect();
+        let output = Operand::of_value(cx, node.outputs[0]);
+        let mut e = Elementwise::new(name, inputs, output);
+        e.in_place = e.in_place_input(cx, node);
+        e
+    }
+
+    /// An input beyond those of the node, such as scales per channel.
+    pub fn input(mut self, operand: Operand) -> Self {
+        self.inputs.push(operand);
+        self
+    }
+    pub fn table(mut self, table: BufferId) -> Self {
+        self.tables.push(table);
+        self
+    }
+    /// Vectors per iteration: for operations so cheap that the loop itself shows.
+    pub fn unroll(mut self, vectors: usize) -> Self {
+        self.unroll = vectors;
+        self
+    }
+
+    /// The input that may give its memory to the output: as large in every way, and needed by nobody later.
+    fn in_place_input(&self, cx: &Context, node: &Node) -> Option<usize> {
+        let fits = |i: usize| {
+            let (x, v) = (&self.inputs[i], node.inputs[i]?);
+            let twin = |(j, o): (usize, &Operand)| j != i && o.buffer == x.buffer && o != x;
+            let same = x.elem.bytes() == self.output.elem.bytes() && x.shape.iter().product::<usize>() == self.count();
+            (same && cx.graph.value(v).data.is_none() && !self.inputs.iter().enumerate().any(twin)).then_some(v)
+        };
+        let here = cx.graph.nodes.iter().position(|n| n.outputs == node.outputs)?;
+        let needed = |v: ValueId| {
+            cx.graph.outputs.contains(&v)
+                || cx.graph.inputs.contains(&v)
+                || cx.graph.nodes[here + 1..].iter().any(|n| n.inputs.contains(&Some(v)))
+        };
+        let candidates = || (0..self.inputs.len()).filter_map(|i| Some((i, fits(i)?)));
+        candidates().find(|&(_, v)| !needed(v)).or_else(|| candidates().next()).map(|(i, _)| i)
+    }
+
+    fn count(&self) -> usize {
+        self.output.shape.iter().product()
+    }
+
+    /// Writes the call. `compute` gets a vector of every input, all with the output's lanes, and the tables; it returns the
+    /// output's vector. It runs several times while the kernel is built and must not depend on that.
+    pub fn lower(self, cx: &mut Context, compute: impl Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value) {
+        if self.count() == 0 {
+            return;
+        }
+        let nest = Nest::new(&self.output.shape, &self.inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>());
+        let (kernel, buffers, params) = Writer::write(&self, &nest, cx.machine, &compute);
+        cx.call(kernel, &buffers, &params);
+    }
+}
+
+impl Operand {
+    pub fn new(buffer: BufferId, elem: Elem, shape: impl Into<Vec<usize>>) -> Self {
+        Operand { buffer, elem, shape: shape.into() }
+    }
+
+    /// A value of the graph whose element type has a tile type, which `infer` has checked.
+    pub fn of_value(cx: &mut Context, v: ValueId) -> Self {
+        let ty: &TensorType = cx.graph.ty(v);
+        let elem = elem(ty.element).expect("an element type checked by infer");
+        Operand { buffer: cx.buffer(v), elem, shape: ty.shape.clone() }
+    }
+}
+
+/// The dimensions that are left when those that all operands walk alike are merged.
+struct Nest {
+    /// Outermost first; none is 1; the last is the run, and there is always one.
+    dims: Vec<usize>,
+    /// Elements per step of each dimension, per input.
+    strides: Vec<Vec<usize>>,
+}
+
+impl Nest {
+    fn new(output: &[usize], inputs: &[&[usize]]) -> Nest {
+        let mut nest = Nest { dims: vec![], strides: vec![vec![]; inputs.len()] };
+        for (d, &n) in output.iter().enumerate() {
+            if n == 1 {
+                continue;
+            }
+            let steps: Vec<usize> = inputs.iter().map(|shape| stride(shape, output.len(), d)).collect();
+            let merges = nest.strides.iter().zip(&steps).all(|(s, &step)| s.last() == Some(&(step * n)));
+            match nest.dims.last_mut() {
+                Some(last) if merges => *last *= n,
+                _ => {
+                    nest.dims.push(n);
+                    nest.strides.iter_mut().for_each(|s| s.push(0));
+                }
+            }
+            for (s, step) in nest.strides.iter_mut().zip(steps) {
+                *s.last_mut().expect("a dimension") = step;
+            }
+        }
+        if nest.dims.is_empty() {
+            nest.dims.push(1);
+            nest.strides.iter_mut().for_each(|s| s.push(1));
+        }
+        nest
+    }
+}
+
+/// Elements that an input of `shape` moves per step of dimension `d` of an output of that rank; 0 where it is broadcast.
+fn stride(shape: &[usize], rank: usize, d: usize) -> usize {
+    match (d + shape.len()).checked_sub(rank) {
+        Some(own) if shape[own] != 1 => shape[own + 1..].iter().product(),
+        _ => 0,
+    }
+}
+
+struct Writer<'a, F> {
+    spec: &'a Elementwise,
+    nest: &'a Nest,
+    /// Argument of every input; equal inputs share one.
+    inputs: Vec<Arg>,
+    tables: Vec<Arg>,
+    output: Arg,
+    compute: &'a F,
+    lanes: usize,
+}
+
+impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
+    fn write(spec: &'a Elementwise, nest: &'a Nest, machine: &Machine, compute: &'a F) -> (Kernel, Vec<BufferId>, Vec<i64>) {
+        let mut k = KernelBuilder::new(spec.name.clone());
+        let mut buffers = vec![];
+        let mut inputs: Vec<Arg> = vec![];
+        for (i, x) in spec.inputs.iter().enumerate() {
+            // The same tensor twice is one argument, or it could not be given away.
+            let arg = match spec.inputs[..i].iter().position(|o| o == x) {
+                Some(first) => inputs[first],
+                None => {
+                    buffers.push(x.buffer);
+                    k.read(&format!("x{i}"))
+                }
+            };
+            inputs.push(arg);
+        }
+        let tables = spec.tables.iter().enumerate().map(|(i, &t)| {
+            buffers.push(t);
+            k.read(&format!("table{i}"))
+        });
+        let tables = tables.collect();
+        buffers.push(spec.output.buffer);
+        let output = match spec.in_place {
+            Some(i) => k.write_in_place("y", inputs[i]),
+            None => k.write("y"),
+        };
+        let lanes = spec.inputs.iter().map(|x| x.elem).chain([spec.output.elem]).map(|e| machine.lanes(e)).max().unwrap_or(1);
+        let writer = Writer { spec, nest, inputs, tables, output, compute, lanes };
+        let params = writer.outer(&mut k, &mut vec![]);
+        (k.finish(), buffers, params)
+    }
+
+    /// The loops around the runs; gives the parameters of the call.
+    fn outer(&self, k: &mut KernelBuilder, counters: &mut Vec<Counter>) -> Vec<i64> {
+        let depth = counters.len();
+        if depth + 1 == self.nest.dims.len() {
+            return self.run(k, counters);
+        }
+        let mut params = vec![];
+        k.each(&format!("i{depth}"), self.nest.dims[depth], 1, |k, i| {
+            counters.push(i);
+            params = self.outer(k, counters);
+            counters.pop();
+        });
+        params
+    }
+
+    fn run(&self, k: &mut KernelBuilder, counters: &[Counter]) -> Vec<i64> {
+        let n = *self.nest.dims.last().expect("a dimension");
+        let place = |stride: &dyn Fn(usize) -> usize, bytes: u32| {
+            counters.iter().enumerate().fold(Index::default(), |at, (d, &i)| at + i * (stride(d) * bytes as usize) as i64)
+        };
+        let inner = counters.len();
+        let output_stride = |d: usize| self.nest.dims[d + 1..].iter().product();
+        let run = Run {
+            inputs: (0..self.inputs.len())
+                .map(|i| {
+                    let (strides, x) = (&self.nest.strides[i], &self.spec.inputs[i]);
+                    (place(&|d| strides[d], x.elem.bytes()), strides[inner] != 0)
+                })
+                .collect(),
+            output: place(&output_stride, self.spec.output.elem.bytes()),
+        };
+        let lanes = self.lanes;
+        let step = lanes * self.spec.unroll;
+        let full = n / lanes * lanes;
+        let once = self.once(k, &run);
+        if n <= 2 * step {
+            for at in (0..full).step_by(lanes) {
+                self.vector(k, &run, &once, at.into(), lanes, lanes);
+            }
+            self.rest(k, &run, &once, full.into(), n - full);
+            return vec![];
+        }
+        let unrolled = n / step * step;
+        // A flat kernel serves every length with the same rest, so the counts are the call's.
+        let flat = counters.is_empty();
+        let (main, left, params): (Index, Index, Vec<i64>) = match (flat, self.spec.unroll) {
+            (true, 1) => (k.param("n").into(), 0.into(), vec![full as i64]),
+            (true, _) => (k.param("n").into(), k.param("left").into(), vec![unrolled as i64, (full - unrolled) as i64]),
+            (false, _) => (unrolled.into(), (full - unrolled).into(), vec![]),
+        };
+        k.each("i", main.clone(), step as i64, |k, i| {
+            for u in 0..self.spec.unroll {
+                self.vector(k, &run, &once, i + (u * lanes), lanes, lanes);
+            }
+        });
+        if left != Index::default() {
+            k.each("j", left.clone(), lanes as i64, |k, j| self.vector(k, &run, &once, main.clone() + j, lanes, lanes));
+        }
+        self.rest(k, &run, &once, main + left, n - full);
+        params
+    }
+
+    /// Elements that serve the whole run, in one lane.
+    fn once(&self, k: &mut KernelBuilder, run: &Run) -> Vec<Option<Value>> {
+        (0..self.inputs.len())
+            .map(|i| {
+                let (at, advances) = &run.inputs[i];
+                (!advances).then(|| k.load_splat(self.spec.inputs[i].elem.x(self.lanes), 1, self.inputs[i].at(at)))
+            })
+            .collect()
+    }
+
+    /// The last elements, in a vector no longer than they need.
+    fn rest(&self, k: &mut KernelBuilder, run: &Run, once: &[Option<Value>], at: Index, count: usize) {
+        if 0 < count {
+            self.vector(k, run, once, at, count.next_power_of_two(), count);
+        }
+    }
+
+    /// `count` elements from element `at` of the run on, in a vector of `lanes`.
+    fn vector(&self, k: &mut KernelBuilder, run: &Run, once: &[Option<Value>], at: Index, lanes: usize, count: usize) {
+        let mut loaded: Vec<(Arg, Type, Index, Value)> = vec![];
+        let mut values = vec![];
+        for (i, (start, _)) in run.inputs.iter().enumerate() {
+            let (arg, ty) = (self.inputs[i], self.spec.inputs[i].elem.x(lanes));
+            let value = match once[i] {
+                Some(v) if lanes < self.lanes => k.slice(v, 0, lanes),
+                Some(v) => v,
+                None => {
+                    let place = start.clone() + at.clone() * i64::from(ty.elem.bytes());
+                    match loaded.iter().find(|l| (l.0, l.1, &l.2) == (arg, ty, &place)) {
+                        Some(l) => l.3,
+                        None => {
+                            let v = k.load_part(ty, arg.at(&place), count);
+                            loaded.push((arg, ty, place, v));
+                            v
+                        }
+                    }
+                }
+            };
+            values.push(value);
+        }
+        let y = (self.compute)(k, &values, &self.tables);
+        assert_eq!(k.ty(y), self.spec.output.elem.x(lanes), "result of {}", self.spec.name);
+        let place = run.output.clone() + at * i64::from(self.spec.output.elem.bytes());
+        k.store_part(self.output.at(place), y, count);
+    }
+}
+
+/// Where a run starts, in bytes.
+struct Run {
+    /// And whether the input advances in it.
+    inputs: Vec<(Index, bool)>,
+    output: Index,
+}
