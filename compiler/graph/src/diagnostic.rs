@@ -3,6 +3,7 @@
 //! Not the wording on a terminal and not JSON: `compiler/src/diagnostic.rs` renders. The idea: every problem is a value with a stable
 //! code and a place, so that all of them can be collected in one run.
 
+use crate::graph::{Graph, Node};
 use std::fmt;
 
 /// A stable code. Numbers are never reused.
@@ -55,6 +56,13 @@ pub struct Place {
     pub detail: Option<String>,
 }
 
+/// The two kinds of operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Input,
+    Output,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub code: Code,
@@ -89,6 +97,42 @@ impl Diagnostic {
     pub fn help(mut self, what: impl Into<String>) -> Self {
         self.help = Some(what.into());
         self
+    }
+    /// Adds the operator to the place, and to a detail that is only `input 1` or `output 0` the name of that tensor.
+    pub fn in_operator(mut self, operator: u32, name: &str, tensor_name: impl Fn(Side, usize) -> Option<String>) -> Self {
+        self.place.subgraph = Some(0);
+        self.place.operator = Some((operator, name.into()));
+        let operand = self.place.detail.as_deref().and_then(|d| d.split_once(' ')).and_then(|(side, index)| {
+            let side = match side {
+                "input" => Side::Input,
+                "output" => Side::Output,
+                _ => return None,
+            };
+            tensor_name(side, index.parse().ok()?)
+        });
+        if let (Some(detail), Some(name)) = (&mut self.place.detail, operand.filter(|n| !n.is_empty())) {
+            *detail = format!("{detail} {}", quoted(&name));
+        }
+        self
+    }
+    /// The same for a node of a graph.
+    pub fn in_node(self, graph: &Graph, node: &Node) -> Self {
+        self.in_operator(node.operator, node.op.name(), |side, index| {
+            let v = match side {
+                Side::Input => node.input(index)?,
+                Side::Output => *node.outputs.get(index)?,
+            };
+            Some(graph.value(v).name.clone())
+        })
+    }
+}
+
+/// A name out of a model as messages show it: in quotes, nothing in it that moves a cursor, and not endless.
+pub fn quoted(name: &str) -> String {
+    const MAX_CHARS: usize = 120;
+    match name.char_indices().nth(MAX_CHARS) {
+        Some((end, _)) => format!("\"{}…\"", name[..end].escape_debug()),
+        None => format!("\"{}\"", name.escape_debug()),
     }
 }
 

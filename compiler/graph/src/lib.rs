@@ -5,8 +5,11 @@
 
 pub mod diagnostic;
 pub mod graph;
+pub mod import;
 pub mod lower;
 pub mod ops;
 pub mod quantize;
+pub mod rewrite;
 pub mod tensor;
 pub mod text;
+pub mod verify;

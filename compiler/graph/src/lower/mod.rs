@@ -67,7 +67,7 @@ pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Ve
     for node in &graph.nodes {
         cx.operator = Some(node.operator);
         if let Err(d) = node.op.lower(&mut cx, node) {
-            problems.push(d);
+            problems.push(d.in_node(graph, node));
         }
     }
     cx.operator = None;

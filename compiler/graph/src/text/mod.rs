@@ -39,7 +39,7 @@ outputs %2, %24
 %0: i8[1,4,4,8] q(0.1, 4) "image"
 %1: f32[]
 %2: i8[1,4,4,8] q(0.05, -128) "conv/relu;\n\\" = conv_2d %0, %3, none {stride=[2,1], dilation=[1,3], padding=[0,1,2,3], activation=relu6} @7
-%3 = const i8[2,3] qc(axis=1, scales=[0.02, 1e-10, 3.0], zero_points=[0, 0, 1]) "w" 0x01ff80000102
+%3 = const i8[2,3] qc(axis=1, scales=[0.02, 1e-10, 3.0], zero_points=[0, 0, 1]) "w" [1, -1, -128, 0, 1, 2]
 %4 = const f32[4] [1.0, -0.0, 1e30, 0.33333334]
 %5 = const f32[1] 0x0100c07f
 %6 = const i32[3] "b" [17, -3, 0]

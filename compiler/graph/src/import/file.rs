@@ -1,0 +1,74 @@
+//! The file as a whole: identifier, flatbuffer, version, and the tables that everything else indexes.
+//!
+//! The idea: limits on verification follow from the file's size, so a small hostile file ends quickly and a large honest one passes.
+
+use super::buffers::Buffers;
+use crate::diagnostic::{Code, Diagnostic};
+use cranelite_schema as schema;
+use cranelite_schema::{InvalidFlatbuffer, VerifierOptions};
+
+pub struct File<'a> {
+    pub subgraph: schema::SubGraph<'a>,
+    /// One for each operator code.
+    pub codes: Vec<OperatorCode<'a>>,
+    pub buffers: Buffers<'a>,
+    pub size_bytes: usize,
+}
+
+pub struct OperatorCode<'a> {
+    pub code: schema::BuiltinOperator,
+    pub version: i32,
+    pub custom: Option<&'a str>,
+}
+
+impl<'a> File<'a> {
+    pub fn open(bytes: &'a [u8]) -> Result<Self, Diagnostic> {
+        let identifier = bytes.get(4..8);
+        if identifier != Some(b"TFL3") {
+            let found = match identifier {
+                _ if bytes.is_empty() => "an empty file".into(),
+                None => format!("a file of {} bytes", bytes.len()),
+                Some(b) => format!("\"{}\"", b.escape_ascii()),
+            };
+            let message = "this is not a TensorFlow Lite model";
+            return Err(Diagnostic::new(Code::FILE, message).expected("\"TFL3\" in bytes 4 to 7").found(found));
+        }
+        let options = VerifierOptions {
+            // Deeper than the schema nests.
+            max_depth: 32,
+            // A table has at least 4 bytes of its own, unless tables are shared.
+            max_tables: bytes.len() / 4,
+            // Bytes counted once for each way that leads to them. Honest files share descriptions of tables only, which are small.
+            max_apparent_size: bytes.len().saturating_mul(16).saturating_add(1 << 16),
+            ignore_missing_null_terminator: true,
+        };
+        let model = schema::root_as_model_with_opts(&options, bytes).map_err(broken)?;
+        if model.version() != 3 {
+            let found = format!("version {}", model.version());
+            return Err(Diagnostic::new(Code::VERSION, "schema version is not supported").expected("version 3").found(found));
+        }
+        let Some(subgraph) = model.subgraphs().filter(|s| !s.is_empty()).map(|s| s.get(0)) else {
+            return Err(Diagnostic::new(Code::BROKEN, "the model has no subgraph"));
+        };
+        let codes = model.operator_codes().into_iter().flatten().map(operator_code).collect();
+        Ok(File { subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), size_bytes: bytes.len() })
+    }
+}
+
+/// Old files have the code in a byte of its own; new ones set both, with 127 in the byte where it does not suffice.
+fn operator_code(c: schema::OperatorCode) -> OperatorCode {
+    let code = c.builtin_code().0.max(i32::from(c.deprecated_builtin_code()));
+    OperatorCode { code: schema::BuiltinOperator(code), version: c.version(), custom: c.custom_code() }
+}
+
+fn broken(e: InvalidFlatbuffer) -> Diagnostic {
+    // The first line says what is wrong, the others name tables and fields from the inside out.
+    let text = e.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let message = lines.next().unwrap_or_default().trim_end_matches('.').to_string();
+    let d = Diagnostic::new(Code::BROKEN, format!("the file is damaged: {message}"));
+    match lines.last() {
+        Some(inside) => d.detail(inside.trim_start_matches("while verifying ").to_string()),
+        None => d,
+    }
+}

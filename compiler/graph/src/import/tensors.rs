@@ -1,0 +1,180 @@
+//! The tensors of the subgraph: names, types and constants as the file declares them.
+//!
+//! The idea: damage is a problem wherever it is, but a feature that is not supported is one only when something uses the tensor.
+
+use super::file::File;
+use super::{main_place, quantization};
+use crate::diagnostic::{Code, Diagnostic, quoted};
+use crate::graph::ValueId;
+use crate::tensor::{ElementType, TensorType};
+use crate::text::print::type_text;
+use cranelite_schema as schema;
+use std::sync::Arc;
+
+/// More dimensions than any operator takes; keeps hostile files from making us large vectors.
+const MAX_RANK: usize = 16;
+/// Offsets into a tensor fit 32 bits with a sign.
+const MAX_TENSOR_SIZE_BYTES: usize = i32::MAX as usize;
+
+pub struct Tensor<'a> {
+    pub name: String,
+    /// The shape is the file's until the producer's `infer` replaces it.
+    pub ty: TensorType,
+    pub shape_is_known: bool,
+    pub data: Option<&'a [u8]>,
+    pub content: Content,
+    /// Why nothing may use it.
+    pub refusal: Option<Diagnostic>,
+    pub value: Option<ValueId>,
+}
+
+/// What a tensor holds at a moment of the walk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Nothing yet. Whether its declared type can stand in for the one that a faulty producer cannot give.
+    Unwritten {
+        declared: bool,
+    },
+    Constant,
+    Input,
+    Result,
+    /// A problem made it so and has been reported; no more is said about it.
+    Unknown,
+}
+
+pub fn read<'a>(file: &File<'a>, problems: &mut Vec<Diagnostic>) -> Vec<Tensor<'a>> {
+    let mut tensors = vec![];
+    for (i, t) in file.subgraph.tensors().into_iter().flatten().enumerate() {
+        let (tensor, found) = tensor(file, t);
+        let name = if tensor.name.is_empty() { String::new() } else { format!(" {}", quoted(&tensor.name)) };
+        problems.extend(found.into_iter().map(|d| d.at(main_place()).detail(format!("tensor {i}{name}"))));
+        tensors.push(tensor);
+    }
+    tensors
+}
+
+/// With problems the tensor is `Unknown`.
+fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagnostic>) {
+    let mut problems = vec![];
+    // The value, or the problem noted and a stand-in for the value.
+    fn noted<T>(problems: &mut Vec<Diagnostic>, result: Result<T, Diagnostic>, stand_in: T) -> T {
+        result.unwrap_or_else(|d| {
+            problems.push(d);
+            stand_in
+        })
+    }
+    let element = noted(&mut problems, element_type(t.type_()), ElementType::F32);
+    let shape = noted(&mut problems, shape(t, element), None);
+    let quantization = noted(&mut problems, quantization::read(t.quantization(), element, shape.as_deref()), None);
+    let data = noted(&mut problems, file.buffers.bytes(t.buffer()), None);
+
+    let shape_is_known = shape.is_some();
+    let ty = TensorType { element, shape: shape.unwrap_or_default(), quantization: quantization.map(Arc::new) };
+    let refusal = refusal(t, element);
+    let data = if problems.is_empty() && refusal.is_none() {
+        let data = constant(&ty, shape_is_known, data);
+        noted(&mut problems, data, None)
+    } else {
+        None
+    };
+    let declared = shape_is_known && t.shape_signature().is_none_or(|s| s.iter().all(|d| 0 <= d));
+    let content = match data {
+        _ if !problems.is_empty() => Content::Unknown,
+        Some(bytes) if !bytes.is_empty() => Content::Constant,
+        _ => Content::Unwritten { declared },
+    };
+    let name = t.name().unwrap_or_default().into();
+    (Tensor { name, ty, shape_is_known, data, content, refusal, value: None }, problems)
+}
+
+/// As many bytes as the type has; `None` for a tensor that is not constant.
+fn constant<'a>(ty: &TensorType, shape_is_known: bool, bytes: Option<&'a [u8]>) -> Result<Option<&'a [u8]>, Diagnostic> {
+    match bytes {
+        Some(_) if !shape_is_known => Err(Diagnostic::new(Code::SHAPE, "the shape of a constant is open")),
+        // Some tools pad constants.
+        Some(bytes) if ty.size_bytes() <= bytes.len() => Ok(Some(&bytes[..ty.size_bytes()])),
+        Some(bytes) => Err(Diagnostic::new(Code::DATA, "the constant is too short")
+            .expected(format!("{} bytes for {}", ty.size_bytes(), type_text(ty)))
+            .found(format!("{} bytes", bytes.len()))),
+        // Nobody needs to write no bytes: such constants have empty buffers.
+        None if shape_is_known && ty.size_bytes() == 0 => Ok(Some(&[])),
+        None => Ok(None),
+    }
+}
+
+/// `None` when a dimension is open.
+fn shape(t: schema::Tensor, element: ElementType) -> Result<Option<Vec<usize>>, Diagnostic> {
+    let Some(shape) = t.shape() else { return Ok(Some(vec![])) };
+    if MAX_RANK < shape.len() {
+        let d = Diagnostic::new(Code::SHAPE, "too many dimensions");
+        return Err(d.expected(format!("at most {MAX_RANK}")).found(shape.len().to_string()));
+    }
+    if let Some(d) = shape.iter().find(|d| *d < -1) {
+        return Err(Diagnostic::new(Code::SHAPE, "a dimension is negative").found(d.to_string()));
+    }
+    let Some(shape) = shape.iter().map(|d| usize::try_from(d).ok()).collect::<Option<Vec<usize>>>() else { return Ok(None) };
+    check_size(element, &shape)?;
+    Ok(Some(shape))
+}
+
+/// That sizes, and products of any of the dimensions, stay far from overflow.
+pub fn check_size(element: ElementType, shape: &[usize]) -> Result<(), Diagnostic> {
+    let bits = element.bits().unwrap_or(8) as usize;
+    let product = shape.iter().try_fold(bits, |n, &d| n.checked_mul(d.max(1)));
+    if product.is_some_and(|bits| bits <= 8 * MAX_TENSOR_SIZE_BYTES) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::SHAPE, "the tensor is too large")
+        .expected(format!("at most {MAX_TENSOR_SIZE_BYTES} bytes"))
+        .found(type_text(&TensorType::new(element, shape))))
+}
+
+fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
+    let feature = |message: &str| Some(Diagnostic::new(Code::FEATURE, message));
+    if element.bits().is_none() {
+        return Some(Diagnostic::new(Code::TYPES, format!("tensors of {element} are not supported")));
+    }
+    if t.sparsity().is_some() {
+        return feature("sparse tensors are not supported").map(|d| d.help("export the model with dense weights"));
+    }
+    if t.is_variable() {
+        return feature("variable tensors, which keep state between calls, are not supported yet");
+    }
+    if t.external_buffer() != 0 {
+        return feature("constants in another file are not supported").map(|d| d.help("export the model as one file"));
+    }
+    if t.quantization().is_some_and(|q| q.details_type() == schema::QuantizationDetails::BlockwiseQuantization) {
+        return feature("blockwise quantisation is not supported").map(|d| d.help("quantise per tensor or per channel"));
+    }
+    None
+}
+
+fn element_type(t: schema::TensorType) -> Result<ElementType, Diagnostic> {
+    use ElementType::*;
+    Ok(match t {
+        schema::TensorType::FLOAT32 => F32,
+        schema::TensorType::FLOAT16 => F16,
+        schema::TensorType::INT32 => I32,
+        schema::TensorType::UINT8 => U8,
+        schema::TensorType::INT64 => I64,
+        schema::TensorType::STRING => String,
+        schema::TensorType::BOOL => Bool,
+        schema::TensorType::INT16 => I16,
+        schema::TensorType::COMPLEX64 => Complex64,
+        schema::TensorType::INT8 => I8,
+        schema::TensorType::FLOAT64 => F64,
+        schema::TensorType::COMPLEX128 => Complex128,
+        schema::TensorType::UINT64 => U64,
+        schema::TensorType::RESOURCE => Resource,
+        schema::TensorType::VARIANT => Variant,
+        schema::TensorType::UINT32 => U32,
+        schema::TensorType::UINT16 => U16,
+        schema::TensorType::INT4 => I4,
+        schema::TensorType::BFLOAT16 => BF16,
+        schema::TensorType::INT2 => I2,
+        schema::TensorType::UINT4 => U4,
+        schema::TensorType::FLOAT8_E4M3FN => F8E4M3,
+        schema::TensorType::FLOAT8_E5M2 => F8E5M2,
+        other => return Err(Diagnostic::new(Code::TYPES, "element type is not known").found(format!("number {}", other.0))),
+    })
+}
