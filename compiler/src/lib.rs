@@ -6,5 +6,11 @@
 pub mod array;
 pub mod cli;
 pub mod diagnostic;
+pub mod facts;
 pub mod files;
+pub mod fit;
+pub mod header;
 pub mod names;
+pub mod pipeline;
+pub mod signature;
+pub mod stages;

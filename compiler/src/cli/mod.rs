@@ -4,6 +4,8 @@
 //! a panic anywhere becomes an internal error with exit code 1.
 
 mod lists;
+mod run;
+mod steps;
 
 use crate::diagnostic::{Failure, internal};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -22,6 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Run(run::RunArgs),
     Ops(lists::OpsArgs),
     Explain(lists::ExplainArgs),
     Completions(lists::CompletionsArgs),
@@ -33,6 +36,7 @@ type Outcome = Result<(), Failure>;
 impl Command {
     fn execute(self) -> Outcome {
         match self {
+            Command::Run(args) => run::run(args),
             Command::Ops(args) => lists::ops(args),
             Command::Explain(args) => lists::explain(args),
             Command::Completions(args) => lists::completions(args),

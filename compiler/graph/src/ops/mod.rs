@@ -58,6 +58,10 @@ pub trait Operator: Sized {
     /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
     /// kept inputs only; constants may not be known yet (weights behind a DEQUANTIZE).
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
+    /// Multiply-accumulates, for reports; the signature's outputs have the shapes that `infer` gave.
+    fn macs(&self, _: &Signature) -> u64 {
+        0
+    }
     /// Writes the calls that compute `node`. What it cannot do is an error here, never a wrong result.
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic>;
 }
@@ -82,6 +86,11 @@ macro_rules! operators {
             pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.infer(signature),)*
+                }
+            }
+            pub fn macs(&self, signature: &Signature) -> u64 {
+                match self {
+                    $(Op::$variant(a) => a.macs(signature),)*
                 }
             }
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

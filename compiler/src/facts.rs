@@ -1,0 +1,68 @@
+//! What is known of a model before it is compiled: its operators, their multiply-accumulates, the memory its tensors need.
+//!
+//! Taken from the graph as it was imported, so that figures are those of the model and not of what became of it.
+
+use cranelite_graph::graph::{Graph, Node};
+use cranelite_graph::ops::{Operand, Signature};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub operators: Vec<Operator>,
+    pub parameter_bytes: u64,
+    /// The largest sum of tensors that are alive at once when the operators run in the model's order, each rounded up to 16 bytes.
+    /// Inputs and outputs are the caller's and do not count.
+    pub arena_lower_bound_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operator {
+    /// In the model.
+    pub index: u32,
+    pub name: &'static str,
+    pub macs: u64,
+}
+
+impl Facts {
+    pub fn of(graph: &Graph) -> Self {
+        let operators = graph.nodes.iter().map(|n| Operator { index: n.operator, name: n.op.name(), macs: n.op.macs(&signature(graph, n)) });
+        Facts {
+            operators: operators.collect(),
+            parameter_bytes: graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len() as u64).sum(),
+            arena_lower_bound_bytes: arena_lower_bound_bytes(graph),
+        }
+    }
+
+    pub fn macs(&self) -> u64 {
+        self.operators.iter().map(|o| o.macs).sum()
+    }
+}
+
+fn signature<'a>(graph: &'a Graph, node: &Node) -> Signature<'a> {
+    let operand = |v| Operand { ty: graph.ty(v), data: graph.value(v).data.as_deref() };
+    Signature { inputs: node.inputs.iter().map(|i| i.map(operand)).collect(), outputs: node.outputs.iter().map(|&o| graph.ty(o)).collect() }
+}
+
+fn arena_lower_bound_bytes(graph: &Graph) -> u64 {
+    // Index of the last node that uses a value; the caller's and constants have none.
+    let mut last_use = vec![None; graph.values.len()];
+    for (at, node) in graph.nodes.iter().enumerate() {
+        for v in node.outputs.iter().copied().chain(node.inputs.iter().copied().flatten()) {
+            let is_callers = graph.inputs.contains(&v) || graph.outputs.contains(&v) || graph.value(v).data.is_some();
+            last_use[v.0 as usize] = (!is_callers).then_some(at);
+        }
+    }
+    let size = |v| (graph.ty(v).size_bytes() as u64).next_multiple_of(16);
+    let (mut live, mut peak) = (0, 0);
+    let mut ends = vec![0; graph.nodes.len()];
+    for (at, node) in graph.nodes.iter().enumerate() {
+        for &v in &node.outputs {
+            if let Some(last) = last_use[v.0 as usize] {
+                live += size(v);
+                ends[last] += size(v);
+            }
+        }
+        peak = peak.max(live);
+        live -= ends[at];
+    }
+    peak
+}

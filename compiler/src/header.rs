@@ -1,0 +1,122 @@
+//! The C header beside an object: C99 and C++, with nothing but <stdint.h> and <stddef.h>.
+//!
+//! Not the layout of the model descriptor, which is its writer's (`codegen::object`). The idea: whoever includes it needs no other
+//! documentation, and two headers in one program agree because what they share stands in both under the same guard.
+
+use crate::signature::{Signature, Tensor};
+use cranelite_graph::tensor::ElementType;
+use std::fmt::Write;
+
+/// What the header says about memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    pub arena_bytes: u64,
+    pub arena_align: u32,
+    pub state_bytes: u64,
+    pub const_bytes: u64,
+    pub stack_bytes: u64,
+}
+
+/// Text of the header for the object whose symbols begin with `prefix`.
+pub fn write(prefix: &str, made_from: &str, shared: &str, signature: &Signature, sizes: &Sizes) -> String {
+    let upper = prefix.to_ascii_uppercase();
+    let mut out = String::new();
+    let mut line = |text: &str| out.push_str(&format!("{text}\n"));
+    line(&format!("/* {} */", comment(&format!("Made by cranelite {} from {made_from}: do not edit.", env!("CARGO_PKG_VERSION")))));
+    line(&format!("#ifndef CRANELITE_MODEL_{upper}_H\n#define CRANELITE_MODEL_{upper}_H\n"));
+    line("#include <stddef.h>\n#include <stdint.h>\n");
+    line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
+    line("#ifndef CRANELITE_ABI_1\n#define CRANELITE_ABI_1\n");
+    line(shared.trim_end());
+    line("\n#endif /* CRANELITE_ABI_1 */\n");
+
+    line("/* Memory: the caller provides the arena; constants are in the object; the stack is what one call needs. */");
+    for (name, value) in [
+        ("ARENA_BYTES", sizes.arena_bytes),
+        ("ARENA_ALIGN", u64::from(sizes.arena_align)),
+        ("STATE_BYTES", sizes.state_bytes),
+        ("CONST_BYTES", sizes.const_bytes),
+        ("STACK_BYTES", sizes.stack_bytes),
+    ] {
+        line(&format!("#define {upper}_{name} {value}"));
+    }
+    for (kind, tensors) in [("IN", &signature.inputs), ("OUT", &signature.outputs)] {
+        for t in tensors {
+            line("");
+            let name = format!("{upper}_{kind}_{}", t.identifier.to_ascii_uppercase());
+            line(&format!("#define {name}_COUNT {}", t.ty.element_count()));
+            line(&format!("#define {name}_BYTES {}", t.ty.size_bytes()));
+            if let Some((scale, zero_point)) = t.quantization() {
+                line(&format!("#define {name}_SCALE {scale:?}f"));
+                line(&format!("#define {name}_ZERO_POINT ({zero_point})"));
+            }
+        }
+    }
+    line("");
+    line(&structure(prefix, "inputs", &signature.inputs, "const "));
+    line(&structure(prefix, "outputs", &signature.outputs, ""));
+    line(&format!(
+        "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten; nothing in them need\n   \
+         survive between calls. Inputs and outputs need the alignment of their elements only, and must overlap neither each other nor\n   \
+         the arena. Calls with different arenas and outputs may run at once. The floating-point environment must round to nearest and\n   \
+         must not flush denormal numbers to zero. */"
+    ));
+    line(&format!("cranelite_status {prefix}_invoke(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n"));
+    line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
+    line("#ifdef __cplusplus\n}\n#endif\n");
+    line(&format!("#endif /* CRANELITE_MODEL_{upper}_H */"));
+    out
+}
+
+fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> String {
+    let mut out = String::from("typedef struct {\n");
+    let fields: Vec<_> = tensors.iter().map(|t| format!("{qualifier}{} *{};", c_type(t.ty.element), t.identifier)).collect();
+    let width = fields.iter().map(String::len).max().unwrap_or(0);
+    for (t, field) in tensors.iter().zip(&fields) {
+        let about: Vec<String> = [t.describe()].into_iter().chain(t.formula()).chain([format!("\"{}\"", t.name)]).collect();
+        writeln!(out, "    {field:<width$} /* {} */", comment(&about.join(" "))).expect("a string takes everything");
+    }
+    if tensors.is_empty() {
+        out.push_str("    const void *none; /* the model has none; C wants a member */\n");
+    }
+    write!(out, "}} {prefix}_{what};\n").expect("a string takes everything");
+    out
+}
+
+/// Text that can stand in a comment of C: no end, no beginning, no line splice, no trigraph, one line.
+fn comment(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() && !"\\?".contains(c) { c } else { '_' }).collect();
+    plain.replace("*/", "*_").replace("/*", "/_")
+}
+
+fn c_type(element: ElementType) -> &'static str {
+    use ElementType::*;
+    match element {
+        F32 => "float",
+        F64 => "double",
+        I8 => "int8_t",
+        I16 => "int16_t",
+        I32 => "int32_t",
+        I64 => "int64_t",
+        F16 | BF16 | U16 => "uint16_t",
+        U32 => "uint32_t",
+        U64 => "uint64_t",
+        // Real and imaginary part in turn.
+        Complex64 => "float",
+        Complex128 => "double",
+        I2 | I4 | U4 | U8 | Bool | F8E4M3 | F8E5M2 | String | Resource | Variant => "uint8_t",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_ends_a_comment() {
+        for text in ["a*/b", "/*", "*/*", "/*/", "??/", "a\\\nb", "ü\0"] {
+            let text = comment(text);
+            assert!(!text.contains("*/") && !text.contains("/*") && !text.contains(['\\', '?', '\n', '\0']), "{text}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The texts of the stages of a compilation, and its progress on a terminal.
+//!
+//! The idea: the pipeline tells everything it makes; whether anyone wants to see it is decided here, so that texts are only made
+//! when they are wanted.
+
+use clap::ValueEnum;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Stage {
+    /// The graph after all rewrites
+    Graph,
+    /// The lowered tile program
+    Tile,
+    /// The memory plan
+    Plan,
+    /// Cranelift's intermediate code
+    Clif,
+    /// Assembly
+    Asm,
+    /// Sizes, memory and operators
+    Report,
+}
+
+impl Stage {
+    pub fn extension(self) -> &'static str {
+        match self {
+            Stage::Graph => "graph",
+            Stage::Tile => "tile",
+            Stage::Plan => "plan",
+            Stage::Clif => "clif",
+            Stage::Asm => "s",
+            Stage::Report => "txt",
+        }
+    }
+}
+
+/// One text: after which phase, of which stage.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Text {
+    pub stage: Stage,
+    pub after: String,
+    pub text: String,
+}
+
+pub struct Stages {
+    wanted: Vec<Stage>,
+    all: bool,
+    pub texts: Vec<Text>,
+    progress: ProgressBar,
+}
+
+impl Stages {
+    /// Texts of the wanted stages, the last of each; with `all` every text of every stage.
+    pub fn new(wanted: &[Stage], all: bool) -> Self {
+        // Hidden unless standard error is a terminal.
+        let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}").expect("a valid template"));
+        Stages { wanted: wanted.to_vec(), all, texts: vec![], progress }
+    }
+
+    pub fn none() -> Self {
+        Stages::new(&[], false)
+    }
+
+    /// A phase begins.
+    pub fn begin(&mut self, phase: &'static str) {
+        self.progress.set_message(phase);
+        self.progress.enable_steady_tick(Duration::from_millis(100));
+    }
+
+    /// Whether a text would be kept.
+    pub fn wants(&self, stage: Stage) -> bool {
+        self.all || self.wanted.contains(&stage)
+    }
+
+    pub fn add(&mut self, stage: Stage, after: &str, text: impl FnOnce() -> String) {
+        if !self.wants(stage) {
+            return;
+        }
+        if !self.all {
+            self.texts.retain(|t| t.stage != stage);
+        }
+        self.texts.push(Text { stage, after: after.into(), text: text() });
+    }
+}
+
+impl Drop for Stages {
+    fn drop(&mut self) {
+        self.progress.finish_and_clear();
+    }
+}
