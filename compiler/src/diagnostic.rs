@@ -35,9 +35,12 @@ impl Failure {
             Failure::Usage(message) => format!("error: {message}\n\nFor more information, try '--help'.\n"),
             Failure::Problems { file, list } => {
                 let mut out: String = list.iter().map(|d| render(file.as_deref(), d)).collect();
-                if 1 < list.len() {
-                    writeln!(out, "{} problems", list.len()).expect("a string takes everything");
-                }
+                let mut codes: Vec<&str> = list.iter().map(|d| d.code.0).collect();
+                codes.sort_unstable();
+                codes.dedup();
+                let count = if list.len() == 1 { "1 problem".into() } else { format!("{} problems", list.len()) };
+                let more = codes.iter().map(|c| format!("`cranelite explain {c}`")).collect::<Vec<_>>().join(", ");
+                writeln!(out, "{count}; more about the codes: {more}").expect("a string takes everything");
                 out
             }
         }

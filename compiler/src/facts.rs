@@ -24,7 +24,8 @@ pub struct Operator {
 
 impl Facts {
     pub fn of(graph: &Graph) -> Self {
-        let operators = graph.nodes.iter().map(|n| Operator { index: n.operator, name: n.op.name(), macs: n.op.macs(&signature(graph, n)) });
+        let operators =
+            graph.nodes.iter().map(|n| Operator { index: n.operator, name: n.op.name(), macs: n.op.macs(&signature(graph, n)) });
         Facts {
             operators: operators.collect(),
             parameter_bytes: graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len() as u64).sum(),

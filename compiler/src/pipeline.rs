@@ -9,7 +9,8 @@ use crate::stages::{Stage, Stages};
 use cranelite_graph::diagnostic::Diagnostic;
 use cranelite_graph::import::{self, InputKey};
 use cranelite_graph::lower::{self, Goal};
-use cranelite_graph::{text, verify};
+use cranelite_graph::text::{Constants, print};
+use cranelite_graph::{rewrite, verify};
 use cranelite_tile::{Machine, Program};
 
 /// What the user decides.
@@ -28,10 +29,12 @@ pub struct Planned {
 
 pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("reading the model");
-    let graph = import::import(model, &import::Options { input_shapes: options.input_shapes.clone() })?;
+    let mut graph = import::import(model, &import::Options { input_shapes: options.input_shapes.clone() })?;
     let (signature, facts) = (Signature::of(&graph), Facts::of(&graph));
-    stages.add(Stage::Graph, "import", || text::print(&graph));
-    verify::verify(&graph).map_err(|e| vec![internal("the graph is not well-formed", e.join("; "))])?;
+    stages.add(Stage::Graph, "import", || print(&graph, Constants::Shortened));
+    rewrite::all(&mut graph);
+    verify::verify(&graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
+    stages.add(Stage::Graph, "rewrite", || print(&graph, Constants::Shortened));
     stages.begin("lowering");
     let program = lower::lower(&graph, machine, options.goal)?;
     Ok(Planned { signature, facts, program })

@@ -1,7 +1,7 @@
 //! `run`: executes a model on arrays.
 
-use super::steps::Steps;
 use super::Outcome;
+use super::steps::Steps;
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
 use crate::files::{self, Files};
@@ -27,7 +27,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
     /// Interpret the tile program instead of running machine code, for vectors of so many bytes
-    #[arg(long, value_name = "BYTES", num_args = 0..=1, default_missing_value = "16", hide = true)]
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "16", hide = true)]
     interpret: Option<u32>,
 }
 
@@ -56,9 +56,8 @@ pub fn run(args: RunArgs) -> Outcome {
 fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
     let mut problems = vec![];
     let mut read = |path: &PathBuf| {
-        let array = files::read(path).and_then(|bytes| {
-            Array::parse(&bytes).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", path.display())))
-        });
+        let array = files::read(path)
+            .and_then(|bytes| Array::parse(&bytes).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", path.display()))));
         array.map_err(|d| problems.push(d)).ok()
     };
     let arrays = steps.iter().map(|step| step.iter().filter_map(&mut read).collect()).collect();
