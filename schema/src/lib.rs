@@ -21,6 +21,14 @@ mod generated;
 pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
 pub use generated::tflite::*;
 
+/// Stands for a 64-bit number where the verifier only has to find its bytes: files may have vectors of them at multiples of 4, and
+/// reading needs no alignment.
+pub(crate) struct AnyEightBytes {
+    _bytes: [u8; 8],
+}
+
+impl flatbuffers::SimpleToVerifyInSlice for AnyEightBytes {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,6 +145,22 @@ mod tests {
                 let _ = read(&bytes); // must not panic
             }
         }
+    }
+
+    #[test]
+    fn vectors_of_long_numbers_need_no_alignment() {
+        let bytes = tiny_model();
+        // Four more bytes after the identifier move everything.
+        let mut moved = [&bytes[..8], &[0; 4], &bytes[8..]].concat();
+        moved[0] += 4;
+        assert_eq!(bytes[..4], [moved[0] - 4, moved[1], moved[2], moved[3]]);
+        let read = |bytes: &[u8]| {
+            let model = root_as_model_with_opts(&VerifierOptions::default(), bytes).unwrap();
+            let tensors = model.subgraphs().unwrap().get(0).tensors().unwrap();
+            let of = |t: Tensor| t.quantization().unwrap().zero_point().unwrap().iter().collect::<Vec<_>>();
+            tensors.iter().map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(read(&moved), [vec![-3], vec![0, 0], vec![7]]);
     }
 
     #[test]

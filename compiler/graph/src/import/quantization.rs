@@ -24,9 +24,10 @@ pub fn read(
         return Err(wrong(&format!("a zero point does not fit {element}")).expected(expected).found(z.to_string()));
     }
     let scales: Vec<f32> = scales.iter().collect();
-    // Zero stands for a channel of zeros in some per-channel weights.
-    let lowest = if scales.len() == 1 { f32::MIN_POSITIVE } else { 0.0 };
-    if let Some((i, s)) = scales.iter().enumerate().find(|(_, s)| !(lowest <= **s && **s < f32::INFINITY)) {
+    // Converters give a channel of zeros the scale zero.
+    let zero_is_allowed = 1 < scales.len();
+    let allowed = |s: f32| 0.0 < s && s < f32::INFINITY || s == 0.0 && zero_is_allowed;
+    if let Some((i, s)) = scales.iter().enumerate().find(|(_, s)| !allowed(**s)) {
         return Err(wrong("a scale is not a positive finite number").found(format!("{s:?} at index {i}")));
     }
     let axis = q.quantized_dimension();

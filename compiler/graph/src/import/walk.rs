@@ -120,11 +120,13 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = code.map_or_else(|| "?".to_string(), operator_name);
         let place = Place { operator: Some((index, name.clone())), ..main_place() };
 
+        let supported = code.is_some_and(|c| Op::arity(c.code).is_some());
         let before = self.problems.len();
-        let inputs: Vec<Option<usize>> = o.inputs().into_iter().flatten().enumerate().map(|(i, t)| self.operand(&place, i, t)).collect();
+        let inputs: Vec<Option<usize>> =
+            o.inputs().into_iter().flatten().enumerate().map(|(i, t)| self.operand(&place, i, t, supported)).collect();
         let mut outputs = vec![];
         for (i, t) in o.outputs().into_iter().flatten().enumerate() {
-            outputs.extend(self.result(&place, i, t, &outputs));
+            outputs.extend(self.result(&place, i, t, &outputs, supported));
         }
         let known = |t: &usize| self.tensors[*t].content != Content::Unknown;
         let decoded = match code {
@@ -132,7 +134,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 let found = format!("{} operator codes", self.file.codes.len());
                 Err(Diagnostic::new(Code::INDEX, format!("operator code {} does not exist", o.opcode_index())).found(found))
             }
-            Some(code) if Op::arity(code.code).is_none() => Err(unsupported(code)),
+            Some(code) if !supported => Err(unsupported(code)),
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
                 self.decode(code, o, &inputs, &outputs).map(Some)
             }
@@ -150,9 +152,11 @@ impl<'f, 'a> Walk<'f, 'a> {
             None
         });
         for &t in &outputs {
-            let content = &mut self.tensors[t].content;
-            *content = match content {
-                Content::Unwritten { declared } if *declared || decoded.is_some() => Content::Result,
+            let tensor = &mut self.tensors[t];
+            // An empty tensor looked like a constant.
+            tensor.data = None;
+            tensor.content = match tensor.content {
+                Content::Unwritten { declared } if declared || decoded.is_some() => Content::Result,
                 _ => Content::Unknown,
             };
         }
@@ -174,6 +178,12 @@ impl<'f, 'a> Walk<'f, 'a> {
         outputs: &[usize],
     ) -> Result<(Op, usize, Vec<Vec<usize>>), Diagnostic> {
         let arity = Op::arity(code.code).ok_or_else(|| unsupported(code))?;
+        let newest = Op::newest_version(code.code);
+        if !(1..=newest).contains(&code.version) {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "version of the operator is not known")
+                .expected(format!("1 to {newest}"))
+                .found(code.version.to_string()));
+        }
         let count = |what: &str, expected: String, found: usize| {
             Err(Diagnostic::new(Code::ARITY, format!("wrong number of {what}")).expected(expected).found(found.to_string()))
         };
@@ -203,8 +213,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok((op, arity.kept, shapes))
     }
 
-    /// Index of an input's tensor that can be read.
-    fn operand(&mut self, place: &Place, i: usize, index: i32) -> Option<usize> {
+    /// Index of an input's tensor that can be read. What is said of an operator that is not supported says nothing of its tensors' kinds.
+    fn operand(&mut self, place: &Place, i: usize, index: i32, supported: bool) -> Option<usize> {
         if index == -1 {
             return None;
         }
@@ -212,7 +222,9 @@ impl<'f, 'a> Walk<'f, 'a> {
         let index = self.tensor_index(place, &role, index)?;
         let tensor = &mut self.tensors[index];
         if let Some(d) = tensor.refusal.clone() {
-            self.report(place, &role, index, d);
+            if supported {
+                self.report(place, &role, index, d);
+            }
         } else if matches!(tensor.content, Content::Unwritten { .. }) && tensor.data.is_none() {
             // Once is enough.
             tensor.content = Content::Unknown;
@@ -223,12 +235,12 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     /// Index of an output's tensor that can be written.
-    fn result(&mut self, place: &Place, i: usize, index: i32, earlier: &[usize]) -> Option<usize> {
+    fn result(&mut self, place: &Place, i: usize, index: i32, earlier: &[usize], supported: bool) -> Option<usize> {
         let role = format!("output {i}");
         let index = self.tensor_index(place, &role, index)?;
         let tensor = &mut self.tensors[index];
         let problem = match tensor.content {
-            _ if tensor.refusal.is_some() => tensor.refusal.clone(),
+            _ if tensor.refusal.is_some() => tensor.refusal.clone().filter(|_| supported),
             _ if earlier.contains(&index) => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
             Content::Unwritten { .. } | Content::Unknown => None,
             Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant is written")),

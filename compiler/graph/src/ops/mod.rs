@@ -67,7 +67,7 @@ pub trait Operator: Sized {
 }
 
 macro_rules! operators {
-    ($($variant:ident $module:ident $code:ident;)*) => {
+    ($($variant:ident $module:ident $code:ident $version:literal;)*) => {
         $(pub mod $module;)*
 
         /// An operator with its attributes.
@@ -105,6 +105,13 @@ macro_rules! operators {
                     _ => None,
                 }
             }
+            /// The newest version of the operator that is known here; a newer one may mean something else.
+            pub fn newest_version(code: schema::BuiltinOperator) -> i32 {
+                match code {
+                    $(schema::BuiltinOperator::$code => $version,)*
+                    _ => 0,
+                }
+            }
             pub fn decode(code: schema::BuiltinOperator, source: &Source) -> Result<Op, Diagnostic> {
                 match code {
                     $(schema::BuiltinOperator::$code => $module::Attributes::decode(source).map(Op::$variant),)*
@@ -118,25 +125,26 @@ macro_rules! operators {
     };
 }
 
+// Variant, module, name in the format, newest version that LiteRT 2.3.0 registers.
 operators! {
-    Add add ADD;
-    AveragePool2d average_pool_2d AVERAGE_POOL_2D;
-    Concatenation concatenation CONCATENATION;
-    Conv2d conv_2d CONV_2D;
-    DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D;
-    Dequantize dequantize DEQUANTIZE;
-    FullyConnected fully_connected FULLY_CONNECTED;
-    Logistic logistic LOGISTIC;
-    MaxPool2d max_pool_2d MAX_POOL_2D;
-    Mean mean MEAN;
-    Mul mul MUL;
-    Pad pad PAD;
-    Quantize quantize QUANTIZE;
-    Relu relu RELU;
-    Relu6 relu6 RELU6;
-    Reshape reshape RESHAPE;
-    Softmax softmax SOFTMAX;
-    Sub sub SUB;
+    Add add ADD 5;
+    AveragePool2d average_pool_2d AVERAGE_POOL_2D 3;
+    Concatenation concatenation CONCATENATION 5;
+    Conv2d conv_2d CONV_2D 8;
+    DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
+    Dequantize dequantize DEQUANTIZE 8;
+    FullyConnected fully_connected FULLY_CONNECTED 14;
+    Logistic logistic LOGISTIC 3;
+    MaxPool2d max_pool_2d MAX_POOL_2D 3;
+    Mean mean MEAN 3;
+    Mul mul MUL 7;
+    Pad pad PAD 5;
+    Quantize quantize QUANTIZE 5;
+    Relu relu RELU 3;
+    Relu6 relu6 RELU6 3;
+    Reshape reshape RESHAPE 1;
+    Softmax softmax SOFTMAX 3;
+    Sub sub SUB 5;
 }
 
 impl<'a> Signature<'a> {
