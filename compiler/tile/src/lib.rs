@@ -8,6 +8,7 @@ pub mod index;
 pub mod interpret;
 pub mod machine;
 pub mod program;
+pub mod text;
 pub mod types;
 
 pub use builder::KernelBuilder;

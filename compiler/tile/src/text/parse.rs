@@ -1,0 +1,330 @@
+//! Text to program: lines, buffers and calls; kernels are in `parse_kernel.rs`.
+//!
+//! Not a verifier: what can be written down is accepted, however little sense it makes. The idea: a [`Cursor`] walks along one line
+//! and every method says what it expected.
+
+use super::Error;
+use super::parse_kernel;
+use crate::program::*;
+use std::str::FromStr;
+
+/// Of one buffer, so that a text of a few bytes cannot ask for all memory.
+const DATA_LIMIT_BYTES: u64 = 1 << 31;
+
+pub fn parse(text: &str) -> Result<Program, Error> {
+    let mut lines = Lines { lines: text.lines().enumerate(), number: 0 };
+    let mut program = Program::default();
+    while let Some(mut c) = lines.read() {
+        let number = lines.number;
+        top(&mut program, &mut c, &mut lines).map_err(|e| e.at(number))?;
+    }
+    Ok(program)
+}
+
+/// A message, and the line if it is not the one just read.
+pub struct Problem {
+    line: Option<usize>,
+    message: String,
+}
+
+impl Problem {
+    pub fn at(self, line: usize) -> Error {
+        Error { line: self.line.unwrap_or(line), message: self.message }
+    }
+    pub fn on_line(line: usize, message: String) -> Self {
+        Problem { line: Some(line), message }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Problem { line: None, message }
+    }
+}
+impl From<&str> for Problem {
+    fn from(message: &str) -> Self {
+        Problem { line: None, message: message.into() }
+    }
+}
+impl From<Error> for Problem {
+    fn from(e: Error) -> Self {
+        Problem { line: Some(e.line), message: e.message }
+    }
+}
+
+pub struct Lines<'a> {
+    lines: std::iter::Enumerate<std::str::Lines<'a>>,
+    /// Of the line read last, from 1.
+    pub number: usize,
+}
+
+impl<'a> Lines<'a> {
+    /// The next line on which something stands.
+    pub fn read(&mut self) -> Option<Cursor<'a>> {
+        for (i, line) in self.lines.by_ref() {
+            self.number = i + 1;
+            let mut c = Cursor { rest: line };
+            if !c.at_end() {
+                return Some(c);
+            }
+        }
+        None
+    }
+}
+
+fn top<'a>(program: &mut Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> Result<(), Problem> {
+    match c.word() {
+        "program" => program.name = c.quoted()?,
+        "kernel" => {
+            let kernel = parse_kernel::kernel(c, lines)?;
+            program.kernels.push(kernel);
+            return Ok(());
+        }
+        "call" => {
+            let call = call(program, c)?;
+            program.schedule.push(Step::Call(call));
+        }
+        word if word == format!("b{}", program.buffers.len()) => {
+            c.expect("=")?;
+            program.buffers.push(buffer(c)?);
+        }
+        word => {
+            let b = program.buffers.len();
+            return Err(format!("expected `program`, `kernel`, `call` or buffer `b{b}`, found `{word}{}`", c.rest).into());
+        }
+    }
+    Ok(c.expect_end()?)
+}
+
+fn buffer(c: &mut Cursor) -> Result<Buffer, String> {
+    let role = match c.word() {
+        "input" => Role::Input(c.number()?),
+        "output" => Role::Output(c.number()?),
+        "const" => Role::Const,
+        "scratch" => Role::Scratch,
+        other => return Err(format!("expected `input`, `output`, `const` or `scratch`, found `{other}{}`", c.rest)),
+    };
+    let name = c.quoted()?;
+    let size_bytes = c.number()?;
+    c.expect("bytes")?;
+    c.expect("align")?;
+    let align = c.number()?;
+    let view = if c.take("view") {
+        c.expect("of")?;
+        let parent = BufferId(c.numbered("b", "a buffer such as `b0`")?);
+        c.expect("+")?;
+        Some(View { parent, offset_bytes: c.number()? })
+    } else {
+        None
+    };
+    let offset_bytes = if c.take("at") { Some(c.number()?) } else { None };
+    let data = if c.at_end() { None } else { Some(data(c, size_bytes)?.into()) };
+    Ok(Buffer { name, role, size_bytes, align, data, view, offset_bytes })
+}
+
+/// Bytes as hexadecimal digits, perhaps repeated.
+fn data(c: &mut Cursor, size_bytes: u64) -> Result<Vec<u8>, String> {
+    if c.take("(") {
+        return Err("the contents of this constant were left out when the text was written".into());
+    }
+    c.expect("0x")?;
+    let digits = c.while_chars(|c| c.is_ascii_hexdigit()).as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return Err("an odd number of hexadecimal digits".into());
+    }
+    let digit = |d: u8| (d as char).to_digit(16).unwrap_or(0) as u8;
+    let once: Vec<u8> = digits.chunks(2).map(|d| digit(d[0]) << 4 | digit(d[1])).collect();
+    let times: u64 = if c.take("x") { c.number()? } else { 1 };
+    let length = times.checked_mul(once.len() as u64).filter(|n| *n <= DATA_LIMIT_BYTES);
+    match length {
+        Some(n) if n == size_bytes => Ok(once.repeat(times as usize)),
+        Some(n) => Err(format!("expected {size_bytes} bytes of data, found {n}")),
+        None => Err(format!("expected at most {DATA_LIMIT_BYTES} bytes of data")),
+    }
+}
+
+fn call(program: &Program, c: &mut Cursor) -> Result<Call, String> {
+    let name = c.name()?;
+    let number: Option<u32> = if c.take(".") { Some(c.number()?) } else { None };
+    let same: Vec<usize> = (0..program.kernels.len()).filter(|&i| program.kernels[i].name == name).collect();
+    let kernel = match (number, same.as_slice()) {
+        (Some(n), _) if same.contains(&(n as usize)) => n,
+        (None, [one]) => *one as u32,
+        (None, [_, _, ..]) => return Err(format!("there are several kernels `{name}`: give a number, such as `{name}.{}`", same[0])),
+        _ => return Err(format!("there is no kernel `{name}`{}", number.map_or(String::new(), |n| format!(" with number {n}")))),
+    };
+    let k = &program.kernels[kernel as usize];
+    let mut call = Call { kernel: KernelId(kernel), buffers: vec![], params: vec![], operator: None };
+    c.expect("(")?;
+    while !c.next_is(&[";", ")"]) {
+        c.comma(call.buffers.is_empty())?;
+        c.label(k.args.get(call.buffers.len()).map(|a| a.name.as_str()))?;
+        call.buffers.push(BufferId(c.numbered("b", "a buffer such as `b0`")?));
+    }
+    if c.take(";") {
+        while !c.next_is(&[")"]) {
+            c.comma(call.params.is_empty())?;
+            c.label(k.params.get(call.params.len()).map(String::as_str))?;
+            call.params.push(c.number()?);
+        }
+    }
+    c.expect(")")?;
+    if c.take("operator") {
+        call.operator = Some(c.number()?);
+    }
+    Ok(call)
+}
+
+/// The rest of a line. Every method skips blanks first.
+#[derive(Clone)]
+pub struct Cursor<'a> {
+    pub rest: &'a str,
+}
+
+impl<'a> Cursor<'a> {
+    fn skip_blanks(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    pub fn at_end(&mut self) -> bool {
+        self.skip_blanks();
+        self.rest.is_empty() || self.rest.starts_with('#')
+    }
+
+    pub fn expect_end(&mut self) -> Result<(), String> {
+        if self.at_end() { Ok(()) } else { Err(format!("expected the end of the line, found `{}`", self.rest)) }
+    }
+
+    /// Takes a token if it is next; a word must end where the token ends.
+    pub fn take(&mut self, token: &str) -> bool {
+        self.skip_blanks();
+        match self.rest.strip_prefix(token) {
+            Some(rest) if !(token.ends_with(word_char) && token != "0x" && token != "x" && rest.starts_with(word_char)) => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn next_is(&mut self, tokens: &[&str]) -> bool {
+        tokens.iter().any(|t| self.clone().take(t))
+    }
+
+    pub fn expect(&mut self, token: &str) -> Result<(), String> {
+        if self.take(token) { Ok(()) } else { Err(self.expected(&format!("`{token}`"))) }
+    }
+
+    pub fn expected(&mut self, what: &str) -> String {
+        if self.at_end() {
+            format!("expected {what}, found the end of the line")
+        } else {
+            format!("expected {what}, found `{}`", self.rest)
+        }
+    }
+
+    pub fn while_chars(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
+        self.skip_blanks();
+        let end = self.rest.find(|c| !accept(c)).unwrap_or(self.rest.len());
+        let (word, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        word
+    }
+
+    /// Letters, digits and underscores; may be empty.
+    pub fn word(&mut self) -> &'a str {
+        self.while_chars(word_char)
+    }
+
+    /// A decimal integer, with a sign if negative.
+    pub fn number<T: FromStr>(&mut self) -> Result<T, String> {
+        self.skip_blanks();
+        let start = self.rest;
+        let unsigned = start.strip_prefix('-').unwrap_or(start);
+        let digits = unsigned.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = start.split_at(start.len() - unsigned.len() + digits);
+        let value = number
+            .parse()
+            .map_err(|_| if digits == 0 { self.expected("a number") } else { format!("expected a number in range, found `{number}`") })?;
+        self.rest = rest;
+        Ok(value)
+    }
+
+    /// A letter and a number in one, such as `v3`.
+    pub fn numbered(&mut self, letter: &str, what: &str) -> Result<u32, String> {
+        let mut after = self.clone();
+        let n = after.word().strip_prefix(letter).filter(|n| n.bytes().all(|b| b.is_ascii_digit())).and_then(|n| n.parse().ok());
+        match n {
+            Some(n) => {
+                *self = after;
+                Ok(n)
+            }
+            None => Err(self.expected(what)),
+        }
+    }
+
+    /// The comma before an item that is not the first.
+    pub fn comma(&mut self, is_first: bool) -> Result<(), String> {
+        if is_first { Ok(()) } else { self.expect(",") }
+    }
+
+    /// `name:` may stand before an argument and must then be the parameter's name.
+    fn label(&mut self, want: Option<&str>) -> Result<(), String> {
+        let mut after = self.clone();
+        let Ok(name) = after.name() else { return Ok(()) };
+        if !after.take(":") {
+            return Ok(());
+        }
+        match want {
+            Some(w) if w != name => Err(format!("expected argument `{w}`, found `{name}`")),
+            _ => {
+                *self = after;
+                Ok(())
+            }
+        }
+    }
+
+    /// A word that begins with no digit, or anything in quotes.
+    pub fn name(&mut self) -> Result<String, String> {
+        self.skip_blanks();
+        if self.rest.starts_with('"') {
+            return self.quoted();
+        }
+        if self.rest.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(self.expected("a name"));
+        }
+        match self.word() {
+            "" => Err(self.expected("a name")),
+            word => Ok(word.to_string()),
+        }
+    }
+
+    pub fn quoted(&mut self) -> Result<String, String> {
+        self.expect("\"")?;
+        let mut out = String::new();
+        let mut chars = self.rest.chars();
+        loop {
+            match chars.next() {
+                None => return Err("the closing quote is missing".into()),
+                Some('"') => break,
+                Some('\\') => match chars.next() {
+                    Some('n') => out.push('\n'),
+                    Some('u') => {
+                        let code: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                        let c = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
+                        out.push(c.ok_or_else(|| format!("`\\u{{{code}}}` is not a character"))?);
+                    }
+                    Some(c @ ('"' | '\\')) => out.push(c),
+                    other => return Err(format!("unknown escape `\\{}`", other.map_or(String::new(), String::from))),
+                },
+                Some(c) => out.push(c),
+            }
+        }
+        self.rest = chars.as_str();
+        Ok(out)
+    }
+}
+
+fn word_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
