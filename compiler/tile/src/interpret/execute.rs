@@ -340,15 +340,24 @@ impl Frame<'_, '_, '_> {
 }
 
 fn map(to: &[Cell<u64>], a: &[Cell<u64>], f: impl Fn(u64) -> Option<u64>) -> Option<()> {
-    to.iter().zip(a).try_for_each(|(to, a)| Some(to.set(f(a.get())?)))
+    to.iter().zip(a).try_for_each(|(to, a)| {
+        to.set(f(a.get())?);
+        Some(())
+    })
 }
 
 fn zip(to: &[Cell<u64>], a: &[Cell<u64>], b: &[Cell<u64>], f: impl Fn(u64, u64) -> Option<u64>) -> Option<()> {
-    to.iter().zip(a).zip(b).try_for_each(|((to, a), b)| Some(to.set(f(a.get(), b.get())?)))
+    to.iter().zip(a).zip(b).try_for_each(|((to, a), b)| {
+        to.set(f(a.get(), b.get())?);
+        Some(())
+    })
 }
 
 fn zip3(to: &[Cell<u64>], a: &[Cell<u64>], b: &[Cell<u64>], c: &[Cell<u64>], f: impl Fn(u64, u64, u64) -> Option<u64>) -> Option<()> {
-    to.iter().zip(a).zip(b).zip(c).try_for_each(|(((to, a), b), c)| Some(to.set(f(a.get(), b.get(), c.get())?)))
+    to.iter().zip(a).zip(b).zip(c).try_for_each(|(((to, a), b), c)| {
+        to.set(f(a.get(), b.get(), c.get())?);
+        Some(())
+    })
 }
 
 fn dot_types(group: usize, to: Elem, a: Elem, b: Elem) -> bool {

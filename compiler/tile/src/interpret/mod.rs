@@ -15,14 +15,27 @@ mod tests;
 
 use crate::program::*;
 use memory::{Bound, FILLER, Segment, Window};
+use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}kernel `{kernel}`: {fault}", call.map_or(String::new(), |c| format!("call {c}, ")))]
 pub struct Error {
     /// Position in the schedule; none when a kernel was called by itself.
     pub call: Option<usize>,
+    /// Empty when the buffers given do not suit the program.
     pub kernel: String,
     pub fault: Fault,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(call) = self.call {
+            write!(f, "call {call}, ")?;
+        }
+        if !self.kernel.is_empty() {
+            write!(f, "kernel `{}`: ", self.kernel)?;
+        }
+        write!(f, "{}", self.fault)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
