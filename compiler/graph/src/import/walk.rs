@@ -57,7 +57,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             let Some(index) = self.tensor_index(&place, &role, index) else { continue };
             let tensor = &mut self.tensors[index];
             let problem = match tensor.content {
-                _ if tensor.refusal.is_some() => tensor.refusal.clone(),
+                _ if tensor.refusal.is_some() => tensor.refusal.take(),
                 Content::Unknown => continue,
                 Content::Input => Some(Diagnostic::new(Code::ORDER, "the tensor is a model input twice")),
                 Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant cannot be a model input")),
@@ -74,14 +74,16 @@ impl<'f, 'a> Walk<'f, 'a> {
                 ),
                 None => None,
             });
-            if let Some(d) = problem {
-                self.report(&place, &role, index, d);
-                continue;
-            }
             // What the file gave it is replaced at run time.
-            (tensor.content, tensor.data) = (Content::Input, None);
-            let v = self.value(index);
-            self.graph.inputs.push(v);
+            tensor.data = None;
+            tensor.content = if problem.is_some() { Content::Unknown } else { Content::Input };
+            match problem {
+                Some(d) => self.report(&place, &role, index, d),
+                None => {
+                    let v = self.value(index);
+                    self.graph.inputs.push(v);
+                }
+            }
         }
     }
 
@@ -221,12 +223,13 @@ impl<'f, 'a> Walk<'f, 'a> {
         let role = format!("input {i}");
         let index = self.tensor_index(place, &role, index)?;
         let tensor = &mut self.tensors[index];
-        if let Some(d) = tensor.refusal.clone() {
-            if supported {
+        // Once is enough: after a problem the tensor is unknown, of which nothing is said.
+        if tensor.refusal.is_some() {
+            tensor.content = Content::Unknown;
+            if let Some(d) = tensor.refusal.take().filter(|_| supported) {
                 self.report(place, &role, index, d);
             }
         } else if matches!(tensor.content, Content::Unwritten { .. }) && tensor.data.is_none() {
-            // Once is enough.
             tensor.content = Content::Unknown;
             let d = Diagnostic::new(Code::ORDER, "nothing has written the tensor that is read");
             self.report(place, &role, index, d.expected("a model input, a constant or the result of an earlier operator"));
@@ -240,7 +243,10 @@ impl<'f, 'a> Walk<'f, 'a> {
         let index = self.tensor_index(place, &role, index)?;
         let tensor = &mut self.tensors[index];
         let problem = match tensor.content {
-            _ if tensor.refusal.is_some() => tensor.refusal.clone().filter(|_| supported),
+            _ if tensor.refusal.is_some() => {
+                tensor.content = Content::Unknown;
+                tensor.refusal.take().filter(|_| supported)
+            }
             _ if earlier.contains(&index) => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
             Content::Unwritten { .. } | Content::Unknown => None,
             Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant is written")),
@@ -262,8 +268,8 @@ impl<'f, 'a> Walk<'f, 'a> {
             let place = main_place();
             let role = format!("model output {i}");
             let Some(index) = self.tensor_index(&place, &role, index) else { continue };
-            let tensor = &self.tensors[index];
-            if let Some(d) = tensor.refusal.clone() {
+            let tensor = &mut self.tensors[index];
+            if let Some(d) = tensor.refusal.take() {
                 self.report(&place, &role, index, d);
             } else if matches!(tensor.content, Content::Unwritten { .. }) && tensor.data.is_none() {
                 let d = Diagnostic::new(Code::ORDER, "nothing writes a model output");

@@ -1,0 +1,135 @@
+//! Damaged models: whatever the bytes are, import ends quickly with a graph or with problems, and never panics.
+//!
+//! Not a search guided by coverage. The idea: single bits of a model that has every operator reach every check, a few wild numbers at
+//! once reach their combinations; everything is seeded, so a failure names a case that can be run again.
+
+mod model;
+
+use cranelite_graph::import::{Options, import};
+use cranelite_graph::rewrite;
+use std::time::{Duration, Instant};
+
+/// A 64-bit xorshift.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+}
+
+/// True when the import accepted the bytes.
+fn survives(bytes: &[u8]) -> bool {
+    match import(bytes, &Options::default()) {
+        Ok(mut graph) => {
+            // Import has verified the graph; rewrites verify it after each pass in debug builds, and here at the end.
+            rewrite::all(&mut graph);
+            assert_eq!(cranelite_graph::verify::verify(&graph), Ok(()));
+            true
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            for d in problems {
+                assert!(d.code.0 != "E0901", "a mistake of ours was found too late: {d}");
+                let _ = format!("{}: {d}", d.place);
+            }
+            false
+        }
+    }
+}
+
+fn models() -> [Vec<u8>; 2] {
+    [model::two_reshapes().bytes(), model::every_operator().bytes()]
+}
+
+#[test]
+fn single_bits() {
+    for bytes in models() {
+        for position in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut bytes = bytes.clone();
+                bytes[position] ^= 1 << bit;
+                survives(&bytes);
+            }
+        }
+    }
+}
+
+#[test]
+fn truncated() {
+    for bytes in models() {
+        for length in 0..bytes.len() {
+            survives(&bytes[..length]);
+        }
+    }
+}
+
+#[test]
+fn wild_numbers() {
+    const NUMBERS: [i32; 12] = [0, 1, -1, 2, -2, 3, 127, 128, 65536, i32::MAX, i32::MIN, i32::MAX - 3];
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut accepted = 0;
+    for bytes in models() {
+        for _ in 0..20_000 {
+            let mut bytes = bytes.clone();
+            for _ in 0..1 + random.below(4) {
+                let at = random.below(bytes.len() / 4) * 4;
+                let number = NUMBERS[random.below(NUMBERS.len())];
+                bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
+            }
+            accepted += usize::from(survives(&bytes));
+        }
+    }
+    // Else the test looks only at the first checks.
+    assert!(100 < accepted, "{accepted} accepted");
+}
+
+/// Tables and vectors that are named many times make a small file look large.
+#[test]
+fn shared_parts_end_quickly() {
+    let mut m = model::two_reshapes();
+    for _ in 0..2000 {
+        m.tensor("more", cranelite_schema::TensorType::FLOAT32, &[1; 16], None, &[]);
+    }
+    let bytes = m.bytes();
+    assert!(survives(&bytes));
+    // One word of the file in many places: offsets that lead to the same table, lengths, shapes.
+    let mut random = Random(1);
+    let start = Instant::now();
+    for _ in 0..300 {
+        let mut bytes = bytes.clone();
+        let from = random.below(bytes.len() / 4 - 8) * 4;
+        let word: Vec<u8> = bytes[from..from + 4].to_vec();
+        for _ in 0..50 {
+            let to = random.below(bytes.len() / 4) * 4;
+            bytes[to..to + 4].copy_from_slice(&word);
+        }
+        survives(&bytes);
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+}
+
+/// Constants that overlap cannot make more of a file than there is.
+#[test]
+fn overlapping_constants() {
+    let mut m = model::two_reshapes();
+    m.tail = vec![7; 4096];
+    let n = 500;
+    for i in 0..n {
+        m.tensor(&i.to_string(), cranelite_schema::TensorType::UINT8, &[4000 + i], None, &[1]);
+        m.outputs.push(m.tensors.len() as i32 - 1);
+    }
+    let size = m.bytes().len() as u64;
+    // The flatbuffer grows by the new fields; the tail's start does not matter.
+    for b in m.buffers.iter_mut().skip(3) {
+        *b = model::Buffer { data: vec![], offset: size - 4096, size: 4096 };
+    }
+    let problems = import(&m.bytes(), &Options::default()).expect_err("a problem");
+    assert!(problems.iter().any(|d| d.message.contains("overlap")), "{problems:#?}");
+}

@@ -1,0 +1,335 @@
+//! A maker of small model files for tests of the import.
+//!
+//! Not a serialiser of graphs: it writes any nonsense that it is told to. The idea: a model is a plain value, so a test changes one field
+//! of a good model and looks at what is said about it.
+
+#![allow(dead_code)] // Not every test binary uses all of it.
+
+use cranelite_schema::flatbuffers::{FlatBufferBuilder, UnionWIPOffset, WIPOffset};
+use cranelite_schema::{self as schema, ActivationFunctionType, BuiltinOperator, BuiltinOptions, TensorType};
+
+pub type Builder = FlatBufferBuilder<'static>;
+
+#[derive(Clone, Default)]
+pub struct Model {
+    pub version: u32,
+    pub buffers: Vec<Buffer>,
+    pub tensors: Vec<Tensor>,
+    pub operators: Vec<Operator>,
+    pub inputs: Vec<i32>,
+    pub outputs: Vec<i32>,
+    /// Bytes behind the flatbuffer.
+    pub tail: Vec<u8>,
+}
+
+#[derive(Clone, Default)]
+pub struct Buffer {
+    pub data: Vec<u8>,
+    pub offset: u64,
+    pub size: u64,
+}
+
+#[derive(Clone)]
+pub struct Tensor {
+    pub name: String,
+    pub ty: TensorType,
+    pub shape: Vec<i32>,
+    pub shape_signature: Option<Vec<i32>>,
+    pub scales: Vec<f32>,
+    pub zero_points: Vec<i64>,
+    pub quantized_dimension: i32,
+    pub buffer: u32,
+    pub is_variable: bool,
+    pub external_buffer: u32,
+}
+
+#[derive(Clone)]
+pub struct Operator {
+    pub code: i32,
+    pub version: i32,
+    /// Instead of the operator's own code, where set.
+    pub opcode_index: Option<u32>,
+    pub custom_code: Option<String>,
+    pub inputs: Vec<i32>,
+    pub outputs: Vec<i32>,
+    pub options: Options,
+}
+
+#[derive(Clone, Copy)]
+pub enum Options {
+    None,
+    Conv2D { padding: schema::Padding, stride: i32, dilation: i32, activation: ActivationFunctionType },
+    DepthwiseConv2D { padding: schema::Padding, stride: i32, depth_multiplier: i32 },
+    Pool2D { padding: schema::Padding, stride: i32, filter: i32 },
+    Add,
+    Sub,
+    Mul,
+    Concatenation { axis: i32 },
+    FullyConnected,
+    Softmax { beta: f32 },
+    Reducer { keep_dims: bool },
+    Reshape,
+}
+
+impl Model {
+    pub fn new() -> Self {
+        Model { version: 3, buffers: vec![Buffer::default()], ..Model::default() }
+    }
+
+    /// Adds a tensor; data may be empty.
+    pub fn tensor(&mut self, name: &str, ty: TensorType, shape: &[i32], quantization: Option<(f32, i64)>, data: &[u8]) -> i32 {
+        let mut buffer = 0;
+        if !data.is_empty() {
+            buffer = self.buffers.len() as u32;
+            self.buffers.push(Buffer { data: data.to_vec(), ..Buffer::default() });
+        }
+        self.tensors.push(Tensor {
+            name: name.into(),
+            ty,
+            shape: shape.to_vec(),
+            shape_signature: None,
+            scales: quantization.iter().map(|q| q.0).collect(),
+            zero_points: quantization.iter().map(|q| q.1).collect(),
+            quantized_dimension: 0,
+            buffer,
+            is_variable: false,
+            external_buffer: 0,
+        });
+        self.tensors.len() as i32 - 1
+    }
+
+    pub fn operator(&mut self, code: BuiltinOperator, inputs: &[i32], output: i32, options: Options) {
+        let (inputs, outputs) = (inputs.to_vec(), vec![output]);
+        self.operators.push(Operator { code: code.0, version: 1, opcode_index: None, custom_code: None, inputs, outputs, options });
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut b = Builder::new();
+        let tensors: Vec<_> = self.tensors.iter().map(|t| t.write(&mut b)).collect();
+        let operators: Vec<_> = self.operators.iter().enumerate().map(|(i, o)| o.write(&mut b, i as u32)).collect();
+        let codes: Vec<_> = self.operators.iter().map(|o| o.write_code(&mut b)).collect();
+        let buffers: Vec<_> = self.buffers.iter().map(|x| x.write(&mut b)).collect();
+        let main = schema::SubGraphArgs {
+            tensors: Some(b.create_vector(&tensors)),
+            operators: Some(b.create_vector(&operators)),
+            inputs: Some(b.create_vector(&self.inputs)),
+            outputs: Some(b.create_vector(&self.outputs)),
+            ..Default::default()
+        };
+        let main = schema::SubGraph::create(&mut b, &main);
+        let model = schema::ModelArgs {
+            version: self.version,
+            subgraphs: Some(b.create_vector(&[main])),
+            operator_codes: Some(b.create_vector(&codes)),
+            buffers: Some(b.create_vector(&buffers)),
+            ..Default::default()
+        };
+        let model = schema::Model::create(&mut b, &model);
+        schema::finish_model_buffer(&mut b, model);
+        [b.finished_data(), &self.tail].concat()
+    }
+}
+
+impl Buffer {
+    fn write(&self, b: &mut Builder) -> WIPOffset<schema::Buffer<'static>> {
+        let data = (!self.data.is_empty()).then(|| b.create_vector(&self.data));
+        schema::Buffer::create(b, &schema::BufferArgs { data, offset: self.offset, size: self.size })
+    }
+}
+
+impl Tensor {
+    fn write(&self, b: &mut Builder) -> WIPOffset<schema::Tensor<'static>> {
+        let quantization = schema::QuantizationParametersArgs {
+            scale: Some(b.create_vector(&self.scales)),
+            zero_point: Some(b.create_vector(&self.zero_points)),
+            quantized_dimension: self.quantized_dimension,
+            ..Default::default()
+        };
+        let quantization = schema::QuantizationParameters::create(b, &quantization);
+        let tensor = schema::TensorArgs {
+            name: Some(b.create_string(&self.name)),
+            shape: Some(b.create_vector(&self.shape)),
+            shape_signature: self.shape_signature.as_ref().map(|s| b.create_vector(s)),
+            type_: self.ty,
+            buffer: self.buffer,
+            is_variable: self.is_variable,
+            external_buffer: self.external_buffer,
+            quantization: Some(quantization),
+            ..Default::default()
+        };
+        schema::Tensor::create(b, &tensor)
+    }
+}
+
+impl Operator {
+    fn write(&self, b: &mut Builder, index: u32) -> WIPOffset<schema::Operator<'static>> {
+        let (builtin_options_type, builtin_options) = self.options.write(b);
+        let operator = schema::OperatorArgs {
+            opcode_index: self.opcode_index.unwrap_or(index),
+            inputs: Some(b.create_vector(&self.inputs)),
+            outputs: Some(b.create_vector(&self.outputs)),
+            builtin_options_type,
+            builtin_options,
+            ..Default::default()
+        };
+        schema::Operator::create(b, &operator)
+    }
+
+    fn write_code(&self, b: &mut Builder) -> WIPOffset<schema::OperatorCode<'static>> {
+        let code = schema::OperatorCodeArgs {
+            deprecated_builtin_code: self.code.clamp(-128, 127) as i8,
+            builtin_code: BuiltinOperator(self.code),
+            version: self.version,
+            custom_code: self.custom_code.as_ref().map(|c| b.create_string(c)),
+        };
+        schema::OperatorCode::create(b, &code)
+    }
+}
+
+impl Options {
+    fn write(self, b: &mut Builder) -> (BuiltinOptions, Option<WIPOffset<UnionWIPOffset>>) {
+        let (tag, offset) = match self {
+            Options::None => return (BuiltinOptions::NONE, None),
+            Options::Conv2D { padding, stride, dilation, activation } => {
+                let args = schema::Conv2DOptionsArgs {
+                    padding,
+                    stride_w: stride,
+                    stride_h: stride,
+                    dilation_w_factor: dilation,
+                    dilation_h_factor: dilation,
+                    fused_activation_function: activation,
+                    ..Default::default()
+                };
+                (BuiltinOptions::Conv2DOptions, schema::Conv2DOptions::create(b, &args).as_union_value())
+            }
+            Options::DepthwiseConv2D { padding, stride, depth_multiplier } => {
+                let args = schema::DepthwiseConv2DOptionsArgs {
+                    padding,
+                    stride_w: stride,
+                    stride_h: stride,
+                    depth_multiplier,
+                    ..Default::default()
+                };
+                (BuiltinOptions::DepthwiseConv2DOptions, schema::DepthwiseConv2DOptions::create(b, &args).as_union_value())
+            }
+            Options::Pool2D { padding, stride, filter } => {
+                let args = schema::Pool2DOptionsArgs {
+                    padding,
+                    stride_w: stride,
+                    stride_h: stride,
+                    filter_width: filter,
+                    filter_height: filter,
+                    ..Default::default()
+                };
+                (BuiltinOptions::Pool2DOptions, schema::Pool2DOptions::create(b, &args).as_union_value())
+            }
+            Options::Add => (BuiltinOptions::AddOptions, schema::AddOptions::create(b, &Default::default()).as_union_value()),
+            Options::Sub => (BuiltinOptions::SubOptions, schema::SubOptions::create(b, &Default::default()).as_union_value()),
+            Options::Mul => (BuiltinOptions::MulOptions, schema::MulOptions::create(b, &Default::default()).as_union_value()),
+            Options::Concatenation { axis } => {
+                let args = schema::ConcatenationOptionsArgs { axis, ..Default::default() };
+                (BuiltinOptions::ConcatenationOptions, schema::ConcatenationOptions::create(b, &args).as_union_value())
+            }
+            Options::FullyConnected => {
+                let options = schema::FullyConnectedOptions::create(b, &Default::default());
+                (BuiltinOptions::FullyConnectedOptions, options.as_union_value())
+            }
+            Options::Softmax { beta } => {
+                let options = schema::SoftmaxOptions::create(b, &schema::SoftmaxOptionsArgs { beta });
+                (BuiltinOptions::SoftmaxOptions, options.as_union_value())
+            }
+            Options::Reducer { keep_dims } => {
+                let options = schema::ReducerOptions::create(b, &schema::ReducerOptionsArgs { keep_dims });
+                (BuiltinOptions::ReducerOptions, options.as_union_value())
+            }
+            Options::Reshape => {
+                let options = schema::ReshapeOptions::create(b, &Default::default());
+                (BuiltinOptions::ReshapeOptions, options.as_union_value())
+            }
+        };
+        (tag, Some(offset))
+    }
+}
+
+fn i32_bytes(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// x -> RESHAPE -> y, and another RESHAPE of y to z: the smallest model with something of everything.
+pub fn two_reshapes() -> Model {
+    let mut m = Model::new();
+    let x = m.tensor("x", TensorType::FLOAT32, &[2, 6], None, &[]);
+    let s = m.tensor("s", TensorType::INT32, &[2], None, &i32_bytes(&[3, -1]));
+    let y = m.tensor("y", TensorType::FLOAT32, &[3, 4], None, &[]);
+    let t = m.tensor("t", TensorType::INT32, &[1], None, &i32_bytes(&[12]));
+    let z = m.tensor("z", TensorType::FLOAT32, &[12], None, &[]);
+    m.operator(BuiltinOperator::RESHAPE, &[x, s], y, Options::Reshape);
+    m.operator(BuiltinOperator::RESHAPE, &[y, t], z, Options::Reshape);
+    (m.inputs, m.outputs) = (vec![x], vec![z]);
+    m
+}
+
+/// Every operator of int8 in one chain, from floats to floats.
+pub fn every_operator() -> Model {
+    let (same, valid) = (schema::Padding::SAME, schema::Padding::VALID);
+    let mut m = Model::new();
+    let q = Some((0.05, 3));
+    let unit = Some((1.0 / 256.0, -128));
+    let i8s = |m: &mut Model, name: &str, shape: &[i32]| m.tensor(name, TensorType::INT8, shape, q, &[]);
+
+    let x = m.tensor("x", TensorType::FLOAT32, &[1, 6, 6, 3], None, &[]);
+    let a = i8s(&mut m, "quantized", &[1, 6, 6, 3]);
+    m.operator(BuiltinOperator::QUANTIZE, &[x], a, Options::None);
+    let paddings = m.tensor("paddings", TensorType::INT32, &[4, 2], None, &i32_bytes(&[0, 0, 1, 1, 1, 1, 0, 0]));
+    let b = i8s(&mut m, "padded", &[1, 8, 8, 3]);
+    m.operator(BuiltinOperator::PAD, &[a, paddings], b, Options::None);
+
+    let w = m.tensor("conv/w", TensorType::INT8, &[4, 3, 3, 3], None, &[7; 108]);
+    let last = m.tensors.last_mut().unwrap();
+    (last.scales, last.zero_points) = (vec![0.01, 0.02, 0.03, 0.04], vec![0; 4]);
+    let bias = m.tensor("conv/bias", TensorType::INT32, &[4], None, &i32_bytes(&[1, -2, 3, -4]));
+    let c = i8s(&mut m, "conv", &[1, 6, 6, 4]);
+    let conv = Options::Conv2D { padding: valid, stride: 1, dilation: 1, activation: ActivationFunctionType::RELU };
+    m.operator(BuiltinOperator::CONV_2D, &[b, w, bias], c, conv);
+
+    let w = m.tensor("dw/w", TensorType::INT8, &[1, 3, 3, 4], Some((0.02, 0)), &[5; 36]);
+    let d = i8s(&mut m, "dw", &[1, 6, 6, 4]);
+    let dw = Options::DepthwiseConv2D { padding: same, stride: 1, depth_multiplier: 1 };
+    m.operator(BuiltinOperator::DEPTHWISE_CONV_2D, &[c, w, -1], d, dw);
+
+    let e = i8s(&mut m, "max", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::MAX_POOL_2D, &[d], e, Options::Pool2D { padding: valid, stride: 2, filter: 2 });
+    let f = i8s(&mut m, "average", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::AVERAGE_POOL_2D, &[e], f, Options::Pool2D { padding: same, stride: 1, filter: 2 });
+    let g = i8s(&mut m, "sum", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::ADD, &[f, e], g, Options::Add);
+    let k = m.tensor("k", TensorType::INT8, &[4], q, &[1, 2, 3, 4]);
+    let h = i8s(&mut m, "product", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::MUL, &[g, k], h, Options::Mul);
+    let i = i8s(&mut m, "difference", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::SUB, &[h, g], i, Options::Sub);
+    let j = i8s(&mut m, "relu", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::RELU, &[i], j, Options::None);
+    let l = i8s(&mut m, "relu6", &[1, 3, 3, 4]);
+    m.operator(BuiltinOperator::RELU6, &[j], l, Options::None);
+    let n = i8s(&mut m, "both", &[1, 3, 3, 8]);
+    m.operator(BuiltinOperator::CONCATENATION, &[l, j], n, Options::Concatenation { axis: -1 });
+    let axes = m.tensor("axes", TensorType::INT32, &[2], None, &i32_bytes(&[1, 2]));
+    let o = i8s(&mut m, "mean", &[1, 1, 1, 8]);
+    m.operator(BuiltinOperator::MEAN, &[n, axes], o, Options::Reducer { keep_dims: true });
+    let shape = m.tensor("shape", TensorType::INT32, &[2], None, &i32_bytes(&[1, -1]));
+    let p = i8s(&mut m, "flat", &[1, 8]);
+    m.operator(BuiltinOperator::RESHAPE, &[o, shape], p, Options::Reshape);
+    let w = m.tensor("fc/w", TensorType::INT8, &[5, 8], Some((0.02, 0)), &[0xfd; 40]);
+    let bias = m.tensor("fc/bias", TensorType::INT32, &[5], None, &i32_bytes(&[9, 8, 7, 6, 5]));
+    let r = i8s(&mut m, "fc", &[1, 5]);
+    m.operator(BuiltinOperator::FULLY_CONNECTED, &[p, w, bias], r, Options::FullyConnected);
+    let s = m.tensor("logistic", TensorType::INT8, &[1, 5], unit, &[]);
+    m.operator(BuiltinOperator::LOGISTIC, &[r], s, Options::None);
+    let t = m.tensor("real", TensorType::FLOAT32, &[1, 5], None, &[]);
+    m.operator(BuiltinOperator::DEQUANTIZE, &[s], t, Options::None);
+    let y = m.tensor("y", TensorType::FLOAT32, &[1, 5], None, &[]);
+    m.operator(BuiltinOperator::SOFTMAX, &[t], y, Options::Softmax { beta: 1.0 });
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
+}
