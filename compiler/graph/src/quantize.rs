@@ -117,6 +117,14 @@ pub fn relu_multiplier(input_scale: f32, output_scale: f32) -> f64 {
     (input_scale / output_scale) as f64
 }
 
+/// Multiplier and shift of MEAN over `count` elements: those of the scales divided by the count, in integers and toward zero, with
+/// as many bits as the limits of the shift leave.
+pub fn mean_multiplier(multiplier: i32, shift: i32, count: u64) -> (i32, i32) {
+    let more = (63 - count.max(1).leading_zeros() as i32).min(32).min(31 + shift);
+    let divided = ((multiplier as i128) << more) / count.max(1) as i128;
+    (divided as i32, shift - more)
+}
+
 /// x · multiplier / 2^31 · 2^shift for i32 with two roundings: halves up at the high multiply, then halves away from zero at the right
 /// shift. A left shift comes first and wraps.
 pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> i32 {
@@ -297,6 +305,16 @@ mod tests {
         assert_eq!(multiply_by_quantized_multiplier(100, 1 << 30, 1), 100);
         assert_eq!(multiply_by_quantized_multiplier(100, 1 << 30, 3), 400);
         assert_eq!(multiply_by_quantized_multiplier(i32::MIN, i32::MAX, 0), -i32::MAX);
+    }
+
+    #[test]
+    fn means() {
+        assert_eq!(mean_multiplier(1 << 30, 1, 1), (1 << 30, 1));
+        assert_eq!(mean_multiplier(1 << 30, 1, 4), (1 << 30, -1));
+        assert_eq!(mean_multiplier(3 << 29, 0, 49), ((3i64 << 34).div_euclid(49) as i32, -5));
+        // The shift ends at −31, and the multiplier loses bits instead.
+        assert_eq!(mean_multiplier(1 << 30, -30, 16), (1 << 27, -31));
+        assert_eq!(mean_multiplier(0, 0, 7), (0, -2));
     }
 
     #[test]

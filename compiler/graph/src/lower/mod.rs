@@ -3,9 +3,13 @@
 //! Not an operator and not a schedule: operators are in `ops/`, the schedules they share in this folder's other files. The idea: a
 //! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
 
+pub mod channels;
 pub mod copy;
 pub mod elementwise;
+pub mod pad;
+pub mod reduce;
 pub mod requantize;
+pub mod window;
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Node, ValueId};

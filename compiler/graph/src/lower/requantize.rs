@@ -162,7 +162,7 @@ impl Target {
     }
 
     /// Lanes of `elem` into the activation's range; nothing to do where that is the whole type.
-    fn clamp(self, k: &mut KernelBuilder, mut x: Value) -> Value {
+    pub fn clamp(self, k: &mut KernelBuilder, mut x: Value) -> Value {
         let ((low, high), ty) = (self.elem.int_range(), k.ty(x));
         if low < self.low.into() {
             let bound = k.int(ty, self.low.into());

@@ -1,8 +1,12 @@
-//! MAX_POOL_2D: not written yet.
+//! MAX_POOL_2D: y = clamp(max x) over the pixels of a window that lie in the image, channel by channel; NHWC.
+//!
+//! f32, i8, u8, i16; integers keep their quantisation. NaN is skipped, as in the reference: a window of nothing else gives the
+//! lowest finite number.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
+use crate::lower::window::{Kind, Pooling};
 use crate::ops::attributes::{Activation, Padding};
 use crate::ops::{Arity, Operator, Signature, Source};
 
@@ -14,19 +18,27 @@ pub struct Attributes {
     pub activation: Activation,
 }
 
+impl Attributes {
+    fn pooling(&self) -> Pooling {
+        let Attributes { filter, stride, padding, activation } = *self;
+        Pooling { filter, stride, padding, activation }
+    }
+}
+
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, i8, u8, i16";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        let Pooling { filter, stride, padding, activation } = Pooling::decode(source)?;
+        Ok(Attributes { filter, stride, padding, activation })
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        self.pooling().infer(signature)
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        self.pooling().lower(cx, node, Kind::Max)
     }
 }

@@ -10,7 +10,7 @@ pub mod checks;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::tensor::TensorType;
+use crate::tensor::{ElementType, TensorType};
 use cranelite_schema as schema;
 use std::ops::RangeInclusive;
 
@@ -170,5 +170,23 @@ impl<'a> Signature<'a> {
                 .detail(format!("input {index}"))
                 .help("make it a constant in the model; run-time values of it are not supported yet")),
         }
+    }
+
+    /// Elements of a constant input of integers: axes, paddings, shapes.
+    pub fn constant_integers(&self, index: usize, what: &str) -> Result<(&'a TensorType, Vec<i64>), Diagnostic> {
+        let (ty, data) = self.constant(index, what)?;
+        let integers = match ty.element {
+            ElementType::I8 => data.iter().map(|&b| i64::from(b as i8)).collect(),
+            ElementType::I16 => data.chunks_exact(2).map(|b| i16::from_le_bytes([b[0], b[1]]).into()).collect(),
+            ElementType::I32 => data.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().expect("four bytes")).into()).collect(),
+            ElementType::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().expect("eight bytes"))).collect(),
+            other => {
+                return Err(Diagnostic::new(Code::TYPES, format!("the element type of {what} is not supported"))
+                    .detail(format!("input {index}"))
+                    .expected("i8, i16, i32 or i64")
+                    .found(other.to_string()));
+            }
+        };
+        Ok((ty, integers))
     }
 }

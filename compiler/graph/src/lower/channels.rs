@@ -1,0 +1,47 @@
+//! Walking over consecutive elements in vectors: wide blocks first, then single vectors, then what is left.
+//!
+//! Not a loop nest and not an operation: a fragment that kernels use for their innermost dimension. The idea: a rest that is shorter
+//! than a vector is one more full vector that overlaps the one before, so that only rows shorter than a vector need partial access.
+
+use cranelite_tile::{Elem, Index, KernelBuilder, Place, Value};
+
+/// Consecutive elements that are processed at once.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Index of the first element.
+    pub first: Index,
+    pub lanes: usize,
+    /// Elements that exist; fewer than lanes only where the whole row is shorter than a vector.
+    pub count: usize,
+}
+
+impl Block {
+    pub fn load(&self, k: &mut KernelBuilder, elem: Elem, place: Place) -> Value {
+        k.load_part(elem.x(self.lanes), place, self.count)
+    }
+    pub fn store(&self, k: &mut KernelBuilder, place: Place, value: Value) {
+        k.store_part(place, value, self.count);
+    }
+}
+
+/// Calls `body` with blocks that together cover `0..size`: as many as fit of `lanes · vectors` elements in a loop, then blocks of
+/// `lanes`. Some elements may be covered twice, so what the body reads must not be what it writes.
+pub fn each_block(k: &mut KernelBuilder, size: usize, lanes: usize, vectors: usize, mut body: impl FnMut(&mut KernelBuilder, Block)) {
+    let wide = lanes * vectors;
+    let whole = size / wide * wide;
+    match size / wide {
+        0 => {}
+        1 => body(k, Block { first: 0.into(), lanes: wide, count: wide }),
+        _ => k.each("c", whole, wide as i64, |k, c| body(k, Block { first: c.into(), lanes: wide, count: wide })),
+    }
+    let mut at = whole;
+    while lanes <= size - at {
+        body(k, Block { first: at.into(), lanes, count: lanes });
+        at += lanes;
+    }
+    if at < size && lanes <= size {
+        body(k, Block { first: (size - lanes).into(), lanes, count: lanes });
+    } else if at < size {
+        body(k, Block { first: 0.into(), lanes: size.next_power_of_two(), count: size });
+    }
+}

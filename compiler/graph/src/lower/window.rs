@@ -1,0 +1,347 @@
+//! Pooling: a window slides over an image and keeps the largest or the mean value, channel by channel.
+//!
+//! Not convolution: there are no weights. The idea: near the border a window loses taps; outputs whose windows have equally many taps
+//! form rectangles, and every rectangle is one call of the same kernel, so nothing is guarded, filled or counted at run time.
+
+use super::Context;
+use super::channels::{Block, each_block};
+use super::requantize::{Target, clamp_float, elem};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::Node;
+use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::{Signature, Source};
+use crate::quantize::calculate_activation_range_quantized;
+use crate::tensor::{ElementType, TensorType};
+use cranelite_tile::{Arg, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Param, Rounding, Value};
+
+/// What the pooling operators have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pooling {
+    pub filter: [usize; 2],
+    pub stride: [usize; 2],
+    pub padding: Padding,
+    pub activation: Activation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Max,
+    Average,
+}
+
+/// Outputs next to each other along one axis whose windows have equally many taps inside the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The first output and how many there are.
+    pub output: usize,
+    pub count: usize,
+    /// Where in the image the first output's taps begin, and how many they are. The next output's begin one stride further.
+    pub input: usize,
+    pub taps: usize,
+}
+
+/// Calls of one operator beyond which its border is not worth compiling.
+const MAX_CALLS: usize = 1024;
+/// Windows of at most so many taps are written out.
+const MAX_UNROLLED: usize = 16;
+
+impl Pooling {
+    pub fn decode(source: &Source) -> Result<Pooling, Diagnostic> {
+        let options = source
+            .operator
+            .builtin_options_as_pool_2_doptions()
+            .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, "the options of the operator are absent"))?;
+        let filter = [positive("filter_height", options.filter_height())?, positive("filter_width", options.filter_width())?];
+        let stride = [positive("stride_h", options.stride_h())?, positive("stride_w", options.stride_w())?];
+        let [_, height, width, _] = image(source.signature.input(0)?)?;
+        let axis = |input, i: usize| Window { input, filter: filter[i], stride: stride[i], dilation: 1 };
+        Ok(Pooling {
+            filter,
+            stride,
+            padding: Padding::decode(options.padding(), axis(height, 0), axis(width, 1))?,
+            activation: Activation::decode(options.fused_activation_function())?,
+        })
+    }
+
+    pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let (input, output) = (signature.input(0)?, signature.output(0));
+        use ElementType::*;
+        if !matches!(input.element, F32 | I8 | U8 | I16) || output.element != input.element {
+            return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
+                .expected("f32, i8, u8 or i16, the same for input and output")
+                .found(format!("{} and {}", input.element, output.element)));
+        }
+        if input.element != F32 {
+            same_quantization(input, output)?;
+        }
+        let [n, height, width, c] = image(input)?;
+        let [rows, columns] = self.windows(height, width);
+        let p = self.padding;
+        if self.filter[0] <= p.top.max(p.bottom) || self.filter[1] <= p.left.max(p.right) {
+            return Err(Diagnostic::new(Code::OPERAND, "a window lies in the padding alone").expected("padding below the filter's size"));
+        }
+        match (rows.output(p.top, p.bottom), columns.output(p.left, p.right)) {
+            (Some(h), Some(w)) => Ok(vec![vec![n, h, w, c]]),
+            _ => Err(Diagnostic::new(Code::OPERAND, "the filter is larger than the padded image")
+                .expected(format!("at most {height} × {width} and the padding"))
+                .found(format!("{} × {}", self.filter[0], self.filter[1]))),
+        }
+    }
+
+    fn windows(&self, height: usize, width: usize) -> [Window; 2] {
+        [(height, 0), (width, 1)].map(|(input, i)| Window { input, filter: self.filter[i], stride: self.stride[i], dilation: 1 })
+    }
+
+    pub fn lower(&self, cx: &mut Context, node: &Node, kind: Kind) -> Result<(), Diagnostic> {
+        let (input, output) = (cx.input_type(node, 0), cx.output_type(node, 0));
+        if output.element_count() == 0 {
+            return Ok(());
+        }
+        let ([n, height, width, c], [_, out_height, out_width, _]) = (image(input)?, image(output)?);
+        let [rows, columns] = self.windows(height, width);
+        let (rows, columns) = (runs(rows, self.padding.top, out_height), runs(columns, self.padding.left, out_width));
+        if MAX_CALLS < rows.len() * columns.len() {
+            return Err(Diagnostic::new(Code::FEATURE, "the padding of the pooling is too wide")
+                .expected("few outputs whose windows reach over the border")
+                .found(format!("{} × {} kinds of windows", rows.len(), columns.len())));
+        }
+        let elem = elem(input.element).expect("an element type that infer lets pass");
+        let range = match elem {
+            Elem::F32 => (0, 0),
+            _ => activation_range(self.activation, output)?,
+        };
+        let (x, y) = (cx.input(node, 0), cx.output(node, 0));
+        let pixel = (c * elem.bytes() as usize) as i64;
+        let (row, out_row) = (width as i64 * pixel, out_width as i64 * pixel);
+        for r in &rows {
+            for q in &columns {
+                let taps = r.taps * q.taps;
+                let most = largest_sum(elem, taps).filter(|_| kind == Kind::Average);
+                if kind == Kind::Average && most.is_none() {
+                    return Err(Diagnostic::new(Code::FEATURE, "the window is too large: its sum does not fit 32 bits"));
+                }
+                let unrolled = (taps <= MAX_UNROLLED).then_some([r.taps, q.taps]);
+                let spec = Spec { kind, elem, channels: c, unrolled, sum: Sum::of(elem, taps), activation: self.activation, range };
+                let mut buffers = vec![x, y];
+                if kind == Kind::Average {
+                    buffers.push(cx.constant_f32("window_size", &[taps as f32, f32::from_bits(taps as u32 / 2)]));
+                }
+                let kernel = spec.kernel(cx.machine);
+                let mut params = vec![
+                    n as i64,
+                    r.count as i64,
+                    q.count as i64,
+                    height as i64 * row,
+                    row,
+                    self.stride[0] as i64 * row,
+                    self.stride[1] as i64 * pixel,
+                    r.input as i64 * row + q.input as i64 * pixel,
+                    out_height as i64 * out_row,
+                    out_row,
+                    r.output as i64 * out_row + q.output as i64 * pixel,
+                ];
+                if unrolled.is_none() {
+                    params.extend([r.taps as i64, q.taps as i64]);
+                }
+                cx.call(kernel, &buffers, &params);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Batch, height, width, channels.
+pub fn image(ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
+    <[usize; 4]>::try_from(ty.shape.as_slice())
+        .map_err(|_| Diagnostic::new(Code::OPERAND, "an image must have four dimensions").found(format!("{:?}", ty.shape)))
+}
+
+/// The operator copies integers, so it cannot change their meaning.
+fn same_quantization(input: &TensorType, output: &TensorType) -> Result<(), Diagnostic> {
+    match (&input.quantization, &output.quantization) {
+        (Some(a), Some(b)) if !a.is_per_tensor() || !b.is_per_tensor() => {
+            Err(Diagnostic::new(Code::SCALE, "quantisation per channel is not supported").expected("one scale and zero point"))
+        }
+        (Some(a), Some(b)) if a.zero_points[0] != b.zero_points[0] || 1e-3 * a.scales[0] < (a.scales[0] - b.scales[0]).abs() => {
+            Err(Diagnostic::new(Code::SCALE, "input and output must have the same scale and zero point")
+                .expected(format!("scale {} and zero point {}", a.scales[0], a.zero_points[0]))
+                .found(format!("{} and {}", b.scales[0], b.zero_points[0])))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Integers that the results are clamped to; without quantisation and activation, all of them.
+fn activation_range(activation: Activation, ty: &TensorType) -> Result<(i32, i32), Diagnostic> {
+    let (scale, zero_point) = (ty.scale().unwrap_or(1.0), ty.zero_point() as i32);
+    if ty.quantization.is_none() && activation != Activation::None {
+        return Err(Diagnostic::new(Code::SCALE, "a fused activation of integers needs a quantised result"));
+    }
+    calculate_activation_range_quantized(activation, ty.element, scale, zero_point)
+        .ok_or_else(|| Diagnostic::new(Code::SCALE, "the fused activation does not fit the result's quantisation"))
+}
+
+/// The windows of one axis, in order; those that lie in the image as a whole are one run.
+pub fn runs(window: Window, before: usize, outputs: usize) -> Vec<Run> {
+    let mut runs = vec![];
+    let mut output = 0;
+    while output < outputs {
+        let begin = (output * window.stride) as i64 - before as i64;
+        let (first, end) = (begin.max(0) as usize, (begin + window.filter as i64).min(window.input as i64));
+        let taps = (end - first as i64).max(0) as usize;
+        let whole = taps == window.filter;
+        let count = if whole { ((window.input - window.filter - first) / window.stride + 1).min(outputs - output) } else { 1 };
+        runs.push(Run { output, count, input: first, taps });
+        output += count;
+    }
+    runs
+}
+
+/// Largest magnitude of the sum of `taps` elements with half their number; `None` if an i32 cannot hold it. Of floats nothing.
+fn largest_sum(elem: Elem, taps: usize) -> Option<u64> {
+    let most = match elem {
+        Elem::F32 => 0,
+        Elem::I8 => 128,
+        Elem::U8 => 255,
+        _ => 32768,
+    };
+    let sum = (taps as u64).checked_mul(most)?.checked_add(taps as u64 / 2)?;
+    (sum < 1 << 31).then_some(sum)
+}
+
+/// How a mean is summed up and divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sum {
+    elem: Elem,
+    /// The division is exact in this type.
+    quotient: Elem,
+}
+
+impl Sum {
+    fn of(elem: Elem, taps: usize) -> Sum {
+        let accumulator = match elem {
+            Elem::F32 => Elem::F32,
+            // 256 · −128 and 257 · 255 are the last sums that fit.
+            Elem::I8 if taps <= 256 => Elem::I16,
+            Elem::U8 if taps <= 257 => Elem::U16,
+            _ => Elem::I32,
+        };
+        // A correctly rounded quotient of integers truncates to the right integer while dividend and divisor together stay below
+        // 2^24, because no quotient lies so close below an integer that it could be rounded up to it.
+        let exact = largest_sum(elem, taps).is_some_and(|s| s + (taps as u64) < 1 << 24);
+        Sum { elem: accumulator, quotient: if exact { Elem::F32 } else { Elem::F64 } }
+    }
+}
+
+struct Spec {
+    kind: Kind,
+    elem: Elem,
+    channels: usize,
+    /// Rows and columns of the window where they are part of the code; otherwise they are the last two parameters.
+    unrolled: Option<[usize; 2]>,
+    sum: Sum,
+    activation: Activation,
+    range: (i32, i32),
+}
+
+impl Spec {
+    fn kernel(&self, machine: &Machine) -> Kernel {
+        let name = match self.kind {
+            Kind::Max => "max_pool",
+            Kind::Average => "average_pool",
+        };
+        let mut k = KernelBuilder::new(format!("{name}_{}_{}", self.elem, self.channels));
+        let (x, y) = (k.read("x"), k.write("y"));
+        let size = (self.kind == Kind::Average).then(|| k.read("window_size"));
+        let [images, rows, columns] = ["images", "rows", "columns"].map(|n| k.param(n));
+        let [image, row, row_step, column_step, x0] = ["image", "row", "row_step", "column_step", "x0"].map(|n| k.param(n));
+        let [out_image, out_row, y0] = ["out_image", "out_row", "y0"].map(|n| k.param(n));
+        let taps: [Index; 2] = match self.unrolled {
+            Some([h, w]) => [h.into(), w.into()],
+            None => [k.param("taps_y").into(), k.param("taps_x").into()],
+        };
+        let pixel = self.channels as i64 * i64::from(self.elem.bytes());
+        let vectors = if self.kind == Kind::Average && self.elem != Elem::F32 { 2 } else { 4 };
+        k.each("n", images, 1, |k, n| {
+            k.each("oy", rows, 1, |k, oy| {
+                k.each("ox", columns, 1, |k, ox| {
+                    let from = n * image + oy * row_step + ox * column_step + x0;
+                    let to = n * out_image + oy * out_row + ox * pixel + y0;
+                    each_block(k, self.channels, machine.lanes(self.elem), vectors, |k, b| {
+                        let c = b.first.clone() * i64::from(self.elem.bytes());
+                        let v = self.reduce(k, &b, x, from.clone() + c.clone(), row, &taps);
+                        let v = self.finish(k, v, size);
+                        b.store(k, y.at(to.clone() + c), v);
+                    });
+                });
+            });
+        });
+        k.finish()
+    }
+
+    /// Largest value or sum of the window at `at`.
+    fn reduce(&self, k: &mut KernelBuilder, b: &Block, x: Arg, at: Index, row: Param, taps: &[Index; 2]) -> Value {
+        let pixel = self.channels as i64 * i64::from(self.elem.bytes());
+        let start = match (self.kind, self.elem) {
+            (Kind::Max, Elem::F32) => k.float(Elem::F32.x(b.lanes), f32::MIN),
+            (Kind::Max, e) => k.int(e.x(b.lanes), e.int_range().0),
+            (Kind::Average, Elem::F32) => k.float(Elem::F32.x(b.lanes), 0.0),
+            (Kind::Average, _) => k.int(self.sum.elem.x(b.lanes), 0),
+        };
+        let tap = |k: &mut KernelBuilder, so_far: Value, offset: Index| {
+            let v = b.load(k, self.elem, x.at(offset));
+            match self.kind {
+                Kind::Max => k.max(v, so_far),
+                Kind::Average if self.elem == Elem::F32 => k.add(so_far, v),
+                Kind::Average => {
+                    let v = k.widen(v, self.sum.elem);
+                    k.add(so_far, v)
+                }
+            }
+        };
+        let Some([height, width]) = self.unrolled else {
+            let [height, width] = taps;
+            return k.repeat("ky", height.clone(), 1, &[start], |k, ky, v| {
+                k.repeat("kx", width.clone(), 1, v, |k, kx, v| vec![tap(k, v[0], at.clone() + ky * row + kx * pixel)])
+            })[0];
+        };
+        let mut v = start;
+        for ky in 0..height {
+            for kx in 0..width {
+                v = tap(k, v, at.clone() + Index::from(row) * ky as i64 + kx as i64 * pixel);
+            }
+        }
+        v
+    }
+
+    /// Divides a sum, clamps and narrows.
+    fn finish(&self, k: &mut KernelBuilder, v: Value, size: Option<Arg>) -> Value {
+        let lanes = k.ty(v).lanes as usize;
+        let (low, high) = self.range;
+        let target = Target { elem: self.elem, zero_point: 0, low, high };
+        match (self.elem, size) {
+            (Elem::F32, None) => clamp_float(k, v, self.activation),
+            (Elem::F32, Some(size)) => {
+                let n = k.load_splat(Elem::F32.x(lanes), 1, size.at(0));
+                let mean = k.div(v, n);
+                clamp_float(k, mean, self.activation)
+            }
+            (_, None) => target.clamp(k, v),
+            (_, Some(size)) => {
+                // (sum ± n / 2) / n toward zero: halves away from zero.
+                let sum = k.widen(v, Elem::I32);
+                let half = k.load_splat(Elem::I32.x(lanes), 1, size.at(4));
+                let zero = k.int(Elem::I32.x(lanes), 0);
+                let positive = k.compare(Cond::Gt, sum, zero);
+                let (up, down) = (k.add(sum, half), k.sub(sum, half));
+                let dividend = k.select(positive, up, down);
+                let dividend = k.to_float(dividend, self.sum.quotient);
+                let n = k.load_splat(Elem::F32.x(lanes), 1, size.at(0));
+                let n = if self.sum.quotient == Elem::F32 { n } else { k.to_float(n, self.sum.quotient) };
+                let mean = k.div(dividend, n);
+                let mean = k.convert(mean, Elem::I32, Rounding::TowardZero);
+                target.apply(k, mean)
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Operators whose windows or sums run over images, lowered for several machines and interpreted, against plain loops.
+
+mod pooling;
+mod reductions;
+mod support;
