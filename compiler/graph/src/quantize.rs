@@ -17,7 +17,8 @@
 //! | QUANTIZE f32 | division by the f32 scale, then round half away from zero |
 //!
 //! Where the C++ reference has undefined behaviour (overflow in a cast or a shift) these functions are total: casts saturate, NaN
-//! becomes 0, additions and shifts wrap.
+//! becomes 0, additions and shifts wrap. One cast is that of the machine that recorded the goldens, x86: in QUANTIZE NaN and all that does
+//! not fit 32 bits become `i32::MIN`, to which the zero point is added before the clamp.
 
 pub mod fixed_point;
 pub mod table;
@@ -125,6 +126,11 @@ pub fn mean_multiplier(multiplier: i32, shift: i32, count: u64) -> (i32, i32) {
     (divided as i32, shift - more)
 }
 
+/// Multiplier of MUL: product and quotient are rounded to f32.
+pub fn mul_multiplier(a_scale: f32, b_scale: f32, output_scale: f32) -> f64 {
+    (a_scale * b_scale / output_scale) as f64
+}
+
 /// x · multiplier / 2^31 · 2^shift for i32 with two roundings: halves up at the high multiply, then halves away from zero at the right
 /// shift. A left shift comes first and wraps.
 pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> i32 {
@@ -171,8 +177,16 @@ pub fn requantize(q: i32, input_zero_point: i32, multiplier: i32, shift: i32, ou
 
 /// QUANTIZE of one f32.
 pub fn quantize(value: f32, scale: f32, zero_point: i32, range: (i32, i32)) -> i32 {
-    let rounded = round_half_away_f32(value / scale) as i32;
-    rounded.saturating_add(zero_point).min(range.1).max(range.0)
+    let quotient = value / scale;
+    match quotient.abs() < 2_147_483_648.0 {
+        true => (round_half_away_f32(quotient) as i32).saturating_add(zero_point).clamp(range.0, range.1),
+        false => quantized_overflow(zero_point, range),
+    }
+}
+
+/// QUANTIZE of NaN and of what does not fit 32 bits: the lower end, or with a negative zero point the upper.
+pub fn quantized_overflow(zero_point: i32, range: (i32, i32)) -> i32 {
+    i32::MIN.wrapping_add(zero_point).clamp(range.0, range.1)
 }
 
 /// DEQUANTIZE of one integer. The reference multiplies in f64 per tensor and in f32 per channel; both round the same exact product
@@ -334,9 +348,11 @@ mod tests {
         assert_eq!(quantize(0.25, 0.5, 3, i8s), 4);
         assert_eq!(quantize(-0.25, 0.5, 3, i8s), 2);
         assert_eq!(quantize(1e9, 0.5, 3, i8s), 127);
-        assert_eq!(quantize(f32::INFINITY, 0.5, 3, i8s), 127);
-        assert_eq!(quantize(f32::NEG_INFINITY, 0.5, 3, i8s), -128);
-        assert_eq!(quantize(f32::NAN, 0.5, 3, i8s), 3);
+        assert_eq!(quantize(-1e9, 0.5, -3, i8s), -128);
+        for beyond in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1.1e9, -1.1e9] {
+            assert_eq!(quantize(beyond, 0.5, 3, i8s), -128);
+            assert_eq!(quantize(beyond, 0.5, -3, i8s), 127);
+        }
         assert_eq!(dequantize(-128, 0.1, 127), 0.1f32 * -255.0);
         assert_eq!(f16_to_f32(0x3C01), 1.0009765625);
         assert_eq!(f16_to_f32(1), 5.9604645e-8);

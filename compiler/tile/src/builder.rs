@@ -59,6 +59,10 @@ impl KernelBuilder {
     pub fn write_in_place(&mut self, name: &str, of: Arg) -> Arg {
         self.arg(name, Access::Write, Some(of))
     }
+    /// A read and written argument that may be the same memory as `of`.
+    pub fn read_write_in_place(&mut self, name: &str, of: Arg) -> Arg {
+        self.arg(name, Access::ReadWrite, Some(of))
+    }
     fn arg(&mut self, name: &str, access: Access, in_place_of: Option<Arg>) -> Arg {
         self.kernel.args.push(KernelArg { name: name.into(), access, in_place_of });
         Arg(self.kernel.args.len() as u32 - 1)

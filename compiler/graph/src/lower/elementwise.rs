@@ -7,7 +7,7 @@
 use super::Context;
 use super::requantize::elem;
 use crate::graph::{Node, ValueId};
-use crate::tensor::TensorType;
+use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Arg, BufferId, Counter, Elem, Index, Kernel, KernelBuilder, Machine, Type, Value};
 
 /// One operand of an elementwise operation.
@@ -97,10 +97,13 @@ impl Operand {
         Operand { buffer, elem, shape: shape.into() }
     }
 
-    /// A value of the graph whose element type has a tile type, which `infer` has checked.
+    /// A value of the graph whose element type has a tile type, which `infer` has checked; of short floats their bits.
     pub fn of_value(cx: &mut Context, v: ValueId) -> Self {
         let ty: &TensorType = cx.graph.ty(v);
-        let elem = elem(ty.element).expect("an element type checked by infer");
+        let elem = match ty.element {
+            ElementType::F16 | ElementType::BF16 => Elem::U16,
+            other => elem(other).expect("an element type checked by infer"),
+        };
         Operand { buffer: cx.buffer(v), elem, shape: ty.shape.clone() }
     }
 }

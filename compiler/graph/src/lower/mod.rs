@@ -4,11 +4,17 @@
 //! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
 
 pub mod channels;
+pub mod clip;
+pub mod convert;
 pub mod copy;
 pub mod elementwise;
+pub mod math;
 pub mod pad;
 pub mod reduce;
 pub mod requantize;
+pub mod softmax;
+pub mod sum;
+pub mod table;
 pub mod window;
 
 use crate::diagnostic::Diagnostic;

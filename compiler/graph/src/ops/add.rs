@@ -1,13 +1,18 @@
 //! ADD: a + b with broadcasting and a fused activation.
+//!
+//! f32; i8, u8, i16 quantised per tensor, in the fixed-point arithmetic of `lower/sum.rs`. As in the reference, int16 whose scales
+//! are powers of two only shifts, if the model allows it. Beyond the reference: results whose scale is so small that the sum grows
+//! are computed, where it aborts.
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
-use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
-use crate::lower::requantize::clamp_float;
+use crate::lower::requantize::{Target, clamp_float};
+use crate::lower::{Context, sum};
 use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source, checks};
-use crate::tensor::ElementType;
+use crate::tensor::ElementType::{self, F32, I8, I16, U8};
+use cranelite_tile::Binary;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -17,7 +22,7 @@ pub struct Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: 2, outputs: 1 };
-    const TYPES: &'static str = "f32";
+    const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         // Without options the reference reads zeros.
@@ -28,11 +33,20 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        checks::one_element(s, &[ElementType::F32])?;
-        Ok(vec![checks::broadcast(&s.input(0)?.shape, &s.input(1)?.shape)?])
+        let element = checks::one_element(s, &[F32, I8, U8, I16])?;
+        let (a, b, y) = (s.input(0)?, s.input(1)?, s.output(0));
+        if checks::is_quantized(element) {
+            checks::all_per_tensor(s)?;
+            sum::Sum::new([a, b], y, self.pot_scale_int16)?;
+            Target::new(y, self.activation)?;
+        }
+        Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        if cx.output_type(node, 0).element != ElementType::F32 {
+            return sum::lower(cx, node, "add", Binary::Add, self.pot_scale_int16, self.activation);
+        }
         Elementwise::of_node(cx, "add_f32", node).unroll(4).lower(cx, |k, x, _| {
             let sum = k.add(x[0], x[1]);
             clamp_float(k, sum, self.activation)

@@ -45,6 +45,14 @@ pub fn per_tensor(what: &str, ty: &TensorType) -> Result<(f32, i32), Diagnostic>
     Ok((q.scales[0], q.zero_points[0] as i32))
 }
 
+/// All inputs and the output are quantised per tensor.
+pub fn all_per_tensor(signature: &Signature) -> Result<(), Diagnostic> {
+    for i in 0..signature.inputs.len() {
+        per_tensor(&format!("input {i}"), signature.input(i)?)?;
+    }
+    per_tensor("the output", signature.output(0)).map(|_| ())
+}
+
 /// Quantisation, per tensor or per channel, whose numbers are possible.
 pub fn quantization<'a>(what: &str, ty: &'a TensorType) -> Result<&'a Quantization, Diagnostic> {
     let Some(q) = ty.quantization.as_deref() else {

@@ -1,10 +1,17 @@
-//! CONCATENATION: not written yet.
+//! CONCATENATION: the inputs one after the other along an axis.
+//!
+//! Any element type of whole bytes; it copies. Quantised inputs must have the quantisation of the output, as in the reference, except
+//! u8, which is rescaled: in f32, which here is a table per input. int16 must have no zero points; their scales are not looked at.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
+use crate::lower::copy::{self, Piece};
 use crate::lower::Context;
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::rescale_table_u8;
+use crate::tensor::ElementType::{I8, I16, U8};
+use crate::tensor::TensorType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -14,17 +21,94 @@ pub struct Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1024, kept: 1024, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "any of whole bytes";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        let (axis, activation) = match source.operator.builtin_options_as_concatenation_options() {
+            Some(o) => (o.axis(), Activation::decode(o.fused_activation_function())?),
+            None => (0, Activation::None),
+        };
+        let rank = source.signature.input(0)?.rank();
+        let from_front = if axis < 0 { i64::from(axis) + rank as i64 } else { axis.into() };
+        match usize::try_from(from_front) {
+            Ok(a) if a < rank.max(1) => Ok(Attributes { axis: a, activation }),
+            _ => Err(Diagnostic::new(Code::ATTRIBUTE, "axis is out of range")
+                .expected(format!("-{rank} to {}", rank.max(1) - 1))
+                .found(axis.to_string())),
+        }
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let (first, y) = (s.input(0)?, s.output(0));
+        if self.activation != Activation::None {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "fused activation is not supported").expected("NONE"));
+        }
+        let element = y.element;
+        if element.bits().is_none_or(|b| b % 8 != 0) {
+            return Err(Diagnostic::new(Code::TYPES, "element type is not supported").expected("whole bytes").found(element.name()));
+        }
+        // Scalars become a vector.
+        let mut shape = if first.rank() == 0 { vec![1] } else { first.shape.clone() };
+        if shape.len() <= self.axis {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "axis is out of range").found(self.axis.to_string()));
+        }
+        let mut length = 0usize;
+        for i in 0..s.inputs.len() {
+            let x = s.input(i)?;
+            checks::element_is(&format!("input {i}"), x, &[element])?;
+            let own = if x.rank() == 0 { &[1][..] } else { &x.shape };
+            let fits = x.rank() == first.rank() && own.iter().zip(&shape).enumerate().all(|(d, (a, b))| d == self.axis || a == b);
+            if !fits {
+                return Err(Diagnostic::new(Code::OPERAND, format!("shape of input {i} does not fit input 0"))
+                    .expected(format!("{:?} but for axis {}", first.shape, self.axis))
+                    .found(format!("{:?}", x.shape)));
+            }
+            length = length.checked_add(own[self.axis]).ok_or_else(|| Diagnostic::new(Code::SHAPE, "result is too large"))?;
+            match element {
+                I8 if x.quantization.is_some() || y.quantization.is_some() => {
+                    let (from, to) = (checks::per_tensor(&format!("input {i}"), x)?, checks::per_tensor("the output", y)?);
+                    if from != to {
+                        return Err(Diagnostic::new(Code::SCALE, format!("quantisation of input {i} is not that of the output"))
+                            .expected(format!("scale {} and zero point {}", to.0, to.1))
+                            .found(format!("scale {} and zero point {}", from.0, from.1))
+                            .help("let the converter quantise all inputs alike, or put a QUANTIZE in front"));
+                    }
+                }
+                U8 if parameters(x) != parameters(y) => {
+                    checks::per_tensor(&format!("input {i}"), x)?;
+                    checks::per_tensor("the output", y)?;
+                }
+                I16 => {
+                    checks::no_zero_point(&format!("input {i}"), x)?;
+                    checks::no_zero_point("the output", y)?;
+                }
+                _ => {}
+            }
+        }
+        shape[self.axis] = length;
+        Ok(vec![shape])
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let y = cx.output_type(node, 0);
+        let rows = y.shape[..self.axis].iter().product();
+        let mut pieces = vec![];
+        for i in 0..node.inputs.len() {
+            let x = cx.input_type(node, i);
+            let table = (x.element == U8 && parameters(x) != parameters(y)).then(|| {
+                let entries = rescale_table_u8(parameters(x), parameters(y));
+                cx.constant("rescale", entries.to_vec(), 64)
+            });
+            if 0 < x.element_count() {
+                pieces.push(Piece { from: cx.input(node, i), size_bytes: x.size_bytes() / rows, table });
+            }
+        }
+        let to = cx.output(node, 0);
+        copy::rows(cx, rows, &pieces, to);
+        Ok(())
     }
+}
+
+fn parameters(ty: &TensorType) -> (f32, i32) {
+    (ty.scale().unwrap_or(1.0), ty.zero_point() as i32)
 }

@@ -1,26 +1,61 @@
-//! LOGISTIC: not written yet.
+//! LOGISTIC: 1 / (1 + e^−x).
+//!
+//! f32; i8, u8 by a table of all 256 results; i16 by straight lines between the entries of a table, as the reference. The scale of
+//! quantised results is fixed: 1/256, of int16 1/32768 with zero points 0.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::Context;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::lower::elementwise::Elementwise;
+use crate::lower::{Context, math, table};
+use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::{logistic_f32, logistic_multiplier_i16, lut_8bit, sigmoid_table_u16};
+use crate::tensor::ElementType::{F32, I8, I16, U8};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+        Ok(Attributes {})
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let element = checks::one_element(s, &[F32, I8, U8, I16])?;
+        if checks::is_quantized(element) {
+            checks::all_per_tensor(s)?;
+            let wanted = if element == I16 { 1.0 / 32768.0 } else { 1.0 / 256.0 };
+            let (scale, _) = checks::per_tensor("the output", s.output(0))?;
+            if scale != wanted {
+                let message = "scale of the output is not that of probabilities";
+                return Err(Diagnostic::new(Code::SCALE, message).expected(wanted.to_string()).found(scale.to_string()));
+            }
+            if element == I16 {
+                checks::no_zero_point("the input", s.input(0)?)?;
+                checks::no_zero_point("the output", s.output(0))?;
+            }
+        }
+        Ok(vec![s.input(0)?.shape.clone()])
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
+        let e = Elementwise::of_node(cx, format!("logistic_{}", x.element), node);
+        let parameters = |t: &crate::tensor::TensorType| (t.scale().unwrap_or(1.0), t.zero_point() as i32);
+        match lut_8bit(x.element, parameters(x), parameters(y), logistic_f32) {
+            Some(entries) => table::bytes(cx, e, &entries),
+            None if x.element == I16 => {
+                let lines = table::logistic_lines(cx, &sigmoid_table_u16());
+                let scale = logistic_multiplier_i16(parameters(x).0);
+                e.table(lines).lower(cx, |k, x, tables| table::logistic_i16(k, tables[0], x[0], scale));
+            }
+            None => {
+                let machine = cx.machine;
+                e.unroll(2).lower(cx, |k, x, _| math::logistic(k, machine, x[0]));
+            }
+        }
+        Ok(())
     }
 }

@@ -1,26 +1,58 @@
-//! QUANTIZE: not written yet.
+//! QUANTIZE: x / scale + zero point, rounded and clamped; from another quantisation: a rescaling of integers.
+//!
+//! f32 to i8, u8, i16, per tensor or per channel: a division in f32, halves away from zero. i8, u8, i16, i32 to i8, u8, i16, i32 per
+//! tensor. NaN and what does not fit 32 bits is undefined in the reference; here it is what x86 makes of it. Beyond the reference: all
+//! pairs of integer types.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
-use crate::lower::Context;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::lower::elementwise::Elementwise;
+use crate::lower::requantize::{Target, elem, shift_range};
+use crate::lower::{Context, clip, convert};
+use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::{element_range, quantize_multiplier, requantize_multiplier};
+use crate::tensor::ElementType::{F32, I8, I16, I32, U8};
+use crate::tensor::TensorType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32 to i8, u8, i16; i8, u8, i16, i32 among each other";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+        Ok(Attributes {})
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let (x, y) = (s.input(0)?, s.output(0));
+        if checks::element_is("the input", x, &[F32, I8, U8, I16, I32])? == F32 {
+            checks::element_is("the output", y, &[I8, U8, I16])?;
+            checks::quantization("the output", &TensorType { shape: x.shape.clone(), ..y.clone() })?;
+        } else {
+            checks::element_is("the output", y, &[I8, U8, I16, I32])?;
+            checks::all_per_tensor(s)?;
+            shift_range(&[multiplier(x, y).1])?;
+        }
+        Ok(vec![x.shape.clone()])
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
+        if x.element == F32 {
+            convert::quantize(cx, node);
+            return Ok(());
+        }
+        let (low, high) = element_range(y.element).expect("an integer, checked by infer");
+        let elem = elem(y.element).expect("an integer, checked by infer");
+        let target = Target { elem, zero_point: y.zero_point() as i32, low, high };
+        let e = Elementwise::of_node(cx, format!("requantize_{}_{}", x.element, y.element), node).unroll(4);
+        clip::requantize(cx, e, x, multiplier(x, y), target);
+        Ok(())
     }
+}
+
+fn multiplier(x: &TensorType, y: &TensorType) -> (i32, i32) {
+    quantize_multiplier(requantize_multiplier(x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0)))
 }

@@ -1,8 +1,12 @@
-//! RELU6: not written yet.
+//! RELU6: min(max(x, 0), 6).
+//!
+//! f32 (NaN stays NaN); i8, u8, i16 quantised per tensor. Input and output may have different scales: the reference rescales by a
+//! multiplier that it computes in f32, then clamps.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
-use crate::lower::Context;
+use crate::lower::{Context, clip};
+use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -10,17 +14,17 @@ pub struct Attributes {}
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+        Ok(Attributes {})
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        clip::infer(s, Activation::Relu6)
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        clip::lower(cx, node, "relu6", Activation::Relu6)
     }
 }

@@ -70,7 +70,7 @@ fn resolve(wanted: &[i32], count: usize) -> Result<Vec<usize>, Diagnostic> {
         (0, _) => 0,
         // 0 / 0: the reference divides; nothing but an empty result fits.
         (1, 0) if count == 0 => 0,
-        (1, 1..) if count % known == 0 => count / known,
+        (1, 1..) if count.is_multiple_of(known) => count / known,
         _ => return Err(bad()),
     };
     if open == 0 && known != count {

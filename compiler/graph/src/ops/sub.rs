@@ -1,10 +1,17 @@
-//! SUB: not written yet.
+//! SUB: a − b with broadcasting and a fused activation.
+//!
+//! f32; i8, u8, i16 quantised per tensor, in the fixed-point arithmetic of `lower/sum.rs`. As in the reference, int16 whose scales
+//! are powers of two only shifts, if the model allows it.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
-use crate::lower::Context;
+use crate::lower::elementwise::Elementwise;
+use crate::lower::requantize::{Target, clamp_float};
+use crate::lower::{Context, sum};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::tensor::ElementType::{self, F32, I8, I16, U8};
+use cranelite_tile::Binary;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -14,17 +21,35 @@ pub struct Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: 2, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, i8, u8, i16";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        // Without options the reference reads zeros.
+        let Some(options) = source.operator.builtin_options_as_sub_options() else {
+            return Ok(Attributes { activation: Activation::None, pot_scale_int16: false });
+        };
+        Ok(Attributes { activation: Activation::decode(options.fused_activation_function())?, pot_scale_int16: options.pot_scale_int16() })
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let element = checks::one_element(s, &[F32, I8, U8, I16])?;
+        let (a, b, y) = (s.input(0)?, s.input(1)?, s.output(0));
+        if checks::is_quantized(element) {
+            checks::all_per_tensor(s)?;
+            sum::Sum::new([a, b], y, self.pot_scale_int16)?;
+            Target::new(y, self.activation)?;
+        }
+        Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        if cx.output_type(node, 0).element != ElementType::F32 {
+            return sum::lower(cx, node, "sub", Binary::Sub, self.pot_scale_int16, self.activation);
+        }
+        Elementwise::of_node(cx, "sub_f32", node).unroll(4).lower(cx, |k, x, _| {
+            let difference = k.sub(x[0], x[1]);
+            clamp_float(k, difference, self.activation)
+        });
+        Ok(())
     }
 }

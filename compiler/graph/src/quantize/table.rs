@@ -27,6 +27,16 @@ pub fn lut_8bit(element: ElementType, input: (f32, i32), output: (f32, i32), fun
     Some(table)
 }
 
+/// CONCATENATION of uint8 brings inputs to the output's quantisation in f32, with the reciprocal of the output scale.
+pub fn rescale_table_u8(input: (f32, i32), output: (f32, i32)) -> [u8; 256] {
+    let scale = input.0 * (1.0 / output.0);
+    let bias = -input.1 as f32 * scale;
+    std::array::from_fn(|q| {
+        let rescaled = round_half_away_f32(q as f32 * scale + bias) as i32;
+        rescaled.saturating_add(output.1).clamp(0, 255) as u8
+    })
+}
+
 /// Sigmoid as the reference computes it in f32.
 pub fn logistic_f32(x: f32) -> f32 {
     1.0 / (1.0 + exp_f32(-x))

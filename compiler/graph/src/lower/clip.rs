@@ -1,0 +1,75 @@
+//! Operators that clamp and may rescale: RELU and its relatives, and QUANTIZE from integers.
+//!
+//! Not fused activations, which are part of their producer. The idea: between quantised tensors a clamp is a requantisation, and one
+//! without effect is left out.
+
+use super::Context;
+use super::elementwise::Elementwise;
+use super::requantize::{Scale, Target, shift_range};
+use crate::diagnostic::Diagnostic;
+use crate::graph::Node;
+use crate::ops::attributes::Activation;
+use crate::ops::{Signature, checks};
+use crate::quantize::{activation_range_float, quantize_multiplier, relu_multiplier};
+use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::TensorType;
+use cranelite_tile::{Elem, KernelBuilder, Value};
+
+/// Types of an operator that is one clamp: f32, or i8, u8, i16 quantised per tensor, int16 without zero points.
+pub fn infer(s: &Signature, activation: Activation) -> Result<Vec<Vec<usize>>, Diagnostic> {
+    let element = checks::one_element(s, &[F32, I8, U8, I16])?;
+    let (x, y) = (s.input(0)?, s.output(0));
+    if checks::is_quantized(element) {
+        checks::all_per_tensor(s)?;
+        if element == I16 {
+            checks::no_zero_point("the input", x)?;
+            checks::no_zero_point("the output", y)?;
+        }
+        shift_range(&[multiplier(x, y).1])?;
+        Target::new(y, activation)?;
+    }
+    Ok(vec![x.shape.clone()])
+}
+
+fn multiplier(x: &TensorType, y: &TensorType) -> (i32, i32) {
+    quantize_multiplier(relu_multiplier(x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0)))
+}
+
+pub fn lower(cx: &mut Context, node: &Node, name: &str, activation: Activation) -> Result<(), Diagnostic> {
+    let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
+    let e = Elementwise::of_node(cx, format!("{name}_{}", y.element), node).unroll(4);
+    if y.element == F32 {
+        // Infinity passes a one-sided clamp, unlike a fused one.
+        let (low, high) = activation_range_float(activation);
+        e.lower(cx, |k, v, _| {
+            let ty = k.ty(v[0]);
+            let (low_bound, high_bound) = (k.float(ty, low), k.float(ty, high));
+            let clamped = k.max(low_bound, v[0]);
+            if high < f32::MAX { k.min(high_bound, clamped) } else { clamped }
+        });
+        return Ok(());
+    }
+    let target = Target::new(y, activation)?;
+    requantize(cx, e, x, multiplier(x, y), target);
+    Ok(())
+}
+
+/// Integers of one quantisation into another.
+pub fn requantize(cx: &mut Context, e: Elementwise, x: &TensorType, (multiplier, shift): (i32, i32), target: Target) {
+    let zero_point = x.zero_point() as i32;
+    let one = (multiplier, shift) == (1 << 30, 1);
+    if one && super::requantize::elem(x.element) == Some(target.elem) && zero_point == target.zero_point {
+        return e.lower(cx, |k, v, _| target.clamp(k, v[0]));
+    }
+    e.unroll(1).lower(cx, |k, v, _| {
+        let wide = k.widen(v[0], Elem::I32);
+        let x = if zero_point == 0 { wide } else { minus(k, wide, zero_point) };
+        let scaled = if one { x } else { Scale::constant(k, k.ty(x).lanes as usize, multiplier, shift).apply(k, x) };
+        target.apply(k, scaled)
+    });
+}
+
+fn minus(k: &mut KernelBuilder, x: Value, zero_point: i32) -> Value {
+    let zero_point = k.int(k.ty(x), zero_point.into());
+    k.sub(x, zero_point)
+}

@@ -1,0 +1,351 @@
+//! Rows of SOFTMAX: the largest element, exponentials of the distances from it and their sum, and the quotients.
+//!
+//! Not reductions in general. The idea: every pass over a row is full vectors and one partial vector, in which a mask takes the
+//! lanes beyond the row out of maximum and sum. Integer rows are sums in any order; the quantised reciprocal is one lane of
+//! fixed-point steps, per row.
+
+use super::{Context, math, table};
+use crate::graph::Node;
+use crate::lower::requantize::{Scale, Target, elem};
+use crate::quantize::{
+    SOFTMAX_SCALED_DIFF_INTEGER_BITS, calculate_input_radius, element_range, exp_on_negative_values, multiply_by_quantized_multiplier,
+    preprocess_softmax_scaling, softmax_exp_lut_i16, softmax_multiplier_i16, softmax_one_over_one_plus_x_lut_i16,
+};
+use crate::tensor::ElementType;
+use cranelite_tile::{Arg, Binary, BufferId, Cond, Counter, Elem, Index, KernelBuilder, Machine, Reduce, Type, Unary, Value};
+
+/// The passes over one row of `depth` elements.
+struct Row {
+    depth: usize,
+    lanes: usize,
+    mask: Arg,
+    /// Of the ones, which are enough for a byte vector widened to 32 bits.
+    mask_bytes: usize,
+}
+
+/// A row of at most so many full vectors is written out without a loop.
+const UNROLLED: usize = 2;
+
+impl Row {
+    /// Full vectors, and elements in the partial one.
+    fn parts(&self) -> (usize, usize) {
+        (self.depth / self.lanes, self.depth % self.lanes)
+    }
+
+    /// All ones in the first `count` lanes of an integer type, zeros in the others.
+    fn mask(&self, k: &mut KernelBuilder, ty: Type, count: usize) -> Value {
+        let set = count * ty.elem.bytes() as usize;
+        k.load(ty, self.mask.at(self.mask_bytes - set))
+    }
+
+    /// `x` in the first `count` lanes, `fill` beyond.
+    fn masked(&self, k: &mut KernelBuilder, x: Value, count: usize, fill: Value) -> Value {
+        let ty = k.ty(x);
+        if count == ty.lanes as usize {
+            return x;
+        }
+        let int = ty.with_elem(if ty.elem == Elem::F32 { Elem::I32 } else { ty.elem });
+        let (mask, zero) = (self.mask(k, int, count), k.int(int, 0));
+        let inside = k.compare(Cond::Ne, mask, zero);
+        k.select(inside, x, fill)
+    }
+
+    /// Walks the row with carried values: `body` gets the element that a vector starts with and how many of its lanes count.
+    fn walk(
+        &self,
+        k: &mut KernelBuilder,
+        name: &str,
+        init: &[Value],
+        body: impl Fn(&mut KernelBuilder, Index, usize, &[Value]) -> Vec<Value>,
+    ) -> Vec<Value> {
+        let (full, rest) = self.parts();
+        let mut carried = init.to_vec();
+        if full <= UNROLLED {
+            for i in 0..full {
+                carried = body(k, (i * self.lanes).into(), self.lanes, &carried);
+            }
+        } else {
+            let step = self.lanes;
+            carried = k.repeat(name, full * step, step as i64, init, |k, i, carried| body(k, i.into(), step, carried));
+        }
+        if 0 < rest {
+            carried = body(k, (full * self.lanes).into(), rest, &carried);
+        }
+        carried
+    }
+
+    /// The largest element as a scalar; NaN is passed over.
+    fn max(&self, k: &mut KernelBuilder, x: Arg, at: &Index, elem: Elem) -> Value {
+        let ty = elem.x(self.lanes);
+        let lowest = if elem == Elem::F32 { k.float(ty, f32::MIN) } else { k.int(ty, elem.int_range().0) };
+        let max = self.walk(k, "max", &[lowest], |k, i, count, acc| {
+            let v = k.load_part(ty, x.at(at.clone() + i * i64::from(elem.bytes())), count);
+            let v = self.masked(k, v, count, lowest);
+            vec![k.max(v, acc[0])]
+        });
+        k.reduce(Reduce::Max, max[0])
+    }
+}
+
+/// A loop over rows if there are several.
+fn each_row(k: &mut KernelBuilder, rows: usize, body: impl FnOnce(&mut KernelBuilder, Option<Counter>)) {
+    if rows == 1 {
+        body(k, None);
+    } else {
+        k.each("row", rows, 1, |k, r| body(k, Some(r)));
+    }
+}
+
+fn row_start(row: Option<Counter>, depth: usize, elem: Elem) -> Index {
+    row.map_or(Index::default(), |r| r * (depth as i64 * i64::from(elem.bytes())))
+}
+
+/// What the kernels of all types share: rows of the innermost dimension, the arguments x, mask and y.
+struct Shape {
+    rows: usize,
+    depth: usize,
+    lanes: usize,
+    mask_bytes: usize,
+}
+
+impl Shape {
+    /// `None` when there is nothing to do.
+    fn of_node(cx: &Context, node: &Node, lanes_of: Elem) -> Option<Shape> {
+        let shape = &cx.input_type(node, 0).shape;
+        let depth = *shape.last()?;
+        let rows = shape[..shape.len() - 1].iter().product();
+        let lanes = cx.machine.lanes(lanes_of).min(depth.next_power_of_two());
+        (0 < depth && 0 < rows).then_some(Shape { rows, depth, lanes, mask_bytes: 4 * cx.machine.lanes(Elem::U8) })
+    }
+
+    /// Ones, then zeros: a mask of any count of lanes starts somewhere in it.
+    fn mask(&self, cx: &mut Context) -> BufferId {
+        let bytes: Vec<u8> = [0xFF, 0].iter().flat_map(|&b| vec![b; self.mask_bytes]).collect();
+        cx.constant("mask", bytes, 64)
+    }
+
+    fn row(&self, mask: Arg) -> Row {
+        Row { depth: self.depth, lanes: self.lanes, mask, mask_bytes: self.mask_bytes }
+    }
+}
+
+pub fn lower(cx: &mut Context, node: &Node, beta: f32) {
+    match cx.input_type(node, 0).element {
+        ElementType::F32 => float(cx, node, beta),
+        ElementType::I16 => int16(cx, node, beta),
+        _ => bytes(cx, node, beta),
+    }
+}
+
+fn float(cx: &mut Context, node: &Node, beta: f32) {
+    let Some(shape) = Shape::of_node(cx, node, Elem::F32) else { return };
+    let machine: &Machine = cx.machine;
+    let mut k = KernelBuilder::new("softmax_f32");
+    let (x, mask) = (k.read("x"), k.read("mask"));
+    let y = k.read_write_in_place("y", x);
+    let row = shape.row(mask);
+    let ty = Elem::F32.x(shape.lanes);
+    each_row(&mut k, shape.rows, |k, r| {
+        let start = row_start(r, shape.depth, Elem::F32);
+        let max = row.max(k, x, &start, Elem::F32);
+        let (max, zero) = (k.splat(max, shape.lanes), k.float(ty, 0.0));
+        let sum = row.walk(k, "exp", &[zero], |k, i, count, sum| {
+            let v = k.load_part(ty, x.at(start.clone() + i.clone() * 4), count);
+            let mut v = k.sub(v, max);
+            if beta != 1.0 {
+                let beta = k.float(ty, beta);
+                v = k.mul(v, beta);
+            }
+            // A negative beta makes positive arguments.
+            let e = if 0.0 <= beta { math::exp_of_negative(k, machine, v) } else { math::exp(k, machine, v) };
+            k.store_part(y.at(start.clone() + i * 4), e, count);
+            let e = row.masked(k, e, count, zero);
+            vec![k.add(sum[0], e)]
+        });
+        let (sum, one) = (k.reduce(Reduce::Add, sum[0]), k.float(Elem::F32.x(1), 1.0));
+        let factor = k.div(one, sum);
+        let factor = k.splat(factor, shape.lanes);
+        row.walk(k, "scale", &[], |k, i, count, _| {
+            let place = y.at(start.clone() + i * 4);
+            let e = k.load_part(ty, place.clone(), count);
+            let e = k.mul(e, factor);
+            k.store_part(place, e, count);
+            vec![]
+        });
+    });
+    let mask = shape.mask(cx);
+    let buffers = [cx.input(node, 0), mask, cx.output(node, 0)];
+    cx.call(k.finish(), &buffers, &[]);
+}
+
+/// e^-d in Q0 for every distance d of bytes: 0 where the reference skips it.
+fn exp_table(beta: f32, scale: f32) -> Vec<i32> {
+    let bits = SOFTMAX_SCALED_DIFF_INTEGER_BITS;
+    let (multiplier, shift) = preprocess_softmax_scaling(beta, scale, bits);
+    let radius = calculate_input_radius(bits, shift, 31);
+    (0..256)
+        .map(|d| match d <= radius {
+            true => exp_on_negative_values(multiply_by_quantized_multiplier(-d, multiplier, shift), bits),
+            false => 0,
+        })
+        .collect()
+}
+
+/// int8 and uint8 to bytes or int16.
+fn bytes(cx: &mut Context, node: &Node, beta: f32) {
+    let (from, to) = (cx.input_type(node, 0), cx.output_type(node, 0));
+    let input = elem(from.element).expect("bytes, checked by infer");
+    let output = elem(to.element).expect("an integer, checked by infer");
+    let Some(shape) = Shape::of_node(cx, node, input) else { return };
+    let (low, high) = element_range(to.element).expect("an integer, checked by infer");
+    let target = Target { elem: output, zero_point: low, low, high };
+    let exponentials = cx.constant_i32("exp", &exp_table(beta, from.scale().unwrap_or(1.0)));
+    let mut k = KernelBuilder::new(format!("softmax_{}_{}", from.element, to.element));
+    let (x, table, mask) = (k.read("x"), k.read("exp"), k.read("mask"));
+    let y = if input.bytes() == output.bytes() { k.write_in_place("y", x) } else { k.write("y") };
+    let row = shape.row(mask);
+    // A sum of 32 bits holds this many exponentials of 1.
+    let sum_elem = if shape.depth < 8192 { Elem::U32 } else { Elem::I64 };
+    each_row(&mut k, shape.rows, |k, r| {
+        let (start, out_start) = (row_start(r, shape.depth, input), row_start(r, shape.depth, output));
+        let max = row.max(k, x, &start, input);
+        let max = k.splat(max, shape.lanes);
+        let exponential = |k: &mut KernelBuilder, i: Index, count: usize| {
+            let v = k.load_part(input.x(shape.lanes), x.at(start.clone() + i), count);
+            let distance = k.sub(max, v);
+            let distance = k.bitcast(distance, Elem::U8.x(shape.lanes));
+            k.lookup(Elem::U32, table.at(0), distance)
+        };
+        let (wide, half) = (Elem::U32.x(shape.lanes), 1 << 11);
+        let zero = k.int(sum_elem.x(shape.lanes), 0);
+        let sum = row.walk(k, "sum", &[zero], |k, i, count, sum| {
+            let e = exponential(k, i, count);
+            // From Q0 to Q12, rounded.
+            let half = k.int(wide, half);
+            let e = k.add(e, half);
+            let e = k.shr_imm(e, 12);
+            let zero = k.int(wide, 0);
+            let e = row.masked(k, e, count, zero);
+            let e = k.widen(e, sum_elem);
+            vec![k.add(sum[0], e)]
+        });
+        let sum = k.reduce(Reduce::Add, sum[0]);
+        let sum = k.widen(sum, Elem::I64);
+        let (scale, power) = reciprocal(k, sum, output.bits());
+        let (scale, power) = (k.splat(scale, shape.lanes), k.splat(power, shape.lanes));
+        row.walk(k, "scale", &[], |k, i, count, _| {
+            let e = exponential(k, i.clone(), count);
+            let e = k.bitcast(e, Elem::I32.x(shape.lanes));
+            let q = k.mul_high_round(e, scale);
+            let q = k.mul_high_round(q, power);
+            let q = target.apply(k, q);
+            k.store_part(y.at(out_start.clone() + i * i64::from(output.bytes())), q, count);
+            vec![]
+        });
+    });
+    let mask = shape.mask(cx);
+    let buffers = [cx.input(node, 0), exponentials, mask, cx.output(node, 0)];
+    cx.call(k.finish(), &buffers, &[]);
+}
+
+/// The reciprocal of a sum of exponentials (an i64 scalar in Q12 of 32 bits, at least one half): a factor in Q0 and the power of two
+/// whose high multiplication is the rounding shift that follows, for results of `bits`.
+///
+/// gemmlowp's `GetReciprocal`: three Newton steps. Where the reference would shift by more than 31, and aborts, the result is 0.
+fn reciprocal(k: &mut KernelBuilder, sum: Value, bits: u32) -> (Value, Value) {
+    let (long, int) = (Elem::I64.x(1), Elem::I32.x(1));
+    // headroom64 = 32 + the reference's headroom; bit 63 becomes set, the upper half is 2^31 · (1 + a).
+    let headroom = k.unary(Unary::LeadingZeros, sum);
+    let normal = k.binary(Binary::Shl, sum, headroom);
+    let half_denominator = k.shr_imm(normal, 33);
+    let positive = k.int(long, 0x7FFF_FFFF);
+    let half_denominator = k.and(half_denominator, positive);
+    let half_denominator = k.narrow(half_denominator, Elem::I32);
+    // From the line 48/17 − 32/17 · x, numbers in Q2.
+    let (intercept, slope, one) = (k.int(int, 1_515_870_810), k.int(int, -1_010_580_540), k.int(int, 1 << 29));
+    let product = k.mul_high_round(half_denominator, slope);
+    let mut x = k.add(intercept, product);
+    for _ in 0..3 {
+        let product = k.mul_high_round(half_denominator, x);
+        let error = k.sub(one, product);
+        let step = k.mul_high_round(x, error);
+        // |step| < 2^26: this does not overflow.
+        let step = k.shl_imm(step, 2);
+        x = k.add(x, step);
+    }
+    // To Q0, saturated at 1.
+    let (limit, largest) = (k.int(int, 1 << 30), k.int(int, i64::from(i32::MAX)));
+    let doubled = k.shl_imm(x, 1);
+    let saturates = k.compare(Cond::Ge, x, limit);
+    let scale = k.select(saturates, largest, doubled);
+    // The reference shifts by 43 − bits − headroom.
+    let (offset, zero, unit) = (k.int(long, 32 + 12 - i64::from(bits)), k.int(long, 0), k.int(long, 1));
+    let exponent = k.sub(headroom, offset);
+    let power = k.binary(Binary::Shl, unit, exponent);
+    let vanishes = k.compare(Cond::Lt, exponent, zero);
+    let power = k.select(vanishes, zero, power);
+    let power = k.narrow(power, Elem::I32);
+    (scale, power)
+}
+
+fn int16(cx: &mut Context, node: &Node, beta: f32) {
+    let Some(shape) = Shape::of_node(cx, node, Elem::I16) else { return };
+    let (multiplier, shift) = softmax_multiplier_i16(beta, cx.input_type(node, 0).scale().unwrap_or(1.0));
+    let exp = table::lines_i16(cx, "exp", &softmax_exp_lut_i16());
+    let one_over = table::lines_i16(cx, "one_over_one_plus_x", &softmax_one_over_one_plus_x_lut_i16());
+    let mut k = KernelBuilder::new("softmax_i16");
+    let (x, exp_arg, one_over_arg, mask) = (k.read("x"), k.read("exp"), k.read("one_over_one_plus_x"), k.read("mask"));
+    let y = k.read_write_in_place("y", x);
+    let row = shape.row(mask);
+    let (narrow, ty, int) = (Elem::I16.x(shape.lanes), Elem::I32.x(shape.lanes), Elem::I32.x(1));
+    each_row(&mut k, shape.rows, |k, r| {
+        let start = row_start(r, shape.depth, Elem::I16);
+        let max = row.max(k, x, &start, Elem::I16);
+        let max = k.widen(max, Elem::I32);
+        let (max, zero) = (k.splat(max, shape.lanes), k.int(ty, 0));
+        let sum = row.walk(k, "exp", &[zero], |k, i, count, sum| {
+            let v = k.load_part(narrow, x.at(start.clone() + i.clone() * 2), count);
+            let v = k.widen(v, Elem::I32);
+            let v = k.sub(v, max);
+            let v = Scale::constant(k, shape.lanes, multiplier, shift).apply(k, v);
+            let end = k.int(ty, 32767);
+            let v = k.add(v, end);
+            let v = k.clamp_int(v, -32768, 32767);
+            let e = table::look_up_i16(k, exp_arg, v);
+            let short = k.narrow(e, Elem::I16);
+            k.store_part(y.at(start.clone() + i * 2), short, count);
+            let e = row.masked(k, e, count, zero);
+            vec![k.add(sum[0], e)]
+        });
+        let sum = k.reduce(Reduce::Add, sum[0]);
+        // The sum's leading one goes to bit 30; what follows it, in 16 bits, is the argument of 1 / (1 + x).
+        let (one, rounding, centre) = (k.int(int, 1), k.int(Elem::U32.x(1), 1 << 13), k.int(int, 3 << 15));
+        let headroom = k.unary(Unary::LeadingZeros, sum);
+        let left = k.sub(headroom, one);
+        let normal = k.binary(Binary::Shl, sum, left);
+        let normal = k.bitcast(normal, Elem::U32.x(1));
+        let normal = k.add(normal, rounding);
+        let normal = k.shr_imm(normal, 14);
+        let argument = k.bitcast(normal, int);
+        let argument = k.sub(argument, centre);
+        let argument = k.clamp_int(argument, -32768, 32767);
+        let scale = table::look_up_i16(k, one_over_arg, argument);
+        // A rounding shift to the right by 31 − headroom.
+        let power = k.binary(Binary::Shl, one, headroom);
+        let (scale, power) = (k.splat(scale, shape.lanes), k.splat(power, shape.lanes));
+        row.walk(k, "scale", &[], |k, i, count, _| {
+            let place = y.at(start.clone() + i * 2);
+            let e = k.load_part(narrow, place.clone(), count);
+            let e = k.widen(e, Elem::I32);
+            let product = k.mul(e, scale);
+            let q = k.mul_high_round(product, power);
+            let q = k.max(q, zero);
+            let q = k.narrow_sat(q, Elem::I16);
+            k.store_part(place, q, count);
+            vec![]
+        });
+    });
+    let mask = shape.mask(cx);
+    let buffers = [cx.input(node, 0), exp, one_over, mask, cx.output(node, 0)];
+    cx.call(k.finish(), &buffers, &[]);
+}

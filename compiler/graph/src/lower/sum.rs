@@ -1,0 +1,109 @@
+//! Sums and differences of quantised tensors, in the fixed-point arithmetic of the reference.
+//!
+//! Not MUL, whose product needs no common scale. The idea: both operands are raised by some bits and brought to twice the larger of
+//! their scales, added, and the sum is brought to the scale of the result: three requantisations, of which the operand with the
+//! larger scale needs none, because half of it is a shift.
+
+use super::Context;
+use super::elementwise::Elementwise;
+use super::requantize::{Scale, Target, shift_range};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::Node;
+use crate::ops::attributes::Activation;
+use crate::quantize::{checked_log2, quantize_multiplier};
+use crate::tensor::{ElementType, TensorType};
+use cranelite_tile::{Binary, Elem, KernelBuilder, Value};
+
+/// How two operands come to one scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sum {
+    /// Zero point, multiplier and shift of each, and of the result.
+    General { raise: u8, operands: [(i32, i32, i32); 2], result: (i32, i32) },
+    /// Of int16 with scales that are powers of two: rounding shifts to the right.
+    PowerOfTwo { shifts: [u8; 2] },
+}
+
+impl Sum {
+    pub fn new(inputs: [&TensorType; 2], output: &TensorType, pot_scale_int16: bool) -> Result<Sum, Diagnostic> {
+        let all = [inputs[0], inputs[1], output];
+        let scales = all.map(|t| t.scale().unwrap_or(1.0));
+        let zero_points = all.map(|t| t.zero_point() as i32);
+        let wide = output.element == ElementType::I16;
+        if wide && pot_scale_int16 && zero_points == [0; 3] {
+            let logs = scales.map(checked_log2);
+            if let [Some((a, true)), Some((b, true)), Some((y, true))] = logs {
+                return match (y - a, y - b) {
+                    (0, s) | (s, 0) if (0..=31).contains(&s) => Ok(Sum::PowerOfTwo { shifts: [(y - a) as u8, (y - b) as u8] }),
+                    _ => Err(Diagnostic::new(Code::SCALE, "scales of int16 that are powers of two do not fit each other")
+                        .expected("one input with the scale of the output, none with a larger one")
+                        .found(format!("2^{a} and 2^{b} to 2^{y}"))),
+                };
+            }
+        }
+        let raise = if wide { 15 } else { 20 };
+        let twice_larger = 2.0 * f64::from(scales[0].max(scales[1]));
+        let operand = |i: usize| {
+            let (multiplier, shift) = quantize_multiplier(f64::from(scales[i]) / twice_larger);
+            (zero_points[i], multiplier, shift)
+        };
+        let result = quantize_multiplier(twice_larger / (f64::from(1 << raise) * f64::from(scales[2])));
+        shift_range(&[result.1])?;
+        Ok(Sum::General { raise, operands: [operand(0), operand(1)], result })
+    }
+
+    /// Both operands as i32 lanes in their common scale, added or subtracted.
+    fn combine(self, k: &mut KernelBuilder, x: &[Value], op: Binary) -> Value {
+        let terms: Vec<Value> = (0..2).map(|i| self.term(k, x[i], i)).collect();
+        k.binary(op, terms[0], terms[1])
+    }
+
+    fn term(self, k: &mut KernelBuilder, x: Value, i: usize) -> Value {
+        let x = k.widen(x, Elem::I32);
+        let ty = k.ty(x);
+        match self {
+            Sum::PowerOfTwo { shifts } => match shifts[i] {
+                0 => x,
+                n => k.rounding_shr(x, n),
+            },
+            Sum::General { raise, operands, .. } => {
+                let (zero_point, multiplier, shift) = operands[i];
+                let zero_point = k.int(ty, zero_point.into());
+                let x = k.sub(x, zero_point);
+                if (multiplier, shift) == (1 << 30, 0) {
+                    return k.shl_imm(x, raise - 1);
+                }
+                let raised = k.shl_imm(x, raise);
+                Scale::constant(k, ty.lanes as usize, multiplier, shift).apply(k, raised)
+            }
+        }
+    }
+
+    fn result(self, k: &mut KernelBuilder, sum: Value, target: Target) -> Value {
+        let sum = match self {
+            Sum::PowerOfTwo { .. } => sum,
+            Sum::General { result: (multiplier, shift), .. } => {
+                Scale::constant(k, k.ty(sum).lanes as usize, multiplier, shift).apply(k, sum)
+            }
+        };
+        target.apply(k, sum)
+    }
+}
+
+/// `a op b` of quantised inputs, `op` being Add or Sub.
+pub fn lower(
+    cx: &mut Context,
+    node: &Node,
+    name: &str,
+    op: Binary,
+    pot_scale_int16: bool,
+    activation: Activation,
+) -> Result<(), Diagnostic> {
+    let (inputs, output) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.output_type(node, 0));
+    let sum = Sum::new(inputs, output, pot_scale_int16)?;
+    let target = Target::new(output, activation)?;
+    Elementwise::of_node(cx, format!("{name}_{}", output.element), node).lower(cx, |k, x, _| {
+        let total = sum.combine(k, x, op);
+        sum.result(k, total, target)
+    });
+    Ok(())
+}
