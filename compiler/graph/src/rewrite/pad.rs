@@ -1,0 +1,75 @@
+//! PAD becomes the padding of the convolutions that read it.
+//!
+//! A convolution takes what lies outside its image for zero: 0.0 in floats, the zero point in integers, which is what PAD writes. So a tap
+//! on padding adds nothing either way, if the weights are finite. Only rows and columns can move, and less than a filter covers.
+
+use super::Uses;
+use crate::graph::{Graph, Node, ValueId};
+use crate::ops::Op;
+use crate::ops::attributes::Padding;
+use crate::tensor::ElementType;
+
+pub fn run(graph: &mut Graph) -> bool {
+    let uses = Uses::of(graph);
+    let mut changed = false;
+    for i in 0..graph.nodes.len() {
+        let (Some(padding), Some(x)) = (rows_and_columns(&graph.nodes[i]), graph.nodes[i].input(0)) else { continue };
+        let y = graph.nodes[i].outputs[0];
+        let (from, to) = (graph.ty(x), graph.ty(y));
+        let readers = uses.inner_readers(y);
+        if from.element != to.element || from.quantization != to.quantization || readers.is_empty() {
+            continue;
+        }
+        let Some(sums) = readers.iter().map(|&r| combined(graph, &graph.nodes[r], y, padding)).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        for (&r, sum) in readers.iter().zip(sums) {
+            let node = &mut graph.nodes[r];
+            if let Op::Conv2d(crate::ops::conv_2d::Attributes { padding, .. })
+            | Op::DepthwiseConv2d(crate::ops::depthwise_conv_2d::Attributes { padding, .. }) = &mut node.op
+            {
+                *padding = sum;
+                node.inputs[0] = Some(x);
+            }
+        }
+        changed = true;
+    }
+    changed
+}
+
+/// What a PAD adds to an image, if it adds nothing to batch and channels.
+fn rows_and_columns(node: &Node) -> Option<Padding> {
+    let Op::Pad(pad) = &node.op else { return None };
+    match (&pad.before[..], &pad.after[..]) {
+        ([0, top, left, 0], [0, bottom, right, 0]) => Some(Padding { top: *top, bottom: *bottom, left: *left, right: *right }),
+        _ => None,
+    }
+}
+
+/// The padding of a convolution of `image` that does a PAD's work too; `None` when it is none or must not.
+fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding) -> Option<Padding> {
+    let (own, dilation) = match &node.op {
+        Op::Conv2d(a) => (a.padding, a.dilation),
+        Op::DepthwiseConv2d(a) => (a.padding, a.dilation),
+        _ => return None,
+    };
+    if node.input(0) != Some(image) || node.inputs[1..].contains(&Some(image)) {
+        return None;
+    }
+    let (x, w) = (graph.ty(node.input(0)?), graph.ty(node.input(1)?));
+    let weights_are_finite = || {
+        let data = graph.value(node.input(1)?).data.as_ref()?;
+        Some(data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()))
+    };
+    // Float images with integer weights are quantised as a whole, padding included.
+    let legal = match (x.element, w.element) {
+        (ElementType::F32, ElementType::F32) => weights_are_finite() == Some(true),
+        (ElementType::F32, _) => false,
+        _ => true,
+    };
+    let span = |axis: usize, dilation: usize| w.shape[axis].saturating_sub(1) * dilation + 1;
+    let sum =
+        Padding { top: own.top + more.top, bottom: own.bottom + more.bottom, left: own.left + more.left, right: own.right + more.right };
+    let covered = sum.top.max(sum.bottom) < span(1, dilation[0]) && sum.left.max(sum.right) < span(2, dilation[1]);
+    (legal && covered).then_some(sum)
+}

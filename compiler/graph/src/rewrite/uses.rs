@@ -1,0 +1,79 @@
+//! Who writes and who reads each value, and which value stands for which.
+//!
+//! A picture of one moment: a pass takes it once and keeps what it needs of it true itself.
+
+use crate::graph::{Graph, ValueId};
+
+pub struct Uses {
+    /// Position of the node that writes a value.
+    producer: Vec<Option<usize>>,
+    /// Positions of the nodes that read it, one for each time.
+    readers: Vec<Vec<usize>>,
+    is_output: Vec<bool>,
+}
+
+impl Uses {
+    pub fn of(graph: &Graph) -> Self {
+        let n = graph.values.len();
+        let mut uses = Uses { producer: vec![None; n], readers: vec![vec![]; n], is_output: vec![false; n] };
+        for (i, node) in graph.nodes.iter().enumerate() {
+            for v in node.inputs.iter().flatten() {
+                uses.readers[v.0 as usize].push(i);
+            }
+            for v in &node.outputs {
+                uses.producer[v.0 as usize] = Some(i);
+            }
+        }
+        for v in &graph.outputs {
+            uses.is_output[v.0 as usize] = true;
+        }
+        uses
+    }
+
+    pub fn producer(&self, v: ValueId) -> Option<usize> {
+        self.producer[v.0 as usize]
+    }
+
+    /// Readers of a value; none when it is an output of the graph, whose bytes the caller reads.
+    pub fn inner_readers(&self, v: ValueId) -> &[usize] {
+        if self.is_output[v.0 as usize] { &[] } else { &self.readers[v.0 as usize] }
+    }
+}
+
+/// Values that are the same as other values.
+pub struct Same {
+    stand_in: Vec<ValueId>,
+    is_produced: Vec<bool>,
+    is_output: Vec<bool>,
+}
+
+impl Same {
+    pub fn of(graph: &Graph) -> Self {
+        let uses = Uses::of(graph);
+        Same {
+            stand_in: (0..graph.values.len() as u32).map(ValueId).collect(),
+            is_produced: uses.producer.iter().map(Option::is_some).collect(),
+            is_output: uses.is_output,
+        }
+    }
+
+    /// What stands for `v`.
+    pub fn get(&self, v: ValueId) -> ValueId {
+        self.stand_in[v.0 as usize]
+    }
+
+    /// From now on `new` stands for `old`, where that can be. The caller of the graph sees outputs' names, so an output's name moves to
+    /// `new`; an input, a constant or another output has a name of its own to keep.
+    pub fn replace(&mut self, graph: &mut Graph, old: ValueId, new: ValueId) -> bool {
+        let (o, n) = (old.0 as usize, new.0 as usize);
+        if self.is_output[o] {
+            if !self.is_produced[n] || self.is_output[n] {
+                return false;
+            }
+            self.is_output[n] = true;
+            graph.values[n].name = graph.values[o].name.clone();
+        }
+        self.stand_in[o] = new;
+        true
+    }
+}
