@@ -32,9 +32,8 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     let mut graph = import::import(model, &import::Options { input_shapes: options.input_shapes.clone() })?;
     let (signature, facts) = (Signature::of(&graph), Facts::of(&graph));
     stages.add(Stage::Graph, "import", || print(&graph, Constants::Shortened));
-    rewrite::all(&mut graph);
+    rewrite::all(&mut graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
     verify::verify(&graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
-    stages.add(Stage::Graph, "rewrite", || print(&graph, Constants::Shortened));
     stages.begin("lowering");
     let program = lower::lower(&graph, machine, options.goal)?;
     Ok(Planned { signature, facts, program })

@@ -42,6 +42,7 @@ codes! {
     CONSTANTS "E0402" "the constants are larger than allowed" "Raise --max-const, or quantise the model's weights.";
     INPUT "E0501" "an input array does not fit" "Arrays must be .npy files in C order with the element type and the shape of the model's input, in the order of the model's inputs.";
     FILE_ACCESS "E0502" "a file cannot be read or written" "The message has the reason that the operating system gives.";
+    TOOL "E0503" "a tool failed" "A command that was given with --linker or --runner could not be started or failed; the message has what it said.";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels.";
     INTERNAL "E0901" "cranelite contradicts itself" "A proof or a check inside the compiler failed, so nothing was written. This is a bug of cranelite: please report it with the model.";
 }

@@ -29,14 +29,17 @@ pub const PASSES: &[Pass] = &[
     ("dead", dead::run),
 ];
 
-/// Runs all passes.
-pub fn all(graph: &mut Graph) {
+/// Runs all passes; `observe` sees the graph after each one that changed it.
+pub fn all(graph: &mut Graph, mut observe: impl FnMut(&'static str, &Graph)) {
     let mut changed = true;
     while changed {
         changed = false;
         for (name, pass) in PASSES {
-            changed |= pass(graph);
-            debug_assert_eq!(crate::verify::verify(graph), Ok(()), "after pass {name}");
+            if pass(graph) {
+                changed = true;
+                debug_assert_eq!(crate::verify::verify(graph), Ok(()), "after pass {name}");
+                observe(name, graph);
+            }
         }
     }
 }
