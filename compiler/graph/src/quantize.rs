@@ -68,13 +68,13 @@ pub fn element_range(element: ElementType) -> Option<(i32, i32)> {
 /// A real multiplier as (multiplier, shift) with real ≈ multiplier / 2^31 · 2^shift and multiplier in [2^30, 2^31).
 ///
 /// Below about 2^-32 the result is (0, 0). Shifts above 30 are kept: only the single-rounding build saturates them. A multiplier
-/// that is not finite, which the reference aborts on, saturates.
+/// that is not finite, which the reference aborts on, has the shift 31, which no machine has.
 pub fn quantize_multiplier(real: f64) -> (i32, i32) {
     if real == 0.0 || real.is_nan() {
         return (0, 0);
     }
     if real.is_infinite() {
-        return (if real > 0.0 { i32::MAX } else { -i32::MAX }, 30);
+        return (if real > 0.0 { i32::MAX } else { -i32::MAX }, 31);
     }
     let (fraction, mut shift) = libm::frexp(real);
     let mut fixed = round_half_away(fraction * (1i64 << 31) as f64) as i64;
@@ -295,7 +295,7 @@ mod tests {
         assert_eq!(quantize_multiplier(libm::scalbn(1.0, -33)), (0, 0));
         assert_eq!(quantize_multiplier(libm::scalbn(1.0, 40)), (1 << 30, 41));
         assert_eq!(quantize_multiplier(f64::NAN), (0, 0));
-        assert_eq!(quantize_multiplier(f64::INFINITY), (i32::MAX, 30));
+        assert_eq!(quantize_multiplier(f64::INFINITY), (i32::MAX, 31));
         assert_eq!(quantize_multiplier(-0.75), (-(3 << 29), 0));
     }
 
