@@ -8,6 +8,7 @@ pub mod clip;
 pub mod convert;
 pub mod copy;
 pub mod elementwise;
+pub mod gemm;
 pub mod math;
 pub mod pad;
 pub mod reduce;

@@ -8,7 +8,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
 use crate::quantize::{activation_range_float, calculate_activation_range_quantized, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
-use cranelite_tile::{Binary, Elem, KernelBuilder, Place, ShiftRange, Value};
+use cranelite_tile::{Binary, Elem, KernelBuilder, Place, Rounding, ShiftRange, Value};
 
 /// The tile type that holds an element type.
 pub fn elem(element: ElementType) -> Option<Elem> {
@@ -184,4 +184,22 @@ pub fn clamp_float(k: &mut KernelBuilder, x: Value, activation: Activation) -> V
     let (low, high) = (k.float(ty, low), k.float(ty, high));
     let x = k.max(low, x);
     k.min(high, x)
+}
+
+/// Floats to i32, to nearest with halves away from zero, saturating: C's `round`, for all that fits.
+pub fn round_half_away(k: &mut KernelBuilder, x: Value) -> Value {
+    let ty = k.ty(x);
+    // The largest number below one half, with the sign of x, before cutting off: exact also where x + 0.5 would round up.
+    let (bits, sign, half) = match ty.elem {
+        Elem::F64 => (Elem::I64, i64::MIN, k.double(ty, 0.5f64.next_down())),
+        _ => (Elem::I32, i64::from(i32::MIN), k.float(ty, 0.5f32.next_down())),
+    };
+    let bits = ty.with_elem(bits);
+    let sign = k.int(bits, sign);
+    let (x_bits, half) = (k.bitcast(x, bits), k.bitcast(half, bits));
+    let sign = k.and(x_bits, sign);
+    let half = k.or(sign, half);
+    let half = k.bitcast(half, ty);
+    let moved = k.add(x, half);
+    k.convert(moved, Elem::I32, Rounding::TowardZero)
 }
