@@ -7,8 +7,8 @@ pub mod channels;
 pub mod clip;
 pub mod convert;
 pub mod copy;
+pub mod depthwise;
 pub mod elementwise;
-pub mod gemm;
 pub mod math;
 pub mod pad;
 pub mod reduce;
@@ -44,6 +44,8 @@ pub struct Context<'a> {
     /// Candidates by hash of their code.
     kernels: HashMap<u64, Vec<KernelId>>,
     constants: HashMap<u64, Vec<BufferId>>,
+    /// By their byte.
+    fills: BTreeMap<u8, BufferId>,
     operator: Option<u32>,
     align: u32,
 }
@@ -62,6 +64,7 @@ pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Ve
         buffers: BTreeMap::new(),
         kernels: HashMap::new(),
         constants: HashMap::new(),
+        fills: BTreeMap::new(),
         operator: None,
         align,
     };
@@ -196,6 +199,24 @@ impl<'a> Context<'a> {
             view: None,
             offset_bytes: None,
         });
+        id
+    }
+
+    /// At least so many bytes that are all the same: what lies outside of images. One constant per byte serves the whole program.
+    pub fn fill(&mut self, byte: u8, size_bytes: usize) -> BufferId {
+        let id = match self.fills.get(&byte) {
+            Some(&id) => id,
+            None => {
+                let id = self.add_buffer(&format!("fill_{byte:02x}"), Role::Const, 0, 64);
+                self.fills.insert(byte, id);
+                id
+            }
+        };
+        let buffer = &mut self.program.buffers[id.0 as usize];
+        if buffer.size_bytes < size_bytes as u64 {
+            buffer.size_bytes = size_bytes as u64;
+            buffer.data = Some(vec![byte; size_bytes].into());
+        }
         id
     }
 

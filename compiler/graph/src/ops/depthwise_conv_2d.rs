@@ -1,10 +1,18 @@
-//! DEPTHWISE_CONV_2D: not written yet.
+//! DEPTHWISE_CONV_2D: y[c·M + m] = clamp(bias + Σ x[c] · w[c·M + m]) over the taps of a window; NHWC, weights [1, rows, columns, C·M].
+//!
+//! f32; f32 with i8 weights, where the activations of each image are quantised at run time; i8 with i8 weights per channel or tensor;
+//! u8 with u8 weights; i16 with i8 weights and a bias of i64 (or of i32, with the rounding that CONV_2D has then). M follows
+//! from the shapes; the attribute of that name in the model is not used, as in the reference. Weights and bias are constants.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::ops::attributes::{Activation, Padding};
+use crate::lower::depthwise::{self, Finish, Geometry, Source as Image, Weights};
+use crate::lower::requantize::{Target, elem};
+use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Operator, Signature, Source};
+use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -17,17 +25,220 @@ pub struct Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: 3, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, f32 with i8 weights, i8, u8, i16 with i8 weights";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        let options = source
+            .operator
+            .builtin_options_as_depthwise_conv_2_doptions()
+            .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, "the options of the operator are absent"))?;
+        let stride = [positive("stride_h", options.stride_h())?, positive("stride_w", options.stride_w())?];
+        let dilation = [positive("dilation_h_factor", options.dilation_h_factor())?, positive("dilation_w_factor", options.dilation_w_factor())?];
+        let shapes = Shapes::new(source.signature.input(0)?, source.signature.input(1)?)?;
+        let axis = |i: usize| Window { input: shapes.image[1 + i], filter: shapes.filter[i], stride: stride[i], dilation: dilation[i] };
+        Ok(Attributes {
+            stride,
+            dilation,
+            padding: Padding::decode(options.padding(), axis(0), axis(1))?,
+            depth_multiplier: shapes.multiplier,
+            activation: Activation::decode(options.fused_activation_function())?,
+        })
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let (x, w, y) = (signature.input(0)?, signature.input(1)?, signature.output(0));
+        let bias = signature.optional(2).map(|o| o.ty);
+        let shapes = Shapes::new(x, w)?;
+        check_types(x, w, bias, y)?;
+        let channels = w.shape[3];
+        if shapes.multiplier != self.depth_multiplier {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "the depth multiplier contradicts the weights")
+                .expected(shapes.multiplier.to_string())
+                .found(self.depth_multiplier.to_string()));
+        }
+        if let Some(b) = bias.filter(|b| b.shape != [channels]) {
+            return Err(Diagnostic::new(Code::OPERAND, "the bias does not fit the weights")
+                .detail("input 2")
+                .expected(format!("shape [{channels}]"))
+                .found(format!("{:?}", b.shape)));
+        }
+        let axis = |i: usize| Window { input: shapes.image[1 + i], filter: shapes.filter[i], stride: self.stride[i], dilation: self.dilation[i] };
+        let p = self.padding;
+        match (axis(0).output(p.top, p.bottom), axis(1).output(p.left, p.right)) {
+            (Some(h), Some(w)) => Ok(vec![vec![shapes.image[0], h, w, channels]]),
+            _ => Err(Diagnostic::new(Code::OPERAND, "the filter is larger than the padded image")
+                .expected(format!("at most {} × {} and the padding", shapes.image[1], shapes.image[2]))
+                .found(format!("{} × {}, dilated by {} × {}", shapes.filter[0], shapes.filter[1], self.dilation[0], self.dilation[1]))),
+        }
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn macs(&self, signature: &Signature) -> u64 {
+        let taps = signature.input(1).map_or(0, |w| w.shape[1] * w.shape[2]);
+        signature.output(0).element_count() as u64 * taps as u64
     }
+
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        if y.element_count() == 0 {
+            return Ok(());
+        }
+        let shapes = Shapes::new(x, w)?;
+        let geometry = Geometry {
+            images: shapes.image[0],
+            height: shapes.image[1],
+            width: shapes.image[2],
+            channels: shapes.image[3],
+            multiplier: shapes.multiplier,
+            out_height: y.shape[1],
+            out_width: y.shape[2],
+            filter: shapes.filter,
+            stride: self.stride,
+            dilation: self.dilation,
+            padding: self.padding,
+        };
+        let weights = constant(cx, node, 1, "the weights")?;
+        let bias = match node.input(2) {
+            Some(_) => Some(constant(cx, node, 2, "the bias")?),
+            None => None,
+        };
+        let (input, output) = (cx.input(node, 0), cx.output(node, 0));
+        let channels = geometry.out_channels();
+        let (weights, weight_sums) = match w.element {
+            ElementType::F32 => (Weights::Float(f32s(weights)), vec![]),
+            _ => {
+                let zero_point = w.zero_point() as i16;
+                let integers: Vec<i16> =
+                    weights.iter().map(|&b| if w.element == ElementType::I8 { i16::from(b as i8) } else { i16::from(b) } - zero_point).collect();
+                let mut sums = vec![0u64; channels];
+                integers.iter().enumerate().for_each(|(i, w)| sums[i % channels] += u64::from(w.unsigned_abs()));
+                (Weights::Integer(integers), sums)
+            }
+        };
+        let bias_f32s = || bias.map_or_else(|| vec![0.0; channels], f32s);
+        if x.element == ElementType::F32 {
+            let (finish, image, input) = match &weights {
+                Weights::Float(_) => {
+                    let image = Image { elem: cranelite_tile::Elem::F32, zero_point: 0, scales: None };
+                    (Finish::Float { bias: bias_f32s(), activation: self.activation }, image, input)
+                }
+                Weights::Integer(_) => {
+                    let quantization = w.quantization.as_ref().expect("checked by infer");
+                    let scales = (0..channels).map(|c| quantization.scale(c)).collect();
+                    let (image, values) = depthwise::quantize_at_run_time(cx, &geometry, input);
+                    (Finish::Hybrid { bias: bias_f32s(), scales, activation: self.activation }, image, values)
+                }
+            };
+            return depthwise::lower(cx, &geometry, image, &weights, finish, input, output);
+        }
+        let target = Target::new(y, self.activation)?;
+        let (multipliers, shifts): (Vec<i32>, Vec<i32>) = (0..channels).map(|c| multiplier(x, w, y, c)).unzip();
+        let image = Image { elem: elem(x.element).expect("checked by infer"), zero_point: x.zero_point() as i32, scales: None };
+        let finish = match (x.element, bias.map(|b| b.len() / channels)) {
+            // The sums are kept in 32 bits.
+            (ElementType::I16, None | Some(8)) => {
+                if let Some(sum) = weight_sums.iter().find(|s| 65535 < **s) {
+                    return Err(Diagnostic::new(Code::FEATURE, "the filter is too large for i16")
+                        .expected("weights of at most 65535 per channel in all")
+                        .found(sum.to_string()));
+                }
+                let bias = bias.map_or_else(|| vec![0; channels], i64s);
+                Finish::wide(&bias, &multipliers, &shifts, target)?
+            }
+            _ => Finish::narrow(bias.map_or_else(|| vec![0; channels], i32s), multipliers, shifts, target)?,
+        };
+        depthwise::lower(cx, &geometry, image, &weights, finish, input, output)
+    }
+}
+
+/// The parts of the shapes that everything follows from.
+struct Shapes {
+    image: [usize; 4],
+    filter: [usize; 2],
+    multiplier: usize,
+}
+
+impl Shapes {
+    fn new(x: &TensorType, w: &TensorType) -> Result<Shapes, Diagnostic> {
+        let four = |ty: &TensorType, index: usize| {
+            <[usize; 4]>::try_from(ty.shape.as_slice()).map_err(|_| {
+                Diagnostic::new(Code::OPERAND, "an image and its weights must have four dimensions")
+                    .detail(format!("input {index}"))
+                    .found(format!("{:?}", ty.shape))
+            })
+        };
+        let (image, [one, rows, columns, channels]) = (four(x, 0)?, four(w, 1)?);
+        if one != 1 || rows == 0 || columns == 0 || channels == 0 || image[3] == 0 || channels % image[3] != 0 {
+            return Err(Diagnostic::new(Code::OPERAND, "the weights do not fit the image")
+                .detail("input 1")
+                .expected(format!("[1, rows, columns, a multiple of {}]", image[3]))
+                .found(format!("{:?}", w.shape)));
+        }
+        Ok(Shapes { image, filter: [rows, columns], multiplier: channels / image[3] })
+    }
+}
+
+fn check_types(x: &TensorType, w: &TensorType, bias: Option<&TensorType>, y: &TensorType) -> Result<(), Diagnostic> {
+    use ElementType::*;
+    let bias_is = |types: &[ElementType]| bias.is_none_or(|b| types.contains(&b.element));
+    let fits = y.element == x.element
+        && match (x.element, w.element) {
+            (F32, F32 | I8) => bias_is(&[F32]),
+            (I8, I8) | (U8, U8) => bias_is(&[I32]),
+            (I16, I8) => bias_is(&[I64, I32]),
+            _ => false,
+        };
+    if !fits {
+        let found = [Some(x), Some(w), bias, Some(y)].map(|t| t.map_or("none".into(), |t| t.element.to_string()));
+        return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
+            .expected("input, weights, bias, output: f32 f32 f32 f32, f32 i8 f32 f32, i8 i8 i32 i8, u8 u8 i32 u8 or i16 i8 i64 i16")
+            .found(found.join(" ")));
+    }
+    let bad = |what: &str, found: std::string::String| Err(Diagnostic::new(Code::SCALE, what).found(found));
+    for ty in [x, y].into_iter().filter(|t| t.element != F32) {
+        match &ty.quantization {
+            Some(q) if !q.is_per_tensor() => return bad("quantisation of images per channel is not supported", format!("{} scales", q.scales.len())),
+            Some(q) if ty.element == I16 && q.zero_points[0] != 0 => return bad("the zero point of i16 must be 0", q.zero_points[0].to_string()),
+            Some(_) => {}
+            None => return bad("integers need a scale and a zero point", "none".into()),
+        }
+    }
+    if w.element == F32 {
+        return Ok(());
+    }
+    let Some(q) = &w.quantization else { return bad("the weights need scales", "none".into()) };
+    if !q.is_per_tensor() && (q.axis != 3 || q.scales.len() != w.shape[3] || w.element == U8) {
+        return bad("the weights' scales must be one, or for i8 one per output channel", format!("{} along axis {}", q.scales.len(), q.axis));
+    }
+    match q.zero_points.iter().find(|z| w.element == I8 && **z != 0 || **z < 0 || 255 < **z) {
+        Some(z) => bad("the zero point of the weights must be 0, or for u8 fit them", z.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Multiplier and shift of output channel `c`.
+fn multiplier(x: &TensorType, w: &TensorType, y: &TensorType, c: usize) -> (i32, i32) {
+    let (x, y) = (x.scale().expect("checked by infer"), y.scale().expect("checked by infer"));
+    let scale = w.quantization.as_ref().expect("checked by infer").scale(c);
+    quantize_multiplier(match w.element {
+        ElementType::U8 => convolution_multiplier_per_tensor(x, scale, y),
+        _ => convolution_multiplier(x, scale, y),
+    })
+}
+
+fn constant<'a>(cx: &Context<'a>, node: &Node, index: usize, what: &str) -> Result<&'a [u8], Diagnostic> {
+    cx.constant_input(node, index).map(|d| &d[..]).ok_or_else(|| {
+        Diagnostic::new(Code::CONSTANT, format!("{what} must be constant"))
+            .detail(format!("input {index}"))
+            .help("store them in the model; values of run time are not supported yet")
+    })
+}
+
+fn f32s(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect()
+}
+fn i32s(bytes: &[u8]) -> Vec<i32> {
+    bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().expect("four bytes"))).collect()
+}
+fn i64s(bytes: &[u8]) -> Vec<i64> {
+    bytes.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().expect("eight bytes"))).collect()
 }

@@ -1,5 +1,6 @@
 //! Operators whose windows or sums run over images, lowered for several machines and interpreted, against plain loops.
 
+mod depthwise;
 mod pooling;
 mod reductions;
 mod support;

@@ -1,0 +1,96 @@
+//! How weights lie in memory for a kernel, and which product of integers it uses.
+//!
+//! The idea: a dot product takes 2 or 4 neighbouring elements of each channel, so taps are interleaved by groups of as many; the
+//! channels of one group of taps are consecutive, so that any vector of channels is one load.
+
+use super::{Geometry, Source, Weights};
+use cranelite_tile::{ByteDot, Elem, KernelBuilder, Machine, Value};
+
+/// The integer product of a kernel: its operands, how many taps it sums, and how the input becomes the first operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Product {
+    pub group: usize,
+    pub input: Elem,
+    pub weight: Elem,
+    /// Bytes are moved by 128 from one signedness to the other.
+    pub flip: bool,
+    /// What stands for zero in the first operand.
+    pub zero: i32,
+}
+
+impl Product {
+    /// The best product of `machine` that is exact for these operands.
+    pub fn choose(machine: &Machine, source: Source, weights: &[i16]) -> Product {
+        let byte = source.elem.bits() == 8 && weights.iter().all(|&w| i8::try_from(w).is_ok());
+        let input = match machine.byte_dot {
+            ByteDot::U8S8 => Elem::U8,
+            ByteDot::S8S8 => Elem::I8,
+            ByteDot::S16S16 => Elem::I16,
+        };
+        if !byte || input == Elem::I16 {
+            return Product { group: 2, input: Elem::I16, weight: Elem::I16, flip: false, zero: source.zero_point };
+        }
+        let zero = match (source.elem, input) {
+            (Elem::I8, Elem::U8) => source.zero_point + 128,
+            (Elem::U8, Elem::I8) => source.zero_point - 128,
+            _ => source.zero_point,
+        };
+        Product { group: 4, input, weight: Elem::I8, flip: source.elem != input, zero }
+    }
+
+    /// Elements as they were loaded, as the first operand.
+    pub fn operand(&self, k: &mut KernelBuilder, v: Value) -> Value {
+        let ty = k.ty(v);
+        if ty.elem == self.input {
+            v
+        } else if self.flip {
+            let bytes = k.bitcast(v, ty.with_elem(Elem::U8));
+            let top = k.int(ty.with_elem(Elem::U8), 128);
+            let moved = k.xor(bytes, top);
+            k.bitcast(moved, ty.with_elem(self.input))
+        } else {
+            k.widen(v, self.input)
+        }
+    }
+
+    /// Groups of taps, each with a weight per channel and tap (0 where there is none), as bytes. `stride` channels per group.
+    pub fn pack(&self, g: &Geometry, weights: &[i16], groups: &[Vec<Option<usize>>], stride: usize) -> Vec<u8> {
+        let channels = g.out_channels();
+        let mut bytes = vec![];
+        for group in groups {
+            assert_eq!(group.len(), self.group);
+            for c in 0..stride {
+                for tap in group {
+                    let w = tap.filter(|_| c < channels).map_or(0, |t| weights[t * channels + c]);
+                    match self.weight {
+                        Elem::I8 => bytes.push(w as i8 as u8),
+                        _ => bytes.extend(w.to_le_bytes()),
+                    }
+                }
+            }
+        }
+        bytes
+    }
+}
+
+/// Sum of every channel's weights.
+pub fn sums(weights: &[i16], channels: usize) -> impl Iterator<Item = i32> + '_ {
+    (0..channels).map(move |c| weights.iter().skip(c).step_by(channels).map(|&w| i32::from(w)).sum())
+}
+
+/// Weights of floats, `stride` channels per tap.
+pub fn floats(weights: &[f32], channels: usize, stride: usize) -> Vec<u8> {
+    let row = |tap: &[f32]| {
+        tap.iter().copied().chain(std::iter::repeat_n(0.0, stride - channels)).flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
+    };
+    weights.chunks_exact(channels).flat_map(row).collect()
+}
+
+impl Weights {
+    pub fn product(&self, machine: &Machine, source: Source) -> Option<Product> {
+        match self {
+            Weights::Float(_) => None,
+            Weights::Integer(w) => Some(Product::choose(machine, source, w)),
+        }
+    }
+}
