@@ -11,7 +11,7 @@ use cranelite_graph::import::{self, InputKey};
 use cranelite_graph::lower::{self, Goal};
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
-use cranelite_tile::{Machine, Program};
+use cranelite_tile::{self as tile, Machine, Program};
 
 /// What the user decides.
 #[derive(Clone, Debug, Default)]
@@ -36,5 +36,8 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     verify::verify(&graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
     stages.begin("lowering");
     let program = lower::lower(&graph, machine, options.goal)?;
+    stages.add(Stage::Tile, "lower", || tile::text::print(&program));
+    stages.begin("proving");
+    tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
     Ok(Planned { signature, facts, program })
 }

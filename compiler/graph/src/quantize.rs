@@ -10,6 +10,7 @@
 //! |---|---|
 //! | i32 accumulators | `MultiplyByQuantizedMultiplier`, double rounding (the build without `TFLITE_SINGLE_ROUNDING`) |
 //! | i64 accumulators (int16 activations with int64 bias) | 16-bit reduced multiplier, single rounding |
+//! | FULLY_CONNECTED, 8-bit weights | the sum times the real scale in f64, rounded once, half away from zero (`multiply_by_real`) |
 //! | LOGISTIC int8, uint8 | 256-entry table, computed in f32 (`table::lut_8bit`) |
 //! | LOGISTIC int16 | interpolation in a 256-entry table of sigmoid(i/24) (`table::logistic_i16`) |
 //! | SOFTMAX int8, uint8 | fixed-point exp in Q5.26 (`fixed_point`), not the float tables of the optimised kernel |
@@ -68,13 +69,13 @@ pub fn element_range(element: ElementType) -> Option<(i32, i32)> {
 /// A real multiplier as (multiplier, shift) with real ≈ multiplier / 2^31 · 2^shift and multiplier in [2^30, 2^31).
 ///
 /// Below about 2^-32 the result is (0, 0). Shifts above 30 are kept: only the single-rounding build saturates them. A multiplier
-/// that is not finite, which the reference aborts on, saturates.
+/// that is not finite, which the reference aborts on, has the shift 31, which no machine has.
 pub fn quantize_multiplier(real: f64) -> (i32, i32) {
     if real == 0.0 || real.is_nan() {
         return (0, 0);
     }
     if real.is_infinite() {
-        return (if real > 0.0 { i32::MAX } else { -i32::MAX }, 30);
+        return (if real > 0.0 { i32::MAX } else { -i32::MAX }, 31);
     }
     let (fraction, mut shift) = libm::frexp(real);
     let mut fixed = round_half_away(fraction * (1i64 << 31) as f64) as i64;
@@ -97,13 +98,14 @@ pub fn quantize_multiplier_smaller_than_one_exp(real: f64) -> Option<(i32, i32)>
     (shift <= 0).then_some((multiplier, shift))
 }
 
-/// Multiplier of CONV_2D and DEPTHWISE_CONV_2D per channel (int8, int16 activations), and of FULLY_CONNECTED per channel: the
-/// product of the scales in f64.
+/// Multiplier of CONV_2D and DEPTHWISE_CONV_2D per channel (int8, int16 activations), and of FULLY_CONNECTED but with int16 weights per
+/// tensor: the product of the scales in f64.
 pub fn convolution_multiplier(input_scale: f32, filter_scale: f32, output_scale: f32) -> f64 {
     input_scale as f64 * filter_scale as f64 / output_scale as f64
 }
 
-/// Multiplier of the per-tensor paths (uint8 convolutions, per-tensor FULLY_CONNECTED): the product of the scales is rounded to f32.
+/// Multiplier of the per-tensor paths (uint8 convolutions, FULLY_CONNECTED with int16 weights): the product of the scales is rounded to
+/// f32.
 pub fn convolution_multiplier_per_tensor(input_scale: f32, filter_scale: f32, output_scale: f32) -> f64 {
     (input_scale * filter_scale) as f64 / output_scale as f64
 }
@@ -137,6 +139,11 @@ pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> 
     let (left, right) = (shift.max(0), (-shift).max(0));
     let shifted = x.wrapping_mul(1i32.wrapping_shl(left as u32));
     rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
+}
+
+/// x · scale to the nearest integer, halves away from zero, saturating.
+pub fn multiply_by_real(x: i64, scale: f64) -> i32 {
+    round_half_away(x as f64 * scale) as i32
 }
 
 /// The upper 16 bits of a multiplier, rounded: what the i64 variant multiplies by.
@@ -295,7 +302,7 @@ mod tests {
         assert_eq!(quantize_multiplier(libm::scalbn(1.0, -33)), (0, 0));
         assert_eq!(quantize_multiplier(libm::scalbn(1.0, 40)), (1 << 30, 41));
         assert_eq!(quantize_multiplier(f64::NAN), (0, 0));
-        assert_eq!(quantize_multiplier(f64::INFINITY), (i32::MAX, 30));
+        assert_eq!(quantize_multiplier(f64::INFINITY), (i32::MAX, 31));
         assert_eq!(quantize_multiplier(-0.75), (-(3 << 29), 0));
     }
 

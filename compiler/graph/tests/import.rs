@@ -133,33 +133,40 @@ fn types_and_shapes() {
 fn quantisation() {
     let with = |ty, scales: &[f32], zero_points: &[i64], axis| {
         let mut m = two_reshapes();
+        for t in [0, 2, 4] {
+            m.tensors[t].ty = ty;
+        }
         let t = &mut m.tensors[0];
-        (t.ty, t.quantized_dimension) = (ty, axis);
-        (t.scales, t.zero_points) = (scales.to_vec(), zero_points.to_vec());
-        import(&m.bytes(), &Options::default())
+        (t.scales, t.zero_points, t.quantized_dimension) = (scales.to_vec(), zero_points.to_vec(), axis);
+        import(&m.bytes(), &Options::default()).map(|g| g.values[0].ty.quantization.clone())
     };
-    let code = |r: Result<Graph, Vec<cranelite_graph::diagnostic::Diagnostic>>| {
-        let problems = r.expect_err("a problem");
-        assert_eq!(problems.len(), 1, "{problems:#?}");
-        problems[0].code.0
-    };
-    let i8 = TensorType::INT8;
-    for scale in [0.0, -1.0, f32::NAN, f32::INFINITY] {
-        assert_eq!(code(with(i8, &[scale], &[0], 0)), "E0106");
+    let (i8, i32) = (TensorType::INT8, TensorType::INT32);
+    for (ty, scales, zero_points, axis) in [
+        (i8, &[-1.0][..], &[0][..], 0),
+        (i8, &[f32::NAN], &[0], 0),
+        (i8, &[f32::INFINITY], &[0], 0),
+        (i8, &[1.0], &[128], 0),
+        (i32, &[1.0], &[i64::MIN], 0),
+        (i8, &[1.0], &[], 0),
+        (i8, &[1.0, 1.0], &[0], 0),
+        (i8, &[1.0; 3], &[0; 3], 0),
+        (i8, &[1.0; 2], &[0; 2], 2),
+        (i8, &[1.0; 2], &[0; 2], -1),
+    ] {
+        let problems = with(ty, scales, zero_points, axis).expect_err("a problem");
+        assert_eq!(problems.iter().map(|d| d.code.0).collect::<Vec<_>>(), ["E0106"], "{scales:?} {zero_points:?} {axis}");
     }
-    assert_eq!(code(with(i8, &[1.0], &[128], 0)), "E0106");
-    assert_eq!(code(with(i8, &[1.0], &[i64::MIN], 0)), "E0106");
-    assert_eq!(code(with(i8, &[1.0], &[], 0)), "E0106");
-    assert_eq!(code(with(i8, &[1.0, 1.0], &[0], 0)), "E0106");
-    assert_eq!(code(with(i8, &[1.0; 3], &[0; 3], 0)), "E0106");
-    assert_eq!(code(with(i8, &[1.0; 2], &[0; 2], 2)), "E0106");
-    assert_eq!(code(with(i8, &[1.0; 2], &[0; 2], -1)), "E0106");
-    // Floats have none, whatever is written beside them; no scale is none.
-    assert_eq!(with(TensorType::FLOAT32, &[f32::NAN], &[0], 0).unwrap().values[0].ty.quantization, None);
-    let mut m = two_reshapes();
-    (m.tensors[0].ty, m.tensors[0].zero_points) = (i8, vec![3]);
-    // The result's type is what is wrong now, not the quantisation.
-    assert!(problems(&m, &Options::default()).iter().all(|p| !p.starts_with("E0106")));
+    // Floats have none, whatever is written beside them; no scale is none, and so is one of zero.
+    for (ty, scales, zero_points) in
+        [(TensorType::FLOAT32, &[f32::NAN][..], &[0][..]), (i8, &[], &[3]), (i8, &[0.0], &[3]), (i32, &[f32::NAN], &[0])]
+    {
+        assert_eq!(with(ty, scales, zero_points, 0), Ok(None), "{scales:?}");
+    }
+    // A channel of zeros; one scale for a tensor is so for any axis.
+    let per_channel = with(i8, &[0.5, 0.0], &[1, 2], 0).unwrap().unwrap();
+    assert_eq!((per_channel.scales.clone(), per_channel.zero_points.clone(), per_channel.axis), (vec![0.5, 0.0], vec![1, 2], 0));
+    let one = with(i8, &[0.5], &[-128], 7).unwrap().unwrap();
+    assert_eq!(*one, cranelite_graph::tensor::Quantization::per_tensor(0.5, -128));
 }
 
 #[test]

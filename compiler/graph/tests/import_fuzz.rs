@@ -6,7 +6,9 @@
 mod model;
 
 use cranelite_graph::import::{Options, import};
+use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::rewrite;
+use cranelite_tile::{ByteDot, Machine};
 use std::time::{Duration, Instant};
 
 /// A 64-bit xorshift.
@@ -31,6 +33,11 @@ fn survives(bytes: &[u8]) -> bool {
             // Import has verified the graph; rewrites verify it after each pass in debug builds, and here at the end.
             rewrite::all(&mut graph, |_, _| {});
             assert_eq!(cranelite_graph::verify::verify(&graph), Ok(()));
+            // Lowering may refuse what infer let pass, but not panic. Its time grows with the shapes, which may be absurd here.
+            let size_bytes: usize = graph.values.iter().map(|v| v.ty.size_bytes()).sum();
+            if size_bytes < 1 << 20 {
+                let _ = lower(&graph, &Machine::example(16, ByteDot::S16S16, false, false), Goal::Speed);
+            }
             true
         }
         Err(problems) => {

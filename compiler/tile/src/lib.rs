@@ -10,6 +10,7 @@ pub mod machine;
 pub mod program;
 pub mod text;
 pub mod types;
+pub mod verify;
 
 pub use builder::KernelBuilder;
 pub use index::{Counter, Index, Param};

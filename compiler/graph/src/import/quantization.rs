@@ -24,11 +24,18 @@ pub fn read(
         return Err(wrong(&format!("a zero point does not fit {element}")).expected(expected).found(z.to_string()));
     }
     let scales: Vec<f32> = scales.iter().collect();
-    // Converters give a channel of zeros the scale zero.
-    let zero_is_allowed = 1 < scales.len();
-    let allowed = |s: f32| 0.0 < s && s < f32::INFINITY || s == 0.0 && zero_is_allowed;
-    if let Some((i, s)) = scales.iter().enumerate().find(|(_, s)| !allowed(**s)) {
-        return Err(wrong("a scale is not a positive finite number").found(format!("{s:?} at index {i}")));
+    // One scale of zero is how the format's first version said that there is none; a channel of zeros may have the scale zero.
+    if scales == [0.0] {
+        return Ok(None);
+    }
+    if let Some((i, s)) = scales.iter().enumerate().find(|(_, s)| !(0.0 <= **s && **s < f32::INFINITY)) {
+        // Kernels look at the scales of narrow types only.
+        let is_narrow = element.bits().is_some_and(|b| b <= 16);
+        return if is_narrow {
+            Err(wrong("a scale is not a positive finite number").found(format!("{s:?} at index {i}")))
+        } else {
+            Ok(None)
+        };
     }
     let axis = q.quantized_dimension();
     if scales.len() == 1 {

@@ -67,7 +67,7 @@ fn scaled_exp(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     let r = mul_add(k, m, n, ln2_high, x);
     let r = mul_add(k, m, n, ln2_low, r);
     let mut p = k.float(ty, 1.987_569_1e-4);
-    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for c in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         let c = k.float(ty, c);
         p = mul_add(k, m, p, r, c);
     }

@@ -9,6 +9,7 @@ pub mod convert;
 pub mod copy;
 pub mod depthwise;
 pub mod elementwise;
+pub mod gemm;
 pub mod math;
 pub mod pad;
 pub mod reduce;

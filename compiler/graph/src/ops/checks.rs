@@ -102,3 +102,34 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Diagnostic> {
         })
         .collect()
 }
+
+/// The optional bias of a product: one number per output channel, of one of the element types `allowed`.
+pub fn bias(signature: &Signature, index: usize, channels: usize, allowed: &[ElementType]) -> Result<(), Diagnostic> {
+    let Some(bias) = signature.optional(index) else { return Ok(()) };
+    element_is("the bias", bias.ty, allowed)?;
+    if bias.ty.element_count() != channels {
+        return Err(Diagnostic::new(Code::OPERAND, "the bias does not fit the weights")
+            .expected(format!("{channels} numbers"))
+            .found(format!("shape {:?}", bias.ty.shape)));
+    }
+    Ok(())
+}
+
+/// All zero points are 0: weights of int8 and int16 products.
+pub fn symmetric(what: &str, ty: &TensorType) -> Result<(), Diagnostic> {
+    match ty.quantization.iter().flat_map(|q| &q.zero_points).find(|z| **z != 0) {
+        None => Ok(()),
+        Some(z) => Err(Diagnostic::new(Code::SCALE, format!("zero points of {what} are not supported")).expected("0").found(z.to_string())),
+    }
+}
+
+/// Scales per tensor, or one per index of `axis`.
+pub fn per_channel_of(what: &str, ty: &TensorType, axis: usize) -> Result<(), Diagnostic> {
+    let q = quantization(what, ty)?;
+    if !q.is_per_tensor() && q.axis != axis {
+        return Err(Diagnostic::new(Code::SCALE, format!("{what} has scales along an axis that is not supported"))
+            .expected(format!("axis {axis}"))
+            .found(format!("axis {}", q.axis)));
+    }
+    Ok(())
+}

@@ -1,10 +1,20 @@
-//! CONV_2D: not written yet.
+//! CONV_2D: y[n, i, j, o] = clamp(bias[o] + Σ x[n, i·s + a·d − p, j·s + b·d − p, g + c] · w[o, a, b, c]); NHWC, padding adds nothing.
+//!
+//! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32
+//! where the bias is; f32 with i8 weights, for which the input is quantised at run time, image by image. Weights and bias are
+//! constants. When the filter has fewer input channels than the image, output channels fall into as many groups (g).
+//!
+//! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::ops::attributes::{Activation, Padding};
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::requantize::Target;
+use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -14,19 +24,145 @@ pub struct Attributes {
     pub activation: Activation,
 }
 
+/// [batch, rows, columns, channels]
+fn image(what: &str, ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
+    ty.shape.as_slice().try_into().map_err(|_| {
+        Diagnostic::new(Code::OPERAND, format!("{what} has the wrong rank")).expected("4 dimensions").found(format!("{:?}", ty.shape))
+    })
+}
+
+impl Attributes {
+    fn windows(&self, input: [usize; 4], filter: [usize; 4]) -> [Window; 2] {
+        [0, 1].map(|d| Window { input: input[d + 1], filter: filter[d + 1], stride: self.stride[d], dilation: self.dilation[d] })
+    }
+}
+
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: 3, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, i8, u8, i16 with i8 weights, f32 with i8 weights";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        let Some(options) = source.operator.builtin_options_as_conv_2_doptions() else {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "the options of the operator are absent"));
+        };
+        let mut a = Attributes {
+            stride: [positive("stride_h", options.stride_h())?, positive("stride_w", options.stride_w())?],
+            dilation: [positive("dilation_h", options.dilation_h_factor())?, positive("dilation_w", options.dilation_w_factor())?],
+            padding: Padding::default(),
+            activation: Activation::decode(options.fused_activation_function())?,
+        };
+        let (input, filter) = (image("the input", source.signature.input(0)?)?, image("the filter", source.signature.input(1)?)?);
+        let [rows, columns] = a.windows(input, filter);
+        a.padding = Padding::decode(options.padding(), rows, columns)?;
+        Ok(a)
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        use ElementType::*;
+        let (x, w) = (s.input(0)?, s.input(1)?);
+        let (input, filter) = (image("the input", x)?, image("the filter", w)?);
+        if input[1..].contains(&0) || filter.contains(&0) {
+            return Err(Diagnostic::new(Code::OPERAND, "images and filters must not be empty")
+                .found(format!("input {input:?}, filter {filter:?}")));
+        }
+        let groups = input[3] / filter[3];
+        if input[3] % filter[3] != 0 || filter[0] % groups != 0 {
+            return Err(Diagnostic::new(Code::OPERAND, "channels of input and filter do not fit each other")
+                .expected("the filter's input channels divide the image's, and as many groups divide its output channels")
+                .found(format!("input {input:?}, filter {filter:?}")));
+        }
+
+        let element = checks::element_is("the input", x, &[F32, I8, U8, I16])?;
+        checks::element_is("the output", s.output(0), &[element])?;
+        let (weights, biases): (&[ElementType], &[ElementType]) = match element {
+            F32 => (&[F32, I8], &[F32]),
+            U8 => (&[U8], &[I32]),
+            I8 => (&[I8], &[I32]),
+            _ => (&[I8], &[I32, I64]),
+        };
+        checks::element_is("the filter", w, weights)?;
+        checks::bias(s, 2, filter[0], biases)?;
+        if element != F32 {
+            checks::per_tensor("the input", x)?;
+            checks::per_tensor("the output", s.output(0))?;
+            Target::new(s.output(0), self.activation)?;
+        }
+        match w.element {
+            U8 => drop(checks::per_tensor("the filter", w)?),
+            I8 => {
+                checks::per_channel_of("the filter", w, 0)?;
+                checks::symmetric("the filter", w)?;
+            }
+            _ => {}
+        }
+        if element == I16 {
+            checks::no_zero_point("the input", x)?;
+            checks::no_zero_point("the output", s.output(0))?;
+        }
+
+        let p = &self.padding;
+        let [rows, columns] = self.windows(input, filter);
+        match (rows.output(p.top, p.bottom), columns.output(p.left, p.right)) {
+            (Some(h), Some(w)) => Ok(vec![vec![input[0], h, w, filter[0]]]),
+            _ => Err(Diagnostic::new(Code::OPERAND, "the filter is larger than the image")
+                .found(format!("input {input:?}, filter {filter:?}, padding {p:?}, dilation {:?}", self.dilation))),
+        }
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        let (input, filter, result) = (image("the input", x)?, image("the filter", w)?, image("the output", y)?);
+        let data = cx.constant_input(node, 1).ok_or_else(|| gemm::not_constant("the filter", 1))?;
+        let bias = Bias::of_node(cx, node, 2)?;
+        let mut from = cx.input(node, 0);
+        let to = cx.output(node, 0);
+        if y.element_count() == 0 {
+            return Ok(());
+        }
+
+        let channels = 0..filter[0];
+        let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
+        let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
+        let multiplier = |c| quantize_multiplier(convolution_multiplier(input_scale, scale(c), output_scale));
+        let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != ElementType::I32);
+        let rescale = match (x.element, w.element) {
+            (ElementType::F32, ElementType::F32) => Rescale::Float,
+            (ElementType::F32, _) => {
+                // The reference takes an offset where scales differ, and for groups.
+                let asymmetric = channels.clone().any(|c| scale(c) != scale(0)) || input[3] != filter[3];
+                let q = hybrid::quantize(cx, from, input[0], input[1..].iter().product(), asymmetric);
+                from = q.integers;
+                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, per_pixel: false, factors: q.factors }
+            }
+            (ElementType::U8, _) => {
+                let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);
+                Rescale::Fixed(vec![quantize_multiplier(real); filter[0]])
+            }
+            (ElementType::I16, _) if i64_sums => Rescale::Wide(channels.map(multiplier).collect()),
+            _ => Rescale::Fixed(channels.map(multiplier).collect()),
+        };
+        let axis = |d: usize, before: usize| Axis {
+            input: input[d + 1],
+            filter: filter[d + 1],
+            output: result[d + 1],
+            stride: self.stride[d],
+            dilation: self.dilation[d],
+            before,
+        };
+        let product = Product {
+            batch: input[0],
+            rows: axis(0, self.padding.top),
+            columns: axis(1, self.padding.left),
+            channels: input[3],
+            filter: Filter { element: w.element, shape: filter, data },
+            input: if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) },
+            input_zero_point: if x.element == ElementType::F32 { 0 } else { x.zero_point() },
+            weight_zero_point: if w.element == ElementType::U8 { w.zero_point() } else { 0 },
+            bias,
+            rescale,
+            activation: self.activation,
+            target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
+        };
+        gemm::lower(cx, &product, from, to)
     }
 }

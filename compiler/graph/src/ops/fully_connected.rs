@@ -1,10 +1,22 @@
-//! FULLY_CONNECTED: not written yet.
+//! FULLY_CONNECTED: y[m, o] = clamp(bias[o] + Σ x[m, k] · w[o, k]); the input's dimensions are flattened to rows of as many numbers as
+//! the weights have columns.
+//!
+//! f32; i8, u8 (also with an i16 result) and i16 with i8 weights, whose sums are multiplied by the real scale and rounded once; i16 with i16
+//! weights, whose i64 sums are rescaled by a 16-bit multiplier; f32 with i8 weights, for which the input is quantised at run time,
+//! row by row. Weights and bias are constants, the bias is optional.
+//!
+//! Differences from TensorFlow Lite: the bias's scale need not be the product of the others.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::Context;
+use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::requantize::Target;
+use crate::lower::{Context, copy};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::tensor::ElementType;
+use cranelite_schema as schema;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -15,17 +27,134 @@ pub struct Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: 3, outputs: 1 };
-    const TYPES: &'static str = "";
+    const TYPES: &'static str = "f32, i8, u8, i16 with i8 or i16 weights, f32 with i8 weights";
 
-    fn decode(_: &Source) -> Result<Self, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        // Without options the reference reads zeros.
+        let Some(options) = source.operator.builtin_options_as_fully_connected_options() else {
+            return Ok(Attributes { activation: Activation::None, keep_num_dims: false, asymmetric_quantize_inputs: false });
+        };
+        if options.weights_format() != schema::FullyConnectedOptionsWeightsFormat::DEFAULT {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "the order of the weights is not supported")
+                .expected("DEFAULT")
+                .found(options.weights_format().variant_name().unwrap_or("an unknown number")));
+        }
+        Ok(Attributes {
+            activation: Activation::decode(options.fused_activation_function())?,
+            keep_num_dims: options.keep_num_dims(),
+            asymmetric_quantize_inputs: options.asymmetric_quantize_inputs(),
+        })
     }
 
-    fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        use ElementType::*;
+        let (x, w, y) = (s.input(0)?, s.input(1)?, s.output(0));
+        let &[units, depth] = w.shape.as_slice() else {
+            return Err(Diagnostic::new(Code::OPERAND, "the weights have the wrong rank")
+                .expected("2 dimensions")
+                .found(format!("{:?}", w.shape)));
+        };
+        let element = checks::element_is("the input", x, &[F32, I8, U8, I16])?;
+        let (weights, biases, results): (&[ElementType], &[ElementType], &[ElementType]) = match element {
+            F32 => (&[F32, I8], &[F32], &[F32]),
+            U8 => (&[U8], &[I32], &[U8, I16]),
+            I8 => (&[I8], &[I32], &[I8]),
+            _ => (&[I8, I16], &[I32, I64], &[I16]),
+        };
+        checks::element_is("the weights", w, weights)?;
+        checks::element_is("the output", y, results)?;
+        checks::bias(s, 2, units, biases)?;
+        if element != F32 {
+            checks::per_tensor("the input", x)?;
+            checks::per_tensor("the output", y)?;
+            Target::new(y, self.activation)?;
+        }
+        match w.element {
+            U8 => drop(checks::per_tensor("the weights", w)?),
+            I8 | I16 => checks::per_channel_of("the weights", w, 0)?,
+            _ => {}
+        }
+        if element == I16 {
+            checks::no_zero_point("the input", x)?;
+            checks::no_zero_point("the output", y)?;
+            checks::symmetric("the weights", w)?;
+        }
+
+        let fits = if self.keep_num_dims || depth == 0 {
+            x.shape.last() == Some(&depth)
+        } else {
+            x.element_count() % depth == 0
+        };
+        if !fits {
+            return Err(Diagnostic::new(Code::OPERAND, "the input does not fit the weights")
+                .expected(format!("rows of {depth} numbers"))
+                .found(format!("shape {:?}", x.shape)));
+        }
+        let before = &x.shape[..x.rank().saturating_sub(1)];
+        Ok(vec![if self.keep_num_dims {
+            before.iter().copied().chain([units]).collect()
+        } else {
+            let rows = if depth == 0 { before.iter().product() } else { x.element_count() / depth };
+            vec![rows, units]
+        }])
     }
 
-    fn lower(&self, _: &mut Context, _: &Node) -> Result<(), Diagnostic> {
-        Err(Diagnostic::new(Code::OPERATOR, "operator is not supported"))
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        let (units, depth) = (w.shape[0], w.shape[1]);
+        let data = cx.constant_input(node, 1).ok_or_else(|| gemm::not_constant("the weights", 1))?;
+        let bias = Bias::of_node(cx, node, 2)?;
+        let mut from = cx.input(node, 0);
+        let to = cx.output(node, 0);
+        if y.element_count() == 0 {
+            return Ok(());
+        }
+        if depth == 0 {
+            // The reference writes zeros, without the bias.
+            let zeros = cx.constant("zeros", vec![0; y.size_bytes()], 64);
+            copy::whole(cx, zeros, to);
+            return Ok(());
+        }
+        let rows = x.element_count() / depth;
+
+        let channels = 0..units;
+        let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
+        let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
+        let real = |c| convolution_multiplier(input_scale, scale(c), output_scale);
+        let per_tensor = w.quantization.as_ref().is_none_or(|q| q.is_per_tensor());
+        let rescale = match (x.element, w.element) {
+            (ElementType::F32, ElementType::F32) => Rescale::Float,
+            (ElementType::F32, _) => {
+                let asymmetric = self.asymmetric_quantize_inputs;
+                let q = hybrid::quantize(cx, from, rows, depth, asymmetric);
+                from = q.integers;
+                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, per_pixel: true, factors: q.factors }
+            }
+            (ElementType::I16, ElementType::I16) => {
+                let multiplier = |c| {
+                    let real =
+                        if per_tensor { convolution_multiplier_per_tensor(input_scale, scale(c), output_scale) } else { real(c) };
+                    quantize_multiplier(real)
+                };
+                Rescale::Wide(channels.map(multiplier).collect())
+            }
+            _ => Rescale::Real(channels.map(real).collect()),
+        };
+        let product = Product {
+            batch: 1,
+            rows: Axis::plain(1),
+            columns: Axis::plain(rows),
+            channels: depth,
+            filter: Filter { element: w.element, shape: [units, 1, 1, depth], data },
+            input: if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) },
+            input_zero_point: if x.element == ElementType::F32 { 0 } else { x.zero_point() },
+            // Weights quantised per channel have none in the reference, nor have those of quantised activations.
+            weight_zero_point: if per_tensor && x.element != ElementType::F32 { w.zero_point() } else { 0 },
+            bias,
+            rescale,
+            activation: self.activation,
+            target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
+        };
+        gemm::lower(cx, &product, from, to)
     }
 }

@@ -122,4 +122,36 @@ outputs %2, %24
             }
         }
     }
+
+    /// Whatever the text is, reading it ends with a graph that can be written, or with a mistake.
+    #[test]
+    fn damaged_texts() {
+        let mut random = 1u64;
+        let mut below = |n: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            (random % n as u64) as usize
+        };
+        let mut accepted = 0;
+        for _ in 0..20_000 {
+            let mut text: Vec<char> = EVERYTHING.chars().collect();
+            for _ in 0..1 + below(3) {
+                let (at, from) = (below(text.len()), below(text.len()));
+                match below(3) {
+                    0 => drop(text.remove(at)),
+                    1 => text[at] = text[from],
+                    _ => text.insert(at, ['9', '-', '"', '%', 'é', ']', '\\', '\n'][below(8)]),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            if let Ok(g) = parse(&text) {
+                accepted += 1;
+                let printed = print(&g, Constants::Whole);
+                // NaN is not equal to itself.
+                assert_eq!(print(&parsed(&printed), Constants::Whole), printed);
+            }
+        }
+        assert!(500 < accepted, "{accepted} accepted");
+    }
 }

@@ -42,7 +42,7 @@ mod parse_kernel;
 mod print;
 mod print_kernel;
 #[cfg(test)]
-mod random;
+pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,131 @@
+//! From the accumulators of one pixel to its stored columns.
+//!
+//! The idea: what differs per column lies in two tables that go along with the weights, one for all pixels (`scale`) and one for pixels
+//! that see the same taps (`class`); both hold, panel by panel, one array after the other.
+
+use crate::lower::requantize::{Scale, Target, WideScale, clamp_float, round_half_away};
+use crate::ops::attributes::Activation;
+use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, ShiftRange, Value};
+
+/// How accumulators become elements.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Epilogue {
+    /// f32 accumulators, clamped.
+    Float { activation: Activation },
+    /// i32, two roundings.
+    Fixed { range: ShiftRange, target: Target },
+    /// i32 or i64, 16-bit multiplier.
+    Wide { target: Target },
+    /// i32 or i64, times an f64, rounded half away from zero.
+    Real { target: Target },
+    /// i32 times the scale of the activations, plus an f32 bias. Activations quantised with an offset need the sum of the weights too.
+    Hybrid { asymmetric: bool, activation: Activation },
+}
+
+impl Epilogue {
+    pub fn output(&self) -> Elem {
+        match self {
+            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => Elem::F32,
+            Epilogue::Fixed { target, .. } | Epilogue::Wide { target } | Epilogue::Real { target } => target.elem,
+        }
+    }
+
+    /// Bytes per column in the table of a class: the start of the accumulator, the sum of the weights.
+    pub fn class_bytes(&self, accumulator: Elem) -> usize {
+        let sum = matches!(self, Epilogue::Hybrid { asymmetric: true, .. });
+        accumulator.bytes() as usize + if sum { 4 } else { 0 }
+    }
+
+    /// Bytes per column in the table of scales.
+    pub fn scale_bytes(&self) -> usize {
+        match self {
+            Epilogue::Float { .. } => 0,
+            Epilogue::Fixed { .. } | Epilogue::Real { .. } | Epilogue::Hybrid { .. } => 8,
+            Epilogue::Wide { .. } => 24,
+        }
+    }
+}
+
+/// Where the last steps find their numbers, at the first column of a panel.
+pub(super) struct Tables {
+    pub class: (Arg, Index),
+    pub scale: Option<(Arg, Index)>,
+    /// Scale and offset of the activations, of this pixel.
+    pub factor: Option<(Place, Place)>,
+}
+
+impl Tables {
+    fn scale(&self, at: usize) -> Place {
+        let (arg, index) = self.scale.as_ref().expect("a table of scales");
+        arg.at(index.clone() + at as i64)
+    }
+    fn class(&self, at: usize) -> Place {
+        self.class.0.at(self.class.1.clone() + at as i64)
+    }
+}
+
+impl Epilogue {
+    /// Stores the first `columns` of the vectors of accumulators at `out`.
+    pub(super) fn store(&self, k: &mut KernelBuilder, tables: &Tables, acc: &[Value], columns: usize, out: Place) {
+        let lanes = k.ty(acc[0]).lanes as usize;
+        let width = lanes * acc.len();
+        let i32s = Elem::I32.x(lanes);
+        let results: Vec<Value> = acc
+            .iter()
+            .enumerate()
+            .map(|(j, &acc)| match *self {
+                Epilogue::Float { activation } => clamp_float(k, acc, activation),
+                Epilogue::Fixed { range, .. } => {
+                    let (multiplier, shift) = (tables.scale(4 * j * lanes), tables.scale(4 * (width + j * lanes)));
+                    Scale::load(k, lanes, multiplier, shift, range).apply(k, acc)
+                }
+                Epilogue::Wide { .. } => {
+                    let at = |i: usize| tables.scale(8 * (i * width + j * lanes));
+                    let acc = k.widen(acc, Elem::I64);
+                    WideScale::load(k, lanes, [at(0), at(1), at(2)]).apply(k, acc)
+                }
+                Epilogue::Real { .. } => {
+                    let scale = k.load(Elem::F64.x(lanes), tables.scale(8 * j * lanes));
+                    let x = k.to_float(acc, Elem::F64);
+                    let scaled = k.mul(x, scale);
+                    round_half_away(k, scaled)
+                }
+                Epilogue::Hybrid { asymmetric, activation } => {
+                    let (factor, offset) = tables.factor.clone().expect("the scale of the activations");
+                    let acc = if asymmetric {
+                        let offset = k.load_splat(i32s, 1, offset);
+                        let sums = k.load(i32s, tables.class(4 * (width + j * lanes)));
+                        let moved = k.mul(offset, sums);
+                        k.sub(acc, moved)
+                    } else {
+                        acc
+                    };
+                    let f32s = Elem::F32.x(lanes);
+                    let x = k.to_float(acc, Elem::F32);
+                    let scale = k.load(f32s, tables.scale(4 * j * lanes));
+                    let factor = k.load_splat(f32s, 1, factor);
+                    let scale = k.mul(factor, scale);
+                    let bias = k.load(f32s, tables.scale(4 * (width + j * lanes)));
+                    let product = k.mul(x, scale);
+                    let sum = k.add(product, bias);
+                    clamp_float(k, sum, activation)
+                }
+            })
+            .collect();
+        match *self {
+            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => {
+                for (j, &v) in results.iter().enumerate() {
+                    if j * lanes < columns {
+                        let place = Place { base: out.base, at: out.at.clone() + (4 * j * lanes) as i64 };
+                        k.store_part(place, v, columns - j * lanes);
+                    }
+                }
+            }
+            Epilogue::Fixed { target, .. } | Epilogue::Wide { target } | Epilogue::Real { target } => {
+                let all = results.into_iter().reduce(|a, b| k.concat(a, b)).expect("at least one vector");
+                let elements = target.apply(k, all);
+                k.store_part(out, elements, columns);
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Quantising f32 activations at run time, row by row, as the reference does before a product with integer weights.
+//!
+//! The idea: one pass for the range of a row, a few scalar operations for its scale and offset, one pass for the integers.
+
+use crate::lower::Context;
+use crate::lower::requantize::round_half_away;
+use crate::tensor::ElementType;
+use cranelite_tile::{BufferId, Cond, Elem, Kernel, KernelBuilder, Machine, Reduce, Unary, Value};
+
+/// Activations quantised at run time: i8 integers, and an f32 scale and an i32 offset for every row.
+pub struct Quantized {
+    pub integers: BufferId,
+    pub factors: [BufferId; 2],
+}
+
+/// The element type that is multiplied for an input of type `input` when the weights are integers.
+pub fn element(input: ElementType) -> ElementType {
+    if input == ElementType::F32 { ElementType::I8 } else { input }
+}
+
+/// Quantises `rows` rows of `len` numbers each; with an offset if `asymmetric`.
+pub fn quantize(cx: &mut Context, input: BufferId, rows: usize, len: usize, asymmetric: bool) -> Quantized {
+    let integers = cx.scratch("quantized", (rows * len) as u64);
+    let factors = ["scales", "offsets"].map(|name| cx.scratch(name, 4 * rows as u64));
+    let kernel = kernel(cx.machine, len, asymmetric);
+    cx.call(kernel, &[input, integers, factors[0], factors[1]], &[rows as i64]);
+    Quantized { integers, factors }
+}
+
+fn kernel(machine: &Machine, len: usize, asymmetric: bool) -> Kernel {
+    let mut k = KernelBuilder::new(format!("quantize_{}_{len}", if asymmetric { "asymmetric" } else { "symmetric" }));
+    let (x, q, scale, offset) = (k.read("x"), k.write("q"), k.write("scale"), k.write("offset"));
+    let rows = k.param("rows");
+    // Several registers at once, since each step depends on the one before.
+    let ty = Elem::F32.x(if machine.has_vectors() { 4 * machine.lanes(Elem::F32) } else { 1 });
+    let lanes = ty.lanes as usize;
+    let (full, rest) = ((len / lanes * lanes) as i64, len % lanes);
+    k.each("row", rows, 1, |k, row| {
+        // The range includes 0, so that lanes beyond the end do no harm.
+        let zero = k.float(ty, 0.0);
+        let widen = |k: &mut KernelBuilder, v: Value, (low, high): (Value, Value)| {
+            if asymmetric {
+                (k.min(v, low), k.max(v, high))
+            } else {
+                let size = k.unary(Unary::Abs, v);
+                (low, k.max(size, high))
+            }
+        };
+        let range = k.repeat("i", full, lanes as i64, &[zero, zero], |k, i, range| {
+            let v = k.load(ty, x.at(row * (4 * len as i64) + i * 4));
+            let (low, high) = widen(k, v, (range[0], range[1]));
+            vec![low, high]
+        });
+        let mut range = (range[0], range[1]);
+        if 0 < rest {
+            let v = k.load_part(ty, x.at(row * (4 * len as i64) + 4 * full), rest);
+            range = widen(k, v, range);
+        }
+        let (low, high) = (k.reduce(Reduce::Min, range.0), k.reduce(Reduce::Max, range.1));
+        let (s, inverse, o) = if asymmetric { with_offset(k, low, high) } else { without_offset(k, high) };
+        k.store(scale.at(row * 4), s);
+        k.store(offset.at(row * 4), o);
+
+        let inverse = k.splat(inverse, lanes);
+        let o = k.to_float(o, Elem::F32);
+        let o = k.splat(o, lanes);
+        let integers = |k: &mut KernelBuilder, v: Value| {
+            let scaled = k.mul(v, inverse);
+            let moved = if asymmetric { k.add(o, scaled) } else { scaled };
+            let rounded = round_half_away(k, moved);
+            let clamped = k.clamp_int(rounded, if asymmetric { -128 } else { -127 }, 127);
+            k.narrow(clamped, Elem::I8)
+        };
+        k.each("j", full, lanes as i64, |k, j| {
+            let v = k.load(ty, x.at(row * (4 * len as i64) + j * 4));
+            let v = integers(k, v);
+            k.store(q.at(row * (len as i64) + j), v);
+        });
+        if 0 < rest {
+            let v = k.load_part(ty, x.at(row * (4 * len as i64) + 4 * full), rest);
+            let v = integers(k, v);
+            k.store_part(q.at(row * (len as i64) + full), v, rest);
+        }
+    });
+    k.finish()
+}
+
+/// (scale, 1 / scale, offset 0) of numbers up to `largest` in size; a row of zeros has scale 1.
+fn without_offset(k: &mut KernelBuilder, largest: Value) -> (Value, Value, Value) {
+    let ty = Elem::F32.x(1);
+    let (zero, one, levels) = (k.float(ty, 0.0), k.float(ty, 1.0), k.float(ty, 127.0));
+    let empty = k.compare(Cond::Eq, largest, zero);
+    let scale = k.div(largest, levels);
+    let scale = k.select(empty, one, scale);
+    let inverse = k.div(levels, largest);
+    let inverse = k.select(empty, one, inverse);
+    let offset = k.int(Elem::I32.x(1), 0);
+    (scale, inverse, offset)
+}
+
+/// (scale, 1 / scale, offset) of numbers between `low` and `high`, one of which may be 0 but not positive or negative respectively.
+fn with_offset(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value, Value) {
+    let (single, double) = (Elem::F32.x(1), Elem::F64.x(1));
+    let empty = k.compare(Cond::Eq, low, high);
+    let (low, high) = (k.to_float(low, Elem::F64), k.to_float(high, Elem::F64));
+    let (first, last, levels) = (k.double(double, -128.0), k.double(double, 127.0), k.double(double, 255.0));
+    let range = k.sub(high, low);
+    let scale = k.div(range, levels);
+    let (low, high) = (k.div(low, scale), k.div(high, scale));
+    // Of the offsets that map the lowest and the highest number exactly, the one with the smaller error.
+    let (from_low, from_high) = (k.sub(first, low), k.sub(last, high));
+    let (low, high) = (k.unary(Unary::Abs, low), k.unary(Unary::Abs, high));
+    let (most, least) = (k.double(double, 128.0), k.double(double, 127.0));
+    let (low_error, high_error) = (k.add(most, low), k.add(least, high));
+    let smaller = k.compare(Cond::Lt, low_error, high_error);
+    let offset = k.select(smaller, from_low, from_high);
+    let offset = round_half_away(k, offset);
+    let offset = k.clamp_int(offset, -128, 127);
+
+    let scale = k.to_float(scale, Elem::F32);
+    let (one, none) = (k.float(single, 1.0), k.int(Elem::I32.x(1), 0));
+    let scale = k.select(empty, one, scale);
+    let inverse = k.div(one, scale);
+    let offset = k.select(empty, none, offset);
+    (scale, inverse, offset)
+}

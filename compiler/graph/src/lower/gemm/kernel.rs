@@ -1,0 +1,514 @@
+//! The nest of loops of a matrix product, for one tile of pixels by one panel of columns at a time.
+//!
+//! No decisions here: `mod.rs` chose tile, panels and tables. The idea: panels outermost, then pixels, then the depth; every pixel of a
+//! tile is a constant displacement from one address, and the accumulators are the values that go round the loops over the depth. Their
+//! order matters to Cranelift, which computes what a loop carries in that order: whichever of activations and weights is used
+//! more often is kept, and the other is loaded for a single use.
+
+use super::epilogue::{Epilogue, Tables};
+use super::numbers::{Form, Numbers};
+use cranelite_tile::{Arg, Elem, Index, Kernel, KernelBuilder, Param, Value};
+
+/// A number that is part of the code, or an index parameter.
+#[derive(Clone, Copy, Debug)]
+enum Size {
+    Fixed(i64),
+    Given(Param),
+}
+
+impl Size {
+    fn index(self) -> Index {
+        self.times(Index::from(1))
+    }
+    fn times(self, i: impl Into<Index>) -> Index {
+        match self {
+            Size::Fixed(n) => i.into() * n,
+            Size::Given(p) => i.into() * p,
+        }
+    }
+}
+
+/// The numbers that may differ from call to call of one kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    Panels,
+    Batches,
+    /// Tiles below each other and beside each other.
+    Rows,
+    Columns,
+    /// Rows of taps, runs in a row, full groups in a run that make whole steps, and single groups after them.
+    TapRows,
+    Runs,
+    Groups,
+    Rest,
+    /// Offsets in bytes into input, weights, class table, scale table, output, factors.
+    Input,
+    Weights,
+    Class,
+    Scale,
+    Output,
+    Factor,
+}
+
+impl Count {
+    pub const ALL: [(Count, &'static str); 14] = [
+        (Count::Panels, "panels"),
+        (Count::Batches, "batches"),
+        (Count::Rows, "rows"),
+        (Count::Columns, "columns"),
+        (Count::TapRows, "taps_y"),
+        (Count::Runs, "taps_x"),
+        (Count::Groups, "groups"),
+        (Count::Rest, "rest"),
+        (Count::Input, "x0"),
+        (Count::Weights, "w0"),
+        (Count::Class, "c0"),
+        (Count::Scale, "s0"),
+        (Count::Output, "y0"),
+        (Count::Factor, "f0"),
+    ];
+}
+
+/// Values of all counts.
+pub type Counts = [i64; Count::ALL.len()];
+
+/// Distances in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strides {
+    /// Input: from output pixel to output pixel, and from tap to tap.
+    pub x_batch: i64,
+    pub x_row: i64,
+    pub x_pixel: i64,
+    pub x_tap_row: i64,
+    pub x_run: i64,
+    pub w_panel: i64,
+    pub w_tap_row: i64,
+    pub w_run: i64,
+    pub y_batch: i64,
+    pub y_row: i64,
+    pub y_pixel: i64,
+    /// Scale and offset of the activations.
+    pub f_batch: i64,
+    pub f_pixel: i64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    pub name: String,
+    pub numbers: Numbers,
+    pub epilogue: Epilogue,
+    pub fma: bool,
+    /// Lanes of an accumulator, vectors of a panel, columns of it that exist.
+    pub lanes: usize,
+    pub vectors: usize,
+    pub columns: usize,
+    /// Pixels of a tile, and columns of pixels of the narrower tile at the end of a row.
+    pub tile: [usize; 2],
+    pub tail: usize,
+    pub strides: Strides,
+    /// Factor of the sum of a pixel's activations; 0: none is needed.
+    pub sum_factor: i64,
+    /// Groups that are loaded as one vector and multiplied by lane; 1: every group is loaded into all lanes.
+    pub block: usize,
+    /// Groups of a step of the innermost loop, a multiple of the block.
+    pub step: usize,
+    /// The last, partial group of a run: first element and how many exist.
+    pub tail_group: Option<(usize, usize)>,
+    /// The counts that are the same in all calls of the kernel and shall be part of its code.
+    pub fixed: Vec<(Count, i64)>,
+    /// No loops over the depth: all its counts are fixed.
+    pub unroll: bool,
+}
+
+impl Spec {
+    /// The parameters of a call, in the kernel's order.
+    pub fn params(&self, counts: &Counts) -> Vec<i64> {
+        let given = Count::ALL.iter().zip(counts).filter(|((c, _), _)| self.fixed_value(*c).is_none());
+        given.map(|(_, &v)| v).collect()
+    }
+
+    fn fixed_value(&self, c: Count) -> Option<i64> {
+        self.fixed.iter().find(|f| f.0 == c).map(|f| f.1)
+    }
+
+    fn width(&self) -> i64 {
+        (self.lanes * self.vectors) as i64
+    }
+}
+
+struct Nest<'a> {
+    spec: &'a Spec,
+    sizes: Vec<Size>,
+    x: Arg,
+    w: Arg,
+    class: Arg,
+    scale: Option<Arg>,
+    factor: Option<(Arg, Arg)>,
+    y: Arg,
+    /// Constants of the operation: what flips the sign of bytes, and a vector of ones.
+    flip: Option<Value>,
+    ones: Option<Value>,
+}
+
+/// Addresses of a tile.
+struct At {
+    x: Index,
+    w: Index,
+    class: Index,
+    scale: Index,
+    y: Index,
+    factor: Index,
+}
+
+/// The accumulators of a tile: sets (partial sums over the depth) of pixels by columns of vectors.
+struct Cells {
+    pixels: usize,
+    /// Vectors of a panel, and one more for the sum of the activations where it is needed.
+    columns: usize,
+    sets: usize,
+}
+
+impl Cells {
+    /// By columns: activations of all pixels are kept, weights are loaded one by one. Else the other way round.
+    fn by_column(&self) -> bool {
+        self.pixels <= self.columns
+    }
+    fn index(&self, set: usize, pixel: usize, column: usize) -> usize {
+        let in_set = if self.by_column() { column * self.pixels + pixel } else { pixel * self.columns + column };
+        set * self.pixels * self.columns + in_set
+    }
+    fn len(&self) -> usize {
+        self.sets * self.pixels * self.columns
+    }
+}
+
+/// The kernel; its arguments are input, weights, class table, then scale table and the two factors if the epilogue wants them, output.
+pub fn kernel(spec: &Spec) -> Kernel {
+    let mut k = KernelBuilder::new(&spec.name);
+    let (x, w, class) = (k.read("x"), k.read("w"), k.read("class"));
+    let scale = (0 < spec.epilogue.scale_bytes()).then(|| k.read("scale"));
+    let factor = matches!(spec.epilogue, Epilogue::Hybrid { .. }).then(|| (k.read("factor"), k.read("offset")));
+    let y = k.write("y");
+    let sizes = Count::ALL
+        .iter()
+        .map(|&(c, name)| match spec.fixed_value(c) {
+            Some(n) => Size::Fixed(n),
+            None => Size::Given(k.param(name)),
+        })
+        .collect();
+    let operands = spec.numbers.operand.x(spec.lanes * spec.numbers.group);
+    let flip = (spec.numbers.form == Form::Bytes { flip: true })
+        .then(|| k.int(operands, if spec.numbers.operand == Elem::U8 { 128 } else { -128 }));
+    let ones = (spec.sum_factor != 0).then(|| k.int(operands.with_elem(spec.numbers.weight), 1));
+    let nest = Nest { spec, sizes, x, w, class, scale, factor, y, flip, ones };
+    nest.all(&mut k);
+    k.finish()
+}
+
+impl Nest<'_> {
+    fn size(&self, c: Count) -> Size {
+        self.sizes[c as usize]
+    }
+
+    /// Loops `count` times, or not at all where it is certainly once.
+    fn each(&self, k: &mut KernelBuilder, name: &str, count: Count, body: impl FnOnce(&mut KernelBuilder, Index)) {
+        match self.size(count) {
+            Size::Fixed(1) => body(k, Index::default()),
+            n => k.each(name, n.index(), 1, |k, i| body(k, i.into())),
+        }
+    }
+
+    fn all(&self, k: &mut KernelBuilder) {
+        let (spec, s) = (self.spec, &self.spec.strides);
+        let class_bytes = self.spec.width() * spec.epilogue.class_bytes(spec.numbers.accumulator) as i64;
+        let scale_bytes = self.spec.width() * spec.epilogue.scale_bytes() as i64;
+        let y_panel = self.spec.width() * i64::from(spec.epilogue.output().bytes());
+        let [height, width] = spec.tile.map(|n| n as i64);
+        self.each(k, "panel", Count::Panels, |k, p| {
+            self.each(k, "n", Count::Batches, |k, n| {
+                self.each(k, "y", Count::Rows, |k, y| {
+                    let row = At {
+                        x: self.size(Count::Input).index() + n.clone() * s.x_batch + y.clone() * (height * s.x_row),
+                        w: self.size(Count::Weights).index() + p.clone() * s.w_panel,
+                        class: self.size(Count::Class).index() + p.clone() * class_bytes,
+                        scale: self.size(Count::Scale).index() + p.clone() * scale_bytes,
+                        y: self.size(Count::Output).index() + p.clone() * y_panel + n.clone() * s.y_batch + y * (height * s.y_row),
+                        factor: self.size(Count::Factor).index() + n * s.f_batch,
+                    };
+                    let beside = |x: Index| At {
+                        x: row.x.clone() + x.clone() * (width * s.x_pixel),
+                        y: row.y.clone() + x.clone() * (width * s.y_pixel),
+                        factor: row.factor.clone() + x * (width * s.f_pixel),
+                        w: row.w.clone(),
+                        class: row.class.clone(),
+                        scale: row.scale.clone(),
+                    };
+                    self.each(k, "x", Count::Columns, |k, x| self.tile(k, &beside(x), spec.tile));
+                    if 0 < spec.tail {
+                        let columns = self.size(Count::Columns).index();
+                        self.tile(k, &beside(columns), [spec.tile[0], spec.tail]);
+                    }
+                });
+            });
+        });
+    }
+
+    fn tile(&self, k: &mut KernelBuilder, at: &At, shape: [usize; 2]) {
+        let (spec, s) = (self.spec, &self.spec.strides);
+        let pixels: Vec<[i64; 2]> = (0..shape[0] * shape[1]).map(|m| [(m / shape[1]) as i64, (m % shape[1]) as i64]).collect();
+        let x: Vec<i64> = pixels.iter().map(|[y, x]| y * s.x_row + x * s.x_pixel).collect();
+        let columns = spec.vectors + self.ones.is_some() as usize;
+        // Eight sums are needed to hide the latency of one operation.
+        let sets = (8 / (pixels.len() * columns)).clamp(1, spec.step);
+        let cells = Cells { pixels: pixels.len(), columns, sets };
+
+        let ty = spec.numbers.accumulator.x(spec.lanes);
+        let starts: Vec<Value> =
+            (0..spec.vectors).map(|j| k.load(ty, self.class.at(at.class.clone() + (j * ty.bytes() as usize) as i64))).collect();
+        let zero = (1 < sets || self.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
+        let mut acc = vec![starts[0]; cells.len()];
+        for set in 0..sets {
+            for m in 0..pixels.len() {
+                for j in 0..columns {
+                    let first = if set == 0 { starts.get(j).copied() } else { None };
+                    acc[cells.index(set, m, j)] = first.or(zero).expect("zero where there is no start");
+                }
+            }
+        }
+        let acc = self.depth(k, &cells, &x, acc, at);
+
+        for (m, [py, px]) in pixels.iter().enumerate() {
+            let mut sums: Vec<Value> = (0..columns)
+                .map(|j| {
+                    let parts: Vec<Value> = (0..sets).map(|set| acc[cells.index(set, m, j)]).collect();
+                    parts.into_iter().reduce(|a, b| k.add(a, b)).expect("one set")
+                })
+                .collect();
+            if self.ones.is_some() {
+                let factor = k.int(ty, spec.sum_factor);
+                let sum = sums.pop().expect("the sum of the activations");
+                let product = k.mul(sum, factor);
+                sums.iter_mut().for_each(|v| *v = k.add(*v, product));
+            }
+            let factor = at.factor.clone() + px * s.f_pixel;
+            let tables = Tables {
+                class: (self.class, at.class.clone()),
+                scale: self.scale.map(|a| (a, at.scale.clone())),
+                factor: self.factor.map(|(f, o)| (f.at(factor.clone()), o.at(factor.clone()))),
+            };
+            let out = self.y.at(at.y.clone() + (py * s.y_row + px * s.y_pixel));
+            spec.epilogue.store(k, &tables, &sums, spec.columns, out);
+        }
+    }
+
+    /// The loops over rows of taps and runs. `x`: displacements of the pixels.
+    fn depth(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], mut acc: Vec<Value>, at: &At) -> Vec<Value> {
+        let s = &self.spec.strides;
+        let place = |y: Index, r: Index| {
+            (at.x.clone() + y.clone() * s.x_tap_row + r.clone() * s.x_run, at.w.clone() + y * s.w_tap_row + r * s.w_run)
+        };
+        if let (true, Size::Fixed(rows), Size::Fixed(runs)) = (self.spec.unroll, self.size(Count::TapRows), self.size(Count::Runs)) {
+            for y in 0..rows {
+                for r in 0..runs {
+                    let (a, w) = place(y.into(), r.into());
+                    acc = self.run(k, cells, x, acc, &a, &w);
+                }
+            }
+            return acc;
+        }
+        self.carry(k, "ky", Count::TapRows, acc, |k, y, acc| {
+            self.carry(k, "kx", Count::Runs, acc, |k, r, acc| {
+                let (a, w) = place(y, r);
+                self.run(k, cells, x, acc, &a, &w)
+            })
+        })
+    }
+
+    /// As `each`, with accumulators that go round.
+    fn carry(
+        &self,
+        k: &mut KernelBuilder,
+        name: &str,
+        count: Count,
+        acc: Vec<Value>,
+        body: impl FnOnce(&mut KernelBuilder, Index, Vec<Value>) -> Vec<Value>,
+    ) -> Vec<Value> {
+        match self.size(count) {
+            Size::Fixed(0) => acc,
+            Size::Fixed(1) => body(k, Index::default(), acc),
+            n => k.repeat(name, n.index(), 1, &acc, |k, i, acc| body(k, i.into(), acc.to_vec())),
+        }
+    }
+
+    fn run(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], mut acc: Vec<Value>, a: &Index, w: &Index) -> Vec<Value> {
+        let spec = self.spec;
+        let (a_group, w_group) = (self.a_group(), self.w_group());
+        let (groups, rest) = (self.size(Count::Groups), self.size(Count::Rest));
+        if let (true, Size::Fixed(n), Size::Fixed(rest)) = (spec.unroll, groups, rest) {
+            acc = self.groups(k, cells, x, acc, a, w, (n + rest) as usize);
+        } else {
+            acc = k.repeat("k", groups.index(), spec.step as i64, &acc, |k, i, acc| {
+                self.groups(k, cells, x, acc.to_vec(), &(a.clone() + i * a_group), &(w.clone() + i * w_group), spec.step)
+            });
+            let after = |stride: i64| groups.times(stride);
+            acc = self.carry(k, "rest", Count::Rest, acc, |k, i, acc| {
+                let (a, w) = (a.clone() + after(a_group) + i.clone() * a_group, w.clone() + after(w_group) + i * w_group);
+                self.groups(k, cells, x, acc, &a, &w, 1)
+            });
+        }
+        if let Some((first, count)) = spec.tail_group {
+            let a = a.clone() + first as i64 * i64::from(spec.numbers.memory.bytes());
+            let w = w.clone() + groups.times(w_group) + rest.times(w_group);
+            self.group(k, cells, x, &mut acc, 0, &a, &w, count);
+        }
+        acc
+    }
+
+    fn a_group(&self) -> i64 {
+        self.spec.numbers.group as i64 * i64::from(self.spec.numbers.memory.bytes())
+    }
+    fn w_group(&self) -> i64 {
+        self.spec.width() * self.spec.numbers.group as i64 * i64::from(self.spec.numbers.weight.bytes())
+    }
+
+    /// So many full groups in a row.
+    #[allow(clippy::too_many_arguments)]
+    fn groups(
+        &self,
+        k: &mut KernelBuilder,
+        cells: &Cells,
+        x: &[i64],
+        mut acc: Vec<Value>,
+        a: &Index,
+        w: &Index,
+        count: usize,
+    ) -> Vec<Value> {
+        let block = self.spec.block;
+        let mut g = 0;
+        while g < count {
+            let (a, w) = (a.clone() + g as i64 * self.a_group(), w.clone() + g as i64 * self.w_group());
+            if 1 < block && block <= count - g {
+                self.block(k, cells, x, &mut acc, &a, &w);
+                g += block;
+            } else {
+                self.group(k, cells, x, &mut acc, g % cells.sets, &a, &w, self.spec.numbers.group);
+                g += 1;
+            }
+        }
+        acc
+    }
+
+    /// One group, of whose elements the first `count` exist.
+    #[allow(clippy::too_many_arguments)]
+    fn group(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], acc: &mut [Value], set: usize, a: &Index, w: &Index, count: usize) {
+        let mut update = |k: &mut KernelBuilder, m, j, a, b| {
+            let cell = &mut acc[cells.index(set, m, j)];
+            *cell = self.product(k, *cell, a, b);
+        };
+        if cells.by_column() {
+            let a: Vec<Value> = x.iter().map(|d| self.activation(k, a.clone() + *d, count)).collect();
+            for j in 0..cells.columns {
+                let b = self.weight(k, w, j);
+                (0..cells.pixels).for_each(|m| update(k, m, j, a[m], b));
+            }
+        } else {
+            let b: Vec<Value> = (0..cells.columns).map(|j| self.weight(k, w, j)).collect();
+            for (m, d) in x.iter().enumerate() {
+                let a = self.activation(k, a.clone() + *d, count);
+                (0..cells.columns).for_each(|j| update(k, m, j, a, b[j]));
+            }
+        }
+    }
+
+    /// Consecutive groups whose activations are one vector per pixel.
+    fn block(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], acc: &mut [Value], a: &Index, w: &Index) {
+        let spec = self.spec;
+        let memory = spec.numbers.memory.x(spec.block * spec.numbers.group);
+        let a: Vec<Value> = x
+            .iter()
+            .map(|d| {
+                let v = k.load(memory, self.x.at(a.clone() + *d));
+                if spec.numbers.form == Form::Pairs { k.widen(v, Elem::I16) } else { v }
+            })
+            .collect();
+        for g in 0..spec.block {
+            let w = w.clone() + g as i64 * self.w_group();
+            for j in 0..cells.columns {
+                let b = self.weight(k, &w, j);
+                for (m, &a) in a.iter().enumerate() {
+                    let cell = &mut acc[cells.index(g % cells.sets, m, j)];
+                    *cell = match spec.numbers.form {
+                        Form::Float => k.fma_lane(*cell, a, g, b),
+                        _ => self.dot_lane(k, *cell, a, g, b),
+                    };
+                }
+            }
+        }
+    }
+
+    fn weight(&self, k: &mut KernelBuilder, w: &Index, j: usize) -> Value {
+        let spec = self.spec;
+        if j == spec.vectors {
+            return self.ones.expect("a vector of ones");
+        }
+        let ty = spec.numbers.weight.x(spec.lanes * spec.numbers.group);
+        let v = k.load(ty, self.w.at(w.clone() + j as i64 * i64::from(ty.bytes())));
+        if spec.numbers.form == Form::Words { k.widen(v, Elem::I32) } else { v }
+    }
+
+    /// A group of activations in all lanes, ready for the operation.
+    fn activation(&self, k: &mut KernelBuilder, at: Index, count: usize) -> Value {
+        let n = &self.spec.numbers;
+        let ty = n.memory.x(self.spec.lanes * n.group);
+        match n.form {
+            Form::Float => k.load_splat(ty, 1, self.x.at(at)),
+            // The operation's own type: only the reading of the bits differs.
+            Form::Bytes { .. } => {
+                let v = k.load_splat_part(ty.with_elem(n.operand), n.group, self.x.at(at), count);
+                match self.flip {
+                    Some(flip) => k.xor(v, flip),
+                    None => v,
+                }
+            }
+            Form::Pairs => {
+                let v = k.load_splat_part(ty, n.group, self.x.at(at), count);
+                k.widen(v, Elem::I16)
+            }
+            Form::Words => {
+                let v = k.load_splat(ty, 1, self.x.at(at));
+                k.widen(v, Elem::I32)
+            }
+        }
+    }
+
+    fn product(&self, k: &mut KernelBuilder, acc: Value, a: Value, b: Value) -> Value {
+        let spec = self.spec;
+        match spec.numbers.form {
+            Form::Float if spec.fma => k.fma(a, b, acc),
+            Form::Float => {
+                let product = k.mul(a, b);
+                k.add(acc, product)
+            }
+            Form::Words => {
+                let product = k.mul_wide(a, b);
+                k.add(acc, product)
+            }
+            Form::Bytes { .. } | Form::Pairs => self.summed(k, acc, |k, acc| k.dot(spec.numbers.group, acc, a, b)),
+        }
+    }
+
+    fn dot_lane(&self, k: &mut KernelBuilder, acc: Value, a: Value, group: usize, b: Value) -> Value {
+        self.summed(k, acc, |k, acc| k.dot_lane(self.spec.numbers.group, acc, a, group, b))
+    }
+
+    /// `dot` onto i32 accumulators; onto i64 accumulators by way of an i32 sum that cannot overflow.
+    fn summed(&self, k: &mut KernelBuilder, acc: Value, dot: impl FnOnce(&mut KernelBuilder, Value) -> Value) -> Value {
+        if self.spec.numbers.accumulator == Elem::I32 {
+            return dot(k, acc);
+        }
+        let zero = k.int(Elem::I32.x(self.spec.lanes), 0);
+        let sum = dot(k, zero);
+        let wide = k.widen(sum, Elem::I64);
+        k.add(acc, wide)
+    }
+}

@@ -1,0 +1,335 @@
+//! Matrix products: convolutions and fully connected products of every element type, as one nest of loops.
+//!
+//! Not an operator: `ops/` says which numbers rescale the result, this folder how it is computed. The idea: a convolution is a matrix
+//! product whose rows are read from the image where they are. Weights are packed into panels when the model is compiled; the output is
+//! cut into rectangles whose pixels all see the same taps (`geometry.rs`), so that padding needs neither copies nor comparisons;
+//! zero points end up in the number that an accumulator starts from (`numbers.rs`); and one generator (`kernel.rs`) writes the kernel
+//! for whatever tile the machine prefers.
+
+mod epilogue;
+mod geometry;
+pub mod hybrid;
+mod kernel;
+mod numbers;
+mod pack;
+mod shape;
+mod tables;
+
+pub use geometry::Axis;
+pub use pack::Filter;
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::lower::Context;
+use crate::lower::requantize::{Target, shift_range};
+use crate::ops::attributes::Activation;
+use crate::tensor::ElementType;
+use cranelite_tile::{BufferId, Elem};
+use epilogue::Epilogue;
+use geometry::{Segment, grids};
+use kernel::{Count, Counts, Spec, Strides};
+use numbers::{Form, Numbers};
+use pack::Depth;
+use shape::{Block, Shape};
+
+/// How sums become results; one number per output channel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Rescale {
+    Float,
+    /// (multiplier, shift), rounded twice.
+    Fixed(Vec<(i32, i32)>),
+    /// (multiplier, shift) for 64-bit sums.
+    Wide(Vec<(i32, i32)>),
+    /// The real factor, rounded once.
+    Real(Vec<f64>),
+    /// Scales of weights; the activations' come at run time: an f32 scale and an i32 offset for every pixel, or for every image.
+    Hybrid {
+        scales: Vec<f32>,
+        asymmetric: bool,
+        per_pixel: bool,
+        factors: [BufferId; 2],
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Bias {
+    None,
+    Int(Vec<i64>),
+    Float(Vec<f32>),
+}
+
+/// Weights and biases are packed when the model is compiled.
+pub fn not_constant(what: &str, input: usize) -> Diagnostic {
+    Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
+        .detail(format!("input {input}"))
+        .help("store it in the model; products of two run-time tensors are not supported yet")
+}
+
+/// A convolution. Images are [batch, rows, columns, channels].
+#[derive(Clone, Debug)]
+pub struct Product<'a> {
+    pub batch: usize,
+    pub rows: Axis,
+    pub columns: Axis,
+    /// Of the input: a multiple of the filter's.
+    pub channels: usize,
+    pub filter: Filter<'a>,
+    /// Element type of the input that is multiplied.
+    pub input: ElementType,
+    pub input_zero_point: i64,
+    pub weight_zero_point: i64,
+    pub bias: Bias,
+    pub rescale: Rescale,
+    pub activation: Activation,
+    /// Of an integer result.
+    pub target: Option<Target>,
+}
+
+/// More rectangles than this have filters whose kind no model has; each costs a call and a table of biases.
+const MOST_RECTANGLES: usize = 4096;
+
+/// Operations of a tile's depth up to which loops are unrolled.
+const UNROLLED: usize = 96;
+
+/// Writes the calls that compute `output` from `input`.
+pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: BufferId) -> Result<(), Diagnostic> {
+    let product = &product.collapsed();
+    let outputs = product.batch * product.rows.output * product.columns.output * product.filter.shape[0];
+    if outputs == 0 {
+        return Ok(());
+    }
+    let (rows, columns) = (product.rows.segments(), product.columns.segments());
+    if MOST_RECTANGLES < rows.len().saturating_mul(columns.len()) {
+        return Err(Diagnostic::new(Code::FEATURE, "the filter reaches over too much padding")
+            .expected(format!("at most {MOST_RECTANGLES} kinds of border pixels"))
+            .found(format!("{} by {}", rows.len(), columns.len())));
+    }
+    let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
+    let numbers = product.numbers(cx.machine);
+    let epilogue = product.epilogue()?;
+    let filters = product.filter.shape[0] / product.groups();
+    let pixels = product.batch * product.rows.output * product.columns.output;
+    let shape = Shape::new(cx.machine, &numbers, pixels, filters, numbers.sum_factor(product.weight_zero_point) != 0);
+    for group in 0..product.groups() {
+        for block in shape.blocks(filters) {
+            Lowering { product, numbers, epilogue, shape: &shape, group, block, rectangles: &rectangles }.write(cx, input, output);
+        }
+    }
+    Ok(())
+}
+
+impl Product<'_> {
+    pub fn groups(&self) -> usize {
+        self.channels / self.filter.shape[3]
+    }
+
+    /// The same product with the fewest loops: an image of which every pixel sees only itself is one long row.
+    fn collapsed(&self) -> Product<'_> {
+        let mut p = self.clone();
+        let alone = |a: &Axis| a.filter == 1 && a.stride == 1 && a.before == 0 && a.input == a.output;
+        if alone(&p.rows) && alone(&p.columns) {
+            let mut pixels = p.rows.output * p.columns.output;
+            if !matches!(p.rescale, Rescale::Hybrid { per_pixel: false, .. }) {
+                pixels *= p.batch;
+                p.batch = 1;
+            }
+            (p.rows, p.columns) = (Axis::plain(1), Axis::plain(pixels));
+        }
+        p
+    }
+
+    fn numbers(&self, machine: &cranelite_tile::Machine) -> Numbers {
+        match (self.input, self.filter.element) {
+            (ElementType::F32, _) => Numbers::FLOAT,
+            (ElementType::I16, ElementType::I16) => Numbers::WORDS_64,
+            (ElementType::I16, _) => {
+                let short = matches!(self.rescale, Rescale::Fixed(_)) || tables::fits_32_bits(&self.filter, &self.bias);
+                Numbers::words(if short { Elem::I32 } else { Elem::I64 })
+            }
+            (activation, weight) => Numbers::bytes(machine, activation, weight, self.weight_zero_point),
+        }
+    }
+
+    fn epilogue(&self) -> Result<Epilogue, Diagnostic> {
+        let activation = self.activation;
+        let target = || self.target.expect("the target of an integer result");
+        Ok(match &self.rescale {
+            Rescale::Float => Epilogue::Float { activation },
+            Rescale::Fixed(all) => {
+                let range = shift_range(&all.iter().map(|m| m.1).collect::<Vec<_>>())?;
+                Epilogue::Fixed { range, target: target() }
+            }
+            Rescale::Wide(_) => Epilogue::Wide { target: target() },
+            Rescale::Real(_) => Epilogue::Real { target: target() },
+            Rescale::Hybrid { asymmetric, .. } => Epilogue::Hybrid { asymmetric: *asymmetric, activation },
+        })
+    }
+}
+
+/// The columns of one block of one group.
+struct Lowering<'a> {
+    product: &'a Product<'a>,
+    numbers: Numbers,
+    epilogue: Epilogue,
+    shape: &'a Shape,
+    group: usize,
+    block: Block,
+    rectangles: &'a [(Segment, Segment)],
+}
+
+impl Lowering<'_> {
+    fn write(&self, cx: &mut Context, input: BufferId, output: BufferId) {
+        let (p, n) = (self.product, &self.numbers);
+        let first = self.group * (p.filter.shape[0] / p.groups()) + self.block.first;
+        let width = self.block.vectors * self.shape.lanes;
+        let columns = self.block.columns(self.shape.lanes);
+        let classes = tables::classes(p, n, &self.epilogue, first..first + columns, width, self.rectangles, |r| self.absent(r));
+        let class_stride = if classes.uniform { 0 } else { classes.data.len() / self.rectangles.len() };
+        let class = cx.constant("bias", classes.data, 64);
+        let scale =
+            (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", tables::scales(p, &self.epilogue, first, columns, width), 64));
+        let mut packed: Vec<(Depth, BufferId)> = vec![];
+        for (i, (row, column)) in self.rectangles.iter().enumerate() {
+            let depth = self.depth(column);
+            let weights = match packed.iter().find(|p| p.0 == depth) {
+                Some(p) => p.1,
+                None => {
+                    let panels = pack::panels(&p.filter, &depth, first, columns, width, n.weight, n.weight_shift);
+                    let weights = cx.constant("weights", panels, 64);
+                    packed.push((depth.clone(), weights));
+                    weights
+                }
+            };
+            let mut buffers = vec![input, weights, class];
+            buffers.extend(scale);
+            if let Rescale::Hybrid { factors, .. } = &p.rescale {
+                buffers.extend(factors);
+            }
+            buffers.push(output);
+            self.rectangle(cx, &buffers, row, column, &depth, (i * class_stride) as i64);
+        }
+    }
+
+    /// How the depth is packed for pixels that see the taps of a segment. Where channels fill whole groups, one packing serves all.
+    fn depth(&self, column: &Segment) -> Depth {
+        let (p, group) = (self.product, self.numbers.group);
+        let (taps, channels) = (p.filter.shape[2], p.filter.shape[3]);
+        let whole = channels.is_multiple_of(group);
+        // Padding the groups of every tap wastes little when there are many channels, else each segment gets its own weights.
+        let merged = taps == 1 || (p.groups() == 1 && p.columns.dilation == 1 && (whole || channels < 4 * group));
+        let own = merged && !whole && 0 < column.taps();
+        Depth { taps: if own { column.first..column.end } else { 0..taps }, channels, group, merged, overlap: !self.shape.sums }
+    }
+
+    /// Elements beyond the ends of runs that take part in the sum of a pixel's activations, as zeros in memory.
+    fn absent(&self, (row, column): &(Segment, Segment)) -> usize {
+        let depth = self.depth(column);
+        let runs = row.taps() * if depth.merged { 1 } else { column.taps() };
+        depth.tail().filter(|_| 0 < column.taps()).map_or(0, |(_, count)| runs * (depth.group - count))
+    }
+
+    fn rectangle(&self, cx: &mut Context, buffers: &[BufferId], row: &Segment, column: &Segment, depth: &Depth, class: i64) {
+        let (p, n, machine) = (self.product, &self.numbers, cx.machine);
+        let lanes = self.shape.lanes;
+        let element = i64::from(n.memory.bytes());
+        let pixel = (p.channels as i64) * element;
+        let line = p.columns.input as i64 * pixel;
+        let group_bytes = (self.block.vectors * lanes * n.group) as i64 * i64::from(n.weight.bytes());
+        let w_run = depth.groups() as i64 * group_bytes;
+        let w_tap_row = depth.runs() as i64 * w_run;
+        let y_element = i64::from(self.epilogue.output().bytes());
+        let y_pixel = p.filter.shape[0] as i64 * y_element;
+        let y_row = p.columns.output as i64 * y_pixel;
+        let per_pixel = matches!(p.rescale, Rescale::Hybrid { per_pixel: true, .. });
+        let strides = Strides {
+            x_batch: p.rows.input as i64 * line,
+            x_row: p.rows.stride as i64 * line,
+            x_pixel: p.columns.stride as i64 * pixel,
+            x_tap_row: p.rows.dilation as i64 * line,
+            x_run: p.columns.dilation as i64 * pixel,
+            w_panel: p.filter.shape[1] as i64 * w_tap_row,
+            w_tap_row,
+            w_run,
+            y_batch: p.rows.output as i64 * y_row,
+            y_row,
+            y_pixel,
+            f_batch: if per_pixel { 0 } else { 4 },
+            f_pixel: if per_pixel { 4 } else { 0 },
+        };
+
+        let nothing = row.taps() == 0 || column.taps() == 0;
+        let (tap_rows, runs) = match (nothing, depth.merged) {
+            (true, _) => (0, 0),
+            (false, true) => (row.taps(), 1),
+            (false, false) => (row.taps(), column.taps()),
+        };
+        // Of a packing that serves all segments, a segment takes the groups of its taps.
+        let shared = depth.merged && depth.taps.len() == p.filter.shape[2] && depth.tail().is_none();
+        let full = if shared { column.taps() * depth.channels / n.group } else { depth.full() };
+        let skipped = match (shared, depth.merged) {
+            (true, _) => (column.first * depth.channels / n.group) as i64 * group_bytes,
+            (false, true) => 0,
+            (false, false) => column.first as i64 * w_run,
+        };
+        let x0 = if nothing { 0 } else { p.rows.origin(row) as i64 * line + p.columns.origin(column) as i64 * pixel };
+        let x0 = x0 + (self.group * depth.channels) as i64 * element;
+        let w0 = if nothing { 0 } else { row.first as i64 * w_tap_row + skipped };
+
+        let pixels = self.shape.pixels(self.block.vectors);
+        for grid in grids(row.len, column.len, pixels, self.block.vectors) {
+            let tile = grid.tile[0] * grid.tile[1];
+            let sum = self.shape.sums as usize;
+            let operations = tap_rows * runs * depth.groups().max(full) * tile * (self.block.vectors + sum);
+            let unroll = operations <= UNROLLED;
+            let (block, step) = self.shape.steps(machine, n, full, tile * (self.block.vectors + sum), unroll);
+            let rest = full % step;
+            let y = (row.start + grid.y) as i64;
+            let first = self.group * (p.filter.shape[0] / p.groups()) + self.block.first;
+            let mut counts: Counts = Default::default();
+            let values = [
+                (Count::Panels, self.block.panels as i64),
+                (Count::Batches, p.batch as i64),
+                (Count::Rows, grid.ny as i64),
+                (Count::Columns, grid.nx as i64),
+                (Count::TapRows, tap_rows as i64),
+                (Count::Runs, runs as i64),
+                (Count::Groups, (full - rest) as i64),
+                (Count::Rest, rest as i64),
+                (Count::Input, x0 + grid.y as i64 * strides.x_row),
+                (Count::Weights, w0),
+                (Count::Class, class),
+                (Count::Scale, 0),
+                (Count::Output, y * y_row + column.start as i64 * y_pixel + first as i64 * y_element),
+                (Count::Factor, (y * p.columns.output as i64 + column.start as i64) * strides.f_pixel),
+            ];
+            let mut fixed = vec![];
+            for (count, value) in values {
+                counts[count as usize] = value;
+                let depth = matches!(count, Count::TapRows | Count::Runs | Count::Groups | Count::Rest);
+                let loops = matches!(count, Count::Panels | Count::Batches | Count::Rows | Count::Columns | Count::TapRows | Count::Runs);
+                if (unroll && depth) || (loops && value == 1) || (count == Count::Rest && value == 0) {
+                    fixed.push((count, value));
+                }
+            }
+            let form = if n.form == Form::Float { "f32" } else { "int" };
+            let spec = Spec {
+                name: format!("product_{form}_{}x{}x{}", grid.tile[0], grid.tile[1], self.block.vectors * lanes),
+                numbers: *n,
+                epilogue: self.epilogue,
+                fma: machine.fma,
+                lanes,
+                vectors: self.block.vectors,
+                columns: self.block.last,
+                tile: grid.tile,
+                tail: grid.tail,
+                strides,
+                sum_factor: n.sum_factor(p.weight_zero_point),
+                block,
+                step,
+                tail_group: depth.tail().filter(|_| !nothing),
+                fixed,
+                unroll,
+            };
+            cx.call(kernel::kernel(&spec), buffers, &spec.params(&counts));
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! How many pixels and columns a tile has, and how many steps of the depth a loop's body.
+//!
+//! Only numbers. The idea: the machine says which tile it likes; narrower panels get more pixels, until accumulators and
+//! operands fill the registers.
+
+use super::numbers::{Form, Numbers};
+use cranelite_tile::{Elem, Machine};
+
+/// Panels of equal width, of which all but the last are full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// First column.
+    pub first: usize,
+    pub panels: usize,
+    pub vectors: usize,
+    /// Columns of the last panel that exist; less than a panel has only if there is but one.
+    pub last: usize,
+}
+
+impl Block {
+    pub fn columns(&self, lanes: usize) -> usize {
+        (self.panels - 1) * self.vectors * lanes + self.last
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub lanes: usize,
+    /// Vectors of a full panel.
+    vectors: usize,
+    /// Accumulator registers of a tile.
+    accumulators: usize,
+    registers: usize,
+    /// Registers of one accumulator.
+    size: usize,
+    /// Activations are used lane by lane, so those of all pixels are kept.
+    by_lane: bool,
+    /// The sum of the activations takes one more accumulator per pixel.
+    pub sums: bool,
+}
+
+impl Shape {
+    pub fn new(machine: &Machine, numbers: &Numbers, pixels: usize, columns: usize, sums: bool) -> Shape {
+        let tile = match numbers.form {
+            _ if pixels == 1 => machine.tile_row,
+            Form::Float => machine.tile_f32,
+            _ => machine.tile_i8,
+        };
+        let lanes = machine.lanes(Elem::I32);
+        let size = numbers.accumulator.bytes() as usize / 4;
+        let most = (tile.vectors as usize / size).max(1);
+        let panels = columns.div_ceil(lanes * most);
+        Shape {
+            lanes,
+            vectors: columns.div_ceil(lanes).div_ceil(panels),
+            accumulators: (tile.rows * tile.vectors) as usize,
+            registers: machine.vector_registers as usize,
+            size,
+            by_lane: Shape::block(machine, numbers) != 1,
+            sums,
+        }
+    }
+
+    pub fn blocks(&self, columns: usize) -> Vec<Block> {
+        let width = self.vectors * self.lanes;
+        let (full, rest) = (columns / width, columns % width);
+        let mut all = vec![];
+        if 0 < full {
+            all.push(Block { first: 0, panels: full, vectors: self.vectors, last: width });
+        }
+        if 0 < rest {
+            all.push(Block { first: full * width, panels: 1, vectors: rest.div_ceil(self.lanes), last: rest });
+        }
+        all
+    }
+
+    /// Most pixels of a tile that is so many vectors wide.
+    pub fn pixels(&self, vectors: usize) -> usize {
+        let columns = vectors + self.sums as usize;
+        let registers = |pixels: usize| {
+            let operands = if self.by_lane || pixels <= columns { pixels + 1 } else { vectors + 1 };
+            // One for a constant of the operation.
+            pixels * columns * self.size + operands + 1
+        };
+        let most = (self.accumulators / (vectors * self.size)).max(1);
+        (1..=most).rev().find(|&p| registers(p) <= self.registers).unwrap_or(1)
+    }
+
+    /// Groups that are loaded as one vector per pixel.
+    fn block(machine: &Machine, numbers: &Numbers) -> usize {
+        match numbers.form {
+            Form::Float if machine.fma_lane => machine.lanes(Elem::F32),
+            Form::Pairs if machine.has_vectors() => 4,
+            _ => 1,
+        }
+    }
+
+    /// (block, groups per step of the loop) for runs of so many full groups and tiles of so many accumulators.
+    pub fn steps(&self, machine: &Machine, numbers: &Numbers, groups: usize, accumulators: usize, unroll: bool) -> (usize, usize) {
+        let block = Some(Shape::block(machine, numbers)).filter(|b| *b <= groups).unwrap_or(1);
+        // Several sums in turn where one tile has too few accumulators to hide the latency of an operation.
+        let sets = (8 / accumulators).clamp(1, 4);
+        let tile = if numbers.form == Form::Float { machine.tile_f32 } else { machine.tile_i8 };
+        let wanted = if unroll { sets.max(block) } else { sets.max(tile.unroll as usize).max(block) };
+        let step = wanted.next_multiple_of(block);
+        (block, if step <= groups { step } else { block })
+    }
+}

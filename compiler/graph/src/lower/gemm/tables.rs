@@ -1,0 +1,143 @@
+//! The numbers per column that go along with the weights: where accumulators start, and how they are rescaled.
+//!
+//! Not their use (`epilogue.rs`). The idea: zero points times sums of weights are known when the model is compiled, for every kind of
+//! border pixel, and so are all scales.
+
+use super::epilogue::Epilogue;
+use super::geometry::Segment;
+use super::numbers::{Form, Numbers};
+use super::pack::{Filter, tap_sums};
+use super::{Bias, Product, Rescale, not_constant};
+use crate::diagnostic::Diagnostic;
+use crate::graph::Node;
+use crate::lower::Context;
+use crate::lower::requantize::WideScale;
+use crate::tensor::ElementType;
+use cranelite_tile::Elem;
+use std::ops::Range;
+
+impl Bias {
+    /// The constant bias that is a node's input, if it is there.
+    pub fn of_node(cx: &Context, node: &Node, index: usize) -> Result<Bias, Diagnostic> {
+        if node.input(index).is_none() {
+            return Ok(Bias::None);
+        }
+        let data = cx.constant_input(node, index).ok_or_else(|| not_constant("the bias", index))?;
+        let ty = cx.input_type(node, index);
+        Ok(match ty.element {
+            ElementType::F32 => Bias::Float(words(data).map(f32::from_le_bytes).collect()),
+            ElementType::I32 => Bias::Int(words(data).map(|b| i32::from_le_bytes(b).into()).collect()),
+            _ => Bias::Int(words(data).map(i64::from_le_bytes).collect()),
+        })
+    }
+
+    fn int(&self, channel: usize) -> i64 {
+        match self {
+            Bias::Int(all) => all[channel],
+            _ => 0,
+        }
+    }
+    fn float(&self, channel: usize) -> f32 {
+        match self {
+            Bias::Float(all) => all[channel],
+            _ => 0.0,
+        }
+    }
+}
+
+fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    data.as_chunks().0.iter().copied()
+}
+
+/// Whether sums of 16-bit activations times these 8-bit weights fit 32 bits at every step, the bias included.
+pub fn fits_32_bits(filter: &Filter, bias: &Bias) -> bool {
+    let [outputs, h, w, d] = filter.shape;
+    (0..outputs).all(|o| {
+        let sum: i64 = (0..h * w).flat_map(|t| (0..d).map(move |c| [o, t / w, t % w, c])).map(|at| filter.int(at).abs()).sum();
+        sum.saturating_mul(1 << 15).saturating_add(bias.int(o).saturating_abs()) < 1 << 31
+    })
+}
+
+/// The table of classes: one class for each rectangle, or one for all.
+pub struct Classes {
+    pub data: Vec<u8>,
+    pub uniform: bool,
+}
+
+pub fn classes(
+    p: &Product,
+    n: &Numbers,
+    epilogue: &Epilogue,
+    channels: Range<usize>,
+    width: usize,
+    rectangles: &[(Segment, Segment)],
+    absent: impl Fn(&(Segment, Segment)) -> usize,
+) -> Classes {
+    let (first, columns) = (channels.start, channels.len());
+    let float = n.form == Form::Float;
+    let asymmetric = matches!(epilogue, Epilogue::Hybrid { asymmetric: true, .. });
+    let uniform =
+        float || (n.sum_factor(p.weight_zero_point) == 0 && n.start(p.input_zero_point, p.weight_zero_point, 1, 0) == 0 && !asymmetric);
+    // Sums of weights as the operation sees them, by tap.
+    let sums: Vec<Vec<i64>> = if uniform { vec![] } else { channels.map(|o| tap_sums(&p.filter, o, n.weight_shift)).collect() };
+    let sum = |column: usize, (row, col): &(Segment, Segment)| -> i64 {
+        let taps = (row.first..row.end).flat_map(|y| (col.first..col.end).map(move |x| y * p.filter.shape[2] + x));
+        if uniform { 0 } else { taps.map(|t| sums[column][t]).sum() }
+    };
+    let mut data = vec![];
+    for rectangle in if uniform { &rectangles[..1] } else { rectangles } {
+        let count = (rectangle.0.taps() * rectangle.1.taps() * p.filter.shape[3]) as i64;
+        // Each absent element is 0 in memory, and what the operation makes of it is summed.
+        let absent = n.sum_factor(p.weight_zero_point) * n.input_shift * absent(rectangle) as i64;
+        let start = |column: usize| {
+            let start = n.start(p.input_zero_point, p.weight_zero_point, sum(column, rectangle), count);
+            p.bias.int(first + column).wrapping_add(start).wrapping_add(absent)
+        };
+        for panel in (0..columns).step_by(width) {
+            let columns = (panel..panel + width).map(|c| (c < columns).then_some(c));
+            for c in columns.clone() {
+                match n.accumulator {
+                    Elem::F32 => data.extend_from_slice(&c.map_or(0.0, |c| p.bias.float(first + c)).to_le_bytes()),
+                    Elem::I64 => data.extend_from_slice(&c.map_or(0, start).to_le_bytes()),
+                    _ => data.extend_from_slice(&(c.map_or(0, start) as i32).to_le_bytes()),
+                }
+            }
+            if asymmetric {
+                data.extend(columns.flat_map(|c| (c.map_or(0, |c| sum(c, rectangle)) as i32).to_le_bytes()));
+            }
+        }
+    }
+    Classes { data, uniform }
+}
+
+/// The table of scales.
+pub fn scales(p: &Product, epilogue: &Epilogue, first: usize, columns: usize, width: usize) -> Vec<u8> {
+    let mut data = vec![];
+    for start in (0..columns).step_by(width) {
+        let channels: Vec<Option<usize>> = (start..start + width).map(|c| (c < columns).then_some(first + c)).collect();
+        match &p.rescale {
+            Rescale::Float => {}
+            Rescale::Fixed(all) => {
+                let pairs: Vec<(i32, i32)> = channels.iter().map(|c| c.map_or((0, 0), |c| all[c])).collect();
+                data.extend(pairs.iter().flat_map(|p| p.0.to_le_bytes()));
+                // Lanes without a column must obey the kind of shift that the kernel was made for.
+                let fill = all.first().map_or(0, |p| p.1);
+                data.extend(channels.iter().flat_map(|c| c.map_or(fill, |c| all[c].1).to_le_bytes()));
+            }
+            Rescale::Wide(all) => {
+                let pairs: Vec<(i32, i32)> = channels.iter().map(|c| c.map_or((0, 0), |c| all[c])).collect();
+                let (multipliers, shifts): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
+                for table in WideScale::tables(&multipliers, &shifts) {
+                    data.extend(table.iter().flat_map(|v| v.to_le_bytes()));
+                }
+            }
+            Rescale::Real(all) => data.extend(channels.iter().flat_map(|c| c.map_or(0.0, |c| all[c]).to_le_bytes())),
+            Rescale::Hybrid { scales, .. } => {
+                data.extend(channels.iter().flat_map(|c| c.map_or(0.0, |c| scales[c]).to_le_bytes()));
+                data.extend(channels.iter().flat_map(|c| c.map_or(0.0, |c| p.bias.float(c)).to_le_bytes()));
+            }
+        }
+    }
+    debug_assert_eq!(data.len(), columns.div_ceil(width) * width * epilogue.scale_bytes());
+    data
+}

@@ -1,0 +1,126 @@
+//! What must hold of a tile program before code is made of it: form, types, and a proof for every access of every call.
+//!
+//! Not a test run: nothing is executed, and what cannot be proved is refused even if it were harmless. Nothing here panics,
+//! however malformed the program. Checked, in this order, the later ones only where the earlier ones hold:
+//!
+//! - `structure`: every value, counter and row is defined once and used where it is visible; loops, splits and clamps are possible;
+//! - `types`: every operation has the types that its meaning needs;
+//! - `memory`: buffers, views and roles are possible, arguments share bytes only where the kernel allows it, and nothing is read that
+//!   no earlier call has written (whole buffers count, not bytes);
+//! - `bounds`: with the call's parameters put in, every access lies in its buffer or its row;
+//! - `in_place`: an argument that may be overwritten by another is read, at each byte, before that byte is written.
+//!
+//! The last two are proofs about affine forms over the ranges of counters (`affine`).
+
+mod affine;
+mod bounds;
+mod in_place;
+mod memory;
+mod structure;
+#[cfg(test)]
+mod tests;
+mod types;
+
+use crate::program::*;
+use crate::text::print_statement;
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// Bytes that can be read after a constant.
+pub const CONST_SLACK_BYTES: u64 = 64;
+
+/// More problems than these help nobody: unrolled code repeats each of them.
+const ERRORS_LIMIT: usize = 20;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    /// Position in the schedule.
+    pub call: Option<usize>,
+    /// Index into the model's operators, if the call belongs to one.
+    pub operator: Option<u32>,
+    pub kernel: Option<String>,
+    /// As in the kernel's text.
+    pub statement: Option<String>,
+    pub message: String,
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let operator = self.operator.map_or(String::new(), |o| format!(" (operator {o})"));
+        match (&self.kernel, self.call) {
+            (Some(k), Some(c)) => write!(f, "kernel {k}, call {c}{operator}: ")?,
+            (Some(k), None) => write!(f, "kernel {k}: ")?,
+            (None, Some(c)) => write!(f, "call {c}{operator}: ")?,
+            (None, None) => {}
+        }
+        if let Some(s) = &self.statement {
+            write!(f, "`{s}`: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl Error {
+    fn of_program(message: String) -> Self {
+        Error { call: None, operator: None, kernel: None, statement: None, message }
+    }
+    fn of_kernel(kernel: &Kernel, statement: Option<&Stmt>, message: String) -> Self {
+        let statement = statement.map(|s| print_statement(kernel, s));
+        Error { kernel: Some(kernel.name.clone()), statement, ..Error::of_program(message) }
+    }
+    fn in_call(self, index: usize, call: &Call) -> Self {
+        Error { call: Some(index), operator: call.operator, ..self }
+    }
+}
+
+/// Every problem found, at most some twenty.
+pub fn verify(program: &Program) -> Result<(), Vec<Error>> {
+    let mut errors = vec![];
+    // Kernels whose form is right; the others' calls cannot be looked at.
+    let sound: Vec<bool> = program
+        .kernels
+        .iter()
+        .map(|k| {
+            let found = structure::check(k);
+            let found = if found.is_empty() { types::check(k) } else { found };
+            let sound = found.is_empty();
+            errors.extend(found);
+            sound
+        })
+        .collect();
+    let problems = memory::check_buffers(program);
+    let buffers_are_sound = problems.is_empty();
+    errors.extend(problems);
+    if buffers_are_sound {
+        errors.extend(memory::check_schedule(program));
+        prove_calls(program, &sound, &mut errors);
+    }
+    errors.dedup();
+    errors.truncate(ERRORS_LIMIT);
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
+    // Equal calls up to the buffers' sizes have the same proof.
+    let mut proved = BTreeSet::new();
+    for (i, call) in program.calls().enumerate() {
+        if ERRORS_LIMIT <= errors.len() {
+            return;
+        }
+        let Some(kernel) = program.kernels.get(call.kernel.0 as usize) else { continue };
+        if !sound[call.kernel.0 as usize] || !memory::fits_kernel(program, kernel, call) {
+            continue;
+        }
+        let sizes: Vec<bounds::Memory> = call.buffers.iter().map(|&b| bounds::Memory::of(program, b)).collect();
+        if !proved.insert((call.kernel, &call.params, sizes.clone())) {
+            continue;
+        }
+        let mut found = bounds::prove(program, kernel, call, &sizes);
+        if found.is_empty() {
+            found.extend(in_place::prove(kernel, &call.params));
+        }
+        errors.extend(found.into_iter().map(|e| e.in_call(i, call)));
+    }
+}

@@ -1,0 +1,227 @@
+//! What files of text cannot test: programs with impossible numbers, and whether the proof is right.
+
+use super::verify;
+use crate::builder::KernelBuilder;
+use crate::index::Index;
+use crate::interpret;
+use crate::program::*;
+use crate::text::{print, random};
+use crate::types::Elem;
+use crate::{Counter, Param};
+use proptest::prelude::*;
+
+fn buffer(role: Role, size_bytes: u64) -> Buffer {
+    Buffer { name: format!("{role:?}"), role, size_bytes, align: 1, data: None, view: None, offset_bytes: None }
+}
+
+fn program(kernel: Kernel, buffers: Vec<Buffer>) -> Program {
+    let call = Call { kernel: KernelId(0), buffers: (0..buffers.len() as u32).map(BufferId).collect(), params: vec![], operator: Some(3) };
+    Program { name: String::new(), buffers, kernels: vec![kernel], schedule: vec![Step::Call(call)] }
+}
+
+fn copy(elements: i64) -> Program {
+    let mut k = KernelBuilder::new("copy");
+    let (x, y) = (k.read("x"), k.write("y"));
+    k.each("i", elements, 1, |k, i| {
+        let v = k.load(Elem::U8.x(1), x.at(i));
+        k.store(y.at(i), v);
+    });
+    program(k.finish(), vec![buffer(Role::Input(0), 4), buffer(Role::Output(0), 4)])
+}
+
+#[test]
+fn errors_say_where() {
+    assert_eq!(verify(&copy(4)), Ok(()));
+    let errors = verify(&copy(5)).expect_err("too long");
+    let all: Vec<String> = errors.iter().map(|e| e.to_string()).collect();
+    assert_eq!(
+        all,
+        [
+            "kernel copy, call 0 (operator 3): `v0: u8 = load x[i]`: may read bytes 0..5 of x, b0 \"Input(0)\", which has 4",
+            "kernel copy, call 0 (operator 3): `store y[i] = v0`: may write bytes 0..5 of y, b1 \"Output(0)\", which has 4",
+        ]
+    );
+}
+
+#[test]
+fn impossible_numbers_are_errors() {
+    type Change = (&'static str, fn(&mut Program));
+    let changes: [Change; 12] = [
+        ("kernel 7", |p| p.schedule = vec![Step::Call(Call { kernel: KernelId(7), buffers: vec![], params: vec![], operator: None })]),
+        ("numbers that the kernel declares", |p| p.kernels[0].types.clear()),
+        ("numbers that the kernel declares", |p| p.kernels[0].counters.clear()),
+        ("argument 0", |p| p.kernels[0].args.clear()),
+        ("argument 9", |p| p.kernels[0].args[0].in_place_of = Some(Arg(9))),
+        ("parameter 3", |p| {
+            p.kernels[0].body.push(Stmt::Split { quotient: Counter(0), remainder: Counter(1), of: Param(3).into(), by: 4 })
+        }),
+        ("counter 99 is used before", |p| {
+            let place = Arg(0).at(Counter(99));
+            p.kernels[0].types.push(Elem::I8.x(1));
+            p.kernels[0].body.push(Stmt::Let(Value(1), Op::Load { place, count: None }));
+        }),
+        ("v9 is used before", |p| p.kernels[0].body.push(Stmt::Store { place: Arg(1).at(0), value: Value(9), count: None })),
+        ("r4294967295 is used before", |p| {
+            p.kernels[0].rows = u32::MAX;
+            p.kernels[0].types.push(Elem::I8.x(1));
+            p.kernels[0].body.push(Stmt::Let(Value(1), Op::Load { place: Row(u32::MAX).at(0), count: None }));
+        }),
+        ("loops in each other", |p| {
+            for counter in 1..100 {
+                p.kernels[0].counters.push("i".into());
+                let body = std::mem::take(&mut p.kernels[0].body);
+                let l = Loop { counter: Counter(counter), count: Index::constant(1), step: 1, carried: vec![], body };
+                p.kernels[0].body = vec![Stmt::Loop(l)];
+            }
+        }),
+        ("impossible type", |p| p.kernels[0].types[0].lanes = u32::MAX),
+        ("impossible type", |p| p.kernels[0].types[0].elem = Elem::Mask(0)),
+    ];
+    for (needle, change) in changes {
+        let mut p = copy(4);
+        change(&mut p);
+        let errors = verify(&p).expect_err(needle);
+        assert!(errors.iter().any(|e| e.to_string().contains(needle)), "{needle}: {errors:?}");
+    }
+}
+
+/// A kernel of bytes over loops, splits and guarded rows; some numbers are chosen by `next`, the buffers' sizes are not.
+fn random_kernel(next: &mut dyn FnMut(u32) -> i64) -> Kernel {
+    let mut k = KernelBuilder::new("random");
+    let in_place = next(2) == 1;
+    let (x, fill) = (k.read("x"), k.read("fill"));
+    let y = if in_place { k.write_in_place("y", x) } else { k.write("y") };
+    let args = Args { x, fill, y, gap: if in_place { next(3) } else { 0 } };
+    nest(&mut k, &mut vec![], &args, next);
+    k.finish()
+}
+
+struct Args {
+    x: Arg,
+    fill: Arg,
+    y: Arg,
+    /// How far stores are moved.
+    gap: i64,
+}
+
+fn form(counters: &[Counter], next: &mut dyn FnMut(u32) -> i64) -> Index {
+    counters.iter().fold(Index::constant(next(4)), |sum, &c| sum + c * [0, 1, 1, 2, 3, 8, -1, -2][next(8) as usize])
+}
+
+fn nest(k: &mut KernelBuilder, counters: &mut Vec<Counter>, a: &Args, next: &mut dyn FnMut(u32) -> i64) {
+    let outside = counters.len();
+    for _ in 0..1 + next(2) {
+        match next(4) {
+            0 | 1 if counters.len() < 4 => {
+                let (count, step) = (next(7), 1 + next(3));
+                k.each("i", count, step, |k, i| {
+                    counters.push(i);
+                    nest(k, counters, a, next);
+                    counters.pop();
+                });
+            }
+            2 if counters.len() < 4 => {
+                let of = form(counters, next) + 2;
+                let (q, r) = k.split("s", of, 1 + next(5));
+                counters.extend([q, r]);
+            }
+            3 if !counters.is_empty() => {
+                let guards: Vec<Guard> = (0..1 + next(2))
+                    .map(|_| {
+                        let limit = if next(3) == 0 { form(counters, next) + 8 } else { Index::constant(next(6)) };
+                        Guard { index: form(counters, next), limit }
+                    })
+                    .collect();
+                let start = form(counters, next);
+                let at = guards.iter().fold(start, |at, g| at + g.index.clone() * next(4)) + 8;
+                let bytes = next(4);
+                let row = k.row(a.x, at, bytes, guards, a.fill);
+                if 0 < bytes {
+                    let v = k.load(Elem::U8.x(1), row.at(next(bytes as u32)));
+                    let at = form(counters, next) + 8;
+                    k.store(a.y.at(at), v);
+                }
+            }
+            _ => {
+                let at = form(counters, next) + 8;
+                let lanes = [1, 1, 2, 4][next(4) as usize];
+                let v = k.load(Elem::U8.x(lanes), a.x.at(at.clone()));
+                k.store(a.y.at(at + a.gap), v);
+            }
+        }
+    }
+    counters.truncate(outside);
+}
+
+/// The program on memory of `size` bytes for both x and y, in one place if the kernel allows it.
+fn on_memory(kernel: &Kernel, size: u64) -> Program {
+    let in_place = kernel.args[2].in_place_of.is_some();
+    let scratch = || Buffer { offset_bytes: Some(0), ..buffer(Role::Scratch, size) };
+    let other = if in_place { scratch() } else { buffer(Role::Output(0), size) };
+    let mut p = program(kernel.clone(), vec![scratch(), buffer(Role::Input(0), 3), other]);
+    let mut k = KernelBuilder::new("start");
+    let y = k.write("y");
+    k.each("i", size as i64, 1, |k, i| {
+        let v = k.int(Elem::U8.x(1), 1);
+        k.store(y.at(i), v);
+    });
+    p.kernels.push(k.finish());
+    p.schedule.insert(0, Step::Call(Call { kernel: KernelId(1), buffers: vec![BufferId(0)], params: vec![], operator: None }));
+    p
+}
+
+/// Runs a program of one input of 3 bytes.
+fn runs(p: &Program) -> Result<(), interpret::Error> {
+    let mut output = vec![0; if p.buffers[2].role == Role::Output(0) { p.buffers[2].size_bytes as usize } else { 0 }];
+    let mut outputs: Vec<&mut [u8]> = if output.is_empty() { vec![] } else { vec![&mut output] };
+    if outputs.is_empty() && p.buffers[2].role == Role::Output(0) {
+        outputs.push(&mut []);
+    }
+    interpret::run(p, &[&[1, 2, 3]], &mut outputs)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+
+    /// On the least memory for which the verifier accepts a kernel, the interpreter, which looks at each access, finds nothing.
+    #[test]
+    fn what_is_proved_runs(choices in proptest::collection::vec(any::<u32>(), 10..80)) {
+        let mut rest = choices.iter().copied();
+        let kernel = random_kernel(&mut |n| i64::from(rest.next().unwrap_or(0) % n));
+        let (mut refused, mut accepted) = (0, 300);
+        if verify(&on_memory(&kernel, accepted)).is_ok() {
+            while refused + 1 < accepted {
+                let middle = (refused + accepted) / 2;
+                if verify(&on_memory(&kernel, middle)).is_ok() { accepted = middle } else { refused = middle }
+            }
+            let p = on_memory(&kernel, accepted);
+            let result = runs(&p);
+            prop_assert!(result.is_ok(), "{result:?}\n{}", print(&p));
+        }
+    }
+
+    #[test]
+    fn no_program_makes_it_panic(choices in proptest::collection::vec(any::<u32>(), 0..400)) {
+        let _ = verify(&random::program(&choices));
+    }
+}
+
+/// The proof refuses little that is harmless: of random kernels, most are accepted on the least memory on which they run.
+#[test]
+fn the_proof_is_close() {
+    let mut state = 1u32;
+    let mut number = move || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state >> 8
+    };
+    let (mut tight, mut all) = (0, 0);
+    for _ in 0..2000 {
+        let kernel = random_kernel(&mut |n| i64::from(number() % n));
+        let Some(least) = (0..200).find(|&n| runs(&on_memory(&kernel, n)).is_ok()) else { continue };
+        if 0 < least {
+            all += 1;
+            tight += usize::from(verify(&on_memory(&kernel, least)).is_ok());
+        }
+    }
+    assert!(all * 9 / 10 < tight, "{tight} of {all}");
+}
