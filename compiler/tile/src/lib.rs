@@ -7,6 +7,7 @@ pub mod builder;
 pub mod index;
 pub mod interpret;
 pub mod machine;
+pub mod pressure;
 pub mod program;
 pub mod text;
 pub mod types;

@@ -5,7 +5,7 @@
 
 use super::affine::{Affine, Domain, Fact, Range};
 use super::{CONST_SLACK_BYTES, ERRORS_LIMIT, Error};
-use crate::index::{Counter, Index};
+use crate::index::Index;
 use crate::program::*;
 use crate::types::Type;
 
@@ -110,8 +110,15 @@ impl<'a> Prover<'a> {
                     self.block(&l.body);
                 }
             }
-            Stmt::Row { row, arg, at, bytes, guards, fill } => self.row(s, *row, *arg, at, bytes, guards, *fill)?,
-            Stmt::Split { quotient, remainder, of, by } => self.split(s, *quotient, *remainder, of, *by)?,
+            Stmt::Row { .. } => self.row(s)?,
+            Stmt::Split { quotient, remainder, of, by } => {
+                let of = self.affine(of)?;
+                let low = self.domain.low(&of, 0);
+                if low < 0 {
+                    self.fail(s, format!("what is split may be {low}"));
+                }
+                self.domain.split(quotient.0, remainder.0, &of, *by)?;
+            }
             Stmt::Clamp { index, low, high, .. } => {
                 self.domain.set(index.0, Range::new(i128::from(*low), i128::from(*high))?);
             }
@@ -173,17 +180,8 @@ impl<'a> Prover<'a> {
         })
     }
 
-    fn split(&mut self, s: &Stmt, quotient: Counter, remainder: Counter, of: &Index, by: i64) -> Option<()> {
-        let of = self.affine(of)?;
-        let low = self.domain.low(&of, 0);
-        if low < 0 {
-            self.fail(s, format!("what is split may be {low}"));
-        }
-        self.domain.split(quotient.0, remainder.0, &of, by)?;
-        Some(())
-    }
-
-    fn row(&mut self, s: &Stmt, row: Row, arg: Arg, at: &Index, bytes: &Index, guards: &[Guard], fill: Arg) -> Option<()> {
+    fn row(&mut self, s: &Stmt) -> Option<()> {
+        let Stmt::Row { row, arg, at, bytes, guards, fill } = s else { return Some(()) };
         let (at, bytes) = (self.affine(at)?, self.affine(bytes)?);
         let least = self.domain.low(&bytes, 0);
         if least < 0 {
@@ -205,10 +203,11 @@ impl<'a> Prover<'a> {
                 possible &= inside.learn(fact);
             }
         }
-        if possible && inside.narrow() {
-            if let Some(message) = self.in_buffer(s, arg, &at, &bytes, &inside, false) {
-                self.fail(s, message);
-            }
+        if possible
+            && inside.narrow()
+            && let Some(message) = self.in_buffer(s, *arg, &at, &bytes, &inside, false)
+        {
+            self.fail(s, message);
         }
         let fill_size = i128::from(self.memory[fill.0 as usize].size_bytes);
         let most = self.domain.high(&bytes, fill_size);

@@ -75,6 +75,14 @@ pub fn prove(kernel: &Kernel, params: &[i64]) -> Vec<Error> {
     errors
 }
 
+#[derive(Clone)]
+struct RowAt {
+    arg: Arg,
+    at: Affine,
+    fill: Arg,
+    guards: Vec<Fact>,
+}
+
 /// Collects the accesses.
 struct Walk<'a> {
     kernel: &'a Kernel,
@@ -82,8 +90,8 @@ struct Walk<'a> {
     position: usize,
     domain: Domain,
     scope: Vec<Binding>,
-    /// Argument, address in it, fill and guards of every row so far.
-    rows: Vec<Option<(Arg, Affine, Arg, Vec<Fact>)>>,
+    /// Of the rows so far.
+    rows: Vec<Option<RowAt>>,
     reads: Vec<Event<'a>>,
     stores: Vec<Event<'a>>,
 }
@@ -141,7 +149,7 @@ impl<'a> Walk<'a> {
                 let from_arg = self.event(s, *arg, self.affine(at)?, most, &facts);
                 let from_fill = self.event(s, *fill, Affine::number(0), most, &[]);
                 self.reads.extend([from_arg, from_fill]);
-                self.rows[row.0 as usize] = Some((*arg, self.affine(at)?, *fill, facts));
+                self.rows[row.0 as usize] = Some(RowAt { arg: *arg, at: self.affine(at)?, fill: *fill, guards: facts });
             }
             Stmt::Split { quotient, remainder, of, by } => {
                 let of = self.affine(of)?;
@@ -167,9 +175,9 @@ impl<'a> Walk<'a> {
         match place.base {
             Base::Arg(arg) => self.reads.push(self.event(s, arg, at, bytes, &[])),
             Base::Row(r) => {
-                let (arg, start, fill, guards) = self.rows[r.0 as usize].as_ref()?;
-                let from_arg = self.event(s, *arg, start.plus(1, &at)?, bytes, guards);
-                let from_fill = self.event(s, *fill, at, bytes, &[]);
+                let row = self.rows[r.0 as usize].as_ref()?;
+                let from_arg = self.event(s, row.arg, row.at.plus(1, &at)?, bytes, &row.guards);
+                let from_fill = self.event(s, row.fill, at, bytes, &[]);
                 self.reads.extend([from_arg, from_fill]);
             }
         }
