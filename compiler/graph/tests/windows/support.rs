@@ -5,7 +5,7 @@ use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{Op, Operand, Signature};
 use cranelite_graph::tensor::TensorType;
-use cranelite_tile::{ByteDot, Machine, interpret};
+use cranelite_tile::{ByteDot, Machine, interpret, verify};
 
 /// Machines that differ in everything a lowering may ask.
 pub fn machines() -> Vec<Machine> {
@@ -54,6 +54,7 @@ pub fn run(op: Op, inputs: &[Input], output: &TensorType, machine: &Machine) -> 
     graph.outputs.push(y);
     graph.nodes.push(Node { op, inputs: (0..inputs.len() as u32).map(|i| Some(ValueId(i))).collect(), outputs: vec![y], operator: 0 });
     let program = lower(&graph, machine, Goal::Speed).map_err(|mut d| d.remove(0))?;
+    verify::verify(&program).unwrap_or_else(|e| panic!("{e:?}"));
     let arguments: Vec<&[u8]> = inputs.iter().filter(|i| !i.constant).map(|i| &i.data[..]).collect();
     interpret::run(&program, &arguments, &mut [&mut result]).unwrap_or_else(|e| panic!("{e}"));
     Ok((shape, result))

@@ -126,11 +126,7 @@ impl Walk<'_> {
                 rest = others;
             }
             for &d in &distances {
-                if !columns.contains_key(&d) {
-                    let ix = x * stride as i64 + begin + d as i64;
-                    let column = v.column(k, &ix);
-                    columns.insert(d, column);
-                }
+                columns.entry(d).or_insert_with(|| v.column(k, &(x * stride as i64 + begin + d as i64)));
             }
             v.tile(k, &(x + first * tile), tile, &columns);
             kept.iter().flat_map(|d| columns[&(d + advance)].clone().expect("a column inside")).collect()
