@@ -1,0 +1,134 @@
+//! CONV_2D.
+
+use crate::reference::{Case, Kind, Operands, Want, check};
+use cranelite_graph::ops::attributes::{Activation, Padding};
+use cranelite_graph::ops::{Op, conv_2d};
+use cranelite_graph::quantize::*;
+use cranelite_graph::tensor::ElementType;
+use proptest::prelude::*;
+
+fn op(case: &Case) -> Op {
+    let Case { stride, dilation, padding, activation, .. } = *case;
+    Op::Conv2d(conv_2d::Attributes { stride, dilation, padding, activation })
+}
+
+fn want(case: &Case, p: &Operands) -> Want {
+    let scale = |c: usize| p.w.ty.quantization.as_ref().expect("scales").scale(c);
+    let (x, y) = (p.x.ty.scale(), p.result.scale());
+    let pair = |c: usize| match case.kind {
+        Kind::Uint8 => quantize_multiplier(convolution_multiplier_per_tensor(x.unwrap(), scale(c), y.unwrap())),
+        _ => quantize_multiplier(convolution_multiplier(x.unwrap(), scale(c), y.unwrap())),
+    };
+    match case.kind {
+        Kind::Float | Kind::Hybrid { .. } => Want::Floats(case.floats(p)),
+        Kind::Int16 { bias } if bias == ElementType::I64 || !case.bias => Want::Integers(case.integers(p, &p.result, |sum, c| {
+            let (m, s) = pair(c);
+            multiply_by_quantized_multiplier_64(sum, m, s)
+        })),
+        _ => Want::Integers(case.integers(p, &p.result, |sum, c| {
+            let (m, s) = pair(c);
+            multiply_by_quantized_multiplier(sum as i32, m, s)
+        })),
+    }
+}
+
+fn kinds() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        Just(Kind::Float),
+        any::<bool>().prop_map(|per_channel| Kind::Int8 { per_channel }),
+        Just(Kind::Uint8),
+        Just(Kind::Int16 { bias: ElementType::I64 }),
+        Just(Kind::Int16 { bias: ElementType::I32 }),
+        // With equal scales the reference quantises without offset.
+        any::<bool>().prop_map(|pc| Kind::Hybrid { per_channel: pc, asymmetric: pc }),
+    ]
+}
+
+pub fn activations() -> impl Strategy<Value = Activation> {
+    prop_oneof![Just(Activation::None), Just(Activation::Relu), Just(Activation::ReluN1To1), Just(Activation::Relu6)]
+}
+
+prop_compose! {
+    fn cases()(kind in kinds(), batch in 1usize..3, size in [1usize..12, 1..15], filter in [1usize..6, 1..6], stride in [1usize..4, 1..4],
+               dilation in [1usize..3, 1..3], pad in [0usize..4, 0..4, 0..4, 0..4], groups in prop_oneof![4 => Just(1usize), 1 => 2usize..4],
+               channels in prop_oneof![1usize..10, Just(16), Just(20), 1usize..40], outputs in prop_oneof![1usize..12, 1usize..50],
+               activation in activations(), bias: bool, seed: u32) -> Case {
+        let padding = Padding { top: pad[0], bottom: pad[1], left: pad[2], right: pad[3] };
+        let fits = |i: usize, pad: usize| (filter[i] - 1) * dilation[i] < size[i] + pad;
+        // A filter that does not fit becomes one tap.
+        let filter = [if fits(0, pad[0] + pad[1]) { filter[0] } else { 1 }, if fits(1, pad[2] + pad[3]) { filter[1] } else { 1 }];
+        let channels = channels.div_ceil(groups);
+        let kind = match kind {
+            Kind::Hybrid { per_channel, asymmetric } => {
+                let different = per_channel && outputs.div_ceil(groups) * groups != 1;
+                Kind::Hybrid { per_channel: different, asymmetric: (asymmetric && different) || groups != 1 }
+            }
+            k => k,
+        };
+        Case { kind, input: [batch, size[0], size[1], channels * groups], filter: [outputs.div_ceil(groups) * groups, filter[0], filter[1], channels],
+               stride, dilation, padding, activation, bias, seed: seed.into() }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn any_convolution(case in cases()) {
+        let p = case.operands();
+        check(&op(&case), &p, &case.output(), &want(&case, &p));
+    }
+}
+
+fn plain(kind: Kind, input: [usize; 4], filter: [usize; 4]) -> Case {
+    let one = [1, 1];
+    Case {
+        kind,
+        input,
+        filter,
+        stride: one,
+        dilation: one,
+        padding: Padding::default(),
+        activation: Activation::None,
+        bias: true,
+        seed: 12345,
+    }
+}
+
+fn check_case(case: &Case) {
+    let p = case.operands();
+    check(&op(case), &p, &case.output(), &want(case, &p));
+}
+
+/// Sizes at which the loops of whole steps, single groups and partial groups all run.
+#[test]
+fn long_depths() {
+    for channels in [31, 64, 67, 130] {
+        for kind in [Kind::Float, Kind::Int8 { per_channel: true }, Kind::Uint8, Kind::Int16 { bias: ElementType::I64 }] {
+            check_case(&plain(kind, [1, 2, 9, channels], [45, 1, 1, channels]));
+            check_case(&Case {
+                padding: Padding { top: 1, bottom: 1, left: 1, right: 1 },
+                ..plain(kind, [1, 3, 5, channels], [7, 3, 3, channels])
+            });
+        }
+    }
+}
+
+/// Sums of int16 products that need more than 32 bits.
+#[test]
+fn long_sums() {
+    let case = plain(Kind::Int16 { bias: ElementType::I64 }, [1, 1, 3, 1200], [5, 1, 1, 1200]);
+    let mut p = case.operands();
+    p.x.data = p.x.data.chunks(2).flat_map(|_| (-32768i16).to_le_bytes()).collect();
+    p.w.data.fill(0x80);
+    p.result.quantization = Some(std::sync::Arc::new(cranelite_graph::tensor::Quantization::per_tensor(100.0, 0)));
+    check(&op(&case), &p, &case.output(), &want(&case, &p));
+}
+
+/// A filter that reaches over padding only, in one direction and in both.
+#[test]
+fn pixels_that_see_nothing() {
+    for kind in [Kind::Float, Kind::Int8 { per_channel: false }, Kind::Uint8, Kind::Hybrid { per_channel: true, asymmetric: true }] {
+        let padding = Padding { top: 5, bottom: 3, left: 4, right: 7 };
+        check_case(&Case { padding, ..plain(kind, [1, 2, 3, 5], [6, 2, 3, 5]) });
+    }
+}
