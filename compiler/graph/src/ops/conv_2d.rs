@@ -109,6 +109,11 @@ impl Operator for Attributes {
         }
     }
 
+    fn macs(&self, s: &Signature) -> u64 {
+        let filter = s.inputs[1].map_or(&[][..], |w| &w.ty.shape);
+        (s.output(0).element_count() * filter.iter().skip(1).product::<usize>()) as u64
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
         let (input, filter, result) = (image("the input", x)?, image("the filter", w)?, image("the output", y)?);

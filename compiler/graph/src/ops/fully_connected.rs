@@ -99,6 +99,11 @@ impl Operator for Attributes {
         }])
     }
 
+    fn macs(&self, s: &Signature) -> u64 {
+        let depth = s.inputs[1].and_then(|w| w.ty.shape.last().copied()).unwrap_or(0);
+        (s.output(0).element_count() * depth) as u64
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
         let (units, depth) = (w.shape[0], w.shape[1]);
