@@ -401,7 +401,7 @@ fn float(bits: u64, ty: Option<Type>) -> String {
 /// A value in a list and the type to print with it.
 type Item = (Value, Option<String>);
 
-/// A list in which runs are contracted.
+/// A list in which runs are contracted: two equal values, or three in a row.
 fn values(items: &[Item]) -> String {
     let mut out = vec![];
     let mut i = 0;
@@ -414,7 +414,7 @@ fn values(items: &[Item]) -> String {
         let (same, consecutive) = (run(0), run(1));
         let (n, text) = if 1 < same {
             (same, format!("v{} x{same}", v.0))
-        } else if 1 < consecutive {
+        } else if 2 < consecutive {
             (consecutive, format!("v{}..=v{}", v.0, v.0 + consecutive as u32 - 1))
         } else {
             (1, format!("v{}", v.0))
