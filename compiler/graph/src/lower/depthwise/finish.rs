@@ -3,11 +3,13 @@
 //! Not the sums. The idea: one constant holds all tables, each as long as the channels rounded up to a vector, so that a kernel finds
 //! every number of channel c at a constant distance from c.
 
+use super::Source;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lower::requantize::{Scale, Target, clamp_float, shift_range};
+use crate::lower::requantize::{FloatScale, Scale, Target, clamp_float, shift_range};
 use crate::ops::attributes::Activation;
+use crate::quantize::exact::{self, FloatForm};
 use crate::quantize::wide_requantization;
-use cranelite_tile::{Arg, Binary, Elem, Index, KernelBuilder, Place, ShiftRange, Value};
+use cranelite_tile::{Arg, Binary, Elem, Index, KernelBuilder, Machine, Place, ShiftRange, Value};
 
 /// What becomes of a sum, by the type of the sum and of the result.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub enum Finish {
     Float { bias: Vec<f32>, activation: Activation },
     /// i32 to 8 or 16 bits with double rounding.
     Narrow { bias: Vec<i32>, multipliers: Vec<i32>, shifts: Vec<i32>, range: ShiftRange, target: Target },
+    /// The same in floats, by proof.
+    Proved { bias: Vec<i32>, scales: Vec<exact::FloatScale>, form: FloatForm, target: Target },
     /// i32 to i16 by way of 64 bits.
     Wide { addends: Vec<i64>, multipliers: Vec<i32>, shifts: Vec<i64>, target: Target },
     /// i32 to f32, by scales of channels and of images.
@@ -61,7 +65,7 @@ impl Finish {
     pub fn elem(&self) -> Elem {
         match self {
             Finish::Float { .. } | Finish::Hybrid { .. } => Elem::F32,
-            Finish::Narrow { target, .. } | Finish::Wide { target, .. } => target.elem,
+            Finish::Narrow { target, .. } | Finish::Proved { target, .. } | Finish::Wide { target, .. } => target.elem,
         }
     }
 
@@ -70,12 +74,27 @@ impl Finish {
         if matches!(self, Finish::Float { .. }) { Elem::F32 } else { Elem::I32 }
     }
 
-    /// Takes `offset` times the sum of a channel's weights off its bias: the input's zero point in every product.
-    pub fn take_off(&mut self, offset: i32, weight_sums: impl Iterator<Item = i32>) {
-        if let Finish::Narrow { bias, .. } = self {
-            for (b, sum) in bias.iter_mut().zip(weight_sums) {
-                *b = b.wrapping_sub(offset.wrapping_mul(sum));
+    /// For an input whose elements are 0 at `zero`, and products with elements that are 0 at `taken`: takes the sum of products of
+    /// zeros off the bias, and looks for floats that rescale the sums.
+    pub fn prepared(self, machine: &Machine, source: Source, taken: i32, weights: &[i16], channels: usize) -> Finish {
+        let Finish::Narrow { mut bias, multipliers, shifts, range, target } = self else { return self };
+        let (low, high) = source.elem.int_range();
+        let zero = i64::from(source.zero_point);
+        let mut reach = vec![];
+        for (c, b) in bias.iter_mut().enumerate() {
+            let (mut sum, mut least, mut most) = (0i32, i64::from(*b), i64::from(*b));
+            for &w in weights.iter().skip(c).step_by(channels) {
+                let ends = [(low - zero) * i64::from(w), (high - zero) * i64::from(w)];
+                sum = sum.wrapping_add(w.into());
+                least += ends[0].min(ends[1]);
+                most += ends[0].max(ends[1]);
             }
+            reach.push((least, most));
+            *b = b.wrapping_sub(taken.wrapping_mul(sum));
+        }
+        match FloatScale::prove(machine, &reach, &multipliers, &shifts, target) {
+            Some((scales, form)) => Finish::Proved { bias, scales, form, target },
+            None => Finish::Narrow { bias, multipliers, shifts, range, target },
         }
     }
 
@@ -97,6 +116,11 @@ impl Finish {
                     table(o, channels, shifts, i32::to_le_bytes);
                 }
             }
+            Finish::Proved { bias, scales, .. } => {
+                table(o, channels, bias, i32::to_le_bytes);
+                table(o, channels, scales, |s| s.scale.to_le_bytes());
+                table(o, channels, scales, |s| s.offset.to_le_bytes());
+            }
             Finish::Wide { addends, multipliers, shifts, .. } => {
                 table(o, channels, addends, i64::to_le_bytes);
                 table(o, channels, shifts, i64::to_le_bytes);
@@ -114,7 +138,7 @@ impl Finish {
     pub fn start(&self, k: &mut KernelBuilder, t: Tables, c: &Index, lanes: usize) -> Value {
         match self {
             Finish::Float { .. } => k.load(Elem::F32.x(lanes), t.at(c, 0, 4)),
-            Finish::Narrow { .. } => k.load(Elem::I32.x(lanes), t.at(c, 0, 4)),
+            Finish::Narrow { .. } | Finish::Proved { .. } => k.load(Elem::I32.x(lanes), t.at(c, 0, 4)),
             Finish::Wide { .. } | Finish::Hybrid { .. } => k.int(Elem::I32.x(lanes), 0),
         }
     }
@@ -128,6 +152,11 @@ impl Finish {
                 let scale = Scale::load(k, lanes, t.at(c, 4, 4), t.at(c, 8, 4), *range);
                 let scaled = scale.apply(k, sum);
                 target.apply(k, scaled)
+            }
+            Finish::Proved { form, target, .. } => {
+                let scale = FloatScale::load(k, lanes, t.at(c, 4, 4), t.at(c, 8, 4), *form);
+                let scaled = scale.apply(k, sum, target.zero_point);
+                Target { zero_point: 0, ..*target }.apply(k, scaled)
             }
             Finish::Wide { target, .. } => {
                 let addend = k.load(Elem::I64.x(lanes), t.at(c, 0, 8));

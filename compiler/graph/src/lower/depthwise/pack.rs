@@ -73,11 +73,6 @@ impl Product {
     }
 }
 
-/// Sum of every channel's weights.
-pub fn sums(weights: &[i16], channels: usize) -> impl Iterator<Item = i32> + '_ {
-    (0..channels).map(move |c| weights.iter().skip(c).step_by(channels).map(|&w| i32::from(w)).sum())
-}
-
 /// Weights of floats, `stride` channels per tap.
 pub fn floats(weights: &[f32], channels: usize, stride: usize) -> Vec<u8> {
     let row = |tap: &[f32]| {

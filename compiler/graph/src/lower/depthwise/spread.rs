@@ -4,7 +4,7 @@
 //! a single input channel the taps of a row are neighbours too, and one load brings a whole group of them.
 
 use super::finish::{Finish, Tables};
-use super::pack::{Product, floats, sums};
+use super::pack::{Product, floats};
 use super::{Geometry, Source, Weights};
 use crate::lower::Context;
 use crate::lower::channels::{Block, each_block};
@@ -24,7 +24,7 @@ pub fn lower(cx: &mut Context, g: &Geometry, source: Source, weights: &Weights, 
     let stride = g.out_channels() + VECTORS * cx.machine.lanes(Elem::I32);
     let packed = match (weights, product) {
         (Weights::Integer(w), Some(p)) => {
-            finish.take_off(p.zero, sums(w, g.out_channels()));
+            finish = finish.prepared(cx.machine, source, p.zero, w, g.out_channels());
             p.pack(g, w, &row_groups(g, p.group), stride)
         }
         (Weights::Float(w), _) => floats(w, g.out_channels(), stride),

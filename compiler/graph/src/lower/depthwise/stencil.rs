@@ -5,7 +5,7 @@
 //! meets the weights of every output that sees the column; so with a stride of one, two output rows share what was loaded.
 
 use super::finish::{Finish, Tables};
-use super::pack::{Product, floats, sums};
+use super::pack::{Product, floats};
 use super::walk::{Axis, Column, Visitor, walk};
 use super::{Geometry, Source, Weights};
 use crate::lower::Context;
@@ -19,7 +19,7 @@ pub fn lower(cx: &mut Context, g: &Geometry, source: Source, weights: &Weights, 
     let stride = g.channels.max(shape.lanes);
     let packed = match (weights, product) {
         (Weights::Integer(w), Some(p)) => {
-            finish.take_off(p.zero, sums(w, g.channels));
+            finish = finish.prepared(cx.machine, source, p.zero, w, g.channels);
             let taps: Vec<Vec<Option<usize>>> = units(g, p.group, shape.rows).iter().map(|u| u.taps.clone()).collect();
             p.pack(g, w, &taps, stride)
         }
