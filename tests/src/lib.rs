@@ -1,1 +1,4 @@
-//! TODO
+//! What several tests share. The tests themselves are in `tests/tests`.
+
+pub mod differential;
+pub mod guarded;

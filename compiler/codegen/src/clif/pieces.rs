@@ -51,24 +51,33 @@ impl Emitter<'_> {
 
     /// The same bytes as another type of the same size.
     pub(super) fn cast(&mut self, v: ir::Value, to: ir::Type) -> ir::Value {
-        if self.b.func.dfg.value_type(v) == to {
+        if self.cursor.func.dfg.value_type(v) == to {
             return v;
         }
-        self.b.ins().bitcast(to, MemFlagsData::new().with_endianness(Endianness::Little), v)
+        self.ins().bitcast(to, MemFlagsData::new().with_endianness(Endianness::Little), v)
     }
 
     pub(super) fn zero(&mut self, ty: ir::Type) -> ir::Value {
         match ty {
-            types::F32 => self.b.ins().f32const(0.0),
-            types::F64 => self.b.ins().f64const(0.0),
+            types::F32 => self.ins().f32const(0.0),
+            types::F64 => self.ins().f64const(0.0),
             t if t.is_vector() => self.vector_constant(t, &[0; 16]),
-            t => self.b.ins().iconst(t, 0),
+            t => self.ins().iconst(t, 0),
         }
     }
 
     pub(super) fn vector_constant(&mut self, ty: ir::Type, bytes: &[u8; 16]) -> ir::Value {
-        let handle = self.b.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
-        self.b.ins().vconst(ty, handle)
+        let known = self.scopes[..=self.level].iter().rev().find_map(|s| s.constants.get(bytes));
+        let v = known.copied().unwrap_or_else(|| {
+            let level = self.hoisted(0);
+            let v = self.at_level(level, |e| {
+                let handle = e.cursor.func.dfg.constants.insert(ConstantData::from(&bytes[..]));
+                e.ins().vconst(types::I8X16, handle)
+            });
+            self.scopes[level].constants.insert(*bytes, v);
+            v
+        });
+        self.cast(v, ty)
     }
 
     /// `value` in every lane of an integer register or scalar.
@@ -76,7 +85,7 @@ impl Emitter<'_> {
         if !ty.is_vector() {
             let shift = 64 - ty.bits();
             // Cranelift wants narrow constants without sign bits above them.
-            return self.b.ins().iconst(ty, ((value as u64) << shift >> shift) as i64);
+            return self.ins().iconst(ty, ((value as u64) << shift >> shift) as i64);
         }
         let size = ty.lane_bits() as usize / 8;
         let mut bytes = [0; 16];
@@ -92,13 +101,22 @@ impl Emitter<'_> {
             return pieces[lane];
         }
         let per = self.lanes_per_piece(ty);
-        let x = self.b.ins().extractlane(pieces[lane / per], (lane % per) as u8);
+        let x = self.ins().extractlane(pieces[lane / per], (lane % per) as u8);
         if ty.elem.is_mask() {
             // All ones or zeros becomes 1 or 0.
-            let zero = self.zero(self.b.func.dfg.value_type(x));
-            return self.b.ins().icmp(ir::condcodes::IntCC::NotEqual, x, zero);
+            return self.ins().icmp_imm_s(ir::condcodes::IntCC::NotEqual, x, 0);
         }
         x
+    }
+
+    /// A register whose first lane is `x`.
+    pub(super) fn first_lane(&mut self, vector: ir::Type, x: ir::Value) -> ir::Value {
+        if 32 <= vector.lane_bits() {
+            return self.ins().scalar_to_vector(vector, x);
+        }
+        let x = self.ins().uextend(types::I32, x);
+        let v = self.ins().scalar_to_vector(types::I32X4, x);
+        self.cast(v, vector)
     }
 
     /// Pieces of `ty` from one scalar per lane.
@@ -106,21 +124,25 @@ impl Emitter<'_> {
         if self.is_scalar(ty) {
             return lanes.to_vec();
         }
-        if ty.elem.is_mask() {
-            self.fail("a mask cannot be assembled");
-        }
         let vector = self.vector_type(ty.elem);
+        let lanes: Vec<ir::Value> =
+            lanes.iter().map(|&x| if ty.elem.is_mask() { self.ins().bmask(vector.lane_type(), x) } else { x }).collect();
         lanes
             .chunks(self.lanes_per_piece(ty))
             .map(|chunk| {
-                let first = self.b.ins().scalar_to_vector(vector, chunk[0]);
-                chunk.iter().enumerate().skip(1).fold(first, |v, (i, &x)| self.b.ins().insertlane(v, x, i as u8))
+                let first = self.first_lane(vector, chunk[0]);
+                chunk.iter().enumerate().skip(1).fold(first, |v, (i, &x)| self.ins().insertlane(v, x, i as u8))
             })
             .collect()
     }
 
     /// Applies a scalar operation lane by lane, for what the machine has no vector form of.
-    pub(super) fn by_lane(&mut self, result: Type, operands: &[(Type, &[ir::Value])], mut f: impl FnMut(&mut Self, &[ir::Value]) -> ir::Value) -> Vec<ir::Value> {
+    pub(super) fn by_lane(
+        &mut self,
+        result: Type,
+        operands: &[(Type, &[ir::Value])],
+        mut f: impl FnMut(&mut Self, &[ir::Value]) -> ir::Value,
+    ) -> Vec<ir::Value> {
         let lanes: Vec<ir::Value> = (0..result.lanes as usize)
             .map(|i| {
                 let args: Vec<ir::Value> = operands.iter().map(|(ty, pieces)| self.extract(*ty, pieces, i)).collect();
@@ -130,12 +152,43 @@ impl Emitter<'_> {
         self.assemble(result, &lanes)
     }
 
+    /// Applies an operation that exists for scalars and registers alike to every piece.
+    pub(super) fn map(&mut self, a: &[ir::Value], mut f: impl FnMut(&mut Self, ir::Value) -> ir::Value) -> Vec<ir::Value> {
+        a.iter().map(|&x| f(self, x)).collect()
+    }
+
+    pub(super) fn zip(
+        &mut self,
+        a: &[ir::Value],
+        b: &[ir::Value],
+        mut f: impl FnMut(&mut Self, ir::Value, ir::Value) -> ir::Value,
+    ) -> Vec<ir::Value> {
+        a.iter().zip(b).map(|(&x, &y)| f(self, x, y)).collect()
+    }
+
+    /// A value with its lanes in registers even if it has only one.
+    pub(super) fn in_registers(&mut self, ty: Type, pieces: &[ir::Value]) -> Vec<ir::Value> {
+        if 1 < ty.lanes || !self.features.vectors {
+            return pieces.to_vec();
+        }
+        let vector = self.vector_type(ty.elem);
+        vec![self.first_lane(vector, pieces[0])]
+    }
+
+    /// The inverse of [`Emitter::in_registers`].
+    pub(super) fn out_of_registers(&mut self, ty: Type, pieces: Vec<ir::Value>) -> Vec<ir::Value> {
+        if 1 < ty.lanes || !self.features.vectors {
+            return pieces;
+        }
+        vec![self.ins().extractlane(pieces[0], 0)]
+    }
+
     /// Bytes of the pair (a, b) by number, 0..16 from a and 16..32 from b.
     pub(super) fn shuffle_bytes(&mut self, a: ir::Value, b: ir::Value, bytes: [u8; 16]) -> ir::Value {
-        let ty = self.b.func.dfg.value_type(a);
+        let ty = self.cursor.func.dfg.value_type(a);
         let (a, b) = (self.cast(a, types::I8X16), self.cast(b, types::I8X16));
-        let mask = self.b.func.dfg.immediates.push(ConstantData::from(&bytes[..]));
-        let v = self.b.ins().shuffle(a, b, mask);
+        let mask = self.cursor.func.dfg.immediates.push(ConstantData::from(&bytes[..]));
+        let v = self.ins().shuffle(a, b, mask);
         self.cast(v, ty)
     }
 
@@ -169,10 +222,9 @@ impl Emitter<'_> {
         if self.is_scalar(result) {
             return vec![scalar; result.lanes as usize];
         }
-        if result.elem.is_mask() {
-            self.fail("a mask cannot be splat");
-        }
-        let v = self.b.ins().splat(self.vector_type(result.elem), scalar);
+        let vector = self.vector_type(result.elem);
+        let scalar = if result.elem.is_mask() { self.ins().bmask(vector.lane_type(), scalar) } else { scalar };
+        let v = self.ins().splat(vector, scalar);
         vec![v; self.piece_count(result)]
     }
 
@@ -198,12 +250,16 @@ impl Emitter<'_> {
         if self.is_scalar(result) {
             return vec![self.extract(a.0, a.1, start)];
         }
-        if start.is_multiple_of(per) {
-            return a.1[start / per..][..self.piece_count(result)].to_vec();
+        let (first, offset, size) = (start / per, start % per, a.0.elem.bytes() as usize);
+        if offset == 0 {
+            return a.1[first..][..self.piece_count(result)].to_vec();
         }
-        if result.lanes as usize + start % per <= per {
-            let (v, size) = (a.1[start / per], a.0.elem.bytes() as usize);
-            return vec![self.shuffle(v, v, size, |i| (i + start % per).min(per - 1))];
+        if self.has_byte_shuffle() {
+            let next = |i: usize| a.1[(first + i + 1).min(a.1.len() - 1)];
+            return (0..self.piece_count(result)).map(|i| self.shuffle(a.1[first + i], next(i), size, |lane| offset + lane)).collect();
+        }
+        if 4 <= size && result.lanes as usize + offset <= per {
+            return vec![self.shuffle(a.1[first], a.1[first], size, |i| (i + offset).min(per - 1))];
         }
         self.permute(result, &[a], |i| start + i)
     }
@@ -241,12 +297,16 @@ impl Emitter<'_> {
     }
 
     /// Every shuffle of bytes is an instruction or two; otherwise only those that unpack, or choose 32-bit lanes.
-    fn has_byte_shuffle(&self) -> bool {
+    pub(super) fn has_byte_shuffle(&self) -> bool {
         self.features.arch != super::Arch::X86 || self.features.ssse3
     }
 
     /// Combines the upper half of the lanes onto the lower half until one is left.
-    pub(super) fn reduce(&mut self, a: (Type, &[ir::Value]), mut f: impl FnMut(&mut Self, Type, ir::Value, ir::Value) -> ir::Value) -> ir::Value {
+    pub(super) fn reduce(
+        &mut self,
+        a: (Type, &[ir::Value]),
+        mut f: impl FnMut(&mut Self, Type, ir::Value, ir::Value) -> ir::Value,
+    ) -> ir::Value {
         let (ty, mut pieces) = (a.0, a.1.to_vec());
         if self.is_scalar(ty) {
             let one = ty.with_lanes(1);
@@ -269,19 +329,19 @@ impl Emitter<'_> {
             v = f(self, ty.with_lanes(per as u32), v, upper);
         }
         if lanes == 1 {
-            return self.b.ins().extractlane(v, 0);
+            return self.ins().extractlane(v, 0);
         }
         // Less than 32 bits left: shift the register, which needs no shuffle of bytes.
         let mut word = self.cast(v, types::I32X4);
         while 1 < lanes {
             lanes /= 2;
-            let n = self.b.ins().iconst(types::I32, (lanes * size * 8) as i64);
-            let shifted = self.b.ins().ushr(word, n);
+            let n = self.amount((lanes * size * 8) as u32);
+            let shifted = self.ins().ushr(word, n);
             let (x, y) = (self.cast(word, self.vector_type(ty.elem)), self.cast(shifted, self.vector_type(ty.elem)));
             let r = f(self, ty.with_lanes(per as u32), x, y);
             word = self.cast(r, types::I32X4);
         }
         let v = self.cast(word, self.vector_type(ty.elem));
-        self.b.ins().extractlane(v, 0)
+        self.ins().extractlane(v, 0)
     }
 }

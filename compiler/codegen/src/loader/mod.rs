@@ -1,0 +1,178 @@
+//! Runs an object file of ours in this very process, so that what is tested and timed is what ships.
+//!
+//! Not a linker: one object, ELF, for this machine, nothing undefined. The idea: lay the sections out in fresh memory, apply the
+//! relocations while it is writable, then make it executable and never writable again. All unsafe code of the compiler is here.
+
+pub mod host;
+mod relocate;
+
+use crate::object::model;
+use memmap2::{Mmap, MmapMut};
+use object::elf::{SHF_ALLOC, SHF_WRITE};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolSection};
+use std::collections::BTreeMap;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the object cannot be read: {0}")]
+    Format(#[from] object::Error),
+    #[error("no memory for the object: {0}")]
+    Memory(#[from] std::io::Error),
+    #[error("the object is for another machine")]
+    OtherMachine,
+    #[error("the object has {0}, which the loader does not know")]
+    Unknown(String),
+}
+
+/// An object in memory, ready to be called.
+pub struct Loaded {
+    memory: Mmap,
+    /// Global symbols.
+    symbols: BTreeMap<String, usize>,
+}
+
+impl Loaded {
+    pub fn load(bytes: &[u8]) -> Result<Loaded, Error> {
+        let file = object::File::parse(bytes)?;
+        if !relocate::is_for_this_machine(file.architecture()) {
+            return Err(Error::OtherMachine);
+        }
+        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut size = 0usize;
+        for section in file.sections() {
+            let SectionFlags::Elf { sh_flags } = section.flags() else { return Err(Error::Unknown("a format that is not ELF".into())) };
+            if sh_flags & u64::from(SHF_ALLOC) == 0 {
+                continue;
+            }
+            let name = section.name()?;
+            if sh_flags & u64::from(SHF_WRITE) != 0 && !name.starts_with(".data.rel.ro") {
+                return Err(Error::Unknown(format!("a writable section {name}")));
+            }
+            size = size.next_multiple_of(section.align().max(64) as usize);
+            places.insert(section.index().0, size);
+            size += section.size() as usize;
+        }
+        let mut memory = MmapMut::map_anon(size.max(1))?;
+        let base = memory.as_ptr() as u64;
+        let mut symbols = BTreeMap::new();
+        for symbol in file.symbols().filter(|s| s.is_global() && s.is_definition()) {
+            if let Some(at) = symbol.section_index().and_then(|s| places.get(&s.0)) {
+                symbols.insert(symbol.name()?.to_string(), at + symbol.address() as usize);
+            }
+        }
+        for section in file.sections() {
+            let Some(&at) = places.get(&section.index().0) else { continue };
+            let data = section.data()?;
+            memory[at..at + data.len()].copy_from_slice(data);
+            for (offset, relocation) in section.relocations() {
+                let object::RelocationTarget::Symbol(index) = relocation.target() else {
+                    return Err(Error::Unknown("a relocation without a symbol".into()));
+                };
+                let symbol = file.symbol_by_index(index)?;
+                let SymbolSection::Section(target) = symbol.section() else {
+                    return Err(Error::Unknown(format!("an undefined symbol {}", symbol.name()?)));
+                };
+                let target = base + places.get(&target.0).map_or(0, |&p| p as u64) + symbol.address();
+                let value = target.wrapping_add_signed(relocation.addend());
+                let place = at + offset as usize;
+                relocate::apply(&mut memory, place, base + place as u64, value, relocation.flags()).map_err(Error::Unknown)?;
+            }
+        }
+        let memory = memory.make_exec()?;
+        relocate::publish(&memory);
+        Ok(Loaded { memory, symbols })
+    }
+
+    /// Address of a global symbol.
+    pub fn symbol(&self, name: &str) -> Option<*const u8> {
+        self.symbols.get(name).map(|&at| self.memory[at..].as_ptr())
+    }
+
+    /// The model whose names begin with `prefix`.
+    pub fn model(&self, prefix: &str) -> Option<Model<'_>> {
+        let at = *self.symbols.get(&format!("{prefix}_model"))?;
+        Model::read(self, at)
+    }
+}
+
+/// Sizes of a model, and its entry points.
+pub struct Model<'a> {
+    pub inputs: Vec<Signature>,
+    pub outputs: Vec<Signature>,
+    pub arena_bytes: usize,
+    pub arena_align: usize,
+    pub stack_bytes: usize,
+    invoke: Invoke,
+    profile: Option<Profile>,
+    _loaded: &'a Loaded,
+}
+
+/// What a caller must provide for one tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    pub name: String,
+    pub size_bytes: usize,
+    pub align: usize,
+}
+
+type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) -> i32;
+type Hook = extern "C" fn(*mut u8, u32, u32);
+type Profile = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8, Hook, *mut u8) -> i32;
+
+impl<'a> Model<'a> {
+    fn read(loaded: &'a Loaded, at: usize) -> Option<Model<'a>> {
+        let memory = &loaded.memory[..];
+        let base = memory.as_ptr() as usize;
+        let fields = model::read(memory, at, base)?;
+        let signature =
+            |t: &model::Tensor| Signature { name: t.name.clone(), size_bytes: t.size_bytes as usize, align: model::align(t.ty) };
+        // SAFETY: the descriptor says that these are functions with that signature, and they are inside executable memory.
+        let (invoke, profile) = unsafe {
+            (
+                std::mem::transmute::<*const u8, Invoke>(memory[fields.invoke..].as_ptr()),
+                fields.profile.map(|at| std::mem::transmute::<*const u8, Profile>(memory[at..].as_ptr())),
+            )
+        };
+        Some(Model {
+            inputs: fields.inputs.iter().map(signature).collect(),
+            outputs: fields.outputs.iter().map(signature).collect(),
+            arena_bytes: fields.arena_bytes as usize,
+            arena_align: fields.arena_align as usize,
+            stack_bytes: fields.stack_bytes as usize,
+            invoke,
+            profile,
+            _loaded: loaded,
+        })
+    }
+
+    /// Runs the model once and returns its status. Panics if a buffer has not the size or alignment that the model wants.
+    pub fn invoke(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &mut [u8]) -> i32 {
+        let (inputs, outputs) = self.check(inputs, outputs, arena);
+        // SAFETY: checked just now: every buffer is as large and as aligned as the code was proved to need, and none overlap.
+        unsafe { (self.invoke)(inputs.as_ptr(), outputs.as_ptr(), arena.as_mut_ptr()) }
+    }
+
+    /// As [`Model::invoke`]; `hook` gets the operator (`u32::MAX` for none) and the number of every call before it is made, and the
+    /// number of calls at the end. `None` if the object was made without profile.
+    pub fn profile(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &mut [u8], hook: &mut dyn FnMut(u32, u32)) -> Option<i32> {
+        extern "C" fn forward(user: *mut u8, operator: u32, call: u32) {
+            // SAFETY: `user` is what is passed below: a pointer to the closure, which outlives the call.
+            let hook = unsafe { &mut *user.cast::<&mut dyn FnMut(u32, u32)>() };
+            hook(operator, call);
+        }
+        let profile = self.profile?;
+        let (inputs, outputs) = self.check(inputs, outputs, arena);
+        let mut hook = hook;
+        let user = (&raw mut hook).cast::<u8>();
+        // SAFETY: as for `invoke`.
+        Some(unsafe { profile(inputs.as_ptr(), outputs.as_ptr(), arena.as_mut_ptr(), forward, user) })
+    }
+
+    fn check(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &[u8]) -> (Vec<*const u8>, Vec<*mut u8>) {
+        let fits = |bytes: &[u8], s: &Signature| bytes.len() == s.size_bytes && bytes.as_ptr().addr().is_multiple_of(s.align);
+        assert!(inputs.len() == self.inputs.len() && inputs.iter().zip(&self.inputs).all(|(b, s)| fits(b, s)), "inputs");
+        assert!(outputs.len() == self.outputs.len() && outputs.iter().zip(&self.outputs).all(|(b, s)| fits(b, s)), "outputs");
+        assert!(self.arena_bytes <= arena.len() && arena.as_ptr().addr().is_multiple_of(self.arena_align), "arena");
+        (inputs.iter().map(|b| b.as_ptr()).collect(), outputs.iter_mut().map(|b| b.as_mut_ptr()).collect())
+    }
+}

@@ -1,0 +1,99 @@
+//! Compiles functions, many at a time.
+//!
+//! The idea: kernels do not depend on each other, so threads take them one by one; results are kept by number, so the order in
+//! which they come does not matter.
+
+use super::Error;
+use crate::clif;
+use crate::targets::Target;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{CodegenError, Context};
+use cranelift_module::{FuncId, ModuleReloc};
+use cranelite_tile::{Kernel, Program};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Which texts to keep.
+#[derive(Clone, Copy)]
+pub struct Text {
+    pub clif: bool,
+    pub asm: bool,
+}
+
+pub struct Compiled {
+    pub bytes: Vec<u8>,
+    pub align: u32,
+    pub relocs: Vec<ModuleReloc>,
+    /// Its frame, with the return address.
+    pub stack_bytes: u32,
+    pub clif: String,
+    pub asm: String,
+}
+
+pub fn kernels(program: &Program, target: &Target, isa: &dyn TargetIsa, text: Text, threads: usize) -> Result<Vec<Compiled>, Error> {
+    let kernels = &program.kernels;
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        n => n,
+    };
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<Option<Result<Compiled, Error>>>> = Mutex::new(kernels.iter().map(|_| None).collect());
+    let work = || {
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(kernel) = kernels.get(i) else { break };
+            let result = self::kernel(kernel, target, isa, text);
+            done.lock().unwrap_or_else(|e| e.into_inner())[i] = Some(result);
+        }
+    };
+    std::thread::scope(|s| {
+        for _ in 1..threads.min(kernels.len()) {
+            s.spawn(work);
+        }
+        work();
+    });
+    let done = done.into_inner().unwrap_or_else(|e| e.into_inner());
+    done.into_iter().map(|r| r.expect("every kernel was taken")).collect()
+}
+
+fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, Error> {
+    let function = clif::emit(kernel, &target.features, isa.default_call_conv())?;
+    function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))
+}
+
+pub fn function(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, String> {
+    function_of(function, isa, text)
+}
+
+fn function_of(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, String> {
+    let clif = if text.clif { function.display().to_string() } else { String::new() };
+    let mut context = Context::for_function(function);
+    context.set_disasm(text.asm);
+    // Cranelift panics where it lacks a rule.
+    let result =
+        catch_unwind(AssertUnwindSafe(|| context.compile(isa, &mut ControlPlane::default()).map(|_| ()).map_err(|e| message(&e.inner))));
+    result.map_err(|_| "panicked".to_string())??;
+    let code = context.take_compiled_code().ok_or("no code")?;
+    let frame = code.buffer.frame_layout().map_or(0, |f| f.frame_to_fp_offset);
+    // The id does not matter: relocations never refer to the function itself.
+    let relocs = code.buffer.relocs().iter().map(|r| ModuleReloc::from_mach_reloc(r, &context.func, FuncId::from_u32(0))).collect();
+    Ok(Compiled {
+        align: code.buffer.alignment.max(isa.function_alignment().minimum).max(32),
+        relocs,
+        // Frame pointer and return address.
+        stack_bytes: frame + 16,
+        clif,
+        asm: code.vcode.clone().unwrap_or_default(),
+        bytes: code.buffer.data().to_vec(),
+    })
+}
+
+fn message(e: &CodegenError) -> String {
+    match e {
+        CodegenError::Verifier(errors) => format!("verifier: {errors}"),
+        e => e.to_string(),
+    }
+}

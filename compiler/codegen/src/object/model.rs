@@ -1,0 +1,231 @@
+//! The descriptor `PREFIX_model`: what a generic caller finds in an object without its header.
+//!
+//! This file is the only place that knows its layout: as C text for headers, as bytes for objects, and as a reader for the
+//! loader. Fields are only ever added at the end; `struct_size` and `tensor_size` say how many there are.
+
+use super::Error;
+use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
+use cranelift_object::ObjectModule;
+
+pub const ABI_VERSION: u32 = 1;
+
+/// The declarations, for headers. Types of elements have TensorFlow Lite's numbers (`TfLiteType`).
+pub const C_DECLARATIONS: &str = "\
+typedef struct {
+    const char *name;     /* UTF-8 */
+    const int32_t *dims;
+    uint32_t rank;
+    uint32_t type;        /* 1 f32, 2 i32, 3 u8, 4 i64, 6 bool, 7 i16, 9 i8, 10 f16, 11 f64, 13 u64, 16 u32, 17 u16, 18 i4 */
+    uint64_t bytes;
+    float scale;          /* real = scale * (q - zero_point); 0 if not quantised */
+    int32_t zero_point;
+} cranelite_tensor;
+
+typedef struct {
+    uint32_t abi_version;
+    uint32_t struct_size; /* of this structure in the object; fields beyond it do not exist there */
+    uint32_t tensor_size; /* distance between the elements of inputs and of outputs */
+    uint32_t arena_align;
+    uint64_t arena_bytes;
+    uint64_t const_bytes;
+    uint64_t state_bytes;
+    uint64_t stack_bytes;
+    const char *name;
+    const cranelite_tensor *inputs;
+    const cranelite_tensor *outputs;
+    uint32_t input_count;
+    uint32_t output_count;
+    /* inputs and outputs are arrays of pointers in the order above */
+    cranelite_status (*invoke)(const void *inputs, const void *outputs, void *arena);
+    /* null unless compiled with --profile; calls hook before every call of a kernel and once at the end */
+    cranelite_status (*profile)(const void *inputs, const void *outputs, void *arena,
+                                void (*hook)(void *user, uint32_t op, uint32_t call), void *user);
+} cranelite_model;
+";
+
+/// A tensor of the signature.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tensor {
+    pub name: String,
+    pub dims: Vec<i32>,
+    /// Number of the element type, as in [`C_DECLARATIONS`].
+    pub ty: u32,
+    pub size_bytes: u64,
+    /// 0 if not quantised.
+    pub scale: f32,
+    pub zero_point: i32,
+}
+
+pub(super) struct Model<'a> {
+    pub name: &'a str,
+    pub inputs: &'a [Tensor],
+    pub outputs: &'a [Tensor],
+    pub arena_bytes: u64,
+    pub arena_align: u32,
+    pub const_bytes: u64,
+    pub stack_bytes: u64,
+    pub invoke: FuncId,
+    pub profile: Option<FuncId>,
+}
+
+/// Sizes of the structures with 64-bit pointers.
+const TENSOR_BYTES: usize = 40;
+const MODEL_BYTES: usize = 96;
+
+/// Bytes in which some places are addresses.
+#[derive(Default)]
+struct Blob {
+    bytes: Vec<u8>,
+    /// Place, and distance from the start of the strings or of the tensors.
+    strings: Vec<(usize, i64)>,
+    tensors: Vec<(usize, i64)>,
+    functions: Vec<(usize, FuncId)>,
+}
+
+impl Blob {
+    fn u32(&mut self, v: u32) {
+        self.bytes.extend(v.to_le_bytes());
+    }
+    fn u64(&mut self, v: u64) {
+        self.bytes.extend(v.to_le_bytes());
+    }
+    fn string(&mut self, at: usize) {
+        self.strings.push((self.bytes.len(), at as i64));
+        self.u64(0);
+    }
+    fn function(&mut self, id: Option<FuncId>) {
+        self.functions.extend(id.map(|id| (self.bytes.len(), id)));
+        self.u64(0);
+    }
+}
+
+impl Model<'_> {
+    pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<(), Error> {
+        let (mut strings, mut tensors, mut model) = (vec![], Blob::default(), Blob::default());
+        for t in self.inputs.iter().chain(self.outputs) {
+            // Dimensions first: they want alignment.
+            strings.resize(strings.len().next_multiple_of(4), 0);
+            let dims = strings.len();
+            strings.extend(t.dims.iter().flat_map(|d| d.to_le_bytes()));
+            tensors.string(append(&mut strings, &t.name));
+            tensors.string(dims);
+            tensors.u32(t.dims.len() as u32);
+            tensors.u32(t.ty);
+            tensors.u64(t.size_bytes);
+            tensors.u32(t.scale.to_bits());
+            tensors.u32(t.zero_point as u32);
+        }
+        debug_assert_eq!(tensors.bytes.len(), TENSOR_BYTES * (self.inputs.len() + self.outputs.len()));
+        for v in [ABI_VERSION, MODEL_BYTES as u32, TENSOR_BYTES as u32, self.arena_align] {
+            model.u32(v);
+        }
+        for v in [self.arena_bytes, self.const_bytes, 0, self.stack_bytes] {
+            model.u64(v);
+        }
+        model.string(append(&mut strings, self.name));
+        for first in [0, self.inputs.len()] {
+            model.tensors.push((model.bytes.len(), (first * TENSOR_BYTES) as i64));
+            model.u64(0);
+        }
+        model.u32(self.inputs.len() as u32);
+        model.u32(self.outputs.len() as u32);
+        model.function(Some(self.invoke));
+        model.function(self.profile);
+        debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
+
+        let string_id = module.declare_data(&format!("{prefix}.strings"), Linkage::Local, false, false)?;
+        let mut description = DataDescription::new();
+        description.define(strings.into());
+        description.set_align(8);
+        module.define_data(string_id, &description)?;
+        let tensor_id = module.declare_data(&format!("{prefix}.tensors"), Linkage::Local, false, false)?;
+        if !tensors.bytes.is_empty() {
+            define(module, tensor_id, tensors, string_id, tensor_id)?;
+        } else {
+            define(module, tensor_id, Blob { bytes: vec![0; 8], ..Blob::default() }, string_id, tensor_id)?;
+        }
+        let model_id = module.declare_data(&format!("{prefix}_model"), Linkage::Export, false, false)?;
+        define(module, model_id, model, string_id, tensor_id)
+    }
+}
+
+fn append(strings: &mut Vec<u8>, text: &str) -> usize {
+    let at = strings.len();
+    strings.extend(text.bytes().filter(|&b| b != 0));
+    strings.push(0);
+    at
+}
+
+fn define(module: &mut ObjectModule, id: DataId, blob: Blob, strings: DataId, tensors: DataId) -> Result<(), Error> {
+    let mut description = DataDescription::new();
+    for (target, places) in [(strings, &blob.strings), (tensors, &blob.tensors)] {
+        if !places.is_empty() {
+            let value = module.declare_data_in_data(target, &mut description);
+            places.iter().for_each(|&(at, distance)| description.write_data_addr(at as u32, value, distance));
+        }
+    }
+    for (at, function) in blob.functions {
+        let function = module.declare_func_in_data(function, &mut description);
+        description.write_function_addr(at as u32, function);
+    }
+    description.define(blob.bytes.into());
+    description.set_align(8);
+    Ok(module.define_data(id, &description)?)
+}
+
+/// What a descriptor in memory says. Addresses are distances from the start of that memory.
+pub(crate) struct Fields {
+    pub inputs: Vec<Tensor>,
+    pub outputs: Vec<Tensor>,
+    pub arena_bytes: u64,
+    pub arena_align: u32,
+    pub stack_bytes: u64,
+    pub invoke: usize,
+    pub profile: Option<usize>,
+}
+
+/// Reads the descriptor at `at` in memory that begins at address `base`.
+pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
+    let u32_at = |at: usize| memory.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes")));
+    let u64_at = |at: usize| memory.get(at..at + 8).map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")));
+    let address = |at: usize| u64_at(at).map(|a| (a as usize).wrapping_sub(base));
+    let tensors = |list: usize, count: usize| -> Option<Vec<Tensor>> {
+        (0..u32_at(at + count)? as usize)
+            .map(|i| {
+                let t = address(at + list)? + i * TENSOR_BYTES;
+                let (name, dims) = (memory.get(address(t)?..)?, address(t + 8)?);
+                Some(Tensor {
+                    name: String::from_utf8_lossy(name.split(|&b| b == 0).next()?).into_owned(),
+                    dims: (0..u32_at(t + 16)? as usize).map(|d| u32_at(dims + 4 * d).map(|d| d as i32)).collect::<Option<_>>()?,
+                    ty: u32_at(t + 20)?,
+                    size_bytes: u64_at(t + 24)?,
+                    scale: f32::from_bits(u32_at(t + 32)?),
+                    zero_point: u32_at(t + 36)? as i32,
+                })
+            })
+            .collect()
+    };
+    if (u32_at(at)?, u32_at(at + 4)?, u32_at(at + 8)?) != (ABI_VERSION, MODEL_BYTES as u32, TENSOR_BYTES as u32) {
+        return None;
+    }
+    let profile = u64_at(at + 88)?;
+    Some(Fields {
+        inputs: tensors(56, 72)?,
+        outputs: tensors(64, 76)?,
+        arena_align: u32_at(at + 12)?,
+        arena_bytes: u64_at(at + 16)?,
+        stack_bytes: u64_at(at + 40)?,
+        invoke: address(at + 80)?,
+        profile: if profile == 0 { None } else { Some((profile as usize).wrapping_sub(base)) },
+    })
+}
+
+/// Alignment of the elements of a type.
+pub(crate) fn align(ty: u32) -> usize {
+    match ty {
+        7 | 10 | 17 => 2,
+        1 | 2 | 16 => 4,
+        4 | 11 | 13 => 8,
+        _ => 1,
+    }
+}

@@ -1,0 +1,47 @@
+//! 64-bit Arm with NEON, which is always there; dot products since Cortex-A55, A75 and Neoverse N1.
+
+use super::level::{Architecture, Feature, Level, Set};
+use crate::clif::{Arch, Features};
+use cranelite_tile::{ByteDot, Machine, MicroTile};
+
+pub(super) const ARCHITECTURE: Architecture = Architecture {
+    name: "aarch64",
+    features: &[Feature { name: "dotprod", flags: &["has_dotprod"], implies: &[] }],
+    general_levels: 1,
+    levels: &[
+        Level { name: "generic", features: &[] },
+        Level { name: "cortex-a53", features: &[] },
+        Level { name: "cortex-a72", features: &[] },
+        Level { name: "cortex-a55", features: &["dotprod"] },
+        Level { name: "cortex-a76", features: &["dotprod"] },
+        Level { name: "neoverse-n1", features: &["dotprod"] },
+    ],
+    machine,
+    emitter: |set| Features {
+        arch: Arch::Arm,
+        vectors: true,
+        ssse3: false,
+        sse41: false,
+        avx: false,
+        fma: true,
+        byte_dot: set.contains("dotprod"),
+    },
+};
+
+fn machine(_: &Set, name: &str) -> Machine {
+    let tile = MicroTile { rows: 8, vectors: 3, unroll: 1 };
+    Machine {
+        name: name.into(),
+        vector_bytes: 16,
+        vector_registers: 32,
+        fma: true,
+        fma_lane: true,
+        byte_dot: ByteDot::S8S8,
+        round: true,
+        tile_f32: tile,
+        tile_i8: tile,
+        tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
+        l1_bytes: 32 << 10,
+        l2_bytes: 512 << 10,
+    }
+}

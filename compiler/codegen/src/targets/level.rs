@@ -1,0 +1,108 @@
+//! Feature levels: `NAME[+feature][+no-feature]` as a set of features that is closed under implication.
+//!
+//! The idea: features imply others, so adding one adds what it needs and removing one removes what needs it; levels are named
+//! sets; the canonical form is the largest level inside a set and the fewest features beside it.
+
+use super::Error;
+use crate::clif::Features;
+use cranelite_tile::Machine;
+use std::collections::BTreeSet;
+
+pub(super) type Set = BTreeSet<&'static str>;
+
+pub(super) struct Feature {
+    pub name: &'static str,
+    /// Cranelift's names; none if it needs no telling.
+    pub flags: &'static [&'static str],
+    pub implies: &'static [&'static str],
+}
+
+pub(super) struct Level {
+    pub name: &'static str,
+    pub features: &'static [&'static str],
+}
+
+pub(super) struct Architecture {
+    pub name: &'static str,
+    pub features: &'static [Feature],
+    /// The first is the baseline.
+    pub levels: &'static [Level],
+    /// So many come before the names of CPUs and second names.
+    pub general_levels: usize,
+    pub machine: fn(&Set, &str) -> Machine,
+    pub emitter: fn(&Set) -> Features,
+}
+
+impl Architecture {
+    pub fn feature(&self, name: &str) -> Option<&'static Feature> {
+        self.features.iter().find(|f| f.name == name)
+    }
+
+    pub fn closure(&self, features: &[&'static str]) -> Set {
+        let (mut set, mut todo) = (Set::new(), features.to_vec());
+        while let Some(name) = todo.pop() {
+            if set.insert(name) {
+                todo.extend(self.feature(name).into_iter().flat_map(|f| f.implies));
+            }
+        }
+        set
+    }
+
+    pub fn parse(&self, cpu: &str) -> Result<Set, Error> {
+        let name = cpu.split('+').next().unwrap_or_default();
+        match self.levels.iter().find(|l| l.name == name) {
+            Some(level) => self.modify(self.closure(level.features), cpu),
+            None => Err(self.unknown("CPU", name, self.levels.iter().map(|l| l.name).chain(["native"]).collect())),
+        }
+    }
+
+    /// Applies what follows the name in `cpu`.
+    pub fn modify(&self, mut set: Set, cpu: &str) -> Result<Set, Error> {
+        for text in cpu.split('+').skip(1) {
+            let name = text.strip_prefix("no-").unwrap_or(text);
+            let feature =
+                self.feature(name).ok_or_else(|| self.unknown("feature", name, self.features.iter().map(|f| f.name).collect()))?;
+            if name == text {
+                set.extend(self.closure(&[feature.name]));
+            } else {
+                set.retain(|f| !self.closure(&[f]).contains(feature.name));
+            }
+        }
+        Ok(set)
+    }
+
+    pub fn canonical(&self, set: &Set) -> String {
+        let inside = |l: &&Level| self.closure(l.features).is_subset(set);
+        let general = self.levels[..self.general_levels].iter();
+        let level = general.filter(inside).max_by_key(|l| self.closure(l.features).len()).unwrap_or(&self.levels[0]);
+        let known = self.closure(level.features);
+        let beside: Vec<&str> = set.difference(&known).copied().collect();
+        let needed = |f: &&&str| !beside.iter().any(|g| g != *f && self.closure(&[g]).contains(**f));
+        beside.iter().filter(needed).fold(level.name.to_string(), |s, f| format!("{s}+{f}"))
+    }
+
+    fn unknown(&self, what: &'static str, found: &str, known: Vec<&'static str>) -> Error {
+        let nearest = nearest(found, known.iter().copied());
+        Error::Unknown { what, found: found.into(), architecture: self.name, nearest, known: known.join(", ") }
+    }
+}
+
+/// The candidate with the fewest edits from `word`.
+pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
+    candidates.min_by_key(|c| distance(word, c)).unwrap_or_default().into()
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}

@@ -1,0 +1,238 @@
+//! What code can be made for: a triple and a feature level, parsed, checked, and turned into data for lowerings and emitters.
+//!
+//! Not the machine that runs the compiler (that is `loader/host.rs`): this is always a cross compiler. The idea: per architecture
+//! one table of features, one of levels, and one function from a set of features to a [`Machine`]; nothing above asks for a name.
+
+mod aarch64;
+mod level;
+mod riscv64;
+mod x86_64;
+
+use crate::clif::Features;
+use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::settings::{self, Configurable};
+use cranelite_tile::Machine;
+use level::Set;
+use std::str::FromStr;
+use target_lexicon::{Aarch64Architecture, Architecture, BinaryFormat, Environment, OperatingSystem, Triple};
+
+/// Why there is no such target. Every message is one sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("`{0}` is no target triple; did you mean `{1}`?")]
+    NoTriple(String, String),
+    #[error("cranelite cannot compile for `{0}`: {1}")]
+    Refused(String, &'static str),
+    #[error("unknown {what} `{found}` for {architecture}; did you mean `{nearest}`? Known are {known}")]
+    Unknown { what: &'static str, found: String, architecture: &'static str, nearest: String, known: String },
+    #[error("`native` means the CPU of this machine, which is not of the architecture of `{0}`")]
+    NotNative(String),
+    #[error("Cranelift refuses `{0}`: {1}")]
+    Cranelift(String, String),
+}
+
+/// Something that code can be made for.
+#[derive(Clone)]
+pub struct Target {
+    pub triple: Triple,
+    /// The feature level in canonical form, such as `x86-64-v3+avxvnni`.
+    pub level: String,
+    /// What lowerings may know.
+    pub machine: Machine,
+    /// What the clif emitter may use.
+    pub features: Features,
+    set: Set,
+}
+
+/// A triple that is supported, for lists.
+pub const TRIPLES: &[(&str, &str)] = &[
+    ("x86_64-unknown-linux-gnu", "Linux on x86-64 (ELF)"),
+    ("x86_64-unknown-none-elf", "x86-64 without operating system (ELF)"),
+    ("aarch64-unknown-linux-gnu", "Linux on 64-bit Arm (ELF)"),
+    ("aarch64-unknown-none-elf", "64-bit Arm without operating system (ELF; memory must allow unaligned access)"),
+    ("aarch64-linux-android", "Android on 64-bit Arm (ELF)"),
+    ("riscv64gc-unknown-linux-gnu", "Linux on 64-bit RISC-V (ELF; scalar code)"),
+    ("riscv64gc-unknown-none-elf", "64-bit RISC-V without operating system (ELF; scalar code; memory must allow unaligned access)"),
+];
+
+/// The feature levels of an architecture, for lists.
+pub struct Levels {
+    pub architecture: &'static str,
+    /// Name and the features it stands for; the first is the default.
+    pub levels: Vec<(&'static str, String)>,
+    pub features: Vec<&'static str>,
+}
+
+pub fn list() -> Vec<Levels> {
+    [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE]
+        .into_iter()
+        .map(|a| Levels {
+            architecture: a.name,
+            levels: a.levels.iter().map(|l| (l.name, a.closure(l.features).into_iter().collect::<Vec<_>>().join(" "))).collect(),
+            features: a.features.iter().map(|f| f.name).collect(),
+        })
+        .collect()
+}
+
+/// The CPU of this machine as a level, if it is of an architecture that is supported.
+pub fn native_cpu() -> Option<String> {
+    let host = crate::loader::host::triple()?;
+    let architecture = architecture(&Triple::from_str(host).ok()?)?;
+    Some(architecture.canonical(&native_set(architecture)))
+}
+
+fn native_set(architecture: &'static level::Architecture) -> Set {
+    architecture.closure(&crate::loader::host::features().into_iter().filter(|f| architecture.feature(f).is_some()).collect::<Vec<_>>())
+}
+
+fn architecture(triple: &Triple) -> Option<&'static level::Architecture> {
+    match triple.architecture {
+        Architecture::X86_64 => Some(&x86_64::ARCHITECTURE),
+        Architecture::Aarch64(Aarch64Architecture::Aarch64) => Some(&aarch64::ARCHITECTURE),
+        Architecture::Riscv64(_) => Some(&riscv64::ARCHITECTURE),
+        _ => None,
+    }
+}
+
+/// Why there is no code for a triple that exists, if so.
+fn refusal(triple: &Triple) -> Option<&'static str> {
+    use OperatingSystem as Os;
+    Some(match (triple.architecture, triple.operating_system) {
+        (Architecture::Arm(_), _) => "Cranelift has no back end for 32-bit Arm; Cortex-M and Cortex-A32 wait for the emitter of C99",
+        (Architecture::Riscv32(_), _) => "Cranelift has no back end for 32-bit RISC-V, which waits for the emitter of C99",
+        (Architecture::X86_32(_), _) => "Cranelift has no back end for 32-bit x86; use x86_64",
+        (Architecture::Wasm32 | Architecture::Wasm64, _) => "Cranelift reads WebAssembly but does not write it",
+        (Architecture::Aarch64(Aarch64Architecture::Aarch64be), _) => "big-endian machines are not supported",
+        (Architecture::Aarch64(_), Os::Windows) => "Cranelift cannot write COFF relocations for 64-bit Arm",
+        (Architecture::X86_64, _) if triple.environment == Environment::Gnux32 => "32-bit pointers are not supported",
+        (Architecture::X86_64 | Architecture::Aarch64(_) | Architecture::Riscv64(_), os) => match os {
+            Os::Linux | Os::None_ | Os::Unknown | Os::Freebsd | Os::Netbsd | Os::Openbsd => return None,
+            Os::Windows => "COFF objects are not supported yet",
+            os if os.is_like_darwin() => "Mach-O objects are not supported yet",
+            _ => "its operating system is not supported",
+        },
+        _ => "its architecture is not supported",
+    })
+}
+
+impl Target {
+    /// `cpu` is `NAME[+feature][+no-feature]`, by default the architecture's baseline.
+    pub fn new(triple: &str, cpu: Option<&str>) -> Result<Target, Error> {
+        let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, TRIPLES.iter().map(|t| t.0)));
+        let mut parsed = Triple::from_str(triple).map_err(|_| no_triple())?;
+        if let Some(why) = refusal(&parsed) {
+            return Err(Error::Refused(triple.into(), why));
+        }
+        let architecture = architecture(&parsed).ok_or_else(no_triple)?;
+        // "none" without "-elf" says nothing of the format.
+        parsed.binary_format = BinaryFormat::Elf;
+        let set = match cpu.unwrap_or(architecture.levels[0].name) {
+            cpu if cpu.split('+').next() == Some("native") => {
+                let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
+                if host.is_none_or(|h| h.architecture != parsed.architecture) {
+                    return Err(Error::NotNative(triple.into()));
+                }
+                architecture.modify(native_set(architecture), cpu)?
+            }
+            cpu => architecture.parse(cpu)?,
+        };
+        let level = architecture.canonical(&set);
+        let target =
+            Target { triple: parsed, machine: (architecture.machine)(&set, &level), features: (architecture.emitter)(&set), level, set };
+        target.isa(false).map(|_| target)
+    }
+
+    /// This machine, with all its features.
+    pub fn native() -> Result<Target, Error> {
+        Target::new(crate::loader::host::triple().unwrap_or("unknown"), Some("native"))
+    }
+
+    /// The features that a machine must have to run the code.
+    pub fn required(&self) -> Vec<&'static str> {
+        self.set.iter().copied().collect()
+    }
+
+    /// Cranelift's back end. `verify` checks its input, for tests.
+    pub(crate) fn isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
+        let failed = |e: String| Error::Cranelift(self.triple.to_string(), e);
+        let mut shared = settings::builder();
+        for (name, value) in [
+            // Why: the order of the text is the schedule (see `clif/mod.rs`).
+            ("opt_level", "none"),
+            ("is_pic", "false"),
+            ("unwind_info", "false"),
+            ("preserve_frame_pointers", "false"),
+            ("enable_probestack", "false"),
+            ("log2_min_function_alignment", "5"),
+            ("enable_verifier", if verify { "true" } else { "false" }),
+        ] {
+            shared.set(name, value).map_err(|e| failed(e.to_string()))?;
+        }
+        let mut builder = isa::lookup(self.triple.clone()).map_err(|e| failed(e.to_string()))?;
+        let known = |f: &&'static str| architecture(&self.triple).and_then(|a| a.feature(f));
+        for flag in self.set.iter().filter_map(known).flat_map(|f| f.flags) {
+            builder.enable(flag).map_err(|e| failed(format!("{flag}: {e}")))?;
+        }
+        builder.finish(settings::Flags::new(shared)).map_err(|e| failed(e.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clif::Arch;
+
+    fn message(triple: &str, cpu: Option<&str>) -> String {
+        Target::new(triple, cpu).err().map_or_else(|| "accepted".into(), |e| e.to_string())
+    }
+
+    #[test]
+    fn every_listed_target_and_level_exists() {
+        for (triple, _) in TRIPLES {
+            let target = Target::new(triple, None).unwrap();
+            assert_eq!(Target::new(triple, Some(&target.level)).unwrap().level, target.level);
+            let levels = &list()[[Arch::X86, Arch::Arm, Arch::Riscv].iter().position(|a| *a == target.features.arch).unwrap()];
+            for (level, _) in &levels.levels {
+                Target::new(triple, Some(level)).unwrap();
+            }
+            for feature in &levels.features {
+                Target::new(triple, Some(&format!("{}+{feature}", levels.levels[0].0))).unwrap();
+            }
+        }
+        for also in ["x86_64-unknown-none", "aarch64-unknown-none", "aarch64-unknown-linux-musl", "x86_64-unknown-unknown"] {
+            assert_eq!(message(also, None), "accepted");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_in_one_sentence() {
+        for triple in [
+            "thumbv7em-none-eabihf",
+            "armv7-unknown-linux-gnueabihf",
+            "riscv32imac-unknown-none-elf",
+            "i686-unknown-linux-gnu",
+            "wasm32-unknown-unknown",
+            "aarch64-pc-windows-msvc",
+            "x86_64-pc-windows-msvc",
+            "aarch64-apple-darwin",
+            "aarch64_be-unknown-linux-gnu",
+            "powerpc64le-unknown-linux-gnu",
+            "x86_64-unknown-linux-gnux32",
+        ] {
+            assert!(message(triple, None).starts_with(&format!("cranelite cannot compile for `{triple}`: ")), "{}", message(triple, None));
+        }
+        assert_eq!(message("x86_46-linux", None), "`x86_46-linux` is no target triple; did you mean `x86_64-unknown-linux-gnu`?");
+        assert!(message("x86_64-unknown-linux-gnu", Some("haswel")).contains("did you mean `haswell`?"));
+        assert!(message("x86_64-unknown-linux-gnu", Some("x86-64+avx3")).contains("unknown feature `avx3`"));
+        assert!(message("aarch64-unknown-linux-gnu", Some("native")).contains("this machine") || cfg!(target_arch = "aarch64"));
+    }
+
+    #[test]
+    fn features_imply_and_exclude_each_other() {
+        let level = |cpu| Target::new("x86_64-unknown-linux-gnu", Some(cpu)).unwrap().level;
+        assert_eq!(level("x86-64+ssse3+sse4.1"), "x86-64+sse4.1");
+        assert_eq!(level("x86-64-v3+no-avx"), "x86-64-v2+bmi1+bmi2+lzcnt");
+        assert_eq!(level("haswell"), "x86-64-v3");
+        assert_eq!(level("x86-64-v3+avxvnni"), "x86-64-v3+avxvnni");
+    }
+}

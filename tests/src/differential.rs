@@ -1,0 +1,114 @@
+//! One program, run by the interpreter and as machine code: the bytes must be the same.
+//!
+//! The interpreter is the oracle; NaN is compared as NaN, whatever its payload. Every buffer of the caller stands against a forbidden page.
+
+use crate::guarded::{End, Guarded};
+use cranelite_codegen::object::{self, model};
+use cranelite_codegen::{Target, loader};
+use cranelite_tile::{Elem, Program, Role, interpret};
+
+/// A program with its inputs, and what its outputs hold before it runs.
+pub struct Case {
+    pub program: Program,
+    pub inputs: Vec<Vec<u8>>,
+    pub outputs: Vec<Vec<u8>>,
+    /// How the bytes of the outputs are to be understood.
+    pub elems: Vec<Elem>,
+}
+
+/// The levels of x86-64 that this machine can run.
+pub fn native_levels() -> Vec<Target> {
+    let Ok(native) = Target::native() else { return vec![] };
+    let triple = native.triple.to_string();
+    let host = loader::host::features();
+    let names: &[&str] = match native.features.arch {
+        cranelite_codegen::clif::Arch::X86 => {
+            &["x86-64", "x86-64+ssse3", "x86-64-v2", "x86-64-v3", "x86-64-v3+avxvnni", "x86-64-v4", "x86-64-v4+avx512vnni+avx512vbmi"]
+        }
+        _ => &["generic", "generic+dotprod"],
+    };
+    let runs = |t: &Target| t.required().iter().all(|f| host.contains(f));
+    names.iter().filter_map(|n| Target::new(&triple, Some(n)).ok()).filter(runs).collect()
+}
+
+pub fn options(case: &Case) -> object::Options {
+    let tensors = |role: fn(u32) -> Role, n: usize| {
+        (0..n as u32)
+            .map(|i| {
+                let buffer = case.program.buffers.iter().find(|b| b.role == role(i) && b.view.is_none()).expect("a buffer per tensor");
+                model::Tensor { name: buffer.name.clone(), ty: 9, size_bytes: buffer.size_bytes, ..model::Tensor::default() }
+            })
+            .collect()
+    };
+    object::Options {
+        prefix: "test".into(),
+        inputs: tensors(Role::Input, case.inputs.len()),
+        outputs: tensors(Role::Output, case.outputs.len()),
+        verify: true,
+        ..object::Options::default()
+    }
+}
+
+/// What the interpreter makes of a case.
+pub fn expected(case: &Case) -> Result<Vec<Vec<u8>>, String> {
+    let mut outputs = case.outputs.clone();
+    let inputs: Vec<&[u8]> = case.inputs.iter().map(Vec::as_slice).collect();
+    let mut refs: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    interpret::run(&case.program, &inputs, &mut refs).map_err(|e| e.to_string())?;
+    Ok(outputs)
+}
+
+/// Runs a case as code for this machine, with each end of the buffers against a forbidden page.
+pub fn native(case: &Case, target: &Target) -> Result<[Vec<Vec<u8>>; 2], String> {
+    let object = object::emit(&case.program, target, &options(case)).map_err(|e| e.to_string())?;
+    let loaded = loader::Loaded::load(&object.bytes).map_err(|e| e.to_string())?;
+    let model = loaded.model("test").ok_or("no model")?;
+    let first = run(case, &model, End::First)?;
+    Ok([first, run(case, &model, End::Last)?])
+}
+
+fn run(case: &Case, model: &loader::Model, end: End) -> Result<Vec<Vec<u8>>, String> {
+    let align = |role: Role| case.program.buffers.iter().find(|b| b.role == role).map_or(1, |b| b.align as usize);
+    let guard = |b: &Vec<u8>, role: Role| Guarded::new(b, align(role), end);
+    let inputs: Vec<Guarded> = case.inputs.iter().zip(0..).map(|(b, i)| guard(b, Role::Input(i))).collect();
+    let mut outputs: Vec<Guarded> = case.outputs.iter().zip(0..).map(|(b, i)| guard(b, Role::Output(i))).collect();
+    let mut arena = Guarded::new(&vec![0x5a; model.arena_bytes], model.arena_align.max(16), end);
+    let input_refs: Vec<&[u8]> = inputs.iter().map(|g| &**g).collect();
+    let mut output_refs: Vec<&mut [u8]> = outputs.iter_mut().map(|g| &mut **g).collect();
+    match model.invoke(&input_refs, &mut output_refs, &mut arena) {
+        0 => Ok(outputs.iter().map(|g| g.to_vec()).collect()),
+        status => Err(format!("status {status}")),
+    }
+}
+
+/// The first difference, if there is one.
+pub fn difference(case: &Case, expected: &[Vec<u8>], got: &[Vec<u8>]) -> Option<String> {
+    for (n, ((want, have), elem)) in expected.iter().zip(got).zip(&case.elems).enumerate() {
+        let size = elem.bytes() as usize;
+        for (i, (w, h)) in want.chunks(size).zip(have.chunks(size)).enumerate() {
+            if w != h && !(is_nan(*elem, w) && is_nan(*elem, h)) {
+                return Some(format!("output {n} element {i}: expected {}, got {}", show(*elem, w), show(*elem, h)));
+            }
+        }
+    }
+    None
+}
+
+fn is_nan(elem: Elem, bytes: &[u8]) -> bool {
+    match elem {
+        Elem::F32 => f32::from_le_bytes(bytes.try_into().unwrap_or_default()).is_nan(),
+        Elem::F64 => f64::from_le_bytes(bytes.try_into().unwrap_or_default()).is_nan(),
+        _ => false,
+    }
+}
+
+fn show(elem: Elem, bytes: &[u8]) -> String {
+    let mut wide = [0; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    let bits = u64::from_le_bytes(wide);
+    match elem {
+        Elem::F32 => format!("{:?} ({bits:#010x})", f32::from_bits(bits as u32)),
+        Elem::F64 => format!("{:?} ({bits:#018x})", f64::from_bits(bits)),
+        _ => format!("{bits:#x}"),
+    }
+}

@@ -1,0 +1,473 @@
+//! Every operation on every type that has it, for several numbers of lanes, at every feature level of this machine: the same bits
+//! as the interpreter gives.
+
+use cranelite_tests::differential::{self, Case};
+use cranelite_tile::*;
+
+const INTS: [Elem; 7] = [Elem::I8, Elem::U8, Elem::I16, Elem::U16, Elem::I32, Elem::U32, Elem::I64];
+const FLOATS: [Elem; 2] = [Elem::F32, Elem::F64];
+/// Blocks of lanes per case.
+const BLOCKS: usize = 24;
+
+/// A small generator of numbers.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let x = self.0 ^ self.0 >> 33;
+        x.wrapping_mul(0xff51afd7ed558ccd) ^ x >> 29
+    }
+
+    /// A number of that type, often a special one.
+    fn lane(&mut self, elem: Elem) -> Vec<u8> {
+        let pick = self.next();
+        let bits = match elem {
+            Elem::F32 => match pick % 4 {
+                0 => {
+                    let special = [
+                        0f32,
+                        -0.0,
+                        1.0,
+                        -1.0,
+                        0.5,
+                        -0.5,
+                        1.5,
+                        2.5,
+                        -2.5,
+                        f32::INFINITY,
+                        f32::NEG_INFINITY,
+                        f32::NAN,
+                        f32::MIN_POSITIVE,
+                        1e-40,
+                        -1e-40,
+                        f32::MAX,
+                        8388607.5,
+                        8388608.0,
+                        -8388609.0,
+                        2147483647.0,
+                        -2147483648.0,
+                        4294967295.0,
+                        127.5,
+                        -128.5,
+                        255.5,
+                        32767.5,
+                    ];
+                    u64::from(special[self.next() as usize % special.len()].to_bits())
+                }
+                1 => u64::from((self.next() as i16 as f32 / 64.0).to_bits()),
+                2 => u64::from((self.next() as i32 as f32 * 1.5).to_bits()),
+                _ => self.next() & 0xffff_ffff,
+            },
+            Elem::F64 => match pick % 4 {
+                0 => {
+                    let special = [
+                        0f64,
+                        -0.0,
+                        1.0,
+                        -1.0,
+                        0.5,
+                        -0.5,
+                        1.5,
+                        2.5,
+                        -2.5,
+                        f64::INFINITY,
+                        f64::NEG_INFINITY,
+                        f64::NAN,
+                        f64::MIN_POSITIVE,
+                        5e-324,
+                        f64::MAX,
+                        4503599627370495.5,
+                        4503599627370496.0,
+                        2147483647.5,
+                        -2147483648.5,
+                        9.3e18,
+                        -9.3e18,
+                        4294967295.5,
+                    ];
+                    special[self.next() as usize % special.len()].to_bits()
+                }
+                1 => (self.next() as i16 as f64 / 64.0).to_bits(),
+                2 => (self.next() as i32 as f64 * 1.5).to_bits(),
+                _ => self.next(),
+            },
+            _ => match pick % 4 {
+                0 => {
+                    let (low, high) = elem.int_range();
+                    let special = [low, high, 0, 1, -1, low + 1, high - 1, high / 2, low / 2, 2, 3, 7, 127, 128, 255, -128];
+                    special[self.next() as usize % special.len()] as u64
+                }
+                1 => (self.next() % 41) as u64 - 20,
+                _ => self.next() >> (self.next() % 48),
+            },
+        };
+        bits.to_le_bytes()[..elem.bytes() as usize].to_vec()
+    }
+}
+
+/// Builds one program of many kernels of the form `out[i] = f(a[i], b[i], ...)`.
+struct Matrix {
+    case: Case,
+    names: Vec<String>,
+    random: Random,
+}
+
+impl Matrix {
+    fn new() -> Matrix {
+        let case =
+            Case { program: Program { name: "operations".into(), ..Program::default() }, inputs: vec![], outputs: vec![], elems: vec![] };
+        Matrix { case, names: vec![], random: Random(1) }
+    }
+
+    fn buffer(&mut self, role: Role, elem: Elem, size: usize) -> BufferId {
+        let p = &mut self.case.program;
+        p.buffers.push(Buffer {
+            name: "b".into(),
+            role,
+            size_bytes: size as u64,
+            align: elem.bytes(),
+            data: None,
+            view: None,
+            offset_bytes: None,
+        });
+        BufferId(p.buffers.len() as u32 - 1)
+    }
+
+    fn add(&mut self, name: String, operands: &[Type], f: impl Fn(&mut KernelBuilder, &[Value]) -> Value) {
+        self.add_with(name, operands, |r, ty| r.lane(ty.elem), f);
+    }
+
+    fn add_with(
+        &mut self,
+        name: String,
+        operands: &[Type],
+        lane: impl Fn(&mut Random, Type) -> Vec<u8>,
+        f: impl Fn(&mut KernelBuilder, &[Value]) -> Value,
+    ) {
+        let mut k = KernelBuilder::new(name.clone());
+        let args: Vec<Arg> = (0..operands.len()).map(|i| k.read(&format!("x{i}"))).collect();
+        let out = k.write("out");
+        let mut result = None;
+        k.each("i", BLOCKS, 1, |k, i| {
+            let values: Vec<Value> = args.iter().zip(operands).map(|(a, ty)| k.load(*ty, a.at(i * i64::from(ty.bytes())))).collect();
+            let mut v = f(k, &values);
+            if k.ty(v).elem.is_mask() {
+                let ty = k.ty(v);
+                let elem = [Elem::I8, Elem::I16, Elem::I32, Elem::I64][ty.elem.bytes().ilog2() as usize];
+                let (one, zero) = (k.int(ty.with_elem(elem), 1), k.int(ty.with_elem(elem), 0));
+                v = k.select(v, one, zero);
+            }
+            let ty = k.ty(v);
+            k.store(out.at(i * i64::from(ty.bytes())), v);
+            result = Some(ty);
+        });
+        let result = result.expect("the body ran");
+        let mut buffers = vec![];
+        for ty in operands {
+            let bytes: Vec<u8> = (0..BLOCKS * ty.lanes as usize).flat_map(|_| lane(&mut self.random, *ty)).collect();
+            buffers.push(self.buffer(Role::Input(self.case.inputs.len() as u32), ty.elem, bytes.len()));
+            self.case.inputs.push(bytes);
+        }
+        let size = BLOCKS * result.bytes() as usize;
+        buffers.push(self.buffer(Role::Output(self.case.outputs.len() as u32), result.elem, size));
+        self.case.outputs.push(vec![0xa5; size]);
+        self.case.elems.push(result.elem);
+        let p = &mut self.case.program;
+        p.kernels.push(k.finish());
+        p.schedule.push(Step::Call(Call { kernel: KernelId(p.kernels.len() as u32 - 1), buffers, params: vec![], operator: None }));
+        self.names.push(name);
+    }
+
+    /// Compares with the interpreter at all levels.
+    fn check(self) {
+        let expected = differential::expected(&self.case).expect("the interpreter runs it");
+        let mut failures = vec![];
+        for target in differential::native_levels() {
+            for got in differential::native(&self.case, &target).unwrap_or_else(|e| panic!("{}: {e}", target.level)) {
+                for (i, name) in self.names.iter().enumerate() {
+                    let one = Case { program: Program::default(), inputs: vec![], outputs: vec![], elems: vec![self.case.elems[i]] };
+                    if let Some(d) = differential::difference(&one, &expected[i..=i], &got[i..=i]) {
+                        failures.push(format!("{} {name}: {d}", target.level));
+                    }
+                }
+            }
+        }
+        failures.dedup();
+        assert!(
+            failures.is_empty(),
+            "{} of {} kernels differ:\n{}",
+            failures.len(),
+            self.names.len(),
+            failures[..failures.len().min(40)].join("\n")
+        );
+    }
+}
+
+fn lanes_of(elem: Elem) -> [usize; 5] {
+    let full = (16 / elem.bytes()) as usize;
+    [1, 2, 3, full, 2 * full + 1]
+}
+
+#[test]
+fn unary() {
+    let mut m = Matrix::new();
+    for elem in INTS.into_iter().chain(FLOATS) {
+        for lanes in lanes_of(elem) {
+            let ty = elem.x(lanes);
+            for op in [
+                Unary::Neg,
+                Unary::Abs,
+                Unary::Not,
+                Unary::Sqrt,
+                Unary::Floor,
+                Unary::Ceil,
+                Unary::RoundEven,
+                Unary::Trunc,
+                Unary::LeadingZeros,
+            ] {
+                let for_float = matches!(op, Unary::Sqrt | Unary::Floor | Unary::Ceil | Unary::RoundEven | Unary::Trunc);
+                let for_int = matches!(op, Unary::Not | Unary::LeadingZeros);
+                if !(for_float && elem.is_int() || for_int && elem.is_float()) {
+                    m.add(format!("{op:?} {ty}"), &[ty], |k, v| k.unary(op, v[0]));
+                }
+            }
+        }
+    }
+    m.check();
+}
+
+#[test]
+fn binary() {
+    let mut m = Matrix::new();
+    for elem in INTS.into_iter().chain(FLOATS) {
+        for lanes in lanes_of(elem) {
+            let ty = elem.x(lanes);
+            for op in [
+                Binary::Add,
+                Binary::Sub,
+                Binary::Mul,
+                Binary::Div,
+                Binary::Rem,
+                Binary::And,
+                Binary::Or,
+                Binary::Xor,
+                Binary::Min,
+                Binary::Max,
+                Binary::AddSat,
+                Binary::SubSat,
+                Binary::Shl,
+                Binary::Shr,
+                Binary::MulHighRound,
+            ] {
+                let exists = match op {
+                    Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Min | Binary::Max => true,
+                    Binary::AddSat | Binary::SubSat => elem.is_int() && elem.bits() <= 16,
+                    Binary::MulHighRound => elem == Elem::I32,
+                    _ => elem.is_int(),
+                };
+                if exists {
+                    m.add(format!("{op:?} {ty}"), &[ty, ty], |k, v| k.binary(op, v[0], v[1]));
+                }
+            }
+            for cond in [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Le, Cond::Gt, Cond::Ge] {
+                m.add(format!("{cond:?} {ty}"), &[ty, ty], |k, v| k.compare(cond, v[0], v[1]));
+                m.add(format!("select {cond:?} {ty}"), &[ty, ty, ty, ty], |k, v| {
+                    let mask = k.compare(cond, v[0], v[1]);
+                    k.select(mask, v[2], v[3])
+                });
+            }
+            m.add(format!("masks {ty}"), &[ty, ty, ty], |k, v| {
+                let (a, b) = (k.compare(Cond::Lt, v[0], v[1]), k.compare(Cond::Le, v[1], v[2]));
+                let (and, or) = (k.and(a, b), k.or(a, b));
+                let not = k.unary(Unary::Not, and);
+                let x = k.xor(not, or);
+                let neither = k.unary(Unary::Not, x);
+                k.select(neither, v[0], v[1])
+            });
+        }
+    }
+    m.check();
+}
+
+#[test]
+fn shifts_by_constants() {
+    let mut m = Matrix::new();
+    for elem in INTS {
+        for lanes in lanes_of(elem) {
+            let ty = elem.x(lanes);
+            let bits = elem.bits() as u8;
+            for n in [0, 1, 2, bits / 2, bits - 1] {
+                m.add(format!("shl {n} {ty}"), &[ty], |k, v| k.shl_imm(v[0], n));
+                m.add(format!("shr {n} {ty}"), &[ty], |k, v| k.shr_imm(v[0], n));
+                m.add(format!("shl by {n} {ty}"), &[ty], |k, v| {
+                    let n = k.int(ty, n.into());
+                    k.binary(Binary::Shl, v[0], n)
+                });
+                if elem.is_signed() {
+                    m.add(format!("rounding shr {n} {ty}"), &[ty], |k, v| k.rounding_shr(v[0], n));
+                }
+            }
+            m.add(format!("shr by one lane {ty}"), &[ty, elem.x(1)], |k, v| {
+                let n = k.splat(v[1], lanes);
+                k.binary(Binary::Shr, v[0], n)
+            });
+        }
+    }
+    m.check();
+}
+
+#[test]
+fn conversions() {
+    let mut m = Matrix::new();
+    for from in INTS.into_iter().chain(FLOATS) {
+        for to in INTS.into_iter().chain(FLOATS) {
+            for lanes in [1, 2, 3, 4, 8, 16, 21] {
+                let ty = from.x(lanes);
+                if from != to && (from.is_float() || to.is_float()) {
+                    for rounding in [Rounding::TowardZero, Rounding::NearestEven] {
+                        m.add(format!("convert {rounding:?} {ty} to {to}"), &[ty], |k, v| k.convert(v[0], to, rounding));
+                    }
+                }
+                if from.is_float() && to.is_int() {
+                    m.add(format!("convert clamped {ty} to {to}"), &[ty], |k, v| {
+                        let (low, high) = (k.float(ty, -1e6), k.float(ty, 1e6));
+                        let x = k.max(v[0], low);
+                        let x = k.min(x, high);
+                        k.convert(x, to, Rounding::NearestEven)
+                    });
+                    m.add(format!("convert half clamped {ty} to {to}"), &[ty], |k, v| {
+                        let (low, high) = (k.float(ty, -1e6), k.float(ty, 1e6));
+                        let x = k.max(v[0], low);
+                        let x = k.min(high, x);
+                        k.convert(x, to, Rounding::NearestEven)
+                    });
+                }
+                if from.is_int() && to.is_int() {
+                    if from.bits() < to.bits() {
+                        m.add(format!("widen {ty} to {to}"), &[ty], |k, v| k.widen(v[0], to));
+                    }
+                    if to.bits() < from.bits() {
+                        m.add(format!("narrow {ty} to {to}"), &[ty], |k, v| k.narrow(v[0], to));
+                    }
+                    if to.bits() <= from.bits() && from != to {
+                        m.add(format!("narrow_sat {ty} to {to}"), &[ty], |k, v| k.narrow_sat(v[0], to));
+                    }
+                }
+                let bytes = from.bytes() * lanes as u32;
+                if bytes.is_multiple_of(to.bytes()) && from != to {
+                    m.add(format!("bitcast {ty} to {to}"), &[ty], |k, v| k.bitcast(v[0], to.x((bytes / to.bytes()) as usize)));
+                }
+            }
+        }
+    }
+    m.check();
+}
+
+#[test]
+fn lanes() {
+    let mut m = Matrix::new();
+    for elem in INTS.into_iter().chain(FLOATS) {
+        let full = (16 / elem.bytes()) as usize;
+        for lanes in [1, 2, 3, 4, full, full + 1, 2 * full, 3 * full] {
+            let ty = elem.x(lanes);
+            m.add(format!("splat {ty}"), &[elem.x(1)], |k, v| k.splat(v[0], lanes));
+            for other in [1, 2, full, lanes] {
+                m.add(format!("concat {ty} {other}"), &[ty, elem.x(other)], |k, v| k.concat(v[0], v[1]));
+            }
+            m.add(format!("interleave {ty}"), &[ty, ty], |k, v| k.interleave(v[0], v[1]));
+            for lane in [0, lanes / 2, lanes - 1] {
+                m.add(format!("lane {lane} {ty}"), &[ty], |k, v| k.lane(v[0], lane));
+                for length in [1, 2, lanes - lane] {
+                    if lane + length <= lanes {
+                        m.add(format!("slice {lane} {length} {ty}"), &[ty], |k, v| k.slice(v[0], lane, length));
+                    }
+                }
+            }
+            if lanes.is_multiple_of(2) {
+                for parity in [0, 1] {
+                    m.add(format!("deinterleave {parity} {ty}"), &[ty], |k, v| k.deinterleave(v[0], parity));
+                }
+            }
+            if lanes.is_power_of_two() {
+                for op in [Reduce::Add, Reduce::Min, Reduce::Max] {
+                    m.add(format!("reduce {op:?} {ty}"), &[ty], |k, v| k.reduce(op, v[0]));
+                }
+            }
+        }
+    }
+    m.check();
+}
+
+#[test]
+fn products() {
+    let mut m = Matrix::new();
+    for lanes in [1, 2, 3, 4, 5, 8, 20] {
+        let acc = Elem::I32.x(lanes);
+        for (group, a, b) in [(4, Elem::U8, Elem::I8), (4, Elem::I8, Elem::I8), (2, Elem::I16, Elem::I16)] {
+            let (ta, tb) = (a.x(lanes * group), b.x(lanes * group));
+            m.add(format!("dot {group} {a} {b} x {lanes}"), &[acc, ta, tb], |k, v| k.dot(group, v[0], v[1], v[2]));
+            for lane in [0, 1, 5] {
+                m.add(format!("dot_lane {lane} {group} {a} {b} x {lanes}"), &[acc, a.x(6 * group), tb], |k, v| {
+                    k.dot_lane(group, v[0], v[1], lane, v[2])
+                });
+            }
+        }
+        m.add(format!("mul_wide {lanes}"), &[acc, acc], |k, v| k.mul_wide(v[0], v[1]));
+        let f = Elem::F32.x(lanes);
+        m.add(format!("fma {f}"), &[f, f, f], |k, v| k.fma(v[0], v[1], v[2]));
+        for lane in [0, 1, 5] {
+            m.add(format!("fma_lane {lane} {f}"), &[f, Elem::F32.x(6), f], |k, v| k.fma_lane(v[0], v[1], lane, v[2]));
+        }
+        m.add(format!("fma_lane scalar {f}"), &[f, Elem::F32.x(1), f], |k, v| k.fma_lane(v[0], v[1], 0, v[2]));
+    }
+    m.check();
+}
+
+#[test]
+fn fixed_point() {
+    let mut m = Matrix::new();
+    // No multiplier is -2^31; shifts are in their range.
+    for lanes in [1, 2, 3, 4, 8, 13] {
+        let ty = Elem::I32.x(lanes);
+        for shift in -31..=30i8 {
+            m.add_with(format!("requantize uniform {shift} x {lanes}"), &[ty, ty], no_smallest, |k, v| {
+                let s = k.int(ty, shift.into());
+                k.requantize(v[0], v[1], s, ShiftRange::Uniform(shift))
+            });
+        }
+        for (range, low, high) in [(ShiftRange::Right, -31, -1), (ShiftRange::Any, -31, 30)] {
+            for _ in 0..20 {
+                m.add(format!("requantize {range:?} x {lanes}"), &[ty, ty, ty], |k, v| {
+                    // Into the range, and never -2^31.
+                    let most = k.int(ty, i64::from(i32::MIN + 1));
+                    let multiplier = k.max(v[1], most);
+                    let shift = k.clamp_int(v[2], low, high);
+                    k.requantize(v[0], multiplier, shift, range)
+                });
+            }
+        }
+    }
+    m.check();
+}
+
+/// Any number but -2^31.
+fn no_smallest(r: &mut Random, ty: Type) -> Vec<u8> {
+    let bytes = r.lane(ty.elem);
+    if bytes == i32::MIN.to_le_bytes() { i32::MAX.to_le_bytes().to_vec() } else { bytes }
+}
+
+#[test]
+fn memory() {
+    let mut m = Matrix::new();
+    for elem in INTS.into_iter().chain(FLOATS) {
+        for lanes in [1, 2, 3, 4, 7, 8, 15, 16, 17, 33] {
+            let ty = elem.x(lanes);
+            m.add(format!("copy {ty}"), &[ty], |_, v| v[0]);
+            m.add(format!("constant {ty}"), &[ty], |k, v| {
+                let c = if elem.is_float() { k.float(ty, -1.25) } else { k.int(ty, elem.int_range().1) };
+                k.max(v[0], c)
+            });
+        }
+    }
+    m.check();
+}
