@@ -5,15 +5,16 @@
 
 use super::Context;
 use super::elementwise::Elementwise;
+use super::proved::{Affine, byte_values, float_of_byte};
 use super::requantize::{Scale, Target, shift_range};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::ops::attributes::Activation;
 use crate::ops::{Signature, checks};
-use crate::quantize::{activation_range_float, quantize_multiplier, relu_multiplier};
+use crate::quantize::{activation_range_float, quantize_multiplier, relu_multiplier, requantize as requantize_scalar};
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::tensor::TensorType;
-use cranelite_tile::{Elem, KernelBuilder, Value};
+use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
 /// Types of an operator that is one clamp: f32, or i8, u8, i16 quantised per tensor, int16 without zero points.
 pub fn infer(s: &Signature, activation: Activation) -> Result<Vec<Vec<usize>>, Diagnostic> {
@@ -61,12 +62,30 @@ pub fn requantize(cx: &mut Context, e: Elementwise, x: &TensorType, (multiplier,
     if one && super::requantize::elem(x.element) == Some(target.elem) && zero_point == target.zero_point {
         return e.lower(cx, |k, v, _| target.clamp(k, v[0]));
     }
-    e.unroll(1).lower(cx, |k, v, _| {
+    let (e, m) = (e.unroll(1), cx.machine);
+    if let Some(affine) = proved(m, x, (multiplier, shift), target).filter(|_| !one) {
+        return e.lower(cx, |k, v, _| {
+            let term = float_of_byte(k, v[0]);
+            affine.apply(k, m, &[term])
+        });
+    }
+    e.lower(cx, |k, v, _| {
         let wide = k.widen(v[0], Elem::I32);
         let x = if zero_point == 0 { wide } else { minus(k, wide, zero_point) };
         let scaled = if one { x } else { Scale::constant(k, k.ty(x).lanes as usize, multiplier, shift).apply(k, x) };
         target.apply(k, scaled)
     });
+}
+
+/// The requantisation in f32, if it is the same for all bytes.
+fn proved(m: &Machine, x: &TensorType, (multiplier, shift): (i32, i32), target: Target) -> Option<Affine> {
+    let values = byte_values(super::requantize::elem(x.element)?).filter(|_| m.has_vectors())?;
+    let range = (target.low, target.high);
+    let zero_point = x.zero_point() as i32;
+    let wanted: Vec<i32> = values.iter().map(|&v| requantize_scalar(v, zero_point, multiplier, shift, target.zero_point, range)).collect();
+    let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+    let factor = libm::scalbn(multiplier.into(), shift - 31);
+    Affine::of_one(m, &floats, factor, &wanted, target)
 }
 
 fn minus(k: &mut KernelBuilder, x: Value, zero_point: i32) -> Value {

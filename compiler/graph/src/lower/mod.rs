@@ -12,6 +12,7 @@ pub mod elementwise;
 pub mod gemm;
 pub mod math;
 pub mod pad;
+pub mod proved;
 pub mod reduce;
 pub mod requantize;
 pub mod softmax;

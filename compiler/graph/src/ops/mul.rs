@@ -1,19 +1,20 @@
 //! MUL: a · b with broadcasting and a fused activation.
 //!
-//! f32; i8, u8, i16 quantised per tensor: the exact product of the integers, requantised once. The reference computes the multiplier
-//! in f32.
+//! f32; i8, u8, i16 quantised per tensor: the exact product of the integers, requantised once, of bytes mostly in f32 with the same
+//! results. The reference computes the multiplier in f32.
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::proved::{Affine, byte_values, float_of_byte};
 use crate::lower::requantize::{Scale, Target, clamp_float, shift_range};
 use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source, checks};
-use crate::quantize::{mul_multiplier, quantize_multiplier};
+use crate::quantize::{mul_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::tensor::TensorType;
-use cranelite_tile::Elem;
+use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -61,18 +62,53 @@ impl Operator for Attributes {
         }
         let (multiplier, shift) = multiplier(inputs, output);
         let target = Target::new(output, self.activation)?;
-        Elementwise::of_node(cx, format!("mul_{}", output.element), node).lower(cx, |k, x, _| {
-            let factors = [0, 1].map(|i| {
-                let wide = k.widen(x[i], Elem::I32);
-                let zero_point = k.int(k.ty(wide), inputs[i].zero_point());
-                k.sub(wide, zero_point)
-            });
-            let product = k.mul(factors[0], factors[1]);
-            let scaled = Scale::constant(k, k.ty(product).lanes as usize, multiplier, shift).apply(k, product);
-            target.apply(k, scaled)
-        });
+        let e = Elementwise::of_node(cx, format!("mul_{}", output.element), node);
+        let m = cx.machine;
+        match proved(m, inputs, (multiplier, shift), target) {
+            Some(affine) => e.lower(cx, |k, x, _| {
+                let factors = factors(k, x, inputs, Elem::I16).map(|f| float_of_byte(k, f));
+                let product = k.mul(factors[0], factors[1]);
+                affine.apply(k, m, &[product])
+            }),
+            None => e.lower(cx, |k, x, _| {
+                let factors = factors(k, x, inputs, Elem::I32);
+                let product = k.mul(factors[0], factors[1]);
+                let scaled = Scale::constant(k, k.ty(product).lanes as usize, multiplier, shift).apply(k, product);
+                target.apply(k, scaled)
+            }),
+        }
         Ok(())
     }
+}
+
+/// The integers less their zero points, as lanes of `elem`.
+fn factors(k: &mut KernelBuilder, x: &[Value], inputs: [&TensorType; 2], elem: Elem) -> [Value; 2] {
+    [0, 1].map(|i| {
+        let wide = k.widen(x[i], elem);
+        match inputs[i].zero_point() {
+            0 => wide,
+            z => {
+                let z = k.int(k.ty(wide), z);
+                k.sub(wide, z)
+            }
+        }
+    })
+}
+
+/// The requantisation in f32, if it is the same for all products of bytes.
+fn proved(m: &Machine, inputs: [&TensorType; 2], (multiplier, shift): (i32, i32), target: Target) -> Option<Affine> {
+    let values = byte_values(target.elem).filter(|_| m.has_vectors())?;
+    let mut products: Vec<i32> = vec![];
+    for a in &values {
+        products.extend(values.iter().map(|b| (a - inputs[0].zero_point() as i32) * (b - inputs[1].zero_point() as i32)));
+    }
+    products.sort_unstable();
+    products.dedup();
+    let wanted: Vec<i32> =
+        products.iter().map(|&p| multiply_by_quantized_multiplier(p, multiplier, shift).wrapping_add(target.zero_point)).collect();
+    let floats: Vec<f32> = products.iter().map(|&p| p as f32).collect();
+    let factor = libm::scalbn(multiplier.into(), shift - 31);
+    Affine::of_one(m, &floats, factor, &wanted, target)
 }
 
 fn multiplier(inputs: [&TensorType; 2], output: &TensorType) -> (i32, i32) {
