@@ -168,3 +168,35 @@ impl fmt::Display for Diagnostic {
 }
 
 impl std::error::Error for Diagnostic {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operands_get_their_tensors_names() {
+        let name = |side, i| (side == Side::Input && i == 1).then(|| "w\n".to_string());
+        let place =
+            |detail: &str| Diagnostic::new(Code::OPERAND, "wrong").detail(detail).in_operator(17, "CONV_2D", name).place.to_string();
+        assert_eq!(place("input 1"), "subgraph 0, operator 17 CONV_2D, input 1 \"w\\n\"");
+        assert_eq!(place("input 2"), "subgraph 0, operator 17 CONV_2D, input 2");
+        assert_eq!(place("output 1"), "subgraph 0, operator 17 CONV_2D, output 1");
+        assert_eq!(place("input 1 or 2"), "subgraph 0, operator 17 CONV_2D, input 1 or 2");
+        assert_eq!(place("stride"), "subgraph 0, operator 17 CONV_2D, stride");
+    }
+
+    #[test]
+    fn names_are_short_and_printable() {
+        assert_eq!(quoted("a/b:0"), "\"a/b:0\"");
+        assert_eq!(quoted("\u{1b}[2J\"\u{202e}é"), "\"\\u{1b}[2J\\\"\\u{202e}é\"");
+        assert_eq!(quoted(&"é".repeat(500)), format!("\"{}…\"", "é".repeat(120)));
+    }
+
+    #[test]
+    fn codes_are_unique_and_explained() {
+        for (i, (code, title, explanation)) in CODES.iter().enumerate() {
+            assert!(CODES[..i].iter().all(|c| c.0 < *code), "{code} is out of order");
+            assert!(!title.is_empty() && explanation.ends_with('.'), "{code}");
+        }
+    }
+}

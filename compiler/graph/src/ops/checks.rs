@@ -70,7 +70,9 @@ pub fn quantization<'a>(what: &str, ty: &'a TensorType) -> Result<&'a Quantizati
     if 1 < q.zero_points.len() && q.zero_points.len() != q.scales.len() {
         return Err(impossible(format!("{} zero points with {} scales", q.zero_points.len(), q.scales.len())));
     }
-    if let Some(s) = q.scales.iter().find(|s| !(0.0 < **s && s.is_finite())) {
+    // A channel of zeros may have the scale zero.
+    let lowest = if q.is_per_tensor() { f32::from_bits(1) } else { 0.0 };
+    if let Some(s) = q.scales.iter().find(|s| !(lowest <= **s && s.is_finite())) {
         return Err(impossible(format!("scale {s}")));
     }
     let (low, high) = element_range(ty.element).unwrap_or((0, 0));
