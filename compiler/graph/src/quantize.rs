@@ -23,6 +23,7 @@
 
 pub mod exact;
 pub mod fixed_point;
+pub mod steps;
 pub mod table;
 
 pub use fixed_point::*;

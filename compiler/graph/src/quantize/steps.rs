@@ -1,0 +1,305 @@
+//! A requantisation as a short sequence of float operations, proved equal to the reference for every sum that can occur.
+//!
+//! Not an approximation: what cannot be proved is not used. The idea: the reference and the sequence are both monotone functions of the sum
+//! that take at most 256 values, so they are equal everywhere if they agree on both sides of every step. The sequence is
+//!
+//! ```text
+//! f = f32(x);  t = o, with the sign of f if `signed`;  if `fine`: t = f · l + t;  z = trunc(min(f · s + t, 2^31 − 128))
+//! ```
+//!
+//! where the multiply-adds round once or twice as the machine does. A few operations instead of some twenty.
+
+use super::{multiply_by_quantized_multiplier, multiply_by_real};
+
+/// The reference's function of an i32 sum.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reference {
+    /// Multiplier and shift, rounded twice.
+    Fixed(i32, i32),
+    /// A real factor, rounded once.
+    Real(f64),
+}
+
+impl Reference {
+    pub fn apply(self, x: i32) -> i32 {
+        match self {
+            Reference::Fixed(multiplier, shift) => multiply_by_quantized_multiplier(x, multiplier, shift),
+            Reference::Real(scale) => multiply_by_real(x.into(), scale),
+        }
+    }
+
+    fn scale(self) -> f64 {
+        match self {
+            Reference::Fixed(multiplier, shift) => libm::scalbn(f64::from(multiplier), shift - 31),
+            Reference::Real(scale) => scale,
+        }
+    }
+}
+
+/// The kind of sequence; one for all channels of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    pub signed: bool,
+    pub fine: bool,
+    /// Multiply-adds round once.
+    pub fma: bool,
+}
+
+/// Largest float below 2^31.
+pub const LIMIT: f32 = 2147483520.0;
+
+/// a · b + c, rounded once. The product is exact in double precision; a sum that is not gets an odd last bit, so that rounding it
+/// to single precision is as if it were the only rounding.
+fn fma(a: f32, b: f32, c: f32) -> f32 {
+    let (product, c) = (f64::from(a) * f64::from(b), f64::from(c));
+    let sum = product + c;
+    let part = sum - product;
+    let error = (product - (sum - part)) + (c - part);
+    let bits = sum.to_bits();
+    if error == 0.0 || bits & 1 == 1 || !sum.is_finite() {
+        return sum as f32;
+    }
+    // One step toward the error.
+    let outward = (0.0 < error) == (0.0 < sum);
+    f64::from_bits(if outward { bits + 1 } else { bits - 1 }) as f32
+}
+
+/// The numbers of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Coefficients {
+    pub scale: f32,
+    pub offset: f32,
+    /// What `scale` lacks of the real scale; used by fine forms.
+    pub low: f32,
+}
+
+impl Coefficients {
+    /// What the operations compute, bit for bit.
+    pub fn apply(self, form: Form, x: i32) -> i32 {
+        let multiply_add = |a: f32, b: f32, c: f32| if form.fma { fma(a, b, c) } else { a * b + c };
+        let f = x as f32;
+        let mut t = if form.signed { self.offset.copysign(f) } else { self.offset };
+        if form.fine {
+            t = multiply_add(f, self.low, t);
+        }
+        multiply_add(f, self.scale, t).min(LIMIT) as i32
+    }
+}
+
+/// A requantisation of one channel: `clamp(reference(x) + zero_point, low, high)` for sums of at most `reach` in size.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    pub reference: Reference,
+    pub zero_point: i32,
+    pub low: i32,
+    pub high: i32,
+    pub reach: i64,
+}
+
+impl Steps {
+    /// The zero point that is added after the sequence. Without a sign everything below the lowest result becomes 0 or less.
+    pub fn zero_point(&self, form: Form) -> i32 {
+        if form.signed { self.zero_point } else { self.low }
+    }
+
+    fn provable(&self) -> bool {
+        let scale = self.reference.scale();
+        0 < self.reach && self.reach < 1 << 31 && 0.0 < scale && scale < 1.0 && self.low <= self.high && self.high - self.low <= 255
+    }
+
+    /// For every step: the result that is reached, and the smallest sum that reaches it.
+    fn thresholds(&self) -> Vec<(i32, i64)> {
+        let (scale, reach) = (self.reference.scale(), self.reach);
+        let reached = |z: i32, x: i64| z <= self.reference.apply(x as i32);
+        (self.low + 1..=self.high)
+            .map(|j| {
+                let z = j - self.zero_point;
+                let mut x = (((f64::from(z) - 0.5) / scale).clamp(-(reach as f64) - 1.0, reach as f64 + 1.0)) as i64;
+                // The estimate is at most a few sums off.
+                while x <= reach && !reached(z, x) {
+                    x += 1;
+                }
+                while -reach < x && reached(z, x - 1) {
+                    x -= 1;
+                }
+                (j, x)
+            })
+            .collect()
+    }
+}
+
+/// The search for one channel's coefficients.
+struct Search {
+    steps: Steps,
+    thresholds: Vec<(i32, i64)>,
+}
+
+impl Search {
+    /// Coefficients with which the sequence equals the reference, if some are found.
+    fn coefficients(&self, form: Form) -> Option<Coefficients> {
+        let scale = self.steps.reference.scale();
+        let (least, below) = self.offsets(form, scale);
+        // Far from possible: a form that is not of the right kind.
+        if scale < least - below {
+            return None;
+        }
+        let scales: Vec<f64> = if form.fine {
+            vec![self.best_scale(form, scale)]
+        } else {
+            let nearest = (scale as f32).to_bits();
+            [0i32, -1, 1, -2, 2, -3, 3].iter().map(|u| f32::from_bits(nearest.wrapping_add_signed(*u)).into()).collect()
+        };
+        scales.into_iter().find_map(|s| {
+            let (least, below) = self.offsets(form, s);
+            let offset = if least.is_finite() && below.is_finite() { (least + below) * 0.5 } else { 0.5 };
+            let c = Coefficients { scale: s as f32, offset: offset as f32, low: (s - f64::from(s as f32)) as f32 };
+            (least < below && self.holds(form, c)).then_some(c)
+        })
+    }
+
+    /// The scale near `scale` that leaves most room for the offset. The room is a concave function of the scale.
+    fn best_scale(&self, form: Form, scale: f64) -> f64 {
+        let room = |s: f64| {
+            let (least, below) = self.offsets(form, s);
+            below - least
+        };
+        let (mut low, mut high) = (scale * (1.0 - libm::exp2(-18.0)), scale * (1.0 + libm::exp2(-18.0)));
+        for _ in 0..30 {
+            let (a, b) = (low + (high - low) / 3.0, high - (high - low) / 3.0);
+            if room(a) < room(b) { low = a } else { high = b }
+        }
+        (low + high) * 0.5
+    }
+
+    /// The offsets that put every step between the right two sums, but for rounding within the sequence.
+    fn offsets(&self, form: Form, scale: f64) -> (f64, f64) {
+        let (mut least, mut below) = (f64::NEG_INFINITY, f64::INFINITY);
+        for &(j, x) in &self.thresholds {
+            let z = f64::from(j - self.steps.zero_point(form));
+            let (at, before) = (x as f64 * scale, (x - 1) as f64 * scale);
+            // What rounds to the next integer away from zero: numbers from half a unit in the last place before it.
+            let size = if form.signed && z <= 0.0 { 1.0 - z } else { z };
+            let edge = size - (size - f64::from((size as f32).next_down())) * 0.5;
+            // Of negative sums the offset is subtracted.
+            let (low, high) = if form.signed && z <= 0.0 { (edge + before, edge + at) } else { (edge - at, edge - before) };
+            if x <= self.steps.reach {
+                least = least.max(low);
+            }
+            if -self.steps.reach < x {
+                below = below.min(high);
+            }
+        }
+        (least, below)
+    }
+
+    /// The proof: on both sides of every step the sequence gives what the reference gives.
+    fn holds(&self, form: Form, c: Coefficients) -> bool {
+        let (steps, zero_point) = (&self.steps, self.steps.zero_point(form));
+        let result = |x: i64| c.apply(form, x as i32).saturating_add(zero_point);
+        self.thresholds.iter().all(|&(j, x)| (steps.reach < x || j <= result(x)) && (x <= -steps.reach || result(x - 1) < j))
+    }
+}
+
+/// The cheapest form that serves all channels, with their coefficients.
+pub fn prove(channels: &[Steps], fma: bool) -> Option<(Form, Vec<Coefficients>)> {
+    if !channels.iter().all(Steps::provable) {
+        return None;
+    }
+    let all: Vec<Search> = channels.iter().map(|s| Search { steps: *s, thresholds: s.thresholds() }).collect();
+    [(false, false), (false, true), (true, false), (true, true)].into_iter().find_map(|(signed, fine)| {
+        let form = Form { signed, fine, fma };
+        let coefficients: Option<Vec<Coefficients>> = all.iter().map(|c| c.coefficients(form)).collect();
+        coefficients.map(|c| (form, c))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize::quantize_multiplier;
+    use proptest::prelude::*;
+
+    const FORMS: [Form; 8] = {
+        let mut all = [Form { signed: false, fine: false, fma: false }; 8];
+        let mut i = 0;
+        while i < 8 {
+            all[i] = Form { signed: i & 1 != 0, fine: i & 2 != 0, fma: i & 4 != 0 };
+            i += 1;
+        }
+        all
+    };
+
+    fn reference() -> impl Strategy<Value = Reference> {
+        (1e-4f64..0.99, any::<bool>()).prop_map(|(scale, fixed)| {
+            let (multiplier, shift) = quantize_multiplier(scale);
+            if fixed { Reference::Fixed(multiplier, shift) } else { Reference::Real(scale) }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_proved_holds(reference in reference(), zero_point in -128i32..128, relu: bool, reach in 1i64..3_000_000, xs in prop::collection::vec(-1.0f64..1.0, 200)) {
+            let steps = Steps { reference, zero_point, low: if relu { zero_point } else { -128 }, high: 127, reach };
+            let search = Search { steps, thresholds: steps.thresholds() };
+            for form in FORMS {
+                if let Some(c) = search.coefficients(form) {
+                    for x in &xs {
+                        let x = (x * reach as f64) as i32;
+                        let want = reference.apply(x).saturating_add(zero_point).clamp(steps.low, steps.high);
+                        let got = c.apply(form, x).saturating_add(steps.zero_point(form)).clamp(steps.low, steps.high);
+                        prop_assert_eq!(got, want, "{:?} {:?} of {}", form, c, x);
+                    }
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn fma_rounds_once(a in -1e6f32..1e6, b in -1.0f32..1.0, c in -300.0f32..300.0, shift in 0i32..40) {
+            let c = libm::scalbnf(c, -shift);
+            prop_assert_eq!(fma(a, b, c).to_bits(), libm::fmaf(a, b, c).to_bits());
+        }
+    }
+
+    /// Every sum, for a few channels.
+    #[test]
+    fn exhaustive() {
+        for scale in [0.0123, 0.00071, 0.3, 0.004] {
+            for reference in [Reference::Real(scale), {
+                let (m, s) = quantize_multiplier(scale);
+                Reference::Fixed(m, s)
+            }] {
+                for (zero_point, low) in [(-128, -128), (3, -128), (3, 3)] {
+                    let steps = Steps { reference, zero_point, low, high: 127, reach: 600_000 };
+                    let (form, c) = prove(&[steps], true).expect("a form");
+                    for x in -600_000..=600_000 {
+                        let want = reference.apply(x).saturating_add(zero_point).clamp(low, 127);
+                        assert_eq!(
+                            c[0].apply(form, x).saturating_add(steps.zero_point(form)).clamp(low, 127),
+                            want,
+                            "{reference:?} {form:?} {x}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// Most channels that occur can be proved.
+    #[test]
+    fn most_scales_are_proved() {
+        let mut rest = [0; 2];
+        let mut state = 1u64;
+        for _ in 0..2000 {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let scale = libm::exp2(-5.0 - 7.0 * (state >> 40) as f64 / (1u64 << 24) as f64);
+            let (multiplier, shift) = quantize_multiplier(scale);
+            for (i, low) in [-128, 0].into_iter().enumerate() {
+                let steps = Steps { reference: Reference::Fixed(multiplier, shift), zero_point: 0, low, high: 127, reach: 1 << 23 };
+                rest[i] += prove(&[steps], true).is_none() as usize;
+            }
+        }
+        assert!(rest[0] < 20 && rest[1] < 20, "{rest:?} of 2000 cannot be proved");
+    }
+}
