@@ -36,6 +36,8 @@ pub struct Machine {
     /// Multiplying by one lane of a register costs no extra instruction (fma_lane).
     pub fma_lane: bool,
     pub byte_dot: ByteDot,
+    /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
+    pub high_multiply: bool,
     /// Rounding to an integral float is one instruction.
     pub round: bool,
     /// Tile for float products.
@@ -76,6 +78,7 @@ impl Machine {
             fma,
             fma_lane,
             byte_dot,
+            high_multiply: fma_lane,
             round: true,
             tile_f32,
             tile_i8,

@@ -7,6 +7,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
 use crate::quantize::exact::{self, FloatForm, ROUNDER, float_scale};
+use crate::quantize::steps::{self, Form, Reference, Steps};
 use crate::quantize::{activation_range_float, calculate_activation_range_quantized, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Binary, ByteDot, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Value};
@@ -82,6 +83,154 @@ impl Scale {
     pub fn apply(self, k: &mut KernelBuilder, x: Value) -> Value {
         k.requantize(x, self.multiplier, self.shift, self.range)
     }
+}
+
+/// The operations that rescale i32 sums (i64 where the factor is real) and bring them to the result's type: the same for all channels
+/// of a kernel, whose numbers come from memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rescaling {
+    sequence: Sequence,
+    /// With the zero point that the sequence leaves to be added.
+    target: Target,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sequence {
+    /// Multipliers and shifts.
+    Fixed(ShiftRange),
+    /// Factors in f64.
+    Real,
+    /// A few operations in f32, proved equal.
+    Float(Form),
+}
+
+/// The numbers of a [`Rescaling`]: arrays with one element per channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Numbers {
+    arrays: Vec<Vec<Vec<u8>>>,
+    /// For lanes without a channel.
+    absent: Vec<Vec<u8>>,
+}
+
+impl Numbers {
+    fn new<T: Copy, const N: usize>(channels: impl Iterator<Item = [T; N]>, absent: [T; N], bytes: impl Fn(T) -> Vec<u8>) -> Numbers {
+        let all: Vec<[T; N]> = channels.collect();
+        let arrays = (0..N).map(|i| all.iter().map(|c| bytes(c[i])).collect()).collect();
+        Numbers { arrays, absent: absent.map(bytes).into() }
+    }
+
+    /// Array after array, of these channels.
+    pub fn table(&self, channels: &[Option<usize>]) -> Vec<u8> {
+        let element = |i: usize, c: &Option<usize>| c.map_or(&self.absent[i], |c| &self.arrays[i][c]).clone();
+        (0..self.arrays.len()).flat_map(|i| channels.iter().flat_map(move |c| element(i, c))).collect()
+    }
+}
+
+impl Rescaling {
+    /// For sums of at most `reach` in size, channel by channel.
+    pub fn new(machine: &Machine, references: &[Reference], reach: &[i64], target: Target) -> Result<(Rescaling, Numbers), Diagnostic> {
+        let real = references.iter().any(|r| matches!(r, Reference::Real(_)));
+        if machine.has_vectors() && (real || !machine.high_multiply) {
+            let Target { zero_point, low, high, .. } = target;
+            let steps: Vec<Steps> =
+                references.iter().zip(reach).map(|(&reference, &reach)| Steps { reference, zero_point, low, high, reach }).collect();
+            if let Some((form, all)) = steps::prove(&steps, machine.fma) {
+                let zero_point = steps.first().map_or(zero_point, |s| s.zero_point(form));
+                let bytes = |v: f32| v.to_le_bytes().to_vec();
+                let numbers = match form.fine {
+                    false => Numbers::new(all.iter().map(|c| [c.scale, c.offset]), [0.0; 2], bytes),
+                    true => Numbers::new(all.iter().map(|c| [c.scale, c.offset, c.low]), [0.0; 3], bytes),
+                };
+                return Ok((Rescaling { sequence: Sequence::Float(form), target: Target { zero_point, ..target } }, numbers));
+            }
+        }
+        if real {
+            let factors = references.iter().map(|r| [r.scale()]);
+            return Ok((Rescaling { sequence: Sequence::Real, target }, Numbers::new(factors, [0.0], |v: f64| v.to_le_bytes().to_vec())));
+        }
+        let pairs: Vec<[i32; 2]> =
+            references.iter().filter_map(|r| if let Reference::Fixed(m, s) = *r { Some([m, s]) } else { None }).collect();
+        let range = shift_range(&pairs.iter().map(|p| p[1]).collect::<Vec<_>>())?;
+        // Lanes without a channel must obey the kind of shift, too.
+        let absent = [0, pairs.first().map_or(0, |p| p[1])];
+        Ok((
+            Rescaling { sequence: Sequence::Fixed(range), target },
+            Numbers::new(pairs.into_iter(), absent, |v: i32| v.to_le_bytes().to_vec()),
+        ))
+    }
+
+    pub fn elem(&self) -> Elem {
+        self.target.elem
+    }
+
+    /// Bytes per channel of all arrays.
+    pub fn channel_bytes(&self) -> usize {
+        match self.sequence {
+            Sequence::Fixed(_) | Sequence::Real => 8,
+            Sequence::Float(form) => {
+                if form.fine {
+                    12
+                } else {
+                    8
+                }
+            }
+        }
+    }
+
+    /// Rescales sums; `at(i, size)` is the place of their channels in array `i`, whose elements have `size` bytes.
+    pub fn apply(&self, k: &mut KernelBuilder, x: Value, at: impl Fn(usize, usize) -> Place) -> Value {
+        let lanes = k.ty(x).lanes as usize;
+        match self.sequence {
+            Sequence::Fixed(range) => Scale::load(k, lanes, at(0, 4), at(1, 4), range).apply(k, x),
+            Sequence::Real => {
+                let factor = k.load(Elem::F64.x(lanes), at(0, 8));
+                let x = k.to_float(x, Elem::F64);
+                let scaled = k.mul(x, factor);
+                round_half_away(k, scaled)
+            }
+            Sequence::Float(form) => {
+                let ty = Elem::F32.x(lanes);
+                let multiply_add = |k: &mut KernelBuilder, a, b, c| {
+                    if form.fma {
+                        k.fma(a, b, c)
+                    } else {
+                        let product = k.mul(a, b);
+                        k.add(product, c)
+                    }
+                };
+                let f = k.to_float(x, Elem::F32);
+                let [scale, mut t] = [0, 1].map(|i| k.load(ty, at(i, 4)));
+                if form.signed {
+                    t = copy_sign(k, t, f);
+                }
+                if form.fine {
+                    let low = k.load(ty, at(2, 4));
+                    t = multiply_add(k, f, low, t);
+                }
+                let t = multiply_add(k, f, scale, t);
+                let limit = k.float(ty, steps::LIMIT);
+                let t = k.min(t, limit);
+                k.convert(t, Elem::I32, Rounding::TowardZero)
+            }
+        }
+    }
+
+    /// Rescaled sums to elements.
+    pub fn finish(&self, k: &mut KernelBuilder, x: Value) -> Value {
+        self.target.apply(k, x)
+    }
+}
+
+/// A number without sign, with the sign of another.
+fn copy_sign(k: &mut KernelBuilder, magnitude: Value, of: Value) -> Value {
+    let ty = k.ty(of);
+    let (bits, sign) = if ty.elem == Elem::F64 { (Elem::I64, i64::MIN) } else { (Elem::I32, i32::MIN.into()) };
+    let bits = ty.with_elem(bits);
+    let sign = k.int(bits, sign);
+    let (of, magnitude) = (k.bitcast(of, bits), k.bitcast(magnitude, bits));
+    let sign = k.and(of, sign);
+    let v = k.or(sign, magnitude);
+    k.bitcast(v, ty)
 }
 
 /// Multiplier, rounding addend and shift of i64 accumulators (int16 activations with an int64 bias): i64 vectors in a kernel.
@@ -257,16 +406,8 @@ pub fn clamp_float(k: &mut KernelBuilder, x: Value, activation: Activation) -> V
 pub fn round_half_away(k: &mut KernelBuilder, x: Value) -> Value {
     let ty = k.ty(x);
     // The largest number below one half, with the sign of x, before cutting off: exact also where x + 0.5 would round up.
-    let (bits, sign, half) = match ty.elem {
-        Elem::F64 => (Elem::I64, i64::MIN, k.double(ty, 0.5f64.next_down())),
-        _ => (Elem::I32, i64::from(i32::MIN), k.float(ty, 0.5f32.next_down())),
-    };
-    let bits = ty.with_elem(bits);
-    let sign = k.int(bits, sign);
-    let (x_bits, half) = (k.bitcast(x, bits), k.bitcast(half, bits));
-    let sign = k.and(x_bits, sign);
-    let half = k.or(sign, half);
-    let half = k.bitcast(half, ty);
+    let half = if ty.elem == Elem::F64 { k.double(ty, 0.5f64.next_down()) } else { k.float(ty, 0.5f32.next_down()) };
+    let half = copy_sign(k, half, x);
     let moved = k.add(x, half);
     k.convert(moved, Elem::I32, Rounding::TowardZero)
 }

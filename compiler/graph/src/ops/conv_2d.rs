@@ -13,6 +13,7 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
 use crate::tensor::{ElementType, TensorType};
 
@@ -141,10 +142,11 @@ impl Operator for Attributes {
             }
             (ElementType::U8, _) => {
                 let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);
-                Rescale::Fixed(vec![quantize_multiplier(real); filter[0]])
+                let (multiplier, shift) = quantize_multiplier(real);
+                Rescale::Sum(vec![Reference::Fixed(multiplier, shift); filter[0]])
             }
             (ElementType::I16, _) if i64_sums => Rescale::Wide(channels.map(multiplier).collect()),
-            _ => Rescale::Fixed(channels.map(multiplier).collect()),
+            _ => Rescale::Sum(channels.map(multiplier).map(|(m, s)| Reference::Fixed(m, s)).collect()),
         };
         let axis = |d: usize, before: usize| Axis {
             input: input[d + 1],

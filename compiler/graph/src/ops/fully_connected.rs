@@ -14,6 +14,7 @@ use crate::lower::requantize::Target;
 use crate::lower::{Context, copy};
 use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
 use crate::tensor::ElementType;
 use cranelite_schema as schema;
@@ -143,7 +144,7 @@ impl Operator for Attributes {
                 };
                 Rescale::Wide(channels.map(multiplier).collect())
             }
-            _ => Rescale::Real(channels.map(real).collect()),
+            _ => Rescale::Sum(channels.map(real).map(Reference::Real).collect()),
         };
         let product = Product {
             batch: 1,

@@ -28,7 +28,8 @@ impl Reference {
         }
     }
 
-    fn scale(self) -> f64 {
+    /// The real factor.
+    pub fn scale(self) -> f64 {
         match self {
             Reference::Fixed(multiplier, shift) => libm::scalbn(f64::from(multiplier), shift - 31),
             Reference::Real(scale) => scale,

@@ -3,21 +3,19 @@
 //! The idea: what differs per column lies in two tables that go along with the weights, one for all pixels (`scale`) and one for pixels
 //! that see the same taps (`class`); both hold, panel by panel, one array after the other.
 
-use crate::lower::requantize::{Scale, Target, WideScale, clamp_float, round_half_away};
+use crate::lower::requantize::{Rescaling, Target, WideScale, clamp_float};
 use crate::ops::attributes::Activation;
-use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, ShiftRange, Value};
+use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, Value};
 
 /// How accumulators become elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Epilogue {
     /// f32 accumulators, clamped.
     Float { activation: Activation },
-    /// i32, two roundings.
-    Fixed { range: ShiftRange, target: Target },
+    /// i32 or i64, rescaled to 8 or 16 bits.
+    Sum(Rescaling),
     /// i32 or i64, 16-bit multiplier.
     Wide { target: Target },
-    /// i32 or i64, times an f64, rounded half away from zero.
-    Real { target: Target },
     /// i32 times the scale of the activations, plus an f32 bias. Activations quantised with an offset need the sum of the weights too.
     Hybrid { asymmetric: bool, activation: Activation },
 }
@@ -26,7 +24,8 @@ impl Epilogue {
     pub fn output(&self) -> Elem {
         match self {
             Epilogue::Float { .. } | Epilogue::Hybrid { .. } => Elem::F32,
-            Epilogue::Fixed { target, .. } | Epilogue::Wide { target } | Epilogue::Real { target } => target.elem,
+            Epilogue::Sum(rescaling) => rescaling.elem(),
+            Epilogue::Wide { target } => target.elem,
         }
     }
 
@@ -40,7 +39,8 @@ impl Epilogue {
     pub fn scale_bytes(&self) -> usize {
         match self {
             Epilogue::Float { .. } => 0,
-            Epilogue::Fixed { .. } | Epilogue::Real { .. } | Epilogue::Hybrid { .. } => 8,
+            Epilogue::Sum(rescaling) => rescaling.channel_bytes(),
+            Epilogue::Hybrid { .. } => 8,
             Epilogue::Wide { .. } => 24,
         }
     }
@@ -75,20 +75,11 @@ impl Epilogue {
             .enumerate()
             .map(|(j, &acc)| match *self {
                 Epilogue::Float { activation } => clamp_float(k, acc, activation),
-                Epilogue::Fixed { range, .. } => {
-                    let (multiplier, shift) = (tables.scale(4 * j * lanes), tables.scale(4 * (width + j * lanes)));
-                    Scale::load(k, lanes, multiplier, shift, range).apply(k, acc)
-                }
+                Epilogue::Sum(rescaling) => rescaling.apply(k, acc, |i, size| tables.scale(size * (i * width + j * lanes))),
                 Epilogue::Wide { .. } => {
                     let at = |i: usize| tables.scale(8 * (i * width + j * lanes));
                     let acc = k.widen(acc, Elem::I64);
                     WideScale::load(k, lanes, [at(0), at(1), at(2)]).apply(k, acc)
-                }
-                Epilogue::Real { .. } => {
-                    let scale = k.load(Elem::F64.x(lanes), tables.scale(8 * j * lanes));
-                    let x = k.to_float(acc, Elem::F64);
-                    let scaled = k.mul(x, scale);
-                    round_half_away(k, scaled)
                 }
                 Epilogue::Hybrid { asymmetric, activation } => {
                     let (factor, offset) = tables.factor.clone().expect("the scale of the activations");
@@ -121,9 +112,13 @@ impl Epilogue {
                     }
                 }
             }
-            Epilogue::Fixed { target, .. } | Epilogue::Wide { target } | Epilogue::Real { target } => {
+            Epilogue::Sum(_) | Epilogue::Wide { .. } => {
                 let all = results.into_iter().reduce(|a, b| k.concat(a, b)).expect("at least one vector");
-                let elements = target.apply(k, all);
+                let elements = match self {
+                    Epilogue::Sum(rescaling) => rescaling.finish(k, all),
+                    Epilogue::Wide { target } => target.apply(k, all),
+                    _ => unreachable!("floats"),
+                };
                 k.store_part(out, elements, columns);
             }
         }

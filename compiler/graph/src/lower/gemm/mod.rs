@@ -20,27 +20,27 @@ pub use pack::Filter;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::Context;
-use crate::lower::requantize::{Target, shift_range};
+use crate::lower::requantize::{Rescaling, Target};
 use crate::ops::attributes::Activation;
+use crate::quantize::steps::Reference;
 use crate::tensor::ElementType;
-use cranelite_tile::{BufferId, Elem};
+use cranelite_tile::{BufferId, Elem, Machine};
 use epilogue::Epilogue;
 use geometry::{Segment, grids};
 use kernel::{Count, Counts, Spec, Strides};
 use numbers::{Form, Numbers};
 use pack::Depth;
 use shape::{Block, Shape};
+use tables::Scales;
 
 /// How sums become results; one number per output channel.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rescale {
     Float,
-    /// (multiplier, shift), rounded twice.
-    Fixed(Vec<(i32, i32)>),
+    /// Of sums of at most 32 bits, or times a real factor.
+    Sum(Vec<Reference>),
     /// (multiplier, shift) for 64-bit sums.
     Wide(Vec<(i32, i32)>),
-    /// The real factor, rounded once.
-    Real(Vec<f64>),
     /// Scales of weights; the activations' come at run time: an f32 scale and an i32 offset for every pixel, or for every image.
     Hybrid {
         scales: Vec<f32>,
@@ -105,13 +105,14 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
     }
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let numbers = product.numbers(cx.machine);
-    let epilogue = product.epilogue()?;
+    let (epilogue, scales) = product.epilogue(cx.machine)?;
     let filters = product.filter.shape[0] / product.groups();
     let pixels = product.batch * product.rows.output * product.columns.output;
     let shape = Shape::new(cx.machine, &numbers, pixels, filters, numbers.sum_factor(product.weight_zero_point) != 0);
     for group in 0..product.groups() {
         for block in shape.blocks(filters) {
-            Lowering { product, numbers, epilogue, shape: &shape, group, block, rectangles: &rectangles }.write(cx, input, output);
+            Lowering { product, numbers, epilogue, scales: &scales, shape: &shape, group, block, rectangles: &rectangles }
+                .write(cx, input, output);
         }
     }
     Ok(())
@@ -137,30 +138,34 @@ impl Product<'_> {
         p
     }
 
-    fn numbers(&self, machine: &cranelite_tile::Machine) -> Numbers {
+    fn numbers(&self, machine: &Machine) -> Numbers {
         match (self.input, self.filter.element) {
             (ElementType::F32, _) => Numbers::FLOAT,
             (ElementType::I16, ElementType::I16) => Numbers::WORDS_64,
             (ElementType::I16, _) => {
-                let short = matches!(self.rescale, Rescale::Fixed(_)) || tables::fits_32_bits(&self.filter, &self.bias);
+                // Convolutions with a bias of 32 bits have such sums in the reference.
+                let fixed = |r: &Reference| matches!(r, Reference::Fixed(..));
+                let short =
+                    matches!(&self.rescale, Rescale::Sum(r) if r.iter().all(fixed)) || tables::fits_32_bits(&self.filter, &self.bias);
                 Numbers::words(if short { Elem::I32 } else { Elem::I64 })
             }
             (activation, weight) => Numbers::bytes(machine, activation, weight, self.weight_zero_point),
         }
     }
 
-    fn epilogue(&self) -> Result<Epilogue, Diagnostic> {
+    fn epilogue(&self, machine: &Machine) -> Result<(Epilogue, Scales), Diagnostic> {
         let activation = self.activation;
         let target = || self.target.expect("the target of an integer result");
         Ok(match &self.rescale {
-            Rescale::Float => Epilogue::Float { activation },
-            Rescale::Fixed(all) => {
-                let range = shift_range(&all.iter().map(|m| m.1).collect::<Vec<_>>())?;
-                Epilogue::Fixed { range, target: target() }
+            Rescale::Float => (Epilogue::Float { activation }, Scales::None),
+            Rescale::Sum(references) => {
+                let (rescaling, numbers) = Rescaling::new(machine, references, &tables::reach(self), target())?;
+                (Epilogue::Sum(rescaling), Scales::Sum(numbers))
             }
-            Rescale::Wide(_) => Epilogue::Wide { target: target() },
-            Rescale::Real(_) => Epilogue::Real { target: target() },
-            Rescale::Hybrid { asymmetric, .. } => Epilogue::Hybrid { asymmetric: *asymmetric, activation },
+            Rescale::Wide(all) => (Epilogue::Wide { target: target() }, Scales::Wide(all.clone())),
+            Rescale::Hybrid { scales, asymmetric, .. } => {
+                (Epilogue::Hybrid { asymmetric: *asymmetric, activation }, Scales::Hybrid(scales.clone()))
+            }
         })
     }
 }
@@ -170,6 +175,7 @@ struct Lowering<'a> {
     product: &'a Product<'a>,
     numbers: Numbers,
     epilogue: Epilogue,
+    scales: &'a Scales,
     shape: &'a Shape,
     group: usize,
     block: Block,
@@ -186,7 +192,7 @@ impl Lowering<'_> {
         let class_stride = if classes.uniform { 0 } else { classes.data.len() / self.rectangles.len() };
         let class = cx.constant("bias", classes.data, 64);
         let scale =
-            (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", tables::scales(p, &self.epilogue, first, columns, width), 64));
+            (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", self.scales.table(p, first..first + columns, width), 64));
         let mut packed: Vec<(Depth, BufferId)> = vec![];
         for (i, (row, column)) in self.rectangles.iter().enumerate() {
             let depth = self.depth(column);

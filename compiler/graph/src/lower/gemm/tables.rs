@@ -7,11 +7,12 @@ use super::epilogue::Epilogue;
 use super::geometry::Segment;
 use super::numbers::{Form, Numbers};
 use super::pack::{Filter, tap_sums};
-use super::{Bias, Product, Rescale, not_constant};
+use super::{Bias, Product, not_constant};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::lower::requantize::WideScale;
+use crate::lower::requantize::{Numbers as ScaleNumbers, WideScale};
+use crate::quantize::element_range;
 use crate::tensor::ElementType;
 use cranelite_tile::Elem;
 use std::ops::Range;
@@ -110,34 +111,48 @@ pub fn classes(
     Classes { data, uniform }
 }
 
-/// The table of scales.
-pub fn scales(p: &Product, epilogue: &Epilogue, first: usize, columns: usize, width: usize) -> Vec<u8> {
-    let mut data = vec![];
-    for start in (0..columns).step_by(width) {
-        let channels: Vec<Option<usize>> = (start..start + width).map(|c| (c < columns).then_some(first + c)).collect();
-        match &p.rescale {
-            Rescale::Float => {}
-            Rescale::Fixed(all) => {
-                let pairs: Vec<(i32, i32)> = channels.iter().map(|c| c.map_or((0, 0), |c| all[c])).collect();
-                data.extend(pairs.iter().flat_map(|p| p.0.to_le_bytes()));
-                // Lanes without a column must obey the kind of shift that the kernel was made for.
-                let fill = all.first().map_or(0, |p| p.1);
-                data.extend(channels.iter().flat_map(|c| c.map_or(fill, |c| all[c].1).to_le_bytes()));
+/// The numbers per output channel behind the table of scales.
+pub enum Scales {
+    None,
+    Sum(ScaleNumbers),
+    Wide(Vec<(i32, i32)>),
+    Hybrid(Vec<f32>),
+}
+
+impl Scales {
+    /// The table of scales of some channels.
+    pub fn table(&self, p: &Product, channels: Range<usize>, width: usize) -> Vec<u8> {
+        let panels = channels
+            .clone()
+            .step_by(width)
+            .map(|start| -> Vec<Option<usize>> { (start..start + width).map(|c| channels.contains(&c).then_some(c)).collect() });
+        let panel = |channels: Vec<Option<usize>>| match self {
+            Scales::None => vec![],
+            Scales::Sum(numbers) => numbers.table(&channels),
+            Scales::Wide(all) => {
+                let (multipliers, shifts): (Vec<i32>, Vec<i32>) = channels.iter().map(|c| c.map_or((0, 0), |c| all[c])).unzip();
+                WideScale::tables(&multipliers, &shifts).iter().flatten().flat_map(|v| v.to_le_bytes()).collect()
             }
-            Rescale::Wide(all) => {
-                let pairs: Vec<(i32, i32)> = channels.iter().map(|c| c.map_or((0, 0), |c| all[c])).collect();
-                let (multipliers, shifts): (Vec<i32>, Vec<i32>) = pairs.into_iter().unzip();
-                for table in WideScale::tables(&multipliers, &shifts) {
-                    data.extend(table.iter().flat_map(|v| v.to_le_bytes()));
-                }
+            Scales::Hybrid(all) => {
+                let scales = channels.iter().map(|c| c.map_or(0.0, |c| all[c]));
+                let bias = channels.iter().map(|c| c.map_or(0.0, |c| p.bias.float(c)));
+                scales.chain(bias).flat_map(f32::to_le_bytes).collect()
             }
-            Rescale::Real(all) => data.extend(channels.iter().flat_map(|c| c.map_or(0.0, |c| all[c]).to_le_bytes())),
-            Rescale::Hybrid { scales, .. } => {
-                data.extend(channels.iter().flat_map(|c| c.map_or(0.0, |c| scales[c]).to_le_bytes()));
-                data.extend(channels.iter().flat_map(|c| c.map_or(0.0, |c| p.bias.float(c)).to_le_bytes()));
-            }
-        }
+        };
+        panels.flat_map(panel).collect()
     }
-    debug_assert_eq!(data.len(), columns.div_ceil(width) * width * epilogue.scale_bytes());
-    data
+}
+
+/// How large the sum of an output channel may become, in either direction.
+pub fn reach(p: &Product) -> Vec<i64> {
+    let (low, high) = element_range(p.input).unwrap_or((0, 0));
+    let largest = (i64::from(high) - p.input_zero_point).max(p.input_zero_point - i64::from(low));
+    let [outputs, h, w, d] = p.filter.shape;
+    (0..outputs)
+        .map(|o| {
+            let taps = (0..h * w).flat_map(|t| (0..d).map(move |c| [o, t / w, t % w, c]));
+            let sum: i64 = taps.map(|at| (p.filter.int(at) - p.weight_zero_point).abs()).sum();
+            sum.saturating_mul(largest).saturating_add(p.bias.int(o).saturating_abs())
+        })
+        .collect()
 }
