@@ -27,6 +27,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             fma: true,
             fma_lane: false,
             byte_dot: ByteDot::S8S8,
+            high_multiply: false,
             round: false,
             tile_f32: tile,
             tile_i8: tile,

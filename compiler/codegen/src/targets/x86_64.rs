@@ -90,6 +90,7 @@ fn machine(set: &Set, name: &str) -> Machine {
         fma: set.contains("fma"),
         fma_lane: false,
         byte_dot: if has_vnni(set) { ByteDot::U8S8 } else { ByteDot::S16S16 },
+        high_multiply: false,
         round: set.contains("sse4.1"),
         tile_f32: MicroTile { rows: 12, vectors: 1, unroll: 2 },
         tile_i8: MicroTile { rows: 2, vectors: 5, unroll: 1 },
