@@ -1,4 +1,5 @@
 //! What several tests share. The tests themselves are in `tests/tests`.
 
+pub mod cross;
 pub mod differential;
 pub mod guarded;

@@ -1,6 +1,8 @@
 //! Every operation on every type that has it, for several numbers of lanes, at every feature level of this machine: the same bits
 //! as the interpreter gives.
 
+use cranelite_codegen::Target;
+use cranelite_tests::cross::Machine;
 use cranelite_tests::differential::{self, Case};
 use cranelite_tile::*;
 
@@ -182,8 +184,23 @@ impl Matrix {
     fn check(self) {
         let expected = differential::expected(&self.case).expect("the interpreter runs it");
         let mut failures = vec![];
-        for target in differential::native_levels() {
-            for got in differential::native(&self.case, &target).unwrap_or_else(|e| panic!("{}: {e}", target.level)) {
+        let here = differential::native_levels().into_iter().map(|t| (None, t));
+        let elsewhere = [
+            ("aarch64-unknown-linux-gnu", "generic"),
+            ("aarch64-unknown-linux-gnu", "generic+dotprod"),
+            ("riscv64gc-unknown-linux-gnu", "rv64gc"),
+            ("riscv64gc-unknown-linux-gnu", "rva22"),
+        ];
+        let elsewhere = elsewhere.into_iter().filter_map(|(triple, cpu)| {
+            let target = Target::new(triple, Some(cpu)).expect("a target");
+            Some((Some(Machine::find(target.features.arch)?), target))
+        });
+        for (machine, target) in here.chain(elsewhere) {
+            let run = match machine {
+                None => differential::native(&self.case, &target),
+                Some(machine) => machine.run(&self.case, &target),
+            };
+            for got in run.unwrap_or_else(|e| panic!("{}: {e}", target.level)) {
                 for (i, name) in self.names.iter().enumerate() {
                     let one = Case { program: Program::default(), inputs: vec![], outputs: vec![], elems: vec![self.case.elems[i]] };
                     if let Some(d) = differential::difference(&one, &expected[i..=i], &got[i..=i]) {
