@@ -212,6 +212,8 @@ impl<'a> Emitter<'a> {
             });
         }
         let within = |limit: f64| bounds.is_some_and(|(low, high)| -limit <= low && high <= limit);
+        // What is below all integers becomes the smallest one in any case.
+        let below = |limit: f64| bounds.is_some_and(|(_, high)| high <= limit);
         let words = self.map(a, |e, x| {
             if e.features.arch == Arch::X86 && nearest && to.elem != Elem::U32 && within(4194304.0) {
                 return e.nearest_by_addition(x);
@@ -219,7 +221,7 @@ impl<'a> Emitter<'a> {
             let x = if nearest { e.round(Unary::RoundEven, x) } else { x };
             match to.elem {
                 Elem::U32 => e.ins().fcvt_to_uint_sat(types::I32X4, x),
-                _ if e.features.arch == Arch::X86 && within(2147483520.0) => e.ins().x86_cvtt2dq(types::I32X4, x),
+                _ if e.features.arch == Arch::X86 && below(2147483520.0) => e.ins().x86_cvtt2dq(types::I32X4, x),
                 _ => e.ins().fcvt_to_sint_sat(types::I32X4, x),
             }
         });
