@@ -11,21 +11,27 @@ use std::path::{Path, PathBuf};
 /// Why a command did not do its work.
 #[derive(Debug)]
 pub enum Failure {
-    /// The model or the input is at fault: exit code 1.
-    Problems { file: Option<PathBuf>, list: Vec<Diagnostic> },
-    /// The command line is: exit code 2.
+    /// The model or the input is at fault, or the target.
+    Problems(Vec<Problem>),
+    /// The command line is.
     Usage(String),
+}
+
+#[derive(Debug)]
+pub struct Problem {
+    pub file: Option<PathBuf>,
+    pub diagnostic: Diagnostic,
 }
 
 impl Failure {
     pub fn in_file(file: &Path) -> impl FnOnce(Vec<Diagnostic>) -> Failure {
-        |list| Failure::Problems { file: Some(file.into()), list }
+        |list| Failure::Problems(list.into_iter().map(|diagnostic| Problem { file: Some(file.into()), diagnostic }).collect())
     }
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Problems { .. } => 1,
-            Failure::Usage(_) => 2,
+            Failure::Problems(list) if list.iter().any(|p| p.diagnostic.code != Code::TARGET) => 1,
+            _ => 2,
         }
     }
 
@@ -33,9 +39,12 @@ impl Failure {
     pub fn render(&self) -> String {
         match self {
             Failure::Usage(message) => format!("error: {message}\n\nFor more information, try '--help'.\n"),
-            Failure::Problems { file, list } => {
-                let mut out: String = list.iter().map(|d| render(file.as_deref(), d)).collect();
-                let mut codes: Vec<&str> = list.iter().map(|d| d.code.0).collect();
+            Failure::Problems(list) => {
+                let mut out: String = list.iter().map(render).collect();
+                if self.exit_code() == 2 {
+                    return out;
+                }
+                let mut codes: Vec<&str> = list.iter().map(|p| p.diagnostic.code.0).collect();
                 codes.sort_unstable();
                 codes.dedup();
                 let count = if list.len() == 1 { "1 problem".into() } else { format!("{} problems", list.len()) };
@@ -50,23 +59,23 @@ impl Failure {
     pub fn to_json(&self) -> Value {
         match self {
             Failure::Usage(message) => json!({ "error": message, "diagnostics": [] }),
-            Failure::Problems { file, list } => {
-                let all: Vec<_> = list.iter().map(|d| to_json(file.as_deref(), d)).collect();
-                json!({ "error": list.first().map(ToString::to_string), "diagnostics": all })
+            Failure::Problems(list) => {
+                let all: Vec<_> = list.iter().map(to_json).collect();
+                json!({ "error": list.first().map(|p| p.diagnostic.to_string()), "diagnostics": all })
             }
         }
     }
 }
 
 impl From<Diagnostic> for Failure {
-    fn from(d: Diagnostic) -> Self {
-        Failure::Problems { file: None, list: vec![d] }
+    fn from(diagnostic: Diagnostic) -> Self {
+        Failure::Problems(vec![Problem { file: None, diagnostic }])
     }
 }
 
 impl From<Vec<Diagnostic>> for Failure {
     fn from(list: Vec<Diagnostic>) -> Self {
-        Failure::Problems { file: None, list }
+        Failure::Problems(list.into_iter().map(|diagnostic| Problem { file: None, diagnostic }).collect())
     }
 }
 
@@ -77,34 +86,28 @@ pub fn internal(what: &str, details: impl std::fmt::Display) -> Diagnostic {
 
 /// ```text
 /// error[E0203]: the filter's depth differs from the input's
-///   --> model.tflite: subgraph 0, operator 17 CONV_2D, input 1 "w"
+///   -->       model.tflite: subgraph 0, operator 17 CONV_2D, input 1 "w"
 ///   expected: 16
 ///   found:    8
 ///   help:     export the model again
 /// ```
-pub fn render(file: Option<&Path>, d: &Diagnostic) -> String {
+fn render(Problem { file, diagnostic: d }: &Problem) -> String {
     let mut out = format!("error[{}]: {}\n", d.code.0, d.message);
     let place = d.place.to_string();
-    let place: Vec<String> = file.map(|f| f.display().to_string()).into_iter().chain((!place.is_empty()).then_some(place)).collect();
-    let mut line = |label: &str, text: &str| {
-        let indented = text.replace('\n', "\n            ");
-        out.push_str(&format!("  {label:<9} {indented}\n"));
-    };
-    if !place.is_empty() {
-        line("-->", &place.join(": "));
-    }
-    for (label, text) in [("expected:", &d.expected), ("found:", &d.found), ("help:", &d.help)] {
+    let place: Vec<String> = file.iter().map(|f| f.display().to_string()).chain((!place.is_empty()).then_some(place)).collect();
+    let place = (!place.is_empty()).then(|| place.join(": "));
+    for (label, text) in [("-->", &place), ("expected:", &d.expected), ("found:", &d.found), ("help:", &d.help)] {
         if let Some(text) = text {
-            line(label, text);
+            writeln!(out, "  {label:<9} {}", text.replace('\n', "\n            ")).expect("a string takes everything");
         }
     }
     out
 }
 
-fn to_json(file: Option<&Path>, d: &Diagnostic) -> Value {
+fn to_json(Problem { file, diagnostic: d }: &Problem) -> Value {
     json!({
         "code": d.code.0,
-        "file": file.map(|f| f.display().to_string()),
+        "file": file,
         "subgraph": d.place.subgraph,
         "operator": d.place.operator.as_ref().map(|(index, _)| index),
         "operator_name": d.place.operator.as_ref().map(|(_, name)| name),

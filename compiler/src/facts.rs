@@ -2,6 +2,7 @@
 //!
 //! Taken from the graph as it was imported, so that figures are those of the model and not of what became of it.
 
+use crate::array::describe;
 use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::ops::{Operand, Signature};
 
@@ -20,12 +21,18 @@ pub struct Operator {
     pub index: u32,
     pub name: &'static str,
     pub macs: u64,
+    /// `i8 [1,12]`
+    pub result: String,
 }
 
 impl Facts {
     pub fn of(graph: &Graph) -> Self {
-        let operators =
-            graph.nodes.iter().map(|n| Operator { index: n.operator, name: n.op.name(), macs: n.op.macs(&signature(graph, n)) });
+        let operators = graph.nodes.iter().map(|n| Operator {
+            index: n.operator,
+            name: n.op.name(),
+            macs: n.op.macs(&signature(graph, n)),
+            result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
+        });
         Facts {
             operators: operators.collect(),
             parameter_bytes: graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len() as u64).sum(),

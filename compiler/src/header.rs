@@ -3,40 +3,45 @@
 //! Not the layout of the model descriptor, which is its writer's (`codegen::object`). The idea: whoever includes it needs no other
 //! documentation, and two headers in one program agree because what they share stands in both under the same guard.
 
+use crate::pipeline::Options;
 use crate::signature::{Signature, Tensor};
+use cranelite_codegen::object::Object;
+use cranelite_codegen::object::model::C_DECLARATIONS;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
 
-/// What the header says about memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    pub arena_bytes: u64,
-    pub arena_align: u32,
-    pub state_bytes: u64,
-    pub const_bytes: u64,
-    pub stack_bytes: u64,
-}
+/// What all headers share beside the description of models. Numbers of the status are never changed.
+const STATUS: &str = "\
+typedef int32_t cranelite_status;
+enum {
+    CRANELITE_OK = 0,
+    CRANELITE_NULL_POINTER = 1,
+    CRANELITE_MISALIGNED_ARENA = 2,
+    CRANELITE_INDEX_OUT_OF_RANGE = 3, /* the outputs are unspecified */
+    CRANELITE_CPU_LACKS_FEATURE = 4,
+    CRANELITE_WRONG_WEIGHTS = 5,
+    CRANELITE_EXECUTOR_FAILED = 6
+};
+";
 
-/// Text of the header for the object whose symbols begin with `prefix`.
-pub fn write(prefix: &str, made_from: &str, shared: &str, signature: &Signature, sizes: &Sizes) -> String {
+pub fn write(options: &Options, signature: &Signature, object: &Object) -> String {
+    let prefix = &options.prefix;
     let upper = prefix.to_ascii_uppercase();
     let mut out = String::new();
     let mut line = |text: &str| out.push_str(&format!("{text}\n"));
-    line(&format!("/* {} */", comment(&format!("Made by cranelite {} from {made_from}: do not edit.", env!("CARGO_PKG_VERSION")))));
+    let made = format!("Made by cranelite {} from {}: do not edit.", env!("CARGO_PKG_VERSION"), options.made_from);
+    line(&format!("/* {} */", comment(&made)));
     line(&format!("#ifndef CRANELITE_MODEL_{upper}_H\n#define CRANELITE_MODEL_{upper}_H\n"));
     line("#include <stddef.h>\n#include <stdint.h>\n");
     line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
-    line("#ifndef CRANELITE_ABI_1\n#define CRANELITE_ABI_1\n");
-    line(shared.trim_end());
-    line("\n#endif /* CRANELITE_ABI_1 */\n");
-
+    line(&format!("#ifndef CRANELITE_ABI_1\n#define CRANELITE_ABI_1\n\n{STATUS}\n{C_DECLARATIONS}\n#endif /* CRANELITE_ABI_1 */\n"));
     line("/* Memory: the caller provides the arena; constants are in the object; the stack is what one call needs. */");
     for (name, value) in [
-        ("ARENA_BYTES", sizes.arena_bytes),
-        ("ARENA_ALIGN", u64::from(sizes.arena_align)),
-        ("STATE_BYTES", sizes.state_bytes),
-        ("CONST_BYTES", sizes.const_bytes),
-        ("STACK_BYTES", sizes.stack_bytes),
+        ("ARENA_BYTES", object.arena_bytes),
+        ("ARENA_ALIGN", u64::from(object.arena_align)),
+        ("STATE_BYTES", 0),
+        ("CONST_BYTES", object.const_bytes),
+        ("STACK_BYTES", u64::from(object.stack_bytes)),
     ] {
         line(&format!("#define {upper}_{name} {value}"));
     }
@@ -62,6 +67,14 @@ pub fn write(prefix: &str, made_from: &str, shared: &str, signature: &Signature,
          must not flush denormal numbers to zero. */"
     ));
     line(&format!("cranelite_status {prefix}_invoke(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n"));
+    if options.profile {
+        line(&format!(
+            "/* As {prefix}_invoke. Before each call of a kernel it calls `hook` with the index of the operator in the model, or with\n   \
+             UINT32_MAX where there is none, and with the number of the call; once more at the end. */\n\
+             cranelite_status {prefix}_profile(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena,\n    \
+             void (*hook)(void *user, uint32_t op, uint32_t call), void *user);\n"
+        ));
+    }
     line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
     line("#ifdef __cplusplus\n}\n#endif\n");
     line(&format!("#endif /* CRANELITE_MODEL_{upper}_H */"));

@@ -3,14 +3,20 @@
 //! This crate is the rim: command line, files, messages, the order of the phases. What a model means is in `cranelite-graph`,
 //! loops and memory in `cranelite-tile`, machine code in `cranelite-codegen`. It is the only place with IO.
 
+pub mod apart;
 pub mod array;
 pub mod cli;
 pub mod diagnostic;
+pub mod dump;
 pub mod facts;
 pub mod files;
 pub mod fit;
+pub mod foreign;
 pub mod header;
+pub mod instance;
+pub mod limits;
 pub mod names;
 pub mod pipeline;
+pub mod report;
 pub mod signature;
 pub mod stages;

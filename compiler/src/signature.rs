@@ -4,13 +4,16 @@
 
 use crate::array::describe;
 use crate::names::identifiers;
+use cranelite_codegen::object::model;
 use cranelite_graph::graph::{Graph, ValueId};
-use cranelite_graph::tensor::TensorType;
+use cranelite_graph::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Signature {
     pub inputs: Vec<Tensor>,
+    /// The model's, then those that were added to show results of operators.
     pub outputs: Vec<Tensor>,
+    pub own_output_count: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +27,8 @@ pub struct Tensor {
 
 impl Signature {
     pub fn of(graph: &Graph) -> Self {
-        Signature { inputs: tensors(graph, &graph.inputs, "input"), outputs: tensors(graph, &graph.outputs, "output") }
+        let (inputs, outputs) = (tensors(graph, &graph.inputs, "input"), tensors(graph, &graph.outputs, "output"));
+        Signature { inputs, own_output_count: outputs.len(), outputs }
     }
 }
 
@@ -36,6 +40,19 @@ fn tensors(graph: &Graph, values: &[ValueId], otherwise: &str) -> Vec<Tensor> {
 }
 
 impl Tensor {
+    /// For the object's description of itself.
+    pub fn described(&self) -> model::Tensor {
+        let (scale, zero_point) = self.quantization().unwrap_or_default();
+        model::Tensor {
+            name: self.name.clone(),
+            dims: self.ty.shape.iter().map(|&d| d as i32).collect(),
+            ty: type_number(self.ty.element),
+            size_bytes: self.ty.size_bytes() as u64,
+            scale,
+            zero_point: zero_point as i32,
+        }
+    }
+
     /// `i8 [1,49,10,1]`
     pub fn describe(&self) -> String {
         describe(self.ty.element, &self.ty.shape)
@@ -52,5 +69,32 @@ impl Tensor {
     pub fn quantization(&self) -> Option<(f32, i64)> {
         let q = self.ty.quantization.as_ref().filter(|q| q.is_per_tensor())?;
         Some((q.scales[0], q.zero_points[0]))
+    }
+}
+
+/// TensorFlow Lite's numbers (`TfLiteType`), 0 for types that it has none for.
+fn type_number(element: ElementType) -> u32 {
+    use ElementType::*;
+    match element {
+        F32 => 1,
+        I32 => 2,
+        U8 => 3,
+        I64 => 4,
+        String => 5,
+        Bool => 6,
+        I16 => 7,
+        Complex64 => 8,
+        I8 => 9,
+        F16 => 10,
+        F64 => 11,
+        Complex128 => 12,
+        U64 => 13,
+        Resource => 14,
+        Variant => 15,
+        U32 => 16,
+        U16 => 17,
+        I4 => 18,
+        BF16 => 19,
+        I2 | U4 | F8E4M3 | F8E5M2 => 0,
     }
 }

@@ -75,7 +75,7 @@ fn run(case: &Case, model: &loader::Model, end: End) -> Result<Vec<Vec<u8>>, Str
     let mut arena = Guarded::new(&vec![0x5a; model.arena_bytes], model.arena_align.max(16), end);
     let input_refs: Vec<&[u8]> = inputs.iter().map(|g| &**g).collect();
     let mut output_refs: Vec<&mut [u8]> = outputs.iter_mut().map(|g| &mut **g).collect();
-    match model.invoke(&input_refs, &mut output_refs, &mut arena) {
+    match model.bind(&input_refs, &mut output_refs, &mut arena).invoke() {
         0 => Ok(outputs.iter().map(|g| g.to_vec()).collect()),
         status => Err(format!("status {status}")),
     }

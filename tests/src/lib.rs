@@ -1,5 +1,12 @@
-//! What several tests share. The tests themselves are in `tests/tests`.
+//! What several tests share: models made here, golden suites, other programs, guarded memory.
+//!
+//! Not the tests themselves, which are the files beside `Cargo.toml` and those in `tests/tests`.
 
+pub mod batch;
 pub mod cross;
 pub mod differential;
 pub mod guarded;
+pub mod maker;
+pub mod models;
+pub mod suite;
+pub mod tools;

@@ -4,6 +4,7 @@ use super::{Cli, Outcome, print};
 use crate::diagnostic::Failure;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use cranelite_codegen::targets::{self, Levels, TRIPLES};
 use cranelite_graph::diagnostic::CODES;
 use cranelite_graph::ops;
 use serde_json::json;
@@ -23,6 +24,38 @@ pub fn ops(args: OpsArgs) -> Outcome {
     } else {
         print(&ops::TABLE.iter().map(|(name, types)| format!("{name:<20} {types}\n")).collect::<String>());
     }
+    Ok(())
+}
+
+/// Lists the targets and the feature levels of their CPUs
+#[derive(Args)]
+pub struct TargetsArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn targets(args: TargetsArgs) -> Outcome {
+    let native = targets::native_cpu();
+    let architectures = targets::list();
+    if args.json {
+        let triples: Vec<_> = TRIPLES.iter().map(|(triple, about)| json!({ "triple": triple, "about": about })).collect();
+        let levels = |l: &Levels| l.levels.iter().map(|(name, features)| json!({ "name": name, "features": features })).collect::<Vec<_>>();
+        let architectures = architectures.iter().map(|l| json!({ "name": l.architecture, "levels": levels(l), "features": l.features }));
+        let architectures: Vec<_> = architectures.collect();
+        print(&format!("{}\n", json!({ "triples": triples, "architectures": architectures, "native": native })));
+        return Ok(());
+    }
+    let mut out: String = TRIPLES.iter().map(|(triple, about)| format!("{triple:<30} {about}\n")).collect();
+    for l in architectures {
+        out += &format!("\nLevels of {}; the first is the default:\n", l.architecture);
+        out.extend(l.levels.iter().map(|(name, features)| format!("  {name:<18} {features}\n")));
+        out += &format!("Features: {}\n", l.features.join(" "));
+    }
+    if let Some(native) = native {
+        out += &format!("\nThis machine (--cpu native): {native}\n");
+    }
+    print(&out);
     Ok(())
 }
 

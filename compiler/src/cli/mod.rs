@@ -3,7 +3,12 @@
 //! Exit codes: 0 done, 1 the model or the input is at fault, 2 the usage is. Whatever happens, a message says what and what to do;
 //! a panic anywhere becomes an internal error with exit code 1.
 
+mod bench;
+mod check;
+mod compile;
+mod inspect;
 mod lists;
+mod options;
 mod run;
 mod steps;
 
@@ -16,7 +21,7 @@ use std::sync::Mutex;
 
 /// Compiles TensorFlow Lite models, ahead of time, into native objects that need no interpreter, no library and no heap.
 #[derive(Parser)]
-#[command(name = "cranelite", version, max_term_width = 110)]
+#[command(name = "cranelite", bin_name = "cranelite", version, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,7 +29,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Compile(compile::CompileArgs),
+    Check(check::CheckArgs),
     Run(run::RunArgs),
+    Bench(bench::BenchArgs),
+    Inspect(inspect::InspectArgs),
+    Targets(lists::TargetsArgs),
     Ops(lists::OpsArgs),
     Explain(lists::ExplainArgs),
     Completions(lists::CompletionsArgs),
@@ -34,8 +44,24 @@ enum Command {
 type Outcome = Result<(), Failure>;
 
 impl Command {
+    /// Whether problems are to be told as JSON too.
+    fn is_json(&self) -> bool {
+        match self {
+            Command::Compile(args) => args.json,
+            Command::Check(args) => args.json,
+            Command::Bench(args) => args.json,
+            Command::Inspect(args) => args.json,
+            _ => false,
+        }
+    }
+
     fn execute(self) -> Outcome {
         match self {
+            Command::Compile(args) => compile::compile(args),
+            Command::Check(args) => check::check(args),
+            Command::Bench(args) => bench::bench(args),
+            Command::Inspect(args) => inspect::inspect(args),
+            Command::Targets(args) => lists::targets(args),
             Command::Run(args) => run::run(args),
             Command::Ops(args) => lists::ops(args),
             Command::Explain(args) => lists::explain(args),
@@ -48,9 +74,13 @@ impl Command {
 pub fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    let is_json = cli.command.is_json();
     match guarded(|| cli.command.execute()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if is_json {
+                print(&format!("{}\n", failure.to_json()));
+            }
             eprint!("{}", failure.render());
             ExitCode::from(failure.exit_code())
         }

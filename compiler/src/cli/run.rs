@@ -1,12 +1,20 @@
 //! `run`: executes a model on arrays.
+//!
+//! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
+//! machines), and the interpreter of tile programs.
 
 use super::Outcome;
+use super::options::{Opt, TargetOptions};
 use super::steps::Steps;
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
+use crate::dump::Exposed;
 use crate::files::{self, Files};
 use crate::fit;
+use crate::foreign::{self, Tools};
+use crate::instance::Instance;
 use crate::pipeline::{self, Options};
+use crate::signature::Signature;
 use crate::stages::Stages;
 use clap::Args;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -26,6 +34,20 @@ pub struct RunArgs {
     /// Folder for the outputs; step K > 0 writes sK.out0.npy, ...
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
+    #[command(flatten)]
+    target: TargetOptions,
+    /// What to prefer where speed costs memory or code
+    #[arg(long, value_enum, default_value_t)]
+    opt: Opt,
+    /// Also write the result of every operator
+    #[arg(long, value_name = "DIR")]
+    dump_tensors: Option<PathBuf>,
+    /// C compiler that links the model into a program, which is run instead of the object in this process; needed for other machines
+    #[arg(long, value_name = "COMMAND")]
+    linker: Option<String>,
+    /// Emulator that runs that program, with its options: 'qemu-aarch64-static -L /usr/aarch64-linux-gnu'
+    #[arg(long, value_name = "COMMAND", requires = "linker")]
+    runner: Option<String>,
     /// Interpret the tile program instead of running machine code, for vectors of so many bytes
     #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "16", hide = true)]
     interpret: Option<u32>,
@@ -34,22 +56,67 @@ pub struct RunArgs {
 pub fn run(args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
-    let input_shapes = fit::input_shapes(&model, &steps).map_err(Failure::in_file(&args.model))?;
-    let options = Options { input_shapes, ..Options::default() };
-    let machine = Machine::example(args.interpret.unwrap_or(16), ByteDot::S8S8, true, false);
-    let planned = pipeline::plan(&model, &machine, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let in_model = |list| Failure::in_file(&args.model)(list);
+    let options = Options {
+        input_shapes: fit::input_shapes(&model, &steps).map_err(in_model)?,
+        goal: args.opt.into(),
+        every_tensor: args.dump_tensors.is_some(),
+        ..Options::named_after(&args.model)
+    };
+    let (outputs, signature, exposed) = match args.interpret {
+        Some(vector_bytes) => interpreted(&model, vector_bytes, &options, &steps).map_err(in_model)?,
+        None => {
+            let target = args.target.or_native()?;
+            let compiled = pipeline::compile(&model, &target, &options, &mut Stages::none()).map_err(in_model)?;
+            let outputs = match tools(&args) {
+                Some(tools) => foreign::run(&compiled, &tools, &steps)?,
+                None if target.runs_here() => Instance::new(&compiled)?.run(&steps)?,
+                None => {
+                    let message = format!("{} {} does not run on this machine: give --linker and --runner", target.triple, target.level);
+                    return Err(Failure::Usage(message));
+                }
+            };
+            (outputs, compiled.signature, compiled.exposed)
+        }
+    };
     let mut files = Files::default();
-    for (k, step) in steps.iter().enumerate() {
-        let inputs: Vec<&[u8]> = step.iter().map(|a| a.data.as_slice()).collect();
-        let mut outputs: Vec<Array> = planned.signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
-        let mut bytes: Vec<&mut [u8]> = outputs.iter_mut().map(|a| a.data.as_mut_slice()).collect();
-        interpret::run(&planned.program, &inputs, &mut bytes).map_err(|e| internal("the tile program fails", e))?;
-        for (i, output) in outputs.iter().enumerate() {
-            let name = if k == 0 { format!("out{i}.npy") } else { format!("s{k}.out{i}.npy") };
-            files.add(args.output_dir.join(name), to_npy(output)?);
+    for (k, outputs) in outputs.iter().enumerate() {
+        let step = if k == 0 { String::new() } else { format!("s{k}.") };
+        for (i, output) in outputs.iter().take(signature.own_output_count).enumerate() {
+            files.add(args.output_dir.join(format!("{step}out{i}.npy")), to_npy(output)?);
+        }
+        for e in &exposed {
+            let folder = args.dump_tensors.as_ref().expect("tensors are exposed for this option alone");
+            files.add(folder.join(format!("{step}{}.npy", e.file_stem)), to_npy(&outputs[e.output])?);
         }
     }
     Ok(files.write()?)
+}
+
+/// `None` when the object runs in this process.
+fn tools(args: &RunArgs) -> Option<Tools> {
+    let words = |command: &str| command.split_whitespace().map(String::from).collect::<Vec<_>>();
+    let linker = args.linker.as_deref().map(words)?;
+    Some(Tools { linker, runner: args.runner.as_deref().map(words).unwrap_or_default() })
+}
+
+fn interpreted(
+    model: &[u8],
+    vector_bytes: u32,
+    options: &Options,
+    steps: &[Vec<Array>],
+) -> Result<(Vec<Vec<Array>>, Signature, Vec<Exposed>), Vec<Diagnostic>> {
+    let machine = Machine::example(vector_bytes, ByteDot::S8S8, true, false);
+    let planned = pipeline::plan(model, &machine, options, &mut Stages::none())?;
+    let one = |step: &Vec<Array>| {
+        let inputs: Vec<&[u8]> = step.iter().map(|a| a.data.as_slice()).collect();
+        let mut outputs: Vec<Array> = planned.signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
+        let mut bytes: Vec<&mut [u8]> = outputs.iter_mut().map(|a| a.data.as_mut_slice()).collect();
+        interpret::run(&planned.program, &inputs, &mut bytes).map_err(|e| vec![internal("the tile program fails", e)])?;
+        Ok(outputs)
+    };
+    let outputs = steps.iter().map(one).collect::<Result<_, Vec<Diagnostic>>>()?;
+    Ok((outputs, planned.signature, planned.exposed))
 }
 
 /// All arrays of all steps, or every file that is none.

@@ -11,6 +11,7 @@ use memmap2::{Mmap, MmapMut};
 use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolSection};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -145,27 +146,10 @@ impl<'a> Model<'a> {
         })
     }
 
-    /// Runs the model once and returns its status. Panics if a buffer has not the size or alignment that the model wants.
-    pub fn invoke(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &mut [u8]) -> i32 {
+    /// Buffers to run on. Panics if one has not the size or alignment that the model wants.
+    pub fn bind<'b>(&'b self, inputs: &'b [&'b [u8]], outputs: &'b mut [&mut [u8]], arena: &'b mut [u8]) -> Bound<'b> {
         let (inputs, outputs) = self.check(inputs, outputs, arena);
-        // SAFETY: checked just now: every buffer is as large and as aligned as the code was proved to need, and none overlap.
-        unsafe { (self.invoke)(inputs.as_ptr(), outputs.as_ptr(), arena.as_mut_ptr()) }
-    }
-
-    /// As [`Model::invoke`]; `hook` gets the operator (`u32::MAX` for none) and the number of every call before it is made, and the
-    /// number of calls at the end. `None` if the object was made without profile.
-    pub fn profile(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &mut [u8], hook: &mut dyn FnMut(u32, u32)) -> Option<i32> {
-        extern "C" fn forward(user: *mut u8, operator: u32, call: u32) {
-            // SAFETY: `user` is what is passed below: a pointer to the closure, which outlives the call.
-            let hook = unsafe { &mut *user.cast::<&mut dyn FnMut(u32, u32)>() };
-            hook(operator, call);
-        }
-        let profile = self.profile?;
-        let (inputs, outputs) = self.check(inputs, outputs, arena);
-        let mut hook = hook;
-        let user = (&raw mut hook).cast::<u8>();
-        // SAFETY: as for `invoke`.
-        Some(unsafe { profile(inputs.as_ptr(), outputs.as_ptr(), arena.as_mut_ptr(), forward, user) })
+        Bound { model: self, inputs, outputs, arena: arena.as_mut_ptr(), _borrowed: PhantomData }
     }
 
     fn check(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &[u8]) -> (Vec<*const u8>, Vec<*mut u8>) {
@@ -174,5 +158,37 @@ impl<'a> Model<'a> {
         assert!(outputs.len() == self.outputs.len() && outputs.iter().zip(&self.outputs).all(|(b, s)| fits(b, s)), "outputs");
         assert!(self.arena_bytes <= arena.len() && arena.as_ptr().addr().is_multiple_of(self.arena_align), "arena");
         (inputs.iter().map(|b| b.as_ptr()).collect(), outputs.iter_mut().map(|b| b.as_mut_ptr()).collect())
+    }
+}
+
+/// A model with buffers that fit it, which stay borrowed: it can be called without further checks.
+pub struct Bound<'b> {
+    model: &'b Model<'b>,
+    inputs: Vec<*const u8>,
+    outputs: Vec<*mut u8>,
+    arena: *mut u8,
+    _borrowed: PhantomData<&'b mut [u8]>,
+}
+
+impl Bound<'_> {
+    /// Runs the model once and returns its status.
+    pub fn invoke(&mut self) -> i32 {
+        // SAFETY: checked by `bind`: every buffer is as large and as aligned as the code was proved to need, and none overlap.
+        unsafe { (self.model.invoke)(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena) }
+    }
+
+    /// As [`Bound::invoke`]; `hook` gets the operator (`u32::MAX` for none) and the number of every call before it is made, and the
+    /// number of calls at the end. `None` if the object was made without profile.
+    pub fn profile(&mut self, hook: &mut dyn FnMut(u32, u32)) -> Option<i32> {
+        extern "C" fn forward(user: *mut u8, operator: u32, call: u32) {
+            // SAFETY: `user` is what is passed below: a pointer to the closure, which outlives the call.
+            let hook = unsafe { &mut *user.cast::<&mut dyn FnMut(u32, u32)>() };
+            hook(operator, call);
+        }
+        let profile = self.model.profile?;
+        let mut hook = hook;
+        let user = (&raw mut hook).cast::<u8>();
+        // SAFETY: as for `invoke`.
+        Some(unsafe { profile(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena, forward, user) })
     }
 }

@@ -152,6 +152,13 @@ impl Target {
         self.set.iter().copied().collect()
     }
 
+    /// Whether this machine has all that the code may use.
+    pub fn runs_here(&self) -> bool {
+        let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
+        let same = host.is_some_and(|h| h.architecture == self.triple.architecture);
+        same && architecture(&self.triple).is_some_and(|a| a.parse(&self.level).is_ok_and(|set| set.is_subset(&native_set(a))))
+    }
+
     /// Cranelift's back end. `verify` checks its input, for tests.
     pub(crate) fn isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
         let failed = |e: String| Error::Cranelift(self.triple.to_string(), e);

@@ -1,0 +1,178 @@
+//! `bench`: how long one call takes.
+//!
+//! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
+
+use super::options::{Opt, TargetOptions};
+use super::{Outcome, print};
+use crate::diagnostic::Failure;
+use crate::diagnostic::internal;
+use crate::files;
+use crate::instance::{Instance, check_status};
+use crate::pipeline::{self, Compiled, Options};
+use crate::signature::Tensor;
+use crate::stages::Stages;
+use clap::Args;
+use cranelite_codegen::loader::Bound;
+use cranelite_graph::tensor::ElementType;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Times a model on this machine
+#[derive(Args)]
+pub struct BenchArgs {
+    /// The .tflite file
+    model: PathBuf,
+    /// Feature level of this machine's architecture; by default all that this machine can
+    #[arg(long, value_name = "LEVEL")]
+    cpu: Option<String>,
+    /// What to prefer where speed costs memory or code
+    #[arg(long, value_enum, default_value_t)]
+    opt: Opt,
+    /// Repeat for so long
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    min_ms: u64,
+    /// Only one thread is supported
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1), hide = true)]
+    threads: u32,
+    /// Also time every operator
+    #[arg(long)]
+    per_op: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn bench(args: BenchArgs) -> Outcome {
+    let target = TargetOptions { target: None, cpu: args.cpu }.or_native()?;
+    let model = files::read(&args.model)?;
+    let options = Options { goal: args.opt.into(), profile: args.per_op, ..Options::named_after(&args.model) };
+    let compiled = pipeline::compile(&model, &target, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let mut instance = Instance::new(&compiled)?;
+    for (i, t) in compiled.signature.inputs.iter().enumerate() {
+        instance.set_input(i, &noise(t, i as u64));
+    }
+    let at_least = Duration::from_millis(args.min_ms);
+    let times = instance.with(|bound| measure(at_least, || check_status(bound.invoke())))??;
+    let per_op = if args.per_op { instance.with(|bound| per_operator(&compiled, bound, at_least))?? } else { vec![] };
+    let (arena_bytes, macs) = (compiled.object.arena_bytes, compiled.facts.macs());
+    if args.json {
+        let mut facts = json!({
+            "median_us": times.median_us,
+            "min_us": times.min_us,
+            "p90_us": times.p90_us,
+            "runs": times.runs,
+            "arena_bytes": arena_bytes,
+            "macs": macs,
+            "level": compiled.level,
+        });
+        if args.per_op {
+            facts["operators"] = per_op.iter().map(|o| json!({ "index": o.index, "name": o.name, "us": o.us, "macs": o.macs })).collect();
+        }
+        print(&format!("{facts}\n"));
+        return Ok(());
+    }
+    let gmacs = |macs: u64, us: f64| macs as f64 / us / 1000.0;
+    let mut text = format!(
+        "median {:.2} µs, least {:.2}, 90 % within {:.2}, of {} runs on {}; {:.2} G multiply-accumulates per second\n",
+        times.median_us,
+        times.min_us,
+        times.p90_us,
+        times.runs,
+        compiled.level,
+        gmacs(macs, times.median_us)
+    );
+    let total: f64 = per_op.iter().map(|o| o.us).sum();
+    for o in &per_op {
+        let share = 100.0 * o.us / total;
+        text += &format!("{:>5}  {:<24} {:>10.2} µs {share:>5.1} % {:>8.2} GMAC/s\n", o.index, o.name, o.us, gmacs(o.macs, o.us));
+    }
+    print(&text);
+    Ok(())
+}
+
+struct OperatorTime {
+    /// As text: what belongs to no operator has no index.
+    index: String,
+    name: String,
+    macs: u64,
+    us: f64,
+}
+
+/// The least time of each operator, by the hook between its kernels, whose own time counts too.
+fn per_operator(compiled: &Compiled, bound: &mut Bound, at_least: Duration) -> Result<Vec<OperatorTime>, Failure> {
+    let mut least: BTreeMap<u32, Duration> = BTreeMap::new();
+    let start = Instant::now();
+    while least.is_empty() || start.elapsed() < at_least {
+        let mut this: BTreeMap<u32, Duration> = BTreeMap::new();
+        let mut running: Option<(u32, Instant)> = None;
+        let status = bound.profile(&mut |operator, _| {
+            let now = Instant::now();
+            if let Some((before, since)) = running.replace((operator, now)) {
+                *this.entry(before).or_default() += now - since;
+            }
+        });
+        check_status(status.ok_or_else(|| internal("the object lacks a symbol", "profile"))?)?;
+        for (operator, time) in this {
+            let least = least.entry(operator).or_insert(time);
+            *least = time.min(*least);
+        }
+    }
+    let time = |(index, time): (u32, Duration)| {
+        let us = time.as_secs_f64() * 1e6;
+        match compiled.facts.operators.iter().find(|o| o.index == index) {
+            Some(o) => OperatorTime { index: index.to_string(), name: o.name.into(), macs: o.macs, us },
+            None => OperatorTime { index: String::new(), name: "copies".into(), macs: 0, us },
+        }
+    };
+    Ok(least.into_iter().map(time).collect())
+}
+
+/// Of one call.
+struct Times {
+    median_us: f64,
+    min_us: f64,
+    p90_us: f64,
+    runs: u64,
+}
+
+/// A batch takes at least so long: a thousand times what reading the clock takes.
+const BATCH: Duration = Duration::from_micros(40);
+const MIN_SAMPLES: usize = 5;
+
+fn measure<E>(at_least: Duration, mut call: impl FnMut() -> Result<(), E>) -> Result<Times, E> {
+    let mut timed = |batch: u64| {
+        let start = Instant::now();
+        for _ in 0..batch {
+            call()?;
+        }
+        Ok(start.elapsed())
+    };
+    let mut batch = 1;
+    while timed(batch)? < BATCH {
+        batch *= 2;
+    }
+    let (start, mut samples_us) = (Instant::now(), vec![]);
+    while start.elapsed() < at_least || samples_us.len() < MIN_SAMPLES {
+        samples_us.push(timed(batch)?.as_secs_f64() * 1e6 / batch as f64);
+    }
+    samples_us.sort_by(f64::total_cmp);
+    let n = samples_us.len();
+    Ok(Times { median_us: samples_us[n / 2], min_us: samples_us[0], p90_us: samples_us[n * 9 / 10], runs: n as u64 * batch })
+}
+
+/// Deterministic contents: floats from -1 to 1, any integers.
+fn noise(tensor: &Tensor, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2).wrapping_add(1);
+    let mut next = || {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (state >> 32) as u32
+    };
+    let count = tensor.ty.element_count();
+    match tensor.ty.element {
+        ElementType::F32 => (0..count).flat_map(|_| (next() as i32 as f32 / 2147483648.0).to_le_bytes()).collect(),
+        ElementType::Bool => (0..count).map(|_| (next() & 1) as u8).collect(),
+        _ => (0..tensor.ty.size_bytes()).map(|_| next() as u8).collect(),
+    }
+}

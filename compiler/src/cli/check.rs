@@ -1,0 +1,49 @@
+//! `check`: all problems of models at once, without writing anything.
+
+use super::options::{TargetOptions, input_shape};
+use super::{Outcome, print};
+use crate::diagnostic::{Failure, Problem};
+use crate::files;
+use crate::pipeline::{self, Options};
+use crate::stages::Stages;
+use clap::Args;
+use cranelite_graph::import::InputKey;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Lists every problem of models, with operator, tensor, reason and way out
+#[derive(Args)]
+pub struct CheckArgs {
+    /// The .tflite files
+    #[arg(required = true, value_name = "MODEL")]
+    models: Vec<PathBuf>,
+    #[command(flatten)]
+    target: TargetOptions,
+    /// Shape of an input instead of the model's; may be repeated
+    #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
+    input_shapes: Vec<(InputKey, Vec<usize>)>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn check(args: CheckArgs) -> Outcome {
+    let target = args.target.or_baseline()?;
+    let options = Options { input_shapes: args.input_shapes, ..Options::default() };
+    let mut problems = vec![];
+    for file in &args.models {
+        let model = files::read(file).map_err(|d| vec![d]);
+        match model.and_then(|model| pipeline::compile(&model, &target, &options, &mut Stages::none())) {
+            Ok(_) if args.json => {}
+            Ok(_) => print(&format!("{}: no problems\n", file.display())),
+            Err(list) => problems.extend(list.into_iter().map(|diagnostic| Problem { file: Some(file.clone()), diagnostic })),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(Failure::Problems(problems));
+    }
+    if args.json {
+        print(&format!("{}\n", json!({ "diagnostics": [] })));
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! `compile`: a model becomes an object and a header.
+
+use super::options::{Opt, TargetOptions, input_shape, size_bytes};
+use super::{Outcome, print};
+use crate::diagnostic::Failure;
+use crate::files::{self, Files};
+use crate::limits::Limits;
+use crate::names;
+use crate::pipeline::{self, Compiled, Options};
+use crate::report::{self, grouped};
+use crate::stages::{Stage, Stages};
+use clap::Args;
+use cranelite_graph::import::InputKey;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// Compiles a model to an object and a C header
+#[derive(Args)]
+pub struct CompileArgs {
+    /// The .tflite file
+    model: PathBuf,
+    /// Folder for PREFIX.o and PREFIX.h, or a file ending in .o with the header beside it
+    #[arg(short, long, value_name = "DIR|FILE.o", default_value = ".")]
+    output: PathBuf,
+    #[command(flatten)]
+    target: TargetOptions,
+    /// Begins every name in C; from the model's file name by default
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    name: Option<String>,
+    /// Shape of an input instead of the model's; may be repeated
+    #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
+    input_shapes: Vec<(InputKey, Vec<usize>)>,
+    /// What to prefer where speed costs memory or code
+    #[arg(long, value_enum, default_value_t)]
+    opt: Opt,
+    /// Fail when the arena is larger; K and M are understood
+    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
+    max_arena: Option<u64>,
+    /// Fail when the constants are larger
+    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
+    max_const: Option<u64>,
+    /// Also write the texts of these stages beside the object
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "STAGE,...")]
+    emit: Vec<Stage>,
+    /// Write the texts of all stages into a folder, numbered
+    #[arg(long, value_name = "DIR")]
+    emit_all: Option<PathBuf>,
+    /// Call a hook of the caller's around each operator
+    #[arg(long)]
+    profile: bool,
+    /// Print what was made, or the problems, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn compile(args: CompileArgs) -> Outcome {
+    let target = args.target.or_baseline()?;
+    let model = files::read(&args.model)?;
+    let mut options = Options {
+        input_shapes: args.input_shapes,
+        goal: args.opt.into(),
+        limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
+        profile: args.profile,
+        ..Options::named_after(&args.model)
+    };
+    if let Some(name) = args.name {
+        options.prefix = name;
+    }
+    let prefix = &options.prefix;
+    let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
+    let compiled = pipeline::compile(&model, &target, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    let is_file = args.output.extension().is_some_and(|e| e == "o");
+    let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
+    let header = object.with_extension("h");
+    let mut files = Files::default();
+    files.add(object.clone(), compiled.object.bytes.clone());
+    files.add(header.clone(), compiled.header.clone());
+    for (i, text) in stages.texts.iter().enumerate() {
+        let extension = text.stage.extension();
+        if args.emit.contains(&text.stage) {
+            files.add(object.with_extension(extension), text.text.clone());
+        }
+        if let Some(folder) = &args.emit_all {
+            files.add(folder.join(format!("{i:02}-{}.{extension}", text.after)), text.text.clone());
+        }
+    }
+    files.write()?;
+    if args.json {
+        let mut facts = report::json(&compiled);
+        facts["object"] = json!(object);
+        facts["header"] = json!(header);
+        facts["prefix"] = json!(prefix);
+        print(&format!("{facts}\n"));
+    } else {
+        print(&summary(&compiled, &object, args.target.cpu.is_none()));
+    }
+    Ok(())
+}
+
+fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
+    let sizes = &compiled.object;
+    let baseline = if is_baseline { " (the target's baseline; --cpu native compiles for this machine)" } else { "" };
+    format!(
+        "{}: {} {}{baseline}\narena {} bytes, constants {}, code {}, stack {}\n",
+        object.display(),
+        compiled.target,
+        compiled.level,
+        grouped(sizes.arena_bytes),
+        grouped(sizes.const_bytes),
+        grouped(compiled.object.code_bytes),
+        grouped(sizes.stack_bytes.into()),
+    )
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    if names::is_identifier(text) { Ok(text.into()) } else { Err("not a C identifier that begins with a letter".into()) }
+}

@@ -1,0 +1,86 @@
+//! Options that several commands share: the target, the goal, the shapes of inputs, sizes in bytes.
+
+use crate::diagnostic::Failure;
+use clap::{Args, ValueEnum};
+use cranelite_codegen::targets::Target;
+use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::import::InputKey;
+use cranelite_graph::lower::Goal;
+
+#[derive(Args)]
+pub struct TargetOptions {
+    /// Triple to compile for, this machine's by default; `cranelite targets` lists them
+    #[arg(long, value_name = "TRIPLE")]
+    pub target: Option<String>,
+    /// Feature level: NAME[+feature][+no-feature], such as x86-64-v3, generic+dotprod or native
+    #[arg(long, value_name = "LEVEL")]
+    pub cpu: Option<String>,
+}
+
+impl TargetOptions {
+    /// Without `--cpu` the target's baseline.
+    pub fn or_baseline(&self) -> Result<Target, Failure> {
+        match (&self.target, self.cpu.as_deref()) {
+            (Some(triple), cpu) => Target::new(triple, cpu),
+            (None, cpu) => Target::native().and_then(|native| Target::new(&native.triple.to_string(), cpu)),
+        }
+        .map_err(|e| Diagnostic::new(Code::TARGET, e.to_string()).into())
+    }
+
+    /// Without `--cpu` all that this machine can, if it is the target.
+    pub fn or_native(&self) -> Result<Target, Failure> {
+        match (&self.target, &self.cpu) {
+            (None, None) => Target::native().map_err(|e| Diagnostic::new(Code::TARGET, e.to_string()).into()),
+            _ => self.or_baseline(),
+        }
+    }
+}
+
+/// What to prefer where speed costs memory or code
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Opt {
+    #[default]
+    Speed,
+    Size,
+}
+
+impl From<Opt> for Goal {
+    fn from(opt: Opt) -> Goal {
+        match opt {
+            Opt::Speed => Goal::Speed,
+            Opt::Size => Goal::Size,
+        }
+    }
+}
+
+/// `NAME=1,96,96,3`; names may contain `=`.
+pub fn input_shape(text: &str) -> Result<(InputKey, Vec<usize>), String> {
+    let (name, shape) = text.rsplit_once('=').ok_or("write NAME=1,96,96,3")?;
+    let shape = shape.split(',').filter(|d| !d.is_empty()).map(|d| d.trim().parse().map_err(|_| format!("{d:?} is no dimension")));
+    Ok((InputKey::Name(name.into()), shape.collect::<Result<_, _>>()?))
+}
+
+/// Bytes, or with K or M units of 1024 or 1024 · 1024 bytes.
+pub fn size_bytes(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'k']) {
+        Some(digits) => (digits, 1 << 10),
+        None => text.strip_suffix(['M', 'm']).map_or((text, 1), |digits| (digits, 1 << 20)),
+    };
+    let number: u64 = digits.parse().map_err(|_| "write a number of bytes, such as 65536 or 64K")?;
+    number.checked_mul(unit).ok_or_else(|| "too large".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_options() {
+        assert_eq!(input_shape("x=1,2"), Ok((InputKey::Name("x".into()), vec![1, 2])));
+        assert_eq!(input_shape("a=b="), Ok((InputKey::Name("a=b".into()), vec![])));
+        assert!(input_shape("x").is_err() && input_shape("x=1,-2").is_err());
+        assert_eq!((size_bytes("7"), size_bytes("64K"), size_bytes("2m")), (Ok(7), Ok(65536), Ok(2 << 20)));
+        assert!(size_bytes("").is_err() && size_bytes("-1").is_err() && size_bytes("99999999999999999999").is_err());
+        assert!(size_bytes("99999999999999999M").is_err());
+    }
+}

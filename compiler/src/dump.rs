@@ -1,0 +1,38 @@
+//! Makes the result of every operator visible, for `run --dump-tensors`.
+//!
+//! The idea: every tensor between operators becomes one more output of the model. Nothing is added to the generated code's duties, it
+//! works on every target, and what is seen is what the kernels computed; only fusions in the graph hide tensors, because after them
+//! these exist no more.
+
+use crate::signature::Signature;
+use cranelite_graph::graph::Graph;
+
+/// A result of an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exposed {
+    /// Position among the outputs of the signature.
+    pub output: usize,
+    /// `op017.CONV_2D.0`: the operator's index in the model, its name, which of its results.
+    pub file_stem: String,
+}
+
+/// Adds outputs to the graph and to its signature.
+pub fn expose(graph: &mut Graph, signature: &mut Signature) -> Vec<Exposed> {
+    let mut exposed: Vec<Exposed> = vec![];
+    for node in &graph.nodes {
+        for (i, &v) in node.outputs.iter().enumerate() {
+            let output = graph.outputs.iter().position(|o| *o == v).unwrap_or_else(|| {
+                graph.outputs.push(v);
+                graph.outputs.len() - 1
+            });
+            let mut file_stem = format!("op{:03}.{}.{i}", node.operator, node.op.name());
+            while exposed.iter().any(|e| e.file_stem == file_stem) {
+                file_stem.push('+');
+            }
+            exposed.push(Exposed { output, file_stem });
+        }
+    }
+    let all = Signature::of(graph);
+    signature.outputs.extend(all.outputs.into_iter().skip(signature.own_output_count));
+    exposed
+}

@@ -1,0 +1,35 @@
+//! Limits on memory that the user set, and how to say what exceeds them.
+
+use crate::apart::Plan;
+use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_tile::Program;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    pub arena_bytes: Option<u64>,
+    pub const_bytes: Option<u64>,
+}
+
+/// Names what is alive at the peak, so that the user knows which tensors to make smaller.
+pub fn arena(limits: Limits, program: &Program, plan: &Plan) -> Result<(), Vec<Diagnostic>> {
+    let Some(limit) = limits.arena_bytes.filter(|limit| *limit < plan.arena_size_bytes) else { return Ok(()) };
+    let peak: Vec<_> = peak(program, plan).iter().map(|(name, size)| format!("{size:>10} bytes  {name}")).collect();
+    let d = Diagnostic::new(Code::ARENA, format!("the arena is larger than allowed; alive at the peak:\n{}", peak.join("\n")));
+    Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{} bytes", plan.arena_size_bytes))])
+}
+
+pub fn constants(limits: Limits, program: &Program, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
+    let Some(limit) = limits.const_bytes.filter(|limit| *limit < const_bytes) else { return Ok(()) };
+    let mut largest: Vec<_> = program.buffers.iter().filter(|b| b.data.is_some()).collect();
+    largest.sort_by_key(|b| std::cmp::Reverse(b.size_bytes));
+    let largest: Vec<_> = largest.iter().take(5).map(|b| format!("{:>10} bytes  {}", b.size_bytes, b.name)).collect();
+    let d = Diagnostic::new(Code::CONSTANTS, format!("the constants are larger than allowed; the largest are:\n{}", largest.join("\n")));
+    Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{const_bytes} bytes"))])
+}
+
+/// Names and sizes of what is alive at the peak, largest first.
+pub fn peak<'a>(program: &'a Program, plan: &Plan) -> Vec<(&'a str, u64)> {
+    let mut peak: Vec<_> = plan.peak.iter().map(|b| program.buffer(*b)).map(|b| (b.name.as_str(), b.size_bytes)).collect();
+    peak.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+    peak
+}

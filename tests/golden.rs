@@ -1,0 +1,117 @@
+//! TensorFlow Lite's answers against ours: every supported case of the suites beside the repository, at every feature level of this
+//! machine that changes code.
+//!
+//! Cases are compiled and run in this process, from the object that `compile` would write. Without the suites there is nothing to do,
+//! and a line says so.
+
+use anyhow::{Result, anyhow, ensure};
+use cranelite::array::Array;
+use cranelite::fit;
+use cranelite::instance::Instance;
+use cranelite::pipeline::{self, Compiled, Options};
+use cranelite::stages::Stages;
+use cranelite_codegen::targets::Target;
+use cranelite_graph::diagnostic::Diagnostic;
+use cranelite_tests::batch::Batch;
+use cranelite_tests::models;
+use cranelite_tests::suite::{self, Case, Suite};
+use cranelite_tests::tools::{MACHINES, Machine};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    let targets: Vec<Arc<Target>> = targets().into_iter().map(Arc::new).collect();
+    let mut trials: Vec<Trial> = targets.iter().flat_map(|t| own_models(t.clone())).collect();
+    match suite::shared() {
+        None => eprintln!("no golden suites at ../shared or in CRANELITE_SHARED: only the models made here are run"),
+        Some(shared) => {
+            for suite in ["conformance", "zoo"] {
+                let suite = Arc::new(Suite::open(shared.join(suite)).expect("a readable suite"));
+                trials.extend(targets.iter().flat_map(|t| golden(suite.clone(), t.clone())));
+                trials.extend(MACHINES.iter().filter(|m| !m.runner.is_empty()).map(|m| emulated(suite.clone(), m)));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Levels of this machine that change code, each once.
+fn targets() -> Vec<Target> {
+    let native = Target::native().expect("this machine is a target");
+    let triple = native.triple.to_string();
+    let levels: &[&str] = match () {
+        () if cfg!(target_arch = "x86_64") => &["x86-64", "x86-64-v3", "x86-64-v3+avxvnni", "native"],
+        () => &["generic", "native"],
+    };
+    let mut out: Vec<Target> = vec![];
+    for level in levels {
+        let target = Target::new(&triple, Some(level)).expect("a level of this architecture");
+        if target.runs_here() && out.iter().all(|t| t.level != target.level) {
+            out.push(target);
+        }
+    }
+    out
+}
+
+fn golden(suite: Arc<Suite>, target: Arc<Target>) -> Vec<Trial> {
+    let one = |index: usize| {
+        let (suite, target) = (suite.clone(), target.clone());
+        Trial::test(format!("{}/{}/{}", suite.name(), target.level, suite.cases[index].name), move || {
+            let case = &suite.cases[index];
+            let judged = || suite.judge(case, &run(&suite.model(case)?, &suite.inputs(case)?, &target)?);
+            judged().map_err(failed)
+        })
+    };
+    (0..suite.cases.len()).map(one).collect()
+}
+
+/// Larger models take too long in an emulator.
+const EMULATED_MACS_MAX: u64 = 8_000_000;
+
+/// All smaller cases of a suite in one program for another machine.
+fn emulated(suite: Arc<Suite>, machine: &'static Machine) -> Trial {
+    let name = format!("{}/{}", suite.name(), machine.name);
+    let test = move || {
+        let target = Target::new(machine.triple, Some(machine.cpu))?;
+        let cases: Vec<&Case> = suite.cases.iter().filter(|c| c.macs <= EMULATED_MACS_MAX).collect();
+        let mut batch = Batch::default();
+        for case in &cases {
+            batch.add(compile(&suite.model(case)?, &suite.inputs(case)?, &target, &format!("m{}", batch.len()))?, suite.inputs(case)?);
+        }
+        let outputs = batch.run(machine)?;
+        let wrong: Vec<_> =
+            cases.iter().zip(&outputs).filter_map(|(c, o)| suite.judge(c, o).err().map(|e| format!("{}: {e:#}", c.name))).collect();
+        ensure!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+        Ok(())
+    };
+    Trial::test(name, move || test().map_err(failed)).with_ignored_flag(!machine.missing().is_empty())
+}
+
+fn failed(e: anyhow::Error) -> Failed {
+    format!("{e:#}").into()
+}
+
+fn own_models(target: Arc<Target>) -> Vec<Trial> {
+    let one = |case: models::Case| {
+        let target = target.clone();
+        Trial::test(format!("own/{}/{}", target.level, case.name), move || {
+            let judged = || case.judge(&run(&case.model, &case.inputs(), &target)?);
+            judged().map_err(failed)
+        })
+    };
+    models::all().into_iter().map(one).collect()
+}
+
+/// Outputs of all steps, in one instance.
+fn run(model: &[u8], steps: &[Vec<Array>], target: &Target) -> Result<Vec<Vec<Array>>> {
+    Ok(Instance::new(&compile(model, steps, target, "model")?)?.run(steps)?)
+}
+
+fn compile(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str) -> Result<Compiled> {
+    let problems = |list: Vec<Diagnostic>| anyhow!("{}", list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("; "));
+    let input_shapes = fit::input_shapes(model, steps).map_err(problems)?;
+    let options = Options { prefix: prefix.into(), input_shapes, ..Options::default() };
+    pipeline::compile(model, target, &options, &mut Stages::none()).map_err(problems)
+}

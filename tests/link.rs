@@ -1,0 +1,126 @@
+//! Objects and headers as a user meets them: compiled into C programs with real compilers, and run.
+//!
+//! Each trial says what it needs; where a tool is missing it is reported as ignored.
+
+use anyhow::{Result, anyhow, ensure};
+use cranelite::files::Files;
+use cranelite::foreign;
+use cranelite::pipeline::{self, Compiled, Options};
+use cranelite::stages::Stages;
+use cranelite_codegen::targets::Target;
+use cranelite_tests::models::{self, Case};
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let mut trials = vec![];
+    for m in &MACHINES {
+        let missing = m.missing();
+        if !missing.is_empty() {
+            eprintln!("{}: not tested, for want of {}", m.name, missing.join(", "));
+        }
+        for (what, test) in [("program", program as fn(&Machine) -> Result<()>), ("symbols", symbols), ("run", run)] {
+            let trial = Trial::test(format!("{what}/{}", m.name), move || test(m).map_err(failed));
+            trials.push(trial.with_ignored_flag(!missing.is_empty()));
+        }
+    }
+    for (compiler, options) in [
+        ("gcc", ["-std=c99", "-xc"]),
+        ("gcc", ["-std=c2x", "-xc"]),
+        ("clang", ["-std=c99", "-xc"]),
+        ("g++", ["-std=c++98", "-xc++"]),
+        ("g++", ["-std=c++20", "-xc++"]),
+        ("clang++", ["-std=c++11", "-xc++"]),
+    ] {
+        let check = move || header(compiler, &options).map_err(failed);
+        trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn failed(e: anyhow::Error) -> Failed {
+    format!("{e:?}").into()
+}
+
+/// Writes NAME.o and NAME.h for all models made here.
+fn compile_all(folder: &Path, triple: &str, cpu: &str) -> Result<Vec<Case>> {
+    let target = Target::new(triple, Some(cpu))?;
+    let cases = models::all();
+    let mut files = Files::default();
+    for case in &cases {
+        let compiled = compile(case, &target)?;
+        files.add(folder.join(format!("{}.o", case.name)), compiled.object.bytes);
+        files.add(folder.join(format!("{}.h", case.name)), compiled.header);
+    }
+    files.add(folder.join("cranelite_arena.h"), include_str!("../runtime-stub/cranelite_arena.h"));
+    files.write()?;
+    Ok(cases)
+}
+
+fn compile(case: &Case, target: &Target) -> Result<Compiled> {
+    let options = Options { prefix: case.name.into(), made_from: "a \\test*/".into(), ..Options::default() };
+    pipeline::compile(&case.model, target, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
+}
+
+/// The program in link/program.c, with two models.
+fn program(m: &Machine) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cases = compile_all(folder.path(), m.triple, m.cpu)?;
+    let data: String = cases
+        .iter()
+        .filter(|c| c.name != "tiny_f32")
+        .flat_map(|c| [("in", &c.steps[0].0), ("out", &c.steps[0].1)].map(|(kind, a)| array(&format!("{}_{kind}", c.name), &a.data)))
+        .collect();
+    std::fs::write(folder.path().join("data.h"), data)?;
+    std::fs::write(folder.path().join("program.c"), include_str!("link/program.c"))?;
+    let mut link = Command::new(m.compiler);
+    link.current_dir(&folder).args(WARNINGS).args(["-std=c99", "-O1", "program.c", "perceptron.o", "tiny_i8.o", "-o", "program"]);
+    output(link.arg("-pthread"))?;
+    output(&mut m.run(&folder.path().join("program")))?;
+    Ok(())
+}
+
+fn array(name: &str, bytes: &[u8]) -> String {
+    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+    format!("static const unsigned char {name}[] = {{{}}};\n", numbers.join(","))
+}
+
+/// What `run --linker --runner` does.
+fn run(m: &Machine) -> Result<()> {
+    let owned = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
+    let tools = foreign::Tools { linker: owned(&[m.compiler]), runner: owned(m.runner) };
+    let target = Target::new(m.triple, Some(m.cpu))?;
+    for case in models::all() {
+        let compiled = compile(&case, &target)?;
+        case.judge(&foreign::run(&compiled, &tools, &case.inputs()).map_err(|d| anyhow!("{d}"))?)?;
+    }
+    Ok(())
+}
+
+/// No object needs anything; each offers exactly its entry point and its description.
+fn symbols(m: &Machine) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for case in compile_all(folder.path(), m.triple, m.cpu)? {
+        let object = folder.path().join(format!("{}.o", case.name));
+        let undefined = output(Command::new(m.nm).arg("-u").arg(&object))?;
+        ensure!(undefined.is_empty(), "{} needs {undefined}", case.name);
+        let offered = output(Command::new(m.nm).args(["-g", "--defined-only", "--format=just-symbols"]).arg(&object))?;
+        let mut offered: Vec<_> = offered.lines().collect();
+        offered.sort_unstable();
+        ensure!(offered == [format!("{}_invoke", case.name), format!("{}_model", case.name)], "{offered:?}");
+    }
+    Ok(())
+}
+
+/// All headers in one translation unit, twice, without a warning.
+fn header(compiler: &str, options: &[&str]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let cases = compile_all(folder.path(), X86, "x86-64")?;
+    let source: String = cases.iter().chain(&cases).map(|c| format!("#include \"{}.h\"\n", c.name)).collect();
+    let arena = "#include \"cranelite_arena.h\"\nCRANELITE_STATIC_ARENA(arena, TINY_I8);\nint main() { return arena[0]; }\n";
+    std::fs::write(folder.path().join("all.c"), source + arena)?;
+    output(Command::new(compiler).current_dir(&folder).args(WARNINGS).args(options).args(["-fsyntax-only", "all.c"]))?;
+    Ok(())
+}
