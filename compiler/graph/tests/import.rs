@@ -195,6 +195,17 @@ fn order_of_operators() {
     expect(&["E0108 subgraph 0, operator 1 RESHAPE, output 0 \"s\"", "E0108 subgraph 0, model output 0 \"z\""], |m| {
         m.operators[1].outputs[0] = 1;
     });
+    expect(&["E0108 subgraph 0, operator 0 RESHAPE, output 1 \"y\""], |m| m.operators[0].outputs = vec![2, 2]);
+    // A tensor without bytes can be read before anything, but not be written after that.
+    expect(&["E0108 subgraph 0, operator 2 RESHAPE, output 0 \"none\""], |m| {
+        let none = m.tensor("none", TensorType::FLOAT32, &[0], None, &[]);
+        let some = m.tensor("some", TensorType::FLOAT32, &[1, 0], None, &[]);
+        let shape = m.tensor("shape", TensorType::INT32, &[2], None, &[1, 0, 0, 0, 0, 0, 0, 0]);
+        m.operator(BuiltinOperator::RESHAPE, &[none, shape], some, model::Options::Reshape);
+        m.operators.swap(1, 2);
+        m.operators[2].outputs = vec![none];
+        m.outputs = vec![some];
+    });
     expect(&["E0108 subgraph 0, model input 1 \"x\""], |m| m.inputs = vec![0, 0]);
     expect(&["E0108 subgraph 0, model input 1 \"s\""], |m| m.inputs = vec![0, 1]);
 }

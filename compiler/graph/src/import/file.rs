@@ -67,7 +67,7 @@ fn broken(e: InvalidFlatbuffer) -> Diagnostic {
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
     let message = lines.next().unwrap_or_default().trim_end_matches('.').to_string();
     let d = Diagnostic::new(Code::BROKEN, format!("the file is damaged: {message}"));
-    match lines.last() {
+    match lines.next_back() {
         Some(inside) => d.detail(inside.trim_start_matches("while verifying ").to_string()),
         None => d,
     }

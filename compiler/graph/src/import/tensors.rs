@@ -26,6 +26,8 @@ pub struct Tensor<'a> {
     /// Why nothing may use it.
     pub refusal: Option<Diagnostic>,
     pub value: Option<ValueId>,
+    /// The last operator that wrote it.
+    pub writer: Option<u32>,
 }
 
 /// What a tensor holds at a moment of the walk.
@@ -77,14 +79,15 @@ fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagno
     } else {
         None
     };
-    let declared = shape_is_known && t.shape_signature().is_none_or(|s| s.iter().all(|d| 0 <= d));
+    // No dimensions may be a scalar's or not known.
+    let declared = shape_is_known && (0 < ty.rank() || t.has_rank()) && t.shape_signature().is_none_or(|s| s.iter().all(|d| 0 <= d));
     let content = match data {
         _ if !problems.is_empty() => Content::Unknown,
         Some(bytes) if !bytes.is_empty() => Content::Constant,
         _ => Content::Unwritten { declared },
     };
     let name = t.name().unwrap_or_default().into();
-    (Tensor { name, ty, shape_is_known, data, content, refusal, value: None }, problems)
+    (Tensor { name, ty, shape_is_known, data, content, refusal, value: None, writer: None }, problems)
 }
 
 /// As many bytes as the type has; `None` for a tensor that is not constant.

@@ -126,10 +126,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         let before = self.problems.len();
         let inputs: Vec<Option<usize>> =
             o.inputs().into_iter().flatten().enumerate().map(|(i, t)| self.operand(&place, i, t, supported)).collect();
-        let mut outputs = vec![];
-        for (i, t) in o.outputs().into_iter().flatten().enumerate() {
-            outputs.extend(self.result(&place, i, t, &outputs, supported));
-        }
+        let outputs: Vec<usize> =
+            o.outputs().into_iter().flatten().enumerate().filter_map(|(i, t)| self.result(&place, index, i, t, supported)).collect();
         let known = |t: &usize| self.tensors[*t].content != Content::Unknown;
         let decoded = match code {
             None => {
@@ -229,25 +227,32 @@ impl<'f, 'a> Walk<'f, 'a> {
             if let Some(d) = tensor.refusal.take().filter(|_| supported) {
                 self.report(place, &role, index, d);
             }
-        } else if matches!(tensor.content, Content::Unwritten { .. }) && tensor.data.is_none() {
-            tensor.content = Content::Unknown;
-            let d = Diagnostic::new(Code::ORDER, "nothing has written the tensor that is read");
-            self.report(place, &role, index, d.expected("a model input, a constant or the result of an earlier operator"));
+        } else if let Content::Unwritten { .. } = tensor.content {
+            match tensor.data {
+                // Without bytes; whoever writes it now comes too late.
+                Some(_) => tensor.content = Content::Constant,
+                None => {
+                    tensor.content = Content::Unknown;
+                    let d = Diagnostic::new(Code::ORDER, "nothing has written the tensor that is read");
+                    self.report(place, &role, index, d.expected("a model input, a constant or the result of an earlier operator"));
+                }
+            }
         }
         Some(index)
     }
 
     /// Index of an output's tensor that can be written.
-    fn result(&mut self, place: &Place, i: usize, index: i32, earlier: &[usize], supported: bool) -> Option<usize> {
+    fn result(&mut self, place: &Place, operator: u32, i: usize, index: i32, supported: bool) -> Option<usize> {
         let role = format!("output {i}");
         let index = self.tensor_index(place, &role, index)?;
         let tensor = &mut self.tensors[index];
+        let writer = tensor.writer.replace(operator);
         let problem = match tensor.content {
             _ if tensor.refusal.is_some() => {
                 tensor.content = Content::Unknown;
                 tensor.refusal.take().filter(|_| supported)
             }
-            _ if earlier.contains(&index) => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
+            _ if writer == Some(operator) => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
             Content::Unwritten { .. } | Content::Unknown => None,
             Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant is written")),
             Content::Input => Some(Diagnostic::new(Code::ORDER, "a model input is written")),
