@@ -6,11 +6,10 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
-use crate::quantize::exact::{self, FloatForm, ROUNDER, float_scale};
 use crate::quantize::steps::{self, Form, Reference, Steps};
 use crate::quantize::{activation_range_float, calculate_activation_range_quantized, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
-use cranelite_tile::{Binary, ByteDot, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Value};
+use cranelite_tile::{Binary, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Value};
 
 /// The tile type that holds an element type.
 pub fn elem(element: ElementType) -> Option<Elem> {
@@ -259,72 +258,6 @@ impl WideScale {
         let sum = k.add(product, self.rounding);
         let shifted = k.binary(Binary::Shr, sum, self.shift);
         k.narrow(shifted, Elem::I32)
-    }
-}
-
-/// Scale and offset of i32 accumulators in floats, proved to give what multiplier and shift give: vectors in a kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct FloatScale {
-    pub scale: Value,
-    pub offset: Value,
-    pub form: FloatForm,
-}
-
-impl FloatScale {
-    /// The floats of all channels, and their form; `None` where the machine is better off with integers, or some channel has no
-    /// proof. `reach` says between which bounds the accumulators of a channel lie.
-    pub fn prove(
-        machine: &Machine,
-        reach: &[(i64, i64)],
-        multipliers: &[i32],
-        shifts: &[i32],
-        target: Target,
-    ) -> Option<(Vec<exact::FloatScale>, FloatForm)> {
-        // Machines with a product of signed bytes have one that rounds and keeps the upper half of 32 bits, too.
-        if !machine.has_vectors() || machine.byte_dot == ByteDot::S8S8 {
-            return None;
-        }
-        let range = (target.low - target.zero_point, target.high - target.zero_point);
-        let prove = |signed| {
-            let form = FloatForm { signed, fused: machine.fma };
-            let channels = reach.iter().zip(multipliers).zip(shifts);
-            let scales = channels.map(|((&reach, &m), &s)| float_scale(reach, m, s, range, form)).collect::<Option<Vec<_>>>()?;
-            Some((scales, form))
-        };
-        prove(false).or_else(|| prove(true))
-    }
-
-    /// One per lane from memory.
-    pub fn load(k: &mut KernelBuilder, lanes: usize, scale: Place, offset: Place, form: FloatForm) -> FloatScale {
-        let [scale, offset] = [scale, offset].map(|place| k.load(Elem::F32.x(lanes), place));
-        FloatScale { scale, offset, form }
-    }
-
-    /// i32 lanes to i32 lanes, with the zero point added.
-    pub fn apply(self, k: &mut KernelBuilder, x: Value, zero_point: i32) -> Value {
-        let ty = k.ty(x);
-        let float = ty.with_elem(Elem::F32);
-        let offset = if self.form.signed {
-            let top = k.int(ty, i32::MIN.into());
-            let (sign, bits) = (k.and(x, top), k.bitcast(self.offset, ty));
-            let bits = k.or(sign, bits);
-            k.bitcast(bits, float)
-        } else {
-            self.offset
-        };
-        let x = k.to_float(x, Elem::F32);
-        let sum = if self.form.fused {
-            k.fma(x, self.scale, offset)
-        } else {
-            let product = k.mul(x, self.scale);
-            k.add(product, offset)
-        };
-        // The integer is what the sum's last bits are above those of the rounder.
-        let rounder = k.float(float, ROUNDER);
-        let rounded = k.add(sum, rounder);
-        let bits = k.bitcast(rounded, ty);
-        let zero = k.int(ty, i64::from(ROUNDER.to_bits() as i32) - i64::from(zero_point));
-        k.sub(bits, zero)
     }
 }
 

@@ -7,10 +7,11 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::lower::depthwise::{self, Finish, Geometry, Source as Image, Weights};
+use crate::lower::depthwise::{self, Convolution, Finish, Geometry, Source as Image, Weights};
 use crate::lower::requantize::{Target, elem};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Operator, Signature, Source};
+use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
 use crate::tensor::{ElementType, TensorType};
 
@@ -128,7 +129,7 @@ impl Operator for Attributes {
                     (Finish::Hybrid { bias: bias_f32s(), scales, activation: self.activation }, image, values)
                 }
             };
-            return depthwise::lower(cx, &geometry, image, &weights, finish, input, output);
+            return Convolution { geometry, source: image, weights, finish }.lower(cx, input, output);
         }
         let target = Target::new(y, self.activation)?;
         let (multipliers, shifts): (Vec<i32>, Vec<i32>) = (0..channels).map(|c| multiplier(x, w, y, c)).unzip();
@@ -144,9 +145,13 @@ impl Operator for Attributes {
                 let bias = bias.map_or_else(|| vec![0; channels], i64s);
                 Finish::wide(&bias, &multipliers, &shifts, target)?
             }
-            _ => Finish::narrow(bias.map_or_else(|| vec![0; channels], i32s), multipliers, shifts, target)?,
+            _ => Finish::Narrow {
+                bias: bias.map_or_else(|| vec![0; channels], i32s),
+                references: multipliers.into_iter().zip(shifts).map(|(m, s)| Reference::Fixed(m, s)).collect(),
+                target,
+            },
         };
-        depthwise::lower(cx, &geometry, image, &weights, finish, input, output)
+        Convolution { geometry, source: image, weights, finish }.lower(cx, input, output)
     }
 }
 

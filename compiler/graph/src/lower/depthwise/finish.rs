@@ -5,25 +5,44 @@
 
 use super::Source;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lower::requantize::{FloatScale, Scale, Target, clamp_float, shift_range};
+use crate::lower::requantize::{Numbers, Rescaling, Target, clamp_float};
 use crate::ops::attributes::Activation;
-use crate::quantize::exact::{self, FloatForm};
+use crate::quantize::steps::Reference;
 use crate::quantize::wide_requantization;
-use cranelite_tile::{Arg, Binary, Elem, Index, KernelBuilder, Machine, Place, ShiftRange, Value};
+use cranelite_tile::{Arg, Binary, Elem, Index, KernelBuilder, Machine, Place, Value};
 
 /// What becomes of a sum, by the type of the sum and of the result.
 #[derive(Clone, Debug)]
 pub enum Finish {
     /// f32 to f32.
-    Float { bias: Vec<f32>, activation: Activation },
-    /// i32 to 8 or 16 bits with double rounding.
-    Narrow { bias: Vec<i32>, multipliers: Vec<i32>, shifts: Vec<i32>, range: ShiftRange, target: Target },
-    /// The same in floats, by proof.
-    Proved { bias: Vec<i32>, scales: Vec<exact::FloatScale>, form: FloatForm, target: Target },
+    Float {
+        bias: Vec<f32>,
+        activation: Activation,
+    },
+    /// i32 to 8 or 16 bits with double rounding; in a kernel only as [`Finish::Rescaled`].
+    Narrow {
+        bias: Vec<i32>,
+        references: Vec<Reference>,
+        target: Target,
+    },
+    Rescaled {
+        bias: Vec<i32>,
+        rescaling: Rescaling,
+        numbers: Numbers,
+    },
     /// i32 to i16 by way of 64 bits.
-    Wide { addends: Vec<i64>, multipliers: Vec<i32>, shifts: Vec<i64>, target: Target },
+    Wide {
+        addends: Vec<i64>,
+        multipliers: Vec<i32>,
+        shifts: Vec<i64>,
+        target: Target,
+    },
     /// i32 to f32, by scales of channels and of images.
-    Hybrid { bias: Vec<f32>, scales: Vec<f32>, activation: Activation },
+    Hybrid {
+        bias: Vec<f32>,
+        scales: Vec<f32>,
+        activation: Activation,
+    },
 }
 
 /// Where a kernel finds the tables, and how many channels each has.
@@ -41,11 +60,6 @@ impl Tables {
 }
 
 impl Finish {
-    pub fn narrow(bias: Vec<i32>, multipliers: Vec<i32>, shifts: Vec<i32>, target: Target) -> Result<Finish, Diagnostic> {
-        let range = shift_range(&shifts)?;
-        Ok(Finish::Narrow { bias, multipliers, shifts, range, target })
-    }
-
     /// The sum of channel c is below 2^31 in magnitude.
     pub fn wide(bias: &[i64], multipliers: &[i32], shifts: &[i32], target: Target) -> Result<Finish, Diagnostic> {
         let (mut addends, mut products, mut right) = (vec![], vec![], vec![]);
@@ -65,7 +79,8 @@ impl Finish {
     pub fn elem(&self) -> Elem {
         match self {
             Finish::Float { .. } | Finish::Hybrid { .. } => Elem::F32,
-            Finish::Narrow { target, .. } | Finish::Proved { target, .. } | Finish::Wide { target, .. } => target.elem,
+            Finish::Narrow { target, .. } | Finish::Wide { target, .. } => target.elem,
+            Finish::Rescaled { rescaling, .. } => rescaling.elem(),
         }
     }
 
@@ -74,28 +89,27 @@ impl Finish {
         if matches!(self, Finish::Float { .. }) { Elem::F32 } else { Elem::I32 }
     }
 
-    /// For an input whose elements are 0 at `zero`, and products with elements that are 0 at `taken`: takes the sum of products of
-    /// zeros off the bias, and looks for floats that rescale the sums.
-    pub fn prepared(self, machine: &Machine, source: Source, taken: i32, weights: &[i16], channels: usize) -> Finish {
-        let Finish::Narrow { mut bias, multipliers, shifts, range, target } = self else { return self };
+    /// For an input whose elements are 0 at `zero_point` and products whose first operands are 0 at `zero`: takes the products with
+    /// `zero` off the bias, and chooses how the sums that can occur are rescaled.
+    pub fn prepare(&mut self, machine: &Machine, source: Source, zero: i32, weights: &[i16], channels: usize) -> Result<(), Diagnostic> {
+        let Finish::Narrow { bias, references, target } = self else { return Ok(()) };
+        let mut bias = std::mem::take(bias);
         let (low, high) = source.elem.int_range();
-        let zero = i64::from(source.zero_point);
+        let (low, high) = (low - i64::from(source.zero_point), high - i64::from(source.zero_point));
         let mut reach = vec![];
         for (c, b) in bias.iter_mut().enumerate() {
             let (mut sum, mut least, mut most) = (0i32, i64::from(*b), i64::from(*b));
-            for &w in weights.iter().skip(c).step_by(channels) {
-                let ends = [(low - zero) * i64::from(w), (high - zero) * i64::from(w)];
-                sum = sum.wrapping_add(w.into());
-                least += ends[0].min(ends[1]);
-                most += ends[0].max(ends[1]);
+            for w in weights.iter().skip(c).step_by(channels).map(|&w| i64::from(w)) {
+                sum = sum.wrapping_add(w as i32);
+                least += (low * w).min(high * w);
+                most += (low * w).max(high * w);
             }
-            reach.push((least, most));
-            *b = b.wrapping_sub(taken.wrapping_mul(sum));
+            reach.push(most.max(-least));
+            *b = b.wrapping_sub(zero.wrapping_mul(sum));
         }
-        match FloatScale::prove(machine, &reach, &multipliers, &shifts, target) {
-            Some((scales, form)) => Finish::Proved { bias, scales, form, target },
-            None => Finish::Narrow { bias, multipliers, shifts, range, target },
-        }
+        let (rescaling, numbers) = Rescaling::new(machine, references, &reach, *target)?;
+        *self = Finish::Rescaled { bias, rescaling, numbers };
+        Ok(())
     }
 
     /// The tables for so many channels; those beyond the real ones repeat the last.
@@ -109,17 +123,11 @@ impl Finish {
         let o = &mut out;
         match self {
             Finish::Float { bias, .. } => table(o, channels, bias, f32::to_le_bytes),
-            Finish::Narrow { bias, multipliers, shifts, range, .. } => {
+            Finish::Narrow { .. } => unreachable!("prepared"),
+            Finish::Rescaled { bias, numbers, .. } => {
                 table(o, channels, bias, i32::to_le_bytes);
-                table(o, channels, multipliers, i32::to_le_bytes);
-                if !matches!(range, ShiftRange::Uniform(_)) {
-                    table(o, channels, shifts, i32::to_le_bytes);
-                }
-            }
-            Finish::Proved { bias, scales, .. } => {
-                table(o, channels, bias, i32::to_le_bytes);
-                table(o, channels, scales, |s| s.scale.to_le_bytes());
-                table(o, channels, scales, |s| s.offset.to_le_bytes());
+                let real: Vec<Option<usize>> = (0..channels).map(|c| Some(c).filter(|c| *c < bias.len())).collect();
+                o.extend(numbers.table(&real));
             }
             Finish::Wide { addends, multipliers, shifts, .. } => {
                 table(o, channels, addends, i64::to_le_bytes);
@@ -138,7 +146,7 @@ impl Finish {
     pub fn start(&self, k: &mut KernelBuilder, t: Tables, c: &Index, lanes: usize) -> Value {
         match self {
             Finish::Float { .. } => k.load(Elem::F32.x(lanes), t.at(c, 0, 4)),
-            Finish::Narrow { .. } | Finish::Proved { .. } => k.load(Elem::I32.x(lanes), t.at(c, 0, 4)),
+            Finish::Narrow { .. } | Finish::Rescaled { .. } => k.load(Elem::I32.x(lanes), t.at(c, 0, 4)),
             Finish::Wide { .. } | Finish::Hybrid { .. } => k.int(Elem::I32.x(lanes), 0),
         }
     }
@@ -148,15 +156,10 @@ impl Finish {
         let lanes = k.ty(sum).lanes as usize;
         match self {
             Finish::Float { activation, .. } => clamp_float(k, sum, *activation),
-            Finish::Narrow { range, target, .. } => {
-                let scale = Scale::load(k, lanes, t.at(c, 4, 4), t.at(c, 8, 4), *range);
-                let scaled = scale.apply(k, sum);
-                target.apply(k, scaled)
-            }
-            Finish::Proved { form, target, .. } => {
-                let scale = FloatScale::load(k, lanes, t.at(c, 4, 4), t.at(c, 8, 4), *form);
-                let scaled = scale.apply(k, sum, target.zero_point);
-                Target { zero_point: 0, ..*target }.apply(k, scaled)
+            Finish::Narrow { .. } => unreachable!("prepared"),
+            Finish::Rescaled { rescaling, .. } => {
+                let scaled = rescaling.apply(k, sum, |i, size| t.at(c, 4 + i * size, size as i64));
+                rescaling.finish(k, scaled)
             }
             Finish::Wide { target, .. } => {
                 let addend = k.load(Elem::I64.x(lanes), t.at(c, 0, 8));

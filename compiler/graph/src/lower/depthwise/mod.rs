@@ -17,7 +17,8 @@ use super::Context;
 use super::pad::{Axis as Margin, pad};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Padding;
-use cranelite_tile::{BufferId, Elem, Scalar};
+use cranelite_tile::{BufferId, Elem, Machine, Scalar};
+use pack::Product;
 
 /// Sizes of a depthwise convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,51 +70,59 @@ pub struct Source {
 /// Filters of at most so many taps are written out.
 const MAX_UNROLLED: usize = 49;
 
-/// Writes the calls of a convolution from `x` to `y`.
-pub fn lower(
-    cx: &mut Context,
-    g: &Geometry,
-    source: Source,
-    weights: &Weights,
-    finish: Finish,
-    x: BufferId,
-    y: BufferId,
-) -> Result<(), Diagnostic> {
-    // Vertical pairs or quadruples of rows add zero taps; the last index in the sum stays far below 2^31 for any real filter.
-    if 1 << 20 < g.taps() {
-        return Err(Diagnostic::new(Code::FEATURE, "the filter is too large").expected("at most 1048576 taps").found(g.taps().to_string()));
+/// A depthwise convolution in numbers.
+pub struct Convolution {
+    pub geometry: Geometry,
+    pub source: Source,
+    pub weights: Weights,
+    pub finish: Finish,
+}
+
+impl Convolution {
+    /// Writes the calls from `x` to `y`.
+    pub fn lower(mut self, cx: &mut Context, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
+        let g = &self.geometry;
+        if 1 << 20 < g.taps() {
+            return Err(Diagnostic::new(Code::FEATURE, "the filter is too large")
+                .expected("at most 1048576 taps")
+                .found(g.taps().to_string()));
+        }
+        if g.multiplier == 1 && g.taps() <= MAX_UNROLLED {
+            return stencil::lower(cx, &mut self, x, y);
+        }
+        let x = if g.is_padded() { self.pad(cx, x) } else { x };
+        spread::lower(cx, &mut self, x, y)
     }
-    if g.multiplier == 1 && g.taps() <= MAX_UNROLLED {
-        stencil::lower(cx, g, source, weights, finish, x, y);
-        return Ok(());
+
+    /// The product of integers, after the bias and the scales have been prepared for it.
+    fn prepare(&mut self, machine: &Machine) -> Result<Option<Product>, Diagnostic> {
+        let Weights::Integer(w) = &self.weights else { return Ok(None) };
+        let product = Product::choose(machine, self.source, w);
+        self.finish.prepare(machine, self.source, product.zero, w, self.geometry.out_channels())?;
+        Ok(Some(product))
     }
-    let (x, g) = if g.is_padded() { padded(cx, g, source, x) } else { (x, g.clone()) };
-    spread::lower(cx, &g, source, weights, finish, x, y);
-    Ok(())
+
+    /// Copies the input with its padding written out, and forgets the padding.
+    fn pad(&mut self, cx: &mut Context, x: BufferId) -> BufferId {
+        let (g, elem) = (&mut self.geometry, self.source.elem);
+        let p = std::mem::take(&mut g.padding);
+        let margins = [
+            Margin { size: g.images, before: 0, after: 0 },
+            Margin { size: g.height, before: p.top, after: p.bottom },
+            Margin { size: g.width, before: p.left, after: p.right },
+            Margin { size: g.channels, before: 0, after: 0 },
+        ];
+        g.height += p.top + p.bottom;
+        g.width += p.left + p.right;
+        let copy = cx.scratch("padded", (g.images * g.height * g.width * g.channels) as u64 * u64::from(elem.bytes()));
+        let fill = if elem == Elem::F32 { Scalar::Float(0) } else { Scalar::Int(self.source.zero_point.into()) };
+        pad(cx, x, copy, &margins, elem, fill);
+        copy
+    }
 }
 
 /// Activations that are quantised at run time: from f32 to i16 without zero point, one scale per image.
 pub fn quantize_at_run_time(cx: &mut Context, g: &Geometry, x: BufferId) -> (Source, BufferId) {
     let (values, scales) = hybrid::quantize(cx, g.images, g.height * g.width * g.channels, x);
     (Source { elem: Elem::I16, zero_point: 0, scales: Some(scales) }, values)
-}
-
-/// A copy of the input with its padding written out, and the geometry without padding.
-fn padded(cx: &mut Context, g: &Geometry, source: Source, x: BufferId) -> (BufferId, Geometry) {
-    let p = g.padding;
-    let (height, width) = (p.top + g.height + p.bottom, p.left + g.width + p.right);
-    let size = g.images * height * width * g.channels * source.elem.bytes() as usize;
-    let copy = cx.scratch("padded", size as u64);
-    let margins = [
-        Margin { size: g.images, before: 0, after: 0 },
-        Margin { size: g.height, before: p.top, after: p.bottom },
-        Margin { size: g.width, before: p.left, after: p.right },
-        Margin { size: g.channels, before: 0, after: 0 },
-    ];
-    let fill = match source.elem {
-        Elem::F32 => Scalar::Float(0),
-        _ => Scalar::Int(source.zero_point.into()),
-    };
-    pad(cx, x, copy, &margins, source.elem, fill);
-    (copy, Geometry { height, width, padding: Padding::default(), ..g.clone() })
 }

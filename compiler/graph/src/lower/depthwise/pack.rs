@@ -3,7 +3,7 @@
 //! The idea: a dot product takes 2 or 4 neighbouring elements of each channel, so taps are interleaved by groups of as many; the
 //! channels of one group of taps are consecutive, so that any vector of channels is one load.
 
-use super::{Geometry, Source, Weights};
+use super::{Geometry, Source};
 use cranelite_tile::{ByteDot, Elem, KernelBuilder, Machine, Value};
 
 /// The integer product of a kernel: its operands, how many taps it sums, and how the input becomes the first operand.
@@ -53,6 +53,20 @@ impl Product {
         }
     }
 
+    /// The elements of up to `group` vectors, channel by channel, as the first operand. The last vector stands in for missing ones, whose
+    /// weights are 0.
+    pub fn side_by_side(&self, k: &mut KernelBuilder, vectors: &[Value]) -> Value {
+        let at = |i: usize| vectors[i.min(vectors.len() - 1)];
+        let v = match self.group {
+            2 => k.interleave(at(0), at(1)),
+            _ => {
+                let (even, odd) = (k.interleave(at(0), at(2)), k.interleave(at(1), at(3)));
+                k.interleave(even, odd)
+            }
+        };
+        self.operand(k, v)
+    }
+
     /// Groups of taps, each with a weight per channel and tap (0 where there is none), as bytes. `stride` channels per group.
     pub fn pack(&self, g: &Geometry, weights: &[i16], groups: &[Vec<Option<usize>>], stride: usize) -> Vec<u8> {
         let channels = g.out_channels();
@@ -79,13 +93,4 @@ pub fn floats(weights: &[f32], channels: usize, stride: usize) -> Vec<u8> {
         tap.iter().copied().chain(std::iter::repeat_n(0.0, stride - channels)).flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
     };
     weights.chunks_exact(channels).flat_map(row).collect()
-}
-
-impl Weights {
-    pub fn product(&self, machine: &Machine, source: Source) -> Option<Product> {
-        match self {
-            Weights::Float(_) => None,
-            Weights::Integer(w) => Some(Product::choose(machine, source, w)),
-        }
-    }
 }

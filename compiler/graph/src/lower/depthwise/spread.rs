@@ -5,7 +5,8 @@
 
 use super::finish::{Finish, Tables};
 use super::pack::{Product, floats};
-use super::{Geometry, Source, Weights};
+use super::{Convolution, Geometry, Source, Weights};
+use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::channels::{Block, each_block};
 use crate::lower::math::mul_add;
@@ -18,27 +19,26 @@ const VECTORS: usize = 2;
 /// Groups of taps in a row that are written out.
 const MAX_UNROLLED: usize = 8;
 
-pub fn lower(cx: &mut Context, g: &Geometry, source: Source, weights: &Weights, mut finish: Finish, x: BufferId, y: BufferId) {
-    let product = weights.product(cx.machine, source);
+pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
+    let product = conv.prepare(cx.machine)?;
+    let g = &conv.geometry;
     // A vector may begin at any channel.
     let stride = g.out_channels() + VECTORS * cx.machine.lanes(Elem::I32);
-    let packed = match (weights, product) {
-        (Weights::Integer(w), Some(p)) => {
-            finish = finish.prepared(cx.machine, source, p.zero, w, g.out_channels());
-            p.pack(g, w, &row_groups(g, p.group), stride)
-        }
-        (Weights::Float(w), _) => floats(w, g.out_channels(), stride),
+    let packed = match (&conv.weights, product) {
+        (Weights::Integer(w), Some(p)) => p.pack(g, w, &row_groups(g, p.group), stride),
         (Weights::Integer(_), None) => unreachable!("integers have a product"),
+        (Weights::Float(w), _) => floats(w, g.out_channels(), stride),
     };
-    let mut buffers = vec![x, y, cx.constant("weights", packed, 64), cx.constant("channels", finish.tables(stride), 64)];
-    buffers.extend(source.scales);
+    let mut buffers = vec![x, y, cx.constant("weights", packed, 64), cx.constant("channels", conv.finish.tables(stride), 64)];
+    buffers.extend(conv.source.scales);
     let tile = TILE.min(g.out_width);
-    let kernel = Spread { g, source, product, finish: &finish, stride, tile }.kernel(cx.machine);
+    let kernel = Spread { g, source: conv.source, product, finish: &conv.finish, stride, tile }.kernel(cx.machine);
     let whole = g.out_width / tile * tile;
     cx.call(kernel.clone(), &buffers, &[0, whole as i64]);
     if whole < g.out_width {
         cx.call(kernel, &buffers, &[(g.out_width - tile) as i64, tile as i64]);
     }
+    Ok(())
 }
 
 /// The taps of every row of the filter in groups.
@@ -147,10 +147,7 @@ impl Site<'_> {
     fn taps(&self, k: &mut KernelBuilder, ky: &Index, n: Index, count: usize, sums: &[Value]) -> Vec<Value> {
         let (g, group) = (self.s.g, self.group());
         let groups = g.filter[1].div_ceil(group) as i64;
-        let (elem, product) = match self.s.product {
-            Some(p) => (p.weight, p),
-            None => (Elem::F32, Product { group: 1, input: Elem::F32, weight: Elem::F32, flip: false, zero: 0 }),
-        };
+        let elem = self.s.product.map_or(Elem::F32, |p| p.weight);
         let bytes = group as i64 * i64::from(elem.bytes());
         let at = (ky.clone() * groups + n.clone()) * (self.s.stride as i64 * bytes) + self.c.clone() * bytes;
         let w = k.load(elem.x(self.block.lanes * group), self.weights.at(at));
@@ -160,8 +157,7 @@ impl Site<'_> {
         let first = self.from.clone() + ky.clone() * (g.dilation[0] as i64 * row) + n * (group as i64 * g.dilation[1] as i64 * pixel);
         let sum = |k: &mut KernelBuilder, (i, &sum): (usize, &Value)| {
             let x = self.operand(k, first.clone() + i as i64 * g.stride[1] as i64 * pixel, count);
-            let x = product.operand(k, x);
-            if product.group == 1 { mul_add(k, self.machine, x, w, sum) } else { k.dot(group, sum, x, w) }
+            if group == 1 { mul_add(k, self.machine, x, w, sum) } else { k.dot(group, sum, x, w) }
         };
         sums.iter().enumerate().map(|s| sum(k, s)).collect()
     }
@@ -170,7 +166,8 @@ impl Site<'_> {
     fn operand(&self, k: &mut KernelBuilder, at: Index, count: usize) -> Value {
         let (g, group, elem, lanes) = (self.s.g, self.group(), self.s.source.elem, self.block.lanes);
         if g.channels == 1 && g.dilation[1] == 1 {
-            return k.load_splat_part(elem.x(lanes * group), group, self.x.at(at), count);
+            let v = k.load_splat_part(elem.x(lanes * group), group, self.x.at(at), count);
+            return self.s.product.map_or(v, |p| p.operand(k, v));
         }
         let step = g.channels as i64 * g.dilation[1] as i64 * i64::from(elem.bytes());
         let taps: Vec<Value> = (0..count)
@@ -179,14 +176,9 @@ impl Site<'_> {
                 if g.multiplier == 1 { self.block.load(k, elem, place) } else { k.load_splat(elem.x(lanes), 1, place) }
             })
             .collect();
-        let tap = |i: usize| taps[i.min(count - 1)];
-        match group {
-            1 => tap(0),
-            2 => k.interleave(tap(0), tap(1)),
-            _ => {
-                let (even, odd) = (k.interleave(tap(0), tap(2)), k.interleave(tap(1), tap(3)));
-                k.interleave(even, odd)
-            }
+        match self.s.product {
+            Some(p) => p.side_by_side(k, &taps),
+            None => taps[0],
         }
     }
 }

@@ -2,52 +2,51 @@
 //!
 //! The nest is image, output rows, channels, columns. Rows of the image come as guarded rows with a fill outside, columns through
 //! `walk.rs`. Integers take the rows of a column together: neighbouring taps of a channel lie side by side in a vector, which then
-//! meets the weights of every output that sees the column; so with a stride of one, two output rows share what was loaded.
+//! meets the weights of every output that sees the column; so with a stride of one, two output rows share what was loaded. Floats
+//! take the channels of a cache line at once, because a line that is left for the next pixel may be gone on return.
 
-use super::finish::{Finish, Tables};
+use super::finish::Tables;
 use super::pack::{Product, floats};
 use super::walk::{Axis, Column, Visitor, walk};
-use super::{Geometry, Source, Weights};
+use super::{Convolution, Weights};
+use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::math::mul_add;
-use cranelite_tile::{Arg, BufferId, Elem, Guard, Index, Kernel, KernelBuilder, Machine, Row, Value};
+use cranelite_tile::{Arg, BufferId, Elem, Guard, Index, Kernel, KernelBuilder, Machine, Place, Row, Value};
 use std::collections::BTreeMap;
 
-pub fn lower(cx: &mut Context, g: &Geometry, source: Source, weights: &Weights, mut finish: Finish, x: BufferId, y: BufferId) {
-    let product = weights.product(cx.machine, source);
-    let shape = Shape::choose(cx.machine, g, source.elem, product.is_some());
+pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
+    let product = conv.prepare(cx.machine)?;
+    let shape = Shape::choose(cx.machine, conv, product.is_some());
+    let (g, source) = (&conv.geometry, conv.source);
     let stride = g.channels.max(shape.lanes);
-    let packed = match (weights, product) {
+    let packed = match (&conv.weights, product) {
         (Weights::Integer(w), Some(p)) => {
-            finish = finish.prepared(cx.machine, source, p.zero, w, g.channels);
-            let taps: Vec<Vec<Option<usize>>> = units(g, p.group, shape.rows).iter().map(|u| u.taps.clone()).collect();
+            let taps: Vec<Vec<Option<usize>>> = units(conv, p.group, shape.rows).iter().map(|u| u.taps.clone()).collect();
             p.pack(g, w, &taps, stride)
         }
-        (Weights::Float(w), _) => floats(w, g.channels, stride),
         (Weights::Integer(_), None) => unreachable!("integers have a product"),
+        (Weights::Float(w), _) => floats(w, g.channels, stride),
     };
-    let weights = cx.constant("weights", packed, 64);
-    let tables = cx.constant("channels", finish.tables(stride), 64);
-    let row_bytes = g.width * g.channels * source.elem.bytes() as usize;
-    let mut buffers = vec![x, y, weights, tables];
+    let mut buffers = vec![x, y, cx.constant("weights", packed, 64), cx.constant("channels", conv.finish.tables(stride), 64)];
     let fill = 0 < g.padding.top + g.padding.bottom;
     if fill {
         // Every element's zero is one byte, repeated: floats and 16 bits have 0.
-        buffers.push(cx.fill(source.zero_point as u8, row_bytes));
+        buffers.push(cx.fill(source.zero_point as u8, g.width * g.channels * source.elem.bytes() as usize));
     }
     buffers.extend(source.scales);
-    let kernel = Stencil { g, shape, source, product, finish: &finish, stride, fill, machine: cx.machine }.kernel();
-    let whole = g.channels.max(shape.lanes) / shape.lanes * shape.lanes;
+    let kernel = Stencil { conv, shape, product, stride, fill, machine: cx.machine }.kernel();
     let even = g.out_height / shape.rows * shape.rows;
     for (first, count) in [(0, even), (g.out_height - shape.rows, g.out_height - even)] {
-        for (channel, channels) in [(0, whole), (g.channels.saturating_sub(shape.lanes), g.channels.saturating_sub(whole))] {
-            if 0 < count && 0 < channels {
-                // A rest is done as the last full one; what it covers twice has the same results.
-                let (rows, channels) = (count.max(shape.rows), channels.max(shape.lanes));
-                cx.call(kernel.clone(), &buffers, &[first as i64, rows as i64, channel as i64, channels as i64]);
+        for (channel, channels, line) in shape.channel_ranges(g.channels) {
+            if 0 < count {
+                // An odd last row is done as the last full pair; what that covers twice has the same results.
+                let count = count.max(shape.rows);
+                cx.call(kernel.clone(), &buffers, &[first, count, channel, channels, line].map(|v| v as i64));
             }
         }
     }
+    Ok(())
 }
 
 /// What is done at once.
@@ -56,6 +55,8 @@ struct Shape {
     /// Channels in a vector, and how many of them exist.
     lanes: usize,
     count: usize,
+    /// Channels that are done before the next columns.
+    line: usize,
     /// Output rows, and outputs in a row.
     rows: usize,
     tile: usize,
@@ -63,8 +64,12 @@ struct Shape {
     keep: bool,
 }
 
+/// Bytes of a cache line, of any machine today.
+const LINE_BYTES: usize = 64;
+
 impl Shape {
-    fn choose(machine: &Machine, g: &Geometry, elem: Elem, integer: bool) -> Shape {
+    fn choose(machine: &Machine, conv: &Convolution, integer: bool) -> Shape {
+        let (g, elem) = (&conv.geometry, conv.source.elem);
         let (single, most) = (machine.lanes(Elem::I32), machine.lanes(elem));
         let mut lanes = g.channels.next_power_of_two().min(single);
         if single < g.channels {
@@ -76,7 +81,20 @@ impl Shape {
         let rows = if integer && g.stride[0] == 1 && g.dilation[0] == 1 && 1 < g.out_height { 2 } else { 1 };
         let tile = if integer { 1 } else { (machine.vector_registers as usize / 4).min(g.out_width) };
         let tile = g.out_width.div_ceil(g.out_width.div_ceil(tile));
-        Shape { lanes, count: lanes.min(g.channels), rows, tile, keep: integer && g.dilation[1] == 1 }
+        let line = if integer { lanes } else { lanes.max(LINE_BYTES / elem.bytes() as usize) };
+        Shape { lanes, count: lanes.min(g.channels), line, rows, tile, keep: integer && g.dilation[1] == 1 }
+    }
+
+    /// (first channel, channels, channels per line) of every call: whole lines, the vectors of a rest, and a last vector that overlaps
+    /// the one before.
+    fn channel_ranges(&self, channels: usize) -> Vec<(usize, usize, usize)> {
+        if channels < self.lanes {
+            return vec![(0, self.lanes, self.lanes)];
+        }
+        let lines = channels / self.line * self.line;
+        let vectors = (channels - lines) / self.lanes * self.lanes;
+        let ranges = [(0, lines, self.line), (lines, vectors, vectors), (channels - self.lanes, channels % self.lanes, self.lanes)];
+        ranges.into_iter().filter(|r| 0 < r.1).map(|(first, count, line)| (first, count.max(line), line)).collect()
     }
 }
 
@@ -91,16 +109,16 @@ struct Unit {
 }
 
 /// Input rows (by steps of the dilation) that `rows` output rows see.
-fn input_rows(g: &Geometry, rows: usize) -> usize {
-    g.filter[0] + rows - 1
+fn input_rows(conv: &Convolution, rows: usize) -> usize {
+    conv.geometry.filter[0] + rows - 1
 }
 
-fn units(g: &Geometry, group: usize, rows: usize) -> Vec<Unit> {
-    let [height, width] = g.filter;
+fn units(conv: &Convolution, group: usize, rows: usize) -> Vec<Unit> {
+    let [height, width] = conv.geometry.filter;
     let mut units = vec![];
     for row in 0..rows {
         for kx in 0..width {
-            for n in 0..input_rows(g, rows).div_ceil(group) {
+            for n in 0..input_rows(conv, rows).div_ceil(group) {
                 let tap = |i: usize| (n * group + i).checked_sub(row).filter(|ky| *ky < height).map(|ky| ky * width + kx);
                 let taps: Vec<Option<usize>> = (0..group).map(tap).collect();
                 if taps.iter().any(Option::is_some) {
@@ -113,11 +131,9 @@ fn units(g: &Geometry, group: usize, rows: usize) -> Vec<Unit> {
 }
 
 struct Stencil<'a> {
-    g: &'a Geometry,
+    conv: &'a Convolution,
     shape: Shape,
-    source: Source,
     product: Option<Product>,
-    finish: &'a Finish,
     /// Channels in the tables.
     stride: usize,
     fill: bool,
@@ -126,14 +142,14 @@ struct Stencil<'a> {
 
 impl Stencil<'_> {
     fn kernel(&self) -> Kernel {
-        let (g, shape) = (self.g, self.shape);
-        let mut k = KernelBuilder::new(format!("depthwise_{}_{}x{}_{}", self.source.elem, g.filter[0], g.filter[1], g.channels));
-        let (x, y, w, tables) = (k.read("x"), k.write("y"), k.read("weights"), k.read("channels"));
+        let (g, source, shape) = (&self.conv.geometry, self.conv.source, self.shape);
+        let mut k = KernelBuilder::new(format!("depthwise_{}_{}x{}_{}", source.elem, g.filter[0], g.filter[1], g.channels));
+        let (x, y, weights, tables) = (k.read("x"), k.write("y"), k.read("weights"), k.read("channels"));
         let fill = self.fill.then(|| k.read("fill"));
-        let [first, rows, c0, channels] = ["first_row", "rows", "first_channel", "channels"].map(|n| k.param(n));
-        let pixel = g.channels as i64 * i64::from(self.source.elem.bytes());
-        let (row_bytes, out_pixel) = (g.width as i64 * pixel, g.channels as i64 * i64::from(self.finish.elem().bytes()));
-        let out_row = g.out_width as i64 * out_pixel;
+        let scales = source.scales.map(|_| k.read("scales"));
+        let [first, rows, c0, channels, line] = ["first_row", "rows", "first_channel", "channels", "line"].map(|n| k.param(n));
+        let (pixel, out_bytes) = (g.channels as i64 * i64::from(source.elem.bytes()), i64::from(self.conv.finish.elem().bytes()));
+        let (row_bytes, out_row) = (g.width as i64 * pixel, (g.out_width * g.channels) as i64 * out_bytes);
         let axis = Axis {
             input: g.width,
             output: g.out_width,
@@ -142,11 +158,10 @@ impl Stencil<'_> {
             dilation: g.dilation[1],
             before: g.padding.left,
         };
-        let scales = self.source.scales.map(|_| k.read("scales"));
         k.each("n", g.images, 1, |k, n| {
             k.each("oy", rows, shape.rows as i64, |k, oy| {
                 let oy = oy + first;
-                let input: Vec<Row> = (0..input_rows(g, shape.rows))
+                let input: Vec<Row> = (0..input_rows(self.conv, shape.rows))
                     .map(|r| {
                         let iy = oy.clone() * g.stride[0] as i64 + (r * g.dilation[0]) as i64 - g.padding.top;
                         let at = n * (g.height as i64 * row_bytes) + iy.clone() * row_bytes;
@@ -154,32 +169,32 @@ impl Stencil<'_> {
                         k.row(x, at, row_bytes, guards.into_iter().collect(), fill.unwrap_or(x))
                     })
                     .collect();
-                k.each("c", channels, shape.lanes as i64, |k, c| {
-                    let c = c + c0;
-                    let site = Site {
-                        s: self,
-                        rows: &input,
-                        weights: w,
-                        tables: Tables { arg: tables, channels: self.stride },
-                        y,
-                        to: n * (g.out_height as i64 * out_row) + oy.clone() * out_row + c.clone() * i64::from(self.finish.elem().bytes()),
-                        c,
-                        pixel,
-                        out_pixel,
-                        scale: scales.map(|s| s.at(n * 4)),
-                    };
-                    match self.product {
-                        Some(product) => walk(k, axis, shape.tile, shape.keep, &Integers { site, product }),
-                        None => walk(k, axis, shape.tile, shape.keep, &Floats { site }),
-                    }
-                });
+                let site = Site {
+                    s: self,
+                    rows: &input,
+                    weights,
+                    tables: Tables { arg: tables, channels: self.stride },
+                    y,
+                    to: n * (g.out_height as i64 * out_row) + oy * out_row,
+                    pixel,
+                    out_bytes,
+                    scale: scales.map(|s| s.at(n * 4)),
+                };
+                match self.product {
+                    Some(product) => k.each("c", channels, shape.lanes as i64, |k, c| {
+                        walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c: c + c0 });
+                    }),
+                    None => k.each("c", channels, shape.line as i64, |k, c| {
+                        walk(k, axis, shape.tile, shape.keep, &Floats { site: &site, c: c + c0, line: line.into() });
+                    }),
+                }
             });
         });
         k.finish()
     }
 }
 
-/// A vector of channels in some output rows.
+/// Some output rows.
 struct Site<'a> {
     s: &'a Stencil<'a>,
     rows: &'a [Row],
@@ -188,113 +203,120 @@ struct Site<'a> {
     y: Arg,
     /// Place of the first output.
     to: Index,
-    /// First channel.
-    c: Index,
     pixel: i64,
-    out_pixel: i64,
-    scale: Option<cranelite_tile::Place>,
+    out_bytes: i64,
+    scale: Option<Place>,
 }
 
 impl Site<'_> {
-    fn load(&self, k: &mut KernelBuilder, row: usize, ix: &Index) -> Value {
-        let (elem, shape) = (self.s.source.elem, self.s.shape);
-        let at = ix.clone() * self.pixel + self.c.clone() * i64::from(elem.bytes());
+    fn load(&self, k: &mut KernelBuilder, row: usize, ix: &Index, c: &Index) -> Value {
+        let (elem, shape) = (self.s.conv.source.elem, self.s.shape);
+        let at = ix.clone() * self.pixel + c.clone() * i64::from(elem.bytes());
         k.load_part(elem.x(shape.lanes), self.rows[row].at(at), shape.count)
     }
 
     /// Weights of the `index`-th unit: `group` of every channel.
-    fn weight(&self, k: &mut KernelBuilder, elem: Elem, group: usize, index: usize) -> Value {
+    fn weight(&self, k: &mut KernelBuilder, elem: Elem, group: usize, index: usize, c: &Index) -> Value {
         let bytes = group * elem.bytes() as usize;
-        let at = self.c.clone() * bytes as i64 + index * self.s.stride * bytes;
+        let at = c.clone() * bytes as i64 + index * self.s.stride * bytes;
         k.load(elem.x(self.s.shape.lanes * group), self.weights.at(at))
     }
 
-    fn start(&self, k: &mut KernelBuilder) -> Value {
-        self.s.finish.start(k, self.tables, &self.c, self.s.shape.lanes)
+    fn start(&self, k: &mut KernelBuilder, c: &Index) -> Value {
+        self.s.conv.finish.start(k, self.tables, c, self.s.shape.lanes)
     }
 
-    fn store(&self, k: &mut KernelBuilder, sum: Value, row: usize, ox: Index) {
-        let v = self.s.finish.finish(k, self.tables, &self.c, sum, self.scale.clone());
-        let at = self.to.clone() + ox * self.out_pixel + (row * self.s.g.out_width) as i64 * self.out_pixel;
-        k.store_part(self.y.at(at), v, self.s.shape.count);
+    fn store(&self, k: &mut KernelBuilder, sum: Value, row: usize, ox: Index, c: &Index) {
+        let g = &self.s.conv.geometry;
+        let v = self.s.conv.finish.finish(k, self.tables, c, sum, self.scale.clone());
+        let at = (ox + row * g.out_width) * (g.channels as i64 * self.out_bytes) + c.clone() * self.out_bytes;
+        k.store_part(self.y.at(self.to.clone() + at), v, self.s.shape.count);
     }
 }
 
 struct Floats<'a> {
-    site: Site<'a>,
+    site: &'a Site<'a>,
+    /// First channel of the line, and channels in it.
+    c: Index,
+    line: Index,
 }
 
 impl Visitor for Floats<'_> {
-    /// A vector per row.
-    fn column(&self, k: &mut KernelBuilder, ix: &Index) -> Column {
-        Some((0..self.site.rows.len()).map(|r| self.site.load(k, r, ix)).collect())
+    fn column(&self, _: &mut KernelBuilder, ix: &Index) -> Column {
+        Column::At(ix.clone())
     }
 
     fn outside(&self, _: &mut KernelBuilder) -> Column {
-        None
+        Column::Outside
     }
 
     fn tile(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>) {
-        let g = self.site.s.g;
-        let mut sums: Vec<Value> = (0..count).map(|_| self.site.start(k)).collect();
+        let lanes = self.site.s.shape.lanes;
+        if self.site.s.shape.line == lanes {
+            return self.vector(k, ox, count, columns, &self.c);
+        }
+        k.each("v", self.line.clone(), lanes as i64, |k, v| self.vector(k, ox, count, columns, &(self.c.clone() + v)));
+    }
+}
+
+impl Floats<'_> {
+    /// The channels from `c` on.
+    fn vector(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>, c: &Index) {
+        let g = &self.site.s.conv.geometry;
+        let mut sums: Vec<Value> = (0..count).map(|_| self.site.start(k, c)).collect();
         for ky in 0..g.filter[0] {
+            let row: BTreeMap<usize, Value> = columns
+                .iter()
+                .filter_map(|(d, column)| if let Column::At(ix) = column { Some((*d, self.site.load(k, ky, ix, c))) } else { None })
+                .collect();
             for kx in 0..g.filter[1] {
-                let w = self.site.weight(k, Elem::F32, 1, ky * g.filter[1] + kx);
+                let w = self.site.weight(k, Elem::F32, 1, ky * g.filter[1] + kx, c);
                 for (i, sum) in sums.iter_mut().enumerate() {
-                    if let Some(column) = &columns[&(i * g.stride[1] + kx * g.dilation[1])] {
-                        *sum = mul_add(k, self.site.s.machine, column[ky], w, *sum);
+                    if let Some(&x) = row.get(&(i * g.stride[1] + kx * g.dilation[1])) {
+                        *sum = mul_add(k, self.site.s.machine, x, w, *sum);
                     }
                 }
             }
         }
         for (i, sum) in sums.into_iter().enumerate() {
-            self.site.store(k, sum, 0, ox.clone() + i);
+            self.site.store(k, sum, 0, ox.clone() + i, c);
         }
     }
 }
 
 struct Integers<'a> {
-    site: Site<'a>,
+    site: &'a Site<'a>,
     product: Product,
+    /// First channel of the vector.
+    c: Index,
 }
 
 impl Visitor for Integers<'_> {
     /// A vector per group of rows: the rows' elements of every channel side by side.
     fn column(&self, k: &mut KernelBuilder, ix: &Index) -> Column {
-        let rows: Vec<Value> = (0..self.site.rows.len()).map(|r| self.site.load(k, r, ix)).collect();
-        let side_by_side = |group: &[Value]| {
-            // The last row stands in for rows beyond; their weights are 0.
-            let row = |i: usize| group[i.min(group.len() - 1)];
-            let v = match self.product.group {
-                4 => {
-                    let (even, odd) = (k.interleave(row(0), row(2)), k.interleave(row(1), row(3)));
-                    k.interleave(even, odd)
-                }
-                _ => k.interleave(row(0), row(1)),
-            };
-            self.product.operand(k, v)
-        };
-        Some(rows.chunks(self.product.group).map(side_by_side).collect())
+        let rows: Vec<Value> = (0..self.site.rows.len()).map(|r| self.site.load(k, r, ix, &self.c)).collect();
+        Column::Values(rows.chunks(self.product.group).map(|group| self.product.side_by_side(k, group)).collect())
     }
 
     fn outside(&self, k: &mut KernelBuilder) -> Column {
         let ty = self.product.input.x(self.site.s.shape.lanes * self.product.group);
         let zero = k.int(ty, self.product.zero.into());
-        Some(vec![zero; self.site.rows.len().div_ceil(self.product.group)])
+        Column::Values(vec![zero; self.site.rows.len().div_ceil(self.product.group)])
     }
 
     fn tile(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>) {
-        let (g, shape, p) = (self.site.s.g, self.site.s.shape, self.product);
-        let units = units(g, p.group, shape.rows);
+        let (conv, shape, p) = (self.site.s.conv, self.site.s.shape, self.product);
+        let g = &conv.geometry;
+        let units = units(conv, p.group, shape.rows);
         for i in 0..count {
             for row in 0..shape.rows {
-                let mut sum = self.site.start(k);
+                let mut sum = self.site.start(k, &self.c);
                 for (index, u) in units.iter().enumerate().filter(|(_, u)| u.row == row) {
-                    let column = columns[&(i * g.stride[1] + u.kx * g.dilation[1])].as_ref().expect("a value outside too");
-                    let w = self.site.weight(k, p.weight, p.group, index);
+                    let column = columns[&(i * g.stride[1] + u.kx * g.dilation[1])].values();
+                    let w = self.site.weight(k, p.weight, p.group, index, &self.c);
                     sum = k.dot(p.group, sum, column[u.group], w);
                 }
-                self.site.store(k, sum, row, ox.clone() + i);
+                self.site.store(k, sum, row, ox.clone() + i, &self.c);
             }
         }
     }

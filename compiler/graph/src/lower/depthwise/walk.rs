@@ -17,12 +17,27 @@ pub struct Axis {
     pub before: usize,
 }
 
-/// A column of the input: one value per row or group of rows. `None`: outside, and left out of the sums.
-pub type Column = Option<Vec<Value>>;
+/// A column of the input.
+#[derive(Clone, Debug)]
+pub enum Column {
+    /// In registers: a value per row or group of rows.
+    Values(Vec<Value>),
+    /// In memory, at that index in its row.
+    At(Index),
+    /// Outside the image, and left out of the sums.
+    Outside,
+}
+
+impl Column {
+    /// Its values, if it is in registers.
+    pub fn values(&self) -> &[Value] {
+        if let Column::Values(v) = self { v } else { &[] }
+    }
+}
 
 /// What a walk calls.
 pub trait Visitor {
-    /// Loads the column at index `ix`, inside the image.
+    /// The column at index `ix`, inside the image.
     fn column(&self, k: &mut KernelBuilder, ix: &Index) -> Column;
     /// A column outside the image.
     fn outside(&self, k: &mut KernelBuilder) -> Column;
@@ -112,9 +127,9 @@ impl Walk<'_> {
         let mut widths = vec![];
         for &d in &kept {
             let ix = begin + d as i64;
-            let column = self.known.get(&ix).cloned().flatten().or_else(|| self.v.column(k, &ix.into())).expect("a column inside");
-            widths.push(column.len());
-            init.extend(column);
+            let column = self.known.get(&ix).cloned().unwrap_or_else(|| self.v.column(k, &ix.into()));
+            widths.push(column.values().len());
+            init.extend(column.values());
         }
         let (v, tile, stride) = (self.v, self.tile, self.axis.stride);
         let results = k.repeat("x", tiles * tile, tile as i64, &init, |k, x, carried| {
@@ -122,21 +137,21 @@ impl Walk<'_> {
             let mut rest = carried;
             for (&d, &width) in kept.iter().zip(&widths) {
                 let (own, others) = rest.split_at(width);
-                columns.insert(d, Some(own.to_vec()));
+                columns.insert(d, Column::Values(own.to_vec()));
                 rest = others;
             }
             for &d in &distances {
                 columns.entry(d).or_insert_with(|| v.column(k, &(x * stride as i64 + begin + d as i64)));
             }
             v.tile(k, &(x + first * tile), tile, &columns);
-            kept.iter().flat_map(|d| columns[&(d + advance)].clone().expect("a column inside")).collect()
+            kept.iter().flat_map(|d| columns[&(d + advance)].values().to_vec()).collect()
         });
         self.known.clear();
         let after = self.begin((first + tiles) * self.tile);
         let mut rest = results.as_slice();
         for (&d, &width) in kept.iter().zip(&widths) {
             let (own, others) = rest.split_at(width);
-            self.known.insert(after + d as i64, Some(own.to_vec()));
+            self.known.insert(after + d as i64, Column::Values(own.to_vec()));
             rest = others;
         }
     }
