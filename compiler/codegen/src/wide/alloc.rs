@@ -1,0 +1,422 @@
+//! Register allocation for structured code.
+//!
+//! Not tied to an instruction set: it sees instructions that read and write virtual registers of two classes, and markers where loops
+//! begin and end. The ideas: moves are coalesced wherever the two sides never hold different values at once (so accumulators stay in
+//! place); what is left gets an interval, and intervals get registers from first to last; when there are not enough, the
+//! interval whose uses weigh least goes to the frame, and the scan starts again.
+
+use std::collections::BTreeMap;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    Vector,
+    General,
+}
+
+/// A virtual register; it may be written more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Virtual(pub u32);
+
+/// What allocation must know of one instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Reads `uses`, then writes `defs`; a register that is in both is changed in place.
+    Op {
+        uses: Vec<Virtual>,
+        defs: Vec<Virtual>,
+    },
+    Move {
+        to: Virtual,
+        from: Virtual,
+    },
+    LoopBegin,
+    LoopEnd,
+}
+
+/// Where a virtual register lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    Register(u8),
+    /// A slot of the frame, by number.
+    Slot(u32),
+}
+
+#[derive(Debug, Default)]
+pub struct Allocation {
+    /// By virtual register.
+    home: Vec<Option<Home>>,
+    /// Register that stands for a virtual register with a slot during one instruction: (instruction, virtual) to register.
+    stand_in: BTreeMap<(usize, Virtual), u8>,
+    /// Vector slots come first.
+    pub vector_slots: u32,
+    pub general_slots: u32,
+}
+
+impl Allocation {
+    pub fn home(&self, v: Virtual) -> Home {
+        self.home[v.0 as usize].expect("every virtual register that occurs has a home")
+    }
+    /// The register that holds `v` while instruction `at` executes.
+    pub fn register(&self, at: usize, v: Virtual) -> u8 {
+        match self.home(v) {
+            Home::Register(r) => r,
+            Home::Slot(_) => self.stand_in[&(at, v)],
+        }
+    }
+    /// Every register that ever holds `v`.
+    pub fn registers_of(&self, v: Virtual) -> Vec<u8> {
+        match self.home.get(v.0 as usize) {
+            Some(Some(Home::Register(r))) => vec![*r],
+            Some(Some(Home::Slot(_))) => self.stand_in.iter().filter(|s| s.0.1 == v).map(|s| *s.1).collect(),
+            _ => vec![],
+        }
+    }
+}
+
+/// Registers of each class.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers {
+    pub vector: u8,
+    pub general: u8,
+}
+
+/// More registers are needed in one instruction than there are.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+pub fn allocate(events: &[Event], classes: &[Class], registers: Registers) -> Result<Allocation, TooMany> {
+    let mut code = Code::new(events, classes);
+    code.coalesce();
+    let intervals = code.intervals();
+    let mut spilled = vec![false; classes.len()];
+    loop {
+        match scan(&code, &intervals, &spilled, registers)? {
+            Scan::Done(assigned) => return Ok(code.allocation(&intervals, &spilled, assigned)),
+            Scan::Spill(root) => spilled[root.0 as usize] = true,
+        }
+    }
+}
+
+/// Two positions per instruction: it reads at 2·i and writes at 2·i + 1.
+struct Code<'a> {
+    events: &'a [Event],
+    classes: &'a [Class],
+    /// Loops as (first, last) instruction, inner ones after outer ones.
+    loops: Vec<(usize, usize)>,
+    /// Innermost loop around every instruction.
+    loop_of: Vec<Option<usize>>,
+    parent: Vec<Option<usize>>,
+    depth: Vec<u32>,
+    /// Union of coalesced registers: the representative of each.
+    leader: Vec<u32>,
+    /// Reads and writes of a representative, by position: (position, is a write), sorted.
+    accesses: Vec<Vec<(usize, bool)>>,
+}
+
+struct Interval {
+    root: Virtual,
+    start: usize,
+    end: usize,
+    weight: f64,
+}
+
+enum Scan {
+    Done(BTreeMap<(Option<usize>, Virtual), u8>),
+    Spill(Virtual),
+}
+
+impl<'a> Code<'a> {
+    fn new(events: &'a [Event], classes: &'a [Class]) -> Self {
+        let mut loops: Vec<(usize, usize)> = vec![];
+        let mut parent = vec![];
+        let mut open: Vec<usize> = vec![];
+        let mut loop_of = vec![None; events.len()];
+        let mut depth = vec![0; events.len()];
+        let mut accesses = vec![vec![]; classes.len()];
+        for (i, e) in events.iter().enumerate() {
+            match e {
+                Event::LoopBegin => {
+                    parent.push(open.last().copied());
+                    loops.push((i, i));
+                    open.push(loops.len() - 1);
+                }
+                Event::LoopEnd => {
+                    let l = open.pop().expect("loops are nested");
+                    loops[l].1 = i;
+                }
+                Event::Op { uses, defs } => {
+                    uses.iter().for_each(|u| accesses[u.0 as usize].push((2 * i, false)));
+                    defs.iter().for_each(|d| accesses[d.0 as usize].push((2 * i + 1, true)));
+                }
+                Event::Move { to, from } => {
+                    accesses[from.0 as usize].push((2 * i, false));
+                    accesses[to.0 as usize].push((2 * i + 1, true));
+                }
+            }
+            loop_of[i] = open.last().copied();
+            depth[i] = open.len() as u32;
+        }
+        let leader = (0..classes.len() as u32).collect();
+        Code { events, classes, loops, loop_of, parent, depth, leader, accesses }
+    }
+
+    fn root(&self, v: Virtual) -> Virtual {
+        Virtual(self.leader[v.0 as usize])
+    }
+
+    /// Does the value of `v` matter right after `position`?
+    fn live_after(&self, v: Virtual, position: usize) -> bool {
+        let all = &self.accesses[v.0 as usize];
+        let mut at = position;
+        let mut around = self.loop_of[position / 2];
+        loop {
+            let last = around.map_or(usize::MAX, |l| 2 * self.loops[l].1 + 1);
+            let next = all.partition_point(|a| a.0 <= at);
+            for &(p, write) in all[next..].iter().take_while(|a| a.0 <= last) {
+                if !write {
+                    return true;
+                }
+                // A write in a loop further in may be skipped.
+                if self.loop_of[p / 2] == around || self.is_inside(around, self.loop_of[p / 2]) {
+                    return false;
+                }
+            }
+            let Some(l) = around else { return false };
+            // Round the loop: what it reads before writing.
+            let first = all.partition_point(|a| a.0 < 2 * self.loops[l].0);
+            for &(p, write) in all[first..].iter().take_while(|a| a.0 <= last) {
+                if !write {
+                    return true;
+                }
+                if self.loop_of[p / 2] == Some(l) {
+                    break;
+                }
+            }
+            at = last;
+            around = self.parent[l];
+        }
+    }
+
+    /// Is loop `inner` the same as `outer` or around it? (`None` is around everything.)
+    fn is_inside(&self, mut inner: Option<usize>, outer: Option<usize>) -> bool {
+        loop {
+            if inner == outer {
+                return true;
+            }
+            match inner {
+                None => return false,
+                Some(l) => inner = self.parent[l],
+            }
+        }
+    }
+
+    /// Do the two ever hold different values at once? The move at `at` is the one exception.
+    fn conflict(&self, a: Virtual, b: Virtual, at: usize) -> bool {
+        let writes_into = |x: Virtual, y: Virtual| {
+            let writes = self.accesses[x.0 as usize].iter().filter(|w| w.1 && w.0 != 2 * at + 1);
+            writes.clone().any(|w| self.live_after(y, w.0) || self.writes(y, w.0))
+        };
+        writes_into(a, b) || writes_into(b, a)
+    }
+
+    fn writes(&self, v: Virtual, position: usize) -> bool {
+        self.accesses[v.0 as usize].binary_search(&(position, true)).is_ok()
+    }
+
+    fn coalesce(&mut self) {
+        for (i, e) in self.events.iter().enumerate() {
+            let Event::Move { to, from } = e else { continue };
+            let (a, b) = (self.root(*to), self.root(*from));
+            // The source may not be needed after the move, as the destination may change.
+            if a == b || self.classes[a.0 as usize] != self.classes[b.0 as usize] || self.live_after(b, 2 * i + 1) || self.conflict(a, b, i)
+            {
+                continue;
+            }
+            let moved = std::mem::take(&mut self.accesses[b.0 as usize]);
+            let all = &mut self.accesses[a.0 as usize];
+            all.extend(moved);
+            all.sort();
+            all.dedup();
+            self.leader.iter_mut().filter(|l| **l == b.0).for_each(|l| *l = a.0);
+        }
+    }
+
+    fn intervals(&self) -> Vec<Interval> {
+        let mut out = vec![];
+        for v in 0..self.classes.len() as u32 {
+            let all = &self.accesses[v as usize];
+            let (Some(first), Some(last)) = (all.first(), all.last()) else { continue };
+            let (mut start, mut end) = (first.0, last.0);
+            // Alive around a loop, that is read there before it is certainly written: the whole loop.
+            for (l, &(begin, finish)) in self.loops.iter().enumerate().rev() {
+                let (b, f) = (2 * begin, 2 * finish + 1);
+                let inside = &all[all.partition_point(|a| a.0 < b)..all.partition_point(|a| a.0 <= f)];
+                let first_write = inside.iter().position(|a| a.1 && self.loop_of[a.0 / 2] == Some(l)).unwrap_or(inside.len());
+                if inside[..first_write].iter().any(|a| !a.1) {
+                    start = start.min(b);
+                    end = end.max(f);
+                }
+            }
+            let weight = all.iter().map(|a| weight_of_depth(self.depth[a.0 / 2])).sum::<f64>() / (end - start + 1) as f64;
+            out.push(Interval { root: Virtual(v), start, end, weight });
+        }
+        out.sort_by_key(|i| (i.start, i.root));
+        out
+    }
+
+    fn allocation(&self, intervals: &[Interval], spilled: &[bool], assigned: BTreeMap<(Option<usize>, Virtual), u8>) -> Allocation {
+        let mut out = Allocation { home: vec![None; self.classes.len()], ..Allocation::default() };
+        let count =
+            |class| intervals.iter().filter(|i| spilled[i.root.0 as usize] && self.classes[i.root.0 as usize] == class).count() as u32;
+        (out.vector_slots, out.general_slots) = (count(Class::Vector), count(Class::General));
+        let (mut vector, mut general) = (0, out.vector_slots);
+        let mut of_root = vec![None; self.classes.len()];
+        for i in intervals {
+            let root = i.root.0 as usize;
+            of_root[root] = Some(if spilled[root] {
+                let next = if self.classes[root] == Class::Vector { &mut vector } else { &mut general };
+                *next += 1;
+                Home::Slot(*next - 1)
+            } else {
+                Home::Register(assigned[&(None, i.root)])
+            });
+        }
+        for v in 0..self.classes.len() {
+            out.home[v] = of_root[self.leader[v] as usize];
+        }
+        // Stand-ins were found for representatives; an instruction names members.
+        for (i, e) in self.events.iter().enumerate() {
+            if let Event::Op { uses, defs } = e {
+                for &v in uses.iter().chain(defs) {
+                    if let Some(&r) = assigned.get(&(Some(i), self.root(v))) {
+                        out.stand_in.insert((i, v), r);
+                    }
+                }
+            }
+        }
+        out
+    }
+}
+
+/// A loop is taken to run eight times.
+fn weight_of_depth(depth: u32) -> f64 {
+    (0..depth.min(12)).fold(1.0, |w, _| w * 8.0)
+}
+
+/// One pass over the intervals in the order of their beginnings.
+fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Registers) -> Result<Scan, TooMany> {
+    // What must be in a register: whole intervals, and for one instruction the stand-ins of spilled ones.
+    struct Wish {
+        start: usize,
+        end: usize,
+        key: (Option<usize>, Virtual),
+        weight: f64,
+    }
+    let mut wishes: Vec<Wish> = intervals
+        .iter()
+        .filter(|i| !spilled[i.root.0 as usize])
+        .map(|i| Wish { start: i.start, end: i.end, key: (None, i.root), weight: i.weight })
+        .collect();
+    for (i, e) in code.events.iter().enumerate() {
+        let Event::Op { uses, defs } = e else { continue };
+        let mut seen: Vec<Virtual> = vec![];
+        for v in uses.iter().chain(defs).map(|&v| code.root(v)).filter(|v| spilled[v.0 as usize]) {
+            if !seen.contains(&v) {
+                seen.push(v);
+                let read = uses.iter().any(|u| code.root(*u) == v);
+                let written = defs.iter().any(|d| code.root(*d) == v);
+                let (start, end) = (2 * i + usize::from(!read), 2 * i + usize::from(written));
+                wishes.push(Wish { start, end, key: (Some(i), v), weight: f64::INFINITY });
+            }
+        }
+    }
+    wishes.sort_by_key(|w| (w.start, w.end, w.key));
+
+    let mut assigned = BTreeMap::new();
+    for class in [Class::Vector, Class::General] {
+        let limit = if class == Class::Vector { registers.vector } else { registers.general };
+        // Per register the wish that holds it.
+        let mut holder: Vec<Option<&Wish>> = vec![None; limit as usize];
+        for w in wishes.iter().filter(|w| code.classes[w.key.1.0 as usize] == class) {
+            for h in &mut holder {
+                if h.is_some_and(|h| h.end < w.start) {
+                    *h = None;
+                }
+            }
+            match holder.iter().position(Option::is_none) {
+                Some(r) => {
+                    holder[r] = Some(w);
+                    assigned.insert(w.key, r as u8);
+                }
+                None => {
+                    let candidates = holder.iter().flatten().copied().chain([w]).filter(|c| c.key.0.is_none());
+                    let lightest = candidates.min_by(|a, b| a.weight.total_cmp(&b.weight).then(b.end.cmp(&a.end)).then(a.key.cmp(&b.key)));
+                    return lightest.map(|c| Scan::Spill(c.key.1)).ok_or(TooMany);
+                }
+            }
+        }
+    }
+    Ok(Scan::Done(assigned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(uses: &[u32], defs: &[u32]) -> Event {
+        Event::Op { uses: uses.iter().map(|&v| Virtual(v)).collect(), defs: defs.iter().map(|&v| Virtual(v)).collect() }
+    }
+    fn mv(to: u32, from: u32) -> Event {
+        Event::Move { to: Virtual(to), from: Virtual(from) }
+    }
+
+    #[test]
+    fn accumulator_stays_in_place() {
+        // init; loop { a = load; next = inside; next += a; inside = next } use
+        let events = [
+            op(&[], &[0]),
+            mv(1, 0),
+            Event::LoopBegin,
+            op(&[], &[2]),
+            mv(3, 1),
+            op(&[3, 2], &[3]),
+            mv(1, 3),
+            Event::LoopEnd,
+            op(&[1], &[]),
+        ];
+        let a = allocate(&events, &[Class::Vector; 4], Registers { vector: 2, general: 1 }).unwrap();
+        assert_eq!(a.home(Virtual(1)), a.home(Virtual(3)));
+        assert_eq!(a.home(Virtual(0)), a.home(Virtual(1)));
+        assert_ne!(a.home(Virtual(1)), a.home(Virtual(2)));
+        assert_eq!(a.vector_slots + a.general_slots, 0);
+    }
+
+    #[test]
+    fn value_needed_again_is_copied() {
+        // bias; loop { acc = bias; acc += bias; use acc }
+        let events = [op(&[], &[0]), Event::LoopBegin, mv(1, 0), op(&[1, 0], &[1]), op(&[1], &[]), Event::LoopEnd];
+        let a = allocate(&events, &[Class::Vector; 2], Registers { vector: 2, general: 1 }).unwrap();
+        assert_ne!(a.home(Virtual(0)), a.home(Virtual(1)));
+    }
+
+    #[test]
+    fn a_swap_round_a_loop_is_kept_apart() {
+        // x, y; loop { t = x; x = y; y = t } use x, y
+        let events = [op(&[], &[0]), op(&[], &[1]), Event::LoopBegin, mv(2, 0), mv(0, 1), mv(1, 2), Event::LoopEnd, op(&[0, 1], &[])];
+        let a = allocate(&events, &[Class::General; 3], Registers { vector: 0, general: 3 }).unwrap();
+        let homes: Vec<Home> = (0..3).map(|v| a.home(Virtual(v))).collect();
+        assert!(homes[0] != homes[1] && homes[1] != homes[2] && homes[0] != homes[2], "{homes:?}");
+    }
+
+    #[test]
+    fn the_lightest_goes_to_the_frame() {
+        // v0 is used outside only, v1 in a loop; one register.
+        let events = [op(&[], &[0]), op(&[], &[1]), Event::LoopBegin, op(&[1], &[]), Event::LoopEnd, op(&[0], &[])];
+        let a = allocate(&events, &[Class::Vector; 2], Registers { vector: 1, general: 1 }).unwrap_or_default();
+        assert_eq!(a.vector_slots, 1);
+        assert!(matches!(a.home(Virtual(0)), Home::Slot(_)) && matches!(a.home(Virtual(1)), Home::Register(0)));
+        assert_eq!(a.register(5, Virtual(0)), 0);
+        let none = allocate(&events, &[Class::Vector; 2], Registers { vector: 0, general: 1 });
+        assert_eq!(none.err(), Some(TooMany));
+    }
+}

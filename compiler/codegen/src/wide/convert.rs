@@ -1,0 +1,354 @@
+//! Conversions: longer and shorter integers, floats.
+//!
+//! The idea: lengthening reads the bottom of a register, shortening joins bottoms; halving twice is cheaper than quartering once where
+//! two registers can be packed together.
+
+use super::Emitter;
+use super::alloc::Virtual;
+use super::asm::{Mem, vv, vvv};
+use cranelite_tile::{Binary, Cond, Elem, Rounding, Type, Value};
+
+impl Emitter<'_> {
+    pub(super) fn widen(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
+        let from = self.ty(a);
+        let ratio = (ty.elem.bytes() / from.elem.bytes()) as usize;
+        let signed = from.elem.is_signed();
+        let sizes = self.piece_sizes(ty);
+        let full = self.features.vector_bytes;
+        if let Some(mem) = self.folded.get(&a).copied() {
+            let exact = (ty.bytes() as usize).is_multiple_of(full) || sizes == [ty.bytes() as usize];
+            if exact {
+                self.folded.remove(&a);
+                return sizes
+                    .iter()
+                    .enumerate()
+                    .map(|(i, &size)| self.extend(from.elem, ratio, signed, size, Source::Memory(mem.plus((i * full / ratio) as i32))))
+                    .collect();
+            }
+        }
+        let pieces = self.pieces(a);
+        sizes
+            .iter()
+            .enumerate()
+            .map(|(i, &size)| {
+                let length = (size / ratio).min(from.bytes() as usize - i * full / ratio);
+                let low = self.bytes_at(&pieces, i * full / ratio, length);
+                self.extend(from.elem, ratio, signed, size, Source::Register(low))
+            })
+            .collect()
+    }
+
+    fn extend(&mut self, from: Elem, ratio: usize, signed: bool, size: usize, source: Source) -> Virtual {
+        let d = self.vector();
+        let uses = match &source {
+            Source::Register(v) => vec![*v],
+            Source::Memory(m) => m.registers(),
+        };
+        macro_rules! extend {
+            ($m:ident, $half:tt) => {
+                match source {
+                    Source::Memory(mem) => self.push(&uses, &[d], move |s, r| match size {
+                        16 => s.$m(r.x(d), r.m(&mem)),
+                        32 => s.$m(r.y(d), r.m(&mem)),
+                        _ => s.$m(r.z(d), r.m(&mem)),
+                    }),
+                    Source::Register(v) => extend!(@ $m, $half, v),
+                }
+            };
+            (@ $m:ident, true, $v:expr) => {{
+                let v = $v;
+                self.push(&uses, &[d], move |s, r| match size {
+                    16 => s.$m(r.x(d), r.x(v)),
+                    32 => s.$m(r.y(d), r.x(v)),
+                    _ => s.$m(r.z(d), r.y(v)),
+                })
+            }};
+            (@ $m:ident, false, $v:expr) => {{
+                let v = $v;
+                self.push(&uses, &[d], move |s, r| match size {
+                    16 => s.$m(r.x(d), r.x(v)),
+                    32 => s.$m(r.y(d), r.x(v)),
+                    _ => s.$m(r.z(d), r.x(v)),
+                })
+            }};
+        }
+        match (from.bytes(), ratio, signed) {
+            (1, 2, true) => extend!(vpmovsxbw, true),
+            (1, 2, false) => extend!(vpmovzxbw, true),
+            (1, 4, true) => extend!(vpmovsxbd, false),
+            (1, 4, false) => extend!(vpmovzxbd, false),
+            (1, _, true) => extend!(vpmovsxbq, false),
+            (1, _, false) => extend!(vpmovzxbq, false),
+            (2, 2, true) => extend!(vpmovsxwd, true),
+            (2, 2, false) => extend!(vpmovzxwd, true),
+            (2, _, true) => extend!(vpmovsxwq, false),
+            (2, _, false) => extend!(vpmovzxwq, false),
+            (_, _, true) => extend!(vpmovsxdq, true),
+            (_, _, false) => extend!(vpmovzxdq, true),
+        }
+        d
+    }
+
+    pub(super) fn narrow(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
+        let (from, pieces) = (self.ty(a), self.pieces(a));
+        self.truncate_pieces(from, ty, pieces)
+    }
+
+    /// The low bits of every lane.
+    pub(super) fn truncate_pieces(&mut self, from: Type, to: Type, mut pieces: Vec<Virtual>) -> Vec<Virtual> {
+        let mut ty = from;
+        while to.elem.bits() < ty.elem.bits() {
+            // Clear what saturation would look at, then pack with it.
+            let half = match ty.elem.bits() {
+                64 => Elem::U32,
+                32 => Elem::U16,
+                _ => Elem::U8,
+            };
+            if half != Elem::U32 {
+                let sizes = self.piece_sizes(ty);
+                let low = (1i64 << half.bits()) - 1;
+                pieces = pieces
+                    .iter()
+                    .zip(sizes)
+                    .map(|(&v, size)| {
+                        let mask = self.int_constant(ty.elem, low, size);
+                        vvv!(self, vandps, size, v, mask)
+                    })
+                    .collect();
+            }
+            let pack = match half {
+                Elem::U32 => Pack::Words,
+                Elem::U16 => Pack::ToU16,
+                _ => Pack::ToU8,
+            };
+            pieces = self.halve(ty, half, pack, &pieces);
+            ty = ty.with_elem(half);
+        }
+        pieces
+    }
+
+    pub(super) fn narrow_sat(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
+        let (from, mut pieces) = (self.ty(a), self.pieces(a));
+        let sizes = self.piece_sizes(from);
+        let (low, high) = ty.elem.int_range();
+        if ty.elem.bits() == from.elem.bits() || from.elem == Elem::I64 || !from.elem.is_signed() {
+            // Clamp first, then cut.
+            let (from_low, from_high) = from.elem.int_range();
+            let bounds = [(Binary::Max, low, from_low < low), (Binary::Min, high, high < from_high)];
+            for (op, bound, needed) in bounds {
+                if needed {
+                    pieces = pieces
+                        .iter()
+                        .zip(&sizes)
+                        .map(|(&v, &size)| {
+                            let b = self.int_constant(from.elem, bound, size);
+                            self.binary(from.elem, op, size, v, b)
+                        })
+                        .collect();
+                }
+            }
+            return self.truncate_pieces(from, ty, pieces);
+        }
+        let mut current = from;
+        if current.elem == Elem::I32 && ty.elem.bits() <= 16 {
+            let (half, pack) = if ty.elem == Elem::U16 { (Elem::U16, Pack::ToU16) } else { (Elem::I16, Pack::ToI16) };
+            pieces = self.halve(current, half, pack, &pieces);
+            current = current.with_elem(half);
+        }
+        if current.elem == Elem::I16 && ty.elem.bits() == 8 {
+            let pack = if ty.elem == Elem::U8 { Pack::ToU8 } else { Pack::ToI8 };
+            pieces = self.halve(current, ty.elem, pack, &pieces);
+        }
+        pieces
+    }
+
+    /// Lanes of half the length, two registers into one.
+    fn halve(&mut self, from: Type, half: Elem, pack: Pack, pieces: &[Virtual]) -> Vec<Virtual> {
+        let full = self.features.vector_bytes;
+        let sizes = self.piece_sizes(from);
+        let mut out = vec![];
+        for (pair, size) in pieces.chunks(2).zip(sizes.chunks(2)) {
+            let v = match (pair, size) {
+                ([a, b], [x, y]) if x == y && *x == full => {
+                    let packed = self.pack(pack, full, *a, *b);
+                    self.gather_packed(packed, full)
+                }
+                ([a, b], _) => {
+                    let (low, high) = (self.halve_one(pack, full, *a), self.halve_one(pack, size[1], *b));
+                    self.join(low, high, full / 2)
+                }
+                ([a], _) => self.halve_one(pack, size[0], *a),
+                _ => continue,
+            };
+            out.push(v);
+        }
+        let _ = half;
+        out
+    }
+
+    /// Packing works in quarters of 128 bits; this puts the 64-bit words in order.
+    fn gather_packed(&mut self, v: Virtual, size: usize) -> Virtual {
+        if size == 32 {
+            let d = self.vector();
+            self.push(&[v], &[d], move |s, r| s.vpermq(r.y(d), r.y(v), 0xd8));
+            return d;
+        }
+        let bytes: Vec<u8> = [0u64, 2, 4, 6, 1, 3, 5, 7].iter().flat_map(|o| o.to_le_bytes()).collect();
+        let order = self.constant(&bytes, 64);
+        let d = self.vector();
+        self.push(&[v, order], &[d], move |s, r| s.vpermq(r.z(d), r.z(order), r.z(v)));
+        d
+    }
+
+    /// One register into the lower half of another.
+    fn halve_one(&mut self, pack: Pack, size: usize, a: Virtual) -> Virtual {
+        if size == 16 {
+            return self.pack(pack, 16, a, a);
+        }
+        if self.features.avx512 {
+            let d = self.vector();
+            macro_rules! down {
+                ($m:ident) => {
+                    self.push(&[a], &[d], move |s, r| if size == 32 { s.$m(r.x(d), r.y(a)) } else { s.$m(r.y(d), r.z(a)) })
+                };
+            }
+            match pack {
+                Pack::Words => down!(vpmovqd),
+                Pack::ToI16 => down!(vpmovsdw),
+                Pack::ToI8 => down!(vpmovswb),
+                // Unsigned saturation looks at unsigned numbers, so negative ones are raised first.
+                Pack::ToU16 | Pack::ToU8 => {
+                    let zero = self.zero();
+                    let elem = if pack == Pack::ToU16 { Elem::I32 } else { Elem::I16 };
+                    let a = self.binary(elem, Binary::Max, size, a, zero);
+                    if pack == Pack::ToU16 {
+                        self.push(
+                            &[a],
+                            &[d],
+                            move |s, r| if size == 32 { s.vpmovusdw(r.x(d), r.y(a)) } else { s.vpmovusdw(r.y(d), r.z(a)) },
+                        );
+                    } else {
+                        self.push(
+                            &[a],
+                            &[d],
+                            move |s, r| if size == 32 { s.vpmovuswb(r.x(d), r.y(a)) } else { s.vpmovuswb(r.y(d), r.z(a)) },
+                        );
+                    }
+                }
+            }
+            return d;
+        }
+        let high = self.extract128(a, 1);
+        self.pack(pack, 16, a, high)
+    }
+
+    fn pack(&mut self, pack: Pack, size: usize, a: Virtual, b: Virtual) -> Virtual {
+        match pack {
+            Pack::ToI16 => vvv!(self, vpackssdw, size, a, b),
+            Pack::ToU16 => vvv!(self, vpackusdw, size, a, b),
+            Pack::ToI8 => vvv!(self, vpacksswb, size, a, b),
+            Pack::ToU8 => vvv!(self, vpackuswb, size, a, b),
+            Pack::Words => {
+                let d = self.vector();
+                self.push(&[a, b], &[d], move |s, r| match size {
+                    16 => s.vshufps(r.x(d), r.x(a), r.x(b), 0x88),
+                    32 => s.vshufps(r.y(d), r.y(a), r.y(b), 0x88),
+                    _ => s.vshufps(r.z(d), r.z(a), r.z(b), 0x88),
+                });
+                d
+            }
+        }
+    }
+
+    pub(super) fn convert(&mut self, ty: Type, a: Value, rounding: Rounding) -> Vec<Virtual> {
+        let from = self.ty(a);
+        match (from.elem, ty.elem) {
+            (Elem::I32, Elem::F32) => self.each(ty, &[a], |e, size, x| vv!(e, vcvtdq2ps, size, x[0])),
+            (Elem::F32, Elem::I32) => self.each(ty, &[a], |e, size, x| e.float_to_int(size, x[0], rounding)),
+            (Elem::I32, Elem::F64) => self.lengthen(ty, a, |s, r, size, d, v| match size {
+                16 => s.vcvtdq2pd(r.x(d), r.x(v)),
+                32 => s.vcvtdq2pd(r.y(d), r.x(v)),
+                _ => s.vcvtdq2pd(r.z(d), r.y(v)),
+            }),
+            (Elem::F32, Elem::F64) => self.lengthen(ty, a, |s, r, size, d, v| match size {
+                16 => s.vcvtps2pd(r.x(d), r.x(v)),
+                32 => s.vcvtps2pd(r.y(d), r.x(v)),
+                _ => s.vcvtps2pd(r.z(d), r.y(v)),
+            }),
+            (Elem::F64, Elem::F32) => {
+                let (pieces, sizes) = (self.pieces(a), self.piece_sizes(from));
+                let halves: Vec<Virtual> = pieces
+                    .iter()
+                    .zip(sizes)
+                    .map(|(&v, size)| {
+                        let d = self.vector();
+                        self.push(&[v], &[d], move |s, r| match size {
+                            16 => s.vcvtpd2ps(r.x(d), r.x(v)),
+                            32 => s.vcvtpd2ps(r.x(d), r.y(v)),
+                            _ => s.vcvtpd2ps(r.y(d), r.z(v)),
+                        });
+                        d
+                    })
+                    .collect();
+                let bytes = self.features.vector_bytes / 2;
+                self.assemble(&halves, bytes)
+            }
+            _ => {
+                self.fail(format!("conversion of {} to {}", from.elem, ty.elem));
+                vec![]
+            }
+        }
+    }
+
+    fn lengthen(
+        &mut self,
+        ty: Type,
+        a: Value,
+        convert: impl Fn(&mut iced_x86::code_asm::CodeAssembler, &super::Registers, usize, Virtual, Virtual) -> Result<(), iced_x86::IcedError>
+        + Copy
+        + 'static,
+    ) -> Vec<Virtual> {
+        let (from, pieces, full) = (self.ty(a), self.pieces(a), self.features.vector_bytes);
+        let sizes = self.piece_sizes(ty);
+        sizes
+            .iter()
+            .enumerate()
+            .map(|(i, &size)| {
+                let length = (size / 2).min(from.bytes() as usize - i * full / 2);
+                let v = self.bytes_at(&pieces, i * full / 2, length);
+                let d = self.vector();
+                self.push(&[v], &[d], move |s, r| convert(s, r, size, d, v));
+                d
+            })
+            .collect()
+    }
+
+    /// Saturating; NaN becomes 0. The instruction gives the smallest number for all that it cannot convert.
+    fn float_to_int(&mut self, size: usize, x: Virtual, rounding: Rounding) -> Virtual {
+        let converted = match rounding {
+            Rounding::TowardZero => vv!(self, vcvttps2dq, size, x),
+            Rounding::NearestEven => vv!(self, vcvtps2dq, size, x),
+        };
+        let limit = self.constant(&2147483648f32.to_bits().to_le_bytes(), size);
+        let too_large = self.compare(Elem::F32, Cond::Ge, size, x, limit);
+        let saturated = vvv!(self, vxorps, size, converted, too_large);
+        let number = self.compare(Elem::F32, Cond::Eq, size, x, x);
+        vvv!(self, vandps, size, saturated, number)
+    }
+}
+
+/// Where lanes that are to be lengthened are.
+enum Source {
+    Register(Virtual),
+    Memory(Mem),
+}
+
+/// Two registers into one with lanes half as long; saturating but for `Words`, which takes the lower halves of 64-bit lanes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pack {
+    Words,
+    ToI16,
+    ToU16,
+    ToI8,
+    ToU8,
+}

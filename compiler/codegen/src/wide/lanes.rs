@@ -1,0 +1,338 @@
+//! Movements of lanes: parts of vectors, joins, interleaving, reductions, tables.
+//!
+//! The idea: everything is in bytes. A value's bytes lie in its pieces one after the other; `bytes_at` brings any of them to the bottom of a
+//! register, `join` puts two bottoms together. What is neither goes through the frame.
+
+use super::Emitter;
+use super::alloc::Virtual;
+use super::asm::{Mem, vm, vvi, vvv};
+use cranelite_tile::{Binary, Elem, Place, Reduce, Type, Value};
+use iced_x86::code_asm::{byte_ptr, dword_ptr, ptr, registers, word_ptr};
+
+impl Emitter<'_> {
+    /// 16 bytes of a vector, by number of the quarter.
+    pub(super) fn extract128(&mut self, v: Virtual, quarter: u32) -> Virtual {
+        if quarter == 0 {
+            return v;
+        }
+        let (d, evex) = (self.vector(), self.features.avx512);
+        self.push(&[v], &[d], move |s, r| match (evex, quarter) {
+            (false, _) => s.vextracti128(r.x(d), r.y(v), quarter),
+            (true, 1) => s.vextracti32x4(r.x(d), r.y(v), quarter),
+            (true, _) => s.vextracti32x4(r.x(d), r.z(v), quarter),
+        });
+        d
+    }
+
+    fn extract256(&mut self, v: Virtual) -> Virtual {
+        let d = self.vector();
+        self.push(&[v], &[d], move |s, r| s.vextracti64x4(r.y(d), r.z(v), 1));
+        d
+    }
+
+    /// `length` bytes from byte `offset` on, at the bottom of a register; what is above has no meaning.
+    pub(super) fn bytes_at(&mut self, pieces: &[Virtual], offset: usize, length: usize) -> Virtual {
+        let full = self.features.vector_bytes;
+        let (v, within) = (pieces[offset / full], offset % full);
+        if within == 0 {
+            return v;
+        }
+        if within == 32 && 16 < length {
+            return self.extract256(v);
+        }
+        let quarter = self.extract128(v, (within / 16) as u32);
+        let bytes = within % 16;
+        if 16 < length || 16 < bytes + length {
+            self.fail("a part of a vector across its quarters");
+        }
+        if bytes == 0 { quarter } else { vvi!(self, vpsrldq, 16, quarter, bytes as i32) }
+    }
+
+    pub(super) fn lane(&mut self, ty: Type, pieces: &[Virtual], lane: usize) -> Virtual {
+        let bytes = ty.elem.bytes() as usize;
+        self.bytes_at(pieces, lane * bytes, bytes)
+    }
+
+    /// The lowest `bytes` bytes of two registers, one after the other.
+    pub(super) fn join(&mut self, low: Virtual, high: Virtual, bytes: usize) -> Virtual {
+        match bytes {
+            1 => vvv!(self, vpunpcklbw, 16, low, high),
+            2 => vvv!(self, vpunpcklwd, 16, low, high),
+            4 => vvv!(self, vpunpckldq, 16, low, high),
+            8 => vvv!(self, vpunpcklqdq, 16, low, high),
+            16 => self.insert128(low, high),
+            32 => {
+                let d = self.vector();
+                self.push(&[low, high], &[d], move |s, r| s.vinserti64x4(r.z(d), r.z(low), r.y(high), 1));
+                d
+            }
+            _ => {
+                self.fail(format!("joining {bytes} bytes"));
+                low
+            }
+        }
+    }
+
+    /// Pieces of a value of `total` bytes from parts of `bytes` bytes each (a power of two), at the bottoms of registers.
+    pub(super) fn assemble(&mut self, parts: &[Virtual], bytes: usize) -> Vec<Virtual> {
+        let per_piece = (self.features.vector_bytes / bytes).max(1);
+        let mut out = vec![];
+        for chunk in parts.chunks(per_piece) {
+            let (mut level, mut size) = (chunk.to_vec(), bytes);
+            while 1 < level.len() {
+                let pairs: Vec<(Virtual, Virtual)> = level.chunks(2).map(|c| (c[0], c[c.len() - 1])).collect();
+                level = pairs.into_iter().map(|(a, b)| self.join(a, b, size)).collect();
+                size *= 2;
+            }
+            out.push(level[0]);
+        }
+        out
+    }
+
+    pub(super) fn concat(&mut self, ty: Type, a: Value, b: Value) -> Vec<Virtual> {
+        let (a_bytes, b_bytes) = (self.ty(a).bytes() as usize, self.ty(b).bytes() as usize);
+        let (x, y) = (self.pieces(a), self.pieces(b));
+        if a_bytes.is_multiple_of(self.features.vector_bytes) {
+            return [x, y].concat();
+        }
+        if a_bytes == b_bytes && a_bytes.is_power_of_two() && a_bytes < self.features.vector_bytes {
+            return vec![self.join(x[0], y[0], a_bytes)];
+        }
+        self.through_frame(ty, &[(self.ty(a), &x), (self.ty(b), &y)], 0)
+    }
+
+    pub(super) fn slice(&mut self, ty: Type, a: Value, start: usize) -> Vec<Virtual> {
+        let (a_ty, pieces) = (self.ty(a), self.pieces(a));
+        let (offset, length, full) = (start * ty.elem.bytes() as usize, ty.bytes() as usize, self.features.vector_bytes);
+        if offset.is_multiple_of(full) {
+            return pieces[offset / full..][..self.piece_sizes(ty).len()].to_vec();
+        }
+        let within = offset % full;
+        if within + length <= full && (within % 16 + length <= 16 || within == 32) {
+            return vec![self.bytes_at(&pieces, offset, length)];
+        }
+        self.through_frame(ty, &[(a_ty, &pieces)], offset)
+    }
+
+    /// Writes values one after the other into the frame and reads from byte `offset` on.
+    fn through_frame(&mut self, ty: Type, values: &[(Type, &[Virtual])], offset: usize) -> Vec<Virtual> {
+        let mut at = 0;
+        let total: u32 = values.iter().map(|v| v.0.bytes()).sum();
+        // Reading whole pieces may go beyond.
+        self.scratch_bytes = self.scratch_bytes.max(total as i32 + 2 * self.features.vector_bytes as i32);
+        for (ty, pieces) in values {
+            let mut left = ty.bytes() as usize;
+            for (&v, size) in pieces.iter().zip(self.piece_sizes(*ty)) {
+                let here = left.min(size);
+                self.store_bytes(Mem::Scratch(at as i32), v, size, here);
+                (left, at) = (left - here, at + here);
+            }
+        }
+        let sizes = self.piece_sizes(ty);
+        let full = self.features.vector_bytes;
+        sizes.iter().enumerate().map(|(i, &size)| vm!(self, vmovups, size, Mem::Scratch((offset + i * full) as i32))).collect()
+    }
+
+    fn unpack(&mut self, elem: Elem, high: bool, size: usize, a: Virtual, b: Virtual) -> Virtual {
+        match (elem.bytes(), high) {
+            (1, false) => vvv!(self, vpunpcklbw, size, a, b),
+            (1, true) => vvv!(self, vpunpckhbw, size, a, b),
+            (2, false) => vvv!(self, vpunpcklwd, size, a, b),
+            (2, true) => vvv!(self, vpunpckhwd, size, a, b),
+            (4, false) => vvv!(self, vpunpckldq, size, a, b),
+            (4, true) => vvv!(self, vpunpckhdq, size, a, b),
+            (_, false) => vvv!(self, vpunpcklqdq, size, a, b),
+            (_, true) => vvv!(self, vpunpckhqdq, size, a, b),
+        }
+    }
+
+    pub(super) fn interleave(&mut self, ty: Type, a: Value, b: Value) -> Vec<Virtual> {
+        let elem = ty.elem;
+        let (a_ty, x, y) = (self.ty(a), self.pieces(a), self.pieces(b));
+        let full = self.features.vector_bytes;
+        let mut left = a_ty.bytes() as usize;
+        let mut out = vec![];
+        for (&p, &q) in x.iter().zip(&y) {
+            let bytes = left.min(full);
+            left -= bytes;
+            let low = |e: &mut Self, size| e.unpack(elem, false, size, p, q);
+            let high = |e: &mut Self, size| e.unpack(elem, true, size, p, q);
+            match bytes {
+                ..=8 => out.push(low(self, 16)),
+                9..=16 => {
+                    let (l, h) = (low(self, 16), high(self, 16));
+                    out.push(self.insert128(l, h));
+                }
+                17..=32 => {
+                    let (l, h) = (low(self, 32), high(self, 32));
+                    let (even, odd) = (self.halves(l, h, 0x20), self.halves(l, h, 0x31));
+                    if full == 32 { out.extend([even, odd]) } else { out.push(self.join(even, odd, 32)) }
+                }
+                _ => {
+                    let (l, h) = (low(self, 64), high(self, 64));
+                    for order in [[0u64, 1, 8, 9, 2, 3, 10, 11], [4, 5, 12, 13, 6, 7, 14, 15]] {
+                        out.push(self.permute_words(l, h, order));
+                    }
+                }
+            }
+        }
+        out.truncate(self.piece_sizes(ty).len());
+        out
+    }
+
+    /// 128-bit halves of a pair, as VPERM2I128 numbers them.
+    fn halves(&mut self, a: Virtual, b: Virtual, order: u32) -> Virtual {
+        if !self.features.avx512 {
+            let d = self.vector();
+            self.push(&[a, b], &[d], move |s, r| s.vperm2i128(r.y(d), r.y(a), r.y(b), order));
+            return d;
+        }
+        let imm = if order == 0x20 { 0 } else { 3 };
+        let d = self.vector();
+        self.push(&[a, b], &[d], move |s, r| s.vshufi32x4(r.y(d), r.y(a), r.y(b), imm));
+        d
+    }
+
+    /// 64-bit words of a pair of 512-bit vectors, by number.
+    pub(super) fn permute_words(&mut self, a: Virtual, b: Virtual, order: [u64; 8]) -> Virtual {
+        let bytes: Vec<u8> = order.iter().flat_map(|o| o.to_le_bytes()).collect();
+        let order = self.constant(&bytes, 64);
+        let d = self.copy(order, 64);
+        self.push(&[d, a, b], &[d], move |s, r| s.vpermi2q(r.z(d), r.z(a), r.z(b)));
+        d
+    }
+
+    /// As the narrowing of lanes twice as long, after a shift for the odd ones.
+    pub(super) fn deinterleave(&mut self, ty: Type, a: Value, parity: usize) -> Vec<Virtual> {
+        let wide = match ty.elem.bits() {
+            8 => Elem::U16,
+            16 => Elem::U32,
+            32 => Elem::I64,
+            _ => {
+                self.fail("deinterleaving 64-bit lanes");
+                return vec![];
+            }
+        };
+        let (lanes, bits) = (ty.lanes as usize, ty.elem.bits() as u8);
+        let mut pieces = self.pieces(a);
+        if parity == 1 {
+            let sizes = self.piece_sizes(self.ty(a));
+            // Any shift that brings the upper half down: what comes from above is cut off.
+            pieces = pieces.iter().zip(sizes).map(|(&v, size)| self.logical_down(wide, size, v, bits)).collect();
+        }
+        self.truncate_pieces(wide.x(lanes), ty, pieces)
+    }
+
+    fn logical_down(&mut self, elem: Elem, size: usize, v: Virtual, bits: u8) -> Virtual {
+        let bits = u32::from(bits);
+        match elem.bits() {
+            16 => vvi!(self, vpsrlw, size, v, bits),
+            32 => vvi!(self, vpsrld, size, v, bits),
+            _ => vvi!(self, vpsrlq, size, v, bits),
+        }
+    }
+
+    /// Combines the upper half of the lanes onto the lower half until one is left.
+    pub(super) fn reduce(&mut self, reduce: Reduce, a: Value) -> Vec<Virtual> {
+        let (ty, mut pieces) = (self.ty(a), self.pieces(a));
+        let op = match reduce {
+            Reduce::Add => Binary::Add,
+            Reduce::Min => Binary::Min,
+            Reduce::Max => Binary::Max,
+        };
+        let full = self.features.vector_bytes;
+        while 1 < pieces.len() {
+            let half = pieces.len() / 2;
+            pieces = (0..half).map(|i| self.binary(ty.elem, op, full, pieces[i], pieces[i + half])).collect();
+        }
+        let (mut v, mut bytes) = (pieces[0], (ty.bytes() as usize).min(full));
+        while ty.elem.bytes() as usize * 2 <= bytes {
+            bytes /= 2;
+            let upper = self.bytes_at(&[v], bytes, bytes);
+            v = self.binary(ty.elem, op, bytes.max(16), v, upper);
+        }
+        vec![v]
+    }
+
+    pub(super) fn lookup(&mut self, ty: Type, place: &Place, index: Value) -> Vec<Virtual> {
+        let mem = self.mem(place, 256 * ty.elem.bytes());
+        if ty.elem.bits() == 8 && self.features.vbmi && self.features.vector_bytes == 64 {
+            let tables: Vec<Virtual> = (0..4).map(|i| vm!(self, vmovups, 64, mem.plus(64 * i))).collect();
+            let pieces = self.pieces(index);
+            return pieces.iter().map(|&i| self.lookup_by_permutation(&tables, i)).collect();
+        }
+        if ty.elem.bits() == 32 {
+            let indices = self.widen(Elem::I32.x(ty.lanes as usize), index);
+            let sizes = self.piece_sizes(ty);
+            return indices.iter().zip(sizes).map(|(&i, size)| self.gather(mem, i, size)).collect();
+        }
+        if 16 < ty.elem.bits() {
+            self.fail("a table of long elements");
+            return vec![];
+        }
+        // Lane by lane: the indices through the frame, the elements inserted from memory.
+        let index_ty = self.ty(index);
+        let pieces = self.pieces(index);
+        let bytes = ty.elem.bytes() as usize;
+        self.scratch_bytes = self.scratch_bytes.max(index_ty.bytes() as i32 + self.features.vector_bytes as i32);
+        for (i, (&v, size)) in pieces.iter().zip(self.piece_sizes(index_ty)).enumerate() {
+            self.store_bytes(Mem::Scratch((i * self.features.vector_bytes) as i32), v, size, size);
+        }
+        let per = 16 / bytes;
+        let parts: Vec<Virtual> = (0..(ty.lanes as usize).div_ceil(per))
+            .map(|part| {
+                let mut v = self.zero();
+                for lane in part * per..((part + 1) * per).min(ty.lanes as usize) {
+                    let i = self.general();
+                    let from = Mem::Scratch(lane as i32);
+                    self.push(&[], &[i], move |s, r| s.movzx(r.d(i), byte_ptr(r.m(&from))));
+                    let Mem::At { base, displacement, .. } = mem else { continue };
+                    let (d, at) = (self.vector(), (lane % per) as i32);
+                    self.push(&[base, i, v], &[d], move |s, r| match bytes {
+                        1 => s.vpinsrb(r.x(d), r.x(v), byte_ptr(r.q(base) + r.q(i) + displacement), at),
+                        _ => s.vpinsrw(r.x(d), r.x(v), word_ptr(r.q(base) + r.q(i) * 2 + displacement), at),
+                    });
+                    v = d;
+                }
+                v
+            })
+            .collect();
+        self.assemble(&parts, 16)
+    }
+
+    fn lookup_by_permutation(&mut self, tables: &[Virtual], index: Virtual) -> Virtual {
+        let (low, high) = (self.copy(index, 64), self.copy(index, 64));
+        let (a, b, c, d) = (tables[0], tables[1], tables[2], tables[3]);
+        self.push(&[low, a, b], &[low], move |s, r| s.vpermi2b(r.z(low), r.z(a), r.z(b)));
+        self.push(&[high, c, d], &[high], move |s, r| s.vpermi2b(r.z(high), r.z(c), r.z(d)));
+        let out = self.vector();
+        self.push(&[index, low, high], &[out], move |s, r| {
+            s.vpmovb2m(registers::k1, r.z(index))?;
+            s.vpblendmb(r.z(out).k1(), r.z(low), r.z(high))
+        });
+        out
+    }
+
+    fn gather(&mut self, mem: Mem, index: Virtual, size: usize) -> Virtual {
+        let Mem::At { base, displacement, .. } = mem else { return index };
+        if self.features.avx512 {
+            let d = self.zero();
+            self.push(&[d, base, index], &[d], move |s, r| {
+                s.kxnorw(registers::k1, registers::k1, registers::k1)?;
+                match size {
+                    16 => s.vpgatherdd(r.x(d).k1(), dword_ptr(r.q(base) + r.x(index) * 4 + displacement)),
+                    32 => s.vpgatherdd(r.y(d).k1(), dword_ptr(r.q(base) + r.y(index) * 4 + displacement)),
+                    _ => s.vpgatherdd(r.z(d).k1(), dword_ptr(r.q(base) + r.z(index) * 4 + displacement)),
+                }
+            });
+            return d;
+        }
+        let (d, ones) = (self.zero(), self.constant(&[0xff; 4], size));
+        let mask = self.copy(ones, size);
+        self.push(&[d, mask, base, index], &[d, mask], move |s, r| match size {
+            16 => s.vpgatherdd_3(r.x(d), ptr(r.q(base) + r.x(index) * 4 + displacement), r.x(mask)),
+            _ => s.vpgatherdd_3(r.y(d), ptr(r.q(base) + r.y(index) * 4 + displacement), r.y(mask)),
+        });
+        d
+    }
+}

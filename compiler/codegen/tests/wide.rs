@@ -1,0 +1,297 @@
+//! The wide emitter against the interpreter, bit for bit, one operation at a time and in loops; runs where the host has the instructions.
+
+use cranelite_codegen::wide::{self, Features};
+use cranelite_tile::*;
+
+/// A generator of test bytes: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    /// Lanes of `elem`, one in four at an edge of its range.
+    fn bytes(&mut self, elem: Elem, count: usize) -> Vec<u8> {
+        let mut out = vec![];
+        for _ in 0..count {
+            let r = self.next();
+            let lane = match (elem, r % 4) {
+                (Elem::F32, 0) => {
+                    let edges = [0.0, -0.0, 1.5, -2.5, 3e9, -3e9, 1e-40, f32::INFINITY, f32::NEG_INFINITY, 2147483648.0, 0.5, f32::MAX];
+                    u64::from(edges[(r >> 8) as usize % edges.len()].to_bits())
+                }
+                (Elem::F32, _) => u64::from((((r >> 8) as i32 as f32) / 65536.0).to_bits()),
+                (Elem::F64, _) => ((r as i64 as f64) / 1e12).to_bits(),
+                (_, 0) => {
+                    let (low, high) = elem.int_range();
+                    [low, high, 0, 1, -1, low.wrapping_add(1)][(r >> 8) as usize % 6] as u64
+                }
+                _ => r >> 2,
+            };
+            out.extend(&lane.to_le_bytes()[..elem.bytes() as usize]);
+        }
+        out
+    }
+}
+
+fn run_native(code: &[u8], buffers: &mut [Vec<u8>], params: &[i64]) {
+    let mut map = memmap2::MmapMut::map_anon(code.len()).unwrap();
+    map.copy_from_slice(code);
+    let map = map.make_exec().unwrap();
+    let mut args: Vec<i64> = buffers.iter_mut().map(|b| b.as_mut_ptr() as i64).collect();
+    args.extend(params);
+    args.resize(8, 0);
+    // SAFETY: the code was emitted for this convention and these arguments; its accesses were checked by the interpreter.
+    unsafe {
+        let f: extern "sysv64" fn(i64, i64, i64, i64, i64, i64, i64, i64) = std::mem::transmute(map.as_ptr());
+        f(args[0], args[1], args[2], args[3], args[4], args[5], args[6], args[7]);
+    }
+}
+
+fn features() -> Vec<Features> {
+    let mut all = vec![];
+    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+        all.push(Features { avx512: false, vnni: false, vbmi: false, vector_bytes: 32 });
+        if std::is_x86_feature_detected!("avxvnni") {
+            all.push(Features { avx512: false, vnni: true, vbmi: false, vector_bytes: 32 });
+        }
+    }
+    if std::is_x86_feature_detected!("avx512bw") && std::is_x86_feature_detected!("avx512dq") && std::is_x86_feature_detected!("avx512vl") {
+        for (vnni, vbmi) in [(false, false), (true, true)] {
+            if !vnni || (std::is_x86_feature_detected!("avx512vnni") && std::is_x86_feature_detected!("avx512vbmi")) {
+                all.push(Features { avx512: true, vnni, vbmi, vector_bytes: 32 });
+                all.push(Features { avx512: true, vnni, vbmi, vector_bytes: 64 });
+            }
+        }
+    }
+    all
+}
+
+/// Emits, runs and compares; `false` when the emitter leaves the kernel to the other one.
+fn check(kernel: &Kernel, buffers: &[Vec<u8>], params: &[i64], features: Features) -> bool {
+    let code = match wide::emit(kernel, features) {
+        Ok(c) => c,
+        Err(_) => return false,
+    };
+    let mut expected = buffers.to_vec();
+    interpret::call(kernel, params, &mut expected).unwrap_or_else(|e| panic!("{}: {e}", kernel.name));
+    let mut got = buffers.to_vec();
+    run_native(&code.bytes, &mut got, params);
+    for (i, (g, e)) in got.iter().zip(&expected).enumerate() {
+        if g != e {
+            let at = g.iter().zip(e).position(|(a, b)| a != b).unwrap_or(0);
+            let window = |v: &[u8]| v[at / 8 * 8..(at / 8 * 8 + 16).min(v.len())].to_vec();
+            panic!("{} {features:?}: buffer {i} byte {at}: got {:x?}, expected {:x?}", kernel.name, window(g), window(e));
+        }
+    }
+    true
+}
+
+/// A kernel of one operation: operands of the given types from one buffer each, the result into the last.
+fn one(name: String, operands: &[Type], f: impl FnOnce(&mut KernelBuilder, &[Value]) -> Value) -> (Kernel, Type) {
+    let mut k = KernelBuilder::new(name);
+    let args: Vec<Arg> = (0..operands.len()).map(|i| k.read(&format!("x{i}"))).collect();
+    let y = k.write("y");
+    let values: Vec<Value> = operands.iter().zip(&args).map(|(&ty, a)| k.load(ty, a.at(0))).collect();
+    let result = f(&mut k, &values);
+    let ty = k.ty(result);
+    k.store(y.at(0), result);
+    (k.finish(), ty)
+}
+
+fn check_one(seen: &mut Vec<String>, name: String, operands: &[Type], f: impl FnOnce(&mut KernelBuilder, &[Value]) -> Value) {
+    let (kernel, result) = one(name, operands, f);
+    let mut random = Random(kernel.name.len() as u64 * 77 + operands[0].lanes as u64);
+    for features in features() {
+        for _ in 0..8 {
+            let mut buffers: Vec<Vec<u8>> = operands.iter().map(|t| random.bytes(t.elem, t.lanes as usize)).collect();
+            buffers.push(vec![0xaa; 2 * result.bytes() as usize + 64]);
+            if !check(&kernel, &buffers, &[], features) {
+                seen.push(format!("{} {}", kernel.name, if features.avx512 { "avx512" } else { "avx2" }));
+                break;
+            }
+        }
+    }
+}
+
+const LANES: [usize; 9] = [1, 2, 4, 8, 12, 16, 32, 48, 64];
+
+#[test]
+fn every_operation_as_the_interpreter() {
+    use Elem::*;
+    let mut left = vec![];
+    for lanes in LANES {
+        for e in [I8, U8, I16, U16, I32, U32, I64, F32, F64] {
+            let t = e.x(lanes);
+            for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::And, Binary::Xor, Binary::Min, Binary::Max] {
+                if e.is_float() && matches!(op, Binary::And | Binary::Xor) {
+                    continue;
+                }
+                check_one(&mut left, format!("{op:?} {t}"), &[t, t], |k, v| k.binary(op, v[0], v[1]));
+            }
+            for op in [Unary::Neg, Unary::Abs] {
+                check_one(&mut left, format!("{op:?} {t}"), &[t], |k, v| k.unary(op, v[0]));
+            }
+            if e.is_float() {
+                for op in [Unary::Sqrt, Unary::Floor, Unary::Ceil, Unary::RoundEven, Unary::Trunc] {
+                    check_one(&mut left, format!("{op:?} {t}"), &[t], |k, v| {
+                        let x = k.unary(Unary::Abs, v[0]);
+                        k.unary(op, x)
+                    });
+                }
+                check_one(&mut left, format!("fma {t}"), &[t, t, t], |k, v| k.fma(v[0], v[1], v[2]));
+            } else {
+                for op in [Binary::Shl, Binary::Shr] {
+                    check_one(&mut left, format!("{op:?} {t}"), &[t, t], |k, v| k.binary(op, v[0], v[1]));
+                }
+                for n in [1u8, 3, 7] {
+                    check_one(&mut left, format!("shl {n} {t}"), &[t], |k, v| k.shl_imm(v[0], n));
+                    check_one(&mut left, format!("shr {n} {t}"), &[t], |k, v| k.shr_imm(v[0], n));
+                }
+                if e.bits() <= 16 {
+                    check_one(&mut left, format!("add_sat {t}"), &[t, t], |k, v| k.binary(Binary::AddSat, v[0], v[1]));
+                    check_one(&mut left, format!("sub_sat {t}"), &[t, t], |k, v| k.binary(Binary::SubSat, v[0], v[1]));
+                }
+            }
+            for cond in [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Le, Cond::Gt, Cond::Ge] {
+                check_one(&mut left, format!("select {cond:?} {t}"), &[t, t], |k, v| {
+                    let m = k.compare(cond, v[0], v[1]);
+                    k.select(m, v[0], v[1])
+                });
+            }
+            check_one(&mut left, format!("concat {t}"), &[t, t], |k, v| k.concat(v[0], v[1]));
+            check_one(&mut left, format!("interleave {t}"), &[t, t], |k, v| k.interleave(v[0], v[1]));
+            check_one(&mut left, format!("lane {t}"), &[t], |k, v| k.lane(v[0], lanes - 1));
+            check_one(&mut left, format!("splat {t}"), &[t], |k, v| {
+                let x = k.lane(v[0], lanes / 2);
+                k.splat(x, lanes)
+            });
+            if 1 < lanes {
+                check_one(&mut left, format!("slice {t}"), &[t], |k, v| k.slice(v[0], lanes / 2, lanes / 2));
+                for parity in 0..2 {
+                    check_one(&mut left, format!("deinterleave {parity} {t}"), &[t], |k, v| k.deinterleave(v[0], parity));
+                }
+            }
+            if lanes.is_power_of_two() {
+                for r in [Reduce::Add, Reduce::Min, Reduce::Max] {
+                    check_one(&mut left, format!("reduce {r:?} {t}"), &[t], |k, v| k.reduce(r, v[0]));
+                }
+            }
+            for count in [1, lanes / 2, lanes.saturating_sub(1)] {
+                if 0 < count && count < lanes {
+                    check_one(&mut left, format!("part {count} {t}"), &[t], |k, _| {
+                        let v = k.load_part(t, Arg(0).at(0), count);
+                        k.store_part(Arg(1).at(lanes * e.bytes() as usize), v, count);
+                        v
+                    });
+                }
+            }
+            check_one(&mut left, format!("load_splat {t}"), &[t], |k, _| k.load_splat(t, 1, Arg(0).at(0)));
+        }
+        for (from, to) in [(I8, I16), (I8, I32), (U8, U16), (U8, I32), (I16, I32), (U16, I32), (I32, I64), (I8, I64), (U8, U32)] {
+            check_one(&mut left, format!("widen {from} {to} {lanes}"), &[from.x(lanes)], |k, v| {
+                let x = k.widen(v[0], to);
+                let one = k.int(to.x(lanes), 1);
+                k.add(x, one)
+            });
+        }
+        for (from, to) in [(I32, I16), (I32, I8), (I16, I8), (I32, U8), (I16, U8), (I64, I32), (I32, U16), (U8, I8), (U16, U8), (I8, U8)] {
+            check_one(&mut left, format!("narrow_sat {from} {to} {lanes}"), &[from.x(lanes)], |k, v| k.narrow_sat(v[0], to));
+            if to.bits() < from.bits() {
+                check_one(&mut left, format!("narrow {from} {to} {lanes}"), &[from.x(lanes)], |k, v| k.narrow(v[0], to));
+            }
+        }
+        for (from, to) in [(I32, F32), (F32, I32), (I32, F64), (F32, F64), (F64, F32)] {
+            for r in [Rounding::TowardZero, Rounding::NearestEven] {
+                check_one(&mut left, format!("convert {from} {to} {r:?} {lanes}"), &[from.x(lanes)], |k, v| k.convert(v[0], to, r));
+            }
+        }
+        let t = I32.x(lanes);
+        check_one(&mut left, format!("mul_high_round {t}"), &[t, t], |k, v| k.mul_high_round(v[0], v[1]));
+        check_one(&mut left, format!("mul_wide {t}"), &[t, t], |k, v| k.mul_wide(v[0], v[1]));
+        for n in [0, 1, 2, 9, 31] {
+            check_one(&mut left, format!("rounding_shr {n} {t}"), &[t], |k, v| k.rounding_shr(v[0], n));
+        }
+        for range in [
+            ShiftRange::Uniform(3),
+            ShiftRange::Uniform(0),
+            ShiftRange::Uniform(-1),
+            ShiftRange::Uniform(-9),
+            ShiftRange::Right,
+            ShiftRange::Any,
+        ] {
+            check_one(&mut left, format!("requantize {range:?} {t}"), &[t, t, t], |k, v| {
+                // Multipliers of models are positive; shifts within the range.
+                let m = k.int(t, 0x7fff_ffff);
+                let positive = k.and(v[1], m);
+                let (low, high) = match range {
+                    ShiftRange::Uniform(n) => (n.into(), n.into()),
+                    ShiftRange::Right => (-31, -1),
+                    ShiftRange::Any => (-31, 30),
+                };
+                let small = k.shr_imm(v[2], 26);
+                let shift = k.clamp_int(small, low, high);
+                k.requantize(v[0], positive, shift, range)
+            });
+        }
+        for (group, a, b) in [(4, U8, I8), (4, I8, I8), (2, I16, I16)] {
+            check_one(&mut left, format!("dot {group} {a} {b} {lanes}"), &[t, a.x(lanes * group), b.x(lanes * group)], |k, v| {
+                k.dot(group, v[0], v[1], v[2])
+            });
+        }
+        for e in [I8, U8, I16, I32, F32] {
+            let (index, table) = (U8.x(lanes), e.x(256));
+            check_one(&mut left, format!("lookup {e} {lanes}"), &[index, table], |k, v| k.lookup(e, Arg(1).at(0), v[0]));
+        }
+    }
+    left.sort();
+    left.dedup();
+    println!("left to clif: {} {left:#?}", left.len());
+}
+
+#[test]
+fn a_matrix_product_in_loops() {
+    use Elem::*;
+    for features in features() {
+        let lanes = features.vector_bytes / 4;
+        for (rows, vectors) in [(1, 8), (6, 2), (12, 2), (14, 2), (4, 6)] {
+            let mut k = KernelBuilder::new(format!("gemm {rows} x {vectors}"));
+            let (a, b, y) = (k.read("a"), k.read("b"), k.write("y"));
+            let depth = k.param("depth");
+            let t = F32.x(lanes);
+            let row = 64 * 4;
+            k.each("panel", 2, 1, |k, p| {
+                let init: Vec<Value> = (0..rows * vectors).map(|_| k.float(t, 0.5)).collect();
+                let acc = k.repeat("k", depth, 1, &init, |k, i, acc| {
+                    let w: Vec<Value> =
+                        (0..vectors).map(|j| k.load(t, b.at(p * 8192 + i * (vectors * lanes * 4) as i64 + j * lanes * 4))).collect();
+                    let mut next = vec![];
+                    for m in 0..rows {
+                        let x = k.load_splat(t, 1, a.at(i * 4 + m * row));
+                        for j in 0..vectors {
+                            next.push(k.fma(x, w[j], acc[m * vectors + j]));
+                        }
+                    }
+                    next
+                });
+                for (i, v) in acc.into_iter().enumerate() {
+                    k.store(y.at(p * (rows * vectors * lanes * 4) as i64 + i * lanes * 4), v);
+                }
+            });
+            let kernel = k.finish();
+            let mut random = Random(5);
+            for depth in [0, 1, 7, 16] {
+                let buffers = vec![
+                    random.bytes(I16, rows * row / 2).chunks(2).flat_map(|c| f32::from(c[0]).to_le_bytes()).collect(),
+                    random.bytes(I8, 8192).iter().flat_map(|&c| f32::from(c as i8).to_le_bytes()).collect(),
+                    vec![0; 2 * rows * vectors * lanes * 4],
+                ];
+                assert!(check(&kernel, &buffers, &[depth], features), "{:?}", wide::emit(&kernel, features).err());
+            }
+        }
+    }
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Installs what the tests need (with apt, where it can) and runs them all. Prints one line per step; ends with a non-zero status at the
+# first step that fails. Uses the suites in ../shared when they are there.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+# Program to look for : Debian package that has it.
+needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu"
+missing=""
+for pair in $needed; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
+done
+if [ -n "$missing" ]; then
+    step "installing$missing"
+    if ! command -v apt-get >/dev/null; then
+        echo "please install:$missing" >&2
+        exit 1
+    fi
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root=sudo
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing libc6-dev libc6-dev-arm64-cross >/dev/null
+fi
+
+step "format"
+cargo fmt --all --check
+step "lints"
+cargo clippy --release --quiet --workspace --all-targets -- -D warnings
+if command -v cargo-deny >/dev/null; then
+    step "licences and sources of dependencies"
+    cargo deny --log-level error check bans licenses sources
+fi
+step "tests"
+CRANELITE_REQUIRE_TOOLS=1 cargo test --release --workspace
+step "all passed"
