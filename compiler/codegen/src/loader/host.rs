@@ -21,7 +21,7 @@ pub fn features() -> Vec<&'static str> {
         }
         ask!["sse3" "sse3", "ssse3" "ssse3", "sse4.1" "sse4.1", "sse4.2" "sse4.2", "popcnt" "popcnt", "lzcnt" "lzcnt", "bmi1" "bmi1",
             "bmi2" "bmi2", "avx" "avx", "avx2" "avx2", "fma" "fma", "avxvnni" "avxvnni", "avx512f" "avx512f", "avx512vl" "avx512vl",
-            "avx512dq" "avx512dq", "avx512bw" "avx512bw", "avx512vbmi" "avx512vbmi", "avx512vnni" "avx512vnni"];
+            "avx512dq" "avx512dq", "avx512bw" "avx512bw", "avx512vbmi" "avx512vbmi", "avx512vnni" "avx512vnni", "avx512cd" "avx512cd"];
     }
     #[cfg(target_arch = "aarch64")]
     found.push(("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")));

@@ -6,6 +6,7 @@
 use super::Error;
 use crate::clif;
 use crate::targets::Target;
+use crate::wide;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::TargetIsa;
@@ -60,6 +61,10 @@ pub fn kernels(program: &Program, target: &Target, isa: &dyn TargetIsa, text: Te
 }
 
 fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, Error> {
+    if let Some(Ok(code)) = target.wide.map(|features| wide::emit(kernel, features)) {
+        let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
+        return Ok(Compiled { align: 64, relocs: vec![], stack_bytes: code.stack_bytes, clif: String::new(), asm, bytes: code.bytes });
+    }
     let function = clif::emit(kernel, &target.features, isa.default_call_conv())?;
     function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))
 }

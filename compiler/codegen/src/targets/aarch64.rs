@@ -17,6 +17,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "neoverse-n1", features: &["dotprod"] },
     ],
     machine,
+    wide: |_| None,
     emitter: |set| Features {
         arch: Arch::Arm,
         vectors: true,

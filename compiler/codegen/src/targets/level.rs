@@ -5,6 +5,7 @@
 
 use super::Error;
 use crate::clif::Features;
+use crate::wide;
 use cranelite_tile::Machine;
 use std::collections::BTreeSet;
 
@@ -31,6 +32,8 @@ pub(super) struct Architecture {
     pub general_levels: usize,
     pub machine: fn(&Set, &str) -> Machine,
     pub emitter: fn(&Set) -> Features,
+    /// What the wide emitter may use, where it serves.
+    pub wide: fn(&Set) -> Option<wide::Features>,
 }
 
 impl Architecture {

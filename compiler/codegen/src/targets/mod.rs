@@ -9,6 +9,7 @@ mod riscv64;
 mod x86_64;
 
 use crate::clif::Features;
+use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelite_tile::Machine;
@@ -41,6 +42,8 @@ pub struct Target {
     pub machine: Machine,
     /// What the clif emitter may use.
     pub features: Features,
+    /// What the wide emitter may use, if kernels are its business.
+    pub wide: Option<wide::Features>,
     set: Set,
 }
 
@@ -137,8 +140,14 @@ impl Target {
             cpu => architecture.parse(cpu)?,
         };
         let level = architecture.canonical(&set);
-        let target =
-            Target { triple: parsed, machine: (architecture.machine)(&set, &level), features: (architecture.emitter)(&set), level, set };
+        let target = Target {
+            triple: parsed,
+            machine: (architecture.machine)(&set, &level),
+            features: (architecture.emitter)(&set),
+            wide: (architecture.wide)(&set),
+            level,
+            set,
+        };
         target.isa(false).map(|_| target)
     }
 
@@ -149,7 +158,7 @@ impl Target {
 
     /// The features that a machine must have to run the code.
     pub fn required(&self) -> Vec<&'static str> {
-        self.set.iter().copied().collect()
+        self.set.iter().copied().filter(|f| !f.starts_with("prefer")).collect()
     }
 
     /// Whether this machine has all that the code may use.

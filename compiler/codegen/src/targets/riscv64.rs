@@ -36,5 +36,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             l2_bytes: 512 << 10,
         }
     },
+    wide: |_| None,
     emitter: |_| Features { arch: Arch::Riscv, vectors: false, ssse3: false, sse41: false, avx: false, fma: true, byte_dot: false },
 };

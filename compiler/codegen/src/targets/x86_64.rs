@@ -1,7 +1,10 @@
-//! x86-64 with 128-bit vectors: SSE2 and what came after.
+//! x86-64: SSE2 and what came after, up to AVX-512.
+//!
+//! From AVX2 with FMA on, kernels are written for 256 or 512 bits and the wide emitter makes the code; below, for 128 bits.
 
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
+use crate::wide;
 use cranelite_tile::{ByteDot, Machine, MicroTile};
 
 const fn feature(name: &'static str, flags: &'static [&'static str], implies: &'static [&'static str]) -> Feature {
@@ -10,7 +13,7 @@ const fn feature(name: &'static str, flags: &'static [&'static str], implies: &'
 
 const V2: &[&str] = &["sse4.2", "popcnt"];
 const V3: &[&str] = &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt"];
-const V4: &[&str] = &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw"];
+const V4: &[&str] = &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw", "avx512cd"];
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "x86-64",
@@ -34,6 +37,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         feature("avx512bw", &[], &["avx512f"]),
         feature("avx512vbmi", &["has_avx512vbmi"], &["avx512bw", "avx512vl"]),
         feature("avx512vnni", &["has_avx512vnni"], &["avx512vl"]),
+        feature("avx512cd", &[], &["avx512f"]),
+        feature(PREFER_128, &[], &[]),
+        feature(PREFER_256, &[], &[]),
     ],
     general_levels: 4,
     levels: &[
@@ -49,7 +55,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "skylake-avx512", features: V4 },
         Level {
             name: "cascadelake",
-            features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw", "avx512vnni"],
+            features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw", "avx512cd", "avx512vnni"],
         },
         Level {
             name: "icelake-server",
@@ -67,6 +73,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         },
     ],
     machine,
+    wide,
     emitter: |set| Features {
         arch: Arch::X86,
         vectors: true,
@@ -82,7 +89,40 @@ fn has_vnni(set: &Set) -> bool {
     set.contains("avxvnni") || set.contains("avx512vnni")
 }
 
+/// Not of a CPU: vectors no longer than that, whatever the CPU has.
+const PREFER_128: &str = "prefer128";
+const PREFER_256: &str = "prefer256";
+
+fn wide(set: &Set) -> Option<wide::Features> {
+    let has = |names: &[&str]| names.iter().all(|n| set.contains(n));
+    if set.contains(PREFER_128) || !has(&["avx2", "fma", "bmi2"]) {
+        return None;
+    }
+    let avx512 = has(&["avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512cd"]);
+    Some(wide::Features {
+        avx512,
+        vnni: set.contains(if avx512 { "avx512vnni" } else { "avxvnni" }),
+        vbmi: avx512 && set.contains("avx512vbmi"),
+        vector_bytes: if avx512 && !set.contains(PREFER_256) { 64 } else { 32 },
+    })
+}
+
 fn machine(set: &Set, name: &str) -> Machine {
+    let Some(wide) = wide(set) else { return machine_128(set, name) };
+    let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
+    let tile_product = if wide.vector_bytes == 64 { tile(14, 2) } else { tile(6, 2) };
+    Machine {
+        vector_bytes: wide.vector_bytes as u32,
+        vector_registers: if wide.avx512 { 32 } else { 16 },
+        byte_dot: if wide.vnni { ByteDot::U8S8 } else { ByteDot::S16S16 },
+        tile_f32: tile_product,
+        tile_i8: tile_product,
+        tile_row: tile(1, 8),
+        ..machine_128(set, name)
+    }
+}
+
+fn machine_128(set: &Set, name: &str) -> Machine {
     Machine {
         name: name.into(),
         vector_bytes: 16,

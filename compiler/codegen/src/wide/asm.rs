@@ -196,19 +196,6 @@ macro_rules! vvv_short {
         d
     }};
 }
-/// `d = mnemonic a, b, immediate`.
-macro_rules! vvvi {
-    ($e:expr, $m:ident, $size:expr, $a:expr, $b:expr, $imm:expr) => {{
-        let (a, b, size, imm) = ($a, $b, $size, $imm);
-        let d = $e.vector();
-        $e.push(&[a, b], &[d], move |s, r| match size {
-            16 => s.$m(r.x(d), r.x(a), r.x(b), imm),
-            32 => s.$m(r.y(d), r.y(a), r.y(b), imm),
-            _ => s.$m(r.z(d), r.z(a), r.z(b), imm),
-        });
-        d
-    }};
-}
 /// `acc = mnemonic acc, a, b` in place.
 macro_rules! in_place {
     ($e:expr, $m:ident, $size:expr, $acc:expr, $a:expr, $b:expr) => {{
@@ -272,7 +259,7 @@ macro_rules! store {
         });
     }};
 }
-pub(super) use {in_place, store, vm, vv, vvi, vvv, vvv_short, vvvi};
+pub(super) use {in_place, store, vm, vv, vvi, vvv, vvv_short};
 
 /// The moves that `Entry::Move` stands for, once both homes are known.
 pub(super) fn encode_move(

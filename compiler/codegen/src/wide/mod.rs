@@ -80,6 +80,19 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Unsupported> {
     }
 }
 
+/// The instructions as text, for people.
+pub fn listing(bytes: &[u8]) -> String {
+    use iced_x86::{Decoder, DecoderOptions, FastFormatter};
+    let mut formatter = FastFormatter::new();
+    let mut out = String::new();
+    for instruction in Decoder::new(64, bytes, DecoderOptions::NONE) {
+        out.push_str(&format!("{:6x}: ", instruction.ip()));
+        formatter.format(&instruction, &mut out);
+        out.push('\n');
+    }
+    out
+}
+
 struct Emitter<'a> {
     kernel: &'a Kernel,
     features: Features,

@@ -5,7 +5,7 @@
 
 use super::Emitter;
 use super::alloc::Virtual;
-use super::asm::{in_place, vv, vvi, vvv, vvv_short, vvvi};
+use super::asm::{in_place, vv, vvi, vvv, vvv_short};
 use cranelite_tile::{Binary, Cond, Elem, Op, Scalar, Type, Unary, Value};
 use iced_x86::code_asm::registers;
 
