@@ -22,9 +22,19 @@ pub fn native_levels() -> Vec<Target> {
     let triple = native.triple.to_string();
     let host = loader::host::features();
     let names: &[&str] = match native.features.arch {
-        cranelite_codegen::clif::Arch::X86 => {
-            &["x86-64", "x86-64+ssse3", "x86-64-v2", "x86-64-v3", "x86-64-v3+avxvnni", "x86-64-v4", "x86-64-v4+avx512vnni+avx512vbmi"]
-        }
+        cranelite_codegen::clif::Arch::X86 => &[
+            "x86-64",
+            "x86-64+ssse3",
+            "x86-64-v2",
+            "x86-64-v3+prefer128",
+            "x86-64-v3+avxvnni+prefer128",
+            "x86-64-v4+avx512vnni+prefer128",
+            "x86-64-v3",
+            "x86-64-v3+avxvnni",
+            "x86-64-v4",
+            "x86-64-v4+prefer256",
+            "x86-64-v4+avx512vnni+avx512vbmi",
+        ],
         _ => &["generic", "generic+dotprod"],
     };
     let runs = |t: &Target| t.required().iter().all(|f| host.contains(f));

@@ -37,14 +37,16 @@ impl Emitter<'_> {
         odd
     }
 
-    /// Nearest, ties away from zero, for numbers above the smallest: ((x − (x < 0)) >> (n − 1) + 1) >> 1.
-    fn rounding_shr_by_one_less(&mut self, size: usize, x: Virtual, shift: impl FnOnce(&mut Self, Virtual) -> Virtual) -> Virtual {
+    /// Nearest, ties away from zero, of a high product that was not saturated. With y = (x − (x < 0)) >> (n − 1), which `shift` computes
+    /// from x − (x < 0), it is (y >> 1) + (y & 1); the one product that wraps to the smallest number comes out as its saturated form would.
+    fn rounding_shr_of_product(&mut self, size: usize, x: Virtual, shift: impl FnOnce(&mut Self, Virtual) -> Virtual) -> Virtual {
         let sign = vvi!(self, vpsrad, size, x, 31);
         let moved = vvv!(self, vpaddd, size, x, sign);
-        let shifted = shift(self, moved);
-        let ones = self.constant(&[0xff; 4], size);
-        let up = vvv!(self, vpsubd, size, shifted, ones);
-        vvi!(self, vpsrad, size, up, 1)
+        let y = shift(self, moved);
+        let one = self.int_constant(Elem::I32, 1, size);
+        let odd = vvv!(self, vandps, size, y, one);
+        let half = vvi!(self, vpsrad, size, y, 1);
+        vvv!(self, vpaddd, size, half, odd)
     }
 
     pub(super) fn rounding_shr(&mut self, elem: Elem, size: usize, x: Virtual, n: u8) -> Virtual {
@@ -74,20 +76,20 @@ impl Emitter<'_> {
 
     pub(super) fn requantize(&mut self, size: usize, x: Virtual, multiplier: Virtual, shift: Virtual, range: ShiftRange) -> Virtual {
         match range {
-            ShiftRange::Uniform(n) => {
+            ShiftRange::Uniform(n @ 0..) => {
                 let x = if 0 < n { vvi!(self, vpslld, size, x, n as u32) } else { x };
-                let high = self.mul_high_round(size, x, multiplier);
-                match n {
-                    0.. => high,
-                    -1 => self.rounding_shr_by_one_less(size, high, |_, v| v),
-                    _ => self.rounding_shr_by_one_less(size, high, |e, v| vvi!(e, vpsrad, size, v, (-n - 1) as u32)),
-                }
+                self.mul_high_round(size, x, multiplier)
+            }
+            ShiftRange::Uniform(n) => {
+                let high = self.mul_high_round_wrapping(size, x, multiplier);
+                let less = (-n - 1) as u32;
+                self.rounding_shr_of_product(size, high, |e, v| if less == 0 { v } else { vvi!(e, vpsrad, size, v, less) })
             }
             ShiftRange::Right => {
-                let high = self.mul_high_round(size, x, multiplier);
+                let high = self.mul_high_round_wrapping(size, x, multiplier);
                 // −shift − 1
                 let less = self.unary(Elem::I32, Unary::Not, size, shift);
-                self.rounding_shr_by_one_less(size, high, |e, v| vvv!(e, vpsravd, size, v, less))
+                self.rounding_shr_of_product(size, high, |e, v| vvv!(e, vpsravd, size, v, less))
             }
             ShiftRange::Any => {
                 let zero = self.zero();
