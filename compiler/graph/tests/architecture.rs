@@ -150,7 +150,8 @@ fn only_the_program_talks_to_the_world() {
     ];
     let mut found = vec![];
     for folder in ["schema", "compiler/tile", "compiler/graph", "compiler/codegen"] {
-        found.extend(finds(&library(folder), &words, &[]));
+        // The loader gets memory from the system, and an error with it.
+        found.extend(finds(&library(folder), &words, &["codegen/src/loader"]));
     }
     assert!(found.is_empty(), "{found:#?}");
 }
