@@ -137,7 +137,9 @@ fn nest(k: &mut KernelBuilder, counters: &mut Vec<Counter>, a: &Args, next: &mut
                 let bytes = next(4);
                 let row = k.row(a.x, at, bytes, guards, a.fill);
                 if 0 < bytes {
-                    let v = k.load(Elem::U8.x(1), row.at(next(bytes as u32)));
+                    // Sometimes a place that varies, which may be outside.
+                    let place = if next(4) == 0 { form(counters, next) - 2 } else { Index::constant(next(bytes as u32)) };
+                    let v = k.load(Elem::U8.x(1), row.at(place));
                     let at = form(counters, next) + 8;
                     k.store(a.y.at(at), v);
                 }
