@@ -28,7 +28,9 @@ fn main() -> ExitCode {
         let name = path.file_stem().expect("a file name").to_string_lossy().into_owned();
         Trial::test(name, move || session(&path).map_err(|e| Failed::from(format!("{e:?}"))))
     };
-    libtest_mimic::run(&Arguments::from_args(), sessions.into_iter().map(trial).collect()).exit_code()
+    let mut trials: Vec<Trial> = sessions.into_iter().map(trial).collect();
+    trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:?}")))));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 fn session(path: &Path) -> Result<()> {
@@ -64,10 +66,10 @@ fn execute(command: &str, folder: &Path) -> Result<String> {
     let mut words = command.split_whitespace();
     match words.next() {
         Some("cranelite") => {
-            let out = Command::new(std::env::current_exe()?).args(words).current_dir(folder).env(AS_PROGRAM, "1").output()?;
+            let out = program(words, folder)?;
             let mut text: String = String::from_utf8(out.stdout)?.lines().map(|l| format!("{}\n", portable(l))).collect();
             for line in String::from_utf8(out.stderr)?.lines() {
-                writeln!(text, "! {line}")?;
+                writeln!(text, "! {}", portable(line))?;
             }
             let code = out.status.code().context("ended by a signal")?;
             ensure!([0, 1, 2].contains(&code), "exit code {code}");
@@ -86,9 +88,50 @@ fn execute(command: &str, folder: &Path) -> Result<String> {
     }
 }
 
-/// Without what differs between machines.
-fn portable(line: &str) -> &str {
-    line.split_inclusive(':').next().filter(|l| l.starts_with("This machine")).unwrap_or(line)
+/// Every command with --json prints one line, an object with the documented keys.
+fn json() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    set_up(folder.path())?;
+    for (command, keys) in [
+        ("bench perceptron.tflite --json --min-ms 1 --threads 1", "median_us min_us p90_us runs arena_bytes macs level"),
+        ("bench perceptron.tflite --json --min-ms 1 --per-op --cpu native", "median_us operators"),
+        (
+            "inspect tiny_i8.tflite --json",
+            "macs const_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs operators",
+        ),
+        ("compile tiny_i8.tflite --json", "object header prefix arena_bytes"),
+        ("check tiny_i8.tflite --json", "diagnostics"),
+        ("check broken.tflite --json", "diagnostics error"),
+        ("compile broken.tflite --json", "diagnostics error"),
+        ("compile tiny_i8.tflite --target thumbv7em --json", "diagnostics error"),
+    ] {
+        let out = program(command.split(' '), folder.path())?;
+        let out = String::from_utf8(out.stdout)?;
+        ensure!(out.lines().count() == 1, "{command}: {out}");
+        let value: serde_json::Value = serde_json::from_str(&out).with_context(|| out.clone())?;
+        let missing: Vec<_> = keys.split(' ').filter(|k| value.get(k).is_none()).collect();
+        ensure!(missing.is_empty(), "{command}: no {missing:?} in {out}");
+    }
+    Ok(())
+}
+
+fn program<'a>(words: impl Iterator<Item = &'a str>, folder: &Path) -> Result<std::process::Output> {
+    Ok(Command::new(std::env::current_exe()?).args(words).current_dir(folder).env(AS_PROGRAM, "1").output()?)
+}
+
+/// Without what differs between machines or follows from each change of generated code: features, and numbers of bytes.
+fn portable(line: &str) -> String {
+    if line.starts_with("This machine") {
+        return "This machine (--cpu native): ...".into();
+    }
+    let words: Vec<&str> = line.split(' ').collect();
+    let is_number = |w: &str| w.starts_with(|c: char| c.is_ascii_digit()) && w.chars().all(|c| c.is_ascii_digit() || c == ',');
+    let is_size = |i: usize| is_number(words[i]) && (line.starts_with("arena ") || words.get(i + 1).is_some_and(|w| *w == "bytes"));
+    if !(0..words.len()).any(is_size) {
+        return line.into();
+    }
+    let words = (0..words.len()).map(|i| if is_size(i) { "N" } else { words[i] });
+    words.filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// The files that sessions use.

@@ -17,7 +17,7 @@ pub struct Exposed {
 }
 
 /// Adds outputs to the graph and to its signature.
-pub fn expose(graph: &mut Graph, signature: &mut Signature) -> Vec<Exposed> {
+pub fn expose(graph: &mut Graph, signature: &mut Signature) {
     let mut exposed: Vec<Exposed> = vec![];
     for node in &graph.nodes {
         for (i, &v) in node.outputs.iter().enumerate() {
@@ -34,5 +34,5 @@ pub fn expose(graph: &mut Graph, signature: &mut Signature) -> Vec<Exposed> {
     }
     let all = Signature::of(graph);
     signature.outputs.extend(all.outputs.into_iter().skip(signature.own_output_count));
-    exposed
+    signature.exposed = exposed;
 }

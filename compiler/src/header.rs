@@ -92,7 +92,7 @@ fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> S
     if tensors.is_empty() {
         out.push_str("    const void *none; /* the model has none; C wants a member */\n");
     }
-    write!(out, "}} {prefix}_{what};\n").expect("a string takes everything");
+    writeln!(out, "}} {prefix}_{what};").expect("a string takes everything");
     out
 }
 

@@ -4,7 +4,7 @@
 
 use crate::apart::{self as arena, Plan};
 use crate::diagnostic::internal;
-use crate::dump::{self, Exposed};
+use crate::dump;
 use crate::facts::Facts;
 use crate::header;
 use crate::limits::{self, Limits};
@@ -41,7 +41,6 @@ pub struct Options {
 pub struct Planned {
     pub signature: Signature,
     pub facts: Facts,
-    pub exposed: Vec<Exposed>,
     pub program: Program,
     pub plan: Plan,
 }
@@ -55,7 +54,9 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     stages.begin("rewriting");
     rewrite::all(&mut graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
     verify::verify(&graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
-    let exposed = if options.every_tensor { dump::expose(&mut graph, &mut signature) } else { vec![] };
+    if options.every_tensor {
+        dump::expose(&mut graph, &mut signature);
+    }
     stages.begin("lowering");
     let mut program = lower::lower(&graph, machine, options.goal)?;
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
@@ -65,7 +66,7 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     limits::arena(options.limits, &program, &plan)?;
     stages.begin("proving");
     cranelite_tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
-    Ok(Planned { signature, facts, exposed, program, plan })
+    Ok(Planned { signature, facts, program, plan })
 }
 
 /// A model as an object, its header, and what is known of them.
@@ -75,7 +76,6 @@ pub struct Compiled {
     pub level: String,
     pub signature: Signature,
     pub facts: Facts,
-    pub exposed: Vec<Exposed>,
     pub program: Program,
     pub plan: Plan,
     pub object: Object,
@@ -83,7 +83,7 @@ pub struct Compiled {
 }
 
 pub fn compile(model: &[u8], target: &Target, options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
-    let Planned { signature, facts, exposed, program, plan } = self::plan(model, &target.machine, options, stages)?;
+    let Planned { signature, facts, program, plan } = self::plan(model, &target.machine, options, stages)?;
     stages.begin("writing machine code");
     let object_options = object::Options {
         prefix: options.prefix.clone(),
@@ -105,7 +105,6 @@ pub fn compile(model: &[u8], target: &Target, options: &Options, stages: &mut St
         level: target.level.clone(),
         signature,
         facts,
-        exposed,
         program,
         plan,
         object,

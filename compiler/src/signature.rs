@@ -3,6 +3,7 @@
 //! Taken from the graph as it was imported, before rewrites.
 
 use crate::array::describe;
+use crate::dump::Exposed;
 use crate::names::identifiers;
 use cranelite_codegen::object::model;
 use cranelite_graph::graph::{Graph, ValueId};
@@ -14,6 +15,7 @@ pub struct Signature {
     /// The model's, then those that were added to show results of operators.
     pub outputs: Vec<Tensor>,
     pub own_output_count: usize,
+    pub exposed: Vec<Exposed>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +30,7 @@ pub struct Tensor {
 impl Signature {
     pub fn of(graph: &Graph) -> Self {
         let (inputs, outputs) = (tensors(graph, &graph.inputs, "input"), tensors(graph, &graph.outputs, "output"));
-        Signature { inputs, own_output_count: outputs.len(), outputs }
+        Signature { inputs, own_output_count: outputs.len(), outputs, exposed: vec![] }
     }
 }
 

@@ -90,12 +90,15 @@ pub fn main() -> ExitCode {
 /// Runs `work`; a panic in it becomes an internal error.
 fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
     static PANIC: Mutex<Option<String>> = Mutex::new(None);
+    let before = panic::take_hook();
     panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("no message");
         let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
         *PANIC.lock().unwrap_or_else(|e| e.into_inner()) = Some(format!("{message}{place}"));
     }));
-    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(work));
+    panic::set_hook(before);
+    outcome.unwrap_or_else(|_| {
         let message = PANIC.lock().unwrap_or_else(|e| e.into_inner()).take().unwrap_or_default();
         Err(internal("an assumption of the compiler does not hold", message).into())
     })
@@ -106,5 +109,22 @@ fn print(text: &str) {
     let mut out = std::io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_internal_error() {
+        let failure = guarded(|| panic!("three is not two")).unwrap_err();
+        assert_eq!(failure.exit_code(), 1);
+        assert!(failure.render().starts_with("error[E0901]: an assumption of the compiler does not hold: three is not two"));
+    }
+
+    #[test]
+    fn the_options_are_consistent() {
+        Cli::command().debug_assert();
     }
 }

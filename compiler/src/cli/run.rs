@@ -8,13 +8,11 @@ use super::options::{Opt, TargetOptions};
 use super::steps::Steps;
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
-use crate::dump::Exposed;
 use crate::files::{self, Files};
 use crate::fit;
 use crate::foreign::{self, Tools};
 use crate::instance::Instance;
-use crate::pipeline::{self, Options};
-use crate::signature::Signature;
+use crate::pipeline::{self, Options, Planned};
 use crate::stages::Stages;
 use clap::Args;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -48,9 +46,9 @@ pub struct RunArgs {
     /// Emulator that runs that program, with its options: 'qemu-aarch64-static -L /usr/aarch64-linux-gnu'
     #[arg(long, value_name = "COMMAND", requires = "linker")]
     runner: Option<String>,
-    /// Interpret the tile program instead of running machine code, for vectors of so many bytes
-    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, default_missing_value = "16", hide = true)]
-    interpret: Option<u32>,
+    /// Interpret the tile program instead of running machine code; for the target, or for vectors of so many bytes
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, hide = true)]
+    interpret: Option<Option<u32>>,
 }
 
 pub fn run(args: RunArgs) -> Outcome {
@@ -63,8 +61,13 @@ pub fn run(args: RunArgs) -> Outcome {
         every_tensor: args.dump_tensors.is_some(),
         ..Options::named_after(&args.model)
     };
-    let (outputs, signature, exposed) = match args.interpret {
-        Some(vector_bytes) => interpreted(&model, vector_bytes, &options, &steps).map_err(in_model)?,
+    let (outputs, signature) = match args.interpret {
+        Some(vector_bytes) => {
+            let example = |bytes| Machine::example(bytes, ByteDot::S8S8, true, false);
+            let machine = vector_bytes.map_or_else(|| Ok(args.target.or_native()?.machine), |bytes| Ok::<_, Failure>(example(bytes)))?;
+            let planned = pipeline::plan(&model, &machine, &options, &mut Stages::none()).map_err(in_model)?;
+            (interpreted(&planned, &steps)?, planned.signature)
+        }
         None => {
             let target = args.target.or_native()?;
             let compiled = pipeline::compile(&model, &target, &options, &mut Stages::none()).map_err(in_model)?;
@@ -76,7 +79,7 @@ pub fn run(args: RunArgs) -> Outcome {
                     return Err(Failure::Usage(message));
                 }
             };
-            (outputs, compiled.signature, compiled.exposed)
+            (outputs, compiled.signature)
         }
     };
     let mut files = Files::default();
@@ -85,7 +88,7 @@ pub fn run(args: RunArgs) -> Outcome {
         for (i, output) in outputs.iter().take(signature.own_output_count).enumerate() {
             files.add(args.output_dir.join(format!("{step}out{i}.npy")), to_npy(output)?);
         }
-        for e in &exposed {
+        for e in &signature.exposed {
             let folder = args.dump_tensors.as_ref().expect("tensors are exposed for this option alone");
             files.add(folder.join(format!("{step}{}.npy", e.file_stem)), to_npy(&outputs[e.output])?);
         }
@@ -100,23 +103,15 @@ fn tools(args: &RunArgs) -> Option<Tools> {
     Some(Tools { linker, runner: args.runner.as_deref().map(words).unwrap_or_default() })
 }
 
-fn interpreted(
-    model: &[u8],
-    vector_bytes: u32,
-    options: &Options,
-    steps: &[Vec<Array>],
-) -> Result<(Vec<Vec<Array>>, Signature, Vec<Exposed>), Vec<Diagnostic>> {
-    let machine = Machine::example(vector_bytes, ByteDot::S8S8, true, false);
-    let planned = pipeline::plan(model, &machine, options, &mut Stages::none())?;
+fn interpreted(planned: &Planned, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
     let one = |step: &Vec<Array>| {
         let inputs: Vec<&[u8]> = step.iter().map(|a| a.data.as_slice()).collect();
         let mut outputs: Vec<Array> = planned.signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
         let mut bytes: Vec<&mut [u8]> = outputs.iter_mut().map(|a| a.data.as_mut_slice()).collect();
-        interpret::run(&planned.program, &inputs, &mut bytes).map_err(|e| vec![internal("the tile program fails", e)])?;
+        interpret::run(&planned.program, &inputs, &mut bytes).map_err(|e| internal("the tile program fails", e))?;
         Ok(outputs)
     };
-    let outputs = steps.iter().map(one).collect::<Result<_, Vec<Diagnostic>>>()?;
-    Ok((outputs, planned.signature, planned.exposed))
+    steps.iter().map(one).collect()
 }
 
 /// All arrays of all steps, or every file that is none.
