@@ -66,7 +66,7 @@ fn single_bits() {
             for bit in 0..8 {
                 let mut bytes = bytes.clone();
                 bytes[position] ^= 1 << bit;
-                survives(&bytes, bit == 0);
+                survives(&bytes, bit == position % 32);
             }
         }
     }
@@ -87,14 +87,14 @@ fn wild_numbers() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut accepted = 0;
     for bytes in models() {
-        for _ in 0..8_000 {
+        for i in 0..8_000 {
             let mut bytes = bytes.clone();
             for _ in 0..1 + random.below(4) {
                 let at = random.below(bytes.len() / 4) * 4;
                 let number = NUMBERS[random.below(NUMBERS.len())];
                 bytes[at..at + 4].copy_from_slice(&number.to_le_bytes());
             }
-            accepted += usize::from(survives(&bytes, true));
+            accepted += usize::from(survives(&bytes, i % 8 == 0));
         }
     }
     // Else the test looks only at the first checks.
