@@ -171,30 +171,35 @@ impl<'a> Code<'a> {
         let mut around = self.loop_of[position / 2];
         loop {
             let last = around.map_or(usize::MAX, |l| 2 * self.loops[l].1 + 1);
-            let next = all.partition_point(|a| a.0 <= at);
-            for &(p, write) in all[next..].iter().take_while(|a| a.0 <= last) {
-                if !write {
-                    return true;
-                }
-                // A write in a loop further in may be skipped.
-                if self.loop_of[p / 2] == around || self.is_inside(around, self.loop_of[p / 2]) {
-                    return false;
-                }
+            let ahead = &all[all.partition_point(|a| a.0 <= at)..all.partition_point(|a| a.0 <= last)];
+            if let Some(read) = self.next_use(ahead, around) {
+                return read;
             }
             let Some(l) = around else { return false };
             // Round the loop: what it reads before writing.
-            let first = all.partition_point(|a| a.0 < 2 * self.loops[l].0);
-            for &(p, write) in all[first..].iter().take_while(|a| a.0 <= last) {
-                if !write {
-                    return true;
-                }
-                if self.loop_of[p / 2] == Some(l) {
-                    break;
-                }
+            let whole = &all[all.partition_point(|a| a.0 < 2 * self.loops[l].0)..all.partition_point(|a| a.0 <= last)];
+            if self.next_use(whole, around) == Some(true) {
+                return true;
             }
             at = last;
             around = self.parent[l];
         }
+    }
+
+    /// Whether the accesses, all in loop `around`, read the value that was there before them (`true`) or certainly overwrite it.
+    fn next_use(&self, accesses: &[(usize, bool)], around: Option<usize>) -> Option<bool> {
+        // A write in a loop further in may be skipped, but it hides what follows it in that loop.
+        let mut hidden: Vec<Option<usize>> = vec![];
+        for &(p, write) in accesses {
+            let here = self.loop_of[p / 2];
+            match (write, here == around) {
+                (true, true) => return Some(false),
+                (true, false) => hidden.push(here),
+                (false, _) if hidden.iter().any(|h| self.is_inside(here, *h)) => {}
+                (false, _) => return Some(true),
+            }
+        }
+        None
     }
 
     /// Is loop `inner` the same as `outer` or around it? (`None` is around everything.)
@@ -251,8 +256,7 @@ impl<'a> Code<'a> {
             for (l, &(begin, finish)) in self.loops.iter().enumerate().rev() {
                 let (b, f) = (2 * begin, 2 * finish + 1);
                 let inside = &all[all.partition_point(|a| a.0 < b)..all.partition_point(|a| a.0 <= f)];
-                let first_write = inside.iter().position(|a| a.1 && self.loop_of[a.0 / 2] == Some(l)).unwrap_or(inside.len());
-                if inside[..first_write].iter().any(|a| !a.1) {
+                if self.next_use(inside, Some(l)) == Some(true) {
                     start = start.min(b);
                     end = end.max(f);
                 }
@@ -406,6 +410,25 @@ mod tests {
         let a = allocate(&events, &[Class::General; 3], Registers { vector: 0, general: 3 }).unwrap();
         let homes: Vec<Home> = (0..3).map(|v| a.home(Virtual(v))).collect();
         assert!(homes[0] != homes[1] && homes[1] != homes[2] && homes[0] != homes[2], "{homes:?}");
+    }
+
+    #[test]
+    fn accumulator_stays_in_place_inside_a_further_loop() {
+        let events = [
+            Event::LoopBegin,
+            op(&[], &[0]),
+            mv(1, 0),
+            Event::LoopBegin,
+            mv(3, 1),
+            op(&[3], &[3]),
+            mv(1, 3),
+            Event::LoopEnd,
+            op(&[1, 0], &[]),
+            Event::LoopEnd,
+        ];
+        let a = allocate(&events, &[Class::Vector; 4], Registers { vector: 2, general: 1 }).unwrap();
+        assert_eq!(a.home(Virtual(1)), a.home(Virtual(3)));
+        assert_ne!(a.home(Virtual(0)), a.home(Virtual(1)));
     }
 
     #[test]
