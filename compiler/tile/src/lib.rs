@@ -3,6 +3,7 @@
 //! It knows no model (that is `cranelite-graph`) and no machine code (that is `cranelite-codegen`), and depends on neither.
 //! The idea: one kernel text means the same to the interpreter, to every emitter and to the verifier.
 
+pub mod arena;
 pub mod builder;
 pub mod index;
 pub mod interpret;

@@ -1,0 +1,170 @@
+//! The arena: which scratch buffer lies where, in the fewest bytes.
+//!
+//! Not the schedule and not the choice of kernels: both are given. The idea: what a program needs at each call is known when it is compiled, so
+//! placing its buffers is packing intervals of time and size (`place.rs`), and how few bytes could do is known too.
+//! An output whose kernel allows it takes the place of an input that is not needed afterwards.
+
+mod check;
+pub mod place;
+#[cfg(test)]
+mod program_tests;
+mod search;
+#[cfg(test)]
+mod tests;
+
+pub use check::check;
+
+use crate::program::*;
+use place::{Interval, Placement, place};
+
+/// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
+const NODE_LIMIT: u64 = 200_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    pub arena_size_bytes: u64,
+    /// No placement of these buffers under this schedule needs less: the largest sum of bytes live at one call.
+    pub lower_bound_bytes: u64,
+    /// That no placement is smaller is known, even if the bound is.
+    pub is_optimal: bool,
+    /// What the arena must be aligned to.
+    pub align_bytes: u64,
+    /// Of every scratch buffer that is used, in the order of the buffers.
+    pub intervals: Vec<Life>,
+    /// The first call at which most bytes are live; none if no scratch buffer is used.
+    pub peak: Option<Peak>,
+}
+
+/// Life of a buffer in the arena, from its first to its last call (inclusive).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    pub buffer: BufferId,
+    pub size_bytes: u64,
+    pub offset_bytes: u64,
+    pub first_call: usize,
+    pub last_call: usize,
+    /// Whose place it takes at its first call.
+    pub in_place_of: Option<BufferId>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peak {
+    pub call: usize,
+    /// The largest first.
+    pub buffers: Vec<(BufferId, u64)>,
+}
+
+/// Gives every scratch buffer that is used its offset; one that is not gets none.
+pub fn plan(program: &mut Program) -> Plan {
+    let (buffers, intervals) = lives(program);
+    let mut placement = place(&intervals, NODE_LIMIT);
+    let lower_bound_bytes = placement.lower_bound_bytes;
+    let mut used = intervals.clone();
+    if lower_bound_bytes < placement.size_bytes && intervals.iter().any(|i| i.in_place_of.is_some()) {
+        // Sharing ties buffers together, which may cost more than it saves.
+        let apart: Vec<Interval> = intervals.iter().map(|i| Interval { in_place_of: None, ..*i }).collect();
+        let other = place(&apart, NODE_LIMIT);
+        if other.size_bytes < placement.size_bytes {
+            (placement, used) = (other, apart);
+        }
+    }
+    let Placement { offsets_bytes, size_bytes, optimal, .. } = placement;
+    program.buffers.iter_mut().for_each(|b| b.offset_bytes = None);
+    for (&id, &offset) in buffers.iter().zip(&offsets_bytes) {
+        program.buffers[id.0 as usize].offset_bytes = Some(offset);
+    }
+    let life = |(i, interval): (usize, &Interval)| Life {
+        buffer: buffers[i],
+        size_bytes: interval.size_bytes,
+        offset_bytes: offsets_bytes[i],
+        first_call: interval.first,
+        last_call: interval.last,
+        in_place_of: interval.in_place_of.map(|of| buffers[of]),
+    };
+    Plan {
+        arena_size_bytes: size_bytes,
+        lower_bound_bytes,
+        is_optimal: size_bytes == lower_bound_bytes || optimal && intervals.iter().all(|i| i.in_place_of.is_none()),
+        align_bytes: used.iter().map(|i| i.align).max().unwrap_or(1),
+        peak: peak(&buffers, &intervals),
+        intervals: used.iter().enumerate().map(life).collect(),
+    }
+}
+
+/// A buffer named as an argument.
+#[derive(Clone, Copy)]
+struct Use {
+    call: usize,
+    arg: usize,
+    /// By its own name, not as a view.
+    is_whole: bool,
+}
+
+/// The scratch buffers that calls name, and when they live.
+fn lives(program: &Program) -> (Vec<BufferId>, Vec<Interval>) {
+    let mut uses: Vec<Vec<Use>> = vec![vec![]; program.buffers.len()];
+    for (call, Step::Call(c)) in program.schedule.iter().enumerate() {
+        for (arg, &b) in c.buffers.iter().enumerate() {
+            let root = program.root(b).0;
+            uses[root.0 as usize].push(Use { call, arg, is_whole: root == b });
+        }
+    }
+    let is_scratch = |id: BufferId| program.buffer(id).role == Role::Scratch;
+    let ids: Vec<BufferId> =
+        (0..program.buffers.len() as u32).map(BufferId).filter(|&id| is_scratch(id) && !uses[id.0 as usize].is_empty()).collect();
+    let mut intervals: Vec<Interval> = ids
+        .iter()
+        .map(|&id| {
+            let (b, uses) = (program.buffer(id), &uses[id.0 as usize]);
+            let (first, last) = (uses[0].call, uses[uses.len() - 1].call);
+            Interval { size_bytes: b.size_bytes, align: u64::from(b.align), first, last, in_place_of: None }
+        })
+        .collect();
+    // Of two that could take the same place, the one that saves more does.
+    let mut taken_by: Vec<Option<usize>> = vec![None; ids.len()];
+    for (i, &id) in ids.iter().enumerate() {
+        let Some(of) = place_to_take(program, &uses, id).and_then(|of| ids.binary_search(&of).ok()) else { continue };
+        let saving = |i: usize| intervals[i].size_bytes.min(intervals[of].size_bytes);
+        if 0 < saving(i) && taken_by[of].is_none_or(|other| saving(other) < saving(i)) {
+            taken_by[of] = Some(i);
+        }
+    }
+    for (of, by) in taken_by.into_iter().enumerate() {
+        if let Some(by) = by {
+            intervals[by].in_place_of = Some(of);
+        }
+    }
+    (ids, intervals)
+}
+
+/// The buffer which dies in the very call that first writes `id`, and whose place that call's kernel lets `id` take.
+fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<BufferId> {
+    let mine = &uses[id.0 as usize];
+    let first = mine.first()?;
+    let Step::Call(call) = &program.schedule[first.call];
+    let of = program.kernel(call.kernel).args[first.arg].in_place_of?;
+    let of = call.buffers[of.0 as usize];
+    let theirs = &uses[of.0 as usize];
+    let last = theirs.last()?;
+    let once = |uses: &[Use]| uses.iter().filter(|u| u.call == first.call).count() == 1;
+    (last.call == first.call && first.is_whole && last.is_whole && once(mine) && once(theirs)).then_some(of)
+}
+
+fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
+    let unit = intervals.iter().map(|i| i.align).min()?;
+    let lives = |i: &Interval, call: usize| i.first <= call && call <= i.last;
+    let bytes = |call: usize| -> u64 {
+        let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
+        let live = intervals.iter().filter(|i| lives(i, call));
+        live.map(|i| match i.in_place_of {
+            Some(of) if call == i.first => size(i).saturating_sub(size(&intervals[of])),
+            _ => size(i),
+        })
+        .sum()
+    };
+    let call = intervals.iter().map(|i| i.first).max_by_key(|&call| (bytes(call), std::cmp::Reverse(call)))?;
+    let live = buffers.iter().zip(intervals).filter(|(_, i)| lives(i, call));
+    let mut buffers: Vec<(BufferId, u64)> = live.map(|(&b, i)| (b, i.size_bytes)).collect();
+    buffers.sort_by_key(|&(b, size)| (std::cmp::Reverse(size), b));
+    Some(Peak { call, buffers })
+}

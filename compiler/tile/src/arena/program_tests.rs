@@ -1,0 +1,189 @@
+//! Plans of random programs: the check accepts them, and running them in the arena changes no byte.
+
+use super::*;
+use crate::builder::KernelBuilder;
+use crate::index::Index;
+use crate::interpret;
+use crate::types::Elem;
+use proptest::prelude::*;
+
+/// `y[i] = a[i] + b[i] + 1`; `y` may take the place of `a`.
+fn add(size: u64) -> Kernel {
+    let mut k = KernelBuilder::new("add");
+    let (a, b) = (k.read("a"), k.read("b"));
+    let y = k.write_in_place("y", a);
+    k.each("i", size as i64, 1, |k, i| {
+        let (a, b, one) = (k.load(Elem::U8.x(1), a.at(i)), k.load(Elem::U8.x(1), b.at(i)), k.int(Elem::U8.x(1), 1));
+        let sum = k.add(a, b);
+        let sum = k.add(sum, one);
+        k.store(y.at(i), sum);
+    });
+    k.finish()
+}
+
+/// `y[i] = x[last] + temporary[i]`, where the temporary is written first.
+fn spread(from: u64, to: u64) -> Kernel {
+    let mut k = KernelBuilder::new("spread");
+    let (x, temporary, y) = (k.read("x"), k.read_write("t"), k.write("y"));
+    k.each("i", to as i64, 1, |k, i| {
+        let v = k.load(Elem::U8.x(1), x.at(Index::from(from as i64 - 1)));
+        let v = k.shl_imm(v, 1);
+        k.store(temporary.at(i), v);
+    });
+    k.each("i", to as i64, 1, |k, i| {
+        let (v, t) = (k.load(Elem::U8.x(1), x.at(Index::from(from as i64 - 1))), k.load(Elem::U8.x(1), temporary.at(i)));
+        let sum = k.add(v, t);
+        k.store(y.at(i), sum);
+    });
+    k.finish()
+}
+
+#[derive(Clone, Debug)]
+struct Wish {
+    /// Of the buffers there are: which to read.
+    a: usize,
+    b: usize,
+    size: u64,
+    /// The result is two halves of one buffer, written one by one.
+    halves: bool,
+}
+
+fn wish() -> impl Strategy<Value = Wish> {
+    (any::<usize>(), any::<usize>(), prop::sample::select(vec![1, 8, 8, 8, 24, 100]), prop::bool::weighted(0.2))
+        .prop_map(|(a, b, size, halves)| Wish { a, b, size, halves })
+}
+
+fn program(wishes: &[Wish]) -> Program {
+    let mut p = Program { name: "random".into(), ..Program::default() };
+    let buffer = |p: &mut Program, role, size_bytes, view| {
+        p.buffers.push(Buffer { name: format!("b{}", p.buffers.len()), role, size_bytes, align: 8, data: None, view, offset_bytes: None });
+        BufferId(p.buffers.len() as u32 - 1)
+    };
+    let call = |p: &mut Program, kernel, buffers: &[BufferId]| {
+        p.kernels.push(kernel);
+        let kernel = KernelId(p.kernels.len() as u32 - 1);
+        p.schedule.push(Step::Call(Call { kernel, buffers: buffers.to_vec(), params: vec![], operator: None }));
+    };
+    let mut known = vec![buffer(&mut p, Role::Input(0), 8, None)];
+    for w in wishes {
+        let recent = |n: usize| known[known.len() - 1 - n % known.len().min(4)];
+        let (a, b) = (recent(w.a), recent(w.b));
+        let size = |p: &Program, id: BufferId| p.buffer(id).size_bytes;
+        let mut targets = vec![];
+        if w.halves {
+            let parent = buffer(&mut p, Role::Scratch, 16, None);
+            for offset_bytes in [8, 0] {
+                targets.push(buffer(&mut p, Role::Scratch, 8, Some(View { parent, offset_bytes })));
+            }
+            known.push(parent);
+        } else {
+            targets.push(buffer(&mut p, Role::Scratch, w.size, None));
+            known.push(targets[0]);
+        }
+        for y in targets {
+            if size(&p, a) == size(&p, y) && size(&p, b) == size(&p, y) && a != b {
+                let kernel = add(size(&p, y));
+                call(&mut p, kernel, &[a, b, y]);
+            } else {
+                let (from, to) = (size(&p, a), size(&p, y));
+                let kernel = spread(from, to);
+                let temporary = buffer(&mut p, Role::Scratch, to, None);
+                call(&mut p, kernel, &[a, temporary, y]);
+            }
+        }
+    }
+    let last = known[known.len() - 1];
+    let out = buffer(&mut p, Role::Output(0), 8, None);
+    let kernel = spread(p.buffer(last).size_bytes, 8);
+    let temporary = buffer(&mut p, Role::Scratch, 8, None);
+    call(&mut p, kernel, &[last, temporary, out]);
+    p
+}
+
+/// What each call wrote last, and the output.
+fn trace(p: &Program) -> Result<Vec<Vec<u8>>, interpret::Error> {
+    let mut out = [0; 8];
+    let mut seen = vec![];
+    let written = |call: usize| match &p.schedule[call] {
+        Step::Call(c) => c.buffers[c.buffers.len() - 1],
+    };
+    interpret::run_observed(p, &[&[3, 1, 4, 1, 5, 9, 2, 6]], &mut [&mut out], |i, view| seen.push(view.bytes(written(i)).to_vec()))?;
+    seen.push(out.to_vec());
+    Ok(seen)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn plans_change_no_result(wishes in prop::collection::vec(wish(), 1..25)) {
+        let mut p = program(&wishes);
+        let apart = trace(&p).unwrap();
+        let plan = plan(&mut p);
+        prop_assert_eq!(check(&p), Ok(()));
+        prop_assert!(plan.lower_bound_bytes <= plan.arena_size_bytes);
+        prop_assert!(plan.is_optimal || plan.lower_bound_bytes < plan.arena_size_bytes);
+        prop_assert!(plan.intervals.iter().all(|l| l.offset_bytes + l.size_bytes <= plan.arena_size_bytes));
+        let peak = plan.peak.unwrap();
+        prop_assert!(peak.buffers.iter().map(|b| b.1).sum::<u64>() <= 2 * plan.lower_bound_bytes);
+        prop_assert_eq!(trace(&p).unwrap(), apart);
+    }
+
+    /// The check sees what a wrong place destroys: it refuses every plan whose results are wrong.
+    #[test]
+    fn the_check_sees_damage(wishes in prop::collection::vec(wish(), 2..12), which: usize, to in 0u64..6) {
+        let mut p = program(&wishes);
+        let apart = trace(&p).unwrap();
+        let plan = plan(&mut p);
+        let moved = plan.intervals[which % plan.intervals.len()].buffer;
+        p.buffers[moved.0 as usize].offset_bytes = Some(to * 8);
+        let same = trace(&p).is_ok_and(|t| t == apart);
+        prop_assert!(same || check(&p).is_err());
+    }
+}
+
+#[test]
+fn places_are_taken_where_that_is_allowed() {
+    // b1 is made of the input b0 by way of b2, then sums of the last two are b3, b4 and b5.
+    let taken = |a, b| {
+        let mut p = program(&[0; 4].map(|_| Wish { a, b, size: 8, halves: false }));
+        let plan = plan(&mut p);
+        let taken = plan.intervals.iter().filter_map(|l| Some((l.buffer.0, l.in_place_of?.0))).collect::<Vec<_>>();
+        (taken, plan.arena_size_bytes, plan.lower_bound_bytes)
+    };
+    // A sum could take the place of the last, but only the last sum needs it no more.
+    assert_eq!(taken(0, 1), (vec![(5, 4)], 24, 24));
+    // Or of the one before, which nothing needs again; b3 could take only that of the input.
+    assert_eq!(taken(1, 0), (vec![(4, 1), (5, 3)], 16, 16));
+}
+
+#[test]
+fn unused_buffers_have_no_place() {
+    let mut p = program(&[Wish { a: 0, b: 0, size: 8, halves: false }]);
+    p.buffers.push(Buffer {
+        name: "idle".into(),
+        role: Role::Scratch,
+        size_bytes: 1 << 40,
+        align: 8,
+        data: None,
+        view: None,
+        offset_bytes: None,
+    });
+    let plan = plan(&mut p);
+    assert!(plan.arena_size_bytes < 100);
+    assert_eq!(p.buffers.last().unwrap().offset_bytes, None);
+    assert!(p.buffers.iter().all(|b| b.offset_bytes.is_none() || b.role == Role::Scratch));
+}
+
+#[test]
+fn the_check_wants_places_and_alignment() {
+    let mut p = program(&[Wish { a: 0, b: 0, size: 8, halves: false }]);
+    assert_eq!(check(&p), Err("`b1` has no place".into()));
+    plan(&mut p);
+    let offset = p.buffers[1].offset_bytes.unwrap();
+    p.buffers[1].offset_bytes = Some(offset + 1);
+    assert_eq!(check(&p), Err(format!("`b1` is at {}, not aligned to 8", offset + 1)));
+    p.buffers[1].offset_bytes = Some(offset);
+    p.buffers[0].offset_bytes = Some(0);
+    assert_eq!(check(&p), Err("`b0` is the caller's or a constant, but has a place in the arena".into()));
+}
