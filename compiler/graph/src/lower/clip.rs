@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::ops::attributes::Activation;
 use crate::ops::{Signature, checks};
-use crate::quantize::{activation_range_float, quantize_multiplier, relu_multiplier, requantize as requantize_scalar};
+use crate::quantize::{activation_range_float, multiply_by_quantized_multiplier, quantize_multiplier, relu_multiplier};
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::tensor::TensorType;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
@@ -80,12 +80,11 @@ pub fn requantize(cx: &mut Context, e: Elementwise, x: &TensorType, (multiplier,
 /// The requantisation in f32, if it is the same for all bytes.
 fn proved(m: &Machine, x: &TensorType, (multiplier, shift): (i32, i32), target: Target) -> Option<Affine> {
     let values = byte_values(super::requantize::elem(x.element)?).filter(|_| m.has_vectors())?;
-    let range = (target.low, target.high);
-    let zero_point = x.zero_point() as i32;
-    let wanted: Vec<i32> = values.iter().map(|&v| requantize_scalar(v, zero_point, multiplier, shift, target.zero_point, range)).collect();
-    let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+    let differences: Vec<i32> = values.iter().map(|v| v - x.zero_point() as i32).collect();
+    let wanted: Vec<i32> = differences.iter().map(|&d| multiply_by_quantized_multiplier(d, multiplier, shift)).collect();
     let factor = libm::scalbn(multiplier.into(), shift - 31);
-    Affine::of_one(m, &floats, factor, &wanted, target)
+    let floats = |v: &[i32]| v.iter().map(|&v| v as f32).collect::<Vec<_>>();
+    Affine::of_one(m, &floats(&values), factor, &wanted, target)
 }
 
 fn minus(k: &mut KernelBuilder, x: Value, zero_point: i32) -> Value {

@@ -58,22 +58,24 @@ impl Elementwise {
         self
     }
 
-    /// The input that may give its memory to the output: as large in every way, and needed by nobody later.
+    /// The input that may give its memory to the output: in the arena, as large in every way, and needed by nobody later.
     fn in_place_input(&self, cx: &Context, node: &Node) -> Option<usize> {
-        let fits = |i: usize| {
-            let (x, v) = (&self.inputs[i], node.inputs[i]?);
-            let twin = |(j, o): (usize, &Operand)| j != i && o.buffer == x.buffer && o != x;
-            let same = x.elem.bytes() == self.output.elem.bytes() && x.shape.iter().product::<usize>() == self.count();
-            (same && cx.graph.value(v).data.is_none() && !self.inputs.iter().enumerate().any(twin)).then_some(v)
-        };
-        let here = cx.graph.nodes.iter().position(|n| n.outputs == node.outputs)?;
+        let graph = cx.graph;
+        if graph.outputs.contains(&node.outputs[0]) {
+            return None;
+        }
+        let here = graph.nodes.iter().position(|n| n.outputs == node.outputs)?;
         let needed = |v: ValueId| {
-            cx.graph.outputs.contains(&v)
-                || cx.graph.inputs.contains(&v)
-                || cx.graph.nodes[here + 1..].iter().any(|n| n.inputs.contains(&Some(v)))
+            let later = graph.nodes[here + 1..].iter().any(|n| n.inputs.contains(&Some(v)));
+            later || graph.outputs.contains(&v) || graph.inputs.contains(&v) || graph.value(v).data.is_some()
         };
-        let candidates = || (0..self.inputs.len()).filter_map(|i| Some((i, fits(i)?)));
-        candidates().find(|&(_, v)| !needed(v)).or_else(|| candidates().next()).map(|(i, _)| i)
+        (0..self.inputs.len()).find(|&i| {
+            let x = &self.inputs[i];
+            let same = x.elem.bytes() == self.output.elem.bytes() && x.shape.iter().product::<usize>() == self.count();
+            // The same memory may be walked in another way, too.
+            let twin = self.inputs.iter().any(|o| o.buffer == x.buffer && o != x);
+            same && !twin && node.inputs[i].is_some_and(|v| !needed(v))
+        })
     }
 
     fn count(&self) -> usize {

@@ -9,14 +9,16 @@ use super::math::mul_add;
 use super::requantize::Target;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
-/// Adding it leaves the nearest integer, ties to even, in the low bits of a float below 2^22.
-const ROUND: f32 = 12_582_912.0;
+/// Floats around this one have no bits behind the point, so that adding it rounds to the nearest integer, ties to even.
+const ROUNDER: f32 = 12_582_912.0;
 
 /// `round(Σ factor · term + addend)`, the products added from the last to the first.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Affine {
     factors: Vec<f32>,
     addend: f32,
+    /// The addend takes the sign of the only term; the zero point then comes after the rounding.
+    signed: bool,
     target: Target,
 }
 
@@ -24,16 +26,18 @@ fn scalar_mul_add(fma: bool, a: f32, b: f32, c: f32) -> f32 {
     if fma { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Values of one or two terms, and the exact result for each pair, before the clamp.
+/// Values of one or two terms, and between which integers the result for each pair must be.
 struct Problem<'a> {
     terms: [&'a [f32]; 2],
-    /// `wanted[i · len + j]` belongs to `terms[0][i]` and `terms[1][j]`.
-    wanted: &'a [i32],
-    target: Target,
+    /// `bounds[i · len + j]` belongs to `terms[0][i]` and `terms[1][j]`.
+    bounds: &'a [(f64, f64)],
     fma: bool,
 }
 
-/// Bounds of an addend.
+/// Factors and addend.
+type Solution = ([f32; 2], f32);
+
+/// Where an addend may be.
 #[derive(Clone, Copy)]
 struct Room {
     low: f64,
@@ -49,6 +53,15 @@ impl Room {
     fn moved(self, by: f64) -> Room {
         Room { low: self.low + by, high: self.high + by }
     }
+    /// Its middle; somewhere inside if it has none, `None` if it is empty.
+    fn middle(self) -> Option<f64> {
+        match (self.low.is_finite(), self.high.is_finite()) {
+            (true, true) => (self.low < self.high).then_some((self.low + self.high) / 2.0),
+            (true, false) => Some(self.low + 0.5),
+            (false, true) => Some(self.high - 0.5),
+            (false, false) => Some(0.0),
+        }
+    }
 }
 
 impl Problem<'_> {
@@ -56,13 +69,11 @@ impl Problem<'_> {
     fn rooms(&self, which: usize, other_factor: f64) -> Vec<Room> {
         let [xs, ys] = self.terms;
         let mut rooms = vec![Room::ALL; self.terms[which].len()];
-        for (i, row) in self.wanted.chunks(ys.len()).enumerate() {
-            for (j, &w) in row.iter().enumerate() {
-                // Beyond the clamp one side is free.
-                let low = if self.target.low < w { f64::from(w) - 0.5 } else { f64::NEG_INFINITY };
-                let high = if w < self.target.high { f64::from(w) + 0.5 } else { f64::INFINITY };
+        for (i, row) in self.bounds.chunks(ys.len()).enumerate() {
+            for (j, &(low, high)) in row.iter().enumerate() {
                 let (own, other) = if which == 0 { (i, ys[j]) } else { (j, xs[i]) };
-                rooms[own] = rooms[own].and(Room { low, high }.moved(-f64::from(other) * other_factor));
+                let room = Room { low: low - 0.5, high: high + 0.5 };
+                rooms[own] = rooms[own].and(room.moved(-f64::from(other) * other_factor));
             }
         }
         rooms
@@ -89,34 +100,27 @@ impl Problem<'_> {
         (low + high) / 2.0
     }
 
-    /// The form with these factors, if it computes every result.
-    fn prove(&self, factors: [f64; 2]) -> Option<Affine> {
+    /// The solution with these factors, if it computes every result.
+    fn prove(&self, factors: [f64; 2]) -> Option<Solution> {
         let [f, g] = factors.map(|f| f as f32);
-        let Room { low, high } = self.room(&self.rooms(0, g.into()), 0, f.into());
-        let addend = match (low.is_finite(), high.is_finite()) {
-            (true, true) => (low + high) / 2.0,
-            (true, false) => low + 0.5,
-            (false, true) => high - 0.5,
-            (false, false) => 0.0,
-        } as f32;
-        if high <= low {
-            return None;
-        }
+        let addend = self.room(&self.rooms(0, g.into()), 0, f.into()).middle()? as f32;
         let [xs, ys] = self.terms;
         let inner: Vec<f32> = ys.iter().map(|&y| scalar_mul_add(self.fma, y, g, addend)).collect();
-        let clamp = |n: i32| n.clamp(self.target.low, self.target.high);
-        let right = xs.iter().zip(self.wanted.chunks(ys.len())).all(|(&x, row)| {
-            let mut pairs = inner.iter().zip(row);
-            pairs.all(|(&t, &w)| rounded(scalar_mul_add(self.fma, x, f, t)).map(clamp) == Some(clamp(w)))
+        let right = xs.iter().zip(self.bounds.chunks(ys.len())).all(|(&x, row)| {
+            inner.iter().zip(row).all(|(&t, &(low, high))| {
+                let t = scalar_mul_add(self.fma, x, f, t);
+                let n = f64::from(t + ROUNDER - ROUNDER);
+                // The rounder's way of rounding.
+                t.abs() < 4_194_304.0 && low <= n && n <= high
+            })
         });
-        right.then(|| Affine { factors: vec![f, g], addend, target: self.target })
+        right.then_some(([f, g], addend))
     }
 
-    fn solve(&self, factors: [f64; 2]) -> Option<Affine> {
-        let mut factors = factors;
+    fn solve(&self, mut factors: [f64; 2]) -> Option<Solution> {
         for _ in 0..3 {
-            if let Some(form) = self.prove(factors) {
-                return Some(form);
+            if let Some(solution) = self.prove(factors) {
+                return Some(solution);
             }
             for which in (0..2).filter(|&i| 1 < self.terms[i].len()) {
                 factors[which] = self.widest(factors, which);
@@ -126,39 +130,61 @@ impl Problem<'_> {
     }
 }
 
+/// Between which integers a result must be that is to become `wanted` after the clamp.
+fn bounds(wanted: i32, target: Target) -> (f64, f64) {
+    let w = f64::from(wanted);
+    (
+        if wanted <= target.low { f64::NEG_INFINITY } else { w.min(target.high.into()) },
+        if target.high <= wanted { f64::INFINITY } else { w.max(target.low.into()) },
+    )
+}
+
 impl Affine {
-    /// For one term with these values: `wanted` are the exact results, before the clamp that `target` says.
+    /// For one term with these values: `wanted` are the exact results, before zero point and clamp.
     pub fn of_one(m: &Machine, term: &[f32], factor: f64, wanted: &[i32], target: Target) -> Option<Affine> {
-        let mut form = Problem { terms: [term, &[0.0]], wanted, target, fma: m.fma }.solve([factor, 0.0])?;
-        form.factors.truncate(1);
-        Some(form)
+        let shifted: Vec<_> = wanted.iter().map(|&w| bounds(w.saturating_add(target.zero_point), target)).collect();
+        if let Some(([f, _], addend)) = (Problem { terms: [term, &[0.0]], bounds: &shifted, fma: m.fma }).solve([factor, 0.0]) {
+            return Some(Affine { factors: vec![f], addend, signed: false, target: Target { zero_point: 0, ..target } });
+        }
+        // With the sign of the term all is as if the negative ones were positive.
+        let z = f64::from(target.zero_point);
+        let mirrored: Vec<_> =
+            (shifted.iter().zip(term)).map(|(&(l, h), &x)| if x < 0.0 { (z - h, z - l) } else { (l - z, h - z) }).collect();
+        let magnitudes: Vec<f32> = term.iter().map(|x| x.abs()).collect();
+        let ([f, _], addend) = Problem { terms: [&magnitudes, &[0.0]], bounds: &mirrored, fma: m.fma }.solve([factor, 0.0])?;
+        // Zero may have either sign.
+        (0.0..0.5).contains(&addend).then_some(Affine { factors: vec![f], addend, signed: true, target })
     }
 
     /// For two terms, in all pairs: `wanted[i · len + j]` belongs to `terms[0][i]` and `terms[1][j]`.
     pub fn of_two(m: &Machine, terms: [&[f32]; 2], factors: [f64; 2], wanted: &[i32], target: Target) -> Option<Affine> {
-        Problem { terms, wanted, target, fma: m.fma }.solve(factors)
+        let bounds: Vec<_> = wanted.iter().map(|&w| bounds(w.saturating_add(target.zero_point), target)).collect();
+        let (factors, addend) = Problem { terms, bounds: &bounds, fma: m.fma }.solve(factors)?;
+        Some(Affine { factors: factors.to_vec(), addend, signed: false, target: Target { zero_point: 0, ..target } })
     }
 
     /// From f32 lanes, which hold the terms, to the target's element.
     pub fn apply(&self, k: &mut KernelBuilder, m: &Machine, terms: &[Value]) -> Value {
         let ty = k.ty(terms[0]);
+        let int = ty.with_elem(Elem::I32);
         let mut sum = k.float(ty, self.addend);
+        if self.signed {
+            let (bits, sign, addend) = (k.bitcast(terms[0], int), k.int(int, i32::MIN.into()), k.bitcast(sum, int));
+            let sign = k.and(bits, sign);
+            let signed = k.or(sign, addend);
+            sum = k.bitcast(signed, ty);
+        }
         for (&term, &factor) in terms.iter().zip(&self.factors).rev() {
             let factor = k.float(ty, factor);
             sum = mul_add(k, m, term, factor, sum);
         }
-        let round = k.float(ty, ROUND);
-        let shifted = k.add(sum, round);
-        let int = ty.with_elem(Elem::I32);
-        let (bits, base) = (k.bitcast(shifted, int), k.int(int, ROUND.to_bits().into()));
+        // The integer is what the sum's last bits are above those of the rounder.
+        let rounder = k.float(ty, ROUNDER);
+        let rounded = k.add(sum, rounder);
+        let (bits, base) = (k.bitcast(rounded, int), k.int(int, ROUNDER.to_bits().into()));
         let n = k.sub(bits, base);
-        Target { zero_point: 0, ..self.target }.apply(k, n)
+        self.target.apply(k, n)
     }
-}
-
-/// The nearest integer as the kernel computes it; `None` where its way does not work.
-fn rounded(t: f32) -> Option<i32> {
-    (t.abs() < 4_194_304.0).then(|| (t + ROUND).to_bits() as i32 - ROUND.to_bits() as i32)
 }
 
 /// Lanes of bytes as f32.

@@ -90,8 +90,8 @@ impl Sum {
         target.apply(k, sum)
     }
 
-    /// What the reference computes for one pair, before the clamp.
-    fn scalar(self, x: [i32; 2], op: Binary, zero_point: i32) -> i32 {
+    /// What the reference computes for one pair, before zero point and clamp.
+    fn scalar(self, x: [i32; 2], op: Binary) -> i32 {
         let term = |i: usize| match self {
             Sum::PowerOfTwo { shifts } => rounding_divide_by_pot(x[i], shifts[i].into()),
             Sum::General { raise, operands, .. } => {
@@ -102,17 +102,14 @@ impl Sum {
         let sum = if op == Binary::Sub { term(0) - term(1) } else { term(0) + term(1) };
         match self {
             Sum::PowerOfTwo { .. } => sum,
-            Sum::General { result: (multiplier, shift), .. } => {
-                multiply_by_quantized_multiplier(sum, multiplier, shift).wrapping_add(zero_point)
-            }
+            Sum::General { result: (multiplier, shift), .. } => multiply_by_quantized_multiplier(sum, multiplier, shift),
         }
     }
 
     /// The sum in f32, if it is the same for all pairs of bytes.
     fn proved(self, m: &Machine, types: [&TensorType; 3], op: Binary, target: Target) -> Option<Affine> {
         let values = byte_values(target.elem)?;
-        let wanted: Vec<i32> =
-            values.iter().flat_map(|&a| values.iter().map(move |&b| self.scalar([a, b], op, target.zero_point))).collect();
+        let wanted: Vec<i32> = values.iter().flat_map(|&a| values.iter().map(move |&b| self.scalar([a, b], op))).collect();
         let [a, b, y] = types.map(|t| f64::from(t.scale().unwrap_or(1.0)));
         let factors = [a / y, if op == Binary::Sub { -b / y } else { b / y }];
         let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();

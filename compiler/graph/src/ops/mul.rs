@@ -105,7 +105,7 @@ fn proved(m: &Machine, inputs: [&TensorType; 2], (multiplier, shift): (i32, i32)
     products.sort_unstable();
     products.dedup();
     let wanted: Vec<i32> =
-        products.iter().map(|&p| multiply_by_quantized_multiplier(p, multiplier, shift).wrapping_add(target.zero_point)).collect();
+        products.iter().map(|&p| multiply_by_quantized_multiplier(p, multiplier, shift)).collect();
     let floats: Vec<f32> = products.iter().map(|&p| p as f32).collect();
     let factor = libm::scalbn(multiplier.into(), shift - 31);
     Affine::of_one(m, &floats, factor, &wanted, target)
