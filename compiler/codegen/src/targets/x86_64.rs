@@ -132,7 +132,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         byte_dot: if has_vnni(set) { ByteDot::U8S8 } else { ByteDot::S16S16 },
         high_multiply: false,
         round: set.contains("sse4.1"),
-        tile_f32: MicroTile { rows: 12, vectors: 1, unroll: 2 },
+        tile_f32: MicroTile { rows: 2, vectors: 4, unroll: 2 },
         tile_i8: MicroTile { rows: 2, vectors: 5, unroll: 1 },
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
         l1_bytes: 32 << 10,

@@ -126,13 +126,21 @@ impl Numbers {
 }
 
 impl Rescaling {
-    /// For sums of at most `reach` in size, channel by channel.
-    pub fn new(machine: &Machine, references: &[Reference], reach: &[i64], target: Target) -> Result<(Rescaling, Numbers), Diagnostic> {
+    /// For sums between the bounds of `reach`, channel by channel.
+    pub fn new(
+        machine: &Machine,
+        references: &[Reference],
+        reach: &[(i64, i64)],
+        target: Target,
+    ) -> Result<(Rescaling, Numbers), Diagnostic> {
         let real = references.iter().any(|r| matches!(r, Reference::Real(_)));
         if machine.has_vectors() && (real || !machine.high_multiply) {
             let Target { zero_point, low, high, .. } = target;
-            let steps: Vec<Steps> =
-                references.iter().zip(reach).map(|(&reference, &reach)| Steps { reference, zero_point, low, high, reach }).collect();
+            let steps: Vec<Steps> = references
+                .iter()
+                .zip(reach)
+                .map(|(&reference, &(least, most))| Steps { reference, zero_point, low, high, least, most })
+                .collect();
             if let Some((form, all)) = steps::prove(&steps, machine.fma) {
                 let zero_point = steps.first().map_or(zero_point, |s| s.zero_point(form));
                 let bytes = |v: f32| v.to_le_bytes().to_vec();

@@ -87,14 +87,15 @@ impl Coefficients {
     }
 }
 
-/// A requantisation of one channel: `clamp(reference(x) + zero_point, low, high)` for sums of at most `reach` in size.
+/// A requantisation of one channel: `clamp(reference(x) + zero_point, low, high)` for sums from `least` to `most`.
 #[derive(Clone, Copy, Debug)]
 pub struct Steps {
     pub reference: Reference,
     pub zero_point: i32,
     pub low: i32,
     pub high: i32,
-    pub reach: i64,
+    pub least: i64,
+    pub most: i64,
 }
 
 impl Steps {
@@ -104,28 +105,34 @@ impl Steps {
     }
 
     fn provable(&self) -> bool {
-        let scale = self.reference.scale();
-        0 < self.reach && self.reach < 1 << 31 && 0.0 < scale && scale < 1.0 && self.low <= self.high && self.high - self.low <= 255
+        let sums = i64::from(i32::MIN) < self.least && self.least <= self.most && self.most <= i64::from(i32::MAX);
+        sums && (0.0..1.0).contains(&self.reference.scale()) && self.low <= self.high && self.high - self.low <= 255
     }
 
-    /// For every step: the result that is reached, and the smallest sum that reaches it.
+    /// For every step that is taken between `least` and `most`: the result that is reached, and the smallest sum that reaches it.
     fn thresholds(&self) -> Vec<(i32, i64)> {
-        let (scale, reach) = (self.reference.scale(), self.reach);
-        let reached = |z: i32, x: i64| z <= self.reference.apply(x as i32);
-        (self.low + 1..=self.high)
+        let scale = self.reference.scale();
+        let result = |x: i64| self.reference.apply(x as i32).saturating_add(self.zero_point);
+        let (first, last) = (result(self.least).max(self.low), result(self.most).min(self.high));
+        (first + 1..=last)
             .map(|j| {
-                let z = j - self.zero_point;
-                let mut x = (((f64::from(z) - 0.5) / scale).clamp(-(reach as f64) - 1.0, reach as f64 + 1.0)) as i64;
+                let estimate = (f64::from(j - self.zero_point) - 0.5) / scale;
+                let mut x = estimate.clamp(self.least as f64 + 1.0, self.most as f64) as i64;
                 // The estimate is at most a few sums off.
-                while x <= reach && !reached(z, x) {
+                while result(x) < j {
                     x += 1;
                 }
-                while -reach < x && reached(z, x - 1) {
+                while j <= result(x - 1) {
                     x -= 1;
                 }
                 (j, x)
             })
             .collect()
+    }
+
+    /// What a sequence must give for all sums when the reference takes no step.
+    fn constant(&self) -> i32 {
+        self.reference.apply(self.least as i32).saturating_add(self.zero_point).clamp(self.low, self.high)
     }
 }
 
@@ -139,6 +146,11 @@ impl Search {
     /// Coefficients with which the sequence equals the reference, if some are found.
     fn coefficients(&self, form: Form) -> Option<Coefficients> {
         let scale = self.steps.reference.scale();
+        if self.thresholds.is_empty() {
+            let z = self.steps.constant() - self.steps.zero_point(form);
+            let c = Coefficients { scale: 0.0, offset: z.abs() as f32 + 0.5, low: 0.0 };
+            return self.holds(form, c).then_some(c);
+        }
         let (least, below) = self.offsets(form, scale);
         // Far from possible: a form that is not of the right kind.
         if scale < least - below {
@@ -152,8 +164,7 @@ impl Search {
         };
         scales.into_iter().find_map(|s| {
             let (least, below) = self.offsets(form, s);
-            let offset = if least.is_finite() && below.is_finite() { (least + below) * 0.5 } else { 0.5 };
-            let c = Coefficients { scale: s as f32, offset: offset as f32, low: (s - f64::from(s as f32)) as f32 };
+            let c = Coefficients { scale: s as f32, offset: ((least + below) * 0.5) as f32, low: (s - f64::from(s as f32)) as f32 };
             (least < below && self.holds(form, c)).then_some(c)
         })
     }
@@ -183,21 +194,18 @@ impl Search {
             let edge = size - (size - f64::from((size as f32).next_down())) * 0.5;
             // Of negative sums the offset is subtracted.
             let (low, high) = if form.signed && z <= 0.0 { (edge + before, edge + at) } else { (edge - at, edge - before) };
-            if x <= self.steps.reach {
-                least = least.max(low);
-            }
-            if -self.steps.reach < x {
-                below = below.min(high);
-            }
+            (least, below) = (least.max(low), below.min(high));
         }
         (least, below)
     }
 
-    /// The proof: on both sides of every step the sequence gives what the reference gives.
+    /// The proof: the sequence gives what the reference gives on both sides of every step, and for the extreme sums.
     fn holds(&self, form: Form, c: Coefficients) -> bool {
-        let (steps, zero_point) = (&self.steps, self.steps.zero_point(form));
-        let result = |x: i64| c.apply(form, x as i32).saturating_add(zero_point);
-        self.thresholds.iter().all(|&(j, x)| (steps.reach < x || j <= result(x)) && (x <= -steps.reach || result(x - 1) < j))
+        let steps = &self.steps;
+        let result = |x: i64| c.apply(form, x as i32).saturating_add(steps.zero_point(form)).clamp(steps.low, steps.high);
+        let wanted = |x: i64| steps.reference.apply(x as i32).saturating_add(steps.zero_point).clamp(steps.low, steps.high);
+        self.thresholds.iter().all(|&(j, x)| j <= result(x) && result(x - 1) < j)
+            && [steps.least, steps.most].into_iter().all(|x| result(x) == wanted(x))
     }
 }
 
@@ -231,7 +239,7 @@ mod tests {
     };
 
     fn reference() -> impl Strategy<Value = Reference> {
-        (1e-4f64..0.99, any::<bool>()).prop_map(|(scale, fixed)| {
+        (prop_oneof![1e-4f64..0.99, 1e-9f64..1e-4], any::<bool>()).prop_map(|(scale, fixed)| {
             let (multiplier, shift) = quantize_multiplier(scale);
             if fixed { Reference::Fixed(multiplier, shift) } else { Reference::Real(scale) }
         })
@@ -239,13 +247,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_proved_holds(reference in reference(), zero_point in -128i32..128, relu: bool, reach in 1i64..3_000_000, xs in prop::collection::vec(-1.0f64..1.0, 200)) {
-            let steps = Steps { reference, zero_point, low: if relu { zero_point } else { -128 }, high: 127, reach };
+        fn what_is_proved_holds(reference in reference(), zero_point in -128i32..128, relu: bool, least in -3_000_000i64..2_000_000_000, length in 0i64..5_000_000, xs in prop::collection::vec(0.0f64..1.0, 200)) {
+            let steps = Steps { reference, zero_point, low: if relu { zero_point } else { -128 }, high: 127, least, most: least + length };
             let search = Search { steps, thresholds: steps.thresholds() };
             for form in FORMS {
                 if let Some(c) = search.coefficients(form) {
                     for x in &xs {
-                        let x = (x * reach as f64) as i32;
+                        let x = (least + (x * length as f64) as i64) as i32;
                         let want = reference.apply(x).saturating_add(zero_point).clamp(steps.low, steps.high);
                         let got = c.apply(form, x).saturating_add(steps.zero_point(form)).clamp(steps.low, steps.high);
                         prop_assert_eq!(got, want, "{:?} {:?} of {}", form, c, x);
@@ -272,7 +280,7 @@ mod tests {
                 Reference::Fixed(m, s)
             }] {
                 for (zero_point, low) in [(-128, -128), (3, -128), (3, 3)] {
-                    let steps = Steps { reference, zero_point, low, high: 127, reach: 600_000 };
+                    let steps = Steps { reference, zero_point, low, high: 127, least: -600_000, most: 600_000 };
                     let (form, c) = prove(&[steps], true).expect("a form");
                     for x in -600_000..=600_000 {
                         let want = reference.apply(x).saturating_add(zero_point).clamp(low, 127);
@@ -297,7 +305,8 @@ mod tests {
             let scale = libm::exp2(-5.0 - 7.0 * (state >> 40) as f64 / (1u64 << 24) as f64);
             let (multiplier, shift) = quantize_multiplier(scale);
             for (i, low) in [-128, 0].into_iter().enumerate() {
-                let steps = Steps { reference: Reference::Fixed(multiplier, shift), zero_point: 0, low, high: 127, reach: 1 << 23 };
+                let steps =
+                    Steps { reference: Reference::Fixed(multiplier, shift), zero_point: 0, low, high: 127, least: -1 << 23, most: 1 << 23 };
                 rest[i] += prove(&[steps], true).is_none() as usize;
             }
         }

@@ -104,7 +104,7 @@ impl Finish {
                 least += (low * w).min(high * w);
                 most += (low * w).max(high * w);
             }
-            reach.push(most.max(-least));
+            reach.push((least, most));
             *b = b.wrapping_sub(zero.wrapping_mul(sum));
         }
         let (rescaling, numbers) = Rescaling::new(machine, references, &reach, *target)?;

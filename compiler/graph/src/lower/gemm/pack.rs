@@ -24,7 +24,15 @@ impl Filter<'_> {
 
     /// An integer weight.
     pub fn int(&self, at: [usize; 4]) -> i64 {
-        let i = self.index(at);
+        self.nth(self.index(at))
+    }
+
+    /// Integer weights in their order in memory.
+    pub fn ints(&self, range: Range<usize>) -> impl Iterator<Item = i64> {
+        range.map(|i| self.nth(i))
+    }
+
+    fn nth(&self, i: usize) -> i64 {
         match self.element {
             ElementType::I8 => i64::from(self.data[i] as i8),
             ElementType::U8 => i64::from(self.data[i]),
@@ -124,8 +132,8 @@ pub fn panels(filter: &Filter, depth: &Depth, first: usize, columns: usize, widt
 /// Σ over the input channels of the weights without their `shift`, for every tap of an output channel, row by row.
 pub fn tap_sums(filter: &Filter, channel: usize, shift: i64) -> Vec<i64> {
     let [_, h, w, d] = filter.shape;
-    let tap = |t: usize| (0..d).map(|c| filter.int([channel, t / w, t % w, c]) - shift).sum();
-    (0..h * w).map(tap).collect()
+    let first = channel * h * w;
+    (first..first + h * w).map(|t| filter.ints(t * d..(t + 1) * d).map(|v| v - shift).sum()).collect()
 }
 
 #[cfg(test)]

@@ -52,9 +52,9 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
 
 /// Whether sums of 16-bit activations times these 8-bit weights fit 32 bits at every step, the bias included.
 pub fn fits_32_bits(filter: &Filter, bias: &Bias) -> bool {
-    let [outputs, h, w, d] = filter.shape;
-    (0..outputs).all(|o| {
-        let sum: i64 = (0..h * w).flat_map(|t| (0..d).map(move |c| [o, t / w, t % w, c])).map(|at| filter.int(at).abs()).sum();
+    let depth: usize = filter.shape[1..].iter().product();
+    (0..filter.shape[0]).all(|o| {
+        let sum: i64 = filter.ints(o * depth..(o + 1) * depth).map(i64::abs).sum();
         sum.saturating_mul(1 << 15).saturating_add(bias.int(o).saturating_abs()) < 1 << 31
     })
 }
@@ -143,16 +143,19 @@ impl Scales {
     }
 }
 
-/// How large the sum of an output channel may become, in either direction.
-pub fn reach(p: &Product) -> Vec<i64> {
+/// Between which bounds the sum of an output channel lies.
+pub fn reach(p: &Product) -> Vec<(i64, i64)> {
     let (low, high) = element_range(p.input).unwrap_or((0, 0));
-    let largest = (i64::from(high) - p.input_zero_point).max(p.input_zero_point - i64::from(low));
-    let [outputs, h, w, d] = p.filter.shape;
-    (0..outputs)
+    let (low, high) = (i64::from(low) - p.input_zero_point, i64::from(high) - p.input_zero_point);
+    let depth: usize = p.filter.shape[1..].iter().product();
+    (0..p.filter.shape[0])
         .map(|o| {
-            let taps = (0..h * w).flat_map(|t| (0..d).map(move |c| [o, t / w, t % w, c]));
-            let sum: i64 = taps.map(|at| (p.filter.int(at) - p.weight_zero_point).abs()).sum();
-            sum.saturating_mul(largest).saturating_add(p.bias.int(o).saturating_abs())
+            let (mut negative, mut positive) = (0, 0);
+            for w in p.filter.ints(o * depth..(o + 1) * depth).map(|w| w - p.weight_zero_point) {
+                if w < 0 { negative += w } else { positive += w }
+            }
+            let bias = p.bias.int(o);
+            (bias.saturating_add(positive * low + negative * high), bias.saturating_add(positive * high + negative * low))
         })
         .collect()
 }
