@@ -45,17 +45,29 @@ pub enum Finish {
     },
 }
 
-/// Where a kernel finds the tables, and how many channels each has.
+/// Where a kernel finds the tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     pub arg: Arg,
-    pub channels: usize,
+    pub order: Order,
+}
+
+/// How channels follow each other in tables.
+#[derive(Clone, Copy, Debug)]
+pub enum Order {
+    /// Every table has so many channels; a vector may begin at any of them.
+    Whole(usize),
+    /// All tables of so many channels, then those of the next: a vector begins at a multiple. So many bytes per channel in all.
+    Blocks { lanes: usize, bytes: usize },
 }
 
 impl Tables {
     /// Channel `c` of a table whose entries of `bytes` bytes begin after `before` bytes per channel.
-    fn at(&self, c: &Index, before: usize, bytes: i64) -> Place {
-        self.arg.at(c.clone() * bytes + (before * self.channels) as i64)
+    fn at(&self, c: &Index, before: usize, bytes: usize) -> Place {
+        self.arg.at(match self.order {
+            Order::Whole(channels) => c.clone() * bytes as i64 + before * channels,
+            Order::Blocks { lanes, bytes } => c.clone() * bytes as i64 + before * lanes,
+        })
     }
 }
 
@@ -112,34 +124,36 @@ impl Finish {
         Ok(())
     }
 
-    /// The tables for so many channels; those beyond the real ones repeat the last.
-    pub fn tables(&self, channels: usize) -> Vec<u8> {
-        fn table<T: Copy, const N: usize>(out: &mut Vec<u8>, channels: usize, values: &[T], bytes: impl Fn(T) -> [u8; N]) {
-            for c in 0..channels {
-                out.extend(bytes(values[c.min(values.len() - 1)]));
-            }
-        }
-        let mut out = vec![];
-        let o = &mut out;
+    /// Bytes per channel of all tables.
+    pub fn channel_bytes(&self) -> usize {
         match self {
-            Finish::Float { bias, .. } => table(o, channels, bias, f32::to_le_bytes),
             Finish::Narrow { .. } => unreachable!("prepared"),
-            Finish::Rescaled { bias, numbers, .. } => {
-                table(o, channels, bias, i32::to_le_bytes);
-                let real: Vec<Option<usize>> = (0..channels).map(|c| Some(c).filter(|c| *c < bias.len())).collect();
-                o.extend(numbers.table(&real));
-            }
-            Finish::Wide { addends, multipliers, shifts, .. } => {
-                table(o, channels, addends, i64::to_le_bytes);
-                table(o, channels, shifts, i64::to_le_bytes);
-                table(o, channels, multipliers, i32::to_le_bytes);
-            }
+            Finish::Float { .. } => 4,
+            Finish::Rescaled { rescaling, .. } => 4 + rescaling.channel_bytes(),
+            Finish::Wide { .. } => 20,
+            Finish::Hybrid { .. } => 8,
+        }
+    }
+
+    /// The tables of these channels, one after the other.
+    pub fn tables(&self, channels: &[Option<usize>]) -> Vec<u8> {
+        fn table<T: Copy, const N: usize>(channels: &[Option<usize>], values: &[T], bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
+            channels.iter().flat_map(|c| bytes(values[c.unwrap_or(0)])).collect()
+        }
+        match self {
+            Finish::Narrow { .. } => unreachable!("prepared"),
+            Finish::Float { bias, .. } => table(channels, bias, f32::to_le_bytes),
+            Finish::Rescaled { bias, numbers, .. } => [table(channels, bias, i32::to_le_bytes), numbers.table(channels)].concat(),
+            Finish::Wide { addends, multipliers, shifts, .. } => [
+                table(channels, addends, i64::to_le_bytes),
+                table(channels, shifts, i64::to_le_bytes),
+                table(channels, multipliers, i32::to_le_bytes),
+            ]
+            .concat(),
             Finish::Hybrid { bias, scales, .. } => {
-                table(o, channels, bias, f32::to_le_bytes);
-                table(o, channels, scales, f32::to_le_bytes);
+                [table(channels, bias, f32::to_le_bytes), table(channels, scales, f32::to_le_bytes)].concat()
             }
         }
-        out
     }
 
     /// What the sums of `lanes` channels from `c` on begin with.
@@ -158,7 +172,7 @@ impl Finish {
             Finish::Float { activation, .. } => clamp_float(k, sum, *activation),
             Finish::Narrow { .. } => unreachable!("prepared"),
             Finish::Rescaled { rescaling, .. } => {
-                let scaled = rescaling.apply(k, sum, |i, size| t.at(c, 4 + i * size, size as i64));
+                let scaled = rescaling.apply(k, sum, |i, size| t.at(c, 4 + i * size, size));
                 rescaling.finish(k, scaled)
             }
             Finish::Wide { target, .. } => {

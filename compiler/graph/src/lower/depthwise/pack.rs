@@ -1,7 +1,7 @@
 //! How weights lie in memory for a kernel, and which product of integers it uses.
 //!
 //! The idea: a dot product takes 2 or 4 neighbouring elements of each channel, so taps are interleaved by groups of as many; the
-//! channels of one group of taps are consecutive, so that any vector of channels is one load.
+//! channels of one group of taps are consecutive, so that a vector of channels is one load.
 
 use super::{Geometry, Source};
 use cranelite_tile::{ByteDot, Elem, KernelBuilder, Machine, Value};
@@ -67,15 +67,14 @@ impl Product {
         self.operand(k, v)
     }
 
-    /// Groups of taps, each with a weight per channel and tap (0 where there is none), as bytes. `stride` channels per group.
-    pub fn pack(&self, g: &Geometry, weights: &[i16], groups: &[Vec<Option<usize>>], stride: usize) -> Vec<u8> {
-        let channels = g.out_channels();
+    /// Groups of taps, each with a weight for every one of `channels` and every tap, 0 where there is none.
+    pub fn pack(&self, g: &Geometry, weights: &[i16], groups: &[Vec<Option<usize>>], channels: &[Option<usize>]) -> Vec<u8> {
         let mut bytes = vec![];
         for group in groups {
             assert_eq!(group.len(), self.group);
-            for c in 0..stride {
+            for c in channels {
                 for tap in group {
-                    let w = tap.filter(|_| c < channels).map_or(0, |t| weights[t * channels + c]);
+                    let w = tap.zip(*c).map_or(0, |(t, c)| weights[t * g.out_channels() + c]);
                     match self.weight {
                         Elem::I8 => bytes.push(w as i8 as u8),
                         _ => bytes.extend(w.to_le_bytes()),
@@ -87,10 +86,8 @@ impl Product {
     }
 }
 
-/// Weights of floats, `stride` channels per tap.
-pub fn floats(weights: &[f32], channels: usize, stride: usize) -> Vec<u8> {
-    let row = |tap: &[f32]| {
-        tap.iter().copied().chain(std::iter::repeat_n(0.0, stride - channels)).flat_map(f32::to_le_bytes).collect::<Vec<u8>>()
-    };
-    weights.chunks_exact(channels).flat_map(row).collect()
+/// Weights of floats: taps, each with one for every one of `channels`.
+pub fn floats(g: &Geometry, weights: &[f32], channels: &[Option<usize>]) -> Vec<u8> {
+    let row = |tap: &[f32]| channels.iter().flat_map(|c| c.map_or(0.0, |c| tap[c]).to_le_bytes()).collect::<Vec<u8>>();
+    weights.chunks_exact(g.out_channels()).flat_map(row).collect()
 }

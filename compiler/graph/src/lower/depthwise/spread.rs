@@ -3,7 +3,7 @@
 //! The idea: the outputs of one input channel are neighbours, so one input value, repeated in all lanes, meets a vector of weights. With
 //! a single input channel the taps of a row are neighbours too, and one load brings a whole group of them.
 
-use super::finish::{Finish, Tables};
+use super::finish::{Finish, Order, Tables};
 use super::pack::{Product, floats};
 use super::{Convolution, Geometry, Source, Weights};
 use crate::diagnostic::Diagnostic;
@@ -24,12 +24,13 @@ pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId)
     let g = &conv.geometry;
     // A vector may begin at any channel.
     let stride = g.out_channels() + VECTORS * cx.machine.lanes(Elem::I32);
+    let channels: Vec<Option<usize>> = (0..stride).map(|c| Some(c).filter(|c| *c < g.out_channels())).collect();
     let packed = match (&conv.weights, product) {
-        (Weights::Integer(w), Some(p)) => p.pack(g, w, &row_groups(g, p.group), stride),
+        (Weights::Integer(w), Some(p)) => p.pack(g, w, &row_groups(g, p.group), &channels),
         (Weights::Integer(_), None) => unreachable!("integers have a product"),
-        (Weights::Float(w), _) => floats(w, g.out_channels(), stride),
+        (Weights::Float(w), _) => floats(g, w, &channels),
     };
-    let mut buffers = vec![x, y, cx.constant("weights", packed, 64), cx.constant("channels", conv.finish.tables(stride), 64)];
+    let mut buffers = vec![x, y, cx.constant("weights", packed, 64), cx.constant("channels", conv.finish.tables(&channels), 64)];
     buffers.extend(conv.source.scales);
     let tile = TILE.min(g.out_width);
     let kernel = Spread { g, source: conv.source, product, finish: &conv.finish, stride, tile }.kernel(cx.machine);
@@ -86,7 +87,7 @@ impl Spread<'_> {
         let (pixel, out_bytes) = (g.channels as i64 * bytes, i64::from(self.finish.elem().bytes()));
         let (row, out_pixel) = (g.width as i64 * pixel, g.out_channels() as i64 * out_bytes);
         let out_row = g.out_width as i64 * out_pixel;
-        let tables = Tables { arg: tables, channels: self.stride };
+        let tables = Tables { arg: tables, order: Order::Whole(self.stride) };
         let block = |k: &mut KernelBuilder, from: Index, to: Index, c: Index, block: Block, n| {
             let site = Site { s: self, machine, x, weights, block, c, from };
             let mut sums: Vec<Value> = (0..self.tile).map(|_| self.finish.start(k, tables, &site.c, site.block.lanes)).collect();

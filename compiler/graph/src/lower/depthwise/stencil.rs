@@ -3,9 +3,9 @@
 //! The nest is image, output rows, channels, columns. Rows of the image come as guarded rows with a fill outside, columns through
 //! `walk.rs`. Integers take the rows of a column together: neighbouring taps of a channel lie side by side in a vector, which then
 //! meets the weights of every output that sees the column; so with a stride of one, two output rows share what was loaded. Floats
-//! take the channels of a cache line at once, because a line that is left for the next pixel may be gone on return.
+//! take many channels before the next pixel, because a cache line that is left half used may be gone on return.
 
-use super::finish::Tables;
+use super::finish::{Order, Tables};
 use super::pack::{Product, floats};
 use super::walk::{Axis, Column, Visitor, walk};
 use super::{Convolution, Weights};
@@ -17,32 +17,34 @@ use std::collections::BTreeMap;
 
 pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
     let product = conv.prepare(cx.machine)?;
-    let shape = Shape::choose(cx.machine, conv, product.is_some());
+    let shape = Shape::choose(cx.machine, conv, product);
     let (g, source) = (&conv.geometry, conv.source);
-    let stride = g.channels.max(shape.lanes);
-    let packed = match (&conv.weights, product) {
-        (Weights::Integer(w), Some(p)) => {
-            let taps: Vec<Vec<Option<usize>>> = units(conv, p.group, shape.rows).iter().map(|u| u.taps.clone()).collect();
-            p.pack(g, w, &taps, stride)
-        }
-        (Weights::Integer(_), None) => unreachable!("integers have a product"),
-        (Weights::Float(w), _) => floats(w, g.channels, stride),
-    };
-    let mut buffers = vec![x, y, cx.constant("weights", packed, 64), cx.constant("channels", conv.finish.tables(stride), 64)];
+    let units = product.map_or(vec![], |p| units(conv, p.group, shape.rows));
+    let taps: Vec<Vec<Option<usize>>> = units.iter().map(|u| u.taps.clone()).collect();
+    let (mut weights, mut tables) = (vec![], vec![]);
+    for block in shape.blocks(g.channels) {
+        weights.extend(match (&conv.weights, product) {
+            (Weights::Integer(w), Some(p)) => p.pack(g, w, &taps, &block),
+            (Weights::Integer(_), None) => unreachable!("integers have a product"),
+            (Weights::Float(w), _) => floats(g, w, &block),
+        });
+        tables.extend(conv.finish.tables(&block));
+    }
+    let mut buffers = vec![x, y, cx.constant("weights", weights, 64), cx.constant("channels", tables, 64)];
     let fill = 0 < g.padding.top + g.padding.bottom;
     if fill {
         // Every element's zero is one byte, repeated: floats and 16 bits have 0.
         buffers.push(cx.fill(source.zero_point as u8, g.width * g.channels * source.elem.bytes() as usize));
     }
     buffers.extend(source.scales);
-    let kernel = Stencil { conv, shape, product, stride, fill, machine: cx.machine }.kernel();
+    let kernel = Stencil { conv, shape, product, units: &units, fill, machine: cx.machine }.kernel();
     let even = g.out_height / shape.rows * shape.rows;
     for (first, count) in [(0, even), (g.out_height - shape.rows, g.out_height - even)] {
-        for (channel, channels, line) in shape.channel_ranges(g.channels) {
+        for r in shape.ranges(g.channels) {
             if 0 < count {
                 // An odd last row is done as the last full pair; what that covers twice has the same results.
                 let count = count.max(shape.rows);
-                cx.call(kernel.clone(), &buffers, &[first, count, channel, channels, line].map(|v| v as i64));
+                cx.call(kernel.clone(), &buffers, &[first, count, r.first, r.block, r.count, r.line].map(|v| v as i64));
             }
         }
     }
@@ -64,38 +66,69 @@ struct Shape {
     keep: bool,
 }
 
-/// Bytes of a cache line, of any machine today.
-const LINE_BYTES: usize = 64;
+/// Bytes of a pixel that are done before the next columns, at most: many whole cache lines, whose weights stay in the first cache.
+const LINE_BYTES: usize = 1024;
 
 impl Shape {
-    fn choose(machine: &Machine, conv: &Convolution, integer: bool) -> Shape {
+    fn choose(machine: &Machine, conv: &Convolution, product: Option<Product>) -> Shape {
         let (g, elem) = (&conv.geometry, conv.source.elem);
-        let (single, most) = (machine.lanes(Elem::I32), machine.lanes(elem));
+        let (single, registers) = (machine.lanes(Elem::I32), machine.vector_registers as usize);
+        let rows = if product.is_some() && g.stride[0] == 1 && g.dilation[0] == 1 && 1 < g.out_height { 2 } else { 1 };
         let mut lanes = g.channels.next_power_of_two().min(single);
-        if single < g.channels {
+        if let Some(p) = product {
+            // The columns of a tile take up to three quarters of the registers, the sums of a row at most an eighth.
+            let columns = g.filter[1] * input_rows(conv, rows).div_ceil(p.group);
+            let most = machine.lanes(elem).min(single * (registers * 3 / 4 / columns).clamp(1, registers / 8));
             // A vector costs so much to bring in, and so much per register of sums.
             let cost = |lanes: usize| g.channels.div_ceil(lanes) * (8 + 30 * lanes / single);
-            let candidates = std::iter::successors(Some(most), |l| Some(l / 2)).take_while(|l| single <= *l).filter(|l| *l <= g.channels);
-            lanes = candidates.min_by_key(|l| cost(*l)).unwrap_or(single);
+            let candidates = std::iter::successors(Some(single), |l| Some(l * 2)).take_while(|l| *l <= most.min(g.channels));
+            lanes = candidates.min_by_key(|l| cost(*l)).unwrap_or(lanes);
         }
-        let rows = if integer && g.stride[0] == 1 && g.dilation[0] == 1 && 1 < g.out_height { 2 } else { 1 };
-        let tile = if integer { 1 } else { (machine.vector_registers as usize / 4).min(g.out_width) };
+        let tile = if product.is_some() { 1 } else { (registers / 4).min(g.out_width) };
         let tile = g.out_width.div_ceil(g.out_width.div_ceil(tile));
-        let line = if integer { lanes } else { lanes.max(LINE_BYTES / elem.bytes() as usize) };
-        Shape { lanes, count: lanes.min(g.channels), line, rows, tile, keep: integer && g.dilation[1] == 1 }
+        let lines = (g.channels * elem.bytes() as usize).div_ceil(LINE_BYTES);
+        let line = if product.is_some() { lanes } else { g.channels.div_ceil(lines).next_multiple_of(lanes) };
+        Shape { lanes, count: lanes.min(g.channels), line, rows, tile, keep: product.is_some() && g.dilation[1] == 1 }
     }
 
-    /// (first channel, channels, channels per line) of every call: whole lines, the vectors of a rest, and a last vector that overlaps
-    /// the one before.
-    fn channel_ranges(&self, channels: usize) -> Vec<(usize, usize, usize)> {
-        if channels < self.lanes {
-            return vec![(0, self.lanes, self.lanes)];
-        }
+    /// Whole lines, the vectors of a rest, and a last vector that overlaps the one before.
+    fn ranges(&self, channels: usize) -> Vec<Range> {
         let lines = channels / self.line * self.line;
         let vectors = (channels - lines) / self.lanes * self.lanes;
-        let ranges = [(0, lines, self.line), (lines, vectors, vectors), (channels - self.lanes, channels % self.lanes, self.lanes)];
-        ranges.into_iter().filter(|r| 0 < r.1).map(|(first, count, line)| (first, count.max(line), line)).collect()
+        let mut ranges = vec![];
+        if 0 < lines {
+            ranges.push(Range { first: 0, block: 0, count: lines, line: self.line });
+        }
+        if 0 < vectors {
+            ranges.push(Range { first: lines, block: lines, count: vectors, line: vectors });
+        }
+        if lines + vectors < channels {
+            let first = channels.saturating_sub(self.lanes);
+            ranges.push(Range { first, block: lines + vectors, count: self.lanes, line: self.lanes });
+        }
+        ranges
     }
+
+    /// The channels of every vector, in the order of their weights and tables.
+    fn blocks(&self, channels: usize) -> Vec<Vec<Option<usize>>> {
+        let mut blocks = vec![];
+        for r in self.ranges(channels) {
+            for first in (r.first..r.first + r.count).step_by(self.lanes) {
+                blocks.push((first..first + self.lanes).map(|c| Some(c).filter(|c| *c < channels)).collect());
+            }
+        }
+        blocks
+    }
+}
+
+/// Channels of one call.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    first: usize,
+    /// Where their weights and tables begin, in channels.
+    block: usize,
+    count: usize,
+    line: usize,
 }
 
 /// Taps that one dot product takes: of output row `row`, column `kx`, and the rows of one group.
@@ -134,8 +167,7 @@ struct Stencil<'a> {
     conv: &'a Convolution,
     shape: Shape,
     product: Option<Product>,
-    /// Channels in the tables.
-    stride: usize,
+    units: &'a [Unit],
     fill: bool,
     machine: &'a Machine,
 }
@@ -147,7 +179,8 @@ impl Stencil<'_> {
         let (x, y, weights, tables) = (k.read("x"), k.write("y"), k.read("weights"), k.read("channels"));
         let fill = self.fill.then(|| k.read("fill"));
         let scales = source.scales.map(|_| k.read("scales"));
-        let [first, rows, c0, channels, line] = ["first_row", "rows", "first_channel", "channels", "line"].map(|n| k.param(n));
+        let [first, rows] = ["first_row", "rows"].map(|n| k.param(n));
+        let [c0, block, channels, line] = ["first_channel", "first_block", "channels", "line"].map(|n| k.param(n));
         let (pixel, out_bytes) = (g.channels as i64 * i64::from(source.elem.bytes()), i64::from(self.conv.finish.elem().bytes()));
         let (row_bytes, out_row) = (g.width as i64 * pixel, (g.out_width * g.channels) as i64 * out_bytes);
         let axis = Axis {
@@ -173,21 +206,20 @@ impl Stencil<'_> {
                     s: self,
                     rows: &input,
                     weights,
-                    tables: Tables { arg: tables, channels: self.stride },
+                    tables: Tables { arg: tables, order: Order::Blocks { lanes: shape.lanes, bytes: self.conv.finish.channel_bytes() } },
                     y,
                     to: n * (g.out_height as i64 * out_row) + oy * out_row,
                     pixel,
                     out_bytes,
                     scale: scales.map(|s| s.at(n * 4)),
                 };
-                match self.product {
-                    Some(product) => k.each("c", channels, shape.lanes as i64, |k, c| {
-                        walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c: c + c0 });
-                    }),
-                    None => k.each("c", channels, shape.line as i64, |k, c| {
-                        walk(k, axis, shape.tile, shape.keep, &Floats { site: &site, c: c + c0, line: line.into() });
-                    }),
-                }
+                k.each("c", channels, shape.line as i64, |k, c| {
+                    let c = Channels { x: c + c0, packed: c + block };
+                    match self.product {
+                        Some(product) => walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c }),
+                        None => walk(k, axis, shape.tile, shape.keep, &Floats { site: &site, c, line: line.into() }),
+                    }
+                });
             });
         });
         k.finish()
@@ -208,36 +240,43 @@ struct Site<'a> {
     scale: Option<Place>,
 }
 
+/// First channel of a vector: in images, and in weights and tables.
+#[derive(Clone, Debug)]
+struct Channels {
+    x: Index,
+    packed: Index,
+}
+
 impl Site<'_> {
-    fn load(&self, k: &mut KernelBuilder, row: usize, ix: &Index, c: &Index) -> Value {
+    fn load(&self, k: &mut KernelBuilder, row: usize, ix: &Index, c: &Channels) -> Value {
         let (elem, shape) = (self.s.conv.source.elem, self.s.shape);
-        let at = ix.clone() * self.pixel + c.clone() * i64::from(elem.bytes());
+        let at = ix.clone() * self.pixel + c.x.clone() * i64::from(elem.bytes());
         k.load_part(elem.x(shape.lanes), self.rows[row].at(at), shape.count)
     }
 
-    /// Weights of the `index`-th unit: `group` of every channel.
-    fn weight(&self, k: &mut KernelBuilder, elem: Elem, group: usize, index: usize, c: &Index) -> Value {
-        let bytes = group * elem.bytes() as usize;
-        let at = c.clone() * bytes as i64 + index * self.s.stride * bytes;
-        k.load(elem.x(self.s.shape.lanes * group), self.weights.at(at))
+    /// Weights of the `index`-th of `units` units: `group` of every channel.
+    fn weight(&self, k: &mut KernelBuilder, elem: Elem, group: usize, (index, units): (usize, usize), c: &Channels) -> Value {
+        let (bytes, lanes) = (group * elem.bytes() as usize, self.s.shape.lanes);
+        let at = c.packed.clone() * (units * bytes) as i64 + index * lanes * bytes;
+        k.load(elem.x(lanes * group), self.weights.at(at))
     }
 
-    fn start(&self, k: &mut KernelBuilder, c: &Index) -> Value {
-        self.s.conv.finish.start(k, self.tables, c, self.s.shape.lanes)
+    fn start(&self, k: &mut KernelBuilder, c: &Channels) -> Value {
+        self.s.conv.finish.start(k, self.tables, &c.packed, self.s.shape.lanes)
     }
 
-    fn store(&self, k: &mut KernelBuilder, sum: Value, row: usize, ox: Index, c: &Index) {
+    fn store(&self, k: &mut KernelBuilder, sum: Value, row: usize, ox: Index, c: &Channels) {
         let g = &self.s.conv.geometry;
-        let v = self.s.conv.finish.finish(k, self.tables, c, sum, self.scale.clone());
-        let at = (ox + row * g.out_width) * (g.channels as i64 * self.out_bytes) + c.clone() * self.out_bytes;
+        let v = self.s.conv.finish.finish(k, self.tables, &c.packed, sum, self.scale.clone());
+        let at = (ox + row * g.out_width) * (g.channels as i64 * self.out_bytes) + c.x.clone() * self.out_bytes;
         k.store_part(self.y.at(self.to.clone() + at), v, self.s.shape.count);
     }
 }
 
 struct Floats<'a> {
     site: &'a Site<'a>,
-    /// First channel of the line, and channels in it.
-    c: Index,
+    /// The line, and how many channels it has.
+    c: Channels,
     line: Index,
 }
 
@@ -255,13 +294,16 @@ impl Visitor for Floats<'_> {
         if self.site.s.shape.line == lanes {
             return self.vector(k, ox, count, columns, &self.c);
         }
-        k.each("v", self.line.clone(), lanes as i64, |k, v| self.vector(k, ox, count, columns, &(self.c.clone() + v)));
+        k.each("v", self.line.clone(), lanes as i64, |k, v| {
+            let c = Channels { x: self.c.x.clone() + v, packed: self.c.packed.clone() + v };
+            self.vector(k, ox, count, columns, &c);
+        });
     }
 }
 
 impl Floats<'_> {
     /// The channels from `c` on.
-    fn vector(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>, c: &Index) {
+    fn vector(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>, c: &Channels) {
         let g = &self.site.s.conv.geometry;
         let mut sums: Vec<Value> = (0..count).map(|_| self.site.start(k, c)).collect();
         for ky in 0..g.filter[0] {
@@ -270,7 +312,7 @@ impl Floats<'_> {
                 .filter_map(|(d, column)| if let Column::At(ix) = column { Some((*d, self.site.load(k, ky, ix, c))) } else { None })
                 .collect();
             for kx in 0..g.filter[1] {
-                let w = self.site.weight(k, Elem::F32, 1, ky * g.filter[1] + kx, c);
+                let w = self.site.weight(k, Elem::F32, 1, (ky * g.filter[1] + kx, g.taps()), c);
                 for (i, sum) in sums.iter_mut().enumerate() {
                     if let Some(&x) = row.get(&(i * g.stride[1] + kx * g.dilation[1])) {
                         *sum = mul_add(k, self.site.s.machine, x, w, *sum);
@@ -287,8 +329,7 @@ impl Floats<'_> {
 struct Integers<'a> {
     site: &'a Site<'a>,
     product: Product,
-    /// First channel of the vector.
-    c: Index,
+    c: Channels,
 }
 
 impl Visitor for Integers<'_> {
@@ -305,15 +346,13 @@ impl Visitor for Integers<'_> {
     }
 
     fn tile(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>) {
-        let (conv, shape, p) = (self.site.s.conv, self.site.s.shape, self.product);
-        let g = &conv.geometry;
-        let units = units(conv, p.group, shape.rows);
+        let (g, units, p) = (&self.site.s.conv.geometry, self.site.s.units, self.product);
         for i in 0..count {
-            for row in 0..shape.rows {
+            for row in 0..self.site.s.shape.rows {
                 let mut sum = self.site.start(k, &self.c);
                 for (index, u) in units.iter().enumerate().filter(|(_, u)| u.row == row) {
                     let column = columns[&(i * g.stride[1] + u.kx * g.dilation[1])].values();
-                    let w = self.site.weight(k, p.weight, p.group, index, &self.c);
+                    let w = self.site.weight(k, p.weight, p.group, (index, units.len()), &self.c);
                     sum = k.dot(p.group, sum, column[u.group], w);
                 }
                 self.site.store(k, sum, row, ox.clone() + i, &self.c);
