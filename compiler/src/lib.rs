@@ -3,7 +3,6 @@
 //! This crate is the rim: command line, files, messages, the order of the phases. What a model means is in `cranelite-graph`,
 //! loops and memory in `cranelite-tile`, machine code in `cranelite-codegen`. It is the only place with IO.
 
-pub mod apart;
 pub mod array;
 pub mod cli;
 pub mod diagnostic;
@@ -17,6 +16,7 @@ pub mod instance;
 pub mod limits;
 pub mod names;
 pub mod pipeline;
+pub mod plan_text;
 pub mod report;
 pub mod signature;
 pub mod stages;

@@ -1,8 +1,8 @@
 //! Limits on memory that the user set, and how to say what exceeds them.
 
-use crate::apart::Plan;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_tile::Program;
+use cranelite_tile::arena::Plan;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -29,7 +29,5 @@ pub fn constants(limits: Limits, program: &Program, const_bytes: u64) -> Result<
 
 /// Names and sizes of what is alive at the peak, largest first.
 pub fn peak<'a>(program: &'a Program, plan: &Plan) -> Vec<(&'a str, u64)> {
-    let mut peak: Vec<_> = plan.peak.iter().map(|b| program.buffer(*b)).map(|b| (b.name.as_str(), b.size_bytes)).collect();
-    peak.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-    peak
+    plan.peak.iter().flat_map(|p| &p.buffers).map(|&(b, size)| (program.buffer(b).name.as_str(), size)).collect()
 }

@@ -2,16 +2,15 @@
 //!
 //! Nothing is decided here: each phase is a function of another crate or file. The idea: this file reads aloud.
 
-use crate::apart::{self as arena, Plan};
 use crate::diagnostic::internal;
 use crate::dump;
 use crate::facts::Facts;
 use crate::header;
 use crate::limits::{self, Limits};
-use crate::names;
 use crate::report;
 use crate::signature::{Signature, Tensor};
 use crate::stages::{Stage, Stages};
+use crate::{names, plan_text};
 use cranelite_codegen::object::{self, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -19,6 +18,7 @@ use cranelite_graph::import::{self, InputKey};
 use cranelite_graph::lower::{self, Goal};
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
+use cranelite_tile::arena::{self, Plan};
 use cranelite_tile::{Machine, Program};
 use std::path::Path;
 
@@ -62,7 +62,8 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     stages.begin("planning memory");
     let plan = arena::plan(&mut program);
-    stages.add(Stage::Plan, "plan", || cranelite_tile::text::print(&program));
+    stages.add(Stage::Plan, "plan", || plan_text::print(&program, &plan));
+    arena::check(&program).map_err(|e| vec![internal("the memory plan is wrong", e)])?;
     limits::arena(options.limits, &program, &plan)?;
     stages.begin("proving");
     cranelite_tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
