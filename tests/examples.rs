@@ -1,0 +1,101 @@
+//! The examples, with the commands of their own READMEs.
+//!
+//! Every indented block of `examples/NAME/README.md` is run by a shell in a copy of the folder, except a block after a line that ends
+//! with "prints": that is what the commands before it must have printed. The idea: what a reader would type is what is tested.
+
+use anyhow::{Context, Result, bail, ensure};
+use cranelite_tests::tools::exists;
+use libtest_mimic::{Arguments, Failed, Trial};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+const AS_PROGRAM: &str = "CRANELITE_TESTS_AS_PROGRAM";
+
+fn main() -> ExitCode {
+    if std::env::var_os(AS_PROGRAM).is_some() {
+        return cranelite::cli::main();
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let mut examples: Vec<PathBuf> =
+        fs::read_dir(&folder).expect("the folder examples").map(|e| e.expect("a readable folder").path()).collect();
+    examples.sort();
+    let trials = examples.into_iter().map(|path| {
+        let name = path.file_name().expect("a file name").to_string_lossy().into_owned();
+        Trial::test(name, move || example(&path).map_err(|e| Failed::from(format!("{e:?}"))))
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+}
+
+/// A block of a README.
+enum Block {
+    Commands(Vec<String>),
+    Prints(String),
+}
+
+fn blocks(readme: &str) -> Vec<Block> {
+    let (mut out, mut current, mut prints) = (vec![], vec![], false);
+    for line in readme.lines().chain([""]) {
+        match line.strip_prefix("    ") {
+            Some(code) => current.push(code.to_string()),
+            None => {
+                let lines = std::mem::take(&mut current);
+                if !lines.is_empty() {
+                    out.push(if prints { Block::Prints(lines.join("\n")) } else { Block::Commands(lines) });
+                    prints = false;
+                }
+                if !line.is_empty() {
+                    prints = line.ends_with("prints");
+                }
+            }
+        }
+    }
+    out
+}
+
+fn example(source: &Path) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    for entry in fs::read_dir(source)? {
+        let entry = entry?;
+        ensure!(entry.file_type()?.is_file(), "{}: a folder in an example", entry.path().display());
+        fs::copy(entry.path(), folder.path().join(entry.file_name()))?;
+    }
+    // `cranelite` is this very program.
+    let bin = tempfile::tempdir()?;
+    let program = bin.path().join("cranelite");
+    fs::write(&program, format!("#!/bin/sh\n{AS_PROGRAM}=1 exec '{}' \"$@\"\n", std::env::current_exe()?.display()))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap_or_default());
+
+    let readme = fs::read_to_string(source.join("README.md")).context("an example has a README.md")?;
+    let mut printed = String::new();
+    let mut expectations = 0;
+    for block in blocks(&readme) {
+        match block {
+            Block::Commands(lines) => {
+                let missing: Vec<&str> = lines.iter().filter_map(|l| l.split_whitespace().next()).filter(|w| needs_installing(w)).collect();
+                if !missing.is_empty() {
+                    ensure!(std::env::var_os("CRANELITE_REQUIRE_TOOLS").is_none(), "not installed: {}", missing.join(", "));
+                    eprintln!("{}: not run, for want of {}", lines[0], missing.join(", "));
+                    continue;
+                }
+                let out = Command::new("sh").args(["-ec", &lines.join("\n")]).current_dir(folder.path()).env("PATH", &path).output()?;
+                printed = String::from_utf8_lossy(&out.stdout).into_owned();
+                ensure!(out.status.success(), "{}\n{}\n{printed}{}", lines.join("\n"), out.status, String::from_utf8_lossy(&out.stderr));
+            }
+            Block::Prints(expected) => {
+                if !printed.contains(expected.trim()) {
+                    bail!("expected\n{expected}\nfound\n{printed}");
+                }
+                expectations += 1;
+            }
+        }
+    }
+    ensure!(0 < expectations, "the README says nowhere what is printed");
+    Ok(())
+}
+
+fn needs_installing(word: &str) -> bool {
+    !word.starts_with("./") && word != "cranelite" && word != "cd" && !exists(word)
+}
