@@ -86,7 +86,7 @@ pub struct KernelFacts {
 
 /// Compiles a program whose scratch buffers have places.
 pub fn emit(program: &Program, target: &Target, options: &Options) -> Result<Object, Error> {
-    let const_bytes: u64 = constants(program).iter().map(|&b| program.buffer(b).size_bytes).sum();
+    let const_bytes: u64 = used(program, Role::Const).iter().map(|&b| program.buffer(b).size_bytes).sum();
     if MAX_CONST_BYTES < const_bytes {
         return Err(Error::TooManyConstants(const_bytes));
     }
@@ -152,26 +152,26 @@ pub fn emit(program: &Program, target: &Target, options: &Options) -> Result<Obj
     Ok(object)
 }
 
-/// Size and alignment of the arena.
+/// Size (a multiple of the alignment, as `aligned_alloc` wants it) and alignment of the arena.
 fn arena(program: &Program) -> Result<(u64, u32), Error> {
     let (mut bytes, mut align) = (0, 1);
-    for b in program.buffers.iter().filter(|b| b.role == Role::Scratch && b.view.is_none()) {
+    for b in used(program, Role::Scratch).into_iter().map(|b| program.buffer(b)) {
         let offset = b.offset_bytes.ok_or_else(|| Error::Unplaced(b.name.clone()))?;
         bytes = bytes.max(offset + b.size_bytes);
         align = align.max(b.align);
     }
-    Ok((bytes, align))
+    Ok((bytes.next_multiple_of(u64::from(align)), align))
 }
 
-/// The constants that calls refer to.
-fn constants(program: &Program) -> BTreeSet<BufferId> {
+/// The buffers of that role that calls refer to, themselves or through their views.
+fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
     let used = program.schedule.iter().flat_map(|Step::Call(c)| &c.buffers).map(|&b| program.root(b).0);
-    used.filter(|&b| program.buffer(b).role == Role::Const).collect()
+    used.filter(|&b| program.buffer(b).role == role).collect()
 }
 
 fn define_constants(module: &mut ObjectModule, program: &Program, prefix: &str) -> Result<BTreeMap<BufferId, DataId>, Error> {
     let mut ids = BTreeMap::new();
-    for id in constants(program) {
+    for id in used(program, Role::Const) {
         let buffer = program.buffer(id);
         let mut description = DataDescription::new();
         description.define(buffer.data.as_deref().unwrap_or_default().into());

@@ -22,8 +22,9 @@ const NODE_LIMIT: u64 = 200_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// A multiple of the alignment.
     pub arena_size_bytes: u64,
-    /// No placement of these buffers under this schedule needs less: the largest sum of bytes live at one call.
+    /// No placement of these buffers under this schedule needs less: the largest sum of bytes live at one call, rounded up likewise.
     pub lower_bound_bytes: u64,
     /// That no placement is smaller is known, even if the bound is.
     pub is_optimal: bool,
@@ -69,6 +70,8 @@ pub fn plan(program: &mut Program) -> Plan {
         }
     }
     let Placement { offsets_bytes, size_bytes, optimal, .. } = placement;
+    let align_bytes = used.iter().map(|i| i.align).max().unwrap_or(1);
+    let (arena_size_bytes, lower_bound_bytes) = (size_bytes.next_multiple_of(align_bytes), lower_bound_bytes.next_multiple_of(align_bytes));
     program.buffers.iter_mut().for_each(|b| b.offset_bytes = None);
     for (&id, &offset) in buffers.iter().zip(&offsets_bytes) {
         program.buffers[id.0 as usize].offset_bytes = Some(offset);
@@ -82,10 +85,10 @@ pub fn plan(program: &mut Program) -> Plan {
         in_place_of: interval.in_place_of.map(|of| buffers[of]),
     };
     Plan {
-        arena_size_bytes: size_bytes,
+        arena_size_bytes,
         lower_bound_bytes,
-        is_optimal: size_bytes == lower_bound_bytes || optimal && intervals.iter().all(|i| i.in_place_of.is_none()),
-        align_bytes: used.iter().map(|i| i.align).max().unwrap_or(1),
+        is_optimal: arena_size_bytes == lower_bound_bytes || optimal && intervals.iter().all(|i| i.in_place_of.is_none()),
+        align_bytes,
         peak: peak(&buffers, &intervals),
         intervals: used.iter().enumerate().map(life).collect(),
     }
