@@ -232,10 +232,11 @@ impl Emitter<'_> {
         }
         let Ok(step) = i32::try_from(l.step) else { return self.fail("a step of more than 31 bits") };
         match (trips, limit) {
-            (Some(_), _) if !upward => self.push(&[counter], &[counter], move |s, r| {
-                s.sub(r.d(counter), 1)?;
-                s.jne(head)
-            }),
+            (Some(_), _) if !upward => {
+                self.push(&[counter], &[counter], move |s, r| s.sub(r.d(counter), 1));
+                // On its own, so that a counter without register is stored before the jump; that leaves the flags alone.
+                self.push(&[], &[], move |s, _| s.jne(head));
+            }
             (Some(n), _) => {
                 let Ok(end) = i32::try_from(n as i64 * l.step) else { return self.fail("a loop of more than 2^31 iterations") };
                 self.push(&[counter], &[counter], move |s, r| s.add(r.q(counter), step));
