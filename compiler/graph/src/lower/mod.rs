@@ -167,7 +167,9 @@ impl<'a> Context<'a> {
 
     /// Bytes in the arena that live from the first to the last call that names them.
     pub fn scratch(&mut self, name: &str, size_bytes: u64) -> BufferId {
-        self.add_buffer(name, Role::Scratch, size_bytes, self.align)
+        // What is shorter than a vector gains nothing from a vector's alignment, and a few bytes would take a whole line.
+        let needed = size_bytes.next_power_of_two().max(8);
+        self.add_buffer(name, Role::Scratch, size_bytes, u64::from(self.align).min(needed) as u32)
     }
 
     /// Part of another buffer.

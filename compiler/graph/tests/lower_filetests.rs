@@ -1,0 +1,94 @@
+//! Lowerings as data: `tests/filetests/lower/NAME.graph` becomes `NAME.tile`, which `CRANELITE_BLESS=1` rewrites.
+//!
+//! The first line names the machine: `# machine: 32 bytes u8s8 fma`. Every program is proved. The texts that ARCHITECTURE.md shows are
+//! these files, so a reader sees what the verifier accepts.
+
+use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::text;
+use cranelite_tile::{ByteDot, Machine};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn blessing() -> bool {
+    std::env::var_os("CRANELITE_BLESS").is_some()
+}
+
+fn machine(line: &str) -> Machine {
+    let words: Vec<&str> = line.trim_start_matches("# machine:").split_whitespace().collect();
+    let bytes = words[0].parse().expect("bytes of a vector");
+    let dot = match words[2] {
+        "u8s8" => ByteDot::U8S8,
+        "s8s8" => ByteDot::S8S8,
+        _ => ByteDot::S16S16,
+    };
+    Machine::example(bytes, dot, words.contains(&"fma"), words.contains(&"fma_lane"))
+}
+
+#[test]
+fn lowerings() {
+    let mut sources: Vec<PathBuf> = fs::read_dir(root().join("tests/filetests/lower"))
+        .expect("the folder")
+        .map(|e| e.expect("an entry").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "graph"))
+        .collect();
+    sources.sort();
+    assert!(!sources.is_empty());
+    for source in sources {
+        let graph = fs::read_to_string(&source).expect("a text");
+        let machine = machine(graph.lines().next().expect("a first line"));
+        let graph = text::parse(&graph).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
+        let program = lower(&graph, &machine, Goal::Speed).unwrap_or_else(|e| panic!("{}: {e:?}", source.display()));
+        cranelite_tile::verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", source.display(), e[0]));
+        let found = cranelite_tile::text::display(&program);
+        let path = source.with_extension("tile");
+        if blessing() {
+            fs::write(&path, &found).expect("a writable folder");
+        }
+        let expected = fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == expected, "{}: another program than {}; CRANELITE_BLESS=1 accepts it:\n{found}", source.display(), path.display());
+    }
+}
+
+/// A comment `<!-- FILE -->` before a block of ARCHITECTURE.md says that the block is that file.
+#[test]
+fn architecture_shows_these_programs() {
+    let path = root().join("ARCHITECTURE.md");
+    let text = fs::read_to_string(&path).expect("ARCHITECTURE.md");
+    let mut out = String::new();
+    let mut rest = text.as_str();
+    let mut shown = 0;
+    while let Some(at) = rest.find("<!-- tests/") {
+        let name_end = at + rest[at..].find(" -->").expect("the end of the comment");
+        let name = &rest[at + 5..name_end];
+        let open = name_end + rest[name_end..].find("```text\n").expect("a block") + 8;
+        let close = open + rest[open..].find("```").expect("the end of the block");
+        out += &rest[..open];
+        out += &fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        rest = &rest[close..];
+        shown += 1;
+    }
+    out += rest;
+    if blessing() {
+        fs::write(&path, &out).expect("ARCHITECTURE.md can be written");
+    } else {
+        assert!(out == text, "ARCHITECTURE.md shows other programs than tests/filetests/lower has; CRANELITE_BLESS=1 copies them");
+    }
+    assert_eq!(shown, 3);
+}
+
+/// The README's table of operators is the one in the code.
+#[test]
+fn readme_lists_the_operators() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let table: Vec<&str> = readme.lines().filter(|l| l.starts_with("| ") && is_operator(l)).collect();
+    let expected: Vec<String> = cranelite_graph::ops::TABLE.iter().map(|(name, types)| format!("| {name} | {types} |")).collect();
+    assert_eq!(table, expected);
+}
+
+fn is_operator(line: &str) -> bool {
+    line[2..].split(' ').next().is_some_and(|w| w.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') && 1 < w.len())
+}
