@@ -26,10 +26,10 @@ fn main() -> ExitCode {
     sessions.sort();
     let trial = |path: PathBuf| {
         let name = path.file_stem().expect("a file name").to_string_lossy().into_owned();
-        Trial::test(name, move || session(&path).map_err(|e| Failed::from(format!("{e:?}"))))
+        Trial::test(name, move || session(&path).map_err(|e| Failed::from(format!("{e:#}"))))
     };
     let mut trials: Vec<Trial> = sessions.into_iter().map(trial).collect();
-    trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:?}")))));
+    trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:#}")))));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

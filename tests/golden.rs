@@ -86,7 +86,7 @@ fn emulated(suite: Arc<Suite>, machine: &'static Machine) -> Trial {
         ensure!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
         Ok(())
     };
-    Trial::test(name, move || test().map_err(failed)).with_ignored_flag(!machine.missing().is_empty())
+    Trial::test(name, move || test().map_err(failed)).with_ignored_flag(machine.is_to_be_ignored())
 }
 
 fn failed(e: anyhow::Error) -> Failed {

@@ -9,7 +9,8 @@ use cranelite_graph::ops::{Operand, Signature};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
     pub operators: Vec<Operator>,
-    pub parameter_bytes: u64,
+    /// Names and bytes of constant tensors, largest first.
+    pub parameters: Vec<(String, u64)>,
     /// The largest sum of tensors that are alive at once when the operators run in the model's order, each rounded up to 16 bytes.
     /// Inputs and outputs are the caller's and do not count.
     pub arena_lower_bound_bytes: u64,
@@ -33,11 +34,14 @@ impl Facts {
             macs: n.op.macs(&signature(graph, n)),
             result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
         });
-        Facts {
-            operators: operators.collect(),
-            parameter_bytes: graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len() as u64).sum(),
-            arena_lower_bound_bytes: arena_lower_bound_bytes(graph),
-        }
+        let constants = graph.values.iter().filter_map(|v| Some((v.name.clone(), v.data.as_ref()?.len() as u64)));
+        let mut parameters: Vec<_> = constants.collect();
+        parameters.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        Facts { operators: operators.collect(), parameters, arena_lower_bound_bytes: arena_lower_bound_bytes(graph) }
+    }
+
+    pub fn parameter_bytes(&self) -> u64 {
+        self.parameters.iter().map(|(_, bytes)| bytes).sum()
     }
 
     pub fn macs(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! Limits on memory that the user set, and how to say what exceeds them.
 
+use crate::facts::Facts;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_tile::Program;
 use cranelite_tile::arena::Plan;
@@ -18,13 +19,13 @@ pub fn arena(limits: Limits, program: &Program, plan: &Plan) -> Result<(), Vec<D
     Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{} bytes", plan.arena_size_bytes))])
 }
 
-pub fn constants(limits: Limits, program: &Program, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
+/// Names the model's largest tensors: what becomes of them in the object bears their sizes, more or less, but not their names.
+pub fn constants(limits: Limits, facts: &Facts, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
     let Some(limit) = limits.const_bytes.filter(|limit| *limit < const_bytes) else { return Ok(()) };
-    let mut largest: Vec<_> = program.buffers.iter().filter(|b| b.data.is_some()).collect();
-    largest.sort_by_key(|b| std::cmp::Reverse(b.size_bytes));
-    let largest: Vec<_> = largest.iter().take(5).map(|b| format!("{:>10} bytes  {}", b.size_bytes, b.name)).collect();
-    let d = Diagnostic::new(Code::CONSTANTS, format!("the constants are larger than allowed; the largest are:\n{}", largest.join("\n")));
-    Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{const_bytes} bytes"))])
+    let largest: Vec<_> = facts.parameters.iter().take(5).map(|(name, size)| format!("{size:>10} bytes  {name}")).collect();
+    let message = format!("the constants are larger than allowed; the model's largest are:\n{}", largest.join("\n"));
+    let d = Diagnostic::new(Code::CONSTANTS, message).expected(format!("at most {limit} bytes"));
+    Err(vec![d.found(format!("{const_bytes} bytes"))])
 }
 
 /// Names and sizes of what is alive at the peak, largest first.

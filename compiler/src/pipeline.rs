@@ -98,7 +98,7 @@ pub fn compile(model: &[u8], target: &Target, options: &Options, stages: &mut St
     let mut object = object::emit(&program, target, &object_options).map_err(|e| vec![not_emitted(e)])?;
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
-    limits::constants(options.limits, &program, object.const_bytes)?;
+    limits::constants(options.limits, &facts, object.const_bytes)?;
     let header = header::write(options, &signature, &object);
     let compiled = Compiled {
         prefix: options.prefix.clone(),

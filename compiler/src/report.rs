@@ -21,7 +21,7 @@ pub fn text(compiled: &Compiled) -> String {
         }
     }
     line(format!("operators    {}, {} multiply-accumulates", facts.operators.len(), grouped(facts.macs())));
-    line(format!("parameters   {} bytes in the model", grouped(facts.parameter_bytes)));
+    line(format!("parameters   {} bytes in the model", grouped(facts.parameter_bytes())));
     line(format!("constants    {} bytes", grouped(sizes.const_bytes)));
     line(format!("code         {} bytes", grouped(compiled.object.code_bytes)));
     line(format!("stack        {} bytes", grouped(sizes.stack_bytes.into())));
@@ -48,7 +48,7 @@ pub fn json(compiled: &Compiled) -> Value {
         "target": compiled.target,
         "level": compiled.level,
         "macs": facts.macs(),
-        "parameter_bytes": facts.parameter_bytes,
+        "parameter_bytes": facts.parameter_bytes(),
         "const_bytes": sizes.const_bytes,
         "code_bytes": compiled.object.code_bytes,
         "arena_bytes": sizes.arena_bytes,
