@@ -17,7 +17,7 @@ pub fn execute(kernel: &Kernel, prepared: &Prepared, memory: &mut Bound) -> Resu
         values: &prepared.values,
         lanes: vec![Cell::new(0); prepared.lanes],
         counters: vec![0; kernel.counters.len()],
-        rows: vec![RowAt { arg: 0, at: 0, bytes: 0 }; kernel.rows as usize],
+        rows: vec![RowAt { arg: 0, at: 0, bytes: 0 }; prepared.rows],
         round: vec![],
         memory,
     };
@@ -152,7 +152,7 @@ impl Frame<'_, '_, '_> {
     }
 
     fn operation(&self, to: Value, op: &Op, address: Option<&Address>) -> Result<(), Fault> {
-        self.try_operation(to, op, address)?.ok_or_else(|| Fault::Type { value: to.0, op: format!("{op:?}") })
+        self.try_operation(to, op, address)?.ok_or_else(|| Fault::IllFormed(format!("v{} = {op:?}", to.0)))
     }
 
     /// `None` when there is no such operation on these types.

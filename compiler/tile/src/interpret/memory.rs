@@ -19,6 +19,13 @@ pub enum Segment<'a> {
 }
 
 impl Segment<'_> {
+    pub fn fresh(size_bytes: u64) -> Result<Self, String> {
+        let mut bytes = vec![];
+        let size = usize::try_from(size_bytes).ok().filter(|&size| bytes.try_reserve_exact(size).is_ok());
+        bytes.resize(size.ok_or_else(|| format!("no memory for {size_bytes} bytes"))?, FILLER);
+        Ok(Segment::Owned(bytes))
+    }
+
     pub fn bytes(&self) -> &[u8] {
         match self {
             Segment::Fixed(b) => b,
@@ -46,6 +53,10 @@ pub struct Window {
 }
 
 impl Window {
+    pub fn of_segment(segment: usize) -> Self {
+        Window { segment, start: 0, size: 0, is_const: false }
+    }
+
     fn overlaps(&self, other: &Window) -> bool {
         let (end, other_end) = (self.start + self.size, other.start + other.size);
         self.segment == other.segment && self.start.max(other.start) < end.min(other_end)
@@ -55,7 +66,7 @@ impl Window {
 /// The arguments of one call.
 pub struct Bound<'m, 'a> {
     segments: &'m mut [Segment<'a>],
-    windows: Vec<(Window, Access)>,
+    windows: Vec<Window>,
     /// By argument: the written argument in whose place it lies, if any.
     overwritten_by: Vec<Option<usize>>,
     /// By argument: which bytes were written, of those that overwrite another.
@@ -80,16 +91,12 @@ impl<'m, 'a> Bound<'m, 'a> {
                 }
             }
         }
-        let windows = windows.into_iter().zip(args.iter().map(|a| a.access)).collect();
         Ok(Bound { segments, windows, overwritten_by, written })
     }
 
     /// `count` bytes at `at` of an argument.
     pub fn read(&self, arg: usize, at: i64, count: usize) -> Result<Cow<'_, [u8]>, Fault> {
-        let (window, access) = &self.windows[arg];
-        if *access == Access::Write {
-            return Err(Fault::ReadOfWritten(arg as u32));
-        }
+        let window = &self.windows[arg];
         let slack = if window.is_const { SLACK_BYTES } else { 0 };
         let from = within(arg, at, count, window.size, slack)?;
         if let Some(w) = self.overwritten_by[arg] {
@@ -109,10 +116,7 @@ impl<'m, 'a> Bound<'m, 'a> {
     }
 
     pub fn write(&mut self, arg: usize, at: i64, count: usize) -> Result<&mut [u8], Fault> {
-        let (window, access) = &self.windows[arg];
-        if *access == Access::Read {
-            return Err(Fault::WriteOfRead(arg as u32));
-        }
+        let window = &self.windows[arg];
         let from = within(arg, at, count, window.size, 0)?;
         if let Some(written) = self.written[arg].get_mut(from..from + count) {
             written.fill(true);

@@ -1,7 +1,7 @@
 //! The meaning of tile programs, executed: every emitter must give the same bits.
 //!
-//! Not fast and not the verifier. The idea: each operation is written once, in the plainest arithmetic that is exact, and each access is
-//! checked; a program that does what it must not gets an error, never a panic and never another program's bytes.
+//! Not fast, and no proof: the verifier says whether form and types are right, but each access is looked at when it happens. The idea: each
+//! operation is written once, in the plainest arithmetic that is exact; a program that does what it must not gets an error, never a panic.
 //!
 //! Beyond the bounds of arguments it checks what emitters rely on: arguments share bytes only as declared, nothing is read
 //! in place after it was overwritten, and the shifts of a requantisation are in their range.
@@ -9,12 +9,15 @@
 mod execute;
 mod lanes;
 mod memory;
+#[cfg(test)]
+mod memory_tests;
 mod prepare;
 #[cfg(test)]
 mod tests;
 
 use crate::program::*;
-use memory::{Bound, FILLER, Segment, Window};
+use crate::verify;
+use memory::{Bound, Segment, Window};
 use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,10 +47,6 @@ pub enum Fault {
     OutOfBounds { arg: u32, at: i64, count: usize, size: usize },
     #[error("{count} bytes at {at} of row {row}, which has {size}")]
     OutOfRow { row: u32, at: i64, count: usize, size: i64 },
-    #[error("argument {0} may only be written, but is read")]
-    ReadOfWritten(u32),
-    #[error("argument {0} may only be read, but is written")]
-    WriteOfRead(u32),
     #[error("argument {0} is written, but its buffer is a constant or an input")]
     WriteOfFixed(u32),
     #[error("argument {written}, which is written, shares bytes with argument {other}")]
@@ -60,8 +59,6 @@ pub enum Fault {
     IndexOverflow,
     #[error("the shift {shift} is not in {low}..={high}")]
     Shift { shift: i64, low: i64, high: i64 },
-    #[error("no such operation: value {value} = {op}")]
-    Type { value: u32, op: String },
     #[error("{given} parameters, not {expected}")]
     Parameters { expected: usize, given: usize },
     #[error("buffers: {0}")]
@@ -98,12 +95,30 @@ pub fn run_observed(
 ) -> Result<(), Error> {
     let refuse = |what| Error { call: None, kernel: String::new(), fault: Fault::Buffers(what) };
     let (mut segments, windows) = bind(program, inputs, outputs).map_err(refuse)?;
-    for (i, Step::Call(call)) in program.schedule.iter().enumerate() {
+    program.kernels.iter().try_for_each(well_formed)?;
+    for (i, call) in program.calls().enumerate() {
         let kernel = program.kernels.get(call.kernel.0 as usize).ok_or_else(|| refuse(format!("no kernel {}", call.kernel.0)))?;
         one_call(kernel, call, &mut segments, &windows).map_err(|fault| Error { call: Some(i), kernel: kernel.name.clone(), fault })?;
         observe(i, &View { segments: &segments, windows: &windows });
     }
     Ok(())
+}
+
+/// Calls one kernel on buffers of their own.
+pub fn call(kernel: &Kernel, params: &[i64], buffers: &mut [Vec<u8>]) -> Result<(), Error> {
+    well_formed(kernel)?;
+    let windows: Vec<Window> = buffers.iter().enumerate().map(|(i, b)| Window { size: b.len(), ..Window::of_segment(i) }).collect();
+    let mut segments: Vec<Segment> = buffers.iter_mut().map(|b| Segment::Changing(b)).collect();
+    let ids = (0..windows.len() as u32).map(BufferId).collect();
+    let call = Call { kernel: KernelId(0), buffers: ids, params: params.to_vec(), operator: None };
+    one_call(kernel, &call, &mut segments, &windows).map_err(|fault| Error { call: None, kernel: kernel.name.clone(), fault })
+}
+
+fn well_formed(kernel: &Kernel) -> Result<(), Error> {
+    match verify::check_kernel(kernel).first() {
+        None => Ok(()),
+        Some(e) => Err(Error { call: None, kernel: kernel.name.clone(), fault: Fault::IllFormed(e.to_string()) }),
+    }
 }
 
 fn one_call(kernel: &Kernel, call: &Call, segments: &mut [Segment], windows: &[Window]) -> Result<(), Fault> {
@@ -116,58 +131,40 @@ fn one_call(kernel: &Kernel, call: &Call, segments: &mut [Segment], windows: &[W
     execute::execute(kernel, &prepared, &mut Bound::new(segments, &kernel.args, windows)?)
 }
 
-/// Calls one kernel on buffers of their own.
-pub fn call(kernel: &Kernel, params: &[i64], buffers: &mut [Vec<u8>]) -> Result<(), Error> {
-    let windows =
-        buffers.iter().enumerate().map(|(i, b)| Window { segment: i, start: 0, size: b.len(), is_const: false }).collect::<Vec<_>>();
-    let mut segments: Vec<Segment> = buffers.iter_mut().map(|b| Segment::Changing(b)).collect();
-    let ids = (0..windows.len() as u32).map(BufferId).collect();
-    let call = Call { kernel: KernelId(0), buffers: ids, params: params.to_vec(), operator: None };
-    one_call(kernel, &call, &mut segments, &windows).map_err(|fault| Error { call: None, kernel: kernel.name.clone(), fault })
-}
-
 /// Memory for all buffers, and where in it each of them is.
 fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u8]]) -> Result<(Vec<Segment<'a>>, Vec<Window>), String> {
+    if let Some(e) = verify::check_buffers(program).first() {
+        return Err(e.to_string());
+    }
     let mut outputs: Vec<Option<&mut [u8]>> = outputs.iter_mut().map(|o| Some(&mut **o)).collect();
-    let mut inputs: Vec<Option<&[u8]>> = inputs.iter().map(|i| Some(*i)).collect();
+    let arena_size_bytes = program.buffers.iter().filter_map(|b| Some(b.offset_bytes? + b.size_bytes)).max().unwrap_or(0);
     // The arena is segment 0.
-    let mut segments = vec![Segment::Owned(vec![])];
-    let mut arena_size_bytes = 0;
-    let mut windows = vec![Window { segment: 0, start: 0, size: 0, is_const: false }; program.buffers.len()];
-    for (i, b) in program.buffers.iter().enumerate().filter(|(_, b)| b.view.is_none()) {
-        let size = usize::try_from(b.size_bytes).map_err(|_| format!("`{}` is too large", b.name))?;
-        let mut window = Window { segment: segments.len(), start: 0, size, is_const: b.role == Role::Const };
-        let segment = match (b.role, &b.data, b.offset_bytes) {
-            (Role::Const, Some(data), _) => Segment::Fixed(data),
-            (Role::Const, None, _) => return Err(format!("constant `{}` has no contents", b.name)),
-            (Role::Input(n), ..) => Segment::Fixed(
-                inputs.get_mut(n as usize).and_then(Option::take).ok_or(format!("no input {n} is given, or it is used twice"))?,
-            ),
-            (Role::Output(n), ..) => Segment::Changing(
-                outputs.get_mut(n as usize).and_then(Option::take).ok_or(format!("no output {n} is given, or it is used twice"))?,
-            ),
-            (Role::Scratch, _, Some(offset)) => {
-                window = Window { segment: 0, start: offset as usize, ..window };
-                arena_size_bytes = arena_size_bytes.max(offset.saturating_add(b.size_bytes));
-                windows[i] = window;
-                continue;
-            }
-            (Role::Scratch, _, None) => Segment::Owned(vec![FILLER; size]),
+    let mut segments = vec![Segment::fresh(arena_size_bytes)?];
+    let mut windows = vec![Window::of_segment(0); program.buffers.len()];
+    for (b, window) in program.buffers.iter().zip(&mut windows).filter(|(b, _)| b.view.is_none()) {
+        *window = Window { size: b.size_bytes as usize, is_const: b.role == Role::Const, ..Window::of_segment(segments.len()) };
+        let given = match b.role {
+            Role::Const => b.data.as_deref().map(Segment::Fixed),
+            Role::Input(n) => inputs.get(n as usize).map(|i| Segment::Fixed(i)),
+            Role::Output(n) => outputs.get_mut(n as usize).and_then(Option::take).map(Segment::Changing),
+            Role::Scratch => match b.offset_bytes {
+                Some(offset) => {
+                    *window = Window { segment: 0, start: offset as usize, ..*window };
+                    continue;
+                }
+                None => Some(Segment::fresh(b.size_bytes)?),
+            },
         };
-        if segment.bytes().len() != size {
-            return Err(format!("{} bytes are given for `{}`, which has {size}", segment.bytes().len(), b.name));
+        let segment = given.ok_or_else(|| format!("nothing is given for `{}`", b.name))?;
+        if segment.bytes().len() != window.size {
+            return Err(format!("{} bytes are given for `{}`, which has {}", segment.bytes().len(), b.name, window.size));
         }
         segments.push(segment);
-        windows[i] = window;
     }
-    segments[0] = Segment::Owned(vec![FILLER; arena_size_bytes as usize]);
     for (i, b) in program.buffers.iter().enumerate().filter(|(_, b)| b.view.is_some()) {
         let (root, offset) = program.root(BufferId(i as u32));
-        let (root, size) = (windows[root.0 as usize], b.size_bytes);
-        if (root.size as u64) < offset.saturating_add(size) {
-            return Err(format!("view `{}` is not inside its parent", b.name));
-        }
-        windows[i] = Window { start: root.start + offset as usize, size: size as usize, ..root };
+        let root = windows[root.0 as usize];
+        windows[i] = Window { start: root.start + offset as usize, size: b.size_bytes as usize, ..root };
     }
     Ok((segments, windows))
 }

@@ -75,6 +75,17 @@ impl Error {
     }
 }
 
+/// Problems of a kernel's form and types: what can be said of it without a call.
+pub(crate) fn check_kernel(kernel: &Kernel) -> Vec<Error> {
+    let found = structure::check(kernel);
+    if found.is_empty() { types::check(kernel) } else { found }
+}
+
+/// Problems of buffers: their views, roles and sizes.
+pub(crate) fn check_buffers(program: &Program) -> Vec<Error> {
+    memory::check_buffers(program)
+}
+
 /// Every problem found, at most some twenty.
 pub fn verify(program: &Program) -> Result<(), Vec<Error>> {
     let mut errors = vec![];
@@ -83,14 +94,13 @@ pub fn verify(program: &Program) -> Result<(), Vec<Error>> {
         .kernels
         .iter()
         .map(|k| {
-            let found = structure::check(k);
-            let found = if found.is_empty() { types::check(k) } else { found };
+            let found = check_kernel(k);
             let sound = found.is_empty();
             errors.extend(found);
             sound
         })
         .collect();
-    let problems = memory::check_buffers(program);
+    let problems = check_buffers(program);
     let buffers_are_sound = problems.is_empty();
     errors.extend(problems);
     if buffers_are_sound {
