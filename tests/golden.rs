@@ -24,6 +24,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let targets: Vec<Arc<Target>> = targets().into_iter().map(Arc::new).collect();
     let mut trials: Vec<Trial> = targets.iter().flat_map(|t| own_models(t.clone())).collect();
+    trials.push(Trial::test("own/every_tensor", || every_tensor().map_err(failed)));
     match suite::shared() {
         None => eprintln!("no golden suites at ../shared or in CRANELITE_SHARED: only the models made here are run"),
         Some(shared) => {
@@ -102,6 +103,23 @@ fn own_models(target: Arc<Target>) -> Vec<Trial> {
         })
     };
     models::all().into_iter().map(one).collect()
+}
+
+/// What `run --dump-tensors` does: results of operators become outputs, and the model's own outputs stay as they are.
+fn every_tensor() -> Result<()> {
+    let target = Target::native()?;
+    for case in models::all() {
+        let options = Options { prefix: "model".into(), every_tensor: true, ..Options::default() };
+        let compiled = pipeline::compile(&case.model, &target, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
+        let outputs = Instance::new(&compiled)?.run(&case.inputs())?;
+        let (own, exposed) = (compiled.signature.own_output_count, &compiled.signature.exposed);
+        ensure!(own == 1 && 1 < outputs[0].len(), "{}: {} outputs", case.name, outputs[0].len());
+        let last = exposed.last().map(|e| e.output);
+        ensure!(last == Some(0), "{}: the last operator gives output {last:?}", case.name);
+        ensure!((0..outputs[0].len()).all(|i| exposed.iter().any(|e| e.output == i)), "{}: an output has no name", case.name);
+        case.judge(&outputs.into_iter().map(|o| o.into_iter().take(own).collect()).collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 /// Outputs of all steps, in one instance.
