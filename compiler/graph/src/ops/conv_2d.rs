@@ -138,7 +138,7 @@ impl Operator for Attributes {
                 let asymmetric = channels.clone().any(|c| scale(c) != scale(0)) || input[3] != filter[3];
                 let q = hybrid::quantize(cx, from, input[0], input[1..].iter().product(), asymmetric);
                 from = q.integers;
-                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, per_pixel: false, factors: q.factors }
+                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, in_turn: asymmetric, per_pixel: false, factors: q.factors }
             }
             (ElementType::U8, _) => {
                 let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);

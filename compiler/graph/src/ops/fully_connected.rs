@@ -134,7 +134,7 @@ impl Operator for Attributes {
                 let asymmetric = self.asymmetric_quantize_inputs;
                 let q = hybrid::quantize(cx, from, rows, depth, asymmetric);
                 from = q.integers;
-                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, per_pixel: true, factors: q.factors }
+                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, in_turn: false, per_pixel: true, factors: q.factors }
             }
             (ElementType::I16, ElementType::I16) => {
                 let multiplier = |c| {

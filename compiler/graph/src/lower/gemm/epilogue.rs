@@ -17,7 +17,8 @@ pub enum Epilogue {
     /// i32 or i64, 16-bit multiplier.
     Wide { target: Target },
     /// i32 times the scale of the activations, plus an f32 bias. Activations quantised with an offset need the sum of the weights too.
-    Hybrid { asymmetric: bool, activation: Activation },
+    /// `in_turn`: multiplied by the scale of the weights and then by that of the activations, else by the product of both.
+    Hybrid { asymmetric: bool, in_turn: bool, activation: Activation },
 }
 
 impl Epilogue {
@@ -81,7 +82,7 @@ impl Epilogue {
                     let acc = k.widen(acc, Elem::I64);
                     WideScale::load(k, lanes, [at(0), at(1), at(2)]).apply(k, acc)
                 }
-                Epilogue::Hybrid { asymmetric, activation } => {
+                Epilogue::Hybrid { asymmetric, in_turn, activation } => {
                     let (factor, offset) = tables.factor.clone().expect("the scale of the activations");
                     let acc = if asymmetric {
                         let offset = k.load_splat(i32s, 1, offset);
@@ -95,9 +96,14 @@ impl Epilogue {
                     let x = k.to_float(acc, Elem::F32);
                     let scale = k.load(f32s, tables.scale(4 * j * lanes));
                     let factor = k.load_splat(f32s, 1, factor);
-                    let scale = k.mul(factor, scale);
                     let bias = k.load(f32s, tables.scale(4 * (width + j * lanes)));
-                    let product = k.mul(x, scale);
+                    let product = if in_turn {
+                        let scaled = k.mul(x, scale);
+                        k.mul(scaled, factor)
+                    } else {
+                        let scale = k.mul(factor, scale);
+                        k.mul(x, scale)
+                    };
                     let sum = k.add(product, bias);
                     clamp_float(k, sum, activation)
                 }

@@ -42,9 +42,11 @@ pub enum Rescale {
     /// (multiplier, shift) for 64-bit sums.
     Wide(Vec<(i32, i32)>),
     /// Scales of weights; the activations' come at run time: an f32 scale and an i32 offset for every pixel, or for every image.
+    /// `in_turn`: the sum is multiplied by one and then by the other, else by their product.
     Hybrid {
         scales: Vec<f32>,
         asymmetric: bool,
+        in_turn: bool,
         per_pixel: bool,
         factors: [BufferId; 2],
     },
@@ -163,8 +165,8 @@ impl Product<'_> {
                 (Epilogue::Sum(rescaling), Scales::Sum(numbers))
             }
             Rescale::Wide(all) => (Epilogue::Wide { target: target() }, Scales::Wide(all.clone())),
-            Rescale::Hybrid { scales, asymmetric, .. } => {
-                (Epilogue::Hybrid { asymmetric: *asymmetric, activation }, Scales::Hybrid(scales.clone()))
+            Rescale::Hybrid { scales, asymmetric, in_turn, .. } => {
+                (Epilogue::Hybrid { asymmetric: *asymmetric, in_turn: *in_turn, activation }, Scales::Hybrid(scales.clone()))
             }
         })
     }
