@@ -120,7 +120,9 @@ impl Operator for Attributes {
             let (finish, image, input) = match &weights {
                 Weights::Float(_) => {
                     let image = Image { elem: cranelite_tile::Elem::F32, zero_point: 0, scales: None };
-                    (Finish::Float { bias: bias_f32s(), activation: self.activation }, image, input)
+                    // Without fused multiply-add the sums are the reference's, bit for bit.
+                    let bias_last = !cx.machine.fma;
+                    (Finish::Float { bias: bias_f32s(), bias_last, activation: self.activation }, image, input)
                 }
                 Weights::Integer(_) => {
                     let quantization = w.quantization.as_ref().expect("checked by infer");

@@ -14,9 +14,10 @@ use cranelite_tile::{Arg, Binary, Elem, Index, KernelBuilder, Machine, Place, Va
 /// What becomes of a sum, by the type of the sum and of the result.
 #[derive(Clone, Debug)]
 pub enum Finish {
-    /// f32 to f32.
+    /// f32 to f32. `bias_last`: the bias is added to the sum, as in the reference, and does not begin it.
     Float {
         bias: Vec<f32>,
+        bias_last: bool,
         activation: Activation,
     },
     /// i32 to 8 or 16 bits with double rounding; in a kernel only as [`Finish::Rescaled`].
@@ -159,6 +160,7 @@ impl Finish {
     /// What the sums of `lanes` channels from `c` on begin with.
     pub fn start(&self, k: &mut KernelBuilder, t: Tables, c: &Index, lanes: usize) -> Value {
         match self {
+            Finish::Float { bias_last: true, .. } => k.float(Elem::F32.x(lanes), 0.0),
             Finish::Float { .. } => k.load(Elem::F32.x(lanes), t.at(c, 0, 4)),
             Finish::Narrow { .. } | Finish::Rescaled { .. } => k.load(Elem::I32.x(lanes), t.at(c, 0, 4)),
             Finish::Wide { .. } | Finish::Hybrid { .. } => k.int(Elem::I32.x(lanes), 0),
@@ -169,7 +171,15 @@ impl Finish {
     pub fn finish(&self, k: &mut KernelBuilder, t: Tables, c: &Index, sum: Value, image: Option<Place>) -> Value {
         let lanes = k.ty(sum).lanes as usize;
         match self {
-            Finish::Float { activation, .. } => clamp_float(k, sum, *activation),
+            Finish::Float { activation, bias_last, .. } => {
+                let sum = if *bias_last {
+                    let bias = k.load(Elem::F32.x(lanes), t.at(c, 0, 4));
+                    k.add(sum, bias)
+                } else {
+                    sum
+                };
+                clamp_float(k, sum, *activation)
+            }
             Finish::Narrow { .. } => unreachable!("prepared"),
             Finish::Rescaled { rescaling, .. } => {
                 let scaled = rescaling.apply(k, sum, |i, size| t.at(c, 4 + i * size, size));

@@ -263,10 +263,12 @@ impl Nest<'_> {
         let cells = Cells { pixels: pixels.len(), columns, sets };
 
         let ty = spec.numbers.accumulator.x(spec.lanes);
-        let starts: Vec<Value> =
-            (0..spec.vectors).map(|j| k.load(ty, self.class.at(at.class.clone() + (j * ty.bytes() as usize) as i64))).collect();
-        let zero = (1 < sets || self.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
-        let mut acc = vec![starts[0]; cells.len()];
+        let start = |k: &mut KernelBuilder, j: usize| k.load(ty, self.class.at(at.class.clone() + (j * ty.bytes() as usize) as i64));
+        // Without fused multiply-add floats are summed as the reference does, which adds the bias last.
+        let bias_last = ty.elem.is_float() && !spec.fma;
+        let starts: Vec<Value> = if bias_last { vec![] } else { (0..spec.vectors).map(|j| start(k, j)).collect() };
+        let zero = (bias_last || 1 < sets || self.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
+        let mut acc = vec![starts.first().copied().or(zero).expect("a start"); cells.len()];
         for set in 0..sets {
             for m in 0..pixels.len() {
                 for j in 0..columns {
@@ -289,6 +291,12 @@ impl Nest<'_> {
                 let sum = sums.pop().expect("the sum of the activations");
                 let product = k.mul(sum, factor);
                 sums.iter_mut().for_each(|v| *v = k.add(*v, product));
+            }
+            if bias_last {
+                for (j, v) in sums.iter_mut().enumerate() {
+                    let bias = start(k, j);
+                    *v = k.add(*v, bias);
+                }
             }
             let factor = at.factor.clone() + px * s.f_pixel;
             let tables = Tables {
