@@ -43,7 +43,9 @@ fn targets() -> Vec<Target> {
     let native = Target::native().expect("this machine is a target");
     let triple = native.triple.to_string();
     let levels: &[&str] = match () {
-        () if cfg!(target_arch = "x86_64") => &["x86-64", "x86-64-v3", "x86-64-v3+avxvnni", "native"],
+        () if cfg!(target_arch = "x86_64") => {
+            &["x86-64", "x86-64-v3+prefer128", "native+prefer128", "x86-64-v3", "x86-64-v3+avxvnni", "x86-64-v4", "native"]
+        }
         () => &["generic", "native"],
     };
     let mut out: Vec<Target> = vec![];
@@ -64,8 +66,17 @@ fn golden(suite: Arc<Suite>, target: Arc<Target>) -> Vec<Trial> {
             let judged = || suite.judge(case, &run(&suite.model(case)?, &suite.inputs(case)?, &target)?);
             judged().map_err(failed)
         })
+        .with_ignored_flag(is_reference_at_fault(&suite.cases[index].name))
     };
     (0..suite.cases.len()).map(one).collect()
+}
+
+/// Cases whose recorded answers come from memory that does not belong to the model, and so cannot be had: CONV_2D of int16 with an int32
+/// bias, which the reference reads as int64, beyond its end.
+const REFERENCE_AT_FAULT: [&str; 3] = ["conv_2d_int16x8_061", "conv_2d_int16x8_065", "conv_2d_int16x8_068"];
+
+fn is_reference_at_fault(case: &str) -> bool {
+    REFERENCE_AT_FAULT.contains(&case)
 }
 
 /// Larger models take too long in an emulator.
@@ -76,7 +87,7 @@ fn emulated(suite: Arc<Suite>, machine: &'static Machine) -> Trial {
     let name = format!("{}/{}", suite.name(), machine.name);
     let test = move || {
         let target = Target::new(machine.triple, Some(machine.cpu))?;
-        let cases: Vec<&Case> = suite.cases.iter().filter(|c| c.macs <= EMULATED_MACS_MAX).collect();
+        let cases: Vec<&Case> = suite.cases.iter().filter(|c| c.macs <= EMULATED_MACS_MAX && !is_reference_at_fault(&c.name)).collect();
         let mut batch = Batch::default();
         for case in &cases {
             batch.add(compile(&suite.model(case)?, &suite.inputs(case)?, &target, &format!("m{}", batch.len()))?, suite.inputs(case)?);

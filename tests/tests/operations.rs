@@ -99,7 +99,7 @@ impl Random {
                     let special = [low, high, 0, 1, -1, low + 1, high - 1, high / 2, low / 2, 2, 3, 7, 127, 128, 255, -128];
                     special[self.next() as usize % special.len()] as u64
                 }
-                1 => (self.next() % 41) as u64 - 20,
+                1 => (self.next() % 41).wrapping_sub(20),
                 _ => self.next() >> (self.next() % 48),
             },
         };

@@ -165,7 +165,7 @@ impl Target {
     pub fn runs_here(&self) -> bool {
         let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
         let same = host.is_some_and(|h| h.architecture == self.triple.architecture);
-        same && architecture(&self.triple).is_some_and(|a| a.parse(&self.level).is_ok_and(|set| set.is_subset(&native_set(a))))
+        same && architecture(&self.triple).is_some_and(|a| self.required().iter().all(|f| native_set(a).contains(f)))
     }
 
     /// Cranelift's back end. `verify` checks its input, for tests.

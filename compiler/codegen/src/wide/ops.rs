@@ -512,22 +512,25 @@ impl Emitter<'_> {
 
     fn dot(&mut self, ty: Type, group: u32, acc: Value, a: Value, b: Value) -> Vec<Virtual> {
         let (x, y) = (self.ty(a).elem, self.ty(b).elem);
-        if group == 4 && x == Elem::U8 && y == Elem::I8 && self.features.vnni {
-            if let Some(mem) = self.folded.remove(&b) {
-                let mut at = 0;
-                return self.each(ty, &[acc, a], |e, size, v| {
-                    let (acc, a, mem) = (e.copy(v[0], size), v[1], mem.plus(at));
-                    at += size as i32;
-                    let mut uses = mem.registers();
-                    uses.extend([acc, a]);
-                    e.push(&uses, &[acc], move |s, r| match size {
-                        16 => s.vpdpbusd(r.x(acc), r.x(a), r.m(&mem)),
-                        32 => s.vpdpbusd(r.y(acc), r.y(a), r.m(&mem)),
-                        _ => s.vpdpbusd(r.z(acc), r.z(a), r.m(&mem)),
-                    });
-                    acc
+        if group == 4
+            && x == Elem::U8
+            && y == Elem::I8
+            && self.features.vnni
+            && let Some(mem) = self.folded.remove(&b)
+        {
+            let mut at = 0;
+            return self.each(ty, &[acc, a], |e, size, v| {
+                let (acc, a, mem) = (e.copy(v[0], size), v[1], mem.plus(at));
+                at += size as i32;
+                let mut uses = mem.registers();
+                uses.extend([acc, a]);
+                e.push(&uses, &[acc], move |s, r| match size {
+                    16 => s.vpdpbusd(r.x(acc), r.x(a), r.m(&mem)),
+                    32 => s.vpdpbusd(r.y(acc), r.y(a), r.m(&mem)),
+                    _ => s.vpdpbusd(r.z(acc), r.z(a), r.m(&mem)),
                 });
-            }
+                acc
+            });
         }
         self.each(ty, &[acc, a, b], |e, size, v| e.dot_piece(group, x, y, size, v[0], v[1], v[2]))
     }

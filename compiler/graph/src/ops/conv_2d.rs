@@ -4,7 +4,8 @@
 //! where the bias is; f32 with i8 weights, for which the input is quantised at run time, image by image. Weights and bias are
 //! constants. When the filter has fewer input channels than the image, output channels fall into as many groups (g).
 //!
-//! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others.
+//! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others. An
+//! int32 bias beside int16 activations is added as what it is; the reference kernels of LiteRT 2.3.0 read it as int64, beyond its end.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

@@ -95,7 +95,7 @@ impl Operator for Attributes {
         Ok(vec![if self.keep_num_dims {
             before.iter().copied().chain([units]).collect()
         } else {
-            let rows = if depth == 0 { before.iter().product() } else { x.element_count() / depth };
+            let rows = x.element_count().checked_div(depth).unwrap_or_else(|| before.iter().product());
             vec![rows, units]
         }])
     }
