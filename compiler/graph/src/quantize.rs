@@ -21,6 +21,7 @@
 //! becomes 0, additions and shifts wrap. One cast is that of the machine that recorded the goldens, x86: in QUANTIZE NaN and all that does
 //! not fit 32 bits become `i32::MIN`, to which the zero point is added before the clamp.
 
+pub mod doubles;
 pub mod fixed_point;
 pub mod steps;
 pub mod table;

@@ -52,7 +52,7 @@ pub fn mean(cx: &mut Context, node: &Node, axes: &[usize]) -> Result<(), Diagnos
         }
     };
     let runs = runs(&input.shape, axes);
-    let kernel = Mean { elem, runs: &runs, wide: 256 < count, finish }.kernel(cx.machine);
+    let kernel = Mean { machine: cx.machine, elem, runs: &runs, wide: (MAX_NARROW as u64) < count, finish }.kernel();
     let (x, y) = (cx.input(node, 0), cx.output(node, 0));
     cx.call(kernel, &[x, y], &[]);
     Ok(())
@@ -74,7 +74,13 @@ fn runs(shape: &[usize], axes: &[usize]) -> Vec<Run> {
     runs
 }
 
+/// So many 8-bit integers have a sum of 16 bits.
+const MAX_NARROW: usize = 256;
+/// Registers of sums that hide the time an addition takes.
+const SUMS: usize = 8;
+
 struct Mean<'a> {
+    machine: &'a Machine,
     elem: Elem,
     runs: &'a [Run],
     /// The sum needs 32 bits even of 8-bit integers.
@@ -83,7 +89,7 @@ struct Mean<'a> {
 }
 
 impl Mean<'_> {
-    fn kernel(&self, machine: &Machine) -> Kernel {
+    fn kernel(&self) -> Kernel {
         let shape: Vec<String> = self.runs.iter().map(|r| format!("{}{}", if r.summed { "s" } else { "" }, r.size)).collect();
         let mut k = KernelBuilder::new(format!("mean_{}_{}", self.elem, shape.join("_")));
         let (x, y) = (k.read("x"), k.write("y"));
@@ -103,9 +109,9 @@ impl Mean<'_> {
         }
         self.each_kept(&mut k, &kept, 0.into(), 0.into(), &|k, from, to| {
             if inner.summed {
-                self.across(k, machine, x, y, &summed, inner.size, from, to)
+                self.across(k, (x, y), &summed, inner.size, from, to)
             } else {
-                self.along(k, machine, x, y, &summed, inner.size, from, to)
+                self.along(k, (x, y), &summed, inner.size, from, to)
             }
         });
         k.finish()
@@ -128,21 +134,10 @@ impl Mean<'_> {
     }
 
     /// Lanes are different results.
-    #[allow(clippy::too_many_arguments)]
-    fn along(
-        &self,
-        k: &mut KernelBuilder,
-        machine: &Machine,
-        x: Arg,
-        y: Arg,
-        summed: &[(usize, usize)],
-        size: usize,
-        from: Index,
-        to: Index,
-    ) {
+    fn along(&self, k: &mut KernelBuilder, (x, y): (Arg, Arg), summed: &[(usize, usize)], size: usize, from: Index, to: Index) {
         let bytes = i64::from(self.elem.bytes());
         let vectors = if self.elem == Elem::F32 { 4 } else { 2 };
-        each_block(k, size, machine.lanes(self.elem), vectors, |k, b| {
+        each_block(k, size, self.machine.lanes(self.elem), vectors, |k, b| {
             let sum = self.sum(k, &b, x, summed, from.clone() + b.first.clone());
             let v = self.finish(k, sum);
             b.store(k, y.at((to.clone() + b.first.clone()) * bytes), v);
@@ -150,19 +145,8 @@ impl Mean<'_> {
     }
 
     /// Lanes are parts of one result.
-    #[allow(clippy::too_many_arguments)]
-    fn across(
-        &self,
-        k: &mut KernelBuilder,
-        machine: &Machine,
-        x: Arg,
-        y: Arg,
-        summed: &[(usize, usize)],
-        size: usize,
-        from: Index,
-        to: Index,
-    ) {
-        let lanes = machine.lanes(self.elem).min(size.next_power_of_two());
+    fn across(&self, k: &mut KernelBuilder, (x, y): (Arg, Arg), summed: &[(usize, usize)], size: usize, from: Index, to: Index) {
+        let lanes = self.machine.lanes(self.elem).min(size.next_power_of_two());
         let (whole, rest) = (size / lanes, size % lanes);
         let mut total: Option<Value> = None;
         let mut blocks = vec![];
@@ -199,27 +183,59 @@ impl Mean<'_> {
 
     /// Sum of a block over loops of (count, element stride).
     fn sum(&self, k: &mut KernelBuilder, b: &Block, x: Arg, loops: &[(usize, usize)], at: Index) -> Value {
-        let ty = self.accumulator().x(b.lanes);
-        let zero = zero(k, ty);
-        self.nest(k, b, x, loops, at, zero)
+        let (Some((&(count, stride), outer)), true) = (loops.split_last(), self.wide && self.elem.bits() == 8) else {
+            return self.nest(k, b, x, loops, at);
+        };
+        // Runs that fit 16 bits are summed there.
+        let whole = count / MAX_NARROW * MAX_NARROW;
+        if whole == 0 {
+            return self.nest(k, b, x, loops, at);
+        }
+        let split = [outer, &[(whole / MAX_NARROW, MAX_NARROW * stride), (MAX_NARROW, stride)]].concat();
+        let sum = self.nest(k, b, x, &split, at.clone());
+        if whole == count {
+            return sum;
+        }
+        let rest = self.nest(k, b, x, &[outer, &[(count - whole, stride)]].concat(), at + whole * stride);
+        k.add(sum, rest)
     }
 
-    fn nest(&self, k: &mut KernelBuilder, b: &Block, x: Arg, loops: &[(usize, usize)], at: Index, so_far: Value) -> Value {
-        let Some((&(count, stride), inner)) = loops.split_first() else {
-            let v = b.load(k, self.elem, x.at(at * i64::from(self.elem.bytes())));
-            let v = if self.elem == Elem::F32 { v } else { k.widen(v, self.accumulator()) };
-            return k.add(so_far, v);
-        };
-        k.repeat("s", count, 1, &[so_far], |k, s, v| {
-            // A run of 8-bit integers that fits 16 bits is summed there and added to the total as a whole.
-            let narrow = Mean { wide: false, ..*self };
-            if inner.is_empty() || self.accumulator() == narrow.accumulator() || 256 < inner.iter().map(|l| l.0).product::<usize>() {
-                return vec![self.nest(k, b, x, inner, at + s * stride as i64, v[0])];
-            }
-            let part = narrow.sum(k, b, x, inner, at + s * stride as i64);
-            let part = k.widen(part, Elem::I32);
-            vec![k.add(v[0], part)]
-        })[0]
+    fn nest(&self, k: &mut KernelBuilder, b: &Block, x: Arg, loops: &[(usize, usize)], at: Index) -> Value {
+        let zero = zero(k, self.accumulator().x(b.lanes));
+        match loops.split_first() {
+            None => self.add(k, b, x, at, zero),
+            Some((&inner, [])) => self.innermost(k, b, x, inner, at),
+            Some((&(count, stride), inner)) => k.repeat("s", count, 1, &[zero], |k, s, v| {
+                let fits = inner.iter().map(|l| l.0).product::<usize>() <= MAX_NARROW;
+                let part = Mean { wide: self.wide && !fits, ..*self };
+                let sum = part.nest(k, b, x, inner, at + s * stride as i64);
+                let sum = k.widen(sum, k.ty(v[0]).elem);
+                vec![k.add(v[0], sum)]
+            })[0],
+        }
+    }
+
+    /// The innermost loop, with several sums at a time that need not wait for each other.
+    fn innermost(&self, k: &mut KernelBuilder, b: &Block, x: Arg, (count, stride): (usize, usize), at: Index) -> Value {
+        let ty = self.accumulator().x(b.lanes);
+        let registers = (ty.bytes() as usize).div_ceil(self.machine.vector_bytes.max(ty.elem.bytes()) as usize);
+        let sums = (SUMS / registers).clamp(1, 4).min(count);
+        let zeros: Vec<Value> = (0..sums).map(|_| zero(k, ty)).collect();
+        let whole = count / sums * sums;
+        let step = |i: usize| at.clone() + i * stride;
+        let mut results = k.repeat("s", whole, sums as i64, &zeros, |k, s, v| {
+            v.iter().enumerate().map(|(i, &v)| self.add(k, b, x, step(i) + s * stride as i64, v)).collect()
+        });
+        for i in whole..count {
+            results[i - whole] = self.add(k, b, x, step(i), results[i - whole]);
+        }
+        results.into_iter().reduce(|a, b| k.add(a, b)).expect("at least one sum")
+    }
+
+    fn add(&self, k: &mut KernelBuilder, b: &Block, x: Arg, at: Index, so_far: Value) -> Value {
+        let v = b.load(k, self.elem, x.at(at * i64::from(self.elem.bytes())));
+        let v = if self.elem == Elem::F32 { v } else { k.widen(v, self.accumulator()) };
+        k.add(so_far, v)
     }
 
     fn finish(&self, k: &mut KernelBuilder, sum: Value) -> Value {

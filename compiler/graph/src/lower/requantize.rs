@@ -6,6 +6,7 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
+use crate::quantize::doubles;
 use crate::quantize::steps::{self, Form, Reference, Steps};
 use crate::quantize::{activation_range_float, calculate_activation_range_quantized, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
@@ -101,6 +102,8 @@ enum Sequence {
     Real,
     /// A few operations in f32, proved equal.
     Float(Form),
+    /// Some more in f64.
+    Double(doubles::Form),
 }
 
 /// The numbers of a [`Rescaling`]: arrays with one element per channel.
@@ -150,6 +153,10 @@ impl Rescaling {
                 };
                 return Ok((Rescaling { sequence: Sequence::Float(form), target: Target { zero_point, ..target } }, numbers));
             }
+            if let Some((form, all)) = doubles::prove(&steps, machine.fma) {
+                let numbers = Numbers::new(all.iter().map(|c| [c.scale, c.offset]), [0.0; 2], |v: f64| v.to_le_bytes().to_vec());
+                return Ok((Rescaling { sequence: Sequence::Double(form), target }, numbers));
+            }
         }
         if real {
             let factors = references.iter().map(|r| [r.scale()]);
@@ -174,6 +181,7 @@ impl Rescaling {
     pub fn channel_bytes(&self) -> usize {
         match self.sequence {
             Sequence::Fixed(_) | Sequence::Real => 8,
+            Sequence::Double(_) => 16,
             Sequence::Float(form) => {
                 if form.fine {
                     12
@@ -194,6 +202,28 @@ impl Rescaling {
                 let x = k.to_float(x, Elem::F64);
                 let scaled = k.mul(x, factor);
                 round_half_away(k, scaled)
+            }
+            Sequence::Double(form) => {
+                let ty = Elem::F64.x(lanes);
+                let f = k.to_float(x, Elem::F64);
+                let [scale, mut t] = [0, 1].map(|i| k.load(ty, at(i, 8)));
+                if form.signed {
+                    t = copy_sign(k, t, f);
+                }
+                let mut t = if form.fma {
+                    k.fma(f, scale, t)
+                } else {
+                    let product = k.mul(f, scale);
+                    k.add(product, t)
+                };
+                if form.signed {
+                    let rounder = k.double(ty, doubles::AFTER_SIGNED);
+                    t = k.add(t, rounder);
+                }
+                let halves = k.bitcast(t, Elem::I32.x(2 * lanes));
+                let high = k.deinterleave(halves, 1);
+                let zero = k.int(Elem::I32.x(lanes), doubles::ROUNDER_HIGH.into());
+                k.sub(high, zero)
             }
             Sequence::Float(form) => {
                 let ty = Elem::F32.x(lanes);

@@ -261,7 +261,8 @@ impl Spec {
             None => [k.param("taps_y").into(), k.param("taps_x").into()],
         };
         let pixel = self.channels as i64 * i64::from(self.elem.bytes());
-        let vectors = if self.kind == Kind::Average && self.elem != Elem::F32 { 2 } else { 4 };
+        let registers = machine.vector_registers as usize;
+        let vectors = if self.kind == Kind::Average && self.elem != Elem::F32 { registers / 8 } else { registers / 4 }.max(1);
         k.each("n", images, 1, |k, n| {
             k.each("oy", rows, 1, |k, oy| {
                 k.each("ox", columns, 1, |k, ox| {

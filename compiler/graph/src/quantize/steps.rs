@@ -104,13 +104,13 @@ impl Steps {
         if form.signed { self.zero_point } else { self.low }
     }
 
-    fn provable(&self) -> bool {
+    pub(super) fn provable(&self) -> bool {
         let sums = i64::from(i32::MIN) < self.least && self.least <= self.most && self.most <= i64::from(i32::MAX);
         sums && (0.0..1.0).contains(&self.reference.scale()) && self.low <= self.high && self.high - self.low <= 255
     }
 
     /// For every step that is taken between `least` and `most`: the result that is reached, and the smallest sum that reaches it.
-    fn thresholds(&self) -> Vec<(i32, i64)> {
+    pub(super) fn thresholds(&self) -> Vec<(i32, i64)> {
         let scale = self.reference.scale();
         let result = |x: i64| self.reference.apply(x as i32).saturating_add(self.zero_point);
         let (first, last) = (result(self.least).max(self.low), result(self.most).min(self.high));
@@ -131,7 +131,7 @@ impl Steps {
     }
 
     /// What a sequence must give for all sums when the reference takes no step.
-    fn constant(&self) -> i32 {
+    pub(super) fn constant(&self) -> i32 {
         self.reference.apply(self.least as i32).saturating_add(self.zero_point).clamp(self.low, self.high)
     }
 }

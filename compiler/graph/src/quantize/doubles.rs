@@ -1,0 +1,126 @@
+//! A requantisation in doubles, where `steps.rs` finds none in singles: twice the work, but still far less than integers on machines
+//! without a rounding high multiply.
+//!
+//! The proof is the same: the reference and the sequence are monotone and agree on both sides of every step. The sequence is
+//!
+//! ```text
+//! f = f64(x);  t = f · s + o, where `signed` gives o the sign of f and then adds H;  z = upper half of t's bits − upper half of R's bits
+//! ```
+//!
+//! with R = 1.5 · 2^20: near it the last 32 bits of a double lie behind the point, so the upper half counts integers, rounded down.
+//! Without sign o includes R and the half that rounds to nearest; else H is that.
+
+use super::steps::Steps;
+
+/// Doubles around this one have 32 bits behind the point.
+pub const ROUNDER: f64 = 1_572_864.0;
+/// The upper half of its bits.
+pub const ROUNDER_HIGH: i32 = (ROUNDER.to_bits() >> 32) as i32;
+/// What is added after an offset that has a sign.
+pub const AFTER_SIGNED: f64 = ROUNDER + 0.5;
+
+/// The kind of sequence; one for all channels of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Form {
+    pub signed: bool,
+    /// The multiply-add rounds once.
+    pub fma: bool,
+}
+
+/// The numbers of one channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Coefficients {
+    pub scale: f64,
+    pub offset: f64,
+}
+
+impl Coefficients {
+    /// What the operations compute, if the sum is small enough for its upper half to be an integer.
+    pub fn apply(self, form: Form, x: i32) -> Option<i32> {
+        let f = f64::from(x);
+        let offset = if form.signed { self.offset.copysign(f) } else { self.offset };
+        let t = if form.fma { libm::fma(f, self.scale, offset) } else { f * self.scale + offset };
+        let t = if form.signed { t + AFTER_SIGNED } else { t };
+        let z = (t.to_bits() >> 32) as i32 - ROUNDER_HIGH;
+        ((t - ROUNDER).abs() < 524_288.0).then_some(z)
+    }
+}
+
+fn coefficients(steps: &Steps, form: Form) -> Option<Coefficients> {
+    let (scale, thresholds) = (steps.reference.scale(), steps.thresholds());
+    // The offsets that put every step between the right two sums.
+    let (mut least, mut below) = (0.0f64, 0.5f64);
+    for &(j, x) in &thresholds {
+        for (x, reached) in [(x, true), (x - 1, false)] {
+            let missing = f64::from(j - steps.zero_point) - 0.5 - x as f64 * scale;
+            match (form.signed && x < 0, reached) {
+                (false, true) => least = least.max(missing),
+                (false, false) => below = below.min(missing),
+                (true, true) => below = below.min(-missing),
+                (true, false) => least = least.max(-missing),
+            }
+        }
+    }
+    let middle = if thresholds.is_empty() { 0.0 } else { (least + below) * 0.5 };
+    let c = Coefficients { scale, offset: if form.signed { middle } else { AFTER_SIGNED + middle } };
+    let result = |x: i64| Some(c.apply(form, x as i32)?.saturating_add(steps.zero_point).clamp(steps.low, steps.high));
+    let stays = thresholds.is_empty().then(|| steps.constant());
+    let holds = least <= below
+        && [steps.least, steps.most].into_iter().all(|x| result(x).is_some_and(|r| stays.is_none_or(|s| r == s)))
+        && thresholds.iter().all(|&(j, x)| result(x).is_some_and(|r| j <= r) && result(x - 1).is_some_and(|r| r < j));
+    holds.then_some(c)
+}
+
+/// The cheaper form that serves all channels, with their coefficients.
+pub fn prove(channels: &[Steps], fma: bool) -> Option<(Form, Vec<Coefficients>)> {
+    if !channels.iter().all(Steps::provable) {
+        return None;
+    }
+    [false, true].into_iter().find_map(|signed| {
+        let form = Form { signed, fma };
+        let all: Option<Vec<Coefficients>> = channels.iter().map(|s| coefficients(s, form)).collect();
+        all.map(|all| (form, all))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantize::quantize_multiplier;
+    use crate::quantize::steps::Reference;
+    use proptest::prelude::*;
+
+    fn steps(scale: f64, zero_point: i32, low: i32, reach: i64) -> Steps {
+        let (multiplier, shift) = quantize_multiplier(scale);
+        Steps { reference: Reference::Fixed(multiplier, shift), zero_point, low, high: low + 255, least: -reach, most: reach }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_proved_holds(scale in 1e-6f64..0.9, zero_point in -128i32..128, low in -128i32..0, reach in 1i64..1 << 25, xs in prop::collection::vec(-1.0f64..1.0, 200)) {
+            let s = steps(scale, zero_point, low, reach);
+            for form in [false, true].into_iter().flat_map(|signed| [false, true].map(|fma| Form { signed, fma })) {
+                let Some(c) = coefficients(&s, form) else { continue };
+                for x in xs.iter().flat_map(|x| [(x * reach as f64) as i32, (x * 300.0f64.min(reach as f64)) as i32]) {
+                    let want = s.reference.apply(x).saturating_add(zero_point).clamp(s.low, s.high);
+                    let got = c.apply(form, x).map(|z| z.saturating_add(zero_point).clamp(s.low, s.high));
+                    prop_assert_eq!(got, Some(want), "{:?} {:?} of {}", form, c, x);
+                }
+            }
+        }
+    }
+
+    /// Unlike in singles, every channel has a proof that stays below the limits, with and without fused operations.
+    #[test]
+    fn all_scales_are_proved() {
+        for fma in [false, true] {
+            for i in 0..300 {
+                let scale = libm::exp2(-2.0 - f64::from(i) / 20.0);
+                assert!(prove(&[steps(scale, 3, -128, 1 << 20)], fma).is_some(), "{scale}");
+                assert_eq!(prove(&[steps(scale, -128, -128, 1 << 20)], fma).map(|p| p.0.signed), Some(false), "{scale}");
+            }
+            // The sums reach beyond 2^19 results.
+            assert_eq!(prove(&[steps(0.5, 0, -128, 1 << 21)], fma), None);
+        }
+    }
+}
