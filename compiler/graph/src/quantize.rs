@@ -363,7 +363,7 @@ mod tests {
             assert_eq!(quantize(beyond, 0.5, -3, i8s), 127);
         }
         assert_eq!(dequantize(-128, 0.1, 127), 0.1f32 * -255.0);
-        assert_eq!(f16_to_f32(0x3C01), 1.0009765625);
+        assert_eq!(f16_to_f32(0x3C01), 1.0 + 1.0 / 1024.0);
         assert_eq!(f16_to_f32(1), 5.9604645e-8);
         assert_eq!(bf16_to_f32(0x3F80), 1.0);
     }

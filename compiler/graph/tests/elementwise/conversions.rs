@@ -156,12 +156,12 @@ fn thirty_two_bits() {
 fn what_does_not_fit_is_refused() {
     let q = |e, s: f32, z| TensorType::quantized(e, [4], s, z);
     let f = TensorType::new(F32, [4]);
-    assert_eq!(refusal(&QUANTIZE, &[f.clone()], &TensorType::new(I8, [4])), Some(Code::SCALE));
-    assert_eq!(refusal(&QUANTIZE, &[f.clone()], &f), Some(Code::TYPES));
-    assert_eq!(refusal(&QUANTIZE, &[f.clone()], &per_channel(I8, &[5], 0, true)), Some(Code::QUANTIZATION));
+    assert_eq!(refusal(&QUANTIZE, std::slice::from_ref(&f), &TensorType::new(I8, [4])), Some(Code::SCALE));
+    assert_eq!(refusal(&QUANTIZE, std::slice::from_ref(&f), &f), Some(Code::TYPES));
+    assert_eq!(refusal(&QUANTIZE, std::slice::from_ref(&f), &per_channel(I8, &[5], 0, true)), Some(Code::QUANTIZATION));
     assert_eq!(refusal(&QUANTIZE, &[per_channel(I8, &[4], 0, true)], &q(I8, 0.1, 0)), Some(Code::SCALE));
     assert_eq!(refusal(&QUANTIZE, &[q(I8, 1e9, 0)], &q(I8, 1e-9, 0)), Some(Code::SCALE));
     assert_eq!(refusal(&DEQUANTIZE, &[TensorType::new(I8, [4])], &f), Some(Code::SCALE));
     assert_eq!(refusal(&DEQUANTIZE, &[q(I8, 0.1, 0)], &q(I8, 0.1, 0)), Some(Code::TYPES));
-    assert_eq!(refusal(&DEQUANTIZE, &[f.clone()], &f), Some(Code::TYPES));
+    assert_eq!(refusal(&DEQUANTIZE, std::slice::from_ref(&f), &f), Some(Code::TYPES));
 }

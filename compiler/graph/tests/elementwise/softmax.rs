@@ -145,11 +145,11 @@ fn special_floats() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let x = TensorType::quantized(I8, [4], 0.1, 0);
-    assert_eq!(refusal(&op(1.0), &[x.clone()], &result(I8, I8, &[4])), None);
-    assert_eq!(refusal(&op(1.0), &[x.clone()], &TensorType::quantized(I8, [4], 1.0 / 256.0, 0)), Some(Code::SCALE));
-    assert_eq!(refusal(&op(1.0), &[x.clone()], &TensorType::quantized(I8, [4], 1.0 / 250.0, -128)), Some(Code::SCALE));
-    assert_eq!(refusal(&op(1.0), &[x.clone()], &result(U8, U8, &[4])), Some(Code::TYPES));
-    assert_eq!(refusal(&op(f32::NAN), &[x.clone()], &result(I8, I8, &[4])), Some(Code::ATTRIBUTE));
+    assert_eq!(refusal(&op(1.0), std::slice::from_ref(&x), &result(I8, I8, &[4])), None);
+    assert_eq!(refusal(&op(1.0), std::slice::from_ref(&x), &TensorType::quantized(I8, [4], 1.0 / 256.0, 0)), Some(Code::SCALE));
+    assert_eq!(refusal(&op(1.0), std::slice::from_ref(&x), &TensorType::quantized(I8, [4], 1.0 / 250.0, -128)), Some(Code::SCALE));
+    assert_eq!(refusal(&op(1.0), std::slice::from_ref(&x), &result(U8, U8, &[4])), Some(Code::TYPES));
+    assert_eq!(refusal(&op(f32::NAN), std::slice::from_ref(&x), &result(I8, I8, &[4])), Some(Code::ATTRIBUTE));
     assert_eq!(refusal(&op(1.0), &[TensorType { shape: vec![], ..x }], &result(I8, I8, &[])), Some(Code::OPERAND));
     assert_eq!(refusal(&op(1.0), &[TensorType::new(I32, [4])], &TensorType::new(I32, [4])), Some(Code::TYPES));
     assert_eq!(refusal(&op(1.0), &[TensorType::quantized(I16, [4], 1e30, 0)], &result(I16, I16, &[4])), Some(Code::SCALE));

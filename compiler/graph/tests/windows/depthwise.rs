@@ -221,9 +221,9 @@ fn check_hybrid(case: &Case, seed: u64) {
     // The first image is 0 throughout, the second has values of one sign only.
     let x: Vec<f32> = noise(seed, x_ty.element_count())
         .enumerate()
-        .map(|(i, n)| if i < image && seed % 4 == 0 { 0.0 } else { 0.3 + (n % 977) as f32 / 300.0 })
+        .map(|(i, n)| if i < image && seed.is_multiple_of(4) { 0.0 } else { 0.3 + (n % 977) as f32 / 300.0 })
         .collect();
-    let x: Vec<f32> = if seed % 2 == 0 { x } else { x.iter().map(|v| v - 1.5).collect() };
+    let x: Vec<f32> = if seed.is_multiple_of(2) { x } else { x.iter().map(|v| v - 1.5).collect() };
     let images: Vec<(Vec<i64>, f32)> = x.chunks(image).map(quantized_image).collect();
     let ws = integers(&w_ty, &w);
     let (low, high) = activation_range_float(case.activation);
