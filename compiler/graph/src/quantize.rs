@@ -23,6 +23,7 @@
 
 pub mod doubles;
 pub mod fixed_point;
+pub mod quotient;
 pub mod steps;
 pub mod table;
 
@@ -188,7 +189,7 @@ pub fn requantize(q: i32, input_zero_point: i32, multiplier: i32, shift: i32, ou
 pub fn quantize(value: f32, scale: f32, zero_point: i32, range: (i32, i32)) -> i32 {
     let quotient = value / scale;
     match quotient.abs() < 2_147_483_648.0 {
-        true => (round_half_away_f32(quotient) as i32).saturating_add(zero_point).clamp(range.0, range.1),
+        true => (round_half_away_f32(quotient) as i32).wrapping_add(zero_point).clamp(range.0, range.1),
         false => quantized_overflow(zero_point, range),
     }
 }

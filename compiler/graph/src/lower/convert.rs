@@ -7,7 +7,8 @@ use super::Context;
 use super::elementwise::{Elementwise, Operand};
 use super::requantize::elem;
 use crate::graph::Node;
-use crate::quantize::{element_range, quantized_overflow};
+use crate::quantize::element_range;
+use crate::quantize::quotient::{HALF, OVERFLOW, Quotient};
 use crate::tensor::{Quantization, TensorType};
 use cranelite_tile::{Cond, Elem, KernelBuilder, Rounding, Unary, Value};
 
@@ -71,55 +72,54 @@ pub fn dequantize(cx: &mut Context, node: &Node) {
     });
 }
 
-/// f32 to 8 or 16 bits: halves away from zero by adding to the magnitude just less than a half, then truncating.
+/// f32 to 8 or 16 bits: halves away from zero by adding to the magnitude a half, then cutting.
 pub fn quantize(cx: &mut Context, node: &Node) {
     let ty = cx.output_type(node, 0);
     let e = Elementwise::of_node(cx, format!("quantize_{}", ty.element), node);
     let (e, p) = Parameters::new(cx, e, ty);
     let range = element_range(ty.element).expect("an integer, checked by infer");
     let target = elem(ty.element).expect("an integer, checked by infer");
+    let q = p.quantization;
+    let proved = match cx.machine.fma && q.is_per_tensor() {
+        true => Quotient::prove(q.scales[0], q.zero_points[0] as i32, range),
+        false => None,
+    };
     e.lower(cx, |k, x, _| {
-        let (float, int) = (k.ty(x[0]), k.ty(x[0]).with_elem(Elem::I32));
-        let (scale, zero_point) = (p.scale(k, x), p.zero_point(k, x));
-        let quotient = k.div(x[0], scale);
-        // The ends of the range, in quotients, and which of them NaN and overflow go to.
-        let (low, high, lost) = match p.zero_points {
-            None => {
-                let z = p.quantization.zero_point(0) as i32;
-                let [low, high, lost] = [range.0, range.1, quantized_overflow(z, range)].map(|end| k.float(float, (end - z) as f32));
-                (low, high, lost)
+        let float = k.ty(x[0]);
+        let quotient = match proved {
+            Some(Quotient { high, low }) => {
+                let (high, low) = (k.float(float, high), k.float(float, low));
+                let rest = k.mul(x[0], low);
+                k.fma(x[0], high, rest)
             }
-            Some(i) => {
-                let ends = [range.0, range.1].map(|end| {
-                    let end = k.int(int, end.into());
-                    let end = k.sub(end, x[i]);
-                    k.to_float(end, Elem::F32)
-                });
-                let zero = k.int(int, 0);
-                let negative = k.compare(Cond::Lt, x[i], zero);
-                (ends[0], ends[1], k.select(negative, ends[1], ends[0]))
+            None => {
+                let scale = p.scale(k, x);
+                k.div(x[0], scale)
             }
         };
-        let magnitude = k.unary(Unary::Abs, quotient);
-        let limit = k.float(float, 2_147_483_648.0);
+        let half = k.float(float, HALF);
+        let half = with_sign_of(k, half, x[0]);
+        let sum = k.add(quotient, half);
+        // NaN and what does not fit become the smallest integer, as on x86; the zero point may take it round to the largest.
+        let (magnitude, limit, lowest) = (k.unary(Unary::Abs, sum), k.float(float, OVERFLOW), k.float(float, -OVERFLOW));
         let fits = k.compare(Cond::Lt, magnitude, limit);
-        let q = k.select(fits, quotient, lost);
-        // Both ends are integers, so that the clamp may come before the rounding.
-        let q = k.max(q, low);
-        let q = k.min(q, high);
-        let (sign, half) = (k.int(int, i32::MIN.into()), k.int(int, 0x3EFF_FFFF));
-        let bits = k.bitcast(q, int);
-        let signed_half = k.and(bits, sign);
-        let signed_half = k.or(signed_half, half);
-        let signed_half = k.bitcast(signed_half, float);
-        let q = k.add(q, signed_half);
-        let q = k.convert(q, Elem::I32, Rounding::TowardZero);
-        let q = match zero_point {
+        let sum = k.select(fits, sum, lowest);
+        let q = k.convert(sum, Elem::I32, Rounding::TowardZero);
+        let q = match p.zero_point(k, x) {
             Some(z) => k.add(q, z),
             None => q,
         };
         k.narrow_sat(q, target)
     });
+}
+
+/// A positive float with the sign of another.
+fn with_sign_of(k: &mut KernelBuilder, magnitude: Value, x: Value) -> Value {
+    let (float, int) = (k.ty(x), k.ty(x).with_elem(Elem::I32));
+    let (bits, top, magnitude) = (k.bitcast(x, int), k.int(int, i32::MIN.into()), k.bitcast(magnitude, int));
+    let sign = k.and(bits, top);
+    let bits = k.or(sign, magnitude);
+    k.bitcast(bits, float)
 }
 
 /// Half precision to single: exponent and mantissa move, then a multiplication corrects the bias of the exponent, which also makes

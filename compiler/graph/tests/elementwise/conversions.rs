@@ -35,7 +35,9 @@ fn check_quantize(ty: &TensorType, x: &[f32]) {
     };
     let want: Vec<i64> = x.iter().enumerate().map(of).collect();
     let (_, got) = run_integers(&QUANTIZE, &[(TensorType::new(F32, ty.shape.clone()), f32_bytes(x))], ty);
-    assert_eq!(got, want, "{ty:?}");
+    for (i, (got, want)) in got.into_iter().zip(want).enumerate() {
+        assert_eq!(got, want, "{:?} as {ty:?}", x[i]);
+    }
 }
 
 /// Ties, neighbours of ties, ends, and what does not fit anywhere.
