@@ -264,7 +264,10 @@ impl Emitter<'_> {
         let from = self.ty(a);
         match (from.elem, ty.elem) {
             (Elem::I32, Elem::F32) => self.each(ty, &[a], |e, size, x| vv!(e, vcvtdq2ps, size, x[0])),
-            (Elem::F32, Elem::I32) => self.each(ty, &[a], |e, size, x| e.float_to_int(size, x[0], rounding)),
+            (Elem::F32, Elem::I32) => {
+                let convertible = self.convertible[a.0 as usize];
+                self.each(ty, &[a], |e, size, x| e.float_to_int(size, x[0], rounding, convertible))
+            }
             (Elem::I32, Elem::F64) => self.lengthen(ty, a, |s, r, size, d, v| match size {
                 16 => s.vcvtdq2pd(r.x(d), r.x(v)),
                 32 => s.vcvtdq2pd(r.y(d), r.x(v)),
@@ -324,11 +327,14 @@ impl Emitter<'_> {
     }
 
     /// Saturating; NaN becomes 0. The instruction gives the smallest number for all that it cannot convert.
-    fn float_to_int(&mut self, size: usize, x: Virtual, rounding: Rounding) -> Virtual {
+    fn float_to_int(&mut self, size: usize, x: Virtual, rounding: Rounding, convertible: bool) -> Virtual {
         let converted = match rounding {
             Rounding::TowardZero => vv!(self, vcvttps2dq, size, x),
             Rounding::NearestEven => vv!(self, vcvtps2dq, size, x),
         };
+        if convertible {
+            return converted;
+        }
         let limit = self.constant(&2147483648f32.to_bits().to_le_bytes(), size);
         let too_large = self.compare(Elem::F32, Cond::Ge, size, x, limit);
         let saturated = vvv!(self, vxorps, size, converted, too_large);

@@ -23,6 +23,9 @@ impl Block {
     }
 }
 
+/// Pairs of 16 bits that are loaded and widened together.
+const PAIRS: usize = 4;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub lanes: usize,
@@ -90,7 +93,8 @@ impl Shape {
     fn block(machine: &Machine, numbers: &Numbers) -> usize {
         match numbers.form {
             Form::Float if machine.fma_lane => machine.lanes(Elem::F32),
-            Form::Pairs if machine.has_vectors() => 4,
+            // Groups of a register's worth; lanes of a shorter vector cost more to spread than groups do to load.
+            Form::Pairs if machine.lanes(Elem::I16) == PAIRS * numbers.group => PAIRS,
             _ => 1,
         }
     }
