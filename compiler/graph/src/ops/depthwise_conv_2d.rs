@@ -8,6 +8,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::depthwise::{self, Convolution, Finish, Geometry, Source as Image, Weights};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use crate::lower::requantize::{Target, elem};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Operator, Signature, Source};
@@ -104,6 +105,10 @@ impl Operator for Attributes {
         };
         let (input, output) = (cx.input(node, 0), cx.output(node, 0));
         let channels = geometry.out_channels();
+        let hybrid = x.element == ElementType::F32 && w.element != ElementType::F32;
+        if geometry.channels == 1 && 1 < channels && self.padding != Padding::default() && !hybrid {
+            return self.lower_as_product(cx, node, &geometry, weights);
+        }
         let (weights, weight_sums) = match w.element {
             ElementType::F32 => (Weights::Float(f32s(weights)), vec![]),
             _ => {
@@ -154,6 +159,48 @@ impl Operator for Attributes {
             },
         };
         Convolution { geometry, source: image, weights, finish }.lower(cx, input, output)
+    }
+}
+
+impl Attributes {
+    /// With one input channel it is an ordinary convolution, whose schedule needs no padded copy of the image.
+    fn lower_as_product(&self, cx: &mut Context, node: &Node, g: &Geometry, weights: &[u8]) -> Result<(), Diagnostic> {
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        let (channels, size) = (g.out_channels(), (w.element.bits().unwrap_or(8) / 8) as usize);
+        // From [ky][kx][channel] to [channel][ky][kx].
+        let transposed: Vec<u8> =
+            (0..channels).flat_map(|c| (0..g.taps()).flat_map(move |t| &weights[(t * channels + c) * size..][..size])).copied().collect();
+        let fixed = || (0..channels).map(|c| multiplier(x, w, y, c));
+        let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != ElementType::I32);
+        let rescale = match x.element {
+            ElementType::F32 => Rescale::Float,
+            ElementType::I16 if i64_sums => Rescale::Wide(fixed().collect()),
+            _ => Rescale::Sum(fixed().map(|(m, s)| Reference::Fixed(m, s)).collect()),
+        };
+        let axis = |d: usize, input, output, before| Axis {
+            input,
+            filter: g.filter[d],
+            output,
+            stride: g.stride[d],
+            dilation: g.dilation[d],
+            before,
+        };
+        let product = Product {
+            batch: g.images,
+            rows: axis(0, g.height, g.out_height, g.padding.top),
+            columns: axis(1, g.width, g.out_width, g.padding.left),
+            channels: 1,
+            filter: Filter { element: w.element, shape: [channels, g.filter[0], g.filter[1], 1], data: &transposed },
+            input: x.element,
+            input_zero_point: if x.element == ElementType::F32 { 0 } else { x.zero_point() },
+            weight_zero_point: if w.element == ElementType::U8 { w.zero_point() } else { 0 },
+            bias: Bias::of_node(cx, node, 2)?,
+            rescale,
+            activation: self.activation,
+            target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
+        };
+        let (from, to) = (cx.input(node, 0), cx.output(node, 0));
+        gemm::lower(cx, &product, from, to)
     }
 }
 
