@@ -132,3 +132,22 @@ fn pixels_that_see_nothing() {
         check_case(&Case { padding, ..plain(kind, [1, 2, 3, 5], [6, 2, 3, 5]) });
     }
 }
+
+/// Accumulators and operands of every tile fit the machine's registers, so that no inner loop spills.
+#[test]
+fn tiles_fit_the_registers() {
+    use crate::reference::program;
+    use crate::support::machines;
+    for kind in [Kind::Float, Kind::Int8 { per_channel: true }, Kind::Uint8, Kind::Int16 { bias: ElementType::I64 }] {
+        for outputs in [8, 20, 64, 100] {
+            let case = plain(kind, [1, 14, 14, 64], [outputs, 3, 3, 64]);
+            for machine in machines().into_iter().filter(|m| m.has_vectors()) {
+                let program = program(&op(&case), &case.operands(), &machine);
+                for kernel in program.kernels.iter().filter(|k| k.name.starts_with("product")) {
+                    let needed = cranelite_tile::pressure::pressure(kernel, &machine);
+                    assert!(needed <= machine.vector_registers, "{} of {kind:?} needs {needed} registers on {}", kernel.name, machine.name);
+                }
+            }
+        }
+    }
+}

@@ -8,7 +8,7 @@ use cranelite_graph::ops::attributes::{Activation, Padding};
 use cranelite_graph::ops::{Op, Operand, Signature};
 use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::{ElementType, Quantization, TensorType};
-use cranelite_tile::{Machine, interpret, verify};
+use cranelite_tile::{Machine, Program, interpret, verify};
 use std::sync::Arc;
 
 /// Element types of a product.
@@ -250,8 +250,23 @@ pub enum Want {
     Floats(Vec<f32>),
 }
 
+/// The program of one operator, as fast as can be.
+pub fn program(op: &Op, p: &Operands, machine: &Machine) -> Program {
+    lower(&graph(op, p).expect("a good operator").0, machine, Goal::Speed).unwrap_or_else(|d| panic!("{}", d[0]))
+}
+
 /// The shape that `infer` gives and the bytes that the lowered and proved program computes.
 pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal) -> Result<(Vec<usize>, Vec<u8>), Diagnostic> {
+    let (graph, shape) = graph(op, p)?;
+    let mut result = vec![0xAA; graph.ty(graph.outputs[0]).size_bytes()];
+    let program = lower(&graph, machine, goal).map_err(|mut d| d.remove(0))?;
+    verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", machine.name, e[0]));
+    interpret::run(&program, &[&p.x.data], &mut [&mut result]).unwrap_or_else(|e| panic!("{e}"));
+    Ok((shape, result))
+}
+
+/// A graph of that one operator, and the shape of its result.
+fn graph(op: &Op, p: &Operands) -> Result<(Graph, Vec<usize>), Diagnostic> {
     let inputs = [Some(&p.x), Some(&p.w), p.bias.as_ref()];
     let operands = inputs.iter().map(|i| i.map(|i| Operand { ty: &i.ty, data: i.constant.then_some(&i.data[..]) })).collect();
     let shape = op.infer(&Signature { inputs: operands, outputs: vec![&p.result] })?.remove(0);
@@ -262,15 +277,10 @@ pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal) -> Result<(Vec<
             graph.add_value(Value { name: "operand".into(), ty: i.ty.clone(), data })
         })
     });
-    graph.inputs = inputs.iter().zip(ids).filter_map(|(i, id)| id.filter(|_| i.is_some_and(|i| !i.constant))).collect();
+    graph.inputs.extend(ids[0]);
     let ty = TensorType { shape: shape.clone(), ..p.result.clone() };
-    let mut result = vec![0xAA; ty.size_bytes()];
     let y = graph.add_value(Value { name: "y".into(), ty, data: None });
     graph.outputs.push(y);
     graph.nodes.push(Node { op: op.clone(), inputs: ids.to_vec(), outputs: vec![y], operator: 0 });
-    let program = lower(&graph, machine, goal).map_err(|mut d| d.remove(0))?;
-    verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", machine.name, e[0]));
-    let arguments: Vec<&[u8]> = inputs.iter().flatten().filter(|i| !i.constant).map(|i| &i.data[..]).collect();
-    interpret::run(&program, &arguments, &mut [&mut result]).unwrap_or_else(|e| panic!("{e}"));
-    Ok((shape, result))
+    Ok((graph, shape))
 }

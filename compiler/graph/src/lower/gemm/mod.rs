@@ -19,8 +19,8 @@ pub use geometry::Axis;
 pub use pack::Filter;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lower::Context;
 use crate::lower::requantize::{Rescaling, Target};
+use crate::lower::{Context, Goal};
 use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
 use crate::tensor::ElementType;
@@ -86,11 +86,17 @@ pub struct Product<'a> {
     pub target: Option<Target>,
 }
 
-/// More rectangles than this have filters whose kind no model has; each costs a call and a table of biases.
+/// More rectangles than this have filters whose kind no model has; each costs a call, and a table of so many biases at most.
 const MOST_RECTANGLES: usize = 4096;
+const MOST_BIASES: usize = 1 << 24;
 
 /// Operations of a tile's depth up to which loops are unrolled.
-const UNROLLED: usize = 96;
+fn unrolled(goal: Goal) -> usize {
+    match goal {
+        Goal::Speed => 96,
+        Goal::Size => 16,
+    }
+}
 
 /// Writes the calls that compute `output` from `input`.
 pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: BufferId) -> Result<(), Diagnostic> {
@@ -100,7 +106,8 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
         return Ok(());
     }
     let (rows, columns) = (product.rows.segments(), product.columns.segments());
-    if MOST_RECTANGLES < rows.len().saturating_mul(columns.len()) {
+    let kinds = rows.len().saturating_mul(columns.len());
+    if MOST_RECTANGLES < kinds || MOST_BIASES < kinds.saturating_mul(product.filter.shape[0]) {
         return Err(Diagnostic::new(Code::FEATURE, "the filter reaches over too much padding")
             .expected(format!("at most {MOST_RECTANGLES} kinds of border pixels"))
             .found(format!("{} by {}", rows.len(), columns.len())));
@@ -287,7 +294,7 @@ impl Lowering<'_> {
             let tile = grid.tile[0] * grid.tile[1];
             let sum = self.shape.sums as usize;
             let operations = tap_rows * runs * depth.groups().max(full) * tile * (self.block.vectors + sum);
-            let unroll = operations <= UNROLLED;
+            let unroll = operations <= unrolled(cx.goal);
             let (block, step) = self.shape.steps(machine, n, full, tile * (self.block.vectors + sum), unroll);
             let rest = full % step;
             let y = (row.start + grid.y) as i64;
