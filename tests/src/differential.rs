@@ -20,7 +20,6 @@ pub struct Case {
 pub fn native_levels() -> Vec<Target> {
     let Ok(native) = Target::native() else { return vec![] };
     let triple = native.triple.to_string();
-    let host = loader::host::features();
     let names: &[&str] = match native.features.arch {
         cranelite_codegen::clif::Arch::X86 => &[
             "x86-64",
@@ -37,8 +36,7 @@ pub fn native_levels() -> Vec<Target> {
         ],
         _ => &["generic", "generic+dotprod"],
     };
-    let runs = |t: &Target| t.required().iter().all(|f| host.contains(f));
-    names.iter().filter_map(|n| Target::new(&triple, Some(n)).ok()).filter(runs).collect()
+    names.iter().filter_map(|n| Target::new(&triple, Some(n)).ok()).filter(Target::runs_here).collect()
 }
 
 pub fn options(case: &Case) -> object::Options {

@@ -15,7 +15,10 @@ impl<'a> Emitter<'a> {
         match *op {
             Op::Const(s) => self.constant(ty, s),
             Op::Load { ref place, count } => self.load(place, ty, count),
-            Op::LoadSplat { ref place, group, count } => self.load_splat(place, ty, group, count),
+            Op::LoadSplat { ref place, group, count } => {
+                let shared = 1 < self.uses[result.0 as usize] || 1 < self.piece_count(ty);
+                self.load_splat(place, ty, group, count, shared)
+            }
             Op::Unary(op, a) => self.unary(op, ty, &self.pieces(a)),
             Op::Binary(op, a, b) => self.binary(op, ty, a, b),
             Op::ShlImm(a, n) => self.shift(ty, &self.pieces(a), |e, x, n| e.ins().ishl(x, n), n),

@@ -3,8 +3,8 @@
 //! The idea: `base[index + constant]` is the nearest pointer already at hand plus a displacement in the instruction. Partial vectors
 //! are pieced together from smaller loads, so that no byte is touched that the text does not name.
 
-use super::Emitter;
 use super::loops::{CounterValue, index_key};
+use super::{Arch, Emitter};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, types};
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Stmt, Type, Value};
 
@@ -231,7 +231,8 @@ impl<'a> Emitter<'a> {
         sum.unwrap_or_else(|| self.i64(0))
     }
 
-    pub(super) fn load_splat(&mut self, place: &Place, ty: Type, group: u32, count: Option<u32>) -> Vec<ir::Value> {
+    /// `shared`: more than one instruction will use the register.
+    pub(super) fn load_splat(&mut self, place: &Place, ty: Type, group: u32, count: Option<u32>, shared: bool) -> Vec<ir::Value> {
         let size = ty.elem.bytes();
         if self.is_scalar(ty) {
             let one = self.load(place, ty.with_lanes(group.min(ty.lanes)), count);
@@ -245,6 +246,12 @@ impl<'a> Emitter<'a> {
             return vec![v; self.piece_count(ty)];
         }
         let v = match (bytes, read) {
+            // Cranelift loads and spreads in one instruction only what is used once; then this one is the shortest.
+            (4, 4) if shared && self.features.arch == Arch::X86 => {
+                let x = self.ins().load(types::F32, flags, pointer, at);
+                let v = self.ins().scalar_to_vector(types::F32X4, x);
+                self.shuffle(v, v, 4, |_| 0)
+            }
             // Why floats: as an integer, the value would pass through a general register on its way.
             (4, 4) => {
                 let x = self.ins().load(types::F32, flags, pointer, at);

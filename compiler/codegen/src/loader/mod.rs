@@ -18,7 +18,7 @@ pub enum Error {
     #[error("the object cannot be read: {0}")]
     Format(#[from] object::Error),
     #[error("no memory for the object: {0}")]
-    Memory(#[from] std::io::Error),
+    Memory(String),
     #[error("the object is for another machine")]
     OtherMachine,
     #[error("the object has {0}, which the loader does not know")]
@@ -53,7 +53,7 @@ impl Loaded {
             places.insert(section.index().0, size);
             size += section.size() as usize;
         }
-        let mut memory = MmapMut::map_anon(size.max(1))?;
+        let mut memory = MmapMut::map_anon(size.max(1)).map_err(|e| Error::Memory(e.to_string()))?;
         let base = memory.as_ptr() as u64;
         let mut symbols = BTreeMap::new();
         for symbol in file.symbols().filter(|s| s.is_global() && s.is_definition()) {
@@ -79,7 +79,7 @@ impl Loaded {
                 relocate::apply(&mut memory, place, base + place as u64, value, relocation.flags()).map_err(Error::Unknown)?;
             }
         }
-        let memory = memory.make_exec()?;
+        let memory = memory.make_exec().map_err(|e| Error::Memory(e.to_string()))?;
         relocate::publish(&memory);
         Ok(Loaded { memory, symbols })
     }

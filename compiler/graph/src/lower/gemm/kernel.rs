@@ -395,7 +395,10 @@ impl Nest<'_> {
         let mut g = 0;
         while g < count {
             let (a, w) = (a.clone() + g as i64 * self.a_group(), w.clone() + g as i64 * self.w_group());
-            if 1 < block && block <= count - g {
+            if self.spec.numbers.form == Form::Float && block == 1 && cells.columns == 1 && cells.sets == 1 && 2 <= count - g {
+                self.pair(k, x, &mut acc, &a, &w);
+                g += 2;
+            } else if 1 < block && block <= count - g {
                 self.block(k, cells, x, &mut acc, &a, &w);
                 g += block;
             } else {
@@ -424,6 +427,18 @@ impl Nest<'_> {
             for (m, d) in x.iter().enumerate() {
                 let a = self.activation(k, a.clone() + *d, count);
                 (0..cells.columns).for_each(|j| update(k, m, j, a, b[j]));
+            }
+        }
+    }
+
+    /// Two groups for one vector of columns, sum by sum. Where a multiply-add overwrites a factor (x86), the result moves to another
+    /// register each time; after two it is where it was, and the loop needs no moves.
+    fn pair(&self, k: &mut KernelBuilder, x: &[i64], acc: &mut [Value], a: &Index, w: &Index) {
+        let b = [0, self.w_group()].map(|next| self.weight(k, &(w.clone() + next), 0));
+        for (cell, d) in acc.iter_mut().zip(x) {
+            for (g, b) in b.into_iter().enumerate() {
+                let a = self.activation(k, a.clone() + *d + g as i64 * self.a_group(), 1);
+                *cell = self.product(k, *cell, a, b);
             }
         }
     }
