@@ -8,5 +8,7 @@ pub mod differential;
 pub mod guarded;
 pub mod maker;
 pub mod models;
+pub mod random_kernel;
+pub mod random_value;
 pub mod suite;
 pub mod tools;

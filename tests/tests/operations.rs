@@ -488,3 +488,21 @@ fn memory() {
     }
     m.check();
 }
+
+/// Operands that come from memory which is aligned to their elements only.
+#[test]
+fn comparisons_of_unaligned_floats() {
+    let mut m = Matrix::new();
+    for elem in FLOATS {
+        let lanes = 16 / elem.bytes() as usize;
+        for cond in [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Le, Cond::Gt, Cond::Ge] {
+            // One lane in front moves every other vector off its alignment.
+            let wide = elem.x(lanes + 1);
+            m.add(format!("unaligned {cond:?} {wide}"), &[wide, wide], |k, v| {
+                let (a, b) = (k.slice(v[0], 0, lanes), k.slice(v[1], 0, lanes));
+                k.compare(cond, a, b)
+            });
+        }
+    }
+    m.check();
+}

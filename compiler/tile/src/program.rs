@@ -340,7 +340,8 @@ pub enum Op {
         index: Value,
     },
     /// TFLite's MultiplyByQuantizedMultiplier with double rounding on i32 lanes:
-    /// RoundingDivideByPOT(MulHighRound(x << max(shift, 0), multiplier), max(-shift, 0)).
+    /// RoundingDivideByPOT(MulHighRound(x << max(shift, 0), multiplier), max(-shift, 0)). No multiplier is -2^31 and every shift is in
+    /// `range`, except that a lane whose multiplier is 0 gives 0 whatever its shift.
     Requantize {
         x: Value,
         multiplier: Value,

@@ -269,7 +269,14 @@ impl Emitter<'_> {
             }
         } else {
             let low = self.load_bytes(mem, 16, read as usize);
-            self.broadcast(low, bytes as usize, full)
+            match bytes {
+                1 | 2 | 4 | 8 => self.broadcast(low, bytes as usize, full),
+                16 if full == 16 => low,
+                _ => {
+                    self.fail(format!("part of a group of {bytes} bytes"));
+                    return vec![];
+                }
+            }
         };
         vec![v; self.piece_sizes(ty).len()]
     }

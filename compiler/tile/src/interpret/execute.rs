@@ -328,6 +328,9 @@ impl Frame<'_, '_, '_> {
                         to.set(0);
                         continue;
                     }
+                    if multiplier == i32::MIN {
+                        return Err(Fault::SmallestMultiplier);
+                    }
                     if shift < low.max(-31) || high.min(30) < shift {
                         return Err(Fault::Shift { shift, low, high });
                     }

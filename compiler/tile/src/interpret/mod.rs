@@ -4,7 +4,7 @@
 //! operation is written once, in the plainest arithmetic that is exact; a program that does what it must not gets an error, never a panic.
 //!
 //! Beyond the bounds of arguments it checks what emitters rely on: arguments share bytes only as declared, nothing is read
-//! in place after it was overwritten, and the shifts of a requantisation are in their range.
+//! in place after it was overwritten, and the shifts and multipliers of a requantisation are in their range.
 
 mod execute;
 mod lanes;
@@ -59,6 +59,8 @@ pub enum Fault {
     IndexOverflow,
     #[error("the shift {shift} is not in {low}..={high}")]
     Shift { shift: i64, low: i64, high: i64 },
+    #[error("a multiplier is -2^31")]
+    SmallestMultiplier,
     #[error("{given} parameters, not {expected}")]
     Parameters { expected: usize, given: usize },
     #[error("buffers: {0}")]

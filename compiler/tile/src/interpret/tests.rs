@@ -208,6 +208,8 @@ fn requantization() {
     assert_eq!(run(5, half, 31, ShiftRange::Any), Err(Fault::Shift { shift: 31, low: -31, high: 30 }));
     assert_eq!(run(5, half, -2, ShiftRange::Uniform(-1)), Err(Fault::Shift { shift: -2, low: -1, high: -1 }));
     assert_eq!(run(5, 0, 0, ShiftRange::Right), Ok(0), "a lane that is no channel");
+    assert_eq!(run(5, i32::MIN, -1, ShiftRange::Right), Err(Fault::SmallestMultiplier));
+    assert_eq!(run(i32::MIN, -i32::MAX, 0, ShiftRange::Any), Ok(i32::MAX));
 }
 
 #[test]

@@ -1,0 +1,32 @@
+//! Random kernels give the same bits as the interpreter at every feature level of this machine, and are proved to stay in their buffers.
+
+use cranelite_tests::{differential, random_kernel};
+use cranelite_tile::{text, verify};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn as_interpreted(choices in random_kernel::choices()) {
+        let case = random_kernel::case(&choices);
+        let program = || text::print(&case.program);
+        if let Err(errors) = verify::verify(&case.program) {
+            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            return Err(TestCaseError::fail(format!("not proved: {}\n{}", errors.join("\n"), program())));
+        }
+        let expected = differential::expected(&case).map_err(|e| TestCaseError::fail(format!("{e}\n{}", program())))?;
+        for target in differential::native_levels() {
+            let got = match differential::native(&case, &target) {
+                Ok(got) => got,
+                // It would have to be emulated, and no lowering asks for it.
+                Err(e) if e.contains("fma of doubles on a machine without it") => continue,
+                Err(e) => return Err(TestCaseError::fail(format!("{}: {e}\n{}", target.level, program()))),
+            };
+            for outputs in got {
+                let difference = differential::difference(&case, &expected, &outputs);
+                prop_assert!(difference.is_none(), "{}: {}\n{}", target.level, difference.unwrap_or_default(), program());
+            }
+        }
+    }
+}
