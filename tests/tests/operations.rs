@@ -359,6 +359,19 @@ fn conversions() {
                         k.convert(x, to, Rounding::NearestEven)
                     });
                 }
+                if (from, to) == (Elem::F32, Elem::I32) {
+                    // What x86 does by itself, and what looks like it.
+                    for (limit, lowest) in [(2147483648.0, -2147483648.0), (2147483648.0, 0.0), (1e6, -2147483648.0), (1e10, -2147483648.0)]
+                    {
+                        m.add(format!("convert cut at {limit} {lowest} {ty}"), &[ty], |k, v| {
+                            let (limit, lowest) = (k.float(ty, limit), k.float(ty, lowest));
+                            let magnitude = k.unary(Unary::Abs, v[0]);
+                            let fits = k.compare(Cond::Lt, magnitude, limit);
+                            let x = k.select(fits, v[0], lowest);
+                            k.convert(x, to, Rounding::TowardZero)
+                        });
+                    }
+                }
                 if from.is_int() && to.is_int() {
                     if from.bits() < to.bits() {
                         m.add(format!("widen {ty} to {to}"), &[ty], |k, v| k.widen(v[0], to));

@@ -4,6 +4,7 @@
 //! emitter), `wide` (256- and 512-bit x86), `object` (entry point, constants, descriptor, file) and `loader` (runs an object in this very process).
 
 pub mod clif;
+mod floats;
 pub mod loader;
 pub mod object;
 pub mod targets;

@@ -3,9 +3,10 @@
 //! Saturating and rounding to 8 or 16 bits goes through 32 bits, where registers have instructions for it.
 
 use super::{Arch, Emitter};
+use crate::floats;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, ConstantData, InstBuilder, types};
-use cranelite_tile::{Binary, Elem, Op, Rounding, Scalar, Type, Unary, Value};
+use cranelite_tile::{Binary, Elem, Rounding, Type, Unary, Value};
 
 impl<'a> Emitter<'a> {
     pub(super) fn widen(&mut self, to: Type, from: Type, a: &[ir::Value]) -> Vec<ir::Value> {
@@ -134,7 +135,14 @@ impl<'a> Emitter<'a> {
             (true, true) => self.float_to_float(to, from, &pieces),
             (false, true) => self.int_to_float(to, from, &pieces),
             (true, false) => {
-                let bounds = self.bounds(a);
+                let cut = floats::cut_on_x86(&self.defs, a).filter(|_| {
+                    let one_instruction = self.features.arch == Arch::X86 && !self.is_scalar(to);
+                    one_instruction && rounding == Rounding::TowardZero && (from.elem, to.elem) == (Elem::F32, Elem::I32)
+                });
+                if let Some(x) = cut {
+                    return self.map(&self.pieces(x), |e, x| e.ins().x86_cvtt2dq(types::I32X4, x));
+                }
+                let bounds = floats::bounds(self.kernel, &self.defs, a);
                 self.float_to_int(to, from, &pieces, rounding, bounds)
             }
             (false, false) => {
@@ -238,30 +246,6 @@ impl<'a> Emitter<'a> {
         let sum = self.ins().fadd(x, float);
         let sum = self.cast(sum, types::I32X4);
         self.ins().isub(sum, magic)
-    }
-
-    /// Bounds of a float that cannot be NaN, if its definition shows some.
-    fn bounds(&self, v: Value) -> Option<(f64, f64)> {
-        match *self.def(v)? {
-            Op::Const(Scalar::Float(bits)) => {
-                let x = if self.ty(v).elem == Elem::F32 { f64::from(f32::from_bits(bits as u32)) } else { f64::from_bits(bits) };
-                (!x.is_nan()).then_some((x, x))
-            }
-            // A comparison with NaN is false, so of two operands the second one is chosen.
-            Op::Binary(Binary::Min, a, b) => {
-                let (low, high) = self.bounds(b)?;
-                Some(self.bounds(a).map_or((f64::NEG_INFINITY, high), |(l, h)| (low.min(l), high.min(h))))
-            }
-            Op::Binary(Binary::Max, a, b) => {
-                let (low, high) = self.bounds(b)?;
-                Some(self.bounds(a).map_or((low, f64::INFINITY), |(l, h)| (low.max(l), high.max(h))))
-            }
-            Op::Convert(a, _) if self.ty(a).elem.is_int() => {
-                let (low, high) = self.ty(a).elem.int_range();
-                Some((low as f64, high as f64))
-            }
-            _ => None,
-        }
     }
 
     /// Division of integers that fit a float's mantissa: the quotient differs from an integer by more than its rounding error, so

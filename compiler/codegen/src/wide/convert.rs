@@ -6,6 +6,7 @@
 use super::Emitter;
 use super::alloc::Virtual;
 use super::asm::{Mem, vv, vvv};
+use crate::floats;
 use cranelite_tile::{Binary, Cond, Elem, Rounding, Type, Value};
 
 impl Emitter<'_> {
@@ -265,8 +266,15 @@ impl Emitter<'_> {
         match (from.elem, ty.elem) {
             (Elem::I32, Elem::F32) => self.each(ty, &[a], |e, size, x| vv!(e, vcvtdq2ps, size, x[0])),
             (Elem::F32, Elem::I32) => {
-                let convertible = self.convertible[a.0 as usize];
-                self.each(ty, &[a], |e, size, x| e.float_to_int(size, x[0], rounding, convertible))
+                let cut = floats::cut_on_x86(&self.definitions, a).filter(|_| rounding == Rounding::TowardZero);
+                // What is below all integers becomes the smallest one in any case.
+                let below = floats::bounds(self.kernel, &self.definitions, a).is_some_and(|(_, high)| high <= 2147483520.0);
+                let plain = cut.is_some() || below;
+                self.each(
+                    ty,
+                    &[cut.unwrap_or(a)],
+                    |e, size, x| if plain { e.cut(size, x[0], rounding) } else { e.float_to_int(size, x[0], rounding) },
+                )
             }
             (Elem::I32, Elem::F64) => self.lengthen(ty, a, |s, r, size, d, v| match size {
                 16 => s.vcvtdq2pd(r.x(d), r.x(v)),
@@ -326,15 +334,17 @@ impl Emitter<'_> {
             .collect()
     }
 
-    /// Saturating; NaN becomes 0. The instruction gives the smallest number for all that it cannot convert.
-    fn float_to_int(&mut self, size: usize, x: Virtual, rounding: Rounding, convertible: bool) -> Virtual {
-        let converted = match rounding {
+    /// The smallest number for all that does not fit.
+    fn cut(&mut self, size: usize, x: Virtual, rounding: Rounding) -> Virtual {
+        match rounding {
             Rounding::TowardZero => vv!(self, vcvttps2dq, size, x),
             Rounding::NearestEven => vv!(self, vcvtps2dq, size, x),
-        };
-        if convertible {
-            return converted;
         }
+    }
+
+    /// Saturating; NaN becomes 0.
+    fn float_to_int(&mut self, size: usize, x: Virtual, rounding: Rounding) -> Virtual {
+        let converted = self.cut(size, x, rounding);
         let limit = self.constant(&2147483648f32.to_bits().to_le_bytes(), size);
         let too_large = self.compare(Elem::F32, Cond::Ge, size, x, limit);
         let saturated = vvv!(self, vxorps, size, converted, too_large);

@@ -14,9 +14,10 @@ mod loops;
 mod memory;
 mod ops;
 
+use crate::floats;
 use alloc::{Class, Event, Virtual};
 use asm::{Entry, Mem, Registers};
-use cranelite_tile::{Base, Binary, Elem, Kernel, Op, Scalar, Stmt, Type, Value};
+use cranelite_tile::{Base, Kernel, Op, Stmt, Type, Value};
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, ptr, qword_ptr, registers};
 use loops::{CounterValue, PointerKey};
 use std::collections::BTreeMap;
@@ -65,7 +66,7 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Unsupported> {
         counters: vec![None; kernel.counters.len()],
         pointers: vec![BTreeMap::new()],
         use_counts: use_counts(kernel),
-        convertible: convertible(kernel),
+        definitions: floats::definitions(kernel),
         folded: BTreeMap::new(),
         pool: BTreeMap::new(),
         constants: BTreeMap::new(),
@@ -109,8 +110,8 @@ struct Emitter<'a> {
     pointers: Vec<BTreeMap<(Base, PointerKey), Virtual>>,
     /// How often each value is read.
     use_counts: Vec<u32>,
-    /// Floats that are certainly no NaN and below 2^31: their conversion to integers needs no correction.
-    convertible: Vec<bool>,
+    /// The operation that defines each value, if one does.
+    definitions: Vec<Option<&'a Op>>,
     /// Loads that become part of the one operation that uses them.
     folded: BTreeMap<Value, Mem>,
     /// Constants after the code: bytes (4, 8 or a whole vector) to label.
@@ -175,31 +176,6 @@ impl Frame {
             Some(on_stack) => self.size + 8 * self.saved + 8 + 8 * on_stack as i32,
         }
     }
-}
-
-/// For every value, whether its definition shows that it is an f32 below 2^31 and no NaN. What is below all integers becomes the
-/// smallest one in any case.
-fn convertible(kernel: &Kernel) -> Vec<bool> {
-    fn mark(kernel: &Kernel, stmts: &[Stmt], out: &mut [bool]) {
-        for s in stmts {
-            match s {
-                Stmt::Let(v, op) if kernel.ty(*v).elem == Elem::F32 => {
-                    out[v.0 as usize] = match *op {
-                        Op::Const(Scalar::Float(bits)) => f32::from_bits(bits as u32) < 2147483648.0,
-                        // A comparison with NaN is false, so of two operands the second one is chosen.
-                        Op::Binary(Binary::Min, _, b) => out[b.0 as usize],
-                        Op::Binary(Binary::Max, a, b) => out[a.0 as usize] && out[b.0 as usize],
-                        _ => false,
-                    }
-                }
-                Stmt::Loop(l) => mark(kernel, &l.body, out),
-                _ => {}
-            }
-        }
-    }
-    let mut out = vec![false; kernel.types.len()];
-    mark(kernel, &kernel.body, &mut out);
-    out
 }
 
 fn use_counts(kernel: &Kernel) -> Vec<u32> {
