@@ -1,0 +1,110 @@
+//! The machine code of the innermost loops of matrix products, per target: how many products one turn has, and that nothing is kept on
+//! the stack there.
+//!
+//! Not a measurement. The idea: a change of Cranelift, of a schedule or of an emitter that costs half the speed shows here, on every
+//! machine, as another number.
+
+use cranelite_codegen::{Target, object};
+use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::text;
+use cranelite_tile::arena;
+
+/// A 1 x 1 convolution from 64 to 64 channels over a row of 64 pixels.
+fn program(float: bool) -> String {
+    let zeros = |n: usize| "00".repeat(n);
+    if float {
+        format!(
+            "graph \"g\"\ninputs %0\noutputs %3\n%0: f32[1,1,64,64] \"x\"\n%1 = const f32[64,1,1,64] \"w\" 0x{}\n%2 = const f32[64] \"b\" 0x{}\n%3: f32[1,1,64,64] \"y\" = conv_2d %0, %1, %2 {{stride=[1,1], dilation=[1,1], padding=[0,0,0,0], activation=relu}} @0\n",
+            zeros(4 * 64 * 64),
+            zeros(4 * 64)
+        )
+    } else {
+        format!(
+            "graph \"g\"\ninputs %0\noutputs %3\n%0: i8[1,1,64,64] q(0.1, 3) \"x\"\n%1 = const i8[64,1,1,64] q(0.02, 0) \"w\" 0x{}\n%2 = const i32[64] \"b\" 0x{}\n%3: i8[1,1,64,64] q(0.05, -128) \"y\" = conv_2d %0, %1, %2 {{stride=[1,1], dilation=[1,1], padding=[0,0,0,0], activation=relu}} @0\n",
+            zeros(64 * 64),
+            zeros(4 * 64)
+        )
+    }
+}
+
+fn assembly(triple: &str, cpu: &str, float: bool) -> String {
+    let target = Target::new(triple, Some(cpu)).expect("a target");
+    let graph = text::parse(&program(float)).expect("a graph");
+    let mut program = lower(&graph, &target.machine, Goal::Speed).expect("a program");
+    arena::plan(&mut program);
+    let options = object::Options { prefix: "t".into(), asm: true, ..object::Options::default() };
+    object::emit(&program, &target, &options).expect("an object").asm.expect("asked for")
+}
+
+/// The stretches of code between labels, or between the target of a jump back and the jump.
+fn stretches(asm: &str) -> Vec<Vec<&str>> {
+    let mut out = vec![vec![]];
+    // Cranelift's text has labels.
+    for line in asm.lines() {
+        if line.ends_with(':') {
+            out.push(vec![]);
+        } else {
+            out.last_mut().expect("never empty").push(line);
+        }
+    }
+    // The other one has addresses, and jumps name them; a loop without a loop in it has one jump back.
+    let address = |l: &str| l.split(':').next().and_then(|a| u64::from_str_radix(a.trim(), 16).ok());
+    let jump_back = |l: &str| {
+        let is_jump = l.split_whitespace().nth(1).is_some_and(|m| m.starts_with('j'));
+        let to = l.split_whitespace().last().and_then(|t| u64::from_str_radix(t.trim_end_matches('h'), 16).ok());
+        to.filter(|to| is_jump && address(l).is_some_and(|here| *to < here))
+    };
+    for function in out.clone() {
+        for (i, line) in function.iter().enumerate() {
+            let Some(to) = jump_back(line) else { continue };
+            let start = function.iter().position(|l| address(l).is_some_and(|a| to <= a)).unwrap_or(0);
+            if function[start..i].iter().all(|l| jump_back(l).is_none()) {
+                out.push(function[start..=i].to_vec());
+            }
+        }
+    }
+    let is_wide = |s: &Vec<&str>| s.first().is_some_and(|l| address(l).is_some());
+    out.retain(|s| !is_wide(s) || s.last().is_some_and(|l| jump_back(l).is_some()));
+    out
+}
+
+/// The most products in one stretch, and its lines that touch the stack.
+fn inner_loop(asm: &str, mnemonic: &str) -> (usize, Vec<String>) {
+    let count = |s: &Vec<&str>| s.iter().filter(|l| l.contains(mnemonic)).count();
+    let all = stretches(asm);
+    let Some(best) = all.iter().max_by_key(|s| count(s)) else { return (0, vec![]) };
+    let stack = best.iter().filter(|l| l.contains("rsp") || l.contains("[sp") || l.contains("(sp")).map(|l| l.trim().to_string()).collect();
+    (count(best), stack)
+}
+
+const X86: &str = "x86_64-unknown-linux-gnu";
+const ARM: &str = "aarch64-unknown-linux-gnu";
+
+#[rustfmt::skip] // A table.
+const LOOPS: &[(&str, &str, bool, &str, usize)] = &[
+    (X86, "x86-64", true, "mulps", 11),
+    (X86, "x86-64", false, "pmaddwd", 32),
+    (X86, "x86-64-v3+prefer128", true, "vfmadd", 22),
+    (X86, "x86-64-v3+avxvnni+prefer128", false, "vpdpbusd", 16),
+    (X86, "x86-64-v4+avx512vnni+prefer128", false, "vpdpbusd", 16),
+    (X86, "x86-64-v3", true, "vfmadd", 12),
+    (X86, "x86-64-v3", false, "vpmaddwd", 12),
+    (X86, "x86-64-v3+avxvnni", false, "vpdpbusd", 12),
+    (X86, "x86-64-v4", true, "vfmadd", 26),
+    (X86, "x86-64-v4+avx512vnni", false, "vpdpbusd", 26),
+    (ARM, "generic", true, "fmla", 84),
+    (ARM, "generic", false, "smull", 48),
+    (ARM, "generic+dotprod", false, "sdot", 24),
+];
+
+#[test]
+fn products_per_turn_and_no_stack() {
+    let mut wrong = vec![];
+    for &(triple, cpu, float, mnemonic, expected) in LOOPS {
+        let (found, stack) = inner_loop(&assembly(triple, cpu, float), mnemonic);
+        if found != expected || !stack.is_empty() {
+            wrong.push(format!("{triple} {cpu}: {found} {mnemonic}, expected {expected}; on the stack: {stack:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
