@@ -398,3 +398,42 @@ impl<'c> Maker<'c> {
         LANES_LIMIT
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(stmts: &[Stmt], seen: &mut std::collections::BTreeSet<String>) {
+        let first_word = |debug: String| debug.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_string();
+        for s in stmts {
+            seen.insert(first_word(format!("{s:?}")));
+            match s {
+                Stmt::Let(_, Op::Unary(op, _)) => drop(seen.insert(format!("{op:?}"))),
+                Stmt::Let(_, Op::Binary(op, ..)) => drop(seen.insert(format!("{op:?}"))),
+                Stmt::Let(_, op) => drop(seen.insert(first_word(format!("{op:?}")))),
+                Stmt::Loop(l) => names(&l.body, seen),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn everything_occurs() {
+        let (mut seen, mut number) = (std::collections::BTreeSet::new(), 1u32);
+        for _ in 0..1000 {
+            let choices: Vec<u32> = std::iter::repeat_with(|| {
+                number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                number >> 8
+            })
+            .take(200)
+            .collect();
+            case(&choices).program.kernels.iter().for_each(|k| names(&k.body, &mut seen));
+        }
+        let all = "Let Store Loop Row Split Clamp Const Load LoadSplat ShlImm ShrImm RoundingShr Compare Select Fma FmaLane MulWide Dot DotLane \
+                   Convert Widen Narrow NarrowSat Bitcast Splat Lane Concat Slice Interleave Deinterleave Reduce Lookup Requantize \
+                   Neg Abs Not Sqrt Floor Ceil RoundEven Trunc LeadingZeros \
+                   Add Sub Mul Div Rem And Or Xor Min Max AddSat SubSat Shl Shr MulHighRound";
+        let missing: Vec<&str> = all.split_whitespace().filter(|&n| !seen.contains(n)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

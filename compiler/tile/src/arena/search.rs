@@ -40,7 +40,8 @@ const TASTES: [Taste; 6] = [
 
 /// The outcome and how many nodes were looked at.
 pub fn search(items: &[Item], capacity: u64, node_limit: u64) -> (Outcome, u64) {
-    let (mut used, mut budget, mut seed) = (0, 1000, 1);
+    // Even the luckiest attempt needs a node for each item.
+    let (mut used, mut budget, mut seed) = (0, (2 * items.len() as u64).max(1000), 1);
     for attempt in 0.. {
         for taste in &TASTES {
             let nodes = budget.min(node_limit - used);
