@@ -15,6 +15,7 @@ use crate::tensor::ElementType;
 use cranelite_tile::{Arg, Binary, BufferId, Cond, Counter, Elem, Index, KernelBuilder, Machine, Reduce, Type, Unary, Value};
 
 /// The passes over one row of `depth` elements.
+#[derive(Clone, Copy)]
 struct Row {
     depth: usize,
     lanes: usize,
@@ -192,6 +193,9 @@ fn exp_table(beta: f32, scale: f32) -> Vec<i32> {
 }
 
 /// int8 and uint8 to bytes or int16.
+///
+/// Every element is its distance from the largest one, of which there are 256. Exponentials are looked up; so are results where a
+/// row is longer than the distances whose result is not nothing.
 fn bytes(cx: &mut Context, node: &Node, beta: f32) {
     let (from, to) = (cx.input_type(node, 0), cx.output_type(node, 0));
     let input = elem(from.element).expect("bytes, checked by infer");
@@ -199,68 +203,140 @@ fn bytes(cx: &mut Context, node: &Node, beta: f32) {
     let Some(shape) = Shape::of_node(cx, node, input) else { return };
     let (low, high) = element_range(to.element).expect("an integer, checked by infer");
     let target = Target { elem: output, zero_point: low, low, high };
-    let exponentials = cx.constant_i32("exp", &exp_table(beta, from.scale().unwrap_or(1.0)));
+    let exponentials = exp_table(beta, from.scale().unwrap_or(1.0));
+    // Smaller ones round to nothing, whatever the sum.
+    let distances = exponentials.iter().take_while(|&&e| 1 << (29 - output.bits()) <= e).count();
+    // From Q0 to Q12, rounded.
+    let addends: Vec<i32> = exponentials.iter().map(|&e| ((e as u32 + (1 << 11)) >> 12) as i32).collect();
+    let (exponentials, addends) = (cx.constant_i32("exp", &exponentials), cx.constant_i32("exp_q12", &addends));
+    let mut buffers = vec![cx.input(node, 0), exponentials, addends, shape.mask(cx)];
+
     let mut k = KernelBuilder::new(format!("softmax_{}_{}", from.element, to.element));
-    let (x, table, mask) = (k.read("x"), k.read("exp"), k.read("mask"));
+    let (x, exp, addend, mask) = (k.read("x"), k.read("exp"), k.read("exp_q12"), k.read("mask"));
+    let results = (distances < shape.depth).then(|| {
+        buffers.push(cx.scratch("results", 256 * u64::from(output.bytes())));
+        k.read_write("results")
+    });
     let y = if input.bytes() == output.bytes() { k.write_in_place("y", x) } else { k.write("y") };
+    buffers.push(cx.output(node, 0));
     let row = shape.row(mask);
-    // A sum of 32 bits holds this many exponentials of 1.
+    let (words, gathers) = (cx.machine.lanes(Elem::I32), 32 < cx.machine.vector_bytes);
+    // 32 bits hold the sum of this many exponentials of 1.
     let sum_elem = if shape.depth < 8192 { Elem::U32 } else { Elem::I64 };
+    // Vectors of distances; both sizes are powers of two.
+    let step = cx.machine.lanes(output);
+    let computed = distances.next_multiple_of(step);
+    let result = |k: &mut KernelBuilder, e: Value, (scale, power): (Value, Value)| {
+        let lanes = k.ty(e).lanes as usize;
+        let (scale, power) = (k.splat(scale, lanes), k.splat(power, lanes));
+        let q = k.mul_high_round(e, scale);
+        let q = k.mul_high_round(q, power);
+        target.apply(k, q)
+    };
+    if let Some(results) = results {
+        let nothing = k.int(output.x(step), low.into());
+        for d in (computed..256).step_by(step) {
+            k.store(results.at(d * output.bytes() as usize), nothing);
+        }
+    }
     each_row(&mut k, shape.rows, |k, r| {
         let (start, out_start) = (row_start(r, shape.depth, input), row_start(r, shape.depth, output));
         let max = row.max(k, x, &start, input);
-        let max = k.splat(max, shape.lanes);
-        let exponential = |k: &mut KernelBuilder, i: Index, count: usize| {
-            let v = k.load_part(input.x(shape.lanes), x.at(start.clone() + i), count);
+        let distance = |k: &mut KernelBuilder, i: Index, lanes: usize, count: usize| {
+            let max = k.splat(max, lanes);
+            let v = k.load_part(input.x(lanes), x.at(start.clone() + i), count);
             let distance = k.sub(max, v);
-            let distance = k.bitcast(distance, Elem::U8.x(shape.lanes));
-            k.lookup(Elem::U32, table.at(0), distance)
+            k.bitcast(distance, Elem::U8.x(lanes))
         };
-        let (wide, half) = (Elem::U32.x(shape.lanes), 1 << 11);
-        let zero = k.int(sum_elem.x(shape.lanes), 0);
-        let sum = row.walk(k, "sum", &[zero], |k, i, count, sum| {
-            let e = exponential(k, i, count);
-            // From Q0 to Q12, rounded.
-            let half = k.int(wide, half);
-            let e = k.add(e, half);
-            let e = k.shr_imm(e, 12);
-            let zero = k.int(wide, 0);
-            let e = row.masked(k, e, count, zero);
-            let e = k.widen(e, sum_elem);
-            vec![k.add(sum[0], e)]
-        });
-        let sum = k.reduce(Reduce::Add, sum[0]);
-        let sum = k.widen(sum, Elem::I64);
-        let (scale, power) = reciprocal(k, sum, output.bits());
-        let (scale, power) = (k.splat(scale, shape.lanes), k.splat(power, shape.lanes));
-        row.walk(k, "scale", &[], |k, i, count, _| {
-            let e = exponential(k, i.clone(), count);
-            let e = k.bitcast(e, Elem::I32.x(shape.lanes));
-            let q = k.mul_high_round(e, scale);
-            let q = k.mul_high_round(q, power);
-            let q = target.apply(k, q);
-            k.store_part(y.at(out_start.clone() + i * i64::from(output.bytes())), q, count);
-            vec![]
-        });
+        // The longest vectors gather; shorter ones would be put together and taken apart again.
+        let sum = if gathers {
+            let zero = k.int(sum_elem.x(row.lanes), 0);
+            let sums = row.walk(k, "sum", &[zero], |k, i, count, sum| {
+                let d = distance(k, i, row.lanes, count);
+                let e = k.lookup(Elem::U32, addend.at(0), d);
+                let nothing = k.int(k.ty(e), 0);
+                let e = row.masked(k, e, count, nothing);
+                let e = k.widen(e, sum_elem);
+                vec![k.add(sum[0], e)]
+            });
+            k.reduce(Reduce::Add, sums[0])
+        } else {
+            sum_of_bytes(k, x, &start, shape.depth, max, (addend, sum_elem))
+        };
+        let scale = reciprocal(k, sum, output.bits());
+        let place = |i: Index| y.at(out_start.clone() + i * i64::from(output.bytes()));
+        match results {
+            Some(results) => {
+                k.each("d", computed, step as i64, |k, d| {
+                    let e = k.load(Elem::I32.x(step), exp.at(d * 4));
+                    let q = result(k, e, scale);
+                    k.store(results.at(d * i64::from(output.bytes())), q);
+                });
+                row.walk(k, "look_up", &[], |k, i, count, _| {
+                    let d = distance(k, i.clone(), row.lanes, count);
+                    let q = k.lookup(output, results.at(0), d);
+                    k.store_part(place(i), q, count);
+                    vec![]
+                });
+            }
+            None => {
+                let row = Row { lanes: words.min(row.lanes), ..row };
+                row.walk(k, "scale", &[], |k, i, count, _| {
+                    let d = distance(k, i.clone(), row.lanes, count);
+                    let e = k.lookup(Elem::I32, exp.at(0), d);
+                    let q = result(k, e, scale);
+                    k.store_part(place(i), q, count);
+                    vec![]
+                });
+            }
+        }
     });
-    let mask = shape.mask(cx);
-    let buffers = [cx.input(node, 0), exponentials, mask, cx.output(node, 0)];
     cx.call(k.finish(), &buffers, &[]);
 }
 
-/// The reciprocal of a sum of exponentials (an i64 scalar in Q12 of 32 bits, at least one half): a factor in Q0 and the power of two
-/// whose high multiplication is the rounding shift that follows, for results of `bits`.
+/// The sum of the table's entries for the distances of a row from its largest element, a scalar.
+fn sum_of_bytes(k: &mut KernelBuilder, x: Arg, start: &Index, depth: usize, max: Value, (table, elem): (Arg, Elem)) -> Value {
+    // So many additions are under way at once.
+    const CHAINS: usize = 4;
+    let max = k.bitcast(max, Elem::U8.x(1));
+    let add = |k: &mut KernelBuilder, sum: Value, i: Index| {
+        let v = k.load(Elem::U8.x(1), x.at(start.clone() + i));
+        let distance = k.sub(max, v);
+        let e = k.lookup(Elem::U32, table.at(0), distance);
+        let e = k.widen(e, elem);
+        k.add(sum, e)
+    };
+    let zero = k.int(elem.x(1), 0);
+    let full = if depth < 2 * CHAINS { 0 } else { depth / CHAINS * CHAINS };
+    let mut sums = vec![zero; CHAINS];
+    if 0 < full {
+        sums = k.repeat("sum", full, CHAINS as i64, &sums, |k, i, sums| (0..CHAINS).map(|c| add(k, sums[c], i + c)).collect());
+    }
+    for i in full..depth {
+        sums[i % CHAINS] = add(k, sums[i % CHAINS], i.into());
+    }
+    let halves = [k.add(sums[0], sums[1]), k.add(sums[2], sums[3])];
+    k.add(halves[0], halves[1])
+}
+
+/// The reciprocal of a sum of exponentials in Q12 (a scalar u32, or i64 where that may not do): a factor in Q0 and the power of
+/// two whose high multiplication is the rounding shift that follows, for results of `bits`.
 ///
 /// gemmlowp's `GetReciprocal`: three Newton steps. Where the reference would shift by more than 31, and aborts, the result is 0.
 fn reciprocal(k: &mut KernelBuilder, sum: Value, bits: u32) -> (Value, Value) {
-    let (long, int) = (Elem::I64.x(1), Elem::I32.x(1));
-    // headroom64 = 32 + the reference's headroom; bit 63 becomes set, the upper half is 2^31 · (1 + a).
-    let headroom = k.unary(Unary::LeadingZeros, sum);
-    let normal = k.binary(Binary::Shl, sum, headroom);
-    let half_denominator = k.shr_imm(normal, 33);
-    let positive = k.int(long, 0x7FFF_FFFF);
-    let half_denominator = k.and(half_denominator, positive);
-    let half_denominator = k.narrow(half_denominator, Elem::I32);
+    let int = Elem::I32.x(1);
+    // 2^31 · (1 + a), and by how many bits that is to the left of the sum.
+    let zeros = k.unary(Unary::LeadingZeros, sum);
+    let shifted = k.binary(Binary::Shl, sum, zeros);
+    let (normal, headroom) = if k.ty(sum).elem == Elem::U32 {
+        (shifted, k.bitcast(zeros, int))
+    } else {
+        let (upper, thirty_two) = (k.shr_imm(shifted, 32), k.int(int, 32));
+        let zeros = k.narrow(zeros, Elem::I32);
+        (k.narrow(upper, Elem::U32), k.sub(zeros, thirty_two))
+    };
+    let half_denominator = k.shr_imm(normal, 1);
+    let half_denominator = k.bitcast(half_denominator, int);
     // From the line 48/17 − 32/17 · x, numbers in Q2.
     let (intercept, slope, one) = (k.int(int, 1_515_870_810), k.int(int, -1_010_580_540), k.int(int, 1 << 29));
     let product = k.mul_high_round(half_denominator, slope);
@@ -279,13 +355,11 @@ fn reciprocal(k: &mut KernelBuilder, sum: Value, bits: u32) -> (Value, Value) {
     let saturates = k.compare(Cond::Ge, x, limit);
     let scale = k.select(saturates, largest, doubled);
     // The reference shifts by 43 − bits − headroom.
-    let (offset, zero, unit) = (k.int(long, 32 + 12 - i64::from(bits)), k.int(long, 0), k.int(long, 1));
+    let (offset, zero, unit) = (k.int(int, 12 - i64::from(bits)), k.int(int, 0), k.int(int, 1));
     let exponent = k.sub(headroom, offset);
     let power = k.binary(Binary::Shl, unit, exponent);
     let vanishes = k.compare(Cond::Lt, exponent, zero);
-    let power = k.select(vanishes, zero, power);
-    let power = k.narrow(power, Elem::I32);
-    (scale, power)
+    (scale, k.select(vanishes, zero, power))
 }
 
 fn int16(cx: &mut Context, node: &Node, beta: f32) {
