@@ -7,6 +7,7 @@ pub mod cross;
 pub mod differential;
 pub mod guarded;
 pub mod maker;
+pub mod matrix;
 pub mod models;
 pub mod random_kernel;
 pub mod random_value;

@@ -1,224 +1,11 @@
-//! Every operation on every type that has it, for several numbers of lanes, at every feature level of this machine: the same bits
-//! as the interpreter gives.
+//! Every operation on every type that has it, for several numbers of lanes: the same bits as the interpreter gives, at every feature
+//! level of this machine and under emulators.
 
-use cranelite_codegen::Target;
-use cranelite_tests::cross::Machine;
-use cranelite_tests::differential::{self, Case};
+use cranelite_tests::matrix::{Matrix, Random};
 use cranelite_tile::*;
 
 const INTS: [Elem; 7] = [Elem::I8, Elem::U8, Elem::I16, Elem::U16, Elem::I32, Elem::U32, Elem::I64];
 const FLOATS: [Elem; 2] = [Elem::F32, Elem::F64];
-/// Blocks of lanes per case.
-const BLOCKS: usize = 24;
-
-/// A small generator of numbers.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        let x = self.0 ^ self.0 >> 33;
-        x.wrapping_mul(0xff51afd7ed558ccd) ^ x >> 29
-    }
-
-    /// A number of that type, often a special one.
-    fn lane(&mut self, elem: Elem) -> Vec<u8> {
-        let pick = self.next();
-        let bits = match elem {
-            Elem::F32 => match pick % 4 {
-                0 => {
-                    let special = [
-                        0f32,
-                        -0.0,
-                        1.0,
-                        -1.0,
-                        0.5,
-                        -0.5,
-                        1.5,
-                        2.5,
-                        -2.5,
-                        f32::INFINITY,
-                        f32::NEG_INFINITY,
-                        f32::NAN,
-                        f32::MIN_POSITIVE,
-                        1e-40,
-                        -1e-40,
-                        f32::MAX,
-                        8388607.5,
-                        8388608.0,
-                        -8388609.0,
-                        2147483647.0,
-                        -2147483648.0,
-                        4294967295.0,
-                        127.5,
-                        -128.5,
-                        255.5,
-                        32767.5,
-                    ];
-                    u64::from(special[self.next() as usize % special.len()].to_bits())
-                }
-                1 => u64::from((self.next() as i16 as f32 / 64.0).to_bits()),
-                2 => u64::from((self.next() as i32 as f32 * 1.5).to_bits()),
-                _ => self.next() & 0xffff_ffff,
-            },
-            Elem::F64 => match pick % 4 {
-                0 => {
-                    let special = [
-                        0f64,
-                        -0.0,
-                        1.0,
-                        -1.0,
-                        0.5,
-                        -0.5,
-                        1.5,
-                        2.5,
-                        -2.5,
-                        f64::INFINITY,
-                        f64::NEG_INFINITY,
-                        f64::NAN,
-                        f64::MIN_POSITIVE,
-                        5e-324,
-                        f64::MAX,
-                        4503599627370495.5,
-                        4503599627370496.0,
-                        2147483647.5,
-                        -2147483648.5,
-                        9.3e18,
-                        -9.3e18,
-                        4294967295.5,
-                    ];
-                    special[self.next() as usize % special.len()].to_bits()
-                }
-                1 => (self.next() as i16 as f64 / 64.0).to_bits(),
-                2 => (self.next() as i32 as f64 * 1.5).to_bits(),
-                _ => self.next(),
-            },
-            _ => match pick % 4 {
-                0 => {
-                    let (low, high) = elem.int_range();
-                    let special = [low, high, 0, 1, -1, low + 1, high - 1, high / 2, low / 2, 2, 3, 7, 127, 128, 255, -128];
-                    special[self.next() as usize % special.len()] as u64
-                }
-                1 => (self.next() % 41).wrapping_sub(20),
-                _ => self.next() >> (self.next() % 48),
-            },
-        };
-        bits.to_le_bytes()[..elem.bytes() as usize].to_vec()
-    }
-}
-
-/// Builds one program of many kernels of the form `out[i] = f(a[i], b[i], ...)`.
-struct Matrix {
-    case: Case,
-    names: Vec<String>,
-    random: Random,
-}
-
-impl Matrix {
-    fn new() -> Matrix {
-        let case =
-            Case { program: Program { name: "operations".into(), ..Program::default() }, inputs: vec![], outputs: vec![], elems: vec![] };
-        Matrix { case, names: vec![], random: Random(1) }
-    }
-
-    fn buffer(&mut self, role: Role, elem: Elem, size: usize) -> BufferId {
-        let p = &mut self.case.program;
-        p.buffers.push(Buffer {
-            name: "b".into(),
-            role,
-            size_bytes: size as u64,
-            align: elem.bytes(),
-            data: None,
-            view: None,
-            offset_bytes: None,
-        });
-        BufferId(p.buffers.len() as u32 - 1)
-    }
-
-    fn add(&mut self, name: String, operands: &[Type], f: impl Fn(&mut KernelBuilder, &[Value]) -> Value) {
-        self.add_with(name, operands, |r, ty| r.lane(ty.elem), f);
-    }
-
-    fn add_with(
-        &mut self,
-        name: String,
-        operands: &[Type],
-        lane: impl Fn(&mut Random, Type) -> Vec<u8>,
-        f: impl Fn(&mut KernelBuilder, &[Value]) -> Value,
-    ) {
-        let mut k = KernelBuilder::new(name.clone());
-        let args: Vec<Arg> = (0..operands.len()).map(|i| k.read(&format!("x{i}"))).collect();
-        let out = k.write("out");
-        let mut result = None;
-        k.each("i", BLOCKS, 1, |k, i| {
-            let values: Vec<Value> = args.iter().zip(operands).map(|(a, ty)| k.load(*ty, a.at(i * i64::from(ty.bytes())))).collect();
-            let mut v = f(k, &values);
-            if k.ty(v).elem.is_mask() {
-                let ty = k.ty(v);
-                let elem = [Elem::I8, Elem::I16, Elem::I32, Elem::I64][ty.elem.bytes().ilog2() as usize];
-                let (one, zero) = (k.int(ty.with_elem(elem), 1), k.int(ty.with_elem(elem), 0));
-                v = k.select(v, one, zero);
-            }
-            let ty = k.ty(v);
-            k.store(out.at(i * i64::from(ty.bytes())), v);
-            result = Some(ty);
-        });
-        let result = result.expect("the body ran");
-        let mut buffers = vec![];
-        for ty in operands {
-            let bytes: Vec<u8> = (0..BLOCKS * ty.lanes as usize).flat_map(|_| lane(&mut self.random, *ty)).collect();
-            buffers.push(self.buffer(Role::Input(self.case.inputs.len() as u32), ty.elem, bytes.len()));
-            self.case.inputs.push(bytes);
-        }
-        let size = BLOCKS * result.bytes() as usize;
-        buffers.push(self.buffer(Role::Output(self.case.outputs.len() as u32), result.elem, size));
-        self.case.outputs.push(vec![0xa5; size]);
-        self.case.elems.push(result.elem);
-        let p = &mut self.case.program;
-        p.kernels.push(k.finish());
-        p.schedule.push(Step::Call(Call { kernel: KernelId(p.kernels.len() as u32 - 1), buffers, params: vec![], operator: None }));
-        self.names.push(name);
-    }
-
-    /// Compares with the interpreter at all levels.
-    fn check(self) {
-        let expected = differential::expected(&self.case).expect("the interpreter runs it");
-        let mut failures = vec![];
-        let here = differential::native_levels().into_iter().map(|t| (None, t));
-        let elsewhere = [
-            ("aarch64-unknown-linux-gnu", "generic"),
-            ("aarch64-unknown-linux-gnu", "generic+dotprod"),
-            ("riscv64gc-unknown-linux-gnu", "rv64gc"),
-            ("riscv64gc-unknown-linux-gnu", "rva22"),
-        ];
-        let elsewhere = elsewhere.into_iter().filter_map(|(triple, cpu)| {
-            let target = Target::new(triple, Some(cpu)).expect("a target");
-            Some((Some(Machine::find(target.features.arch)?), target))
-        });
-        for (machine, target) in here.chain(elsewhere) {
-            let run = match machine {
-                None => differential::native(&self.case, &target),
-                Some(machine) => machine.run(&self.case, &target),
-            };
-            for got in run.unwrap_or_else(|e| panic!("{}: {e}", target.level)) {
-                for (i, name) in self.names.iter().enumerate() {
-                    let one = Case { program: Program::default(), inputs: vec![], outputs: vec![], elems: vec![self.case.elems[i]] };
-                    if let Some(d) = differential::difference(&one, &expected[i..=i], &got[i..=i]) {
-                        failures.push(format!("{} {name}: {d}", target.level));
-                    }
-                }
-            }
-        }
-        failures.dedup();
-        assert!(
-            failures.is_empty(),
-            "{} of {} kernels differ:\n{}",
-            failures.len(),
-            self.names.len(),
-            failures[..failures.len().min(40)].join("\n")
-        );
-    }
-}
 
 fn lanes_of(elem: Elem) -> [usize; 5] {
     let full = (16 / elem.bytes()) as usize;
@@ -227,7 +14,7 @@ fn lanes_of(elem: Elem) -> [usize; 5] {
 
 #[test]
 fn unary() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for elem in INTS.into_iter().chain(FLOATS) {
         for lanes in lanes_of(elem) {
             let ty = elem.x(lanes);
@@ -255,7 +42,7 @@ fn unary() {
 
 #[test]
 fn binary() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for elem in INTS.into_iter().chain(FLOATS) {
         for lanes in lanes_of(elem) {
             let ty = elem.x(lanes);
@@ -308,7 +95,7 @@ fn binary() {
 
 #[test]
 fn shifts_by_constants() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for elem in INTS {
         for lanes in lanes_of(elem) {
             let ty = elem.x(lanes);
@@ -335,7 +122,7 @@ fn shifts_by_constants() {
 
 #[test]
 fn conversions() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for from in INTS.into_iter().chain(FLOATS) {
         for to in INTS.into_iter().chain(FLOATS) {
             for lanes in [1, 2, 3, 4, 8, 16, 21] {
@@ -395,7 +182,7 @@ fn conversions() {
 
 #[test]
 fn lanes() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for elem in INTS.into_iter().chain(FLOATS) {
         let full = (16 / elem.bytes()) as usize;
         for lanes in [1, 2, 3, 4, full, full + 1, 2 * full, 3 * full] {
@@ -430,7 +217,7 @@ fn lanes() {
 
 #[test]
 fn products() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for lanes in [1, 2, 3, 4, 5, 8, 20] {
         let acc = Elem::I32.x(lanes);
         for (group, a, b) in [(4, Elem::U8, Elem::I8), (4, Elem::I8, Elem::I8), (2, Elem::I16, Elem::I16)] {
@@ -455,7 +242,7 @@ fn products() {
 
 #[test]
 fn fixed_point() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     // No multiplier is -2^31; shifts are in their range.
     for lanes in [1, 2, 3, 4, 8, 13] {
         let ty = Elem::I32.x(lanes);
@@ -488,7 +275,7 @@ fn no_smallest(r: &mut Random, ty: Type) -> Vec<u8> {
 
 #[test]
 fn memory() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for elem in INTS.into_iter().chain(FLOATS) {
         for lanes in [1, 2, 3, 4, 7, 8, 15, 16, 17, 33] {
             let ty = elem.x(lanes);
@@ -505,7 +292,7 @@ fn memory() {
 /// Operands that come from memory which is aligned to their elements only.
 #[test]
 fn comparisons_of_unaligned_floats() {
-    let mut m = Matrix::new();
+    let mut m = Matrix::default();
     for elem in FLOATS {
         let lanes = 16 / elem.bytes() as usize;
         for cond in [Cond::Eq, Cond::Ne, Cond::Lt, Cond::Le, Cond::Gt, Cond::Ge] {

@@ -15,10 +15,7 @@ impl<'a> Emitter<'a> {
         match *op {
             Op::Const(s) => self.constant(ty, s),
             Op::Load { ref place, count } => self.load(place, ty, count),
-            Op::LoadSplat { ref place, group, count } => {
-                let shared = 1 < self.uses[result.0 as usize] || 1 < self.piece_count(ty);
-                self.load_splat(place, ty, group, count, shared)
-            }
+            Op::LoadSplat { ref place, group, count } => self.load_splat(place, ty, group, count),
             Op::Unary(op, a) => self.unary(op, ty, &self.pieces(a)),
             Op::Binary(op, a, b) => self.binary(op, ty, a, b),
             Op::ShlImm(a, n) => self.shift(ty, &self.pieces(a), |e, x, n| e.ins().ishl(x, n), n),
@@ -41,7 +38,7 @@ impl<'a> Emitter<'a> {
                 self.dot_lane(ty, group, &self.pieces(acc), a, lane, b)
             }
             Op::Convert(a, rounding) => self.convert(ty, a, rounding),
-            Op::Widen(a) => self.widen(ty, self.ty(a), &self.pieces(a)),
+            Op::Widen(a) => self.widen_value(ty, a),
             Op::Narrow(a) => self.narrow(ty, self.ty(a), &self.pieces(a)),
             Op::NarrowSat(a) => self.narrow_sat(ty, self.ty(a), &self.pieces(a)),
             Op::Bitcast(a) => self.bitcast(ty, self.ty(a), &self.pieces(a)),

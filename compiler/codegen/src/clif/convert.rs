@@ -6,9 +6,27 @@ use super::{Arch, Emitter};
 use crate::floats;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, ConstantData, InstBuilder, types};
-use cranelite_tile::{Binary, Elem, Rounding, Type, Unary, Value};
+use cranelite_tile::{Binary, Elem, Op, Rounding, Type, Unary, Value};
 
 impl<'a> Emitter<'a> {
+    pub(super) fn widen_value(&mut self, to: Type, a: Value) -> Vec<ir::Value> {
+        match self.def(a) {
+            Some(Op::Load { place, .. }) if self.skipped[a.0 as usize] => {
+                let from = self.ty(a);
+                let halves = self.load_widened(place, from);
+                let elem = [Elem::I16, Elem::I32, Elem::I64][from.elem.bytes().ilog2() as usize];
+                // Only the sign matters from here on, and widened numbers without sign have none.
+                let elem = if from.elem.is_signed() || elem == Elem::I64 {
+                    elem
+                } else {
+                    [Elem::U16, Elem::U32][from.elem.bytes().ilog2() as usize]
+                };
+                if elem.bits() == to.elem.bits() { halves } else { self.widen(to, from.with_elem(elem), &halves) }
+            }
+            _ => self.widen(to, self.ty(a), &self.pieces(a)),
+        }
+    }
+
     pub(super) fn widen(&mut self, to: Type, from: Type, a: &[ir::Value]) -> Vec<ir::Value> {
         if self.is_scalar(to) {
             let scalar = self.scalar_type(to.elem);

@@ -3,8 +3,8 @@
 //! The idea: `base[index + constant]` is the nearest pointer already at hand plus a displacement in the instruction. Partial vectors
 //! are pieced together from smaller loads, so that no byte is touched that the text does not name.
 
+use super::Emitter;
 use super::loops::{CounterValue, index_key};
-use super::{Arch, Emitter};
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, types};
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Stmt, Type, Value};
 
@@ -174,6 +174,25 @@ impl<'a> Emitter<'a> {
             .collect()
     }
 
+    /// A load whose only use is to be widened: lanes of twice the bits straight from memory, which is one instruction where a load of
+    /// half a register is three.
+    pub(super) fn load_widened(&mut self, place: &Place, ty: Type) -> Vec<ir::Value> {
+        let (pointer, at, flags) = self.place(place, ty.bytes());
+        (0..ty.bytes() as i32 / 8)
+            .map(|i| {
+                let at = at + 8 * i;
+                match (ty.elem.bits(), ty.elem.is_signed()) {
+                    (8, true) => self.ins().sload8x8(flags, pointer, at),
+                    (8, false) => self.ins().uload8x8(flags, pointer, at),
+                    (16, true) => self.ins().sload16x4(flags, pointer, at),
+                    (16, false) => self.ins().uload16x4(flags, pointer, at),
+                    (_, true) => self.ins().sload32x2(flags, pointer, at),
+                    (_, false) => self.ins().uload32x2(flags, pointer, at),
+                }
+            })
+            .collect()
+    }
+
     /// A vector whose first `bytes` bytes come from memory and whose others are zero.
     fn load_bytes(&mut self, vector: ir::Type, pointer: ir::Value, at: i32, flags: MemFlagsData, bytes: u32) -> ir::Value {
         let v = match bytes {
@@ -231,8 +250,7 @@ impl<'a> Emitter<'a> {
         sum.unwrap_or_else(|| self.i64(0))
     }
 
-    /// `shared`: more than one instruction will use the register.
-    pub(super) fn load_splat(&mut self, place: &Place, ty: Type, group: u32, count: Option<u32>, shared: bool) -> Vec<ir::Value> {
+    pub(super) fn load_splat(&mut self, place: &Place, ty: Type, group: u32, count: Option<u32>) -> Vec<ir::Value> {
         let size = ty.elem.bytes();
         if self.is_scalar(ty) {
             let one = self.load(place, ty.with_lanes(group.min(ty.lanes)), count);
@@ -241,17 +259,17 @@ impl<'a> Emitter<'a> {
         let (pointer, at, flags) = self.place(place, group * size);
         let (bytes, read) = (group * size, count.unwrap_or(group) * size);
         let vector = self.vector_type(ty.elem);
-        if bytes == 16 {
-            let v = self.load_bytes(vector, pointer, at, flags, read);
-            return vec![v; self.piece_count(ty)];
+        if !(bytes.is_power_of_two() && bytes <= 8) {
+            // Whole registers in turn, or else lane by lane.
+            let one = self.load(place, ty.with_lanes(group), count);
+            if bytes.is_multiple_of(16) {
+                return (0..self.piece_count(ty)).map(|i| one[i % one.len()]).collect();
+            }
+            let lanes: Vec<ir::Value> = (0..group as usize).map(|i| self.extract(ty.with_lanes(group), &one, i)).collect();
+            let all: Vec<ir::Value> = (0..ty.lanes as usize).map(|i| lanes[i % lanes.len()]).collect();
+            return self.assemble(ty, &all);
         }
         let v = match (bytes, read) {
-            // Cranelift loads and spreads in one instruction only what is used once; then this one is the shortest.
-            (4, 4) if shared && self.features.arch == Arch::X86 => {
-                let x = self.ins().load(types::F32, flags, pointer, at);
-                let v = self.ins().scalar_to_vector(types::F32X4, x);
-                self.shuffle(v, v, 4, |_| 0)
-            }
             // Why floats: as an integer, the value would pass through a general register on its way.
             (4, 4) => {
                 let x = self.ins().load(types::F32, flags, pointer, at);
@@ -261,7 +279,7 @@ impl<'a> Emitter<'a> {
                 let x = self.ins().load(types::F64, flags, pointer, at);
                 self.ins().splat(types::F64X2, x)
             }
-            (1 | 2 | 4 | 8, _) => {
+            _ => {
                 let lane = ir::Type::int(bytes as u16 * 8).expect("a power of two of bytes");
                 let x = if read == bytes {
                     self.ins().load(lane, flags, pointer, at)
@@ -270,10 +288,6 @@ impl<'a> Emitter<'a> {
                     if lane == types::I64 { x } else { self.ins().ireduce(lane, x) }
                 };
                 self.ins().splat(lane.by(16 / bytes).expect("a full register"), x)
-            }
-            _ => {
-                self.fail(format!("a group of {bytes} bytes"));
-                self.zero(vector)
             }
         };
         let v = self.cast(v, vector);
@@ -379,6 +393,26 @@ impl<'a> Emitter<'a> {
                         let m = TableMap { from, table, to, elem: ty.elem, lanes: count.unwrap_or(ty.lanes) };
                         chain.iter().for_each(|v| self.skipped[v.0 as usize] = true);
                         self.table_maps.insert(value.0, m);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Finds the loads for which [`Emitter::load_widened`] will do: of whole halves of registers, from memory that does not change, and
+    /// only to be widened.
+    pub(super) fn find_widened_loads(&mut self, stmts: &'a [Stmt]) {
+        for s in stmts {
+            match s {
+                Stmt::Loop(l) => self.find_widened_loads(&l.body),
+                Stmt::Let(_, Op::Widen(a)) => {
+                    if let Some(Op::Load { place, count: None }) = self.def(*a) {
+                        let ty = self.ty(*a);
+                        let halves = 1 < ty.lanes && ty.bytes().is_multiple_of(8) && self.features.vectors;
+                        if halves && self.uses[a.0 as usize] == 1 && self.is_constant_memory(place.base) {
+                            self.skipped[a.0 as usize] = true;
+                        }
                     }
                 }
                 _ => {}

@@ -91,6 +91,7 @@ pub fn emit(kernel: &Kernel, features: &Features, call_conv: CallConv) -> Result
     };
     e.survey(&kernel.body);
     e.find_table_maps(&kernel.body);
+    e.find_widened_loads(&kernel.body);
     e.cursor.goto_bottom(entry);
     for (i, &pointer) in args.iter().enumerate() {
         e.define_pointer(Base::Arg(cranelite_tile::Arg(i as u32)), &Index::default(), pointer);
@@ -129,7 +130,7 @@ struct Emitter<'a> {
     row_levels: Vec<usize>,
     /// By the stored value.
     table_maps: BTreeMap<u32, memory::TableMap<'a>>,
-    /// Values that are part of a table map and not computed by themselves.
+    /// Values that are part of a table map or a widening load, and not computed by themselves.
     skipped: Vec<bool>,
     /// The function's own and one per open loop, outermost first.
     scopes: Vec<Scope>,
@@ -187,7 +188,7 @@ impl<'a> Emitter<'a> {
     fn stmts(&mut self, stmts: &'a [Stmt]) {
         for s in stmts {
             match s {
-                Stmt::Let(v, _) if self.skipped[v.0 as usize] => {}
+                Stmt::Let(v, _) if self.skipped[v.0 as usize] => self.value_levels[v.0 as usize] = self.level,
                 Stmt::Let(v, op) => {
                     let level = self.level_of(op);
                     let pieces = self.at_level(level, |e| e.op(*v, op));

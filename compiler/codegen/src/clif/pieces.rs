@@ -186,7 +186,9 @@ impl Emitter<'_> {
     /// Bytes of the pair (a, b) by number, 0..16 from a and 16..32 from b.
     pub(super) fn shuffle_bytes(&mut self, a: ir::Value, b: ir::Value, bytes: [u8; 16]) -> ir::Value {
         let ty = self.cursor.func.dfg.value_type(a);
-        let (a, b) = (self.cast(a, types::I8X16), self.cast(b, types::I8X16));
+        // One value stays one: Cranelift has better instructions for that.
+        let (first, same) = (self.cast(a, types::I8X16), a == b);
+        let (a, b) = (first, if same { first } else { self.cast(b, types::I8X16) });
         let mask = self.cursor.func.dfg.immediates.push(ConstantData::from(&bytes[..]));
         let v = self.ins().shuffle(a, b, mask);
         self.cast(v, ty)
