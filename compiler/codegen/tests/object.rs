@@ -1,0 +1,256 @@
+//! Objects as a linker and a caller see them: symbols, sections, the entry point's checks, the descriptor, the same bytes every time.
+
+use ::object as object_file;
+use cranelite_codegen::object::{self, Error, Options, model};
+use cranelite_codegen::{Target, loader::Loaded};
+use cranelite_tile::*;
+use object_file::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+const TRIPLES: [&str; 3] = ["x86_64-unknown-linux-gnu", "aarch64-unknown-none-elf", "riscv64gc-unknown-linux-gnu"];
+
+/// y = x + constant, through two scratch buffers, by two operators; 33 bytes, so that constants end oddly.
+fn program() -> Program {
+    let mut k = KernelBuilder::new("add bytes");
+    let (x, c, y) = (k.read("x"), k.read("c"), k.write("y"));
+    let n = k.param("n");
+    k.each("i", n, 1, |k, i| {
+        let (a, b) = (k.load(Elem::U8.x(1), x.at(i)), k.load(Elem::U8.x(1), c.at(i)));
+        let v = k.add(a, b);
+        k.store(y.at(i), v);
+    });
+    let add = k.finish();
+    let buffer = |role, data: Option<Vec<u8>>, offset_bytes| Buffer {
+        name: "b".into(),
+        role,
+        size_bytes: 33,
+        align: if role == Role::Scratch { 64 } else { 1 },
+        data: data.map(Into::into),
+        view: None,
+        offset_bytes,
+    };
+    let buffers = vec![
+        buffer(Role::Input(0), None, None),
+        buffer(Role::Output(0), None, None),
+        buffer(Role::Const, Some((0..33).collect()), None),
+        buffer(Role::Const, Some(vec![100; 33]), None),
+        buffer(Role::Scratch, None, Some(0)),
+        buffer(Role::Scratch, None, Some(64)),
+    ];
+    let call = |buffers: [u32; 3], operator| {
+        Step::Call(Call { kernel: KernelId(0), buffers: buffers.map(BufferId).to_vec(), params: vec![33], operator })
+    };
+    let schedule = vec![call([0, 2, 4], Some(5)), call([4, 3, 5], Some(5)), call([5, 2, 1], Some(9)), call([5, 3, 1], None)];
+    Program { name: "p".into(), buffers, kernels: vec![add.clone(), Kernel { name: "add/bytes".into(), ..add }], schedule }
+}
+
+fn options() -> Options {
+    let tensor = |name: &str| model::Tensor { name: name.into(), dims: vec![1, 33], ty: 3, size_bytes: 33, scale: 0.5, zero_point: -7 };
+    Options {
+        prefix: "some".into(),
+        inputs: vec![tensor("the input")],
+        outputs: vec![tensor("Identity")],
+        profile: true,
+        verify: true,
+        ..Options::default()
+    }
+}
+
+fn emit(triple: &str) -> object::Object {
+    object::emit(&program(), &Target::new(triple, None).unwrap(), &options()).unwrap()
+}
+
+#[test]
+fn nothing_is_undefined_and_only_the_documented_is_global() {
+    for triple in TRIPLES {
+        let object = emit(triple);
+        let file = object_file::File::parse(&object.bytes[..]).unwrap();
+        assert!(file.symbols().all(|s| s.is_definition() || s.name() == Ok("") || s.kind() == object_file::SymbolKind::File), "{triple}");
+        let mut globals: Vec<&str> = file.symbols().filter(|s| s.is_global()).map(|s| s.name().unwrap()).collect();
+        globals.sort();
+        assert_eq!(globals, ["some_invoke", "some_model", "some_profile"]);
+        // Kernels of one name keep apart.
+        for local in ["some.add_bytes", "some.add_bytes.1", "some.c2", "some.c3"] {
+            assert!(file.symbols().any(|s| s.name() == Ok(local) && s.is_local()), "{triple} {local}");
+        }
+    }
+}
+
+#[test]
+fn constants_are_aligned_and_readable_beyond_their_end() {
+    for triple in TRIPLES {
+        let object = emit(triple);
+        let file = object_file::File::parse(&object.bytes[..]).unwrap();
+        let section = file.section_by_name(".rodata").unwrap();
+        assert!(64 <= section.align());
+        for (name, first) in [("some.c2", 0), ("some.c3", 100)] {
+            let at = file.symbols().find(|s| s.name() == Ok(name)).unwrap().address();
+            assert_eq!((at % 64, section.data().unwrap()[at as usize]), (0, first));
+            assert!(at + 33 + 64 <= section.size(), "{triple}: {name} at {at} of {}", section.size());
+        }
+        assert_eq!(object.const_bytes, 66);
+    }
+}
+
+#[test]
+fn the_same_bytes_every_time() {
+    let mut program = program();
+    // Enough kernels for threads to finish in any order.
+    for i in 0..40 {
+        let kernel = Kernel { name: format!("k{i}"), ..program.kernels[0].clone() };
+        program.kernels.push(kernel);
+    }
+    for triple in TRIPLES {
+        let target = Target::new(triple, None).unwrap();
+        let bytes = |threads| object::emit(&program, &target, &Options { threads, ..options() }).unwrap().bytes;
+        assert!(bytes(1) == bytes(4) && bytes(0) == bytes(3));
+    }
+}
+
+#[test]
+fn too_many_constants_are_refused() {
+    let mut program = program();
+    program.buffers[2].size_bytes = object::MAX_CONST_BYTES - 32;
+    let error = object::emit(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()).unwrap_err();
+    assert!(matches!(error, Error::TooManyConstants(n) if n == object::MAX_CONST_BYTES + 1), "{error}");
+    assert!(error.to_string().contains("--weights"));
+    let mut program = self::program();
+    program.buffers[5].offset_bytes = None;
+    assert!(matches!(object::emit(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()), Err(Error::Unplaced(_))));
+}
+
+type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) -> i32;
+
+#[test]
+fn the_entry_point_checks_before_it_touches_anything() {
+    let Ok(target) = Target::native() else { return };
+    let object = object::emit(&program(), &target, &options()).unwrap();
+    let loaded = Loaded::load(&object.bytes).unwrap();
+    // SAFETY: the symbol is a function of that type.
+    let invoke = unsafe { std::mem::transmute::<*const u8, Invoke>(loaded.symbol("some_invoke").unwrap()) };
+    let x: Vec<u8> = (0..33).map(|i| i * 3).collect();
+    let (mut y, mut space) = (vec![1u8; 33], vec![2u8; 256]);
+    let start = space.as_ptr().align_offset(64);
+    let null = std::ptr::null();
+    for (input, output, inputs, outputs, arena, status) in [
+        (true, true, false, true, Some(0), 1),
+        (true, true, true, false, Some(0), 1),
+        (false, true, true, true, Some(0), 1),
+        (true, false, true, true, Some(0), 1),
+        (true, true, true, true, None, 1),
+        (true, true, true, true, Some(1), 2),
+        (true, true, true, true, Some(32), 2),
+        (true, true, true, true, Some(0), 0),
+    ] {
+        let held_input = [if input { x.as_ptr() } else { null }];
+        let held_output = [if output { y.as_mut_ptr() } else { std::ptr::null_mut() }];
+        let arena = arena.map_or(std::ptr::null_mut(), |at: usize| space[start + at..].as_mut_ptr());
+        // SAFETY: what is not null is large enough, and what is null or misaligned is refused.
+        let got = unsafe {
+            invoke(
+                if inputs { held_input.as_ptr() } else { std::ptr::null() },
+                if outputs { held_output.as_ptr() } else { std::ptr::null() },
+                arena,
+            )
+        };
+        assert_eq!(got, status);
+        if status == 0 {
+            assert!((0..33).all(|i| y[i] == x[i].wrapping_add(200).wrapping_add(i as u8)));
+        } else {
+            assert!(y.iter().all(|b| *b == 1) && space.iter().all(|b| *b == 2));
+        }
+    }
+}
+
+#[test]
+fn the_descriptor_and_the_profile_say_what_there_is() {
+    let Ok(target) = Target::native() else { return };
+    let object = object::emit(&program(), &target, &options()).unwrap();
+    let loaded = Loaded::load(&object.bytes).unwrap();
+    let model = loaded.model("some").unwrap();
+    assert_eq!((model.inputs[0].name.as_str(), model.inputs[0].size_bytes), ("the input", 33));
+    assert_eq!(model.outputs[0].name, "Identity");
+    assert_eq!((model.arena_bytes, model.arena_align), (object.arena_bytes as usize, 64));
+    assert!(97 <= model.arena_bytes);
+    assert_eq!(model.stack_bytes, object.stack_bytes as usize);
+    assert!(loaded.model("other").is_none());
+    let (x, mut y, mut space) = ([1u8; 33], [0u8; 33], vec![0u8; 256]);
+    let start = space.as_ptr().align_offset(64);
+    let mut calls = vec![];
+    let inputs: [&[u8]; 1] = [&x];
+    let mut outputs: [&mut [u8]; 1] = [&mut y];
+    let arena = &mut space[start..start + model.arena_bytes];
+    let status = model.bind(&inputs, &mut outputs, arena).profile(&mut |operator, call| calls.push((operator, call)));
+    assert_eq!(status, Some(0));
+    assert_eq!(calls, [(5, 0), (5, 1), (9, 2), (u32::MAX, 3), (u32::MAX, 4)]);
+    // An object without profile has none.
+    let object = object::emit(&program(), &target, &Options { profile: false, ..options() }).unwrap();
+    let loaded = Loaded::load(&object.bytes).unwrap();
+    assert!(loaded.symbol("some_profile").is_none());
+    let model = loaded.model("some").unwrap();
+    let arena = &mut space[start..start + model.arena_bytes];
+    assert_eq!(model.bind(&inputs, &mut outputs, arena).profile(&mut |_, _| {}), None);
+}
+
+#[test]
+fn the_loader_refuses_what_it_does_not_know() {
+    assert!(Loaded::load(b"no object").is_err());
+    let other = if cfg!(target_arch = "x86_64") { TRIPLES[1] } else { TRIPLES[0] };
+    assert!(Loaded::load(&emit(other).bytes).is_err());
+    let object = emit(TRIPLES[0]);
+    for cut in [10, 64, object.bytes.len() / 2, object.bytes.len() - 1] {
+        let _ = Loaded::load(&object.bytes[..cut]);
+    }
+}
+
+/// How many bytes of stack a call uses, measured by what it overwrites.
+#[cfg(target_arch = "x86_64")]
+fn stack_used(invoke: *const u8, inputs: &[*const u8], outputs: &[*mut u8]) -> usize {
+    let mut stack = vec![0xa5a5_a5a5_a5a5_a5a5u64; 1 << 13];
+    let top = stack.as_mut_ptr_range().end.map_addr(|a| a & !15);
+    // SAFETY: the function gets a stack of its own, of 64 KiB, and the arguments it wants; r12 survives it.
+    unsafe {
+        std::arch::asm!(
+            "xchg rsp, r12", "call rax", "mov rsp, r12",
+            inout("r12") top => _, inout("rax") invoke => _,
+            in("rdi") inputs.as_ptr(), in("rsi") outputs.as_ptr(), in("rdx") std::ptr::null::<u8>(),
+            clobber_abi("C"),
+        );
+    }
+    let untouched = stack.iter().take_while(|w| **w == 0xa5a5_a5a5_a5a5_a5a5).count();
+    top.addr() - stack.as_ptr().addr() - 8 * untouched
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_stack_is_as_deep_as_said_and_hardly_less() {
+    // Forty vectors that are all needed at the end do not fit the registers.
+    let mut k = KernelBuilder::new("many");
+    let (x, y) = (k.read("x"), k.write("y"));
+    let ty = Elem::F32.x(4);
+    let loaded: Vec<Value> = (0..40).map(|i| k.load(ty, x.at(16 * i))).collect();
+    let squares: Vec<Value> = loaded.iter().map(|&v| k.mul(v, v)).collect();
+    for (i, &v) in squares.iter().rev().enumerate() {
+        let v = k.div(v, loaded[i]);
+        k.store(y.at(16 * i as i64), v);
+    }
+    let buffer = |role| Buffer { name: "b".into(), role, size_bytes: 640, align: 4, data: None, view: None, offset_bytes: None };
+    let call = Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], operator: None };
+    let program = Program {
+        name: "p".into(),
+        buffers: vec![buffer(Role::Input(0)), buffer(Role::Output(0))],
+        kernels: vec![k.finish()],
+        schedule: vec![Step::Call(call)],
+    };
+    let (x, mut y) = ([1f32; 160], [0f32; 160]);
+    for cpu in ["x86-64", "x86-64-v2", "x86-64-v3+prefer128", "x86-64-v3", "x86-64-v4"] {
+        let target = Target::new(TRIPLES[0], Some(cpu)).unwrap();
+        if !target.runs_here() {
+            continue;
+        }
+        let object = object::emit(&program, &target, &Options { prefix: "m".into(), ..Options::default() }).unwrap();
+        let invoke = Loaded::load(&object.bytes).unwrap();
+        let used = stack_used(invoke.symbol("m_invoke").unwrap(), &[x.as_ptr().cast()], &[y.as_mut_ptr().cast()]);
+        assert!(200 < used && used <= object.stack_bytes as usize, "{cpu}: {used} of {}", object.stack_bytes);
+        assert!(object.stack_bytes as usize <= used + 96, "{cpu}: {used} of {}", object.stack_bytes);
+    }
+}
