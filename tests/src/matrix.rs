@@ -14,7 +14,7 @@ const BLOCKS: usize = 24;
 pub struct Random(u64);
 
 impl Random {
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let x = self.0 ^ self.0 >> 33;
         x.wrapping_mul(0xff51afd7ed558ccd) ^ x >> 29
@@ -22,7 +22,7 @@ impl Random {
 
     /// A number of that type, often a special one.
     pub fn lane(&mut self, elem: Elem) -> Vec<u8> {
-        let pick = self.next();
+        let pick = self.number();
         let bits = match elem {
             Elem::F32 => match pick % 4 {
                 0 => {
@@ -54,11 +54,11 @@ impl Random {
                         255.5,
                         32767.5,
                     ];
-                    u64::from(special[self.next() as usize % special.len()].to_bits())
+                    u64::from(special[self.number() as usize % special.len()].to_bits())
                 }
-                1 => u64::from((self.next() as i16 as f32 / 64.0).to_bits()),
-                2 => u64::from((self.next() as i32 as f32 * 1.5).to_bits()),
-                _ => self.next() & 0xffff_ffff,
+                1 => u64::from((self.number() as i16 as f32 / 64.0).to_bits()),
+                2 => u64::from((self.number() as i32 as f32 * 1.5).to_bits()),
+                _ => self.number() & 0xffff_ffff,
             },
             Elem::F64 => match pick % 4 {
                 0 => {
@@ -86,20 +86,20 @@ impl Random {
                         -9.3e18,
                         4294967295.5,
                     ];
-                    special[self.next() as usize % special.len()].to_bits()
+                    special[self.number() as usize % special.len()].to_bits()
                 }
-                1 => (self.next() as i16 as f64 / 64.0).to_bits(),
-                2 => (self.next() as i32 as f64 * 1.5).to_bits(),
-                _ => self.next(),
+                1 => (self.number() as i16 as f64 / 64.0).to_bits(),
+                2 => (self.number() as i32 as f64 * 1.5).to_bits(),
+                _ => self.number(),
             },
             _ => match pick % 4 {
                 0 => {
                     let (low, high) = elem.int_range();
                     let special = [low, high, 0, 1, -1, low + 1, high - 1, high / 2, low / 2, 2, 3, 7, 127, 128, 255, -128];
-                    special[self.next() as usize % special.len()] as u64
+                    special[self.number() as usize % special.len()] as u64
                 }
-                1 => (self.next() % 41).wrapping_sub(20),
-                _ => self.next() >> (self.next() % 48),
+                1 => (self.number() % 41).wrapping_sub(20),
+                _ => self.number() >> (self.number() % 48),
             },
         };
         bits.to_le_bytes()[..elem.bytes() as usize].to_vec()
