@@ -6,6 +6,7 @@
 use super::fields::{self, Field};
 use crate::graph::{Graph, Node, Value, ValueId};
 use crate::tensor::{ElementType, Quantization, TensorType};
+use cranelite_tile::text::unquoted;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -330,27 +331,9 @@ impl<'a> Cursor<'a> {
 
     fn quoted(&mut self) -> Result<String, String> {
         self.expect("\"")?;
-        let mut out = String::new();
-        let mut chars = self.rest.chars();
-        loop {
-            match chars.next() {
-                None => return Err("the closing quote is missing".into()),
-                Some('"') => break,
-                Some('\\') => match chars.next() {
-                    Some('n') => out.push('\n'),
-                    Some('u') => {
-                        let code: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
-                        let c = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
-                        out.push(c.ok_or_else(|| format!("`\\u{{{code}}}` is not a character"))?);
-                    }
-                    Some(c @ ('"' | '\\')) => out.push(c),
-                    other => return Err(format!("unknown escape `\\{}`", other.map_or(String::new(), String::from))),
-                },
-                Some(c) => out.push(c),
-            }
-        }
-        self.rest = chars.as_str();
-        Ok(out)
+        let (text, rest) = unquoted(self.rest)?;
+        self.rest = rest;
+        Ok(text)
     }
 
     /// The bytes of a constant, as numbers or as hexadecimal digits.

@@ -6,6 +6,7 @@
 use super::fields;
 use crate::graph::{Graph, Node, Value, ValueId};
 use crate::tensor::{ElementType, Quantization, TensorType};
+use cranelite_tile::text::quoted;
 use std::fmt::Write;
 
 /// How much of constants to print.
@@ -80,22 +81,6 @@ fn node(out: &mut String, graph: &Graph, n: &Node) {
 
 fn name(value: &Value) -> String {
     if value.name.is_empty() { String::new() } else { format!(" {}", quoted(&value.name)) }
-}
-
-/// In double quotes, everything unusual escaped as Rust does.
-fn quoted(s: &str) -> String {
-    let mut out = String::from("\"");
-    for c in s.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            c if c.is_control() => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// Element type, shape and quantisation, such as `i8[1,4] q(0.1, 4)`.

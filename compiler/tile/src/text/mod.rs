@@ -46,6 +46,7 @@ pub(crate) mod random;
 #[cfg(test)]
 mod tests;
 
+pub use names::{quoted, unquoted};
 pub use parse::parse;
 pub use print::{display, print};
 pub use print_kernel::{print_index, print_kernel, print_statement};

@@ -76,3 +76,27 @@ pub fn quoted(s: &str) -> String {
     out.push('"');
     out
 }
+
+/// What [`quoted`] was given, from the text behind its opening quote, and the text behind its closing one.
+pub fn unquoted(text: &str) -> Result<(String, &str), String> {
+    let mut out = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next() {
+            None => return Err("the closing quote is missing".into()),
+            Some('"') => break,
+            Some('\\') => match chars.next() {
+                Some('n') => out.push('\n'),
+                Some('u') => {
+                    let code: String = chars.by_ref().skip(1).take_while(|c| *c != '}').collect();
+                    let c = u32::from_str_radix(&code, 16).ok().and_then(char::from_u32);
+                    out.push(c.ok_or_else(|| format!("`\\u{{{code}}}` is not a character"))?);
+                }
+                Some(c @ ('"' | '\\')) => out.push(c),
+                other => return Err(format!("unknown escape `\\{}`", other.map_or(String::new(), String::from))),
+            },
+            Some(c) => out.push(c),
+        }
+    }
+    Ok((out, chars.as_str()))
+}
