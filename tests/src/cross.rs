@@ -1,7 +1,7 @@
 //! Cases on machines that are not this one, under qemu.
 //!
 //! Needs qemu-user, clang and the linker that comes with Rust; tests say so and pass when one is missing, unless
-//! `CRANELITE_REQUIRE_QEMU` is set.
+//! `CRANELITE_REQUIRE_TOOLS` is set.
 
 use crate::differential::{Case, options};
 use cranelite_codegen::object::{self, model};
@@ -31,7 +31,7 @@ impl Machine {
         if works(Path::new(qemu)) && works(Path::new("clang")) && linker.exists() {
             return Some(Machine { qemu, clang_target, linker });
         }
-        assert!(std::env::var_os("CRANELITE_REQUIRE_QEMU").is_none(), "{qemu}, clang or rust-lld is missing");
+        assert!(std::env::var_os("CRANELITE_REQUIRE_TOOLS").is_none(), "{qemu}, clang or rust-lld is missing");
         eprintln!("not run: {qemu}, clang or rust-lld is missing");
         None
     }
