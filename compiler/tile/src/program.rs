@@ -70,6 +70,17 @@ pub struct View {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     Call(Call),
+    /// Calls that may run at the same time and in any order: none writes what another one reads or writes.
+    Parallel(Vec<Call>),
+}
+
+impl Step {
+    pub fn calls(&self) -> &[Call] {
+        match self {
+            Step::Call(c) => std::slice::from_ref(c),
+            Step::Parallel(calls) => calls,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -425,7 +436,8 @@ impl Program {
         }
         (id, offset)
     }
+    /// In the order of the text; a call's position in it is its number.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.schedule.iter().map(|Step::Call(c)| c)
+        self.schedule.iter().flat_map(Step::calls)
     }
 }

@@ -8,7 +8,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, Function, InstBuilder, MemFlagsData, Signature, UserFuncName, types};
 use cranelift_module::{DataId, FuncId, Module};
 use cranelift_object::ObjectModule;
-use cranelite_tile::{BufferId, Program, Role, Step};
+use cranelite_tile::{BufferId, Program, Role};
 use std::collections::BTreeMap;
 
 /// Status codes; never renumbered.
@@ -80,7 +80,7 @@ pub fn build(program: &Program, module: &mut ObjectModule, names: &Names, shape:
         }
     };
     let mut refs = BTreeMap::new();
-    for (n, Step::Call(call)) in program.schedule.iter().enumerate() {
+    for (n, call) in program.calls().enumerate() {
         call_hook(&mut c, call.operator.unwrap_or(NO_OPERATOR), n as u32);
         let mut args = vec![];
         for &b in &call.buffers {
@@ -103,7 +103,7 @@ pub fn build(program: &Program, module: &mut ObjectModule, names: &Names, shape:
         let function = *refs.entry(function).or_insert_with(|| module.declare_func_in_func(function, c.func));
         c.ins().call(function, &args);
     }
-    call_hook(&mut c, NO_OPERATOR, program.schedule.len() as u32);
+    call_hook(&mut c, NO_OPERATOR, program.calls().count() as u32);
     let ok = c.ins().iconst(types::I32, OK);
     c.ins().return_(&[ok]);
     function

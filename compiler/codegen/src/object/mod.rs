@@ -14,7 +14,7 @@ use compile::Compiled;
 use cranelift_codegen::ir;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
 use cranelift_object::{ObjectBuilder, ObjectModule};
-use cranelite_tile::{BufferId, Program, Role, Step};
+use cranelite_tile::{BufferId, Program, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// More constants than an object can have: code reaches them by 32-bit distances.
@@ -165,7 +165,7 @@ fn arena(program: &Program) -> Result<(u64, u32), Error> {
 
 /// The buffers of that role that calls refer to, themselves or through their views.
 fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
-    let used = program.schedule.iter().flat_map(|Step::Call(c)| &c.buffers).map(|&b| program.root(b).0);
+    let used = program.calls().flat_map(|c| &c.buffers).map(|&b| program.root(b).0);
     used.filter(|&b| program.buffer(b).role == role).collect()
 }
 

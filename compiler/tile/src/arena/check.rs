@@ -1,21 +1,23 @@
 //! Does a plan destroy anything? Asked of the placed program alone.
 //!
-//! Not the planner, and no line of it is used here, so that a mistake there is found here. The idea: at every call, every two
-//! buffers that hold something then must be apart, but for an output that replaces its input.
+//! Not the planner, and no line of it is used here, so that a mistake there is found here. The idea: at every step, every two
+//! buffers that hold something then must be apart, but for an output that replaces its input. Whether calls that run at the same time
+//! then stay out of each other's way is the verifier's business.
 
 use crate::program::*;
 
 /// The first fault found, in words.
 pub fn check(program: &Program) -> Result<(), String> {
-    let calls: Vec<&Call> = program.schedule.iter().map(|Step::Call(c)| c).collect();
+    let steps: Vec<&[Call]> = program.schedule.iter().map(Step::calls).collect();
     let name = |id: BufferId| format!("`{}`", program.buffer(id).name);
     // Which calls name a buffer, itself or through its views.
     let named = |id: BufferId, call: &Call| call.buffers.iter().filter(|&&b| owner(program, b) == id).count();
+    let uses = |id: BufferId, step: &[Call]| step.iter().any(|c| 0 < named(id, c));
     let mut live: Vec<(BufferId, u64, u64, usize, usize)> = vec![];
     for id in (0..program.buffers.len() as u32).map(BufferId) {
         let buffer = program.buffer(id);
-        let Some(first) = calls.iter().position(|c| 0 < named(id, c)) else { continue };
-        let last = calls.iter().rposition(|c| 0 < named(id, c)).unwrap_or(first);
+        let Some(first) = steps.iter().position(|s| uses(id, s)) else { continue };
+        let last = steps.iter().rposition(|s| uses(id, s)).unwrap_or(first);
         match (buffer.role, buffer.offset_bytes) {
             (Role::Scratch, None) => return Err(format!("{} has no place", name(id))),
             (Role::Scratch, Some(start)) => {
@@ -37,15 +39,17 @@ pub fn check(program: &Program) -> Result<(), String> {
                 continue;
             }
             let replaces = |new: BufferId, old: BufferId| {
-                let call = calls[from];
-                let position = |id| call.buffers.iter().position(|&x| x == id);
-                let (Some(new_arg), Some(old_arg)) = (position(new), position(old)) else { return false };
-                let allowed = program.kernel(call.kernel).args[new_arg].in_place_of == Some(Arg(old_arg as u32));
-                allowed && named(new, call) == 1 && named(old, call) == 1
+                let by = |call: &Call| {
+                    let position = |id| call.buffers.iter().position(|&x| x == id);
+                    let (Some(new_arg), Some(old_arg)) = (position(new), position(old)) else { return false };
+                    let allowed = program.kernel(call.kernel).args[new_arg].in_place_of == Some(Arg(old_arg as u32));
+                    allowed && named(new, call) == 1 && named(old, call) == 1
+                };
+                steps[from].iter().filter(|c| 0 < named(new, c)).all(by)
             };
             let in_place = from == to && a_start == b_start && (a_last == b_first && replaces(b, a) || b_last == a_first && replaces(a, b));
             if !in_place {
-                return Err(format!("{} and {} share {shared_bytes} bytes in calls {from}..={to}", name(a), name(b)));
+                return Err(format!("{} and {} share {shared_bytes} bytes in steps {from}..={to}", name(a), name(b)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The arena: which scratch buffer lies where, in the fewest bytes.
 //!
-//! Not the schedule and not the choice of kernels: both are given. The idea: what a program needs at each call is known when it is compiled, so
+//! Not the schedule and not the choice of kernels: both are given. The idea: what a program needs at each step is known when it is compiled, so
 //! placing its buffers is packing intervals of time and size (`place.rs`), and how few bytes could do is known too.
 //! An output whose kernel allows it takes the place of an input that is not needed afterwards.
 
@@ -15,6 +15,7 @@ mod tests;
 pub use check::check;
 
 use crate::program::*;
+use crate::verify;
 use place::{Interval, Placement, place};
 
 /// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
@@ -24,7 +25,7 @@ const NODE_LIMIT: u64 = 200_000;
 pub struct Plan {
     /// A multiple of the alignment.
     pub arena_size_bytes: u64,
-    /// No placement of these buffers under this schedule needs less: the largest sum of bytes live at one call, rounded up likewise.
+    /// No placement of these buffers under this schedule needs less: the largest sum of bytes live at one step, rounded up likewise.
     pub lower_bound_bytes: u64,
     /// That no placement is smaller is known, even if the bound is.
     pub is_optimal: bool,
@@ -32,25 +33,25 @@ pub struct Plan {
     pub align_bytes: u64,
     /// Of every scratch buffer that is used, in the order of the buffers.
     pub intervals: Vec<Life>,
-    /// The first call at which most bytes are live; none if no scratch buffer is used.
+    /// The first step at which most bytes are live; none if no scratch buffer is used.
     pub peak: Option<Peak>,
 }
 
-/// Life of a buffer in the arena, from its first to its last call (inclusive).
+/// Life of a buffer in the arena, from its first to its last step of the schedule (inclusive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     pub buffer: BufferId,
     pub size_bytes: u64,
     pub offset_bytes: u64,
-    pub first_call: usize,
-    pub last_call: usize,
-    /// Whose place it takes at its first call.
+    pub first_step: usize,
+    pub last_step: usize,
+    /// Whose place it takes at its first step.
     pub in_place_of: Option<BufferId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peak {
-    pub call: usize,
+    pub step: usize,
     /// The largest first.
     pub buffers: Vec<(BufferId, u64)>,
 }
@@ -80,8 +81,8 @@ pub fn plan(program: &mut Program) -> Plan {
         buffer: buffers[i],
         size_bytes: interval.size_bytes,
         offset_bytes: offsets_bytes[i],
-        first_call: interval.first,
-        last_call: interval.last,
+        first_step: interval.first,
+        last_step: interval.last,
         in_place_of: interval.in_place_of.map(|of| buffers[of]),
     };
     Plan {
@@ -97,6 +98,8 @@ pub fn plan(program: &mut Program) -> Plan {
 /// A buffer named as an argument.
 #[derive(Clone, Copy)]
 struct Use {
+    step: usize,
+    /// In the step.
     call: usize,
     arg: usize,
     /// By its own name, not as a view.
@@ -106,10 +109,12 @@ struct Use {
 /// The scratch buffers that calls name, and when they live.
 fn lives(program: &Program) -> (Vec<BufferId>, Vec<Interval>) {
     let mut uses: Vec<Vec<Use>> = vec![vec![]; program.buffers.len()];
-    for (call, Step::Call(c)) in program.schedule.iter().enumerate() {
-        for (arg, &b) in c.buffers.iter().enumerate() {
-            let root = program.root(b).0;
-            uses[root.0 as usize].push(Use { call, arg, is_whole: root == b });
+    for (step, calls) in program.schedule.iter().map(Step::calls).enumerate() {
+        for (call, c) in calls.iter().enumerate() {
+            for (arg, &b) in c.buffers.iter().enumerate() {
+                let root = program.root(b).0;
+                uses[root.0 as usize].push(Use { step, call, arg, is_whole: root == b });
+            }
         }
     }
     let is_scratch = |id: BufferId| program.buffer(id).role == Role::Scratch;
@@ -119,7 +124,7 @@ fn lives(program: &Program) -> (Vec<BufferId>, Vec<Interval>) {
         .iter()
         .map(|&id| {
             let (b, uses) = (program.buffer(id), &uses[id.0 as usize]);
-            let (first, last) = (uses[0].call, uses[uses.len() - 1].call);
+            let (first, last) = (uses[0].step, uses[uses.len() - 1].step);
             Interval { size_bytes: b.size_bytes, align: u64::from(b.align), first, last, in_place_of: None }
         })
         .collect();
@@ -140,34 +145,41 @@ fn lives(program: &Program) -> (Vec<BufferId>, Vec<Interval>) {
     (ids, intervals)
 }
 
-/// The buffer which dies in the very call that first writes `id`, and whose place that call's kernel lets `id` take.
+/// The buffer which dies in the very step that first writes `id`, and whose place the kernels of that step let `id` take.
 fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<BufferId> {
     let mine = &uses[id.0 as usize];
     let first = mine.first()?;
-    let Step::Call(call) = &program.schedule[first.call];
-    let of = program.kernel(call.kernel).args[first.arg].in_place_of?;
-    let of = call.buffers[of.0 as usize];
+    let calls = program.schedule[first.step].calls();
+    let taken = |u: &Use| {
+        let call = &calls[u.call];
+        Some(call.buffers[program.kernel(call.kernel).args[u.arg].in_place_of?.0 as usize])
+    };
+    let of = taken(first)?;
     let theirs = &uses[of.0 as usize];
-    let last = theirs.last()?;
-    let once = |uses: &[Use]| uses.iter().filter(|u| u.call == first.call).count() == 1;
-    (last.call == first.call && first.is_whole && last.is_whole && once(mine) && once(theirs)).then_some(of)
+    let here = |uses: &[Use], call: usize| uses.iter().filter(|u| u.step == first.step && u.call == call).count();
+    let allowed = mine.iter().filter(|u| u.step == first.step).all(|u| {
+        let once = here(mine, u.call) == 1 && here(theirs, u.call) == 1;
+        u.is_whole && taken(u) == Some(of) && once
+    });
+    let ends = theirs.iter().filter(|u| u.step == first.step).all(|u| u.is_whole) && theirs.last()?.step == first.step;
+    (allowed && ends && verify::apart_in_place(program, calls, id, of)).then_some(of)
 }
 
 fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
     let unit = intervals.iter().map(|i| i.align).min()?;
-    let lives = |i: &Interval, call: usize| i.first <= call && call <= i.last;
-    let bytes = |call: usize| -> u64 {
+    let lives = |i: &Interval, step: usize| i.first <= step && step <= i.last;
+    let bytes = |step: usize| -> u64 {
         let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
-        let live = intervals.iter().filter(|i| lives(i, call));
+        let live = intervals.iter().filter(|i| lives(i, step));
         live.map(|i| match i.in_place_of {
-            Some(of) if call == i.first => size(i).saturating_sub(size(&intervals[of])),
+            Some(of) if step == i.first => size(i).saturating_sub(size(&intervals[of])),
             _ => size(i),
         })
         .sum()
     };
-    let call = intervals.iter().map(|i| i.first).max_by_key(|&call| (bytes(call), std::cmp::Reverse(call)))?;
-    let live = buffers.iter().zip(intervals).filter(|(_, i)| lives(i, call));
+    let step = intervals.iter().map(|i| i.first).max_by_key(|&step| (bytes(step), std::cmp::Reverse(step)))?;
+    let live = buffers.iter().zip(intervals).filter(|(_, i)| lives(i, step));
     let mut buffers: Vec<(BufferId, u64)> = live.map(|(&b, i)| (b, i.size_bytes)).collect();
     buffers.sort_by_key(|&(b, size)| (std::cmp::Reverse(size), b));
-    Some(Peak { call, buffers })
+    Some(Peak { step, buffers })
 }

@@ -104,9 +104,8 @@ fn program(wishes: &[Wish]) -> Program {
 fn trace(p: &Program) -> Result<Vec<Vec<u8>>, interpret::Error> {
     let mut out = [0; 8];
     let mut seen = vec![];
-    let written = |call: usize| match &p.schedule[call] {
-        Step::Call(c) => c.buffers[c.buffers.len() - 1],
-    };
+    let calls: Vec<&Call> = p.calls().collect();
+    let written = |call: usize| calls[call].buffers[calls[call].buffers.len() - 1];
     interpret::run_observed(p, &[&[3, 1, 4, 1, 5, 9, 2, 6]], &mut [&mut out], |i, view| seen.push(view.bytes(written(i)).to_vec()))?;
     seen.push(out.to_vec());
     Ok(seen)

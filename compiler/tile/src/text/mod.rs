@@ -24,6 +24,9 @@
 //! }
 //!
 //! call window(x: b0, fill: b1, y: b2; C: 4, n: 12) operator 7
+//! parallel {
+//!   call window(x: b0, fill: b1, y: b3; C: 4, n: 12) operator 8
+//! }
 //! ```
 //!
 //! - A value is `v` and its number, a row `r` and its number; a run of values is written `v3..=v9`, one value n times `v0 x4`.
@@ -32,6 +35,7 @@
 //!   name that is visible, else a parameter. Where that would be another one, or the name is no word, it is written `name.NUMBER`
 //!   (counters, arguments, kernels) or `name$NUMBER` (parameters); any name can be in double quotes.
 //! - An index is any sum and product in which no two counters are multiplied.
+//! - The calls of `parallel` may run at the same time.
 //! - `first N` limits a load or store to its first lanes, `group N` is the length of what `load_splat` repeats.
 //! - A float is a decimal number with a point, or the bits as `0x…`; an integer has neither.
 //! - `unused` names what a kernel numbers but does not define. `#` starts a comment.

@@ -84,13 +84,18 @@ fn top<'a>(program: &mut Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> 
             let call = call(program, c)?;
             program.schedule.push(Step::Call(call));
         }
+        "parallel" => {
+            let calls = parallel(program, c, lines)?;
+            program.schedule.push(Step::Parallel(calls));
+            return Ok(());
+        }
         word if word == format!("b{}", program.buffers.len()) => {
             c.expect("=")?;
             program.buffers.push(buffer(c)?);
         }
         word => {
             let b = program.buffers.len();
-            return Err(format!("expected `program`, `kernel`, `call` or buffer `b{b}`, found `{word}{}`", c.rest).into());
+            return Err(format!("expected `program`, `kernel`, `call`, `parallel` or buffer `b{b}`, found `{word}{}`", c.rest).into());
         }
     }
     Ok(c.expect_end()?)
@@ -141,6 +146,24 @@ fn data(c: &mut Cursor, size_bytes: u64) -> Result<Vec<u8>, String> {
         Some(n) => Err(format!("expected {size_bytes} bytes of data, found {n}")),
         None => Err(format!("expected at most {DATA_LIMIT_BYTES} bytes of data")),
     }
+}
+
+/// The calls up to the closing brace.
+fn parallel<'a>(program: &Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> Result<Vec<Call>, Problem> {
+    c.expect("{")?;
+    c.expect_end()?;
+    let mut calls = vec![];
+    while let Some(mut c) = lines.read() {
+        let number = lines.number;
+        let wrong = |message: String| Problem::on_line(number, message);
+        if c.take("}") {
+            c.expect_end().map_err(wrong)?;
+            return Ok(calls);
+        }
+        c.expect("call").map_err(wrong)?;
+        calls.push(call(program, &mut c).and_then(|call| c.expect_end().map(|_| call)).map_err(wrong)?);
+    }
+    Err("expected `call` or `}`, found the end of the text".into())
 }
 
 fn call(program: &Program, c: &mut Cursor) -> Result<Call, String> {

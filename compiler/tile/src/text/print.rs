@@ -32,9 +32,15 @@ fn text(program: &Program, data_limit_bytes: usize) -> String {
     if !program.schedule.is_empty() {
         out.push('\n');
     }
-    for Step::Call(c) in &program.schedule {
-        out.push_str(&call(program, c));
-        out.push('\n');
+    for step in &program.schedule {
+        match step {
+            Step::Call(c) => writeln!(out, "{}", call(program, c)),
+            Step::Parallel(calls) => {
+                let calls: String = calls.iter().map(|c| format!("  {}\n", call(program, c))).collect();
+                writeln!(out, "parallel {{\n{calls}}}")
+            }
+        }
+        .expect("a string takes everything");
     }
     out
 }

@@ -20,14 +20,20 @@ pub fn program(choices: &[u32]) -> Program {
     for _ in 0..1 + r.below(3) {
         p.kernels.push(r.whole_kernel());
     }
-    for _ in 0..r.below(3) {
+    let mut calls = vec![];
+    for _ in 0..r.below(4) {
         let kernel = KernelId(r.below(p.kernels.len()) as u32);
         let k = p.kernel(kernel);
         let (args, params) = (k.args.len() + r.below(2), k.params.len() + r.below(2));
         let buffers = (0..args).map(|_| BufferId(r.number())).collect();
         let params = (0..params).map(|_| r.integer()).collect();
         let operator = r.maybe().then(|| r.number());
-        p.schedule.push(Step::Call(Call { kernel, buffers, params, operator }));
+        calls.push(Call { kernel, buffers, params, operator });
+    }
+    if r.maybe() {
+        p.schedule.push(Step::Parallel(calls));
+    } else {
+        p.schedule.extend(calls.into_iter().map(Step::Call));
     }
     p
 }

@@ -85,6 +85,11 @@ impl Affine {
         self.terms.is_empty().then_some(self.constant)
     }
 
+    /// Counters, ascending, with their coefficients.
+    pub fn terms(&self) -> &[(u32, i128)] {
+        &self.terms
+    }
+
     fn negated(&self) -> Self {
         Affine { constant: -self.constant, terms: self.terms.iter().map(|t| (t.0, -t.1)).collect() }
     }

@@ -5,47 +5,10 @@
 //! iteration of one of these loops and any iteration of those further in. For each of these cases the two places are
 //! forms over two sets of counters, of which the outer ones are common, and their distance must be proved.
 
-use super::affine::{Affine, Domain, Fact, Known, Range};
-use super::bounds::{guard_facts, read_bytes};
+use super::accesses::{self, Binding, Event};
+use super::affine::{Affine, Domain, Fact, Known};
 use super::{ERRORS_LIMIT, Error};
-use crate::index::Index;
 use crate::program::*;
-
-/// A loop or statement that defines counters, seen from a place inside or after it.
-#[derive(Clone, Debug)]
-enum Binding {
-    Loop { counter: u32, range: Range },
-    Statement(Known),
-}
-
-impl Binding {
-    /// Counters are defined once, so each binding is known by its first.
-    fn first(&self) -> Option<u32> {
-        match self {
-            Binding::Loop { counter, .. } => Some(*counter),
-            Binding::Statement(k) => k.ranges.first().map(|r| r.0),
-        }
-    }
-    fn binds(&self, c: u32) -> bool {
-        match self {
-            Binding::Loop { counter, .. } => *counter == c,
-            Binding::Statement(k) => k.ranges.iter().any(|r| r.0 == c),
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Event<'a> {
-    statement: &'a Stmt,
-    /// Position in the text.
-    position: usize,
-    arg: Arg,
-    at: Affine,
-    bytes: i128,
-    scope: Vec<Binding>,
-    /// Known here only: the guards of a row.
-    guards: Vec<Fact>,
-}
 
 /// For a kernel and parameters whose bounds have been proved.
 pub fn prove(kernel: &Kernel, params: &[i64]) -> Vec<Error> {
@@ -54,15 +17,13 @@ pub fn prove(kernel: &Kernel, params: &[i64]) -> Vec<Error> {
     if pairs.is_empty() {
         return vec![];
     }
-    let rows = vec![None; kernel.rows as usize];
-    let mut walk = Walk { kernel, params, position: 0, domain: Domain::default(), scope: vec![], rows, reads: vec![], stores: vec![] };
-    if walk.block(&kernel.body).is_none() {
+    let Some(accesses) = accesses::collect(kernel, params) else {
         return vec![Error::of_kernel(kernel, None, "an index is too large to be proved".into())];
-    }
+    };
     let mut errors = vec![];
     for (written, read) in pairs {
-        for store in walk.stores.iter().filter(|s| s.arg == written) {
-            for load in walk.reads.iter().filter(|r| r.arg == read) {
+        for store in accesses.stores.iter().filter(|s| s.arg == written) {
+            for load in accesses.reads.iter().filter(|r| r.arg == read) {
                 if errors.len() < ERRORS_LIMIT && !read_before_written(kernel, store, load) {
                     let (w, r) = (&kernel.args[written.0 as usize].name, &kernel.args[read.0 as usize].name);
                     let by = crate::text::print_statement(kernel, store.statement);
@@ -73,116 +34,6 @@ pub fn prove(kernel: &Kernel, params: &[i64]) -> Vec<Error> {
         }
     }
     errors
-}
-
-#[derive(Clone)]
-struct RowAt {
-    arg: Arg,
-    at: Affine,
-    fill: Arg,
-    guards: Vec<Fact>,
-}
-
-/// Collects the accesses.
-struct Walk<'a> {
-    kernel: &'a Kernel,
-    params: &'a [i64],
-    position: usize,
-    domain: Domain,
-    scope: Vec<Binding>,
-    /// Of the rows so far.
-    rows: Vec<Option<RowAt>>,
-    reads: Vec<Event<'a>>,
-    stores: Vec<Event<'a>>,
-}
-
-impl<'a> Walk<'a> {
-    fn affine(&self, index: &Index) -> Option<Affine> {
-        Affine::of(index, self.params)
-    }
-
-    /// `None` when a number is too large.
-    fn block(&mut self, stmts: &'a [Stmt]) -> Option<()> {
-        let (facts, bindings) = (self.domain.fact_count(), self.scope.len());
-        for s in stmts {
-            self.position += 1;
-            self.stmt(s)?;
-        }
-        self.domain.keep_facts(facts);
-        self.scope.truncate(bindings);
-        Some(())
-    }
-
-    fn stmt(&mut self, s: &'a Stmt) -> Option<()> {
-        match s {
-            Stmt::Let(v, op) => {
-                if let Some(place) = op.place() {
-                    let bytes = read_bytes(op, self.kernel.ty(*v));
-                    self.read(s, place, bytes)?;
-                }
-            }
-            Stmt::Store { place, value, count } => {
-                let ty = self.kernel.ty(*value);
-                let bytes = i128::from(count.unwrap_or(ty.lanes)) * i128::from(ty.elem.bytes());
-                if let Base::Arg(arg) = place.base {
-                    let event = self.event(s, arg, self.affine(&place.at)?, bytes, &[]);
-                    self.stores.push(event);
-                }
-            }
-            Stmt::Loop(l) => {
-                let count = self.affine(&l.count)?.as_number()?;
-                if 0 < count {
-                    let range = Range::of_loop(count, l.step)?;
-                    self.domain.set(l.counter.0, range);
-                    self.scope.push(Binding::Loop { counter: l.counter.0, range });
-                    self.block(&l.body)?;
-                    self.scope.pop();
-                }
-            }
-            Stmt::Row { row, arg, at, bytes, guards, fill } => {
-                let mut facts = vec![];
-                for g in guards {
-                    facts.extend(guard_facts(&self.affine(&g.index)?, &self.affine(&g.limit)?)?);
-                }
-                // Its bytes must be those of its time, whether all of them are loaded or not.
-                let most = self.domain.high(&self.affine(bytes)?, i128::MIN);
-                let from_arg = self.event(s, *arg, self.affine(at)?, most, &facts);
-                let from_fill = self.event(s, *fill, Affine::number(0), most, &[]);
-                self.reads.extend([from_arg, from_fill]);
-                self.rows[row.0 as usize] = Some(RowAt { arg: *arg, at: self.affine(at)?, fill: *fill, guards: facts });
-            }
-            Stmt::Split { quotient, remainder, of, by } => {
-                let of = self.affine(of)?;
-                let known = self.domain.split(quotient.0, remainder.0, &of, *by)?;
-                self.scope.push(Binding::Statement(known));
-            }
-            Stmt::Clamp { index, low, high, .. } => {
-                let ranges = vec![(index.0, Range::new(i128::from(*low), i128::from(*high))?)];
-                let known = Known { ranges, fact: None };
-                self.domain.know(&known);
-                self.scope.push(Binding::Statement(known));
-            }
-        }
-        Some(())
-    }
-
-    fn event(&self, statement: &'a Stmt, arg: Arg, at: Affine, bytes: i128, guards: &[Fact]) -> Event<'a> {
-        Event { statement, position: self.position, arg, at, bytes, scope: self.scope.clone(), guards: guards.to_vec() }
-    }
-
-    fn read(&mut self, s: &'a Stmt, place: &Place, bytes: i128) -> Option<()> {
-        let at = self.affine(&place.at)?;
-        match place.base {
-            Base::Arg(arg) => self.reads.push(self.event(s, arg, at, bytes, &[])),
-            Base::Row(r) => {
-                let row = self.rows[r.0 as usize].as_ref()?;
-                let from_arg = self.event(s, row.arg, row.at.plus(1, &at)?, bytes, &row.guards);
-                let from_fill = self.event(s, row.fill, at, bytes, &[]);
-                self.reads.extend([from_arg, from_fill]);
-            }
-        }
-        Some(())
-    }
 }
 
 /// Whether no byte of `store` is read by `load` at a later time.

@@ -83,41 +83,13 @@ pub fn check_schedule(program: &Program) -> Vec<Error> {
     let mut errors = vec![];
     // By root; the caller's inputs and constants have contents from the beginning.
     let mut written: Vec<bool> = program.buffers.iter().map(|b| matches!(b.role, Role::Input(_) | Role::Const)).collect();
-    for (i, call) in program.calls().enumerate() {
-        let Some(kernel) = program.kernels.get(call.kernel.0 as usize) else {
-            errors.push(Error::of_program(format!("kernel {} does not exist", call.kernel.0)).in_call(i, call));
-            continue;
-        };
-        let mut fail = |message| errors.push(Error::of_kernel(kernel, None, message).in_call(i, call));
-        if !fits_kernel(program, kernel, call) {
-            let (args, params) = (kernel.args.len(), kernel.params.len());
-            fail(format!("needs {args} existing buffers and {params} parameters, given {} and {}", call.buffers.len(), call.params.len()));
-            continue;
-        }
-        for (a, (arg, &id)) in kernel.args.iter().zip(&call.buffers).enumerate() {
-            let b = program.buffer(id);
-            let name = format!("{} is b{} {:?}", arg.name, id.0, b.name);
-            let (root, _) = program.root(id);
-            if arg.access != Access::Read && matches!(b.role, Role::Input(_) | Role::Const) {
-                fail(format!("{name}, which must not be written"));
-            }
-            let reads_first = match arg.access {
-                Access::Read => true,
-                Access::Write => false,
-                Access::ReadWrite => first_access(&kernel.body, Arg(a as u32)) == Some(Access::Read),
-            };
-            if reads_first && !written[root.0 as usize] && 0 < b.size_bytes {
-                fail(format!("{name}, which no earlier call has written"));
-            }
-        }
-        for (arg, &id) in kernel.args.iter().zip(&call.buffers) {
-            if arg.access != Access::Read {
-                written[program.root(id).0.0 as usize] = true;
-            }
-        }
-        for (a, b) in shared(program, kernel, call) {
-            let (x, y) = (&kernel.args[a], &kernel.args[b]);
-            fail(format!("{} and {} share memory, which the kernel does not allow", x.name, y.name));
+    let mut number = 0;
+    for step in &program.schedule {
+        // What calls of one step write, none of them may read.
+        let before = written.clone();
+        for call in step.calls() {
+            check_call(program, call, number, &before, &mut written, &mut errors);
+            number += 1;
         }
     }
     for (i, b) in program.buffers.iter().enumerate() {
@@ -128,6 +100,44 @@ pub fn check_schedule(program: &Program) -> Vec<Error> {
     errors
 }
 
+/// `before`, `written`: which roots have contents before and after the call.
+fn check_call(program: &Program, call: &Call, i: usize, before: &[bool], written: &mut [bool], errors: &mut Vec<Error>) {
+    let Some(kernel) = program.kernels.get(call.kernel.0 as usize) else {
+        errors.push(Error::of_program(format!("kernel {} does not exist", call.kernel.0)).in_call(i, call));
+        return;
+    };
+    let mut fail = |message| errors.push(Error::of_kernel(kernel, None, message).in_call(i, call));
+    if !fits_kernel(program, kernel, call) {
+        let (args, params) = (kernel.args.len(), kernel.params.len());
+        fail(format!("needs {args} existing buffers and {params} parameters, given {} and {}", call.buffers.len(), call.params.len()));
+        return;
+    }
+    for (a, (arg, &id)) in kernel.args.iter().zip(&call.buffers).enumerate() {
+        let b = program.buffer(id);
+        let name = format!("{} is b{} {:?}", arg.name, id.0, b.name);
+        let (root, _) = program.root(id);
+        if arg.access != Access::Read && matches!(b.role, Role::Input(_) | Role::Const) {
+            fail(format!("{name}, which must not be written"));
+        }
+        let reads_first = match arg.access {
+            Access::Read => true,
+            Access::Write => false,
+            Access::ReadWrite => first_access(&kernel.body, Arg(a as u32)) == Some(Access::Read),
+        };
+        if reads_first && !before[root.0 as usize] && 0 < b.size_bytes {
+            fail(format!("{name}, which no earlier call has written"));
+        }
+    }
+    for (arg, &id) in kernel.args.iter().zip(&call.buffers) {
+        if arg.access != Access::Read {
+            written[program.root(id).0.0 as usize] = true;
+        }
+    }
+    for (a, b) in shared(program, kernel, call) {
+        let (x, y) = (&kernel.args[a], &kernel.args[b]);
+        fail(format!("{} and {} share memory, which the kernel does not allow", x.name, y.name));
+    }
+}
 /// What the text does first with an argument.
 fn first_access(stmts: &[Stmt], arg: Arg) -> Option<Access> {
     stmts.iter().find_map(|s| match s {
@@ -159,14 +169,14 @@ fn shared(program: &Program, kernel: &Kernel, call: &Call) -> Vec<(usize, usize)
 }
 
 /// Where bytes are: in a buffer, or in the arena once planned.
-#[derive(Clone, Copy, PartialEq)]
-enum Space {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Space {
     Buffer(BufferId),
     Arena,
 }
 
 /// The bytes of a buffer: space, start and end.
-fn range(program: &Program, id: BufferId) -> (Space, u64, u64) {
+pub fn range(program: &Program, id: BufferId) -> (Space, u64, u64) {
     let (root, offset) = program.root(id);
     let size = program.buffer(id).size_bytes;
     match program.buffer(root).offset_bytes {

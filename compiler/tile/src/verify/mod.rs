@@ -8,14 +8,17 @@
 //! - `memory`: buffers, views and roles are possible, arguments share bytes only where the kernel allows it, and nothing is read that
 //!   no earlier call has written (whole buffers count, not bytes);
 //! - `bounds`: with the call's parameters put in, every access lies in its buffer or its row;
-//! - `in_place`: an argument that may be overwritten by another is read, at each byte, before that byte is written.
+//! - `in_place`: an argument that may be overwritten by another is read, at each byte, before that byte is written;
+//! - `parallel`: of calls that may run at the same time, none writes what another one reads or writes.
 //!
-//! The last two are proofs about affine forms over the ranges of counters (`affine`).
+//! The last three are proofs about affine forms over the ranges of counters (`affine`).
 
+mod accesses;
 mod affine;
 mod bounds;
 mod in_place;
 mod memory;
+mod parallel;
 mod structure;
 #[cfg(test)]
 mod tests;
@@ -106,6 +109,9 @@ pub fn verify(program: &Program) -> Result<(), Vec<Error>> {
     if buffers_are_sound {
         errors.extend(memory::check_schedule(program));
         prove_calls(program, &sound, &mut errors);
+        if errors.is_empty() {
+            errors.extend(prove_groups(program));
+        }
     }
     errors.dedup();
     errors.truncate(ERRORS_LIMIT);
@@ -133,4 +139,31 @@ fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
         }
         errors.extend(found.into_iter().map(|e| e.in_call(i, call)));
     }
+}
+
+/// For a program whose calls have been proved, one by one.
+fn prove_groups(program: &Program) -> Vec<Error> {
+    let mut errors = vec![];
+    let mut first = 0;
+    for step in &program.schedule {
+        let calls = step.calls();
+        if let Step::Parallel(calls) = step
+            && let Some([(i, a), (j, b)]) = parallel::Group::new(program, calls).conflict()
+        {
+            let argument = |call: &Call, arg: usize| {
+                let kernel = program.kernel(call.kernel);
+                format!("{} of {}", kernel.args[arg].name, kernel.name)
+            };
+            let (x, y) = (argument(&calls[i], a), argument(&calls[j], b));
+            let message = format!("{x} in call {} and {y} may meet, but the calls may run at the same time", first + i);
+            errors.push(Error::of_kernel(program.kernel(calls[j].kernel), None, message).in_call(first + j, &calls[j]));
+        }
+        first += calls.len();
+    }
+    errors
+}
+
+/// Whether calls that may run at the same time still may when `new` begins where `old` begins.
+pub(crate) fn apart_in_place(program: &Program, calls: &[Call], new: BufferId, old: BufferId) -> bool {
+    calls.len() < 2 || parallel::Group::new(program, calls).conflict_in_place(new, old).is_none()
 }
