@@ -123,7 +123,8 @@ fn every_tensor() -> Result<()> {
     let target = Target::native()?;
     for case in models::all() {
         let options = Options { prefix: "model".into(), every_tensor: true, ..Options::default() };
-        let compiled = pipeline::compile(&case.model, &target, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
+        let compiled =
+            pipeline::compile(&case.model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
         let outputs = Instance::new(&compiled)?.run(&case.inputs())?;
         let (own, exposed) = (compiled.signature.own_output_count, &compiled.signature.exposed);
         ensure!(own == 1 && 1 < outputs[0].len(), "{}: {} outputs", case.name, outputs[0].len());
@@ -144,5 +145,5 @@ fn compile(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str) ->
     let problems = |list: Vec<Diagnostic>| anyhow!("{}", list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("; "));
     let input_shapes = fit::input_shapes(model, steps).map_err(problems)?;
     let options = Options { prefix: prefix.into(), input_shapes, ..Options::default() };
-    pipeline::compile(model, target, &options, &mut Stages::none()).map_err(problems)
+    pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)
 }

@@ -58,7 +58,7 @@ fn compile_all(folder: &Path, triple: &str, cpu: &str) -> Result<Vec<Case>> {
 
 fn compile(case: &Case, target: &Target) -> Result<Compiled> {
     let options = Options { prefix: case.name.into(), made_from: "a \\test*/".into(), ..Options::default() };
-    pipeline::compile(&case.model, target, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
+    pipeline::compile(&case.model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
 }
 
 /// The program in link/program.c, with two models.

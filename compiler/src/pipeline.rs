@@ -14,6 +14,7 @@ use crate::{names, plan_text};
 use cranelite_codegen::object::{self, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::graph::Graph;
 use cranelite_graph::import::{self, InputKey};
 use cranelite_graph::lower::{self, Goal};
 use cranelite_graph::text::{Constants, print};
@@ -37,15 +38,20 @@ pub struct Options {
     pub every_tensor: bool,
 }
 
-/// A model as a placed and proved program, for machines of one kind.
-pub struct Planned {
+/// What a model says, whatever the machine.
+pub struct Model {
     pub signature: Signature,
     pub facts: Facts,
+    graph: Graph,
+}
+
+/// A model as a placed and proved program, for machines of one kind.
+pub struct Planned {
     pub program: Program,
     pub plan: Plan,
 }
 
-pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
+pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Model, Vec<Diagnostic>> {
     let import_options = import::Options { input_shapes: options.input_shapes.clone() };
     stages.begin("reading the model");
     let mut graph = import::import(model, &import_options)?;
@@ -57,8 +63,12 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     if options.every_tensor {
         dump::expose(&mut graph, &mut signature);
     }
+    Ok(Model { signature, facts, graph })
+}
+
+pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
-    let mut program = lower::lower(&graph, machine, options.goal)?;
+    let mut program = lower::lower(&model.graph, machine, options.goal)?;
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     stages.begin("planning memory");
     let plan = arena::plan(&mut program);
@@ -67,24 +77,34 @@ pub fn plan(model: &[u8], machine: &Machine, options: &Options, stages: &mut Sta
     limits::arena(options.limits, &program, &plan)?;
     stages.begin("proving");
     cranelite_tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
-    Ok(Planned { signature, facts, program, plan })
+    Ok(Planned { program, plan })
 }
 
 /// A model as an object, its header, and what is known of them.
 pub struct Compiled {
     pub prefix: String,
-    pub target: String,
-    pub level: String,
     pub signature: Signature,
     pub facts: Facts,
-    pub program: Program,
-    pub plan: Plan,
+    /// By number, as in the object.
+    pub levels: Vec<Level>,
     pub object: Object,
     pub header: String,
 }
 
-pub fn compile(model: &[u8], target: &Target, options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
-    let Planned { signature, facts, program, plan } = self::plan(model, &target.machine, options, stages)?;
+/// One feature level of an object.
+pub struct Level {
+    pub target: Target,
+    pub planned: Planned,
+}
+
+/// Several targets are levels of one triple.
+pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
+    let model = read(model, options, stages)?;
+    let mut levels = vec![];
+    for target in targets {
+        levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
+    }
+    let Model { signature, facts, .. } = model;
     stages.begin("writing machine code");
     let object_options = object::Options {
         prefix: options.prefix.clone(),
@@ -95,24 +115,31 @@ pub fn compile(model: &[u8], target: &Target, options: &Options, stages: &mut St
         asm: stages.wants(Stage::Asm),
         ..object::Options::default()
     };
-    let mut object = object::emit(&program, target, &object_options).map_err(|e| vec![not_emitted(e)])?;
+    let object_levels: Vec<_> = levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect();
+    let mut object = object::emit(&object_levels, &object_options).map_err(|e| vec![not_emitted(e)])?;
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, &facts, object.const_bytes)?;
     let header = header::write(options, &signature, &object);
-    let compiled = Compiled {
-        prefix: options.prefix.clone(),
-        target: target.triple.to_string(),
-        level: target.level.clone(),
-        signature,
-        facts,
-        program,
-        plan,
-        object,
-        header,
-    };
+    let compiled = Compiled { prefix: options.prefix.clone(), signature, facts, levels, object, header };
     stages.add(Stage::Report, "report", || report::text(&compiled));
     Ok(compiled)
+}
+
+impl Compiled {
+    pub fn triple(&self) -> String {
+        self.levels[0].target.triple.to_string()
+    }
+
+    /// All names, as `--cpu` takes them.
+    pub fn level_names(&self) -> String {
+        self.levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>().join(",")
+    }
+
+    /// The one that needs the largest arena.
+    pub fn largest(&self) -> &Level {
+        self.levels.iter().max_by_key(|l| l.planned.plan.arena_size_bytes).expect("there is a level")
+    }
 }
 
 /// Too much for one object is the model's fault; anything else is ours.

@@ -10,10 +10,10 @@ use std::fmt::Write;
 
 /// Several lines.
 pub fn text(compiled: &Compiled) -> String {
-    let (sizes, facts, plan) = (&compiled.object, &compiled.facts, &compiled.plan);
+    let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
     let mut out = String::new();
     let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
-    line(format!("target       {} {}", compiled.target, compiled.level));
+    line(format!("target       {} {}", compiled.triple(), compiled.level_names()));
     for (kind, tensors) in [("input", &compiled.signature.inputs), ("output", &compiled.signature.outputs)] {
         for (i, t) in tensors.iter().enumerate() {
             let formula = t.formula().map(|f| format!(", {f}")).unwrap_or_default();
@@ -27,9 +27,9 @@ pub fn text(compiled: &Compiled) -> String {
     line(format!("stack        {} bytes", grouped(sizes.stack_bytes.into())));
     line(format!("arena        {} bytes, aligned to {}", grouped(sizes.arena_bytes), sizes.arena_align));
     line(format!("  bound of the model     {} bytes (its tensors, operators in file order)", grouped(facts.arena_lower_bound_bytes)));
-    line(format!("  bound of the program   {} bytes (with scratch)", grouped(plan.lower_bound_bytes)));
+    line(format!("  bound of the program   {} bytes (with scratch)", grouped(largest.plan.lower_bound_bytes)));
     line("  alive at the peak".into());
-    for (name, size) in peak(&compiled.program, plan) {
+    for (name, size) in peak(&largest.program, &largest.plan) {
         line(format!("    {:>12}  {name}", grouped(size)));
     }
     line(String::new());
@@ -41,12 +41,12 @@ pub fn text(compiled: &Compiled) -> String {
 }
 
 pub fn json(compiled: &Compiled) -> Value {
-    let (sizes, facts) = (&compiled.object, &compiled.facts);
+    let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
     let operators = facts.operators.iter().map(|o| json!({ "index": o.index, "name": o.name, "macs": o.macs, "result": o.result }));
-    let peak: Vec<_> = peak(&compiled.program, &compiled.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
+    let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
     json!({
-        "target": compiled.target,
-        "level": compiled.level,
+        "target": compiled.triple(),
+        "level": compiled.level_names(),
         "macs": facts.macs(),
         "parameter_bytes": facts.parameter_bytes(),
         "const_bytes": sizes.const_bytes,
@@ -54,7 +54,7 @@ pub fn json(compiled: &Compiled) -> Value {
         "arena_bytes": sizes.arena_bytes,
         "arena_align": sizes.arena_align,
         "arena_lower_bound_bytes": facts.arena_lower_bound_bytes,
-        "program_lower_bound_bytes": compiled.plan.lower_bound_bytes,
+        "program_lower_bound_bytes": largest.plan.lower_bound_bytes,
         "state_bytes": 0,
         "stack_bytes": sizes.stack_bytes,
         "inputs": compiled.signature.inputs.iter().map(tensor).collect::<Vec<_>>(),

@@ -68,7 +68,7 @@ pub fn expected(case: &Case) -> Result<Vec<Vec<u8>>, String> {
 
 /// Runs a case as code for this machine, with each end of the buffers against a forbidden page.
 pub fn native(case: &Case, target: &Target) -> Result<[Vec<Vec<u8>>; 2], String> {
-    let object = object::emit(&case.program, target, &options(case)).map_err(|e| e.to_string())?;
+    let object = object::emit(&[object::Level { program: &case.program, target }], &options(case)).map_err(|e| e.to_string())?;
     let loaded = loader::Loaded::load(&object.bytes).map_err(|e| e.to_string())?;
     let model = loaded.model("test").ok_or("no model")?;
     let first = run(case, &model, End::First)?;

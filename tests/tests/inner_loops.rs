@@ -33,7 +33,7 @@ fn assembly(triple: &str, cpu: &str, float: bool) -> String {
     let mut program = lower(&graph, &target.machine, Goal::Speed).expect("a program");
     arena::plan(&mut program);
     let options = object::Options { prefix: "t".into(), asm: true, ..object::Options::default() };
-    object::emit(&program, &target, &options).expect("an object").asm.expect("asked for")
+    object::emit(&[object::Level { program: &program, target: &target }], &options).expect("an object").asm.expect("asked for")
 }
 
 /// The stretches of code between labels, or between the target of a jump back and the jump.

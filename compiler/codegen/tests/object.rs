@@ -55,8 +55,13 @@ fn options() -> Options {
     }
 }
 
+/// An object of one level.
+fn one(program: &Program, target: &Target, options: &Options) -> Result<object::Object, Error> {
+    object::emit(&[object::Level { program, target }], options)
+}
+
 fn emit(triple: &str) -> object::Object {
-    object::emit(&program(), &Target::new(triple, None).unwrap(), &options()).unwrap()
+    one(&program(), &Target::new(triple, None).unwrap(), &options()).unwrap()
 }
 
 #[test]
@@ -101,7 +106,7 @@ fn the_same_bytes_every_time() {
     }
     for triple in TRIPLES {
         let target = Target::new(triple, None).unwrap();
-        let bytes = |threads| object::emit(&program, &target, &Options { threads, ..options() }).unwrap().bytes;
+        let bytes = |threads| one(&program, &target, &Options { threads, ..options() }).unwrap().bytes;
         assert!(bytes(1) == bytes(4) && bytes(0) == bytes(3));
     }
 }
@@ -110,12 +115,12 @@ fn the_same_bytes_every_time() {
 fn too_many_constants_are_refused() {
     let mut program = program();
     program.buffers[2].size_bytes = object::MAX_CONST_BYTES - 32;
-    let error = object::emit(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()).unwrap_err();
+    let error = one(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()).unwrap_err();
     assert!(matches!(error, Error::TooManyConstants(n) if n == object::MAX_CONST_BYTES + 1), "{error}");
     assert!(error.to_string().contains("--weights"));
     let mut program = self::program();
     program.buffers[5].offset_bytes = None;
-    assert!(matches!(object::emit(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()), Err(Error::Unplaced(_))));
+    assert!(matches!(one(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()), Err(Error::Unplaced(_))));
 }
 
 type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) -> i32;
@@ -123,7 +128,7 @@ type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) ->
 #[test]
 fn the_entry_point_checks_before_it_touches_anything() {
     let Ok(target) = Target::native() else { return };
-    let object = object::emit(&program(), &target, &options()).unwrap();
+    let object = one(&program(), &target, &options()).unwrap();
     let loaded = Loaded::load(&object.bytes).unwrap();
     // SAFETY: the symbol is a function of that type.
     let invoke = unsafe { std::mem::transmute::<*const u8, Invoke>(loaded.symbol("some_invoke").unwrap()) };
@@ -164,7 +169,7 @@ fn the_entry_point_checks_before_it_touches_anything() {
 #[test]
 fn the_descriptor_and_the_profile_say_what_there_is() {
     let Ok(target) = Target::native() else { return };
-    let object = object::emit(&program(), &target, &options()).unwrap();
+    let object = one(&program(), &target, &options()).unwrap();
     let loaded = Loaded::load(&object.bytes).unwrap();
     let model = loaded.model("some").unwrap();
     assert_eq!((model.inputs[0].name.as_str(), model.inputs[0].size_bytes), ("the input", 33));
@@ -183,7 +188,7 @@ fn the_descriptor_and_the_profile_say_what_there_is() {
     assert_eq!(status, Some(0));
     assert_eq!(calls, [(5, 0), (5, 1), (9, 2), (u32::MAX, 3), (u32::MAX, 4)]);
     // An object without profile has none.
-    let object = object::emit(&program(), &target, &Options { profile: false, ..options() }).unwrap();
+    let object = one(&program(), &target, &Options { profile: false, ..options() }).unwrap();
     let loaded = Loaded::load(&object.bytes).unwrap();
     assert!(loaded.symbol("some_profile").is_none());
     let model = loaded.model("some").unwrap();
@@ -247,7 +252,7 @@ fn the_stack_is_as_deep_as_said_and_hardly_less() {
         if !target.runs_here() {
             continue;
         }
-        let object = object::emit(&program, &target, &Options { prefix: "m".into(), ..Options::default() }).unwrap();
+        let object = one(&program, &target, &Options { prefix: "m".into(), ..Options::default() }).unwrap();
         let invoke = Loaded::load(&object.bytes).unwrap();
         let used = stack_used(invoke.symbol("m_invoke").unwrap(), &[x.as_ptr().cast()], &[y.as_mut_ptr().cast()]);
         assert!(200 < used && used <= object.stack_bytes as usize, "{cpu}: {used} of {}", object.stack_bytes);

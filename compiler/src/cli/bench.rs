@@ -48,7 +48,8 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let target = TargetOptions { target: None, cpu: args.cpu }.or_native()?;
     let model = files::read(&args.model)?;
     let options = Options { goal: args.opt.into(), profile: args.per_op, ..Options::named_after(&args.model) };
-    let compiled = pipeline::compile(&model, &target, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let compiled =
+        pipeline::compile(&model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     let mut instance = Instance::new(&compiled)?;
     for (i, t) in compiled.signature.inputs.iter().enumerate() {
         instance.set_input(i, &noise(t, i as u64));
@@ -65,7 +66,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
             "runs": times.runs,
             "arena_bytes": arena_bytes,
             "macs": macs,
-            "level": compiled.level,
+            "level": compiled.level_names(),
         });
         if args.per_op {
             facts["operators"] = per_op.iter().map(|o| json!({ "index": o.index, "name": o.name, "us": o.us, "macs": o.macs })).collect();
@@ -80,7 +81,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
         times.min_us,
         times.p90_us,
         times.runs,
-        compiled.level,
+        compiled.level_names(),
         gmacs(macs, times.median_us)
     );
     let total: f64 = per_op.iter().map(|o| o.us).sum();

@@ -10,6 +10,7 @@ use clap::Args;
 use cranelite_graph::import::InputKey;
 use serde_json::json;
 use std::path::PathBuf;
+use std::slice;
 
 /// Lists every problem of models, with operator, tensor, reason and way out
 #[derive(Args)]
@@ -33,7 +34,7 @@ pub fn check(args: CheckArgs) -> Outcome {
     let mut problems = vec![];
     for file in &args.models {
         let model = files::read(file).map_err(|d| vec![d]);
-        match model.and_then(|model| pipeline::compile(&model, &target, &options, &mut Stages::none())) {
+        match model.and_then(|model| pipeline::compile(&model, slice::from_ref(&target), &options, &mut Stages::none())) {
             Ok(_) if args.json => {}
             Ok(_) => print(&format!("{}: no problems\n", file.display())),
             Err(list) => problems.extend(list.into_iter().map(|diagnostic| Problem { file: Some(file.clone()), diagnostic })),

@@ -68,7 +68,8 @@ pub fn compile(args: CompileArgs) -> Outcome {
     }
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
-    let compiled = pipeline::compile(&model, &target, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    let compiled =
+        pipeline::compile(&model, std::slice::from_ref(&target), &options, &mut stages).map_err(Failure::in_file(&args.model))?;
     let is_file = args.output.extension().is_some_and(|e| e == "o");
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
     let header = object.with_extension("h");
@@ -103,8 +104,8 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
     format!(
         "{}: {} {}{baseline}\narena {} bytes, constants {}, code {}, stack {}\n",
         object.display(),
-        compiled.target,
-        compiled.level,
+        compiled.triple(),
+        compiled.level_names(),
         grouped(sizes.arena_bytes),
         grouped(sizes.const_bytes),
         grouped(compiled.object.code_bytes),

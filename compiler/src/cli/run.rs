@@ -13,6 +13,7 @@ use crate::fit;
 use crate::foreign::{self, Tools};
 use crate::instance::Instance;
 use crate::pipeline::{self, Options, Planned};
+use crate::signature::Signature;
 use crate::stages::Stages;
 use clap::Args;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -65,12 +66,13 @@ pub fn run(args: RunArgs) -> Outcome {
         Some(vector_bytes) => {
             let example = |bytes| Machine::example(bytes, ByteDot::S8S8, true, false);
             let machine = vector_bytes.map_or_else(|| Ok(args.target.or_native()?.machine), |bytes| Ok::<_, Failure>(example(bytes)))?;
+            let model = pipeline::read(&model, &options, &mut Stages::none()).map_err(in_model)?;
             let planned = pipeline::plan(&model, &machine, &options, &mut Stages::none()).map_err(in_model)?;
-            (interpreted(&planned, &steps)?, planned.signature)
+            (interpreted(&planned, &model.signature, &steps)?, model.signature)
         }
         None => {
             let target = args.target.or_native()?;
-            let compiled = pipeline::compile(&model, &target, &options, &mut Stages::none()).map_err(in_model)?;
+            let compiled = pipeline::compile(&model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(in_model)?;
             let outputs = match tools(&args) {
                 Some(tools) => foreign::run(&compiled, &tools, &steps)?,
                 None if target.runs_here() => Instance::new(&compiled)?.run(&steps)?,
@@ -103,10 +105,10 @@ fn tools(args: &RunArgs) -> Option<Tools> {
     Some(Tools { linker, runner: args.runner.as_deref().map(words).unwrap_or_default() })
 }
 
-fn interpreted(planned: &Planned, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
+fn interpreted(planned: &Planned, signature: &Signature, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
     let one = |step: &Vec<Array>| {
         let inputs: Vec<&[u8]> = step.iter().map(|a| a.data.as_slice()).collect();
-        let mut outputs: Vec<Array> = planned.signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
+        let mut outputs: Vec<Array> = signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
         let mut bytes: Vec<&mut [u8]> = outputs.iter_mut().map(|a| a.data.as_mut_slice()).collect();
         interpret::run(&planned.program, &inputs, &mut bytes).map_err(|e| internal("the tile program fails", e))?;
         Ok(outputs)

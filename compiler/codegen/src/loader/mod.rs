@@ -1,7 +1,8 @@
 //! Runs an object file of ours in this very process, so that what is tested and timed is what ships.
 //!
 //! Not a linker: one object, ELF, for this machine, nothing undefined. The idea: lay the sections out in fresh memory, apply the
-//! relocations while it is writable, then make it executable and never writable again. All unsafe code of the compiler is here.
+//! relocations while it is writable, then make it executable and never writable again, except for the few bytes that the object
+//! wants to write itself, which never are executable. All unsafe code of the compiler is here.
 
 pub mod host;
 mod relocate;
@@ -12,6 +13,9 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolSection};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+
+/// No page of memory is larger.
+const PAGE_BYTES: usize = 64 << 10;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -28,6 +32,8 @@ pub enum Error {
 /// An object in memory, ready to be called.
 pub struct Loaded {
     memory: Mmap,
+    /// From here on the object writes.
+    fixed_bytes: usize,
     /// Global symbols.
     symbols: BTreeMap<String, usize>,
 }
@@ -38,22 +44,27 @@ impl Loaded {
         if !relocate::is_for_this_machine(file.architecture()) {
             return Err(Error::OtherMachine);
         }
-        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
-        let mut size = 0usize;
+        let (mut fixed, mut writable) = (vec![], vec![]);
         for section in file.sections() {
             let SectionFlags::Elf { sh_flags } = section.flags() else { return Err(Error::Unknown("a format that is not ELF".into())) };
             if sh_flags & u64::from(SHF_ALLOC) == 0 {
                 continue;
             }
-            let name = section.name()?;
-            if sh_flags & u64::from(SHF_WRITE) != 0 && !name.starts_with(".data.rel.ro") {
-                return Err(Error::Unknown(format!("a writable section {name}")));
-            }
-            size = size.next_multiple_of(section.align().max(64) as usize);
-            places.insert(section.index().0, size);
-            size += section.size() as usize;
+            let is_written = sh_flags & u64::from(SHF_WRITE) != 0 && !section.name()?.starts_with(".data.rel.ro");
+            if is_written && 0 < section.size() { &mut writable } else { &mut fixed }.push(section);
         }
-        let mut memory = MmapMut::map_anon(size.max(1)).map_err(|e| Error::Memory(e.to_string()))?;
+        let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+        let (mut size, mut fixed_bytes) = (0usize, 0);
+        for (sections, align) in [(&fixed, 64), (&writable, PAGE_BYTES)] {
+            for section in sections {
+                size = size.next_multiple_of(align.max(section.align() as usize));
+                places.insert(section.index().0, size);
+                size += section.size() as usize;
+            }
+            size = size.max(1).next_multiple_of(PAGE_BYTES);
+            fixed_bytes = if fixed_bytes == 0 { size } else { fixed_bytes };
+        }
+        let mut memory = MmapMut::map_anon(size).map_err(|e| Error::Memory(e.to_string()))?;
         let base = memory.as_ptr() as u64;
         let mut symbols = BTreeMap::new();
         for symbol in file.symbols().filter(|s| s.is_global() && s.is_definition()) {
@@ -80,13 +91,22 @@ impl Loaded {
             }
         }
         let memory = memory.make_exec().map_err(|e| Error::Memory(e.to_string()))?;
-        relocate::publish(&memory);
-        Ok(Loaded { memory, symbols })
+        relocate::publish(&memory[..fixed_bytes]);
+        if fixed_bytes < memory.len() {
+            relocate::make_writable(memory.as_ptr().wrapping_add(fixed_bytes), memory.len() - fixed_bytes).map_err(Error::Memory)?;
+        }
+        Ok(Loaded { memory, fixed_bytes, symbols })
+    }
+
+    /// All but what the object writes.
+    fn fixed(&self) -> &[u8] {
+        // SAFETY: so many bytes are mapped and never change.
+        unsafe { std::slice::from_raw_parts(self.memory.as_ptr(), self.fixed_bytes) }
     }
 
     /// Address of a global symbol.
     pub fn symbol(&self, name: &str) -> Option<*const u8> {
-        self.symbols.get(name).map(|&at| self.memory[at..].as_ptr())
+        self.symbols.get(name).map(|&at| self.fixed()[at..].as_ptr())
     }
 
     /// The model whose names begin with `prefix`.
@@ -103,8 +123,11 @@ pub struct Model<'a> {
     pub arena_bytes: usize,
     pub arena_align: usize,
     pub stack_bytes: usize,
+    /// Names of the feature levels.
+    pub levels: Vec<String>,
     invoke: Invoke,
     profile: Option<Profile>,
+    invoke_at: Option<InvokeAt>,
     _loaded: &'a Loaded,
 }
 
@@ -117,21 +140,23 @@ pub struct Signature {
 }
 
 type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) -> i32;
+type InvokeAt = unsafe extern "C" fn(u32, *const *const u8, *const *mut u8, *mut u8) -> i32;
 type Hook = extern "C" fn(*mut u8, u32, u32);
 type Profile = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8, Hook, *mut u8) -> i32;
 
 impl<'a> Model<'a> {
     fn read(loaded: &'a Loaded, at: usize) -> Option<Model<'a>> {
-        let memory = &loaded.memory[..];
+        let memory = loaded.fixed();
         let base = memory.as_ptr() as usize;
         let fields = model::read(memory, at, base)?;
         let signature =
             |t: &model::Tensor| Signature { name: t.name.clone(), size_bytes: t.size_bytes as usize, align: model::align(t.ty) };
         // SAFETY: the descriptor says that these are functions with that signature, and they are inside executable memory.
-        let (invoke, profile) = unsafe {
+        let (invoke, profile, invoke_at) = unsafe {
             (
                 std::mem::transmute::<*const u8, Invoke>(memory[fields.invoke..].as_ptr()),
                 fields.profile.map(|at| std::mem::transmute::<*const u8, Profile>(memory[at..].as_ptr())),
+                fields.invoke_at.map(|at| std::mem::transmute::<*const u8, InvokeAt>(memory[at..].as_ptr())),
             )
         };
         Some(Model {
@@ -140,8 +165,10 @@ impl<'a> Model<'a> {
             arena_bytes: fields.arena_bytes as usize,
             arena_align: fields.arena_align as usize,
             stack_bytes: fields.stack_bytes as usize,
+            levels: fields.levels,
             invoke,
             profile,
+            invoke_at,
             _loaded: loaded,
         })
     }
@@ -175,6 +202,12 @@ impl Bound<'_> {
     pub fn invoke(&mut self) -> i32 {
         // SAFETY: checked by `bind`: every buffer is as large and as aligned as the code was proved to need, and none overlap.
         unsafe { (self.model.invoke)(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena) }
+    }
+
+    /// As [`Bound::invoke`], at that level. `None` if the object has one level only.
+    pub fn invoke_at(&mut self, level: u32) -> Option<i32> {
+        // SAFETY: as for `invoke`.
+        Some(unsafe { (self.model.invoke_at?)(level, self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena) })
     }
 
     /// As [`Bound::invoke`]; `hook` gets the operator (`u32::MAX` for none) and the number of every call before it is made, and the

@@ -69,3 +69,20 @@ pub fn publish(_memory: &[u8]) {
         std::arch::asm!("dsb ish", "isb");
     }
 }
+
+/// Makes whole pages of a mapping of ours writable, and not executable.
+#[cfg(unix)]
+pub fn make_writable(start: *const u8, size_bytes: usize) -> Result<(), String> {
+    const READ_WRITE: i32 = 1 | 2;
+    unsafe extern "C" {
+        fn mprotect(address: *mut u8, size: usize, protection: i32) -> i32;
+    }
+    // SAFETY: the pages are mapped and nothing of Rust's refers to them.
+    let failed = unsafe { mprotect(start.cast_mut(), size_bytes, READ_WRITE) } != 0;
+    if failed { Err(std::io::Error::last_os_error().to_string()) } else { Ok(()) }
+}
+
+#[cfg(not(unix))]
+pub fn make_writable(_: *const u8, _: usize) -> Result<(), String> {
+    Err("this host cannot change how memory may be used".into())
+}

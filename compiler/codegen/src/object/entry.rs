@@ -1,116 +1,252 @@
-//! The entry point: checks the caller's pointers, then calls the kernels in order.
+//! The entry points: check the caller's pointers, find a level that the CPU has, then run that level's body.
 //!
 //! `int32_t PREFIX_invoke(const void *const inputs[], void *const outputs[], void *arena)`: to the machine, the structures of the
-//! generated header are arrays of pointers. Nothing of the caller's memory is touched unless all checks pass.
+//! generated header are arrays of pointers. Nothing of the caller's memory is touched, and no instruction beyond the target's baseline
+//! is executed, unless all checks pass. What calls the kernels of a level is in `schedule.rs`.
 
+use super::schedule::{Arguments, Body, load_pointer};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{self, AbiParam, Function, InstBuilder, MemFlagsData, Signature, UserFuncName, types};
+use cranelift_codegen::ir::{self, AbiParam, Block, BlockArg, Function, InstBuilder, MemFlagsData, Signature, UserFuncName, types};
 use cranelift_module::{DataId, FuncId, Module};
 use cranelift_object::ObjectModule;
-use cranelite_tile::{BufferId, Program, Role};
-use std::collections::BTreeMap;
+use cranelite_tile::Role;
 
 /// Status codes; never renumbered.
 pub const OK: i64 = 0;
 pub const NULL_POINTER: i64 = 1;
 pub const MISALIGNED_ARENA: i64 = 2;
+pub const CPU_LACKS_FEATURE: i64 = 4;
 
-/// What the hook of a profile gets as the operator when there is none.
-pub const NO_OPERATOR: u32 = u32::MAX;
-
-/// What calls refer to.
-pub struct Names<'a> {
-    pub functions: &'a [FuncId],
-    pub data: &'a BTreeMap<BufferId, DataId>,
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Inputs, outputs, arena; the best level that the CPU has.
+    Invoke,
+    /// The level's number before them.
+    At,
+    /// A hook and what is passed to it after them.
+    Profile,
 }
 
-pub struct Shape {
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Invoke => "invoke",
+            Kind::At => "invoke_at",
+            Kind::Profile => "profile",
+        }
+    }
+
+    /// Which kind of body it runs.
+    pub fn body(self) -> Kind {
+        if self == Kind::At { Kind::Invoke } else { self }
+    }
+}
+
+/// What entry points know of the object.
+pub struct Entries<'a> {
+    pub bodies: &'a [Body<'a>],
     pub arena_bytes: u64,
     pub arena_align: u32,
-    /// Two more parameters, `void (*hook)(void *user, uint32_t operator, uint32_t call)` and `void *user`: the hook is called before
-    /// every call and once at the end.
-    pub profile: bool,
+    pub choice: Choice,
 }
 
-pub fn build(program: &Program, module: &mut ObjectModule, names: &Names, shape: &Shape) -> Function {
-    let conv = module.isa().default_call_conv();
-    let mut signature = Signature::new(conv);
-    signature.params = vec![AbiParam::new(types::I64); if shape.profile { 5 } else { 3 }];
+/// How a level is chosen.
+pub struct Choice {
+    /// Bits of features that each level needs; 0: every CPU will do.
+    pub needed: Vec<u32>,
+    /// Numbers of levels, the best first.
+    pub order: Vec<usize>,
+    /// None if no level needs anything.
+    pub ask: Option<Ask>,
+}
+
+/// How to find out what the CPU has.
+pub struct Ask {
+    /// The function of `cpu.rs`.
+    pub function: FuncId,
+    /// Its answer, once it was called. Every thread writes the same there, so it does not matter which is first.
+    pub word: DataId,
+}
+
+/// A function that runs one level without any check.
+pub fn body(body: &Body, kind: Kind, module: &mut ObjectModule) -> Function {
+    let (mut function, params) = begin(kind, module);
+    let mut c = at_first_block(&mut function);
+    body.write(&mut c, module, arguments(kind, &params).0);
+    function
+}
+
+impl Entries<'_> {
+    /// `functions` run one level each; without them the body of the only level is written in place.
+    pub fn build(&self, kind: Kind, module: &mut ObjectModule, functions: Option<&[FuncId]>) -> Function {
+        let (mut function, params) = begin(kind, module);
+        let (arguments, level) = arguments(kind, &params);
+        let mut c = at_first_block(&mut function);
+        self.refuse_wrong_pointers(&mut c, arguments);
+        let features = self.choice.ask.as_ref().map(|ask| ask.features(&mut c, module));
+        match functions {
+            None => {
+                if let Some(lacks) = self.choice.lacks(&mut c, features, 0) {
+                    refuse_if(&mut c, lacks, CPU_LACKS_FEATURE);
+                }
+                self.bodies[0].write(&mut c, module, arguments);
+            }
+            Some(functions) => {
+                let blocks: Vec<Block> = functions.iter().map(|_| c.func.dfg.make_block()).collect();
+                match level {
+                    None => self.choice.best(&mut c, features, &blocks),
+                    Some(level) => self.choice.pinned(&mut c, features, level, &blocks),
+                }
+                let passed = if kind == Kind::At { &params[1..] } else { &params[..] };
+                for (&block, &function) in blocks.iter().zip(functions) {
+                    if !c.func.layout.is_block_inserted(block) {
+                        continue;
+                    }
+                    c.goto_bottom(block);
+                    let function = module.declare_func_in_func(function, c.func);
+                    let call = c.ins().call(function, passed);
+                    let status = c.func.dfg.first_result(call);
+                    c.ins().return_(&[status]);
+                }
+            }
+        }
+        function
+    }
+
+    fn refuse_wrong_pointers(&self, c: &mut FuncCursor, Arguments { inputs, outputs, arena, .. }: Arguments) {
+        // The structures, then what they hold.
+        let buffers = &self.bodies[0].program.buffers;
+        let counts = [Role::Input as fn(u32) -> Role, Role::Output]
+            .map(|role| (0u32..).find(|&i| !buffers.iter().any(|b| b.role == role(i) && b.view.is_none())).expect("finitely many"));
+        let mut pointers: Vec<ir::Value> = [inputs, outputs].into_iter().zip(counts).filter(|(_, n)| 0 < *n).map(|(p, _)| p).collect();
+        if 0 < self.arena_bytes {
+            pointers.push(arena);
+        }
+        refuse_if_any_null(c, &pointers);
+        let mut held = vec![];
+        for (structure, n) in [inputs, outputs].into_iter().zip(counts) {
+            for i in 0..n {
+                held.push(load_pointer(c, structure, i));
+            }
+        }
+        refuse_if_any_null(c, &held);
+        if 0 < self.arena_bytes && 1 < self.arena_align {
+            let low = c.ins().band_imm_u(arena, i64::from(self.arena_align - 1));
+            let misaligned = c.ins().icmp_imm_u(IntCC::NotEqual, low, 0);
+            refuse_if(c, misaligned, MISALIGNED_ARENA);
+        }
+    }
+}
+
+impl Choice {
+    /// Goes to the block of the first level in order that the CPU has.
+    fn best(&self, c: &mut FuncCursor, features: Option<ir::Value>, blocks: &[Block]) {
+        for &level in &self.order {
+            let Some(lacks) = self.lacks(c, features, level) else {
+                c.ins().jump(blocks[level], &[]);
+                c.func.layout.append_block(blocks[level]);
+                return;
+            };
+            let next = c.func.dfg.make_block();
+            c.ins().brif(lacks, next, &[], blocks[level], &[]);
+            c.func.layout.append_block(blocks[level]);
+            c.func.layout.append_block(next);
+            c.goto_bottom(next);
+        }
+        refuse(c, CPU_LACKS_FEATURE);
+    }
+
+    /// Goes to the block of the level with that number if there is one and the CPU has it.
+    fn pinned(&self, c: &mut FuncCursor, features: Option<ir::Value>, number: ir::Value, blocks: &[Block]) {
+        for (level, &block) in blocks.iter().enumerate() {
+            let (this, next) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+            let is_this = c.ins().icmp_imm_u(IntCC::Equal, number, level as i64);
+            c.ins().brif(is_this, this, &[], next, &[]);
+            c.func.layout.append_block(this);
+            c.goto_bottom(this);
+            if let Some(lacks) = self.lacks(c, features, level) {
+                refuse_if(c, lacks, CPU_LACKS_FEATURE);
+            }
+            c.ins().jump(block, &[]);
+            c.func.layout.append_block(block);
+            c.func.layout.append_block(next);
+            c.goto_bottom(next);
+        }
+        refuse(c, CPU_LACKS_FEATURE);
+    }
+
+    /// Not 0 if the CPU lacks something that a level needs; none if the level needs nothing.
+    fn lacks(&self, c: &mut FuncCursor, features: Option<ir::Value>, level: usize) -> Option<ir::Value> {
+        let needed = self.needed[level];
+        let features = features.filter(|_| needed != 0)?;
+        let absent = c.ins().bnot(features);
+        Some(c.ins().band_imm_u(absent, i64::from(needed)))
+    }
+}
+
+impl Ask {
+    /// What the CPU has, from the word, or from the CPU while the word is 0.
+    fn features(&self, c: &mut FuncCursor, module: &mut ObjectModule) -> ir::Value {
+        let flags = MemFlagsData::new().with_notrap().with_aligned();
+        let word = module.declare_data_in_func(self.word, c.func);
+        let address = c.ins().symbol_value(types::I64, word);
+        let cached = c.ins().load(types::I32, flags, address, 0);
+        let (ask, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+        let features = c.func.dfg.append_block_param(go_on, types::I32);
+        c.ins().brif(cached, go_on, &[BlockArg::Value(cached)], ask, &[]);
+        c.func.layout.append_block(ask);
+        c.func.layout.set_cold(ask);
+        c.goto_bottom(ask);
+        let function = module.declare_func_in_func(self.function, c.func);
+        let call = c.ins().call(function, &[]);
+        let answer = c.func.dfg.first_result(call);
+        c.ins().store(flags, answer, address, 0);
+        c.ins().jump(go_on, &[BlockArg::Value(answer)]);
+        c.func.layout.append_block(go_on);
+        c.goto_bottom(go_on);
+        features
+    }
+}
+
+/// The signature of the function of `cpu.rs`.
+pub fn ask_signature(module: &ObjectModule) -> Signature {
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.returns = vec![AbiParam::new(types::I32)];
+    signature
+}
+
+/// An empty function of a kind with its first block.
+fn begin(kind: Kind, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params = match kind {
+        Kind::Invoke => vec![types::I64; 3],
+        Kind::At => vec![types::I32, types::I64, types::I64, types::I64],
+        Kind::Profile => vec![types::I64; 5],
+    }
+    .into_iter()
+    .map(AbiParam::new)
+    .collect();
     signature.returns = vec![AbiParam::new(types::I32)];
     let mut function = Function::with_name_signature(UserFuncName::default(), signature);
     let block = function.dfg.make_block();
     function.layout.append_block(block);
-    let params: Vec<ir::Value> =
-        function.signature.params.clone().iter().map(|p| function.dfg.append_block_param(block, p.value_type)).collect();
-    let [inputs, outputs, arena] = [params[0], params[1], params[2]];
-    let mut c = FuncCursor::new(&mut function);
-    c.goto_bottom(block);
-
-    // The structures, then what they hold.
-    let counts = [Role::Input as fn(u32) -> Role, Role::Output]
-        .map(|role| (0u32..).find(|&i| !program.buffers.iter().any(|b| b.role == role(i) && b.view.is_none())).expect("finitely many"));
-    let mut pointers: Vec<ir::Value> = [inputs, outputs].into_iter().zip(counts).filter(|(_, n)| 0 < *n).map(|(p, _)| p).collect();
-    if 0 < shape.arena_bytes {
-        pointers.push(arena);
-    }
-    refuse_if_any_null(&mut c, &pointers);
-    let mut held = vec![];
-    for (structure, n) in [inputs, outputs].into_iter().zip(counts) {
-        for i in 0..n {
-            held.push(load_pointer(&mut c, structure, i));
-        }
-    }
-    refuse_if_any_null(&mut c, &held);
-    if 0 < shape.arena_bytes && 1 < shape.arena_align {
-        let low = c.ins().band_imm_u(arena, i64::from(shape.arena_align - 1));
-        let misaligned = c.ins().icmp_imm_u(IntCC::NotEqual, low, 0);
-        refuse_if(&mut c, misaligned, MISALIGNED_ARENA);
-    }
-
-    let hook = shape.profile.then(|| {
-        let mut signature = Signature::new(conv);
-        signature.params = vec![AbiParam::new(types::I64), AbiParam::new(types::I32), AbiParam::new(types::I32)];
-        c.func.import_signature(signature)
-    });
-    let call_hook = |c: &mut FuncCursor, operator: u32, call: u32| {
-        if let Some(signature) = hook {
-            let (operator, call) = (c.ins().iconst(types::I32, i64::from(operator)), c.ins().iconst(types::I32, i64::from(call)));
-            c.ins().call_indirect(signature, params[3], &[params[4], operator, call]);
-        }
-    };
-    let mut refs = BTreeMap::new();
-    for (n, call) in program.calls().enumerate() {
-        call_hook(&mut c, call.operator.unwrap_or(NO_OPERATOR), n as u32);
-        let mut args = vec![];
-        for &b in &call.buffers {
-            let (root, offset) = program.root(b);
-            let (base, offset) = match program.buffer(root).role {
-                Role::Input(i) => (load_pointer(&mut c, inputs, i), offset),
-                Role::Output(i) => (load_pointer(&mut c, outputs, i), offset),
-                Role::Scratch => (arena, offset + program.buffer(root).offset_bytes.expect("checked: it is placed")),
-                Role::Const => {
-                    let data = module.declare_data_in_func(names.data[&root], c.func);
-                    (c.ins().symbol_value(types::I64, data), offset)
-                }
-            };
-            args.push(if offset == 0 { base } else { c.ins().iadd_imm_s(base, offset as i64) });
-        }
-        for &p in &call.params {
-            args.push(c.ins().iconst(types::I64, p));
-        }
-        let function = names.functions[call.kernel.0 as usize];
-        let function = *refs.entry(function).or_insert_with(|| module.declare_func_in_func(function, c.func));
-        c.ins().call(function, &args);
-    }
-    call_hook(&mut c, NO_OPERATOR, program.calls().count() as u32);
-    let ok = c.ins().iconst(types::I32, OK);
-    c.ins().return_(&[ok]);
-    function
+    let params = function.signature.params.clone().iter().map(|p| function.dfg.append_block_param(block, p.value_type)).collect();
+    (function, params)
 }
 
-fn load_pointer(c: &mut FuncCursor, structure: ir::Value, i: u32) -> ir::Value {
-    c.ins().load(types::I64, MemFlagsData::new().with_notrap().with_aligned(), structure, 8 * i as i32)
+fn at_first_block(function: &mut Function) -> FuncCursor<'_> {
+    let block = function.layout.entry_block().expect("it has one");
+    let mut c = FuncCursor::new(function);
+    c.goto_bottom(block);
+    c
+}
+
+/// The parameters by what they mean, and the level's number if it is one.
+fn arguments(kind: Kind, params: &[ir::Value]) -> (Arguments, Option<ir::Value>) {
+    let (level, rest) = if kind == Kind::At { (Some(params[0]), &params[1..]) } else { (None, params) };
+    let hook = (kind == Kind::Profile).then(|| [rest[3], rest[4]]);
+    (Arguments { inputs: rest[0], outputs: rest[1], arena: rest[2], hook }, level)
 }
 
 fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
@@ -126,13 +262,17 @@ fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
 
 /// Returns `status` if the condition holds and goes on in a new block otherwise.
 fn refuse_if(c: &mut FuncCursor, condition: ir::Value, status: i64) {
-    let (refuse, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
-    c.ins().brif(condition, refuse, &[], go_on, &[]);
-    c.func.layout.append_block(refuse);
-    c.func.layout.set_cold(refuse);
-    c.goto_bottom(refuse);
-    let status = c.ins().iconst(types::I32, status);
-    c.ins().return_(&[status]);
+    let (refusal, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+    c.ins().brif(condition, refusal, &[], go_on, &[]);
+    c.func.layout.append_block(refusal);
+    c.func.layout.set_cold(refusal);
+    c.goto_bottom(refusal);
+    refuse(c, status);
     c.func.layout.append_block(go_on);
     c.goto_bottom(go_on);
+}
+
+fn refuse(c: &mut FuncCursor, status: i64) {
+    let status = c.ins().iconst(types::I32, status);
+    c.ins().return_(&[status]);
 }

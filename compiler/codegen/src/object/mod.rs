@@ -1,26 +1,43 @@
 //! From a placed program to the bytes of an object file.
 //!
 //! Not an emitter of kernels and not a linker. The ideas: one function per kernel, compiled in parallel and put together in order,
-//! so that the bytes do not depend on the threads; one entry point that checks its arguments and calls them as scheduled; every
-//! symbol but the documented ones is local, and nothing is left undefined.
+//! so that the bytes do not depend on the threads; an object has one or more feature levels, each a whole program, and its entry points
+//! check their arguments, choose a level and call its kernels as scheduled; every symbol but the documented ones is local, and nothing
+//! is left undefined.
 
 mod compile;
+mod constants;
+mod cpu;
 mod entry;
 pub mod model;
+mod schedule;
+mod writer;
 
-use crate::clif::EmitError;
+use crate::clif::{Arch, EmitError};
 use crate::targets::{self, Target};
+use crate::wide;
 use compile::Compiled;
-use cranelift_codegen::ir;
-use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module, ModuleError, ModuleReloc, ModuleRelocTarget};
-use cranelift_object::{ObjectBuilder, ObjectModule};
+use constants::Constants;
+use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelite_tile::{BufferId, Program, Role};
+use entry::{Ask, Choice, Entries, Kind};
+use schedule::Body;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use writer::{Writer, Written};
 
 /// More constants than an object can have: code reaches them by 32-bit distances.
 pub const MAX_CONST_BYTES: u64 = 1_900 << 20;
 /// So many bytes after the last constant can be read.
 const READABLE_AFTER_CONSTANTS: usize = 64;
+
+/// A feature level of an object: a whole program, and the machines that it is for.
+#[derive(Clone, Copy)]
+pub struct Level<'a> {
+    /// Its scratch buffers have places.
+    pub program: &'a Program,
+    pub target: &'a Target,
+}
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -31,6 +48,8 @@ pub struct Options {
     pub outputs: Vec<model::Tensor>,
     /// Also export `PREFIX_profile`, which calls a hook before every call of a kernel.
     pub profile: bool,
+    /// Do not ask the CPU whether it has what the only level needs.
+    pub no_cpu_check: bool,
     /// Keep the text of the stages.
     pub clif: bool,
     pub asm: bool,
@@ -46,6 +65,10 @@ pub enum Error {
     TooManyConstants(u64),
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
+    #[error("{level} needs {feature}, and a program cannot ask a CPU of {architecture} for it; --no-cpu-check leaves that to you")]
+    CannotAsk { level: String, architecture: &'static str, feature: &'static str },
+    #[error("without a check of the CPU there is no choice between {0} levels; compile one level")]
+    Unchecked(usize),
     #[error(transparent)]
     Target(#[from] targets::Error),
     #[error(transparent)]
@@ -66,14 +89,26 @@ pub struct Object {
     pub bytes: Vec<u8>,
     pub code_bytes: u64,
     pub const_bytes: u64,
+    /// What is enough for every level.
     pub arena_bytes: u64,
     pub arena_align: u32,
-    /// Along the deepest path of calls from the entry point.
+    /// Along the deepest path of calls from an entry point.
     pub stack_bytes: u32,
-    /// By number of kernel.
-    pub kernels: Vec<KernelFacts>,
+    pub levels: Vec<LevelFacts>,
     pub clif: Option<String>,
     pub asm: Option<String>,
+}
+
+/// What one level has in an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LevelFacts {
+    pub code_bytes: u64,
+    /// Those that other levels use too count for each.
+    pub const_bytes: u64,
+    pub arena_bytes: u64,
+    pub arena_align: u32,
+    /// By number of kernel.
+    pub kernels: Vec<KernelFacts>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,48 +119,60 @@ pub struct KernelFacts {
     pub stack_bytes: u32,
 }
 
-/// Compiles a program whose scratch buffers have places.
-pub fn emit(program: &Program, target: &Target, options: &Options) -> Result<Object, Error> {
-    let const_bytes: u64 = used(program, Role::Const).iter().map(|&b| program.buffer(b).size_bytes).sum();
+/// Compiles one or more levels of a model: an object for every CPU that one of them is for.
+pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
+    let needed = needed(levels, options)?;
+    let constants = Constants::of(levels);
+    let const_bytes = constants.size_bytes(None);
     if MAX_CONST_BYTES < const_bytes {
         return Err(Error::TooManyConstants(const_bytes));
     }
-    let (arena_bytes, arena_align) = arena(program)?;
-    let isa = target.isa(options.verify)?;
-    let text = compile::Text { clif: options.clif, asm: options.asm };
-    let kernels = compile::kernels(program, target, &*isa, text, options.threads)?;
+    let arenas = levels.iter().map(|l| arena(l.program)).collect::<Result<Vec<_>, _>>()?;
+    let arena_align = arenas.iter().map(|a| a.1).max().unwrap_or(1);
+    let arena_bytes = arenas.iter().map(|a| a.0).max().unwrap_or(0).next_multiple_of(u64::from(arena_align));
 
-    let builder = ObjectBuilder::new(isa.clone(), options.prefix.clone(), cranelift_module::default_libcall_names())?;
-    let mut module = ObjectModule::new(builder);
-    let symbols = kernel_symbols(program, &options.prefix);
-    let mut functions = vec![];
-    for ((kernel, compiled), symbol) in program.kernels.iter().zip(&kernels).zip(&symbols) {
-        let signature = crate::clif::signature(kernel, isa.default_call_conv());
-        functions.push(define(&mut module, symbol, Linkage::Local, &signature, compiled)?);
+    let mut writer = Writer::new(levels[0].target.baseline_isa(options.verify)?, options)?;
+    let prefixes = prefixes(levels, &options.prefix);
+    let data = constants.define(&mut writer.module, &prefixes)?;
+    let (mut facts, mut bodies) = (vec![], vec![]);
+    for (n, level) in levels.iter().enumerate() {
+        let data = constants.by_level[n].iter().map(|(&id, &index)| (id, data[index])).collect();
+        let first = writer.written.len();
+        let functions = kernels(&mut writer, level, &prefixes[n], options)?;
+        let fact = |k: &Written| KernelFacts { symbol: k.symbol.clone(), code_bytes: k.code_bytes, stack_bytes: k.stack_bytes };
+        let kernels: Vec<KernelFacts> = writer.written[first..].iter().map(fact).collect();
+        bodies.push(Body { program: level.program, functions, data });
+        let (const_bytes, (arena_bytes, arena_align)) = (constants.size_bytes(Some(n)), arenas[n]);
+        let code_bytes = kernels.iter().map(|k| k.code_bytes).sum();
+        facts.push(LevelFacts { code_bytes, const_bytes, arena_bytes, arena_align, kernels });
     }
-    let data = define_constants(&mut module, program, &options.prefix)?;
-    let names = entry::Names { functions: &functions, data: &data };
-    let mut object = Object { const_bytes, arena_bytes, arena_align, ..Object::default() };
-    object.kernels = kernels
-        .iter()
-        .zip(symbols)
-        .map(|(k, symbol)| KernelFacts { symbol, code_bytes: k.bytes.len() as u64, stack_bytes: k.stack_bytes })
-        .collect();
-    let deepest_kernel = object.kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0);
 
-    let mut entries = vec![];
-    for (name, profile) in [("invoke", false), ("profile", true)] {
-        if profile && !options.profile {
-            continue;
+    let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
+    let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
+    let choice = Choice { order: order(levels), ask: ask.map(|a| a.0), needed };
+    let entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice };
+    let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
+    let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
+    let mut below = ask_stack_bytes.max(facts.iter().map(|l| l.deepest_kernel()).max().unwrap_or(0));
+    for kind in kinds(levels, options) {
+        // Several bodies are functions of their own; a single one is a part of the entry point.
+        if 1 < levels.len() && !functions.contains_key(&kind.body()) {
+            let mut own = vec![];
+            for ((body, prefix), facts) in bodies.iter().zip(&prefixes).zip(&mut facts) {
+                let function = entry::body(body, kind.body(), &mut writer.module);
+                let (id, frame_bytes) = writer.function(format!("{prefix}.{}", kind.name()), Linkage::Local, function)?;
+                own.push(id);
+                facts.code_bytes += writer.written.last().map_or(0, |w| w.code_bytes);
+                below = below.max(frame_bytes + facts.deepest_kernel());
+            }
+            functions.insert(kind.body(), own);
         }
-        let function = entry::build(program, &mut module, &names, &entry::Shape { arena_bytes, arena_align, profile });
-        let signature = function.signature.clone();
-        let compiled = compile::function(function, &*isa, text).map_err(Error::Cranelift)?;
-        let symbol = format!("{}_{name}", options.prefix);
-        entries.push((define(&mut module, &symbol, Linkage::Export, &signature, &compiled)?, symbol, compiled));
+        let function = entries.build(kind, &mut writer.module, functions.get(&kind.body()).map(Vec::as_slice));
+        let (id, frame_bytes) = writer.function(format!("{}_{}", options.prefix, kind.name()), Linkage::Export, function)?;
+        stack_bytes = stack_bytes.max(frame_bytes);
+        ids.insert(kind, id);
     }
-    let deepest_entry = entries.iter().map(|(.., c)| c.stack_bytes).max().unwrap_or(0);
-    object.stack_bytes = deepest_entry + deepest_kernel;
+    stack_bytes += below;
     let model = model::Model {
         name: &options.prefix,
         inputs: &options.inputs,
@@ -133,23 +180,89 @@ pub fn emit(program: &Program, target: &Target, options: &Options) -> Result<Obj
         arena_bytes,
         arena_align,
         const_bytes,
-        stack_bytes: object.stack_bytes.into(),
-        invoke: entries[0].0,
-        profile: entries.get(1).map(|e| e.0),
+        stack_bytes: stack_bytes.into(),
+        levels: &levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
+        entries: &ids,
     };
-    model.define(&mut module, &options.prefix)?;
+    model.define(&mut writer.module, &options.prefix)?;
     // Why last: sections keep the order of definition, so this is what follows the last constant.
     let mut end = DataDescription::new();
     end.define(vec![0; READABLE_AFTER_CONSTANTS].into());
-    let id = module.declare_data(&format!("{}.end", options.prefix), Linkage::Local, false, false)?;
-    module.define_data(id, &end)?;
+    let id = writer.module.declare_data(&format!("{}.end", options.prefix), Linkage::Local, false, false)?;
+    writer.module.define_data(id, &end)?;
 
-    let all = || kernels.iter().zip(&object.kernels).map(|(c, k)| (&k.symbol, c)).chain(entries.iter().map(|(_, s, c)| (s, c)));
-    object.code_bytes = all().map(|(_, c)| c.bytes.len() as u64).sum();
-    object.clif = options.clif.then(|| all().map(|(name, c)| format!("; {name}\n{}\n", c.clif)).collect());
-    object.asm = options.asm.then(|| all().map(|(name, c)| format!("{name}:\n{}\n", c.asm)).collect());
-    object.bytes = module.finish().emit().map_err(|e| Error::Cranelift(e.to_string()))?;
-    Ok(object)
+    let Writer { module, written, .. } = writer;
+    Ok(Object {
+        bytes: module.finish().emit().map_err(|e| Error::Cranelift(e.to_string()))?,
+        code_bytes: written.iter().map(|w| w.code_bytes).sum(),
+        const_bytes,
+        arena_bytes,
+        arena_align,
+        stack_bytes,
+        levels: facts,
+        clif: options.clif.then(|| written.iter().map(|w| format!("; {}\n{}\n", w.symbol, w.clif)).collect()),
+        asm: options.asm.then(|| written.iter().map(|w| format!("{}:\n{}\n", w.symbol, w.asm)).collect()),
+    })
+}
+
+impl LevelFacts {
+    fn deepest_kernel(&self) -> u32 {
+        self.kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0)
+    }
+}
+
+/// The entry points that the object has.
+fn kinds(levels: &[Level], options: &Options) -> impl Iterator<Item = Kind> {
+    let (is_choice, has_profile) = (1 < levels.len(), options.profile);
+    [Kind::Invoke, Kind::At, Kind::Profile].into_iter().filter(move |kind| match kind {
+        Kind::Invoke => true,
+        Kind::At => is_choice,
+        Kind::Profile => has_profile,
+    })
+}
+
+/// The bits of features that each level needs of the CPU.
+fn needed(levels: &[Level], options: &Options) -> Result<Vec<u32>, Error> {
+    match levels.len() {
+        1 if options.no_cpu_check => Ok(vec![0]),
+        n if options.no_cpu_check => Err(Error::Unchecked(n)),
+        _ => levels.iter().map(|l| cpu::needed(l.target)).collect(),
+    }
+}
+
+/// Numbers of the levels, the best first: those that need more, then longer vectors, then the later ones. What needs more has
+/// all that others need, or is meant for other CPUs.
+pub fn order(levels: &[Level]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..levels.len()).collect();
+    order.sort_by_key(|&n| Reverse((levels[n].target.required().len(), levels[n].target.machine.vector_bytes, n)));
+    order
+}
+
+/// The beginnings of local names.
+fn prefixes(levels: &[Level], prefix: &str) -> Vec<String> {
+    if let [_] = levels {
+        return vec![prefix.into()];
+    }
+    unique(levels.iter().map(|l| format!("{prefix}.{}", word(&l.target.level))))
+}
+
+/// A function and a word, if anything is to be asked of the CPU, and how much stack the function takes.
+fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Result<Option<(Ask, u32)>, Error> {
+    let wanted = needed.iter().fold(0, |all, bits| all | bits);
+    if wanted == 0 {
+        return Ok(None);
+    }
+    let cpu::Function { bytes, stack_bytes } = cpu::function(target.features.arch, wanted);
+    let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
+    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, clif: String::new(), asm };
+    let signature = entry::ask_signature(&writer.module);
+    let function = writer.define(format!("{prefix}.cpu"), Linkage::Local, &signature, compiled)?;
+    let mut description = DataDescription::new();
+    description.define_zeroinit(4);
+    description.set_align(4);
+    let word = writer.module.declare_data(&format!("{prefix}.cpu_word"), Linkage::Local, true, false)?;
+    writer.module.define_data(word, &description)?;
+    Ok(Some((Ask { function, word }, stack_bytes)))
 }
 
 /// Size (a multiple of the alignment, as `aligned_alloc` wants it) and alignment of the arena.
@@ -169,42 +282,26 @@ fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
     used.filter(|&b| program.buffer(b).role == role).collect()
 }
 
-fn define_constants(module: &mut ObjectModule, program: &Program, prefix: &str) -> Result<BTreeMap<BufferId, DataId>, Error> {
-    let mut ids = BTreeMap::new();
-    for id in used(program, Role::Const) {
-        let buffer = program.buffer(id);
-        let mut description = DataDescription::new();
-        description.define(buffer.data.as_deref().unwrap_or_default().into());
-        description.set_align(u64::from(buffer.align.max(64)));
-        let data = module.declare_data(&format!("{prefix}.c{}", id.0), Linkage::Local, false, false)?;
-        module.define_data(data, &description)?;
-        ids.insert(id, data);
+/// Compiles and defines the kernels of a level.
+fn kernels(writer: &mut Writer, level: &Level, prefix: &str, options: &Options) -> Result<Vec<FuncId>, Error> {
+    let Level { program, target } = level;
+    let compiled = compile::kernels(program, target, &*target.isa(options.verify)?, writer.text, options.threads)?;
+    let symbols = unique(program.kernels.iter().map(|k| format!("{prefix}.{}", word(&k.name))));
+    let mut functions = vec![];
+    for ((kernel, compiled), symbol) in program.kernels.iter().zip(compiled).zip(symbols) {
+        let signature = crate::clif::signature(kernel, writer.isa.default_call_conv());
+        functions.push(writer.define(symbol, Linkage::Local, &signature, compiled)?);
     }
-    Ok(ids)
+    Ok(functions)
 }
 
-/// A local name per kernel, all different.
-fn kernel_symbols(program: &Program, prefix: &str) -> Vec<String> {
+/// Letters, digits and underscores.
+fn word(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+/// A number is appended to names that were seen before.
+fn unique(names: impl Iterator<Item = String>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    let clean = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
-    program
-        .kernels
-        .iter()
-        .enumerate()
-        .map(|(i, k)| {
-            let name: String = k.name.chars().map(clean).collect();
-            let symbol = format!("{prefix}.{name}");
-            if seen.insert(symbol.clone()) { symbol } else { format!("{symbol}.{i}") }
-        })
-        .collect()
-}
-
-fn define(module: &mut ObjectModule, symbol: &str, linkage: Linkage, signature: &ir::Signature, c: &Compiled) -> Result<FuncId, Error> {
-    let id = module.declare_function(symbol, linkage, signature)?;
-    if let Some(r) = c.relocs.iter().find(|r| matches!(r.name, ModuleRelocTarget::LibCall(_))) {
-        return Err(Error::Cranelift(format!("{symbol} would need a library: {:?}", r.name)));
-    }
-    let relocs: Vec<ModuleReloc> = c.relocs.clone();
-    module.define_function_bytes(id, u64::from(c.align), &c.bytes, &relocs)?;
-    Ok(id)
+    names.enumerate().map(|(i, name)| if seen.insert(name.clone()) { name } else { format!("{name}.{i}") }).collect()
 }

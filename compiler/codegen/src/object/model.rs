@@ -4,8 +4,10 @@
 //! loader. Fields are only ever added at the end; `struct_size` and `tensor_size` say how many there are.
 
 use super::Error;
+use super::entry::Kind;
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::ObjectModule;
+use std::collections::BTreeMap;
 
 pub const ABI_VERSION: u32 = 1;
 
@@ -40,6 +42,12 @@ typedef struct {
     /* null unless compiled with --profile; calls hook before every call of a kernel and once at the end */
     cranelite_status (*profile)(const void *inputs, const void *outputs, void *arena,
                                 void (*hook)(void *user, uint32_t op, uint32_t call), void *user);
+    /* feature levels in the object, and their names by number */
+    uint32_t level_count;
+    uint32_t reserved;
+    const char *const *levels;
+    /* null if there is one level only */
+    cranelite_status (*invoke_at)(uint32_t level, const void *inputs, const void *outputs, void *arena);
 } cranelite_model;
 ";
 
@@ -64,13 +72,13 @@ pub(super) struct Model<'a> {
     pub arena_align: u32,
     pub const_bytes: u64,
     pub stack_bytes: u64,
-    pub invoke: FuncId,
-    pub profile: Option<FuncId>,
+    pub levels: &'a [&'a str],
+    pub entries: &'a BTreeMap<Kind, FuncId>,
 }
 
 /// Sizes of the structures with 64-bit pointers.
 const TENSOR_BYTES: usize = 40;
-const MODEL_BYTES: usize = 96;
+const MODEL_BYTES: usize = 120;
 
 /// Bytes in which some places are addresses.
 #[derive(Default)]
@@ -79,6 +87,7 @@ struct Blob {
     /// Place, and distance from the start of the strings or of the tensors.
     strings: Vec<(usize, i64)>,
     tensors: Vec<(usize, i64)>,
+    levels: Vec<(usize, i64)>,
     functions: Vec<(usize, FuncId)>,
 }
 
@@ -101,7 +110,7 @@ impl Blob {
 
 impl Model<'_> {
     pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<(), Error> {
-        let (mut strings, mut tensors, mut model) = (vec![], Blob::default(), Blob::default());
+        let (mut strings, mut tensors, mut levels, mut model) = (vec![], Blob::default(), Blob::default(), Blob::default());
         for t in self.inputs.iter().chain(self.outputs) {
             // Dimensions first: they want alignment.
             strings.resize(strings.len().next_multiple_of(4), 0);
@@ -114,6 +123,9 @@ impl Model<'_> {
             tensors.u64(t.size_bytes);
             tensors.u32(t.scale.to_bits());
             tensors.u32(t.zero_point as u32);
+        }
+        for level in self.levels {
+            levels.string(append(&mut strings, level));
         }
         debug_assert_eq!(tensors.bytes.len(), TENSOR_BYTES * (self.inputs.len() + self.outputs.len()));
         for v in [ABI_VERSION, MODEL_BYTES as u32, TENSOR_BYTES as u32, self.arena_align] {
@@ -129,24 +141,38 @@ impl Model<'_> {
         }
         model.u32(self.inputs.len() as u32);
         model.u32(self.outputs.len() as u32);
-        model.function(Some(self.invoke));
-        model.function(self.profile);
+        let entry = |kind| self.entries.get(&kind).copied();
+        model.function(entry(Kind::Invoke));
+        model.function(entry(Kind::Profile));
+        model.u32(self.levels.len() as u32);
+        model.u32(0);
+        model.levels.push((model.bytes.len(), 0));
+        model.u64(0);
+        model.function(entry(Kind::At));
         debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
 
-        let string_id = module.declare_data(&format!("{prefix}.strings"), Linkage::Local, false, false)?;
+        let declare =
+            |module: &mut ObjectModule, name: &str| module.declare_data(&format!("{prefix}.{name}"), Linkage::Local, false, false);
+        let ids = Ids { strings: declare(module, "strings")?, tensors: declare(module, "tensors")?, levels: declare(module, "levels")? };
         let mut description = DataDescription::new();
         description.define(strings.into());
         description.set_align(8);
-        module.define_data(string_id, &description)?;
-        let tensor_id = module.declare_data(&format!("{prefix}.tensors"), Linkage::Local, false, false)?;
-        if !tensors.bytes.is_empty() {
-            define(module, tensor_id, tensors, string_id, tensor_id)?;
-        } else {
-            define(module, tensor_id, Blob { bytes: vec![0; 8], ..Blob::default() }, string_id, tensor_id)?;
+        module.define_data(ids.strings, &description)?;
+        if tensors.bytes.is_empty() {
+            tensors.u64(0);
         }
+        define(module, ids.tensors, tensors, &ids)?;
+        define(module, ids.levels, levels, &ids)?;
         let model_id = module.declare_data(&format!("{prefix}_model"), Linkage::Export, false, false)?;
-        define(module, model_id, model, string_id, tensor_id)
+        define(module, model_id, model, &ids)
     }
+}
+
+/// What addresses refer to.
+struct Ids {
+    strings: DataId,
+    tensors: DataId,
+    levels: DataId,
 }
 
 fn append(strings: &mut Vec<u8>, text: &str) -> usize {
@@ -156,9 +182,9 @@ fn append(strings: &mut Vec<u8>, text: &str) -> usize {
     at
 }
 
-fn define(module: &mut ObjectModule, id: DataId, blob: Blob, strings: DataId, tensors: DataId) -> Result<(), Error> {
+fn define(module: &mut ObjectModule, id: DataId, blob: Blob, ids: &Ids) -> Result<(), Error> {
     let mut description = DataDescription::new();
-    for (target, places) in [(strings, &blob.strings), (tensors, &blob.tensors)] {
+    for (target, places) in [(ids.strings, &blob.strings), (ids.tensors, &blob.tensors), (ids.levels, &blob.levels)] {
         if !places.is_empty() {
             let value = module.declare_data_in_data(target, &mut description);
             places.iter().for_each(|&(at, distance)| description.write_data_addr(at as u32, value, distance));
@@ -182,6 +208,8 @@ pub(crate) struct Fields {
     pub stack_bytes: u64,
     pub invoke: usize,
     pub profile: Option<usize>,
+    pub levels: Vec<String>,
+    pub invoke_at: Option<usize>,
 }
 
 /// Reads the descriptor at `at` in memory that begins at address `base`.
@@ -189,13 +217,14 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
     let u32_at = |at: usize| memory.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes")));
     let u64_at = |at: usize| memory.get(at..at + 8).map(|b| u64::from_le_bytes(b.try_into().expect("eight bytes")));
     let address = |at: usize| u64_at(at).map(|a| (a as usize).wrapping_sub(base));
+    let text = |at: usize| Some(String::from_utf8_lossy(memory.get(at..)?.split(|&b| b == 0).next()?).into_owned());
     let tensors = |list: usize, count: usize| -> Option<Vec<Tensor>> {
         (0..u32_at(at + count)? as usize)
             .map(|i| {
                 let t = address(at + list)? + i * TENSOR_BYTES;
-                let (name, dims) = (memory.get(address(t)?..)?, address(t + 8)?);
+                let dims = address(t + 8)?;
                 Some(Tensor {
-                    name: String::from_utf8_lossy(name.split(|&b| b == 0).next()?).into_owned(),
+                    name: text(address(t)?)?,
                     dims: (0..u32_at(t + 16)? as usize).map(|d| u32_at(dims + 4 * d).map(|d| d as i32)).collect::<Option<_>>()?,
                     ty: u32_at(t + 20)?,
                     size_bytes: u64_at(t + 24)?,
@@ -208,7 +237,8 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
     if (u32_at(at)?, u32_at(at + 4)?, u32_at(at + 8)?) != (ABI_VERSION, MODEL_BYTES as u32, TENSOR_BYTES as u32) {
         return None;
     }
-    let profile = u64_at(at + 88)?;
+    let function = |at: usize| u64_at(at).map(|a| if a == 0 { None } else { Some((a as usize).wrapping_sub(base)) });
+    let levels = address(at + 104)?;
     Some(Fields {
         inputs: tensors(56, 72)?,
         outputs: tensors(64, 76)?,
@@ -216,7 +246,9 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
         arena_bytes: u64_at(at + 16)?,
         stack_bytes: u64_at(at + 40)?,
         invoke: address(at + 80)?,
-        profile: if profile == 0 { None } else { Some((profile as usize).wrapping_sub(base)) },
+        profile: function(at + 88)?,
+        levels: (0..u32_at(at + 96)? as usize).map(|i| text(address(levels + 8 * i)?)).collect::<Option<_>>()?,
+        invoke_at: function(at + 112)?,
     })
 }
 

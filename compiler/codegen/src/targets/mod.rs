@@ -161,6 +161,17 @@ impl Target {
         self.set.iter().copied().filter(|f| !f.starts_with("prefer")).collect()
     }
 
+    /// The features that are needed and that not every CPU of the target has.
+    pub fn beyond_baseline(&self) -> Vec<&'static str> {
+        let baseline = architecture(&self.triple).map(level::Architecture::baseline).unwrap_or_default();
+        self.required().into_iter().filter(|f| !baseline.contains(f)).collect()
+    }
+
+    /// The name of its architecture.
+    pub fn architecture(&self) -> &'static str {
+        architecture(&self.triple).map_or("", |a| a.name)
+    }
+
     /// Whether this machine has all that the code may use.
     pub fn runs_here(&self) -> bool {
         let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
@@ -170,6 +181,15 @@ impl Target {
 
     /// Cranelift's back end. `verify` checks its input, for tests.
     pub(crate) fn isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
+        self.isa_with(&self.set, verify)
+    }
+
+    /// As [`Target::isa`], without what not every CPU of the target has.
+    pub(crate) fn baseline_isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
+        self.isa_with(&architecture(&self.triple).map(level::Architecture::baseline).unwrap_or_default(), verify)
+    }
+
+    fn isa_with(&self, set: &Set, verify: bool) -> Result<OwnedTargetIsa, Error> {
         let failed = |e: String| Error::Cranelift(self.triple.to_string(), e);
         let mut shared = settings::builder();
         for (name, value) in [
@@ -186,7 +206,7 @@ impl Target {
         }
         let mut builder = isa::lookup(self.triple.clone()).map_err(|e| failed(e.to_string()))?;
         let known = |f: &&'static str| architecture(&self.triple).and_then(|a| a.feature(f));
-        for flag in self.set.iter().filter_map(known).flat_map(|f| f.flags) {
+        for flag in set.iter().filter_map(known).flat_map(|f| f.flags) {
             builder.enable(flag).map_err(|e| failed(format!("{flag}: {e}")))?;
         }
         builder.finish(settings::Flags::new(shared)).map_err(|e| failed(e.to_string()))

@@ -1,0 +1,53 @@
+//! Puts compiled functions into the object and keeps what is to be said of each.
+
+use super::compile::{self, Compiled, Text};
+use super::{Error, Options};
+use cranelift_codegen::ir::{Function, Signature};
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_module::{FuncId, Linkage, Module, ModuleRelocTarget};
+use cranelift_object::{ObjectBuilder, ObjectModule};
+
+pub struct Writer {
+    pub module: ObjectModule,
+    /// Of the target's baseline: for everything that is not a kernel.
+    pub isa: OwnedTargetIsa,
+    pub text: Text,
+    pub written: Vec<Written>,
+}
+
+/// A function in the object.
+pub struct Written {
+    pub symbol: String,
+    pub code_bytes: u64,
+    pub stack_bytes: u32,
+    /// Its texts, where wanted.
+    pub clif: String,
+    pub asm: String,
+}
+
+impl Writer {
+    pub fn new(isa: OwnedTargetIsa, options: &Options) -> Result<Self, Error> {
+        let builder = ObjectBuilder::new(isa.clone(), options.prefix.clone(), cranelift_module::default_libcall_names())?;
+        let text = Text { clif: options.clif, asm: options.asm };
+        Ok(Writer { module: ObjectModule::new(builder), isa, text, written: vec![] })
+    }
+
+    /// Also answers how much stack its frame takes.
+    pub fn function(&mut self, symbol: String, linkage: Linkage, function: Function) -> Result<(FuncId, u32), Error> {
+        let signature = function.signature.clone();
+        let compiled = compile::function(function, &*self.isa, self.text).map_err(Error::Cranelift)?;
+        let stack_bytes = compiled.stack_bytes;
+        Ok((self.define(symbol, linkage, &signature, compiled)?, stack_bytes))
+    }
+
+    pub fn define(&mut self, symbol: String, linkage: Linkage, signature: &Signature, c: Compiled) -> Result<FuncId, Error> {
+        let id = self.module.declare_function(&symbol, linkage, signature)?;
+        if let Some(r) = c.relocs.iter().find(|r| matches!(r.name, ModuleRelocTarget::LibCall(_))) {
+            return Err(Error::Cranelift(format!("{symbol} would need a library: {:?}", r.name)));
+        }
+        self.module.define_function_bytes(id, u64::from(c.align), &c.bytes, &c.relocs)?;
+        let code_bytes = c.bytes.len() as u64;
+        self.written.push(Written { symbol, code_bytes, stack_bytes: c.stack_bytes, clif: c.clif, asm: c.asm });
+        Ok(id)
+    }
+}
