@@ -97,7 +97,7 @@ fn json() -> Result<()> {
         ("bench perceptron.tflite --json --min-ms 1 --per-op --cpu native", "median_us operators"),
         (
             "inspect tiny_i8.tflite --json",
-            "macs const_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs operators",
+            "macs rescaling const_bytes code_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs operators",
         ),
         ("compile tiny_i8.tflite --json", "object header prefix arena_bytes"),
         ("check tiny_i8.tflite --json", "diagnostics"),
@@ -111,6 +111,19 @@ fn json() -> Result<()> {
         let value: serde_json::Value = serde_json::from_str(&out).with_context(|| out.clone())?;
         let missing: Vec<_> = keys.split(' ').filter(|k| value.get(k).is_none()).collect();
         ensure!(missing.is_empty(), "{command}: no {missing:?} in {out}");
+    }
+    rescalings(folder.path())
+}
+
+/// The report says in which form every channel of integers is rescaled: all 13 of `tiny_i8`, whatever the level.
+fn rescalings(folder: &Path) -> Result<()> {
+    for level in ["x86-64", "x86-64-v4+avx512vnni"] {
+        let command = format!("inspect tiny_i8.tflite --json --target x86_64-unknown-linux-gnu --cpu {level}");
+        let value: serde_json::Value = serde_json::from_slice(&program(command.split(' '), folder)?.stdout)?;
+        let channels = |forms: &serde_json::Value| forms.as_object().map_or(0, |f| f.values().filter_map(|n| n.as_u64()).sum());
+        let of_operators: Vec<u64> =
+            value["operators"].as_array().context("operators")?.iter().map(|o| channels(&o["rescaling"][level])).collect();
+        ensure!(of_operators == [5, 5, 0, 0, 3] && channels(&value["rescaling"][level]) == 13, "{level}: {value}");
     }
     Ok(())
 }

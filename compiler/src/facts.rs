@@ -5,6 +5,7 @@
 use crate::array::describe;
 use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::ops::{Operand, Signature};
+use cranelite_graph::tensor::ElementType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -16,12 +17,26 @@ pub struct Facts {
     pub arena_lower_bound_bytes: u64,
 }
 
+/// The numbers that are multiplied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Arithmetic {
+    F32,
+    /// Bytes, also where floats are quantised to bytes at run time.
+    I8,
+    /// Words, or words by bytes.
+    I16,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operator {
     /// In the model.
     pub index: u32,
     pub name: &'static str,
     pub macs: u64,
+    /// Of its operands and results: what it must read and write at least.
+    pub bytes: u64,
+    /// What its multiply-accumulates are made of, if it has any.
+    pub arithmetic: Option<Arithmetic>,
     /// `i8 [1,12]`
     pub result: String,
 }
@@ -32,6 +47,8 @@ impl Facts {
             index: n.operator,
             name: n.op.name(),
             macs: n.op.macs(&signature(graph, n)),
+            bytes: n.inputs.iter().flatten().chain(&n.outputs).map(|&v| graph.ty(v).size_bytes() as u64).sum(),
+            arithmetic: arithmetic(graph, n),
             result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
         });
         let constants = graph.values.iter().filter_map(|v| Some((v.name.clone(), v.data.as_ref()?.len() as u64)));
@@ -47,6 +64,18 @@ impl Facts {
     pub fn macs(&self) -> u64 {
         self.operators.iter().map(|o| o.macs).sum()
     }
+}
+
+fn arithmetic(graph: &Graph, node: &Node) -> Option<Arithmetic> {
+    if node.op.macs(&signature(graph, node)) == 0 {
+        return None;
+    }
+    let element = |i: usize| graph.ty(node.inputs[i].expect("an operator with products has two operands")).element;
+    Some(match (element(0), element(1)) {
+        (ElementType::F32, ElementType::F32) => Arithmetic::F32,
+        (ElementType::I16, _) => Arithmetic::I16,
+        _ => Arithmetic::I8,
+    })
 }
 
 fn signature<'a>(graph: &'a Graph, node: &Node) -> Signature<'a> {

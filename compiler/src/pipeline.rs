@@ -16,7 +16,7 @@ use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::graph::Graph;
 use cranelite_graph::import::{self, InputKey};
-use cranelite_graph::lower::{self, Goal};
+use cranelite_graph::lower::{self, Goal, Lowered, Rescaled};
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
@@ -49,6 +49,7 @@ pub struct Model {
 pub struct Planned {
     pub program: Program,
     pub plan: Plan,
+    pub rescalings: Vec<Rescaled>,
 }
 
 pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Model, Vec<Diagnostic>> {
@@ -68,7 +69,7 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Mode
 
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
-    let mut program = lower::lower(&model.graph, machine, options.goal)?;
+    let Lowered { mut program, rescalings } = lower::lower_reported(&model.graph, machine, options.goal)?;
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     stages.begin("planning memory");
     let plan = arena::plan(&mut program);
@@ -77,7 +78,7 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
     limits::arena(options.limits, &program, &plan)?;
     stages.begin("proving");
     cranelite_tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
-    Ok(Planned { program, plan })
+    Ok(Planned { program, plan, rescalings })
 }
 
 /// A model as an object, its header, and what is known of them.

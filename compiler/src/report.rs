@@ -6,6 +6,7 @@ use crate::limits::peak;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Several lines.
@@ -32,22 +33,33 @@ pub fn text(compiled: &Compiled) -> String {
     for (name, size) in peak(&largest.program, &largest.plan) {
         line(format!("    {:>12}  {name}", grouped(size)));
     }
+    for (level, forms) in by_level(compiled, None) {
+        line(format!("rescaling    {} (channels of {level})", rescalings(&forms)));
+    }
     line(String::new());
-    line(format!("{:>5}  {:<24} {:>15}  result", "index", "operator", "MACs"));
+    let width = facts.operators.iter().map(|o| o.result.chars().count()).max().unwrap_or(0).max(6);
+    line(format!("{:>5}  {:<24} {:>15}  {:<width$}  rescaling", "index", "operator", "MACs", "result"));
     for o in &facts.operators {
-        line(format!("{:>5}  {:<24} {:>15}  {}", o.index, o.name, grouped(o.macs), o.result));
+        let mut forms: Vec<String> = by_level(compiled, Some(o.index)).iter().map(|(_, forms)| rescalings(forms)).collect();
+        forms.dedup();
+        let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, o.name, grouped(o.macs), o.result, forms.join("; "));
+        line(row.trim_end().into());
     }
     out
 }
 
 pub fn json(compiled: &Compiled) -> Value {
     let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
-    let operators = facts.operators.iter().map(|o| json!({ "index": o.index, "name": o.name, "macs": o.macs, "result": o.result }));
+    let operators = facts.operators.iter().map(|o| {
+        let rescaling = by_level(compiled, Some(o.index));
+        json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "rescaling": rescaling })
+    });
     let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
     json!({
         "target": compiled.triple(),
         "level": compiled.level_names(),
         "macs": facts.macs(),
+        "rescaling": by_level(compiled, None),
         "parameter_bytes": facts.parameter_bytes(),
         "const_bytes": sizes.const_bytes,
         "code_bytes": compiled.object.code_bytes,
@@ -75,6 +87,22 @@ fn tensor(t: &Tensor) -> Value {
         "scales": quantization.map(|q| &q.scales),
         "zero_points": quantization.map(|q| &q.zero_points),
     })
+}
+
+/// How many channels are rescaled in which form, of one operator or of all, at each level where there are any.
+fn by_level(compiled: &Compiled, operator: Option<u32>) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
+    let mut all = BTreeMap::new();
+    for level in &compiled.levels {
+        for r in level.planned.rescalings.iter().filter(|r| operator.is_none_or(|o| o == r.operator)) {
+            *all.entry(level.target.level.as_str()).or_insert_with(BTreeMap::new).entry(r.form).or_default() += r.channels;
+        }
+    }
+    all
+}
+
+/// `float 16, integer 3`
+fn rescalings(all: &BTreeMap<&str, u64>) -> String {
+    all.iter().map(|(form, channels)| format!("{form} {}", grouped(*channels))).collect::<Vec<_>>().join(", ")
 }
 
 /// `1234567` as `1,234,567`.

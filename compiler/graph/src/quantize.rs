@@ -22,6 +22,8 @@
 //! not fit 32 bits become `i32::MIN`, to which the zero point is added before the clamp.
 
 pub mod doubles;
+#[cfg(test)]
+pub(crate) mod edges;
 pub mod fixed_point;
 pub mod quotient;
 pub mod steps;

@@ -3,7 +3,7 @@
 //! The first line names the machine: `# machine: 32 bytes u8s8 fma`. Every program is proved. The texts that ARCHITECTURE.md shows are
 //! these files, so a reader sees what the verifier accepts.
 
-use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::lower::{Goal, Rescaled, lower, lower_reported};
 use cranelite_graph::text;
 use cranelite_tile::{ByteDot, Machine};
 use std::fs;
@@ -50,6 +50,24 @@ fn lowerings() {
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
         assert!(found == expected, "{}: another program than {}; CRANELITE_BLESS=1 accepts it:\n{found}", source.display(), path.display());
+    }
+}
+
+/// What the report says of a rescaling is what the kernels do: only integers need the operation that machines lack.
+#[test]
+fn rescalings_are_told() {
+    let graph = fs::read_to_string(root().join("tests/filetests/lower/conv_2d.graph")).expect("a text");
+    let graph = text::parse(&graph).expect("a graph");
+    for (machine, form) in [
+        ("64 bytes u8s8 fma", "float"),
+        ("16 bytes s16s16", "float"),
+        ("16 bytes s8s8 fma fma_lane", "integer"),
+        ("0 bytes s16s16", "integer"),
+    ] {
+        let lowered = lower_reported(&graph, &self::machine(machine), Goal::Speed).expect("a program");
+        assert_eq!(lowered.rescalings, [Rescaled { operator: 0, form, channels: 16 }], "{machine}");
+        let text = cranelite_tile::text::display(&lowered.program);
+        assert_eq!((text.contains("requantize"), text.contains("convert_toward_zero")), (form == "integer", form == "float"), "{machine}");
     }
 }
 

@@ -6,7 +6,7 @@
 use super::Context;
 use super::elementwise::Elementwise;
 use super::proved::{Affine, byte_values, float_of_byte};
-use super::requantize::{Scale, Target, shift_range};
+use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::ops::attributes::Activation;
@@ -63,7 +63,11 @@ pub fn requantize(cx: &mut Context, e: Elementwise, x: &TensorType, (multiplier,
         return e.lower(cx, |k, v, _| target.clamp(k, v[0]));
     }
     let (e, m) = (e.unroll(1), cx.machine);
-    if let Some(affine) = proved(m, x, (multiplier, shift), target).filter(|_| !one) {
+    let affine = proved(m, x, (multiplier, shift), target).filter(|_| !one);
+    if !one {
+        cx.note_rescaling(affine.as_ref().map_or(INTEGER, Affine::form), 1);
+    }
+    if let Some(affine) = affine {
         return e.lower(cx, |k, v, _| {
             let term = float_of_byte(k, v[0]);
             affine.apply(k, m, &[term])

@@ -84,6 +84,8 @@ pub fn quantize(cx: &mut Context, node: &Node) {
         true => Quotient::prove(q.scales[0], q.zero_points[0] as i32, range),
         false => None,
     };
+    let form = if proved.is_some() { "quotient" } else { "division" };
+    cx.note_rescaling(form, q.scales.len());
     e.lower(cx, |k, x, _| {
         let float = k.ty(x[0]);
         let quotient = match proved {

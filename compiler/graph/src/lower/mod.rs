@@ -48,12 +48,31 @@ pub struct Context<'a> {
     constants: HashMap<u64, Vec<BufferId>>,
     /// By their byte.
     fills: BTreeMap<u8, BufferId>,
+    rescalings: Vec<Rescaled>,
     operator: Option<u32>,
     align: u32,
 }
 
+/// So many channels of an operator are rescaled in this form, for reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rescaled {
+    pub operator: u32,
+    pub form: &'static str,
+    pub channels: u64,
+}
+
+/// A program, and how its integers are rescaled.
+pub struct Lowered {
+    pub program: Program,
+    pub rescalings: Vec<Rescaled>,
+}
+
 /// Lowers a graph for a machine. Scratch buffers have no place yet.
 pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Vec<Diagnostic>> {
+    lower_reported(graph, machine, goal).map(|l| l.program)
+}
+
+pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lowered, Vec<Diagnostic>> {
     let align = match goal {
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
@@ -67,6 +86,7 @@ pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Ve
         kernels: HashMap::new(),
         constants: HashMap::new(),
         fills: BTreeMap::new(),
+        rescalings: vec![],
         operator: None,
         align,
     };
@@ -98,7 +118,7 @@ pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Ve
             copy::whole(&mut cx, source, target);
         }
     }
-    Ok(cx.program)
+    Ok(Lowered { program: cx.program, rescalings: cx.rescalings })
 }
 
 /// Alignment that a caller must give a tensor.
@@ -116,6 +136,11 @@ impl<'a> Context<'a> {
     fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {
         self.program.buffers.push(Buffer { name: name.into(), role, size_bytes, align, data: None, view: None, offset_bytes: None });
         BufferId(self.program.buffers.len() as u32 - 1)
+    }
+
+    /// Notes that the node rescales so many channels in this form.
+    pub fn note_rescaling(&mut self, form: &'static str, channels: usize) {
+        self.rescalings.extend(self.operator.map(|operator| Rescaled { operator, form, channels: channels as u64 }));
     }
 
     /// Type of a node's input that must be present.

@@ -104,17 +104,22 @@ impl Problem<'_> {
     fn prove(&self, factors: [f64; 2]) -> Option<Solution> {
         let [f, g] = factors.map(|f| f as f32);
         let addend = self.room(&self.rooms(0, g.into()), 0, f.into()).middle()? as f32;
+        let solution = ([f, g], addend);
+        self.holds(solution).then_some(solution)
+    }
+
+    /// The proof: the solution gives for every pair what it must.
+    fn holds(&self, ([f, g], addend): Solution) -> bool {
         let [xs, ys] = self.terms;
         let inner: Vec<f32> = ys.iter().map(|&y| scalar_mul_add(self.fma, y, g, addend)).collect();
-        let right = xs.iter().zip(self.bounds.chunks(ys.len())).all(|(&x, row)| {
+        xs.iter().zip(self.bounds.chunks(ys.len())).all(|(&x, row)| {
             inner.iter().zip(row).all(|(&t, &(low, high))| {
                 let t = scalar_mul_add(self.fma, x, f, t);
                 let n = f64::from(t + ROUNDER - ROUNDER);
                 // The rounder's way of rounding.
                 t.abs() < 4_194_304.0 && low <= n && n <= high
             })
-        });
-        right.then_some(([f, g], addend))
+        })
     }
 
     fn solve(&self, mut factors: [f64; 2]) -> Option<Solution> {
@@ -154,6 +159,11 @@ impl Affine {
         let ([f, _], addend) = Problem { terms: [&magnitudes, &[0.0]], bounds: &mirrored, fma: m.fma }.solve([factor, 0.0])?;
         // Zero may have either sign.
         (0.0..0.5).contains(&addend).then_some(Affine { factors: vec![f], addend, signed: true, target })
+    }
+
+    /// The name in reports.
+    pub fn form(&self) -> &'static str {
+        if self.signed { "float_signed" } else { "float" }
     }
 
     /// For two terms, in all pairs: `wanted[i · len + j]` belongs to `terms[0][i]` and `terms[1][j]`.
@@ -202,7 +212,8 @@ pub fn byte_values(elem: Elem) -> Option<Vec<i32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cranelite_tile::ByteDot;
+    use crate::quantize::edges;
+    use cranelite_tile::{ByteDot, interpret};
 
     const BYTES: Target = Target { elem: Elem::I8, zero_point: 0, low: -128, high: 127 };
 
@@ -246,6 +257,87 @@ mod tests {
             proved += usize::from(form.is_some());
         }
         assert!(18 <= proved, "{proved} of 20");
+    }
+
+    /// A constant that is moved until the proof refuses it is wrong by that last unit in the last place: some pair of bytes, through the
+    /// very operations of a kernel, becomes another integer.
+    #[test]
+    fn one_unit_too_far_is_refused() {
+        let x: Vec<f32> = (-128..128).map(|v| v as f32).collect();
+        let pairs = || x.iter().flat_map(|&a| x.iter().map(move |&b| (a, b)));
+        for fma in [false, true] {
+            let wanted: Vec<i32> = pairs().map(|(a, b)| libm::floor(f64::from(a) * 0.4137 - f64::from(b) * 0.2911 + 0.5) as i32).collect();
+            let target = Target { zero_point: 5, ..BYTES };
+            let all: Vec<_> = wanted.iter().map(|&w| bounds(w + 5, target)).collect();
+            let problem = Problem { terms: [&x, &x], bounds: &all, fma };
+            let (factors, addend) = problem.solve([0.4137, -0.2911]).expect("a form");
+            let machine = Machine::example(16, ByteDot::U8S8, fma, false);
+            for (constant, up) in [(0, false), (0, true), (1, false), (1, true), (2, false), (2, true)] {
+                let with = |v: f32| match constant {
+                    0 => ([v, factors[1]], addend),
+                    1 => ([factors[0], v], addend),
+                    _ => (factors, v),
+                };
+                let good = [factors[0], factors[1], addend][constant];
+                let (last, next) = edges::f32(good, up, |v| problem.holds(with(v))).expect("an end");
+                for (v, right) in [(last, true), (next, false)] {
+                    let (factors, addend) = with(v);
+                    let target = Target { zero_point: 0, ..target };
+                    let affine = Affine { factors: factors.to_vec(), addend, signed: false, target };
+                    let expected: Vec<i32> = wanted.iter().map(|w| (w + 5).clamp(-128, 127)).collect();
+                    assert_eq!(through_a_kernel(&affine, &machine) == expected, right, "{fma} {constant} {up} {v:e}");
+                }
+            }
+        }
+    }
+
+    /// The same of a form with sign.
+    #[test]
+    fn one_unit_too_far_is_refused_with_sign() {
+        let x: Vec<f32> = (-128..128).map(|v| v as f32).collect();
+        let target = Target { zero_point: 5, ..BYTES };
+        let wanted: Vec<i32> = (-128..128i32).map(|v| libm::floor(f64::from(v.abs()) * 0.4137 + 0.5) as i32 * v.signum()).collect();
+        let mirrored: Vec<_> = (x.iter().zip(&wanted))
+            .map(|(&x, &w)| {
+                let (low, high) = bounds(w + 5, target);
+                if x < 0.0 { (5.0 - high, 5.0 - low) } else { (low - 5.0, high - 5.0) }
+            })
+            .collect();
+        let magnitudes: Vec<f32> = x.iter().map(|x| x.abs()).collect();
+        for fma in [false, true] {
+            let problem = Problem { terms: [&magnitudes, &[0.0]], bounds: &mirrored, fma };
+            let ([factor, _], addend) = problem.solve([0.4137, 0.0]).expect("a form");
+            let machine = Machine::example(16, ByteDot::U8S8, fma, false);
+            for (constant, up) in [(0, false), (0, true), (1, false), (1, true)] {
+                let with = |v: f32| if constant == 0 { (v, addend) } else { (factor, v) };
+                let accepted = |v| problem.holds(([with(v).0, 0.0], with(v).1));
+                let (last, next) = edges::f32([factor, addend][constant], up, accepted).expect("an end");
+                for (v, right) in [(last, true), (next, false)] {
+                    let affine = Affine { factors: vec![with(v).0], addend: with(v).1, signed: true, target };
+                    let expected: Vec<i32> = wanted.iter().map(|w| (w + 5).clamp(-128, 127)).collect();
+                    assert_eq!(through_a_kernel(&affine, &machine)[..256] == expected, right, "{fma} {constant} {up} {v:e}");
+                }
+            }
+        }
+    }
+
+    /// What a kernel makes of all pairs of int8, or for each of them of the second alone.
+    fn through_a_kernel(affine: &Affine, machine: &Machine) -> Vec<i32> {
+        let mut k = KernelBuilder::new("pairs");
+        let (x, y) = (k.read("x"), k.write("y"));
+        let ty = Elem::I8.x(16);
+        k.each("a", 256, 1, |k, a| {
+            let first = k.load_splat(ty, 1, x.at(a));
+            k.each("b", 256, 16, |k, b| {
+                let second = k.load(ty, x.at(b));
+                let terms = [float_of_byte(k, first), float_of_byte(k, second)];
+                let result = affine.apply(k, machine, &terms[2 - affine.factors.len()..]);
+                k.store(y.at(a * 256 + b), result);
+            });
+        });
+        let mut buffers = [(-128..=127i8).map(|v| v as u8).collect(), vec![0; 65536]];
+        interpret::call(&k.finish(), &[], &mut buffers).expect("a good kernel");
+        buffers[1].iter().map(|&v| i32::from(v as i8)).collect()
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use super::Context;
 use super::channels::{Block, each_block};
-use super::requantize::{Scale, Target, elem, shift_range};
+use super::requantize::{INTEGER, Scale, Target, elem, shift_range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::quantize::{mean_multiplier, quantize_multiplier, requantize_multiplier};
@@ -48,6 +48,7 @@ pub fn mean(cx: &mut Context, node: &Node, axes: &[usize]) -> Result<(), Diagnos
             shift_range(&[shift])?;
             let (low, high) = elem.int_range();
             let target = Target { elem, zero_point: output.zero_point() as i32, low: low as i32, high: high as i32 };
+            cx.note_rescaling(INTEGER, 1);
             Finish::Rescale { zero_points: (input.zero_point() as i32).wrapping_mul(count as i32), multiplier, shift, target }
         }
     };

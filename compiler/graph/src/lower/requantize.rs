@@ -106,6 +106,10 @@ enum Sequence {
     Double(doubles::Form),
 }
 
+/// Names of forms that other files write.
+pub const INTEGER: &str = "integer";
+pub const INTEGER_64: &str = "integer_64";
+
 /// The numbers of a [`Rescaling`]: arrays with one element per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Numbers {
@@ -175,6 +179,27 @@ impl Rescaling {
 
     pub fn elem(&self) -> Elem {
         self.target.elem
+    }
+
+    /// The sequence's name in reports.
+    pub fn form(&self) -> &'static str {
+        match self.sequence {
+            Sequence::Fixed(_) => INTEGER,
+            Sequence::Real => "real",
+            Sequence::Float(Form { signed, fine, .. }) => match (signed, fine) {
+                (false, false) => "float",
+                (false, true) => "float_fine",
+                (true, false) => "float_signed",
+                (true, true) => "float_signed_fine",
+            },
+            Sequence::Double(form) => {
+                if form.signed {
+                    "double_signed"
+                } else {
+                    "double"
+                }
+            }
+        }
     }
 
     /// Bytes per channel of all arrays.

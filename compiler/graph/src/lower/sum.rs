@@ -8,7 +8,7 @@
 use super::Context;
 use super::elementwise::Elementwise;
 use super::proved::{Affine, byte_values, float_of_byte};
-use super::requantize::{Scale, Target, shift_range};
+use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::ops::attributes::Activation;
@@ -132,6 +132,7 @@ pub fn lower(
     let e = Elementwise::of_node(cx, format!("{name}_{}", output.element), node);
     let m = cx.machine;
     let affine = if m.has_vectors() { sum.proved(m, [inputs[0], inputs[1], output], op, target) } else { None };
+    cx.note_rescaling(affine.as_ref().map_or(INTEGER, Affine::form), 1);
     match affine {
         Some(affine) => e.lower(cx, |k, x, _| {
             let terms = [float_of_byte(k, x[0]), float_of_byte(k, x[1])];

@@ -8,7 +8,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
-use crate::lower::requantize::{Scale, Target, clamp_float, shift_range};
+use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, shift_range};
 use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source, checks};
 use crate::quantize::{mul_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
@@ -64,7 +64,9 @@ impl Operator for Attributes {
         let target = Target::new(output, self.activation)?;
         let e = Elementwise::of_node(cx, format!("mul_{}", output.element), node);
         let m = cx.machine;
-        match proved(m, inputs, (multiplier, shift), target) {
+        let affine = proved(m, inputs, (multiplier, shift), target);
+        cx.note_rescaling(affine.as_ref().map_or(INTEGER, Affine::form), 1);
+        match affine {
             Some(affine) => e.lower(cx, |k, x, _| {
                 let factors = factors(k, x, inputs, Elem::I16).map(|f| float_of_byte(k, f));
                 let product = k.mul(factors[0], factors[1]);

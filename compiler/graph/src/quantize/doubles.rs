@@ -63,12 +63,15 @@ fn coefficients(steps: &Steps, form: Form) -> Option<Coefficients> {
     }
     let middle = if thresholds.is_empty() { 0.0 } else { (least + below) * 0.5 };
     let c = Coefficients { scale, offset: if form.signed { middle } else { AFTER_SIGNED + middle } };
+    (least <= below && holds(steps, &thresholds, form, c)).then_some(c)
+}
+
+/// The proof: the sequence gives what the reference gives on both sides of every step, and for the extreme sums.
+fn holds(steps: &Steps, thresholds: &[(i32, i64)], form: Form, c: Coefficients) -> bool {
     let result = |x: i64| Some(c.apply(form, x as i32)?.saturating_add(steps.zero_point).clamp(steps.low, steps.high));
-    let stays = thresholds.is_empty().then(|| steps.constant());
-    let holds = least <= below
-        && [steps.least, steps.most].into_iter().all(|x| result(x).is_some_and(|r| stays.is_none_or(|s| r == s)))
-        && thresholds.iter().all(|&(j, x)| result(x).is_some_and(|r| j <= r) && result(x - 1).is_some_and(|r| r < j));
-    holds.then_some(c)
+    let wanted = |x: i64| steps.reference.apply(x as i32).saturating_add(steps.zero_point).clamp(steps.low, steps.high);
+    [steps.least, steps.most].into_iter().all(|x| result(x) == Some(wanted(x)))
+        && thresholds.iter().all(|&(j, x)| result(x).is_some_and(|r| j <= r) && result(x - 1).is_some_and(|r| r < j))
 }
 
 /// The cheaper form that serves all channels, with their coefficients.
@@ -86,8 +89,8 @@ pub fn prove(channels: &[Steps], fma: bool) -> Option<(Form, Vec<Coefficients>)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::quantize_multiplier;
     use crate::quantize::steps::Reference;
+    use crate::quantize::{edges, quantize_multiplier};
     use proptest::prelude::*;
 
     fn steps(scale: f64, zero_point: i32, low: i32, reach: i64) -> Steps {
@@ -107,6 +110,35 @@ mod tests {
                     prop_assert_eq!(got, Some(want), "{:?} {:?} of {}", form, c, x);
                 }
             }
+        }
+    }
+
+    /// A constant that is moved until the proof refuses it is wrong by that last unit in the last place, and was right before.
+    #[test]
+    fn one_unit_too_far_is_refused() {
+        for form in [false, true].into_iter().flat_map(|signed| [false, true].map(|fma| Form { signed, fma })) {
+            let mut refused = [0; 2];
+            for i in 0..6 {
+                let s = steps(0.31 * libm::exp2(-1.3 * f64::from(i)), if form.signed { 3 } else { -128 }, -128, 30_000);
+                let thresholds = s.thresholds();
+                let Some(found) = coefficients(&s, form) else { continue };
+                let right = |c: Coefficients| {
+                    (s.least..=s.most).all(|x| {
+                        let want = s.reference.apply(x as i32).saturating_add(s.zero_point).clamp(s.low, s.high);
+                        c.apply(form, x as i32).map(|z| z.saturating_add(s.zero_point).clamp(s.low, s.high)) == Some(want)
+                    })
+                };
+                for (constant, up) in [(0, false), (0, true), (1, false), (1, true)] {
+                    let with =
+                        |v: f64| if constant == 0 { Coefficients { scale: v, ..found } } else { Coefficients { offset: v, ..found } };
+                    let good = [found.scale, found.offset][constant];
+                    let Some((last, next)) = edges::f64(good, up, |v| holds(&s, &thresholds, form, with(v))) else { continue };
+                    assert!(right(with(last)), "{form:?} {s:?} {:?}", with(last));
+                    assert!(!right(with(next)), "{form:?} {s:?} {:?}", with(next));
+                    refused[constant] += 1;
+                }
+            }
+            assert!(refused.iter().all(|n| 4 <= *n), "{form:?}: {refused:?}");
         }
     }
 

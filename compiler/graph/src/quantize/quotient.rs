@@ -31,12 +31,16 @@ impl Quotient {
         let high = if f64::from(nearest) <= reciprocal { nearest } else { f32::from_bits(nearest.to_bits() - 1) };
         let low = (reciprocal - f64::from(high)) as f32;
         let candidate = Quotient { high, low };
+        candidate.holds(scale, zero_point, range).then_some(candidate)
+    }
+
+    /// The proof: the same integers at the floats around every half.
+    fn holds(self, scale: f32, zero_point: i32, range: (i32, i32)) -> bool {
         let halves = (range.0..=range.1 + 1).map(|n| (n - zero_point) as f32 - 0.5);
-        let same = halves.chain([OVERFLOW, -OVERFLOW]).all(|half| {
+        halves.chain([OVERFLOW, -OVERFLOW]).all(|half| {
             let x = (half * scale).to_bits();
-            (x - 3..=x + 3).map(f32::from_bits).all(|x| candidate.quantize(x, zero_point, range) == quantize(x, scale, zero_point, range))
-        });
-        same.then_some(candidate)
+            (x - 3..=x + 3).map(f32::from_bits).all(|x| self.quantize(x, zero_point, range) == quantize(x, scale, zero_point, range))
+        })
     }
 
     fn quantize(self, x: f32, zero_point: i32, range: (i32, i32)) -> i32 {
@@ -51,6 +55,7 @@ impl Quotient {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantize::edges;
 
     #[test]
     fn every_proof_holds_elsewhere_too() {
@@ -67,6 +72,31 @@ mod tests {
             }
         }
         assert!(290 < found, "{found} of 299");
+    }
+
+    /// A constant that is moved until the proof refuses it is wrong by that last unit in the last place, and was right before.
+    #[test]
+    fn one_unit_too_far_is_refused() {
+        let (z, range) = (7, (-128, 127));
+        let mut refused = [0; 2];
+        for i in 1..20 {
+            let scale = i as f32 * 0.00371;
+            let Some(found) = Quotient::prove(scale, z, range) else { continue };
+            // Many floats around every half and at the overflow, and some everywhere.
+            let same = |q: Quotient, x: f32| q.quantize(x, z, range) == quantize(x, scale, z, range);
+            let critical = (-140..=140).map(|n| n as f32 + 0.5).chain([OVERFLOW, -OVERFLOW]).map(|n| (n * scale).to_bits());
+            let floats: Vec<f32> = critical.flat_map(|x| x - 40..=x + 40).map(f32::from_bits).collect();
+            let right = |q: Quotient| floats.iter().all(|&x| same(q, x)) && (-20_000..20_000).all(|n| same(q, n as f32 * 0.0083 * scale));
+            for (constant, up) in [(0, false), (0, true), (1, false), (1, true)] {
+                let with = |v: f32| if constant == 0 { Quotient { high: v, ..found } } else { Quotient { low: v, ..found } };
+                let good = [found.high, found.low][constant];
+                let Some((last, next)) = edges::f32(good, up, |v| with(v).holds(scale, z, range)) else { continue };
+                assert!(right(with(last)), "{scale} {:?}", with(last));
+                assert!(!right(with(next)), "{scale} {:?}", with(next));
+                refused[constant] += 1;
+            }
+        }
+        assert!(refused.iter().all(|n| 20 <= *n), "{refused:?}");
     }
 
     #[test]

@@ -225,7 +225,7 @@ pub fn prove(channels: &[Steps], fma: bool) -> Option<(Form, Vec<Coefficients>)>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::quantize_multiplier;
+    use crate::quantize::{edges, quantize_multiplier};
     use proptest::prelude::*;
 
     const FORMS: [Form; 8] = {
@@ -268,6 +268,46 @@ mod tests {
         fn fma_rounds_once(a in -1e6f32..1e6, b in -1.0f32..1.0, c in -300.0f32..300.0, shift in 0i32..40) {
             let c = libm::scalbnf(c, -shift);
             prop_assert_eq!(fma(a, b, c).to_bits(), libm::fmaf(a, b, c).to_bits());
+        }
+    }
+
+    /// A constant that is moved until the proof refuses it is wrong by that last unit in the last place, and was right before.
+    #[test]
+    fn one_unit_too_far_is_refused() {
+        for form in FORMS {
+            let mut refused = [0; 3];
+            for i in 0..12 {
+                let scale = 0.31 * libm::exp2(-0.7 * f64::from(i));
+                let (multiplier, shift) = quantize_multiplier(scale);
+                let reference = if i % 2 == 0 { Reference::Fixed(multiplier, shift) } else { Reference::Real(scale) };
+                let steps =
+                    Steps { reference, zero_point: if form.signed { 3 } else { -128 }, low: -128, high: 127, least: -30_000, most: 30_000 };
+                let search = Search { steps, thresholds: steps.thresholds() };
+                let Some(found) = search.coefficients(form) else { continue };
+                let right = |c: Coefficients| {
+                    (steps.least..=steps.most).all(|x| {
+                        let want = reference.apply(x as i32).saturating_add(steps.zero_point).clamp(steps.low, steps.high);
+                        c.apply(form, x as i32).saturating_add(steps.zero_point(form)).clamp(steps.low, steps.high) == want
+                    })
+                };
+                for (constant, up) in [(0, false), (0, true), (1, false), (1, true), (2, false), (2, true)] {
+                    if constant == 2 && !form.fine {
+                        continue;
+                    }
+                    let with = |v: f32| match constant {
+                        0 => Coefficients { scale: v, ..found },
+                        1 => Coefficients { offset: v, ..found },
+                        _ => Coefficients { low: v, ..found },
+                    };
+                    let good = [found.scale, found.offset, found.low][constant];
+                    let Some((last, next)) = edges::f32(good, up, |v| search.holds(form, with(v))) else { continue };
+                    assert!(right(with(last)), "{form:?} {steps:?} {:?}", with(last));
+                    assert!(!right(with(next)), "{form:?} {steps:?} {:?}", with(next));
+                    refused[constant] += 1;
+                }
+            }
+            let constants = if form.fine { 3 } else { 2 };
+            assert!(refused[..constants].iter().all(|n| 4 <= *n), "{form:?}: {refused:?}");
         }
     }
 

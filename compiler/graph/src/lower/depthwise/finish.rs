@@ -5,7 +5,7 @@
 
 use super::Source;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lower::requantize::{Numbers, Rescaling, Target, clamp_float};
+use crate::lower::requantize::{INTEGER_64, Numbers, Rescaling, Target, clamp_float};
 use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
 use crate::quantize::wide_requantization;
@@ -123,6 +123,15 @@ impl Finish {
         let (rescaling, numbers) = Rescaling::new(machine, references, &reach, *target)?;
         *self = Finish::Rescaled { bias, rescaling, numbers };
         Ok(())
+    }
+
+    /// How integer results are rescaled, once prepared.
+    pub fn form(&self) -> Option<&'static str> {
+        match self {
+            Finish::Float { .. } | Finish::Hybrid { .. } | Finish::Narrow { .. } => None,
+            Finish::Rescaled { rescaling, .. } => Some(rescaling.form()),
+            Finish::Wide { .. } => Some(INTEGER_64),
+        }
     }
 
     /// Bytes per channel of all tables.

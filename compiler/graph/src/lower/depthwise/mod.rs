@@ -17,7 +17,7 @@ use super::Context;
 use super::pad::{Axis as Margin, pad};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Padding;
-use cranelite_tile::{BufferId, Elem, Machine, Scalar};
+use cranelite_tile::{BufferId, Elem, Scalar};
 use pack::Product;
 
 /// Sizes of a depthwise convolution.
@@ -95,10 +95,13 @@ impl Convolution {
     }
 
     /// The product of integers, after the bias and the scales have been prepared for it.
-    fn prepare(&mut self, machine: &Machine) -> Result<Option<Product>, Diagnostic> {
+    fn prepare(&mut self, cx: &mut Context) -> Result<Option<Product>, Diagnostic> {
         let Weights::Integer(w) = &self.weights else { return Ok(None) };
-        let product = Product::choose(machine, self.source, w);
-        self.finish.prepare(machine, self.source, product.zero, w, self.geometry.out_channels())?;
+        let product = Product::choose(cx.machine, self.source, w);
+        self.finish.prepare(cx.machine, self.source, product.zero, w, self.geometry.out_channels())?;
+        if let Some(form) = self.finish.form() {
+            cx.note_rescaling(form, self.geometry.out_channels());
+        }
         Ok(Some(product))
     }
 

@@ -16,7 +16,7 @@ use cranelite_tile::{Arg, BufferId, Elem, Guard, Index, Kernel, KernelBuilder, M
 use std::collections::BTreeMap;
 
 pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
-    let product = conv.prepare(cx.machine)?;
+    let product = conv.prepare(cx)?;
     let shape = Shape::choose(cx.machine, conv, product);
     let (g, source) = (&conv.geometry, conv.source);
     let units = product.map_or(vec![], |p| units(conv, p.group, shape.rows));

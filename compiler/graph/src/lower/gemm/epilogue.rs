@@ -3,7 +3,7 @@
 //! The idea: what differs per column lies in two tables that go along with the weights, one for all pixels (`scale`) and one for pixels
 //! that see the same taps (`class`); both hold, panel by panel, one array after the other.
 
-use crate::lower::requantize::{Rescaling, Target, WideScale, clamp_float};
+use crate::lower::requantize::{INTEGER_64, Rescaling, Target, WideScale, clamp_float};
 use crate::ops::attributes::Activation;
 use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, Value};
 
@@ -27,6 +27,15 @@ impl Epilogue {
             Epilogue::Float { .. } | Epilogue::Hybrid { .. } => Elem::F32,
             Epilogue::Sum(rescaling) => rescaling.elem(),
             Epilogue::Wide { target } => target.elem,
+        }
+    }
+
+    /// How integer results are rescaled.
+    pub fn form(&self) -> Option<&'static str> {
+        match self {
+            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => None,
+            Epilogue::Sum(rescaling) => Some(rescaling.form()),
+            Epilogue::Wide { .. } => Some(INTEGER_64),
         }
     }
 

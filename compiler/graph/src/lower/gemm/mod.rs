@@ -115,6 +115,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let numbers = product.numbers(cx.machine);
     let (epilogue, scales) = product.epilogue(cx.machine)?;
+    if let Some(form) = epilogue.form() {
+        cx.note_rescaling(form, product.filter.shape[0]);
+    }
     let filters = product.filter.shape[0] / product.groups();
     let pixels = product.batch * product.rows.output * product.columns.output;
     let shape = Shape::new(cx.machine, &numbers, pixels, filters, numbers.sum_factor(product.weight_zero_point) != 0);
