@@ -9,6 +9,7 @@ use cranelite::array::Array;
 use cranelite_graph::tensor::ElementType;
 use cranelite_tests::maker::{Activation, Code, Element, Maker};
 use cranelite_tests::models;
+use cranelite_tests::tools::exists;
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fmt::Write;
 use std::fs;
@@ -29,6 +30,10 @@ fn main() -> ExitCode {
         Trial::test(name, move || session(&path).map_err(|e| Failed::from(format!("{e:#}"))))
     };
     let mut trials: Vec<Trial> = sessions.into_iter().map(trial).collect();
+    let no_emulator = !exists(EMULATOR) && std::env::var_os("CRANELITE_REQUIRE_TOOLS").is_none();
+    let no_emulator = no_emulator || cfg!(not(target_arch = "x86_64"));
+    let older = || older_cpu().map_err(|e| Failed::from(format!("{e:#}")));
+    trials.push(Trial::test("older_cpu", older).with_ignored_flag(no_emulator));
     trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:#}")))));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -97,7 +102,7 @@ fn json() -> Result<()> {
         ("bench perceptron.tflite --json --min-ms 1 --per-op --cpu native", "median_us operators"),
         (
             "inspect tiny_i8.tflite --json",
-            "macs rescaling const_bytes code_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs operators",
+            "macs rescaling const_bytes code_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs levels operators",
         ),
         ("compile tiny_i8.tflite --json", "object header prefix arena_bytes"),
         ("check tiny_i8.tflite --json", "diagnostics"),
@@ -128,6 +133,32 @@ fn rescalings(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+const EMULATOR: &str = "qemu-x86_64-static";
+
+/// On a CPU without AVX, code that needs it is refused by name, and of several levels one that runs is chosen.
+fn older_cpu() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    set_up(folder.path())?;
+    let run = |arguments: &str| -> Result<(Option<i32>, String)> {
+        let mut command = Command::new(EMULATOR);
+        command.args(["-cpu", "Nehalem"]).arg(std::env::current_exe()?).args(arguments.split(' '));
+        let out = command.current_dir(&folder).env(AS_PROGRAM, "1").output()?;
+        Ok((out.status.code(), String::from_utf8(out.stdout)? + &String::from_utf8(out.stderr)?))
+    };
+    for command in ["run perceptron.tflite --input x.npy --output-dir out --cpu", "bench perceptron.tflite --min-ms 1 --per-op --cpu"] {
+        for (cpu, lacks) in [("x86-64-v3", "avx avx2 bmi1 bmi2 fma lzcnt for x86-64-v3\n"), ("haswell,x86-64+avx", "avx for x86-64+avx")] {
+            let (code, text) = run(&format!("{command} {cpu}"))?;
+            let is_told = text.contains("error[E0602]") && text.contains(lacks) && text.contains("found:    x86-64-v2\n");
+            ensure!(code == Some(2) && is_told, "{command} {cpu}: {code:?} {text}");
+        }
+        let (code, text) = run(&format!("{command} x86-64,x86-64-v3,x86-64-v2"))?;
+        ensure!(code == Some(0) && (command.starts_with("run") || text.contains(" on x86-64-v2;")), "{code:?} {text}");
+    }
+    let (code, text) = run("run perceptron.tflite --input x.npy --output-dir out --cpu x86-64-v3 --no-cpu-check")?;
+    ensure!(code == Some(2) && text.contains("error[E0602]"), "{code:?} {text}");
+    Ok(())
+}
+
 fn program<'a>(words: impl Iterator<Item = &'a str>, folder: &Path) -> Result<std::process::Output> {
     Ok(Command::new(std::env::current_exe()?).args(words).current_dir(folder).env(AS_PROGRAM, "1").output()?)
 }
@@ -139,7 +170,9 @@ fn portable(line: &str) -> String {
     }
     let words: Vec<&str> = line.split(' ').collect();
     let is_number = |w: &str| w.starts_with(|c: char| c.is_ascii_digit()) && w.chars().all(|c| c.is_ascii_digit() || c == ',');
-    let is_size = |i: usize| is_number(words[i]) && (line.starts_with("arena ") || words.get(i + 1).is_some_and(|w| *w == "bytes"));
+    let is_size = |i: usize| {
+        is_number(words[i]) && (line.starts_with("arena ") || words.get(i + 1).is_some_and(|w| w.trim_end_matches(',') == "bytes"))
+    };
     if !(0..words.len()).any(is_size) {
         return line.into();
     }

@@ -30,7 +30,7 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Problems(list) if list.iter().any(|p| p.diagnostic.code != Code::TARGET) => 1,
+            Failure::Problems(list) if list.iter().any(|p| ![Code::TARGET, Code::CPU].contains(&p.diagnostic.code)) => 1,
             _ => 2,
         }
     }

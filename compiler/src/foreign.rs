@@ -6,6 +6,7 @@
 use crate::array::Array;
 use crate::files::{self, Files};
 use crate::pipeline::Compiled;
+use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use std::path::Path;
 use std::process::Command;
@@ -72,6 +73,8 @@ fn main_c(compiled: &Compiled) -> String {
     let allocate = |structure: &str, tensors: &[crate::signature::Tensor]| -> String {
         tensors.iter().map(|t| format!("    {structure}.{} = memory({});\n", t.identifier, t.ty.size_bytes())).collect()
     };
+    let needs = |t: &Target| format!("{} needs {}", t.level, t.beyond_baseline().join(" "));
+    let lacks = format!("the CPU lacks a feature; {}", compiled.targets().iter().map(needs).collect::<Vec<_>>().join("; "));
     let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
     format!(
         r#"#include "model.h"
@@ -119,7 +122,7 @@ int main(int argc, char **argv)
 {}{}    for (k = 0; k < steps; k++) {{
         int status;
 {}        status = (int){prefix}_invoke(&in, &out, arena);
-        if (status) return fprintf(stderr, "status %d\n", status), 7;
+        if (status) return fprintf(stderr, "status %d%s\n", status, status == 4 ? ": {lacks}" : ""), 7;
 {}    }}
     return 0;
 }}

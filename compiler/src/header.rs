@@ -3,10 +3,12 @@
 //! Not the layout of the model descriptor, which is its writer's (`codegen::object`). The idea: whoever includes it needs no other
 //! documentation, and two headers in one program agree because what they share stands in both under the same guard.
 
+use crate::names;
 use crate::pipeline::Options;
 use crate::signature::{Signature, Tensor};
 use cranelite_codegen::object::Object;
 use cranelite_codegen::object::model::C_DECLARATIONS;
+use cranelite_codegen::targets::Target;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
 
@@ -24,7 +26,7 @@ enum {
 };
 ";
 
-pub fn write(options: &Options, signature: &Signature, object: &Object) -> String {
+pub fn write(options: &Options, signature: &Signature, targets: &[Target], object: &Object) -> String {
     let prefix = &options.prefix;
     let upper = prefix.to_ascii_uppercase();
     let mut out = String::new();
@@ -67,6 +69,12 @@ pub fn write(options: &Options, signature: &Signature, object: &Object) -> Strin
          must not flush denormal numbers to zero. */"
     ));
     line(&format!("cranelite_status {prefix}_invoke(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n"));
+    if let Some(needs) = needs(options, targets) {
+        line(&format!("/* {needs} */\n"));
+    }
+    if 1 < targets.len() {
+        line(&levels(prefix, targets));
+    }
     if options.profile {
         line(&format!(
             "/* As {prefix}_invoke. Before each call of a kernel it calls `hook` with the index of the operator in the model, or with\n   \
@@ -78,6 +86,37 @@ pub fn write(options: &Options, signature: &Signature, object: &Object) -> Strin
     line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
     line("#ifdef __cplusplus\n}\n#endif\n");
     line(&format!("#endif /* CRANELITE_MODEL_{upper}_H */"));
+    out
+}
+
+/// What the CPU must have, if not every CPU of the target will do.
+fn needs(options: &Options, targets: &[Target]) -> Option<String> {
+    let all: Vec<String> = targets.iter().map(|t| t.beyond_baseline().join(" ")).collect();
+    if all.iter().any(String::is_empty) {
+        return None;
+    }
+    let otherwise = if options.no_cpu_check { "this is not checked" } else { "others get CRANELITE_CPU_LACKS_FEATURE" };
+    Some(format!("Only for CPUs with {}; {otherwise}.", all.join(", or with ")))
+}
+
+/// The levels by number, and the entry point that takes one.
+fn levels(prefix: &str, targets: &[Target]) -> String {
+    let names: Vec<&str> = targets.iter().map(|t| t.level.as_str()).collect();
+    let upper = prefix.to_ascii_uppercase();
+    let mut out = String::from("enum {\n");
+    for (i, id) in names::identifiers(&names, "level").iter().enumerate() {
+        writeln!(out, "    {upper}_LEVEL_{} = {i}, /* {} */", id.to_ascii_uppercase(), comment(names[i]))
+            .expect("a string takes everything");
+    }
+    let count = names.len();
+    write!(
+        out,
+        "    {upper}_LEVEL_COUNT = {count}\n}};\n\n\
+         /* {prefix}_invoke runs the best level that the CPU has; this runs that very level, or returns CRANELITE_CPU_LACKS_FEATURE if there\n   \
+         is no such level or the CPU lacks what it needs. Integers are the same at every level. */\n\
+         cranelite_status {prefix}_invoke_at(uint32_t level, const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n"
+    )
+    .expect("a string takes everything");
     out
 }
 

@@ -7,12 +7,14 @@ use crate::array::Array;
 use crate::diagnostic::internal;
 use crate::pipeline::Compiled;
 use cranelite_codegen::loader::{Bound, Loaded};
-use cranelite_graph::diagnostic::Diagnostic;
+use cranelite_codegen::targets::{self, Target};
+use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::tensor::TensorType;
 
 pub struct Instance {
     loaded: Loaded,
     prefix: String,
+    targets: Vec<Target>,
     output_types: Vec<TensorType>,
     inputs: Vec<Block>,
     outputs: Vec<Block>,
@@ -21,6 +23,10 @@ pub struct Instance {
 
 impl Instance {
     pub fn new(compiled: &Compiled) -> Result<Self, Diagnostic> {
+        let targets = compiled.targets();
+        if compiled.no_cpu_check {
+            check_status(&targets, if targets.iter().any(Target::runs_here) { 0 } else { CPU_LACKS_FEATURE })?;
+        }
         let loaded = Loaded::load(&compiled.object.bytes).map_err(|e| internal("the object does not load", e))?;
         let types = |tensors: &[crate::signature::Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
         let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect();
@@ -28,6 +34,7 @@ impl Instance {
         Ok(Instance {
             loaded,
             prefix: compiled.prefix.clone(),
+            targets,
             inputs: blocks(&types(&compiled.signature.inputs)),
             outputs: blocks(&output_types),
             output_types,
@@ -51,7 +58,8 @@ impl Instance {
     pub fn run(&mut self, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
         let one = |step: &Vec<Array>| {
             step.iter().enumerate().for_each(|(i, array)| self.set_input(i, &array.data));
-            check_status(self.with(|bound| bound.invoke())?)?;
+            let status = self.with(|bound| bound.invoke())?;
+            check_status(&self.targets, status)?;
             let array = |(ty, block): (&TensorType, &Block)| Array { data: block.bytes().to_vec(), ..Array::zeros(ty) };
             Ok(self.output_types.iter().zip(&self.outputs).map(array).collect())
         };
@@ -59,9 +67,26 @@ impl Instance {
     }
 }
 
-/// The buffers are as the header wants them, so a model must not refuse.
-pub fn check_status(status: i32) -> Result<(), Diagnostic> {
-    if status == 0 { Ok(()) } else { Err(internal("the model refuses to run", format!("status {status}"))) }
+const CPU_LACKS_FEATURE: i32 = 4;
+
+/// The buffers are as the header wants them, so a model refuses for want of features only.
+pub fn check_status(levels: &[Target], status: i32) -> Result<(), Diagnostic> {
+    match status {
+        0 => Ok(()),
+        CPU_LACKS_FEATURE => Err(lacks_feature(levels)),
+        _ => Err(internal("the model refuses to run", format!("status {status}"))),
+    }
+}
+
+fn lacks_feature(levels: &[Target]) -> Diagnostic {
+    let missing = |t: &Target| format!("{} for {}", t.missing_here().unwrap_or_default().join(" "), t.level);
+    let d = Diagnostic::new(Code::CPU, "this machine's CPU lacks what the code needs, so it was not run")
+        .expected(levels.iter().map(missing).collect::<Vec<_>>().join(", or\n"))
+        .help("--cpu native compiles for this machine; a list with the target's baseline in it runs everywhere");
+    match targets::native_cpu() {
+        Some(native) => d.found(native),
+        None => d,
+    }
 }
 
 /// Aligned memory.

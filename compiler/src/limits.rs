@@ -11,12 +11,13 @@ pub struct Limits {
     pub const_bytes: Option<u64>,
 }
 
-/// Names what is alive at the peak, so that the user knows which tensors to make smaller.
-pub fn arena(limits: Limits, program: &Program, plan: &Plan) -> Result<(), Vec<Diagnostic>> {
+/// Names what is alive at the peak, so that the user knows which tensors to make smaller; and the level, where there are several.
+pub fn arena(limits: Limits, program: &Program, plan: &Plan, level: Option<&str>) -> Result<(), Vec<Diagnostic>> {
     let Some(limit) = limits.arena_bytes.filter(|limit| *limit < plan.arena_size_bytes) else { return Ok(()) };
     let peak: Vec<_> = peak(program, plan).iter().map(|(name, size)| format!("{size:>10} bytes  {name}")).collect();
+    let at = level.map(|l| format!(" at level {l}")).unwrap_or_default();
     let d = Diagnostic::new(Code::ARENA, format!("the arena is larger than allowed; alive at the peak:\n{}", peak.join("\n")));
-    Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{} bytes", plan.arena_size_bytes))])
+    Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{} bytes{at}", plan.arena_size_bytes))])
 }
 
 /// Names the model's largest tensors: what becomes of them in the object bears their sizes, more or less, but not their names.

@@ -34,6 +34,8 @@ pub struct Options {
     pub goal: Goal,
     pub limits: Limits,
     pub profile: bool,
+    /// The object does not ask the CPU whether it has what the only level needs.
+    pub no_cpu_check: bool,
     /// Makes every result of an operator an output.
     pub every_tensor: bool,
 }
@@ -75,7 +77,7 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
     let plan = arena::plan(&mut program);
     stages.add(Stage::Plan, "plan", || plan_text::print(&program, &plan));
     arena::check(&program).map_err(|e| vec![internal("the memory plan is wrong", e)])?;
-    limits::arena(options.limits, &program, &plan)?;
+    limits::arena(options.limits, &program, &plan, stages.level.as_deref())?;
     stages.begin("proving");
     cranelite_tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
     Ok(Planned { program, plan, rescalings })
@@ -84,6 +86,7 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
 /// A model as an object, its header, and what is known of them.
 pub struct Compiled {
     pub prefix: String,
+    pub no_cpu_check: bool,
     pub signature: Signature,
     pub facts: Facts,
     /// By number, as in the object.
@@ -103,8 +106,10 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     let model = read(model, options, stages)?;
     let mut levels = vec![];
     for target in targets {
+        stages.level = (1 < targets.len()).then(|| target.level.clone());
         levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
     }
+    stages.level = None;
     let Model { signature, facts, .. } = model;
     stages.begin("writing machine code");
     let object_options = object::Options {
@@ -112,6 +117,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         inputs: signature.inputs.iter().map(Tensor::described).collect(),
         outputs: signature.outputs.iter().map(Tensor::described).collect(),
         profile: options.profile,
+        no_cpu_check: options.no_cpu_check,
         clif: stages.wants(Stage::Clif),
         asm: stages.wants(Stage::Asm),
         ..object::Options::default()
@@ -121,8 +127,9 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, &facts, object.const_bytes)?;
-    let header = header::write(options, &signature, &object);
-    let compiled = Compiled { prefix: options.prefix.clone(), signature, facts, levels, object, header };
+    let header = header::write(options, &signature, targets, &object);
+    let compiled =
+        Compiled { prefix: options.prefix.clone(), no_cpu_check: options.no_cpu_check, signature, facts, levels, object, header };
     stages.add(Stage::Report, "report", || report::text(&compiled));
     Ok(compiled)
 }
@@ -137,16 +144,27 @@ impl Compiled {
         self.levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>().join(",")
     }
 
+    pub fn targets(&self) -> Vec<Target> {
+        self.levels.iter().map(|l| l.target.clone()).collect()
+    }
+
+    /// The one that the entry point chooses on this machine.
+    pub fn level_here(&self) -> Option<&Level> {
+        let order = Target::best_first(&self.levels.iter().map(|l| &l.target).collect::<Vec<_>>());
+        order.into_iter().map(|i| &self.levels[i]).find(|l| l.target.runs_here())
+    }
+
     /// The one that needs the largest arena.
     pub fn largest(&self) -> &Level {
         self.levels.iter().max_by_key(|l| l.planned.plan.arena_size_bytes).expect("there is a level")
     }
 }
 
-/// Too much for one object is the model's fault; anything else is ours.
+/// Too much for one object is the model's fault, and an unanswerable question the target's; anything else is ours.
 fn not_emitted(e: object::Error) -> Diagnostic {
     match e {
         object::Error::TooManyConstants(_) => Diagnostic::new(Code::CONSTANTS, e.to_string()),
+        object::Error::CannotAsk { .. } => Diagnostic::new(Code::TARGET, e.to_string()),
         e => internal("there is no machine code for the program", e),
     }
 }

@@ -29,6 +29,10 @@ pub fn text(compiled: &Compiled) -> String {
     line(format!("arena        {} bytes, aligned to {}", grouped(sizes.arena_bytes), sizes.arena_align));
     line(format!("  bound of the model     {} bytes (its tensors, operators in file order)", grouped(facts.arena_lower_bound_bytes)));
     line(format!("  bound of the program   {} bytes (with scratch)", grouped(largest.plan.lower_bound_bytes)));
+    for level in sizes.levels.iter().filter(|_| 1 < sizes.levels.len()) {
+        let [arena, constants, code] = [level.arena_bytes, level.const_bytes, level.code_bytes].map(grouped);
+        line(format!("level        {}: arena {arena} bytes, constants {constants} bytes, code {code} bytes", level.name));
+    }
     line("  alive at the peak".into());
     for (name, size) in peak(&largest.program, &largest.plan) {
         line(format!("    {:>12}  {name}", grouped(size)));
@@ -55,6 +59,17 @@ pub fn json(compiled: &Compiled) -> Value {
         json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "rescaling": rescaling })
     });
     let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
+    let levels = sizes.levels.iter().zip(&compiled.levels).map(|(sizes, level)| {
+        json!({
+            "name": sizes.name,
+            "features": level.target.required(),
+            "code_bytes": sizes.code_bytes,
+            "const_bytes": sizes.const_bytes,
+            "arena_bytes": sizes.arena_bytes,
+            "arena_align": sizes.arena_align,
+            "program_lower_bound_bytes": level.planned.plan.lower_bound_bytes,
+        })
+    });
     json!({
         "target": compiled.triple(),
         "level": compiled.level_names(),
@@ -71,6 +86,7 @@ pub fn json(compiled: &Compiled) -> Value {
         "stack_bytes": sizes.stack_bytes,
         "inputs": compiled.signature.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": compiled.signature.outputs.iter().map(tensor).collect::<Vec<_>>(),
+        "levels": levels.collect::<Vec<_>>(),
         "operators": operators.collect::<Vec<_>>(),
         "peak": peak,
     })

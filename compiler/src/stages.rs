@@ -40,6 +40,8 @@ impl Stage {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     pub stage: Stage,
+    /// Of which feature level, where there are several.
+    pub level: Option<String>,
     pub after: String,
     pub text: String,
 }
@@ -47,16 +49,18 @@ pub struct Text {
 pub struct Stages {
     wanted: Vec<Stage>,
     all: bool,
+    /// Of the texts that follow.
+    pub level: Option<String>,
     pub texts: Vec<Text>,
     progress: ProgressBar,
 }
 
 impl Stages {
-    /// Texts of the wanted stages, the last of each; with `all` every text of every stage.
+    /// Texts of the wanted stages, the last of each and of each level; with `all` every text of every stage.
     pub fn new(wanted: &[Stage], all: bool) -> Self {
         // Hidden unless standard error is a terminal.
         let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}").expect("a valid template"));
-        Stages { wanted: wanted.to_vec(), all, texts: vec![], progress }
+        Stages { wanted: wanted.to_vec(), all, level: None, texts: vec![], progress }
     }
 
     pub fn none() -> Self {
@@ -79,9 +83,9 @@ impl Stages {
             return;
         }
         if !self.all {
-            self.texts.retain(|t| t.stage != stage);
+            self.texts.retain(|t| (t.stage, &t.level) != (stage, &self.level));
         }
-        self.texts.push(Text { stage, after: after.into(), text: text() });
+        self.texts.push(Text { stage, level: self.level.clone(), after: after.into(), text: text() });
     }
 }
 

@@ -44,6 +44,7 @@ codes! {
     FILE_ACCESS "E0502" "a file cannot be read or written" "The message has the reason that the operating system gives.";
     TOOL "E0503" "a tool failed" "A command that was given with --linker or --runner could not be started or failed; the message has what it said.";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels.";
+    CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run. --cpu native compiles for the machine at hand; several levels, --cpu x86-64,x86-64-v3, make an object that chooses by itself.";
     INTERNAL "E0901" "cranelite contradicts itself" "A proof or a check inside the compiler failed, so nothing was written. This is a bug of cranelite: please report it with the model.";
 }
 

@@ -24,8 +24,8 @@ use std::time::{Duration, Instant};
 pub struct BenchArgs {
     /// The .tflite file
     model: PathBuf,
-    /// Feature level of this machine's architecture; by default all that this machine can
-    #[arg(long, value_name = "LEVEL")]
+    /// Feature level of this machine's architecture, by default all that this machine can; of several, the best that it has is timed
+    #[arg(long, value_name = "LEVEL,...")]
     cpu: Option<String>,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
@@ -45,18 +45,19 @@ pub struct BenchArgs {
 }
 
 pub fn bench(args: BenchArgs) -> Outcome {
-    let target = TargetOptions { target: None, cpu: args.cpu }.or_native()?;
+    let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
     let model = files::read(&args.model)?;
     let options = Options { goal: args.opt.into(), profile: args.per_op, ..Options::named_after(&args.model) };
-    let compiled =
-        pipeline::compile(&model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     let mut instance = Instance::new(&compiled)?;
     for (i, t) in compiled.signature.inputs.iter().enumerate() {
         instance.set_input(i, &noise(t, i as u64));
     }
     let at_least = Duration::from_millis(args.min_ms);
-    let times = instance.with(|bound| measure(at_least, || check_status(bound.invoke())))??;
+    let times = instance.with(|bound| measure(at_least, || check_status(&targets, bound.invoke())))??;
     let per_op = if args.per_op { instance.with(|bound| per_operator(&compiled, bound, at_least))?? } else { vec![] };
+    // It ran, so there is one.
+    let level = compiled.level_here().map_or("", |l| &l.target.level);
     let (arena_bytes, macs) = (compiled.object.arena_bytes, compiled.facts.macs());
     if args.json {
         let mut facts = json!({
@@ -66,7 +67,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
             "runs": times.runs,
             "arena_bytes": arena_bytes,
             "macs": macs,
-            "level": compiled.level_names(),
+            "level": level,
         });
         if args.per_op {
             facts["operators"] = per_op.iter().map(|o| json!({ "index": o.index, "name": o.name, "us": o.us, "macs": o.macs })).collect();
@@ -81,7 +82,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
         times.min_us,
         times.p90_us,
         times.runs,
-        compiled.level_names(),
+        level,
         gmacs(macs, times.median_us)
     );
     let total: f64 = per_op.iter().map(|o| o.us).sum();
@@ -114,7 +115,7 @@ fn per_operator(compiled: &Compiled, bound: &mut Bound, at_least: Duration) -> R
                 *this.entry(before).or_default() += now - since;
             }
         });
-        check_status(status.ok_or_else(|| internal("the object lacks a symbol", "profile"))?)?;
+        check_status(&compiled.targets(), status.ok_or_else(|| internal("the object lacks a symbol", "profile"))?)?;
         for (operator, time) in this {
             let least = least.entry(operator).or_insert(time);
             *least = time.min(*least);

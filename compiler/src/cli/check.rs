@@ -10,7 +10,6 @@ use clap::Args;
 use cranelite_graph::import::InputKey;
 use serde_json::json;
 use std::path::PathBuf;
-use std::slice;
 
 /// Lists every problem of models, with operator, tensor, reason and way out
 #[derive(Args)]
@@ -29,12 +28,12 @@ pub struct CheckArgs {
 }
 
 pub fn check(args: CheckArgs) -> Outcome {
-    let target = args.target.or_baseline()?;
-    let options = Options { input_shapes: args.input_shapes, ..Options::default() };
+    let targets = args.target.or_baseline()?;
+    let options = Options { input_shapes: args.input_shapes, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
     let mut problems = vec![];
     for file in &args.models {
         let model = files::read(file).map_err(|d| vec![d]);
-        match model.and_then(|model| pipeline::compile(&model, slice::from_ref(&target), &options, &mut Stages::none())) {
+        match model.and_then(|model| pipeline::compile(&model, &targets, &options, &mut Stages::none())) {
             Ok(_) if args.json => {}
             Ok(_) => print(&format!("{}: no problems\n", file.display())),
             Err(list) => problems.extend(list.into_iter().map(|diagnostic| Problem { file: Some(file.clone()), diagnostic })),

@@ -54,13 +54,14 @@ pub struct CompileArgs {
 }
 
 pub fn compile(args: CompileArgs) -> Outcome {
-    let target = args.target.or_baseline()?;
+    let targets = args.target.or_baseline()?;
     let model = files::read(&args.model)?;
     let mut options = Options {
         input_shapes: args.input_shapes,
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
+        no_cpu_check: args.target.no_cpu_check,
         ..Options::named_after(&args.model)
     };
     if let Some(name) = args.name {
@@ -68,8 +69,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     }
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
-    let compiled =
-        pipeline::compile(&model, std::slice::from_ref(&target), &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    let compiled = pipeline::compile(&model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
     let is_file = args.output.extension().is_some_and(|e| e == "o");
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
     let header = object.with_extension("h");
@@ -77,9 +77,9 @@ pub fn compile(args: CompileArgs) -> Outcome {
     files.add(object.clone(), compiled.object.bytes.clone());
     files.add(header.clone(), compiled.header.clone());
     for (i, text) in stages.texts.iter().enumerate() {
-        let extension = text.stage.extension();
+        let extension = text.level.iter().map(String::as_str).chain([text.stage.extension()]).collect::<Vec<_>>().join(".");
         if args.emit.contains(&text.stage) {
-            files.add(object.with_extension(extension), text.text.clone());
+            files.add(object.with_extension(&extension), text.text.clone());
         }
         if let Some(folder) = &args.emit_all {
             files.add(folder.join(format!("{i:02}-{}.{extension}", text.after)), text.text.clone());
@@ -101,7 +101,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
 fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
     let sizes = &compiled.object;
     let baseline = if is_baseline { " (the target's baseline; --cpu native compiles for this machine)" } else { "" };
-    format!(
+    let mut out = format!(
         "{}: {} {}{baseline}\narena {} bytes, constants {}, code {}, stack {}\n",
         object.display(),
         compiled.triple(),
@@ -110,7 +110,12 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
         grouped(sizes.const_bytes),
         grouped(compiled.object.code_bytes),
         grouped(sizes.stack_bytes.into()),
-    )
+    );
+    for (i, level) in sizes.levels.iter().enumerate().filter(|_| 1 < sizes.levels.len()) {
+        let [arena, constants, code] = [level.arena_bytes, level.const_bytes, level.code_bytes].map(grouped);
+        out += &format!("level {i} {}: arena {arena} bytes, constants {constants} bytes, code {code} bytes\n", level.name);
+    }
+    out
 }
 
 fn prefix(text: &str) -> Result<String, String> {

@@ -10,7 +10,6 @@ use crate::stages::Stages;
 use clap::Args;
 use cranelite_graph::import::InputKey;
 use std::path::PathBuf;
-use std::slice;
 
 /// Shows inputs, outputs, operators, parameters, multiply-accumulates and the memory plan of a model
 #[derive(Args)]
@@ -31,11 +30,15 @@ pub struct InspectArgs {
 }
 
 pub fn inspect(args: InspectArgs) -> Outcome {
-    let target = args.target.or_baseline()?;
+    let targets = args.target.or_baseline()?;
     let model = files::read(&args.model)?;
-    let options = Options { input_shapes: args.input_shapes, goal: args.opt.into(), ..Options::named_after(&args.model) };
-    let compiled =
-        pipeline::compile(&model, slice::from_ref(&target), &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let options = Options {
+        input_shapes: args.input_shapes,
+        goal: args.opt.into(),
+        no_cpu_check: args.target.no_cpu_check,
+        ..Options::named_after(&args.model)
+    };
+    let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     if args.json {
         print(&format!("{}\n", report::json(&compiled)));
     } else {

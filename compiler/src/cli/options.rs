@@ -12,25 +12,35 @@ pub struct TargetOptions {
     /// Triple to compile for, this machine's by default; `cranelite targets` lists them
     #[arg(long, value_name = "TRIPLE")]
     pub target: Option<String>,
-    /// Feature level: NAME[+feature][+no-feature], such as x86-64-v3, generic+dotprod or native
-    #[arg(long, value_name = "LEVEL")]
+    /// Feature level: NAME[+feature][+no-feature], such as x86-64-v3, generic+dotprod or native; of several in one object, the best that
+    /// the CPU has is run
+    #[arg(long, value_name = "LEVEL,...")]
     pub cpu: Option<String>,
+    /// Do not check that the CPU has what the level needs: for firmware, whose CPU is known
+    #[arg(long)]
+    pub no_cpu_check: bool,
 }
 
 impl TargetOptions {
     /// Without `--cpu` the target's baseline.
-    pub fn or_baseline(&self) -> Result<Target, Failure> {
-        match (&self.target, self.cpu.as_deref()) {
-            (Some(triple), cpu) => Target::new(triple, cpu),
-            (None, cpu) => Target::native().and_then(|native| Target::new(&native.triple.to_string(), cpu)),
+    pub fn or_baseline(&self) -> Result<Vec<Target>, Failure> {
+        let of = |triple: &str| Target::list(triple, self.cpu.as_deref());
+        let targets = match &self.target {
+            Some(triple) => of(triple),
+            None => Target::native().and_then(|native| of(&native.triple.to_string())),
         }
-        .map_err(|e| Diagnostic::new(Code::TARGET, e.to_string()).into())
+        .map_err(|e| Diagnostic::new(Code::TARGET, e.to_string()))?;
+        if self.no_cpu_check && 1 < targets.len() {
+            let message = format!("without a check of the CPU there is no choice between {} levels: give --cpu one of them", targets.len());
+            return Err(Failure::Usage(message));
+        }
+        Ok(targets)
     }
 
     /// Without `--cpu` all that this machine can, if it is the target.
-    pub fn or_native(&self) -> Result<Target, Failure> {
+    pub fn or_native(&self) -> Result<Vec<Target>, Failure> {
         match (&self.target, &self.cpu) {
-            (None, None) => Target::native().map_err(|e| Diagnostic::new(Code::TARGET, e.to_string()).into()),
+            (None, None) => Ok(vec![Target::native().map_err(|e| Diagnostic::new(Code::TARGET, e.to_string()))?]),
             _ => self.or_baseline(),
         }
     }

@@ -59,27 +59,33 @@ pub fn run(args: RunArgs) -> Outcome {
     let options = Options {
         input_shapes: fit::input_shapes(&model, &steps).map_err(in_model)?,
         goal: args.opt.into(),
+        no_cpu_check: args.target.no_cpu_check,
         every_tensor: args.dump_tensors.is_some(),
         ..Options::named_after(&args.model)
     };
     let (outputs, signature) = match args.interpret {
         Some(vector_bytes) => {
             let example = |bytes| Machine::example(bytes, ByteDot::S8S8, true, false);
-            let machine = vector_bytes.map_or_else(|| Ok(args.target.or_native()?.machine), |bytes| Ok::<_, Failure>(example(bytes)))?;
+            let own = || match &args.target.or_native()?[..] {
+                [target] => Ok(target.machine.clone()),
+                _ => Err(Failure::Usage("one level is interpreted, not several".into())),
+            };
+            let machine = vector_bytes.map_or_else(own, |bytes| Ok(example(bytes)))?;
             let model = pipeline::read(&model, &options, &mut Stages::none()).map_err(in_model)?;
             let planned = pipeline::plan(&model, &machine, &options, &mut Stages::none()).map_err(in_model)?;
             (interpreted(&planned, &model.signature, &steps)?, model.signature)
         }
         None => {
-            let target = args.target.or_native()?;
-            let compiled = pipeline::compile(&model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(in_model)?;
+            let targets = args.target.or_native()?;
+            let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(in_model)?;
             let outputs = match tools(&args) {
                 Some(tools) => foreign::run(&compiled, &tools, &steps)?,
-                None if target.runs_here() => Instance::new(&compiled)?.run(&steps)?,
-                None => {
-                    let message = format!("{} {} does not run on this machine: give --linker and --runner", target.triple, target.level);
+                None if targets[0].missing_here().is_none() => {
+                    let (triple, level) = (compiled.triple(), compiled.level_names());
+                    let message = format!("{triple} {level} does not run on this machine: give --linker and --runner");
                     return Err(Failure::Usage(message));
                 }
+                None => Instance::new(&compiled)?.run(&steps)?,
             };
             (outputs, compiled.signature)
         }

@@ -22,7 +22,6 @@ use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelite_tile::{BufferId, Program, Role};
 use entry::{Ask, Choice, Entries, Kind};
 use schedule::Body;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use writer::{Writer, Written};
 
@@ -102,6 +101,7 @@ pub struct Object {
 /// What one level has in an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LevelFacts {
+    pub name: String,
     pub code_bytes: u64,
     /// Those that other levels use too count for each.
     pub const_bytes: u64,
@@ -144,12 +144,12 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         bodies.push(Body { program: level.program, functions, data });
         let (const_bytes, (arena_bytes, arena_align)) = (constants.size_bytes(Some(n)), arenas[n]);
         let code_bytes = kernels.iter().map(|k| k.code_bytes).sum();
-        facts.push(LevelFacts { code_bytes, const_bytes, arena_bytes, arena_align, kernels });
+        facts.push(LevelFacts { name: level.target.level.clone(), code_bytes, const_bytes, arena_bytes, arena_align, kernels });
     }
 
     let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
-    let choice = Choice { order: order(levels), ask: ask.map(|a| a.0), needed };
+    let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
     let entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
@@ -228,14 +228,6 @@ fn needed(levels: &[Level], options: &Options) -> Result<Vec<u32>, Error> {
         n if options.no_cpu_check => Err(Error::Unchecked(n)),
         _ => levels.iter().map(|l| cpu::needed(l.target)).collect(),
     }
-}
-
-/// Numbers of the levels, the best first: those that need more, then longer vectors, then the later ones. What needs more has
-/// all that others need, or is meant for other CPUs.
-pub fn order(levels: &[Level]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..levels.len()).collect();
-    order.sort_by_key(|&n| Reverse((levels[n].target.required().len(), levels[n].target.machine.vector_bytes, n)));
-    order
 }
 
 /// The beginnings of local names.

@@ -1,9 +1,10 @@
 //! Feature levels: `NAME[+feature][+no-feature]` as a set of features that is closed under implication.
 //!
 //! The idea: features imply others, so adding one adds what it needs and removing one removes what needs it; levels are named
-//! sets; the canonical form is the largest level inside a set and the fewest features beside it.
+//! sets; the canonical form is the largest level inside a set and the fewest features beside it. What was asked for in so many
+//! words is never dropped: a feature that is wanted and excluded is an error.
 
-use super::Error;
+use super::{ARCHITECTURES, Error};
 use crate::clif::Features;
 use crate::wide;
 use cranelite_tile::Machine;
@@ -58,24 +59,32 @@ impl Architecture {
 
     pub fn parse(&self, cpu: &str) -> Result<Set, Error> {
         let name = cpu.split('+').next().unwrap_or_default();
+        if cpu.split('+').any(str::is_empty) {
+            return Err(Error::Empty(cpu.into()));
+        }
         match self.levels.iter().find(|l| l.name == name) {
             Some(level) => self.modify(self.closure(level.features), cpu),
-            None => Err(self.unknown("CPU", name, self.levels.iter().map(|l| l.name).chain(["native"]).collect())),
+            None => Err(self.unknown("CPU", name, |a| a.levels.iter().map(|l| l.name).collect())),
         }
     }
 
     /// Applies what follows the name in `cpu`.
     pub fn modify(&self, mut set: Set, cpu: &str) -> Result<Set, Error> {
+        let (mut wanted, mut excluded) = (vec![], vec![]);
         for text in cpu.split('+').skip(1) {
             let name = text.strip_prefix("no-").unwrap_or(text);
-            let feature =
-                self.feature(name).ok_or_else(|| self.unknown("feature", name, self.features.iter().map(|f| f.name).collect()))?;
-            if name == text {
-                set.extend(self.closure(&[feature.name]));
-            } else {
-                set.retain(|f| !self.closure(&[f]).contains(feature.name));
-            }
+            let unknown = || self.unknown("feature", name, |a| a.features.iter().map(|f| f.name).collect());
+            let list = if name == text { &mut wanted } else { &mut excluded };
+            list.push(self.feature(name).ok_or_else(unknown)?.name);
         }
+        for &feature in &wanted {
+            let needs = self.closure(&[feature]);
+            if let Some(&excluded) = excluded.iter().find(|f| needs.contains(**f)) {
+                return Err(Error::Contradiction { cpu: cpu.into(), feature, excluded });
+            }
+            set.extend(needs);
+        }
+        set.retain(|f| excluded.iter().all(|e| !self.closure(&[f]).contains(e)));
         Ok(set)
     }
 
@@ -89,8 +98,16 @@ impl Architecture {
         beside.iter().filter(needed).fold(level.name.to_string(), |s, f| format!("{s}+{f}"))
     }
 
-    fn unknown(&self, what: &'static str, found: &str, known: Vec<&'static str>) -> Error {
-        let nearest = nearest(found, known.iter().copied());
+    /// `names` lists what an architecture has of that kind.
+    fn unknown(&self, what: &'static str, found: &str, names: fn(&Architecture) -> Vec<&'static str>) -> Error {
+        if let Some(other) = ARCHITECTURES.iter().find(|a| names(a).contains(&found)) {
+            return Error::Elsewhere { what, found: found.into(), architecture: self.name, other: other.name };
+        }
+        let mut known = names(self);
+        if what == "CPU" {
+            known.push("native");
+        }
+        let nearest = nearest(&found.to_lowercase(), known.iter().copied());
         Error::Unknown { what, found: found.into(), architecture: self.name, nearest, known: known.join(", ") }
     }
 }

@@ -14,6 +14,7 @@ use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelite_tile::Machine;
 use level::Set;
+use std::cmp::Reverse;
 use std::str::FromStr;
 use target_lexicon::{Aarch64Architecture, Architecture, BinaryFormat, Environment, OperatingSystem, Triple};
 
@@ -26,6 +27,14 @@ pub enum Error {
     Refused(String, &'static str),
     #[error("unknown {what} `{found}` for {architecture}; did you mean `{nearest}`? Known are {known}")]
     Unknown { what: &'static str, found: String, architecture: &'static str, nearest: String, known: String },
+    #[error("`{found}` is a {what} of {other}, and the target is {architecture}; --target chooses another")]
+    Elsewhere { what: &'static str, found: String, architecture: &'static str, other: &'static str },
+    #[error("`{cpu}` contradicts itself: `{feature}` needs `{excluded}`, which `no-{excluded}` excludes")]
+    Contradiction { cpu: String, feature: &'static str, excluded: &'static str },
+    #[error("`{0}` has an empty part; write NAME[+feature][+no-feature], and a comma between levels")]
+    Empty(String),
+    #[error("`{0}` and `{1}` are the same level, {2}; an object has each once")]
+    Twice(String, String, String),
     #[error("`native` means the CPU of this machine, which is not of the architecture of `{0}`")]
     NotNative(String),
     #[error("Cranelift refuses `{0}`: {1}")]
@@ -47,6 +56,8 @@ pub struct Target {
     set: Set,
 }
 
+static ARCHITECTURES: [&level::Architecture; 3] = [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE];
+
 /// A triple that is supported, for lists.
 pub const TRIPLES: &[(&str, &str)] = &[
     ("x86_64-unknown-linux-gnu", "Linux on x86-64 (ELF)"),
@@ -67,8 +78,8 @@ pub struct Levels {
 }
 
 pub fn list() -> Vec<Levels> {
-    [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE]
-        .into_iter()
+    ARCHITECTURES
+        .iter()
         .map(|a| Levels {
             architecture: a.name,
             levels: a.levels.iter().map(|l| (l.name, a.closure(l.features).into_iter().collect::<Vec<_>>().join(" "))).collect(),
@@ -130,7 +141,7 @@ impl Target {
         // "none" without "-elf" says nothing of the format.
         parsed.binary_format = BinaryFormat::Elf;
         let set = match cpu.unwrap_or(architecture.levels[0].name) {
-            cpu if cpu.split('+').next() == Some("native") => {
+            cpu if cpu.split('+').next() == Some("native") && !cpu.split('+').any(str::is_empty) => {
                 let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
                 if host.is_none_or(|h| h.architecture != parsed.architecture) {
                     return Err(Error::NotNative(triple.into()));
@@ -149,6 +160,24 @@ impl Target {
             set,
         };
         target.isa(false).map(|_| target)
+    }
+
+    /// Levels of one triple, separated by commas in `cpus`; by default the architecture's baseline.
+    pub fn list(triple: &str, cpus: Option<&str>) -> Result<Vec<Target>, Error> {
+        let Some(cpus) = cpus else { return Ok(vec![Target::new(triple, None)?]) };
+        let names: Vec<&str> = cpus.split(',').collect();
+        let mut targets: Vec<Target> = vec![];
+        for name in &names {
+            if name.is_empty() {
+                return Err(Error::Empty(cpus.into()));
+            }
+            let target = Target::new(triple, Some(name))?;
+            if let Some(i) = targets.iter().position(|t| t.level == target.level) {
+                return Err(Error::Twice(names[i].to_string(), name.to_string(), target.level));
+            }
+            targets.push(target);
+        }
+        Ok(targets)
     }
 
     /// This machine, with all its features.
@@ -172,11 +201,25 @@ impl Target {
         architecture(&self.triple).map_or("", |a| a.name)
     }
 
+    /// What this machine lacks of all that the code may use; `None` if it is of another architecture.
+    pub fn missing_here(&self) -> Option<Vec<&'static str>> {
+        let host = Triple::from_str(crate::loader::host::triple()?).ok()?;
+        let native = native_set(architecture(&host)?);
+        let missing = || self.required().into_iter().filter(|f| !native.contains(f)).collect();
+        (host.architecture == self.triple.architecture).then(missing)
+    }
+
     /// Whether this machine has all that the code may use.
     pub fn runs_here(&self) -> bool {
-        let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
-        let same = host.is_some_and(|h| h.architecture == self.triple.architecture);
-        same && architecture(&self.triple).is_some_and(|a| self.required().iter().all(|f| native_set(a).contains(f)))
+        self.missing_here().is_some_and(|missing| missing.is_empty())
+    }
+
+    /// Numbers of levels, the best first: those that need more, then longer vectors, then the later ones. One that needs more has all
+    /// that others need, or is meant for other CPUs.
+    pub fn best_first(levels: &[&Target]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..levels.len()).collect();
+        order.sort_by_key(|&n| Reverse((levels[n].required().len(), levels[n].machine.vector_bytes, n)));
+        order
     }
 
     /// Cranelift's back end. `verify` checks its input, for tests.
@@ -270,5 +313,56 @@ mod tests {
         assert_eq!(level("x86-64-v3+no-avx"), "x86-64-v2+bmi1+bmi2+lzcnt");
         assert_eq!(level("haswell"), "x86-64-v3");
         assert_eq!(level("x86-64-v3+avxvnni"), "x86-64-v3+avxvnni");
+        // Every CPU with these has the rest of AVX-512 that kernels want.
+        assert_eq!(level("x86-64-v3+avx512vnni"), "x86-64-v4+avx512vnni");
+        assert_eq!(level("znver4"), "x86-64-v4+avx512vbmi+avx512vnni");
+        for (cpu, bytes) in
+            [("icelake-server", 64), ("cascadelake+prefer256", 32), ("znver5", 64), ("znver5+no-avx512dq", 32), ("haswell", 32)]
+        {
+            assert_eq!(Target::new(X86, Some(cpu)).unwrap().machine.vector_bytes, bytes, "{cpu}");
+        }
+    }
+
+    const X86: &str = "x86_64-unknown-linux-gnu";
+
+    #[test]
+    fn what_contradicts_is_refused() {
+        for cpu in ["x86-64-v3+no-avx2+avx512f", "x86-64-v3+avx512vnni+no-avx512f", "native+sse3+no-sse3", "x86-64-v4+no-avx+avxvnni"] {
+            assert!(
+                message(X86, Some(cpu)).contains("contradicts itself") || cpu.starts_with("native"),
+                "{cpu}: {}",
+                message(X86, Some(cpu))
+            );
+        }
+        assert_eq!(
+            message(X86, Some("x86-64-v3+no-avx2+avx512f")),
+            "`x86-64-v3+no-avx2+avx512f` contradicts itself: `avx512f` needs `avx2`, which `no-avx2` excludes"
+        );
+        assert_eq!(
+            message(X86, Some("x86-64+dotprod")),
+            "`dotprod` is a feature of aarch64, and the target is x86-64; --target chooses another"
+        );
+        assert!(message("aarch64-unknown-linux-gnu", Some("haswell")).starts_with("`haswell` is a CPU of x86-64"));
+        assert!(message(X86, Some("x86-64-v3+")).contains("empty part") && message(X86, Some("native+")).contains("empty part"));
+    }
+
+    #[test]
+    fn a_list_has_every_level_once() {
+        let list = |cpus: &str| match Target::list(X86, Some(cpus)) {
+            Ok(targets) => targets.iter().map(|t| t.level.as_str()).collect::<Vec<_>>().join(" "),
+            Err(e) => e.to_string(),
+        };
+        assert_eq!(list("haswell,x86-64,x86-64-v3+avxvnni"), "x86-64-v3 x86-64 x86-64-v3+avxvnni");
+        assert_eq!(list("haswell,x86-64,x86-64-v3"), "`haswell` and `x86-64-v3` are the same level, x86-64-v3; an object has each once");
+        for empty in ["", "x86-64,", ",x86-64", "x86-64,,x86-64-v2"] {
+            assert!(list(empty).contains("empty part"), "{}", list(empty));
+        }
+        assert!(list("x86-64,486").contains("did you mean `x86-64`?"));
+    }
+
+    #[test]
+    fn the_best_needs_most() {
+        let targets = Target::list(X86, Some("x86-64-v4+prefer256,x86-64,x86-64-v4,x86-64-v3")).unwrap();
+        assert_eq!(Target::best_first(&targets.iter().collect::<Vec<_>>()), [2, 0, 3, 1]);
     }
 }

@@ -35,8 +35,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         // Not for Cranelift: its 64-bit multiplication is slower than the products of 32 bits that are meant.
         feature("avx512dq", &[], &["avx512f"]),
         feature("avx512bw", &[], &["avx512f"]),
-        feature("avx512vbmi", &["has_avx512vbmi"], &["avx512bw", "avx512vl"]),
-        feature("avx512vnni", &["has_avx512vnni"], &["avx512vl"]),
+        // No CPU has these without the rest.
+        feature("avx512vbmi", &["has_avx512vbmi"], &["avx512vl", "avx512dq", "avx512bw", "avx512cd"]),
+        feature("avx512vnni", &["has_avx512vnni"], &["avx512vl", "avx512dq", "avx512bw", "avx512cd"]),
         feature("avx512cd", &[], &["avx512f"]),
         feature(PREFER_128, &[], &[]),
         feature(PREFER_256, &[], &[]),
@@ -53,24 +54,12 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "skylake", features: V3 },
         Level { name: "alderlake", features: &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avxvnni"] },
         Level { name: "skylake-avx512", features: V4 },
-        Level {
-            name: "cascadelake",
-            features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw", "avx512cd", "avx512vnni"],
-        },
-        Level {
-            name: "icelake-server",
-            features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512dq", "avx512vnni", "avx512vbmi"],
-        },
-        Level {
-            name: "sapphirerapids",
-            features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512dq", "avx512vnni", "avx512vbmi", "avxvnni"],
-        },
+        Level { name: "cascadelake", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni"] },
+        Level { name: "icelake-server", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi"] },
+        Level { name: "sapphirerapids", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi", "avxvnni"] },
         Level { name: "znver3", features: V3 },
-        Level { name: "znver4", features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512dq", "avx512vnni", "avx512vbmi"] },
-        Level {
-            name: "znver5",
-            features: &["sse4.2", "popcnt", "fma", "bmi1", "bmi2", "lzcnt", "avx512dq", "avx512vnni", "avx512vbmi", "avxvnni"],
-        },
+        Level { name: "znver4", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi"] },
+        Level { name: "znver5", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi", "avxvnni"] },
     ],
     machine,
     wide,
