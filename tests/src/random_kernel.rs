@@ -308,6 +308,9 @@ impl<'c> Maker<'c> {
         let v = self.value(k, ty, 4);
         let count = if self.n.below(3) == 2 { 1 + self.n.below(ty.lanes as usize) } else { ty.lanes as usize };
         let place = self.place(arg, count as i64 * i64::from(elem.bytes()));
+        if self.n.below(4) == 3 {
+            k.prefetch(self.args[arg].arg.at(place.at.clone() + (self.n.below(3) as i64 - 1) * 4096));
+        }
         k.store_part(place, v, count);
     }
 

@@ -134,6 +134,9 @@ impl KernelBuilder {
         self.push(Stmt::Row { row, arg, at: at.into(), bytes: bytes.into(), guards, fill });
         row
     }
+    pub fn prefetch(&mut self, place: Place) {
+        self.push(Stmt::Prefetch(place));
+    }
     /// (quotient, remainder)
     pub fn split(&mut self, name: &str, of: impl Into<Index>, by: i64) -> (Counter, Counter) {
         let (quotient, remainder) = (self.counter(&format!("{name}_q")), self.counter(&format!("{name}_r")));

@@ -80,7 +80,7 @@ impl Pressure<'_> {
             let used = match s {
                 Stmt::Let(_, op) => op.operands(),
                 Stmt::Store { value, .. } | Stmt::Clamp { value, .. } => vec![*value],
-                Stmt::Loop(_) | Stmt::Row { .. } | Stmt::Split { .. } => vec![],
+                Stmt::Loop(_) | Stmt::Row { .. } | Stmt::Split { .. } | Stmt::Prefetch(_) => vec![],
             };
             used.into_iter().for_each(|v| set(&mut last_use, v, i + 1));
             if let Stmt::Let(v, _) = s {

@@ -143,6 +143,8 @@ pub enum Stmt {
         value: Value,
         count: Option<u32>,
     },
+    /// The bytes there will be read soon: a hint, which reads nothing and may point anywhere.
+    Prefetch(Place),
     Loop(Loop),
     /// `row` = the `bytes` bytes at `arg[at]` if every guard holds, else the first `bytes` bytes of `fill`.
     Row {

@@ -343,6 +343,7 @@ fn collect(stmts: &[Stmt], counters: &mut Vec<Counter>, rows: &mut Vec<Row>, pla
             }
             Stmt::Split { quotient, remainder, .. } => counters.extend([*quotient, *remainder]),
             Stmt::Clamp { index, .. } => counters.push(*index),
+            Stmt::Prefetch(_) => {}
         }
     }
 }

@@ -180,7 +180,7 @@ impl<'a> Emitter<'a> {
                     });
                     self.survey(&l.body);
                 }
-                Stmt::Row { .. } | Stmt::Split { .. } => {}
+                Stmt::Row { .. } | Stmt::Split { .. } | Stmt::Prefetch(_) => {}
             }
         }
     }
@@ -198,6 +198,8 @@ impl<'a> Emitter<'a> {
                     Some(m) => self.map_through_table(&m),
                     None => self.store(place, *value, *count),
                 },
+                // Cranelift has no such instruction.
+                Stmt::Prefetch(_) => {}
                 Stmt::Loop(l) => self.emit_loop(l),
                 Stmt::Row { row, arg, at, bytes: _, guards, fill } => {
                     let mut pointer = self.address(Base::Arg(*arg), at);

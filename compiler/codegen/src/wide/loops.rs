@@ -6,7 +6,7 @@
 use super::Emitter;
 use super::alloc::{Event, Virtual};
 use cranelite_tile::{Base, Counter, Index, Loop, Param, Row, Stmt, Value};
-use iced_x86::code_asm::CodeLabel;
+use iced_x86::code_asm::{CodeLabel, byte_ptr};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A counter inside its loop.
@@ -54,6 +54,10 @@ impl Emitter<'_> {
                 Stmt::Store { place, value, count } => {
                     let pieces = self.pieces(*value);
                     self.store(place, self.ty(*value), &pieces, *count);
+                }
+                Stmt::Prefetch(place) => {
+                    let mem = self.mem(place, 1);
+                    self.push(&mem.registers(), &[], move |s, r| s.prefetcht0(byte_ptr(r.m(&mem))));
                 }
                 Stmt::Loop(l) => self.emit_loop(l),
                 Stmt::Row { row, arg, at, bytes: _, guards, fill } => self.row(*row, Base::Arg(*arg), at, guards, Base::Arg(*fill)),
@@ -333,7 +337,7 @@ impl Addresses {
         for s in stmts {
             match s {
                 Stmt::Let(_, op) => self.places.extend(op.place().map(|p| (p.base, p.at.clone()))),
-                Stmt::Store { place, .. } => self.places.push((place.base, place.at.clone())),
+                Stmt::Store { place, .. } | Stmt::Prefetch(place) => self.places.push((place.base, place.at.clone())),
                 Stmt::Loop(l) => {
                     self.counters.push(l.counter);
                     self.collect(&l.body);

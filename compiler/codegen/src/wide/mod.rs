@@ -191,7 +191,7 @@ fn use_counts(kernel: &Kernel) -> Vec<u32> {
                     }
                     walk(&l.body, counts);
                 }
-                Stmt::Row { .. } | Stmt::Split { .. } => {}
+                Stmt::Row { .. } | Stmt::Split { .. } | Stmt::Prefetch(_) => {}
             }
         }
     }

@@ -15,6 +15,7 @@ pub mod pad;
 pub mod proved;
 pub mod reduce;
 pub mod requantize;
+pub mod slice;
 pub mod softmax;
 pub mod sum;
 pub mod table;
@@ -51,6 +52,8 @@ pub struct Context<'a> {
     rescalings: Vec<Rescaled>,
     operator: Option<u32>,
     align: u32,
+    /// Constants do not stay in the second-level cache from one run to the next.
+    pub constants_stream: bool,
 }
 
 /// So many channels of an operator are rescaled in this form, for reports.
@@ -77,6 +80,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
     };
+    let constants_bytes: usize = graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len()).sum();
     let mut cx = Context {
         graph,
         machine,
@@ -89,6 +93,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         rescalings: vec![],
         operator: None,
         align,
+        constants_stream: machine.l2_bytes as usize <= constants_bytes,
     };
     for (i, &v) in graph.inputs.iter().enumerate() {
         cx.new_caller_buffer(v, Role::Input(i as u32));

@@ -144,6 +144,7 @@ operators! {
     Relu6 relu6 RELU6 3;
     Reshape reshape RESHAPE 1;
     Softmax softmax SOFTMAX 3;
+    StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub SUB 5;
 }
 

@@ -1,8 +1,8 @@
 //! Rewrites of graphs: less to do for the same numbers.
 //!
 //! Not lowering: a rewrite knows no machine and keeps every integer, and every float bit for bit. The idea: one pass, one file, a
-//! function that says whether it changed anything; they run in the order of [`PASSES`] until none does. Every change takes a node
-//! or a reader of one away, so that they end.
+//! function that says whether it changed anything; they run in the order of [`PASSES`] until none does. Every change takes a node,
+//! a reader of one or pixels of an image away, so that they end.
 
 mod activation;
 mod dead;
@@ -10,6 +10,7 @@ mod fold;
 mod forward;
 mod pad;
 mod reshape;
+mod stride;
 mod unpack;
 mod uses;
 
@@ -26,6 +27,7 @@ pub const PASSES: &[Pass] = &[
     ("forward", forward::run),
     ("pad", pad::run),
     ("activation", activation::run),
+    ("stride", stride::run),
     ("dead", dead::run),
 ];
 

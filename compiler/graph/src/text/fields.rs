@@ -80,6 +80,15 @@ impl FieldType for Vec<usize> {
     }
 }
 
+impl FieldType for Vec<i64> {
+    fn to_field(&self) -> Field {
+        Field::Integers(self.clone())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        if let Field::Integers(v) = field { Some(v.clone()) } else { None }
+    }
+}
+
 impl FieldType for [usize; 2] {
     fn to_field(&self) -> Field {
         self.to_vec().to_field()
@@ -165,6 +174,7 @@ operators! {
     Relu6 relu6 {}
     Reshape reshape { shape }
     Softmax softmax { beta }
+    StridedSlice strided_slice { first, stride, count, shape }
     Sub sub { activation, pot_scale_int16 }
 }
 

@@ -111,7 +111,8 @@ struct Prepare<'k, 'p> {
 
 impl<'k> Prepare<'k, '_> {
     fn block(&mut self, stmts: &'k [Stmt]) -> Result<Vec<Code<'k>>, Fault> {
-        stmts.iter().map(|s| self.stmt(s)).collect()
+        let does_something = |s: &&Stmt| !matches!(s, Stmt::Prefetch(_));
+        stmts.iter().filter(does_something).map(|s| self.stmt(s)).collect()
     }
 
     fn stmt(&mut self, stmt: &'k Stmt) -> Result<Code<'k>, Fault> {
@@ -129,6 +130,7 @@ impl<'k> Prepare<'k, '_> {
                 crossed: l.carried.iter().any(|a| l.carried.iter().any(|b| a.next == b.inside)),
                 body: self.block(&l.body)?,
             },
+            Stmt::Prefetch(_) => unreachable!("left out above"),
             Stmt::Row { row, arg, at, bytes, guards, fill } => {
                 *self.rows = (row.0 as usize + 1).max(*self.rows);
                 Code::Row {

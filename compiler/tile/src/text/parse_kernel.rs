@@ -256,6 +256,9 @@ impl Reader {
             c.expect("=")?;
             return Ok(Stmt::Store { place, value: value(c)?, count: first(c)? });
         }
+        if c.take("prefetch") {
+            return Ok(Stmt::Prefetch(self.place(c)?));
+        }
         if c.take("row") {
             let row = c.numbered("r", "a row such as `r0`")?;
             self.define_row(row)?;

@@ -173,6 +173,7 @@ impl<'a> Printer<'a> {
                 format!("v{}: {} = {}", v.0, ty.map_or("?".into(), Type::to_string), self.op(op, ty.copied()))
             }
             Stmt::Store { place, value, count } => format!("store {} = v{}{}", self.place(place), value.0, first(*count)),
+            Stmt::Prefetch(place) => format!("prefetch {}", self.place(place)),
             // Printed with its body.
             Stmt::Loop(_) => String::new(),
             Stmt::Row { row, arg, at, bytes, guards, fill } => {

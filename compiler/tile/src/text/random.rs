@@ -156,7 +156,8 @@ impl Random<'_> {
     }
 
     fn stmt(&mut self, depth: usize) -> Stmt {
-        match self.below(7) {
+        match self.below(8) {
+            5 => Stmt::Prefetch(self.place()),
             0 => Stmt::Store { place: self.place(), value: self.value(), count: self.count() },
             1 if depth < 4 => self.a_loop(depth),
             2 => {

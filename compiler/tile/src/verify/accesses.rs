@@ -112,6 +112,7 @@ impl<'a> Walk<'a, '_> {
                     self.stores.push(event);
                 }
             }
+            Stmt::Prefetch(_) => {}
             Stmt::Loop(l) => {
                 let count = self.affine(&l.count)?.as_number()?;
                 if 0 < count {

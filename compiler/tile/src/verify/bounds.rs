@@ -103,6 +103,8 @@ impl<'a> Prover<'a> {
                 let bytes = i128::from(count.unwrap_or(ty.lanes)) * i128::from(ty.elem.bytes());
                 self.access(s, place, bytes, true)?;
             }
+            // Not an access: nothing is read, wherever it points.
+            Stmt::Prefetch(_) => {}
             Stmt::Loop(l) => {
                 let count = self.affine(&l.count)?.as_number()?;
                 if 0 < count {

@@ -145,7 +145,7 @@ fn first_access(stmts: &[Stmt], arg: Arg) -> Option<Access> {
         Stmt::Row { arg: a, fill, .. } => (*a == arg || *fill == arg).then_some(Access::Read),
         Stmt::Store { place, .. } => (place.base == Base::Arg(arg)).then_some(Access::Write),
         Stmt::Loop(l) => first_access(&l.body, arg),
-        Stmt::Split { .. } | Stmt::Clamp { .. } => None,
+        Stmt::Split { .. } | Stmt::Clamp { .. } | Stmt::Prefetch(_) => None,
     })
 }
 

@@ -180,6 +180,7 @@ impl<'a> Checker<'a> {
                 self.index(&place.at);
                 self.uses(Thing::Value(*value));
             }
+            Stmt::Prefetch(place) => self.reads(place),
             Stmt::Loop(l) => self.check_loop(s, l),
             Stmt::Row { row, arg, at, bytes, guards, fill } => {
                 self.arg(*arg, false);

@@ -50,7 +50,7 @@ fn block(kernel: &Kernel, stmts: &[Stmt], errors: &mut Vec<Error>) {
                 }
                 block(kernel, &l.body, errors);
             }
-            Stmt::Row { .. } | Stmt::Split { .. } => {}
+            Stmt::Row { .. } | Stmt::Split { .. } | Stmt::Prefetch(_) => {}
         }
     }
 }

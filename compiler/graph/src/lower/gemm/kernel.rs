@@ -118,6 +118,8 @@ pub struct Spec {
     pub fixed: Vec<(Count, i64)>,
     /// No loops over the depth: all its counts are fixed.
     pub unroll: bool,
+    /// How far ahead of their use weights are asked for; 0: not at all.
+    pub prefetch_bytes: i64,
 }
 
 impl Spec {
@@ -475,7 +477,11 @@ impl Nest<'_> {
             return self.ones.expect("a vector of ones");
         }
         let ty = spec.numbers.weight.x(spec.lanes * spec.numbers.group);
-        let v = k.load(ty, self.w.at(w.clone() + j as i64 * i64::from(ty.bytes())));
+        let w = w.clone() + j as i64 * i64::from(ty.bytes());
+        if spec.prefetch_bytes != 0 && (j as i64 * i64::from(ty.bytes())) % 64 == 0 {
+            k.prefetch(self.w.at(w.clone() + spec.prefetch_bytes));
+        }
+        let v = k.load(ty, self.w.at(w));
         if spec.numbers.form == Form::Words { k.widen(v, Elem::I32) } else { v }
     }
 

@@ -98,6 +98,10 @@ fn unrolled(goal: Goal) -> usize {
     }
 }
 
+/// How far ahead of their use weights are asked for where they come from beyond the second-level cache: so long that they arrive in
+/// time, and short enough that they are still there.
+const PREFETCH_BYTES: i64 = 8 << 10;
+
 /// Writes the calls that compute `output` from `input`.
 pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: BufferId) -> Result<(), Diagnostic> {
     let product = &product.collapsed();
@@ -121,8 +125,13 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
     let filters = product.filter.shape[0] / product.groups();
     let pixels = product.batch * product.rows.output * product.columns.output;
     let shape = Shape::new(cx.machine, &numbers, pixels, filters, numbers.sum_factor(product.weight_zero_point) != 0);
+    let mut blocks = shape.blocks(filters);
+    // Panel by panel where every rectangle would fetch all weights again, from far away.
+    if 1 < rectangles.len() && 4 * (cx.machine.l2_bytes as usize) < product.weights_bytes(&numbers) {
+        blocks = blocks.iter().flat_map(|b| b.panels(shape.lanes)).collect();
+    }
     for group in 0..product.groups() {
-        for block in shape.blocks(filters) {
+        for block in blocks.iter().copied() {
             Lowering { product, numbers, epilogue, scales: &scales, shape: &shape, group, block, rectangles: &rectangles }
                 .write(cx, input, output);
         }
@@ -131,6 +140,11 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
 }
 
 impl Product<'_> {
+    /// Of one group.
+    fn weights_bytes(&self, numbers: &Numbers) -> usize {
+        self.filter.shape.iter().product::<usize>() / self.groups() * numbers.weight.bytes() as usize
+    }
+
     pub fn groups(&self) -> usize {
         self.channels / self.filter.shape[3]
     }
@@ -245,6 +259,10 @@ impl Lowering<'_> {
         depth.tail().filter(|_| 0 < column.taps()).map_or(0, |(_, count)| runs * (depth.group - count))
     }
 
+    fn pixels(&self) -> usize {
+        self.product.batch * self.product.rows.output * self.product.columns.output
+    }
+
     fn rectangle(&self, cx: &mut Context, buffers: &[BufferId], row: &Segment, column: &Segment, depth: &Depth, class: i64) {
         let (p, n, machine) = (self.product, &self.numbers, cx.machine);
         let lanes = self.shape.lanes;
@@ -346,6 +364,7 @@ impl Lowering<'_> {
                 tail_group: depth.tail().filter(|_| !nothing),
                 fixed,
                 unroll,
+                prefetch_bytes: if cx.constants_stream && 1 < self.pixels() { PREFETCH_BYTES } else { 0 },
             };
             cx.call(kernel::kernel(&spec), buffers, &spec.params(&counts));
         }

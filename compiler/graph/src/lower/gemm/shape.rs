@@ -21,6 +21,17 @@ impl Block {
     pub fn columns(&self, lanes: usize) -> usize {
         (self.panels - 1) * self.vectors * lanes + self.last
     }
+
+    /// The panels as blocks of their own.
+    pub fn panels(&self, lanes: usize) -> impl Iterator<Item = Block> + use<> {
+        let (block, width) = (*self, self.vectors * lanes);
+        (0..block.panels).map(move |p| Block {
+            first: block.first + p * width,
+            panels: 1,
+            last: if p + 1 < block.panels { width } else { block.last },
+            ..block
+        })
+    }
 }
 
 /// Pairs of 16 bits that are loaded and widened together.
