@@ -3,7 +3,7 @@
 //! Not tied to an instruction set: it sees instructions that read and write virtual registers of two classes, and markers where loops
 //! begin and end. The ideas: moves are coalesced wherever the two sides never hold different values at once (so accumulators stay in
 //! place); what is left gets an interval, and intervals get registers from first to last; when there are not enough, the
-//! interval whose uses weigh least goes to the frame, and the scan starts again.
+//! interval whose uses weigh least (those in the innermost loops weigh most) goes to the frame, and the scan starts again.
 
 use std::collections::BTreeMap;
 
@@ -117,7 +117,23 @@ struct Interval {
     root: Virtual,
     start: usize,
     end: usize,
-    weight: f64,
+    weight: Weight,
+}
+
+/// What a spill costs: the deepest loop with an access decides, so that nothing outside of a loop pushes out what goes round in it; then
+/// accesses per length.
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    depth: u32,
+    density: f64,
+}
+
+impl Weight {
+    const MOST: Weight = Weight { depth: u32::MAX, density: f64::INFINITY };
+
+    fn order(&self, other: &Weight) -> std::cmp::Ordering {
+        self.depth.cmp(&other.depth).then(self.density.total_cmp(&other.density))
+    }
 }
 
 enum Scan {
@@ -261,7 +277,9 @@ impl<'a> Code<'a> {
                     end = end.max(f);
                 }
             }
-            let weight = all.iter().map(|a| weight_of_depth(self.depth[a.0 / 2])).sum::<f64>() / (end - start + 1) as f64;
+            let depths = all.iter().map(|a| self.depth[a.0 / 2]);
+            let density = depths.clone().map(weight_of_depth).sum::<f64>() / (end - start + 1) as f64;
+            let weight = Weight { depth: depths.max().unwrap_or(0), density };
             out.push(Interval { root: Virtual(v), start, end, weight });
         }
         out.sort_by_key(|i| (i.start, i.root));
@@ -314,7 +332,7 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
         start: usize,
         end: usize,
         key: (Option<usize>, Virtual),
-        weight: f64,
+        weight: Weight,
     }
     let mut wishes: Vec<Wish> = intervals
         .iter()
@@ -330,7 +348,7 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
                 let read = uses.iter().any(|u| code.root(*u) == v);
                 let written = defs.iter().any(|d| code.root(*d) == v);
                 let (start, end) = (2 * i + usize::from(!read), 2 * i + usize::from(written));
-                wishes.push(Wish { start, end, key: (Some(i), v), weight: f64::INFINITY });
+                wishes.push(Wish { start, end, key: (Some(i), v), weight: Weight::MOST });
             }
         }
     }
@@ -354,7 +372,7 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
                 }
                 None => {
                     let candidates = holder.iter().flatten().copied().chain([w]).filter(|c| c.key.0.is_none());
-                    let lightest = candidates.min_by(|a, b| a.weight.total_cmp(&b.weight).then(b.end.cmp(&a.end)).then(a.key.cmp(&b.key)));
+                    let lightest = candidates.min_by(|a, b| a.weight.order(&b.weight).then(b.end.cmp(&a.end)).then(a.key.cmp(&b.key)));
                     return lightest.map(|c| Scan::Spill(c.key.1)).ok_or(TooMany);
                 }
             }

@@ -17,6 +17,7 @@ pub mod reduce;
 pub mod requantize;
 pub mod slice;
 pub mod softmax;
+mod spare;
 pub mod sum;
 pub mod table;
 pub mod window;
@@ -54,6 +55,8 @@ pub struct Context<'a> {
     align: u32,
     /// Constants do not stay in the second-level cache from one run to the next.
     pub constants_stream: bool,
+    /// Bytes of scratch that the node which is being lowered may take to be faster.
+    pub spare_bytes: u64,
 }
 
 /// So many channels of an operator are rescaled in this form, for reports.
@@ -94,6 +97,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         operator: None,
         align,
         constants_stream: machine.l2_bytes as usize <= constants_bytes,
+        spare_bytes: 0,
     };
     for (i, &v) in graph.inputs.iter().enumerate() {
         cx.new_caller_buffer(v, Role::Input(i as u32));
@@ -105,8 +109,8 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         }
     }
     let mut problems = vec![];
-    for node in &graph.nodes {
-        cx.operator = Some(node.operator);
+    for (node, spare_bytes) in graph.nodes.iter().zip(spare::bytes(graph, goal)) {
+        (cx.operator, cx.spare_bytes) = (Some(node.operator), spare_bytes);
         if let Err(d) = node.op.lower(&mut cx, node) {
             problems.push(d.in_node(graph, node));
         }

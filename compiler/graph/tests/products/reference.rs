@@ -5,7 +5,7 @@ use cranelite_graph::diagnostic::Diagnostic;
 use cranelite_graph::graph::{Graph, Node, Value};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::attributes::{Activation, Padding};
-use cranelite_graph::ops::{Op, Operand, Signature};
+use cranelite_graph::ops::{Op, Operand, Signature, pad};
 use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::{ElementType, Quantization, TensorType};
 use cranelite_tile::{Machine, Program, interpret, verify};
@@ -235,17 +235,20 @@ pub fn check(op: &Op, p: &Operands, shape: &[usize], want: &Want) {
     let slack = 1e-4 + step_at_run_time(p);
     for machine in machines() {
         for goal in [Goal::Speed, Goal::Size] {
-            let (got_shape, got) = run(op, p, &machine, goal).unwrap_or_else(|d| panic!("{d}"));
-            assert_eq!(got_shape, shape);
-            let context = format!("{} {:?} {goal:?}", machine.name, machine.byte_dot);
-            match want {
-                Want::Integers(want) => {
-                    let ty = TensorType { shape: got_shape, ..p.result.clone() };
-                    assert_eq!(&integers(&ty, &got), want, "{context}");
-                }
-                Want::Floats(want) => {
-                    for (i, (got, want)) in f32s(&got).iter().zip(want).enumerate() {
-                        assert!((got - want).abs() <= slack + 1e-5 * want.abs(), "{context}: {got} instead of {want} at {i}");
+            // Without memory to spare, with enough for all activations in 16 bits, and for about a third of them.
+            for spare in [0, 2 * p.x.data.len(), 2 * p.x.data.len() / 3] {
+                let (got_shape, got) = run(op, p, &machine, goal, spare).unwrap_or_else(|d| panic!("{d}"));
+                assert_eq!(got_shape, shape);
+                let context = format!("{} {:?} {goal:?} {spare}", machine.name, machine.byte_dot);
+                match want {
+                    Want::Integers(want) => {
+                        let ty = TensorType { shape: got_shape, ..p.result.clone() };
+                        assert_eq!(&integers(&ty, &got), want, "{context}");
+                    }
+                    Want::Floats(want) => {
+                        for (i, (got, want)) in f32s(&got).iter().zip(want).enumerate() {
+                            assert!((got - want).abs() <= slack + 1e-5 * want.abs(), "{context}: {got} instead of {want} at {i}");
+                        }
                     }
                 }
             }
@@ -270,21 +273,27 @@ pub enum Want {
 
 /// The program of one operator, as fast as can be.
 pub fn program(op: &Op, p: &Operands, machine: &Machine) -> Program {
-    lower(&graph(op, p).expect("a good operator").0, machine, Goal::Speed).unwrap_or_else(|d| panic!("{}", d[0]))
+    lower(&graph(op, p, 0).expect("a good operator").0, machine, Goal::Speed).unwrap_or_else(|d| panic!("{}", d[0]))
 }
 
-/// The shape that `infer` gives and the bytes that the lowered and proved program computes.
-pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal) -> Result<(Vec<usize>, Vec<u8>), Diagnostic> {
-    let (graph, shape) = graph(op, p)?;
+/// The shape that `infer` gives and the bytes that the lowered and proved program computes, beside a tensor of `spare` bytes.
+pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal, spare: usize) -> Result<(Vec<usize>, Vec<u8>), Diagnostic> {
+    let (graph, shape) = graph(op, p, spare)?;
     let mut result = vec![0xAA; graph.ty(graph.outputs[0]).size_bytes()];
+    let mut padded = vec![0xAA; spare + 1];
     let program = lower(&graph, machine, goal).map_err(|mut d| d.remove(0))?;
     verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", machine.name, e[0]));
-    interpret::run(&program, &[&p.x.data], &mut [&mut result]).unwrap_or_else(|e| panic!("{e}"));
+    let (mut inputs, mut outputs): (Vec<&[u8]>, Vec<&mut [u8]>) = (vec![&p.x.data], vec![&mut result]);
+    if 0 < spare {
+        inputs.push(&[0]);
+        outputs.push(&mut padded);
+    }
+    interpret::run(&program, &inputs, &mut outputs).unwrap_or_else(|e| panic!("{e}"));
     Ok((shape, result))
 }
 
-/// A graph of that one operator, and the shape of its result.
-fn graph(op: &Op, p: &Operands) -> Result<(Graph, Vec<usize>), Diagnostic> {
+/// A graph of that one operator and of two that have a tensor of `spare` bytes between them, and the shape of its result.
+fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>), Diagnostic> {
     let inputs = [Some(&p.x), Some(&p.w), p.bias.as_ref()];
     let operands = inputs.iter().map(|i| i.map(|i| Operand { ty: &i.ty, data: i.constant.then_some(&i.data[..]) })).collect();
     let shape = op.infer(&Signature { inputs: operands, outputs: vec![&p.result] })?.remove(0);
@@ -300,5 +309,18 @@ fn graph(op: &Op, p: &Operands) -> Result<(Graph, Vec<usize>), Diagnostic> {
     let y = graph.add_value(Value { name: "y".into(), ty, data: None });
     graph.outputs.push(y);
     graph.nodes.push(Node { op: op.clone(), inputs: ids.to_vec(), outputs: vec![y], operator: 0 });
+    if 0 < spare {
+        let mut value = |bytes: usize| {
+            let ty = TensorType { element: ElementType::I8, shape: vec![bytes], quantization: None };
+            graph.add_value(Value { name: "beside".into(), ty, data: None })
+        };
+        let ids = [1, spare, spare + 1].map(&mut value);
+        for (from, to, after) in [(ids[0], ids[1], spare - 1), (ids[1], ids[2], 1)] {
+            let op = Op::Pad(pad::Attributes { before: vec![0], after: vec![after] });
+            graph.nodes.push(Node { op, inputs: vec![Some(from)], outputs: vec![to], operator: 1 });
+        }
+        graph.inputs.push(ids[0]);
+        graph.outputs.push(ids[2]);
+    }
     Ok((graph, shape))
 }

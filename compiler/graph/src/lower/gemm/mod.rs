@@ -6,6 +6,7 @@
 //! zero points end up in the number that an accumulator starts from (`numbers.rs`); and one generator (`kernel.rs`) writes the kernel
 //! for whatever tile the machine prefers.
 
+mod ahead;
 mod epilogue;
 mod geometry;
 pub mod hybrid;
@@ -130,10 +131,25 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
     if 1 < rectangles.len() && 4 * (cx.machine.l2_bytes as usize) < product.weights_bytes(&numbers) {
         blocks = blocks.iter().flat_map(|b| b.panels(shape.lanes)).collect();
     }
+    let memory = numbers.memory;
+    let (numbers, bands) = match ahead::bands(cx, product, &numbers, &shape, &rectangles) {
+        Some(bands) => (numbers.widened(), bands),
+        None => (numbers, vec![ahead::Band::whole(&rectangles)]),
+    };
+    let mut parts = vec![];
     for group in 0..product.groups() {
-        for block in blocks.iter().copied() {
-            Lowering { product, numbers, epilogue, scales: &scales, shape: &shape, group, block, rectangles: &rectangles }
-                .write(cx, input, output);
+        for &block in &blocks {
+            let common = Lowering { product, numbers, epilogue, shape: &shape, group, block };
+            parts.push((common, common.tables(cx, &scales, &rectangles)));
+        }
+    }
+    let wide = ahead::scratch(cx, &bands, numbers.operand);
+    for band in &bands {
+        if let Some(wide) = wide {
+            ahead::widen(cx, &numbers, memory, band, input, wide);
+        }
+        for (part, tables) in &parts {
+            part.write(cx, tables, band, wide.unwrap_or(input), output);
         }
     }
     Ok(())
@@ -197,47 +213,59 @@ impl Product<'_> {
 }
 
 /// The columns of one block of one group.
+#[derive(Clone, Copy)]
 struct Lowering<'a> {
     product: &'a Product<'a>,
     numbers: Numbers,
     epilogue: Epilogue,
-    scales: &'a Scales,
     shape: &'a Shape,
     group: usize,
     block: Block,
-    rectangles: &'a [(Segment, Segment)],
+}
+
+/// The constants of a block.
+struct Constants {
+    class: BufferId,
+    /// From the class of a rectangle to the next.
+    class_stride: usize,
+    scale: Option<BufferId>,
+    weights: Vec<(Depth, BufferId)>,
 }
 
 impl Lowering<'_> {
-    fn write(&self, cx: &mut Context, input: BufferId, output: BufferId) {
+    fn tables(&self, cx: &mut Context, scales: &Scales, rectangles: &[(Segment, Segment)]) -> Constants {
         let (p, n) = (self.product, &self.numbers);
         let first = self.group * (p.filter.shape[0] / p.groups()) + self.block.first;
         let width = self.block.vectors * self.shape.lanes;
         let columns = self.block.columns(self.shape.lanes);
-        let classes = tables::classes(p, n, &self.epilogue, first..first + columns, width, self.rectangles, |r| self.absent(r));
-        let class_stride = if classes.uniform { 0 } else { classes.data.len() / self.rectangles.len() };
+        let classes = tables::classes(p, n, &self.epilogue, first..first + columns, width, rectangles, |r| self.absent(r));
+        let class_stride = if classes.uniform { 0 } else { classes.data.len() / rectangles.len() };
         let class = cx.constant("bias", classes.data, 64);
-        let scale =
-            (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", self.scales.table(p, first..first + columns, width), 64));
-        let mut packed: Vec<(Depth, BufferId)> = vec![];
-        for (i, (row, column)) in self.rectangles.iter().enumerate() {
+        let scale = (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", scales.table(p, first..first + columns, width), 64));
+        let mut weights: Vec<(Depth, BufferId)> = vec![];
+        for (_, column) in rectangles {
             let depth = self.depth(column);
-            let weights = match packed.iter().find(|p| p.0 == depth) {
-                Some(p) => p.1,
-                None => {
-                    let panels = pack::panels(&p.filter, &depth, first, columns, width, n.weight, n.weight_shift);
-                    let weights = cx.constant("weights", panels, 64);
-                    packed.push((depth.clone(), weights));
-                    weights
-                }
-            };
-            let mut buffers = vec![input, weights, class];
-            buffers.extend(scale);
-            if let Rescale::Hybrid { factors, .. } = &p.rescale {
+            if !weights.iter().any(|w| w.0 == depth) {
+                let panels = pack::panels(&p.filter, &depth, first, columns, width, n.weight, n.weight_shift);
+                weights.push((depth, cx.constant("weights", panels, 64)));
+            }
+        }
+        Constants { class, class_stride, scale, weights }
+    }
+
+    /// The calls for a band of the output; `input` holds what the band says.
+    fn write(&self, cx: &mut Context, constants: &Constants, band: &ahead::Band, input: BufferId, output: BufferId) {
+        for piece in &band.pieces {
+            let depth = self.depth(&piece.column);
+            let weights = constants.weights.iter().find(|w| w.0 == depth).expect("the weights of every kind of depth").1;
+            let mut buffers = vec![input, weights, constants.class];
+            buffers.extend(constants.scale);
+            if let Rescale::Hybrid { factors, .. } = &self.product.rescale {
                 buffers.extend(factors);
             }
             buffers.push(output);
-            self.rectangle(cx, &buffers, row, column, &depth, (i * class_stride) as i64);
+            let class = (piece.rectangle * constants.class_stride) as i64;
+            self.rectangle(cx, &buffers, &piece.row, &piece.column, &depth, class, band.elements.start);
         }
     }
 
@@ -263,7 +291,9 @@ impl Lowering<'_> {
         self.product.batch * self.product.rows.output * self.product.columns.output
     }
 
-    fn rectangle(&self, cx: &mut Context, buffers: &[BufferId], row: &Segment, column: &Segment, depth: &Depth, class: i64) {
+    /// `absent`: elements of the input before the buffer's first.
+    #[allow(clippy::too_many_arguments)]
+    fn rectangle(&self, cx: &mut Context, buffers: &[BufferId], row: &Segment, column: &Segment, depth: &Depth, class: i64, absent: usize) {
         let (p, n, machine) = (self.product, &self.numbers, cx.machine);
         let lanes = self.shape.lanes;
         let element = i64::from(n.memory.bytes());
@@ -306,8 +336,8 @@ impl Lowering<'_> {
             (false, true) => 0,
             (false, false) => column.first as i64 * w_run,
         };
-        let x0 = if nothing { 0 } else { p.rows.origin(row) as i64 * line + p.columns.origin(column) as i64 * pixel };
-        let x0 = x0 + (self.group * depth.channels) as i64 * element;
+        let origin = p.rows.origin(row) as i64 * line + p.columns.origin(column) as i64 * pixel - absent as i64 * element;
+        let x0 = if nothing { 0 } else { origin } + (self.group * depth.channels) as i64 * element;
         let w0 = if nothing { 0 } else { row.first as i64 * w_tap_row + skipped };
 
         let pixels = self.shape.pixels(self.block.vectors);

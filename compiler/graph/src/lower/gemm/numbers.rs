@@ -89,6 +89,11 @@ impl Numbers {
         }
     }
 
+    /// The same with activations that are in memory as the operation takes them.
+    pub fn widened(self) -> Numbers {
+        Numbers { memory: self.operand, ..self }
+    }
+
     /// Of 16-bit activations and 16-bit weights: every product may need 31 bits.
     pub const WORDS_64: Numbers = Numbers {
         form: Form::Words,

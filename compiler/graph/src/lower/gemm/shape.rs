@@ -100,6 +100,11 @@ impl Shape {
         (1..=most).rev().find(|&p| registers(p) <= self.registers).unwrap_or(1)
     }
 
+    /// Whether the activations of every group are loaded on their own, into all lanes.
+    pub fn loads_groups(&self, machine: &Machine, numbers: &Numbers) -> bool {
+        machine.has_vectors() && Shape::block(machine, numbers) == 1
+    }
+
     /// Groups that are loaded as one vector per pixel.
     fn block(machine: &Machine, numbers: &Numbers) -> usize {
         match numbers.form {
