@@ -34,6 +34,7 @@ fn main() -> ExitCode {
     let no_emulator = no_emulator || cfg!(not(target_arch = "x86_64"));
     let older = || older_cpu().map_err(|e| Failed::from(format!("{e:#}")));
     trials.push(Trial::test("older_cpu", older).with_ignored_flag(no_emulator));
+    trials.push(Trial::test("timings", || timings().map_err(|e| Failed::from(format!("{e:#}")))));
     trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:#}")))));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -98,8 +99,12 @@ fn json() -> Result<()> {
     let folder = tempfile::tempdir()?;
     set_up(folder.path())?;
     for (command, keys) in [
-        ("bench perceptron.tflite --json --min-ms 1 --threads 1", "median_us min_us p90_us runs arena_bytes macs level"),
-        ("bench perceptron.tflite --json --min-ms 1 --per-op --cpu native", "median_us operators"),
+        ("bench perceptron.tflite --json --min-ms 1 --threads 1", "median_us min_us p90_us runs load_us first_us arena_bytes macs level"),
+        (
+            "bench perceptron.tflite --json --min-ms 1 --per-op --cpu native",
+            "median_us operators operators_us whole_us percent_of_peak peak_gops",
+        ),
+        ("hwbench --json --min-ms 1", "clock_ghz products reading"),
         (
             "inspect tiny_i8.tflite --json",
             "macs rescaling const_bytes code_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs levels operators",
@@ -157,6 +162,60 @@ fn older_cpu() -> Result<()> {
     let (code, text) = run("run perceptron.tflite --input x.npy --output-dir out --cpu x86-64-v3 --no-cpu-check")?;
     ensure!(code == Some(2) && text.contains("error[E0602]"), "{code:?} {text}");
     Ok(())
+}
+
+/// What is printed of timings, without the numbers.
+fn timings() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    set_up(folder.path())?;
+    let lines = |command: &str| -> Result<Vec<String>> {
+        let out = program(command.split(' '), folder.path())?;
+        ensure!(out.status.success(), "{command}: {}", String::from_utf8_lossy(&out.stderr));
+        Ok(String::from_utf8(out.stdout)?.lines().map(numberless).collect())
+    };
+    let found = lines("bench perceptron.tflite --per-op --min-ms 1")?;
+    let expected = [
+        "median N µs, least N, N % within N, of N runs on LEVEL; N G multiply-accumulates per second",
+        "loaded in N µs, first run N µs",
+        "index operator median share MACs speed of peak",
+        "N FULLY_CONNECTED N µs N % N N GOP/s N %",
+        "N FULLY_CONNECTED N µs N % N N GOP/s N %",
+        "sum N µs; the whole takes N µs: N MACs, N GOP/s, N % of peak",
+        "peak at this level fN N GOP/s; a MAC is two operations",
+    ];
+    ensure!(found == expected, "{found:#?}");
+    let found = lines("bench tiny_i8.tflite --per-op --min-ms 1")?;
+    ensure!(found.iter().any(|l| l == "N AVERAGE_POOL_ND N µs N % N GB/s"), "{found:#?}");
+    let found = lines("hwbench --min-ms 1")?;
+    let is = |line: Option<&String>, start: &str| line.is_some_and(|l| l.starts_with(start));
+    ensure!(is(found.first(), "clock N GHz") && is(found.get(3), "bits fN GFLOP/s iN GOP/s iN GOP/s level"), "{found:#?}");
+    ensure!(is(found.get(4), "N N N N ") && is(found.last(), "memory N GB/s (N KiB)"), "{found:#?}");
+    Ok(())
+}
+
+/// One space between words, `N` instead of numbers, no name of a level.
+fn numberless(line: &str) -> String {
+    let mut out = String::new();
+    let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = match line.split_once(" runs on ").and_then(|(before, after)| Some((before, after.split_once(';')?.1))) {
+        Some((before, after)) => format!("{before} runs on LEVEL;{after}"),
+        None => line,
+    };
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        if !c.is_ascii_digit() {
+            out.push(c);
+            continue;
+        }
+        let mut end = c;
+        while let Some(&next) = rest.peek().filter(|n| n.is_ascii_digit() || ['.', ','].contains(n)) {
+            end = next;
+            rest.next();
+        }
+        out.push('N');
+        out.extend((!end.is_ascii_digit()).then_some(end));
+    }
+    out
 }
 
 fn program<'a>(words: impl Iterator<Item = &'a str>, folder: &Path) -> Result<std::process::Output> {

@@ -27,6 +27,18 @@ pub enum Arithmetic {
     I16,
 }
 
+impl Arithmetic {
+    pub const ALL: [Arithmetic; 3] = [Arithmetic::F32, Arithmetic::I8, Arithmetic::I16];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Arithmetic::F32 => "f32",
+            Arithmetic::I8 => "i8",
+            Arithmetic::I16 => "i16",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operator {
     /// In the model.

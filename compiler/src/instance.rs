@@ -90,21 +90,21 @@ fn lacks_feature(levels: &[Target]) -> Diagnostic {
 }
 
 /// Aligned memory.
-struct Block {
+pub(crate) struct Block {
     memory: Vec<u8>,
     start: usize,
     size_bytes: usize,
 }
 
 impl Block {
-    fn new(size_bytes: usize, align: usize) -> Self {
+    pub fn new(size_bytes: usize, align: usize) -> Self {
         let memory = vec![0; size_bytes + align];
         Block { start: memory.as_ptr().align_offset(align), memory, size_bytes }
     }
-    fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..][..self.size_bytes]
     }
-    fn bytes_mut(&mut self) -> &mut [u8] {
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
         &mut self.memory[self.start..][..self.size_bytes]
     }
 }

@@ -15,6 +15,7 @@ pub mod header;
 pub mod instance;
 pub mod limits;
 pub mod names;
+pub mod peaks;
 pub mod pipeline;
 pub mod plan_text;
 pub mod report;

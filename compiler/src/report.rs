@@ -44,7 +44,7 @@ pub fn text(compiled: &Compiled) -> String {
     let width = facts.operators.iter().map(|o| o.result.chars().count()).max().unwrap_or(0).max(6);
     line(format!("{:>5}  {:<24} {:>15}  {:<width$}  rescaling", "index", "operator", "MACs", "result"));
     for o in &facts.operators {
-        let mut forms: Vec<String> = by_level(compiled, Some(o.index)).iter().map(|(_, forms)| rescalings(forms)).collect();
+        let mut forms: Vec<String> = by_level(compiled, Some(o.index)).values().map(rescalings).collect();
         forms.dedup();
         let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, o.name, grouped(o.macs), o.result, forms.join("; "));
         line(row.trim_end().into());

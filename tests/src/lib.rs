@@ -9,6 +9,7 @@ pub mod guarded;
 pub mod maker;
 pub mod matrix;
 pub mod models;
+pub mod operator;
 pub mod random_kernel;
 pub mod random_value;
 pub mod suite;

@@ -4,6 +4,8 @@
 //! Not a measurement. The idea: a change of Cranelift, of a schedule or of an emitter that costs half the speed shows here, on every
 //! machine, as another number.
 
+use cranelite::facts::Arithmetic;
+use cranelite::peaks;
 use cranelite_codegen::{Target, object};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::text;
@@ -96,6 +98,29 @@ const LOOPS: &[(&str, &str, bool, &str, usize, usize)] = &[
     (ARM, "generic", false, "smull", 48, 168),
     (ARM, "generic+dotprod", false, "sdot", 24, 48),
 ];
+
+/// What measures a machine's peak must not wait for the stack.
+#[test]
+fn peaks_stay_in_registers() {
+    let mut wrong = vec![];
+    for &(triple, cpu, ..) in LOOPS {
+        let target = Target::new(triple, Some(cpu)).expect("a target");
+        for arithmetic in Arithmetic::ALL {
+            let (program, _) = peaks::products(&target.machine, arithmetic);
+            let options = object::Options { prefix: "t".into(), asm: true, ..object::Options::default() };
+            let level = object::Level { program: &program, target: &target };
+            let asm = object::emit(&[level], &options).expect("an object").asm.expect("asked for");
+            let mnemonics = ["vfmadd", "mulps", "pmaddwd", "vpdpbusd", "vpdpwssd", "fmla", "smull", "sdot"];
+            let loops = mnemonics.map(|m| inner_loop(&asm, m));
+            let (products, lines, stack) = loops.into_iter().max_by_key(|l| l.0).expect("there are mnemonics");
+            assert!(9 <= products, "{cpu} {}: {products}", arithmetic.name());
+            if !stack.is_empty() {
+                wrong.push(format!("{cpu} {}: {products} products in {lines} instructions; on the stack: {stack:?}", arithmetic.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
 
 #[test]
 fn products_per_turn_and_no_stack() {

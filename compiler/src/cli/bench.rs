@@ -3,19 +3,16 @@
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
 use super::options::{Opt, TargetOptions};
-use super::{Outcome, print};
-use crate::diagnostic::Failure;
-use crate::diagnostic::internal;
+use super::{Outcome, per_operator, print};
+use crate::diagnostic::{Failure, internal};
 use crate::files;
 use crate::instance::{Instance, check_status};
-use crate::pipeline::{self, Compiled, Options};
+use crate::pipeline::{self, Options};
 use crate::signature::Tensor;
 use crate::stages::Stages;
 use clap::Args;
-use cranelite_codegen::loader::Bound;
 use cranelite_graph::tensor::ElementType;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -36,7 +33,7 @@ pub struct BenchArgs {
     /// Only one thread is supported
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1), hide = true)]
     threads: u32,
-    /// Also time every operator
+    /// Also time every operator, beside what the machine can do at most
     #[arg(long)]
     per_op: bool,
     /// Print one JSON object
@@ -49,15 +46,22 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let options = Options { goal: args.opt.into(), profile: args.per_op, ..Options::named_after(&args.model) };
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
-    let mut instance = Instance::new(&compiled)?;
+    let (instance, load) = timed(|| Instance::new(&compiled));
+    let mut instance = instance?;
     for (i, t) in compiled.signature.inputs.iter().enumerate() {
         instance.set_input(i, &noise(t, i as u64));
     }
     let at_least = Duration::from_millis(args.min_ms);
+    let (status, first) = instance.with(|bound| timed(|| bound.invoke()))?;
+    check_status(&targets, status)?;
     let times = instance.with(|bound| measure(at_least, || check_status(&targets, bound.invoke())))??;
-    let per_op = if args.per_op { instance.with(|bound| per_operator(&compiled, bound, at_least))?? } else { vec![] };
-    // It ran, so there is one.
-    let level = compiled.level_here().map_or("", |l| &l.target.level);
+    let level = compiled.level_here().ok_or_else(|| internal("the model ran at no level", compiled.level_names()))?;
+    let per_op = match args.per_op {
+        true => Some(instance.with(|bound| per_operator::measure(&compiled, &level.target, bound, at_least))??),
+        false => None,
+    };
+    let level = &level.target.level;
+    let (load_us, first_us) = (load.as_secs_f64() * 1e6, first.as_secs_f64() * 1e6);
     let (arena_bytes, macs) = (compiled.object.arena_bytes, compiled.facts.macs());
     if args.json {
         let mut facts = json!({
@@ -65,17 +69,18 @@ pub fn bench(args: BenchArgs) -> Outcome {
             "min_us": times.min_us,
             "p90_us": times.p90_us,
             "runs": times.runs,
+            "load_us": load_us,
+            "first_us": first_us,
             "arena_bytes": arena_bytes,
             "macs": macs,
             "level": level,
         });
-        if args.per_op {
-            facts["operators"] = per_op.iter().map(|o| json!({ "index": o.index, "name": o.name, "us": o.us, "macs": o.macs })).collect();
+        if let Some(operators) = &per_op {
+            operators.add_to(&mut facts);
         }
         print(&format!("{facts}\n"));
         return Ok(());
     }
-    let gmacs = |macs: u64, us: f64| macs as f64 / us / 1000.0;
     let mut text = format!(
         "median {:.2} µs, least {:.2}, 90 % within {:.2}, of {} runs on {}; {:.2} G multiply-accumulates per second\n",
         times.median_us,
@@ -83,52 +88,18 @@ pub fn bench(args: BenchArgs) -> Outcome {
         times.p90_us,
         times.runs,
         level,
-        gmacs(macs, times.median_us)
+        macs as f64 / times.median_us / 1000.0
     );
-    let total: f64 = per_op.iter().map(|o| o.us).sum();
-    for o in &per_op {
-        let share = 100.0 * o.us / total;
-        text += &format!("{:>5}  {:<24} {:>10.2} µs {share:>5.1} % {:>8.2} GMAC/s\n", o.index, o.name, o.us, gmacs(o.macs, o.us));
-    }
+    text += &format!("loaded in {load_us:.0} µs, first run {first_us:.1} µs\n");
+    text += &per_op.map(|o| o.text()).unwrap_or_default();
     print(&text);
     Ok(())
 }
 
-struct OperatorTime {
-    /// As text: what belongs to no operator has no index.
-    index: String,
-    name: String,
-    macs: u64,
-    us: f64,
-}
-
-/// The least time of each operator, by the hook between its kernels, whose own time counts too.
-fn per_operator(compiled: &Compiled, bound: &mut Bound, at_least: Duration) -> Result<Vec<OperatorTime>, Failure> {
-    let mut least: BTreeMap<u32, Duration> = BTreeMap::new();
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
-    while least.is_empty() || start.elapsed() < at_least {
-        let mut this: BTreeMap<u32, Duration> = BTreeMap::new();
-        let mut running: Option<(u32, Instant)> = None;
-        let status = bound.profile(&mut |operator, _| {
-            let now = Instant::now();
-            if let Some((before, since)) = running.replace((operator, now)) {
-                *this.entry(before).or_default() += now - since;
-            }
-        });
-        check_status(&compiled.targets(), status.ok_or_else(|| internal("the object lacks a symbol", "profile"))?)?;
-        for (operator, time) in this {
-            let least = least.entry(operator).or_insert(time);
-            *least = time.min(*least);
-        }
-    }
-    let time = |(index, time): (u32, Duration)| {
-        let us = time.as_secs_f64() * 1e6;
-        match compiled.facts.operators.iter().find(|o| o.index == index) {
-            Some(o) => OperatorTime { index: index.to_string(), name: o.name.into(), macs: o.macs, us },
-            None => OperatorTime { index: String::new(), name: "copies".into(), macs: 0, us },
-        }
-    };
-    Ok(least.into_iter().map(time).collect())
+    let done = work();
+    (done, start.elapsed())
 }
 
 /// Of one call.

@@ -6,9 +6,11 @@
 mod bench;
 mod check;
 mod compile;
+mod hwbench;
 mod inspect;
 mod lists;
 mod options;
+mod per_operator;
 mod run;
 mod steps;
 
@@ -33,6 +35,7 @@ enum Command {
     Check(check::CheckArgs),
     Run(run::RunArgs),
     Bench(bench::BenchArgs),
+    Hwbench(hwbench::HwbenchArgs),
     Inspect(inspect::InspectArgs),
     Targets(lists::TargetsArgs),
     Ops(lists::OpsArgs),
@@ -50,6 +53,7 @@ impl Command {
             Command::Compile(args) => args.json,
             Command::Check(args) => args.json,
             Command::Bench(args) => args.json,
+            Command::Hwbench(args) => args.json,
             Command::Inspect(args) => args.json,
             _ => false,
         }
@@ -60,6 +64,7 @@ impl Command {
             Command::Compile(args) => compile::compile(args),
             Command::Check(args) => check::check(args),
             Command::Bench(args) => bench::bench(args),
+            Command::Hwbench(args) => hwbench::hwbench(args),
             Command::Inspect(args) => inspect::inspect(args),
             Command::Targets(args) => lists::targets(args),
             Command::Run(args) => run::run(args),
