@@ -75,6 +75,15 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     if 1 < targets.len() {
         line(&levels(prefix, targets));
     }
+    if 1 < options.threads {
+        line(&format!(
+            "/* As {prefix}_invoke, with the threads of an executor, or without where it is null; the results are the same. Divided for {} threads;\n   \
+             fewer do it as well. {upper}_STACK_BYTES is what each of them needs. */\n\
+             cranelite_status {prefix}_invoke_parallel(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena,\n    \
+             const cranelite_executor *executor);\n",
+            options.threads
+        ));
+    }
     if options.profile {
         line(&format!(
             "/* As {prefix}_invoke. Before each call of a kernel it calls `hook` with the index of the operator in the model, or with\n   \

@@ -6,7 +6,7 @@
 use crate::array::Array;
 use crate::diagnostic::internal;
 use crate::pipeline::Compiled;
-use cranelite_codegen::loader::{Bound, Loaded};
+use cranelite_codegen::loader::{Bound, Loaded, Pool};
 use cranelite_codegen::targets::{self, Target};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::tensor::TensorType;
@@ -19,9 +19,12 @@ pub struct Instance {
     inputs: Vec<Block>,
     outputs: Vec<Block>,
     arena: Block,
+    /// None for one thread.
+    pool: Option<Pool>,
 }
 
 impl Instance {
+    /// With as many threads as the model was compiled for.
     pub fn new(compiled: &Compiled) -> Result<Self, Diagnostic> {
         let targets = compiled.targets();
         if compiled.no_cpu_check {
@@ -31,7 +34,10 @@ impl Instance {
         let types = |tensors: &[crate::signature::Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
         let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect();
         let output_types = types(&compiled.signature.outputs);
+        let threads = compiled.threads;
+        let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
         Ok(Instance {
+            pool: pool.map_err(|e| Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")))?,
             loaded,
             prefix: compiled.prefix.clone(),
             targets,
@@ -54,12 +60,27 @@ impl Instance {
         Ok(work(&mut model.bind(&inputs, &mut outputs, self.arena.bytes_mut())))
     }
 
+    /// The model, again and again.
+    pub fn with_calls<T>(&mut self, work: impl FnOnce(&mut dyn FnMut() -> Result<(), Diagnostic>) -> T) -> Result<T, Diagnostic> {
+        let (mut pool, targets) = (self.pool.take(), self.targets.clone());
+        let result = self.with(|bound| {
+            work(&mut || {
+                let status = match &mut pool {
+                    None => Some(bound.invoke()),
+                    Some(pool) => bound.invoke_parallel(pool),
+                };
+                check_status(&targets, status.ok_or_else(|| internal("the object lacks a symbol", "invoke_parallel"))?)
+            })
+        });
+        self.pool = pool;
+        result
+    }
+
     /// Runs the model once for each step, whose arrays fit the signature.
     pub fn run(&mut self, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
         let one = |step: &Vec<Array>| {
             step.iter().enumerate().for_each(|(i, array)| self.set_input(i, &array.data));
-            let status = self.with(|bound| bound.invoke())?;
-            check_status(&self.targets, status)?;
+            self.with_calls(|call| call())??;
             let array = |(ty, block): (&TensorType, &Block)| Array { data: block.bytes().to_vec(), ..Array::zeros(ty) };
             Ok(self.output_types.iter().zip(&self.outputs).map(array).collect())
         };

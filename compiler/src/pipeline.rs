@@ -20,7 +20,7 @@ use cranelite_graph::lower::{self, Goal, Lowered, Rescaled};
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
-use cranelite_tile::{Machine, Program};
+use cranelite_tile::{Machine, Program, parallel};
 use std::path::Path;
 
 /// What the user decides, beside the target.
@@ -36,6 +36,8 @@ pub struct Options {
     pub profile: bool,
     /// The object does not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
+    /// For how many threads long operators are divided; 0 and 1 leave them whole.
+    pub threads: usize,
     /// Makes every result of an operator an output.
     pub every_tensor: bool,
 }
@@ -72,6 +74,7 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Mode
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
     let Lowered { mut program, rescalings } = lower::lower_reported(&model.graph, machine, options.goal)?;
+    parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     stages.begin("planning memory");
     let plan = arena::plan(&mut program);
@@ -91,6 +94,8 @@ pub struct Compiled {
     pub facts: Facts,
     /// By number, as in the object.
     pub levels: Vec<Level>,
+    /// For how many it is divided.
+    pub threads: usize,
     pub object: Object,
     pub header: String,
 }
@@ -118,6 +123,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         outputs: signature.outputs.iter().map(Tensor::described).collect(),
         profile: options.profile,
         no_cpu_check: options.no_cpu_check,
+        parallel: 1 < options.threads,
         clif: stages.wants(Stage::Clif),
         asm: stages.wants(Stage::Asm),
         ..object::Options::default()
@@ -128,8 +134,16 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, &facts, object.const_bytes)?;
     let header = header::write(options, &signature, targets, &object);
-    let compiled =
-        Compiled { prefix: options.prefix.clone(), no_cpu_check: options.no_cpu_check, signature, facts, levels, object, header };
+    let compiled = Compiled {
+        prefix: options.prefix.clone(),
+        no_cpu_check: options.no_cpu_check,
+        threads: options.threads.max(1),
+        signature,
+        facts,
+        levels,
+        object,
+        header,
+    };
     stages.add(Stage::Report, "report", || report::text(&compiled));
     Ok(compiled)
 }

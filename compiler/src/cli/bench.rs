@@ -2,11 +2,11 @@
 //!
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
-use super::options::{Opt, TargetOptions};
+use super::options::{Opt, TargetOptions, threads};
 use super::{Outcome, per_operator, print};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
-use crate::instance::{Instance, check_status};
+use crate::instance::Instance;
 use crate::pipeline::{self, Options};
 use crate::signature::Tensor;
 use crate::stages::Stages;
@@ -30,10 +30,10 @@ pub struct BenchArgs {
     /// Repeat for so long
     #[arg(long, value_name = "N", default_value_t = 300)]
     min_ms: u64,
-    /// Only one thread is supported
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1), hide = true)]
+    /// Divide long operators among so many threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
     threads: u32,
-    /// Also time every operator, beside what the machine can do at most
+    /// Also time every operator on one thread, beside what the machine can do at most
     #[arg(long)]
     per_op: bool,
     /// Print one JSON object
@@ -44,7 +44,8 @@ pub struct BenchArgs {
 pub fn bench(args: BenchArgs) -> Outcome {
     let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
     let model = files::read(&args.model)?;
-    let options = Options { goal: args.opt.into(), profile: args.per_op, ..Options::named_after(&args.model) };
+    let options =
+        Options { goal: args.opt.into(), profile: args.per_op, threads: args.threads as usize, ..Options::named_after(&args.model) };
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     let (instance, load) = timed(|| Instance::new(&compiled));
     let mut instance = instance?;
@@ -52,9 +53,9 @@ pub fn bench(args: BenchArgs) -> Outcome {
         instance.set_input(i, &noise(t, i as u64));
     }
     let at_least = Duration::from_millis(args.min_ms);
-    let (status, first) = instance.with(|bound| timed(|| bound.invoke()))?;
-    check_status(&targets, status)?;
-    let times = instance.with(|bound| measure(at_least, || check_status(&targets, bound.invoke())))??;
+    let (done, first) = instance.with_calls(|call| timed(call))?;
+    done?;
+    let times = instance.with_calls(|call| measure(at_least, call))??;
     let level = compiled.level_here().ok_or_else(|| internal("the model ran at no level", compiled.level_names()))?;
     let per_op = match args.per_op {
         true => Some(instance.with(|bound| per_operator::measure(&compiled, &level.target, bound, at_least))??),
@@ -74,6 +75,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
             "arena_bytes": arena_bytes,
             "macs": macs,
             "level": level,
+            "threads": args.threads,
         });
         if let Some(operators) = &per_op {
             operators.add_to(&mut facts);

@@ -1,6 +1,6 @@
 //! `compile`: a model becomes an object and a header.
 
-use super::options::{Opt, TargetOptions, input_shape, size_bytes};
+use super::options::{Opt, TargetOptions, input_shape, size_bytes, threads};
 use super::{Outcome, print};
 use crate::diagnostic::Failure;
 use crate::files::{self, Files};
@@ -33,6 +33,9 @@ pub struct CompileArgs {
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
+    /// Divide long operators for so many threads, which the caller provides
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
+    threads: u32,
     /// Fail when the arena is larger; K and M are understood
     #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
     max_arena: Option<u64>,
@@ -62,6 +65,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
         no_cpu_check: args.target.no_cpu_check,
+        threads: args.threads as usize,
         ..Options::named_after(&args.model)
     };
     if let Some(name) = args.name {

@@ -63,6 +63,11 @@ impl From<Opt> for Goal {
     }
 }
 
+/// How many threads to divide operators for.
+pub fn threads() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=256)
+}
+
 /// `NAME=1,96,96,3`; names may contain `=`.
 pub fn input_shape(text: &str) -> Result<(InputKey, Vec<usize>), String> {
     let (name, shape) = text.rsplit_once('=').ok_or("write NAME=1,96,96,3")?;

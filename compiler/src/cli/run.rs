@@ -4,7 +4,7 @@
 //! machines), and the interpreter of tile programs.
 
 use super::Outcome;
-use super::options::{Opt, TargetOptions};
+use super::options::{Opt, TargetOptions, threads};
 use super::steps::Steps;
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
@@ -38,6 +38,9 @@ pub struct RunArgs {
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
+    /// Divide long operators among so many threads
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
+    threads: u32,
     /// Also write the result of every operator
     #[arg(long, value_name = "DIR")]
     dump_tensors: Option<PathBuf>,
@@ -60,6 +63,7 @@ pub fn run(args: RunArgs) -> Outcome {
         input_shapes: fit::input_shapes(&model, &steps).map_err(in_model)?,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
+        threads: args.threads as usize,
         every_tensor: args.dump_tensors.is_some(),
         ..Options::named_after(&args.model)
     };

@@ -5,7 +5,10 @@
 //! wants to write itself, which never are executable. All unsafe code of the compiler is here.
 
 pub mod host;
+mod pool;
 mod relocate;
+
+pub use pool::Pool;
 
 use crate::object::model;
 use memmap2::{Mmap, MmapMut};
@@ -128,7 +131,15 @@ pub struct Model<'a> {
     invoke: Invoke,
     profile: Option<Profile>,
     invoke_at: Option<InvokeAt>,
+    invoke_parallel: Option<InvokeParallel>,
     _loaded: &'a Loaded,
+}
+
+/// `cranelite_executor`
+#[repr(C)]
+struct Executor {
+    run: unsafe extern "C" fn(*mut u8, pool::Task, *mut u8, u32) -> i32,
+    user: *mut u8,
 }
 
 /// What a caller must provide for one tensor.
@@ -141,6 +152,7 @@ pub struct Signature {
 
 type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) -> i32;
 type InvokeAt = unsafe extern "C" fn(u32, *const *const u8, *const *mut u8, *mut u8) -> i32;
+type InvokeParallel = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8, *const Executor) -> i32;
 type Hook = extern "C" fn(*mut u8, u32, u32);
 type Profile = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8, Hook, *mut u8) -> i32;
 
@@ -152,11 +164,12 @@ impl<'a> Model<'a> {
         let signature =
             |t: &model::Tensor| Signature { name: t.name.clone(), size_bytes: t.size_bytes as usize, align: model::align(t.ty) };
         // SAFETY: the descriptor says that these are functions with that signature, and they are inside executable memory.
-        let (invoke, profile, invoke_at) = unsafe {
+        let (invoke, profile, invoke_at, invoke_parallel) = unsafe {
             (
                 std::mem::transmute::<*const u8, Invoke>(memory[fields.invoke..].as_ptr()),
                 fields.profile.map(|at| std::mem::transmute::<*const u8, Profile>(memory[at..].as_ptr())),
                 fields.invoke_at.map(|at| std::mem::transmute::<*const u8, InvokeAt>(memory[at..].as_ptr())),
+                fields.invoke_parallel.map(|at| std::mem::transmute::<*const u8, InvokeParallel>(memory[at..].as_ptr())),
             )
         };
         Some(Model {
@@ -169,6 +182,7 @@ impl<'a> Model<'a> {
             invoke,
             profile,
             invoke_at,
+            invoke_parallel,
             _loaded: loaded,
         })
     }
@@ -208,6 +222,14 @@ impl Bound<'_> {
     pub fn invoke_at(&mut self, level: u32) -> Option<i32> {
         // SAFETY: as for `invoke`.
         Some(unsafe { (self.model.invoke_at?)(level, self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena) })
+    }
+
+    /// As [`Bound::invoke`], with the threads of a pool. `None` if the object was made for one thread.
+    pub fn invoke_parallel(&mut self, pool: &mut Pool) -> Option<i32> {
+        let executor = Executor { run: pool::run, user: (&raw mut *pool).cast() };
+        // SAFETY: as for `invoke`. The pool is borrowed meanwhile; the object passes its own tasks, of which no two of a step touch
+        // the same bytes but to read them, as was proved.
+        Some(unsafe { (self.model.invoke_parallel?)(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena, &executor) })
     }
 
     /// As [`Bound::invoke`]; `hook` gets the operator (`u32::MAX` for none) and the number of every call before it is made, and the

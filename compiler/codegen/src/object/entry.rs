@@ -17,6 +17,7 @@ pub const OK: i64 = 0;
 pub const NULL_POINTER: i64 = 1;
 pub const MISALIGNED_ARENA: i64 = 2;
 pub const CPU_LACKS_FEATURE: i64 = 4;
+pub const EXECUTOR_FAILED: i64 = 6;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -26,6 +27,8 @@ pub enum Kind {
     At,
     /// A hook and what is passed to it after them.
     Profile,
+    /// An executor after them.
+    Parallel,
 }
 
 impl Kind {
@@ -34,6 +37,7 @@ impl Kind {
             Kind::Invoke => "invoke",
             Kind::At => "invoke_at",
             Kind::Profile => "profile",
+            Kind::Parallel => "invoke_parallel",
         }
     }
 
@@ -49,6 +53,8 @@ pub struct Entries<'a> {
     pub arena_bytes: u64,
     pub arena_align: u32,
     pub choice: Choice,
+    /// Once it is there: what runs without an executor.
+    pub invoke: Option<FuncId>,
 }
 
 /// How a level is chosen.
@@ -83,6 +89,9 @@ impl Entries<'_> {
         let (mut function, params) = begin(kind, module);
         let (arguments, level) = arguments(kind, &params);
         let mut c = at_first_block(&mut function);
+        if let Some(executor) = arguments.executor {
+            self.serial_without(&mut c, module, executor, &params[..3]);
+        }
         self.refuse_wrong_pointers(&mut c, arguments);
         let features = self.choice.ask.as_ref().map(|ask| ask.features(&mut c, module));
         match functions {
@@ -112,6 +121,20 @@ impl Entries<'_> {
             }
         }
         function
+    }
+
+    /// Without an executor, does what `invoke` does.
+    fn serial_without(&self, c: &mut FuncCursor, module: &mut ObjectModule, executor: ir::Value, passed: &[ir::Value]) {
+        let (serial, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+        c.ins().brif(executor, go_on, &[], serial, &[]);
+        c.insert_block(serial);
+        let invoke = module.declare_func_in_func(self.invoke.expect("the first entry point"), c.func);
+        let call = c.ins().call(invoke, passed);
+        let status = c.func.dfg.first_result(call);
+        c.ins().return_(&[status]);
+        c.insert_block(go_on);
+        let run = load_pointer(c, executor, 0);
+        refuse_if_any_null(c, &[run]);
     }
 
     fn refuse_wrong_pointers(&self, c: &mut FuncCursor, Arguments { inputs, outputs, arena, .. }: Arguments) {
@@ -223,6 +246,7 @@ fn begin(kind: Kind, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
         Kind::Invoke => vec![types::I64; 3],
         Kind::At => vec![types::I32, types::I64, types::I64, types::I64],
         Kind::Profile => vec![types::I64; 5],
+        Kind::Parallel => vec![types::I64; 4],
     }
     .into_iter()
     .map(AbiParam::new)
@@ -246,7 +270,8 @@ fn at_first_block(function: &mut Function) -> FuncCursor<'_> {
 fn arguments(kind: Kind, params: &[ir::Value]) -> (Arguments, Option<ir::Value>) {
     let (level, rest) = if kind == Kind::At { (Some(params[0]), &params[1..]) } else { (None, params) };
     let hook = (kind == Kind::Profile).then(|| [rest[3], rest[4]]);
-    (Arguments { inputs: rest[0], outputs: rest[1], arena: rest[2], hook }, level)
+    let executor = (kind == Kind::Parallel).then(|| rest[3]);
+    (Arguments { inputs: rest[0], outputs: rest[1], arena: rest[2], hook, executor }, level)
 }
 
 fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
@@ -261,7 +286,7 @@ fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
 }
 
 /// Returns `status` if the condition holds and goes on in a new block otherwise.
-fn refuse_if(c: &mut FuncCursor, condition: ir::Value, status: i64) {
+pub fn refuse_if(c: &mut FuncCursor, condition: ir::Value, status: i64) {
     let (refusal, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
     c.ins().brif(condition, refusal, &[], go_on, &[]);
     c.func.layout.append_block(refusal);

@@ -19,7 +19,7 @@ use crate::wide;
 use compile::Compiled;
 use constants::Constants;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
-use cranelite_tile::{BufferId, Program, Role};
+use cranelite_tile::{BufferId, Program, Role, Step};
 use entry::{Ask, Choice, Entries, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +47,8 @@ pub struct Options {
     pub outputs: Vec<model::Tensor>,
     /// Also export `PREFIX_profile`, which calls a hook before every call of a kernel.
     pub profile: bool,
+    /// Also export `PREFIX_invoke_parallel`, which lets a caller's executor run calls that may run at the same time.
+    pub parallel: bool,
     /// Do not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
     /// Keep the text of the stages.
@@ -134,43 +136,59 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let mut writer = Writer::new(levels[0].target.baseline_isa(options.verify)?, options)?;
     let prefixes = prefixes(levels, &options.prefix);
     let data = constants.define(&mut writer.module, &prefixes)?;
-    let (mut facts, mut bodies) = (vec![], vec![]);
+    let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
     for (n, level) in levels.iter().enumerate() {
         let data = constants.by_level[n].iter().map(|(&id, &index)| (id, data[index])).collect();
         let first = writer.written.len();
         let functions = kernels(&mut writer, level, &prefixes[n], options)?;
         let fact = |k: &Written| KernelFacts { symbol: k.symbol.clone(), code_bytes: k.code_bytes, stack_bytes: k.stack_bytes };
         let kernels: Vec<KernelFacts> = writer.written[first..].iter().map(fact).collect();
-        bodies.push(Body { program: level.program, functions, data });
+        let mut body = Body { program: level.program, functions, data, tasks: vec![] };
+        let mut deepest_call = kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0);
+        let (deepest_kernel, first) = (deepest_call, writer.written.len());
+        for (i, step) in level.program.schedule.iter().enumerate() {
+            if let Step::Parallel(calls) = step {
+                let function = body.tasks(calls, &mut writer.module);
+                let (id, frame_bytes) = writer.function(format!("{}.tasks{i}", prefixes[n]), Linkage::Local, function)?;
+                deepest_call = deepest_call.max(deepest_kernel + frame_bytes);
+                body.tasks.push(id);
+            }
+        }
+        bodies.push(body);
+        deepest_calls.push(deepest_call);
         let (const_bytes, (arena_bytes, arena_align)) = (constants.size_bytes(Some(n)), arenas[n]);
-        let code_bytes = kernels.iter().map(|k| k.code_bytes).sum();
+        let code_bytes =
+            kernels.iter().map(|k| k.code_bytes).sum::<u64>() + writer.written[first..].iter().map(|w| w.code_bytes).sum::<u64>();
         facts.push(LevelFacts { name: level.target.level.clone(), code_bytes, const_bytes, arena_bytes, arena_align, kernels });
     }
 
     let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
     let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
-    let entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice };
+    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
-    let mut below = ask_stack_bytes.max(facts.iter().map(|l| l.deepest_kernel()).max().unwrap_or(0));
+    let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
     for kind in kinds(levels, options) {
         // Several bodies are functions of their own; a single one is a part of the entry point.
         if 1 < levels.len() && !functions.contains_key(&kind.body()) {
             let mut own = vec![];
-            for ((body, prefix), facts) in bodies.iter().zip(&prefixes).zip(&mut facts) {
+            for (n, (body, facts)) in bodies.iter().zip(&mut facts).enumerate() {
+                let prefix = &prefixes[n];
                 let function = entry::body(body, kind.body(), &mut writer.module);
                 let (id, frame_bytes) = writer.function(format!("{prefix}.{}", kind.name()), Linkage::Local, function)?;
                 own.push(id);
                 facts.code_bytes += writer.written.last().map_or(0, |w| w.code_bytes);
-                below = below.max(frame_bytes + facts.deepest_kernel());
+                below = below.max(frame_bytes + deepest_calls[n]);
             }
             functions.insert(kind.body(), own);
         }
         let function = entries.build(kind, &mut writer.module, functions.get(&kind.body()).map(Vec::as_slice));
         let (id, frame_bytes) = writer.function(format!("{}_{}", options.prefix, kind.name()), Linkage::Export, function)?;
-        stack_bytes = stack_bytes.max(frame_bytes);
+        // Without an executor the parallel entry point calls the serial one, which comes first.
+        stack_bytes = if kind == Kind::Parallel { stack_bytes + frame_bytes } else { stack_bytes.max(frame_bytes) };
         ids.insert(kind, id);
+        entries.invoke = ids.get(&Kind::Invoke).copied();
     }
     stack_bytes += below;
     let model = model::Model {
@@ -205,19 +223,14 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     })
 }
 
-impl LevelFacts {
-    fn deepest_kernel(&self) -> u32 {
-        self.kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0)
-    }
-}
-
 /// The entry points that the object has.
 fn kinds(levels: &[Level], options: &Options) -> impl Iterator<Item = Kind> {
-    let (is_choice, has_profile) = (1 < levels.len(), options.profile);
-    [Kind::Invoke, Kind::At, Kind::Profile].into_iter().filter(move |kind| match kind {
+    let (is_choice, has_profile, is_parallel) = (1 < levels.len(), options.profile, options.parallel);
+    [Kind::Invoke, Kind::At, Kind::Profile, Kind::Parallel].into_iter().filter(move |kind| match kind {
         Kind::Invoke => true,
         Kind::At => is_choice,
         Kind::Profile => has_profile,
+        Kind::Parallel => is_parallel,
     })
 }
 

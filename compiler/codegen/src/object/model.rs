@@ -23,6 +23,13 @@ typedef struct {
     int32_t zero_point;
 } cranelite_tensor;
 
+/* Threads of the caller's. run calls task(context, i) once for every i below count, on any threads and in any order, and returns when
+   all have returned: 0, or anything else to end the invocation with CRANELITE_EXECUTOR_FAILED. */
+typedef struct {
+    int32_t (*run)(void *user, void (*task)(void *context, uint32_t index), void *context, uint32_t count);
+    void *user;
+} cranelite_executor;
+
 typedef struct {
     uint32_t abi_version;
     uint32_t struct_size; /* of this structure in the object; fields beyond it do not exist there */
@@ -48,6 +55,8 @@ typedef struct {
     const char *const *levels;
     /* null if there is one level only */
     cranelite_status (*invoke_at)(uint32_t level, const void *inputs, const void *outputs, void *arena);
+    /* null unless compiled with --threads */
+    cranelite_status (*invoke_parallel)(const void *inputs, const void *outputs, void *arena, const cranelite_executor *executor);
 } cranelite_model;
 ";
 
@@ -78,7 +87,7 @@ pub(super) struct Model<'a> {
 
 /// Sizes of the structures with 64-bit pointers.
 const TENSOR_BYTES: usize = 40;
-const MODEL_BYTES: usize = 120;
+const MODEL_BYTES: usize = 128;
 
 /// Bytes in which some places are addresses.
 #[derive(Default)]
@@ -149,6 +158,7 @@ impl Model<'_> {
         model.levels.push((model.bytes.len(), 0));
         model.u64(0);
         model.function(entry(Kind::At));
+        model.function(entry(Kind::Parallel));
         debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
 
         let declare =
@@ -210,6 +220,7 @@ pub(crate) struct Fields {
     pub profile: Option<usize>,
     pub levels: Vec<String>,
     pub invoke_at: Option<usize>,
+    pub invoke_parallel: Option<usize>,
 }
 
 /// Reads the descriptor at `at` in memory that begins at address `base`.
@@ -249,6 +260,7 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
         profile: function(at + 88)?,
         levels: (0..u32_at(at + 96)? as usize).map(|i| text(address(levels + 8 * i)?)).collect::<Option<_>>()?,
         invoke_at: function(at + 112)?,
+        invoke_parallel: function(at + 120)?,
     })
 }
 

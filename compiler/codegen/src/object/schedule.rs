@@ -1,13 +1,19 @@
 //! The body of a level: its kernels, called in order.
 //!
-//! Not the entry point, which has checked the pointers and the CPU before (`entry.rs`).
+//! Not the entry point, which has checked the pointers and the CPU before (`entry.rs`). The idea: calls that may run at the same time are a
+//! function of their own, `void tasks(const void *context, uint32_t index)`, which makes one of them; the body calls it for
+//! one index after the other, or the caller's executor does, on any threads. The context is on the stack of the body.
 
-use super::entry::OK;
-use cranelift_codegen::cursor::FuncCursor;
-use cranelift_codegen::ir::{self, AbiParam, InstBuilder, MemFlagsData, Signature, types};
+use super::entry::{EXECUTOR_FAILED, OK, refuse_if};
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    self, AbiParam, BlockArg, Function, InstBuilder, JumpTableData, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName,
+    types,
+};
 use cranelift_module::{DataId, FuncId, Module};
 use cranelift_object::ObjectModule;
-use cranelite_tile::{BufferId, Program, Role};
+use cranelite_tile::{BufferId, Call, Program, Role, Step};
 use std::collections::BTreeMap;
 
 /// What the hook of a profile gets as the operator when there is none.
@@ -18,6 +24,8 @@ pub struct Body<'a> {
     pub program: &'a Program,
     pub functions: Vec<FuncId>,
     pub data: BTreeMap<BufferId, DataId>,
+    /// Of the steps whose calls may run at the same time, in order.
+    pub tasks: Vec<FuncId>,
 }
 
 /// The parameters of every entry point, and of a body that is a function of its own.
@@ -29,7 +37,12 @@ pub struct Arguments {
     pub arena: ir::Value,
     /// `void (*hook)(void *user, uint32_t operator, uint32_t call)`, to be called before every call and once at the end, and `user`.
     pub hook: Option<[ir::Value; 2]>,
+    /// `const cranelite_executor *`, where calls may run at the same time.
+    pub executor: Option<ir::Value>,
 }
+
+/// Functions that a function calls.
+type Callees = BTreeMap<FuncId, ir::FuncRef>;
 
 impl Body<'_> {
     /// Calls all kernels and returns.
@@ -46,18 +59,61 @@ impl Body<'_> {
                 c.ins().call_indirect(signature, hook, &[user, operator, call]);
             }
         };
-        let mut refs = BTreeMap::new();
-        for (n, call) in self.program.calls().enumerate() {
-            call_hook(c, call.operator.unwrap_or(NO_OPERATOR), n as u32);
-            let mut args: Vec<ir::Value> = call.buffers.iter().map(|&b| self.address(c, module, arguments, b)).collect();
-            args.extend(call.params.iter().map(|&p| c.ins().iconst(types::I64, p)));
-            let function = self.functions[call.kernel.0 as usize];
-            let function = *refs.entry(function).or_insert_with(|| module.declare_func_in_func(function, c.func));
-            c.ins().call(function, &args);
+        let mut callees = Callees::new();
+        let context = (hook.is_none() && !self.tasks.is_empty()).then(|| context(c, arguments));
+        let (mut tasks, mut number) = (self.tasks.iter(), 0);
+        for step in &self.program.schedule {
+            match (step, context) {
+                (Step::Parallel(calls), Some(context)) => {
+                    let tasks = *tasks.next().expect("a function for each such step");
+                    at_once(c, module, tasks, context, calls.len() as u32, arguments.executor);
+                }
+                _ => {
+                    for (call, n) in step.calls().iter().zip(number..) {
+                        call_hook(c, call.operator.unwrap_or(NO_OPERATOR), n);
+                        self.call(c, module, arguments, call, &mut callees);
+                    }
+                }
+            }
+            number += step.calls().len() as u32;
         }
-        call_hook(c, NO_OPERATOR, self.program.calls().count() as u32);
+        call_hook(c, NO_OPERATOR, number);
         let ok = c.ins().iconst(types::I32, OK);
         c.ins().return_(&[ok]);
+    }
+
+    /// The function that makes one of some calls.
+    pub fn tasks(&self, calls: &[Call], module: &mut ObjectModule) -> Function {
+        let mut function = Function::with_name_signature(UserFuncName::default(), tasks_signature(module));
+        let first = function.dfg.make_block();
+        let [context, index] = [types::I64, types::I32].map(|ty| function.dfg.append_block_param(first, ty));
+        let mut c = FuncCursor::new(&mut function);
+        c.insert_block(first);
+        let [inputs, outputs, arena] = [0, 1, 2].map(|i| load_pointer(&mut c, context, i));
+        let arguments = Arguments { inputs, outputs, arena, hook: None, executor: None };
+        let blocks: Vec<ir::Block> = calls.iter().map(|_| c.func.dfg.make_block()).collect();
+        let done = c.func.dfg.make_block();
+        let targets: Vec<ir::BlockCall> = blocks.iter().map(|&b| c.func.dfg.block_call(b, &[])).collect();
+        let none = c.func.dfg.block_call(done, &[]);
+        let table = c.func.create_jump_table(JumpTableData::new(none, &targets));
+        c.ins().br_table(index, table);
+        let mut callees = Callees::new();
+        for (&block, call) in blocks.iter().zip(calls) {
+            c.insert_block(block);
+            self.call(&mut c, module, arguments, call, &mut callees);
+            c.ins().jump(done, &[]);
+        }
+        c.insert_block(done);
+        c.ins().return_(&[]);
+        function
+    }
+
+    fn call(&self, c: &mut FuncCursor, module: &mut ObjectModule, arguments: Arguments, call: &Call, callees: &mut Callees) {
+        let mut args: Vec<ir::Value> = call.buffers.iter().map(|&b| self.address(c, module, arguments, b)).collect();
+        args.extend(call.params.iter().map(|&p| c.ins().iconst(types::I64, p)));
+        let function = self.functions[call.kernel.0 as usize];
+        let function = *callees.entry(function).or_insert_with(|| module.declare_func_in_func(function, c.func));
+        c.ins().call(function, &args);
     }
 
     fn address(&self, c: &mut FuncCursor, module: &mut ObjectModule, arguments: Arguments, buffer: BufferId) -> ir::Value {
@@ -78,4 +134,47 @@ impl Body<'_> {
 /// The `i`th pointer of a structure of the caller's.
 pub fn load_pointer(c: &mut FuncCursor, structure: ir::Value, i: u32) -> ir::Value {
     c.ins().load(types::I64, MemFlagsData::new().with_notrap().with_aligned(), structure, 8 * i as i32)
+}
+
+fn tasks_signature(module: &ObjectModule) -> Signature {
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params = vec![AbiParam::new(types::I64), AbiParam::new(types::I32)];
+    signature
+}
+
+/// The address of what tasks find their buffers by: inputs, outputs, arena.
+fn context(c: &mut FuncCursor, arguments: Arguments) -> ir::Value {
+    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 24, 3));
+    for (i, value) in [arguments.inputs, arguments.outputs, arguments.arena].into_iter().enumerate() {
+        c.ins().stack_store(types::I64, value, slot, 8 * i as i32);
+    }
+    c.ins().stack_addr(types::I64, slot, 0)
+}
+
+/// Calls `tasks` for all numbers below `count`, or lets the executor do so.
+fn at_once(c: &mut FuncCursor, module: &mut ObjectModule, tasks: FuncId, context: ir::Value, count: u32, executor: Option<ir::Value>) {
+    let tasks = module.declare_func_in_func(tasks, c.func);
+    let count = c.ins().iconst(types::I32, i64::from(count));
+    let Some(executor) = executor else {
+        let (again, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+        let index = c.func.dfg.append_block_param(again, types::I32);
+        let first = c.ins().iconst(types::I32, 0);
+        c.ins().jump(again, &[BlockArg::Value(first)]);
+        c.insert_block(again);
+        c.ins().call(tasks, &[context, index]);
+        let next = c.ins().iadd_imm_s(index, 1);
+        let more = c.ins().icmp(IntCC::UnsignedLessThan, next, count);
+        c.ins().brif(more, again, &[BlockArg::Value(next)], go_on, &[]);
+        c.insert_block(go_on);
+        return;
+    };
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params = [types::I64, types::I64, types::I64, types::I32].map(AbiParam::new).to_vec();
+    signature.returns = vec![AbiParam::new(types::I32)];
+    let signature = c.func.import_signature(signature);
+    let [run, user] = [0, 1].map(|i| load_pointer(c, executor, i));
+    let tasks = c.ins().func_addr(types::I64, tasks);
+    let call = c.ins().call_indirect(signature, run, &[user, tasks, context, count]);
+    let failed = c.func.dfg.first_result(call);
+    refuse_if(c, failed, EXECUTOR_FAILED);
 }

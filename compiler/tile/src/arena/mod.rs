@@ -15,7 +15,7 @@ mod tests;
 pub use check::check;
 
 use crate::program::*;
-use crate::verify;
+use crate::verify::Group;
 use place::{Interval, Placement, place};
 
 /// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
@@ -162,7 +162,12 @@ fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<B
         u.is_whole && taken(u) == Some(of) && once
     });
     let ends = theirs.iter().filter(|u| u.step == first.step).all(|u| u.is_whole) && theirs.last()?.step == first.step;
-    (allowed && ends && verify::apart_in_place(program, calls, id, of)).then_some(of)
+    // Calls that may run at the same time must not overwrite what another one of them still reads.
+    let mut group = Group::default();
+    if 1 < calls.len() {
+        calls.iter().for_each(|c| group.add(program.kernel(c.kernel), c));
+    }
+    (allowed && ends && group.is_apart_in_place(program, id, of)).then_some(of)
 }
 
 fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {

@@ -24,6 +24,8 @@ mod structure;
 mod tests;
 mod types;
 
+pub(crate) use parallel::Group;
+
 use crate::program::*;
 use crate::text::print_statement;
 use std::collections::BTreeSet;
@@ -147,9 +149,11 @@ fn prove_groups(program: &Program) -> Vec<Error> {
     let mut first = 0;
     for step in &program.schedule {
         let calls = step.calls();
-        if let Step::Parallel(calls) = step
-            && let Some([(i, a), (j, b)]) = parallel::Group::new(program, calls).conflict()
-        {
+        let mut group = Group::default();
+        if let Step::Parallel(calls) = step {
+            calls.iter().for_each(|c| group.add(program.kernel(c.kernel), c));
+        }
+        if let Some([(i, a), (j, b)]) = group.conflict(program) {
             let argument = |call: &Call, arg: usize| {
                 let kernel = program.kernel(call.kernel);
                 format!("{} of {}", kernel.args[arg].name, kernel.name)
@@ -161,9 +165,4 @@ fn prove_groups(program: &Program) -> Vec<Error> {
         first += calls.len();
     }
     errors
-}
-
-/// Whether calls that may run at the same time still may when `new` begins where `old` begins.
-pub(crate) fn apart_in_place(program: &Program, calls: &[Call], new: BufferId, old: BufferId) -> bool {
-    calls.len() < 2 || parallel::Group::new(program, calls).conflict_in_place(new, old).is_none()
 }

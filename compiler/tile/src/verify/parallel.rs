@@ -19,11 +19,11 @@ struct Set {
     start: i128,
     length: i128,
     /// (stride, count), ascending; strides are positive and more than the length, counts more than 1.
-    steps: Vec<(i128, i128)>,
+    steps: Steps,
 }
 
 impl Set {
-    fn new(start: i128, length: i128, mut steps: Vec<(i128, i128)>) -> Set {
+    fn new(start: i128, length: i128, mut steps: Steps) -> Set {
         steps.retain(|s| 1 < s.1);
         steps.sort_unstable();
         let mut set = Set { start, length, steps: vec![] };
@@ -58,6 +58,9 @@ impl Set {
     }
 }
 
+/// (stride, count)
+type Steps = Vec<(i128, i128)>;
+
 /// What a call reads and writes, by argument.
 struct Footprint {
     reads: Vec<Vec<Set>>,
@@ -78,7 +81,7 @@ impl Footprint {
 /// The accesses of one argument.
 fn merged<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> Option<Vec<Set>> {
     // By steps: unrolled code has many accesses that differ by constants.
-    let mut kinds: Vec<(Vec<(i128, i128)>, Vec<(i128, i128)>)> = vec![];
+    let mut kinds: Vec<(Steps, Vec<(i128, i128)>)> = vec![];
     for e in events.filter(|e| 0 < e.bytes) {
         let mut start = e.at.constant;
         let mut steps = vec![];
@@ -126,7 +129,7 @@ fn range_of(e: &Event, counter: u32) -> Option<Range> {
 }
 
 /// Ascending numbers as the first one plus all sums of steps; `None` if they are none.
-fn progression(numbers: &[i128]) -> Option<Vec<(i128, i128)>> {
+fn progression(numbers: &[i128]) -> Option<Steps> {
     let [first, second, ..] = numbers else { return Some(vec![]) };
     let stride = second - first;
     let run = numbers.windows(2).take_while(|w| w[1] - w[0] == stride).count() + 1;
@@ -141,61 +144,84 @@ fn progression(numbers: &[i128]) -> Option<Vec<(i128, i128)>> {
     Some(steps)
 }
 
-/// The calls of one step.
-pub struct Group<'p> {
-    program: &'p Program,
-    calls: Vec<(&'p Call, Option<Footprint>)>,
+/// Calls of one step.
+#[derive(Default)]
+pub struct Group {
+    members: Vec<Member>,
+}
+
+struct Member {
+    buffers: Vec<BufferId>,
+    access: Vec<Access>,
+    footprint: Option<Footprint>,
 }
 
 /// Where the bytes of a buffer are.
 type Place = (Space, u64, u64);
+/// Numbers of two calls, each with that of an argument.
+pub type Pair = [(usize, usize); 2];
 
-impl<'p> Group<'p> {
-    pub fn new(program: &'p Program, calls: impl IntoIterator<Item = &'p Call>) -> Self {
-        let footprint = |c: &Call| Footprint::of(program.kernel(c.kernel), &c.params);
-        Group { program, calls: calls.into_iter().map(|c| (c, footprint(c))).collect() }
+impl Group {
+    pub fn add(&mut self, kernel: &Kernel, call: &Call) {
+        let access = kernel.args.iter().map(|a| a.access).collect();
+        self.members.push(Member { buffers: call.buffers.clone(), access, footprint: Footprint::of(kernel, &call.params) });
+    }
+
+    /// Adds a call if it may run at the same time as the others, when all buffers have memory of their own.
+    pub fn admits(&mut self, program: &Program, kernel: &Kernel, call: &Call) -> bool {
+        self.add(kernel, call);
+        let last = self.members.len() - 1;
+        let meets = (0..last).any(|i| self.meet(i, last, &|b| own(program, b)).is_some());
+        if meets {
+            self.members.pop();
+        }
+        !meets
     }
 
     /// Two calls, and an argument of each, that may meet: one of them writes where the other one reads or writes.
-    pub fn conflict(&self) -> Option<[(usize, usize); 2]> {
-        self.conflict_in(|b| range(self.program, b))
+    pub fn conflict(&self, program: &Program) -> Option<Pair> {
+        self.first_pair(&|b| range(program, b))
     }
 
-    /// As [`Group::conflict`], when all buffers have memory of their own, but `new` begins where `old` begins.
-    pub fn conflict_in_place(&self, new: BufferId, old: BufferId) -> Option<[(usize, usize); 2]> {
-        self.conflict_in(|b| {
-            let (root, offset) = self.program.root(b);
-            let root = if root == new { old } else { root };
-            (Space::Buffer(root), offset, offset + self.program.buffer(b).size_bytes)
-        })
+    /// Whether none meet when all buffers have memory of their own, but `new` begins where `old` begins.
+    pub fn is_apart_in_place(&self, program: &Program, new: BufferId, old: BufferId) -> bool {
+        let place = |b: BufferId| own(program, if b == new { old } else { b });
+        self.first_pair(&place).is_none()
     }
 
-    fn conflict_in(&self, place: impl Fn(BufferId) -> Place) -> Option<[(usize, usize); 2]> {
-        for (i, (x, x_print)) in self.calls.iter().enumerate() {
-            for (j, (y, y_print)) in self.calls.iter().enumerate().skip(i + 1) {
-                for (a, &x_buffer) in x.buffers.iter().enumerate() {
-                    for (b, &y_buffer) in y.buffers.iter().enumerate() {
-                        let args = [&self.program.kernel(x.kernel).args[a], &self.program.kernel(y.kernel).args[b]];
-                        if args.iter().all(|a| a.access == Access::Read) {
-                            continue;
-                        }
-                        let (x_place, y_place) = (place(x_buffer), place(y_buffer));
-                        let meet = x_place.0 == y_place.0 && x_place.1.max(y_place.1) < x_place.2.min(y_place.2);
-                        let apart = || {
-                            let (x, y) = (x_print.as_ref()?, y_print.as_ref()?);
-                            let ahead = i128::from(y_place.1) - i128::from(x_place.1);
-                            let pairs = [(&x.writes[a], &y.writes[b]), (&x.writes[a], &y.reads[b]), (&x.reads[a], &y.writes[b])];
-                            Some(pairs.into_iter().all(|(x, y)| all_apart(x, y, ahead)))
-                        };
-                        if meet && apart() != Some(true) {
-                            return Some([(i, a), (j, b)]);
-                        }
-                    }
+    fn first_pair(&self, place: &dyn Fn(BufferId) -> Place) -> Option<Pair> {
+        let n = self.members.len();
+        (0..n).find_map(|i| (i + 1..n).find_map(|j| self.meet(i, j, place)))
+    }
+
+    fn meet(&self, i: usize, j: usize, place: &dyn Fn(BufferId) -> Place) -> Option<Pair> {
+        let (x, y) = (&self.members[i], &self.members[j]);
+        for a in 0..x.buffers.len() {
+            for b in 0..y.buffers.len() {
+                if x.access[a] == Access::Read && y.access[b] == Access::Read {
+                    continue;
+                }
+                let (x_place, y_place) = (place(x.buffers[a]), place(y.buffers[b]));
+                let share = x_place.0 == y_place.0 && x_place.1.max(y_place.1) < x_place.2.min(y_place.2);
+                let apart = || {
+                    let (x, y) = (x.footprint.as_ref()?, y.footprint.as_ref()?);
+                    let ahead = i128::from(y_place.1) - i128::from(x_place.1);
+                    let pairs = [(&x.writes[a], &y.writes[b]), (&x.writes[a], &y.reads[b]), (&x.reads[a], &y.writes[b])];
+                    Some(pairs.into_iter().all(|(x, y)| all_apart(x, y, ahead)))
+                };
+                if share && apart() != Some(true) {
+                    return Some([(i, a), (j, b)]);
                 }
             }
         }
         None
     }
+}
+
+/// A buffer as part of its root, wherever that is.
+fn own(program: &Program, b: BufferId) -> Place {
+    let (root, offset) = program.root(b);
+    (Space::Buffer(root), offset, offset + program.buffer(b).size_bytes)
 }
 
 /// Whether no set of the first meets one of the second, which begin `ahead` bytes further on.

@@ -1,0 +1,225 @@
+//! Calls divided among threads: a program becomes one whose long steps are calls that may run at the same time.
+//!
+//! Not threads, and no machine: who runs the calls is decided when the program runs, and fewer threads than hoped for do them as well. The
+//! ideas: an operator's calls that do not depend on each other form one step (a convolution is several, for its inside and its
+//! borders); a long call becomes pieces, each some iterations of one of its outer loops (`ranged.rs`); which loop is a question of how
+//! evenly it divides (`cost.rs`). An iteration is never divided, so every number of threads computes the same bits. Whatever is put
+//! together here has been proved to be independent, and the verifier proves it again.
+
+mod cost;
+mod ranged;
+#[cfg(test)]
+mod tests;
+
+use crate::program::*;
+use crate::verify::Group;
+use ranged::{Candidate, Path, Ranged};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Steps that cost less are not worth that threads wait for each other.
+const STEP_COST: u64 = 30_000;
+/// What handing out a call costs.
+const CALL_COST: u64 = 800;
+/// The part of a call by which threads end at different times, because none of them is alone on its core.
+const DELAY: u64 = 16;
+/// Pieces of a call, for each thread.
+const PIECES_LIMIT: usize = 4;
+/// Calls that are looked at for one step.
+const CALLS_LIMIT: usize = 64;
+
+/// Part of a call: of one loop the iterations whose counters are in the range.
+#[derive(Clone, Debug)]
+struct Piece {
+    range: Range<i64>,
+    cost: u64,
+}
+
+/// How a call is divided: by which loop.
+#[derive(Clone, Debug)]
+struct Division {
+    path: Path,
+    pieces: Vec<Piece>,
+}
+
+impl Division {
+    fn costs(&self) -> Vec<u64> {
+        self.pieces.iter().map(|p| p.cost).collect()
+    }
+}
+
+/// A call, and how it is divided if it is not left whole.
+struct Divided {
+    call: Call,
+    cost: u64,
+    division: Option<Division>,
+}
+
+impl Divided {
+    fn costs(&self) -> Vec<u64> {
+        self.division.as_ref().map_or(vec![self.cost], Division::costs)
+    }
+}
+
+/// Divides the calls of a program of steps that are single calls, for so many threads.
+pub fn divide(program: &mut Program, threads: usize) {
+    if threads < 2 {
+        return;
+    }
+    let steps = std::mem::take(&mut program.schedule);
+    let calls: Vec<Call> = steps.into_iter().flat_map(|s| s.calls().to_vec()).collect();
+    let mut groups: Vec<(bool, Vec<Divided>)> = vec![];
+    let mut rest = calls.as_slice();
+    while let Some(n) = independent(program, rest) {
+        let (step, others) = rest.split_at(n);
+        rest = others;
+        groups.push(divided(program, step, threads));
+    }
+    rewrite(program, groups);
+}
+
+/// How many of the first calls belong to one operator and do not depend on each other.
+fn independent(program: &Program, calls: &[Call]) -> Option<usize> {
+    let first = calls.first()?;
+    let mut group = Group::default();
+    let alike = |c: &&Call| c.operator.is_some() && c.operator == first.operator;
+    let mut n = 0;
+    for call in calls.iter().take(CALLS_LIMIT).take_while(alike) {
+        if !group.admits(program, program.kernel(call.kernel), call) {
+            break;
+        }
+        n += 1;
+    }
+    Some(n.max(1))
+}
+
+/// Calls that do not depend on each other, divided; and whether they are worth to be run at the same time.
+fn divided(program: &Program, calls: &[Call], threads: usize) -> (bool, Vec<Divided>) {
+    let cost = |c: &Call| cost::of_block(program.kernel(c.kernel), &c.params, &program.kernel(c.kernel).body);
+    let mut all: Vec<Divided> = calls.iter().map(|c| Divided { call: c.clone(), cost: cost(c), division: None }).collect();
+    let total: u64 = all.iter().map(|d| d.cost).fold(0, u64::saturating_add);
+    if total < STEP_COST {
+        return (false, all);
+    }
+    let mut order: Vec<usize> = (0..all.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(all[i].cost));
+    let mut fixed: Vec<u64> = vec![];
+    for i in order {
+        all[i].division = best(program, &all[i], &fixed, total, threads);
+        fixed.extend(all[i].costs());
+    }
+    let worth = estimate(&fixed, total, threads) < total;
+    if !worth {
+        all.iter_mut().for_each(|d| d.division = None);
+    }
+    (worth, all)
+}
+
+/// How a call is best divided when others that cost `fixed` run at the same time, and the rest of `total` fills all gaps.
+fn best(program: &Program, d: &Divided, fixed: &[u64], total: u64, threads: usize) -> Option<Division> {
+    let kernel = program.kernel(d.call.kernel);
+    let with = |costs: Vec<u64>| estimate(&[fixed, &costs].concat(), total, threads);
+    let limit = with(vec![d.cost]);
+    let mut options: Vec<(u64, Division)> = vec![];
+    for c in ranged::candidates(kernel, &d.call.params) {
+        for n in 2..=(PIECES_LIMIT * threads).min(c.iterations() as usize) {
+            let division = Division { path: c.path.clone(), pieces: pieces(&c, n as i64) };
+            options.push((with(division.costs()), division));
+        }
+    }
+    options.retain(|o| o.0 < limit);
+    // The outermost loop of those that are equally good.
+    options.sort_by_key(|(time, d)| (*time, d.path.len(), d.pieces.len()));
+    let mut refused: Vec<Path> = vec![];
+    for (_, division) in options {
+        if refused.contains(&division.path) {
+            continue;
+        }
+        if may_run_at_once(program, &d.call, &division) {
+            return Some(division);
+        }
+        refused.push(division.path);
+    }
+    None
+}
+
+/// `n` pieces whose iterations differ by one at most.
+fn pieces(c: &Candidate, n: i64) -> Vec<Piece> {
+    let iterations = c.iterations();
+    let piece = |i: i64| {
+        let (from, to) = (iterations * i / n, iterations * (i + 1) / n);
+        let lead = if i == 0 { c.lead } else { 0 };
+        let tail = if i == n - 1 { c.tail } else { 0 };
+        let cost = c.iteration.saturating_mul((to - from).unsigned_abs()).saturating_add(c.repeated + lead + tail);
+        Piece { range: from * c.step..(to * c.step).min(c.count), cost }
+    };
+    (0..n).map(piece).collect()
+}
+
+/// Whether the pieces do not depend on each other, also where a result takes the place of an operand.
+fn may_run_at_once(program: &Program, call: &Call, division: &Division) -> bool {
+    let old = program.kernel(call.kernel);
+    let ranged = Ranged::new(old, std::slice::from_ref(&division.path));
+    let mut group = Group::default();
+    let mut admits = |p: &Piece| {
+        let params = ranged.params(old, &call.params, Some((&division.path, &p.range)));
+        group.admits(program, &ranged.kernel, &Call { params, ..call.clone() })
+    };
+    if !division.pieces.iter().all(&mut admits) {
+        return false;
+    }
+    let in_place = old.args.iter().enumerate().filter_map(|(i, a)| Some((call.buffers[i], call.buffers[a.in_place_of?.0 as usize])));
+    in_place.into_iter().all(|(new, old)| group.is_apart_in_place(program, new, old))
+}
+
+/// How long calls take on so many threads, each taking the longest that is left; what `total` has beside them fills all gaps.
+fn estimate(calls: &[u64], total: u64, threads: usize) -> u64 {
+    let mut order = calls.to_vec();
+    order.sort_unstable_by_key(|&c| std::cmp::Reverse(c));
+    let mut busy = vec![0u64; threads];
+    for c in &order {
+        let least = busy.iter_mut().min().expect("a thread");
+        *least = least.saturating_add(c + CALL_COST);
+    }
+    let longest = busy.into_iter().max().unwrap_or(0);
+    let last = order.first().copied().unwrap_or(0);
+    longest.max(total / threads as u64).saturating_add(last / DELAY).saturating_add(STEP_COST / 4)
+}
+
+/// Puts the steps together, with kernels that can be called for a part.
+fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>) {
+    let mut paths: BTreeMap<KernelId, Vec<Path>> = BTreeMap::new();
+    for d in groups.iter().flat_map(|g| &g.1) {
+        if let Some(division) = &d.division {
+            let known = paths.entry(d.call.kernel).or_default();
+            if !known.contains(&division.path) {
+                known.push(division.path.clone());
+            }
+        }
+    }
+    let ranged: BTreeMap<KernelId, Ranged> = paths.iter().map(|(&id, paths)| (id, Ranged::new(program.kernel(id), paths))).collect();
+    for (at_once, calls) in groups {
+        let mut step: Vec<(u64, Call)> = vec![];
+        for d in calls {
+            let old = program.kernel(d.call.kernel);
+            let part = |piece: Option<(&Path, &Range<i64>)>| match ranged.get(&d.call.kernel) {
+                Some(r) => Call { params: r.params(old, &d.call.params, piece), ..d.call.clone() },
+                None => d.call.clone(),
+            };
+            match &d.division {
+                Some(division) => step.extend(division.pieces.iter().map(|p| (p.cost, part(Some((&division.path, &p.range)))))),
+                None => step.push((d.cost, part(None))),
+            }
+        }
+        if at_once {
+            // The longest first, so that the last to be taken are short.
+            step.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+            program.schedule.push(Step::Parallel(step.into_iter().map(|(_, call)| call).collect()));
+        } else {
+            program.schedule.extend(step.into_iter().map(|(_, call)| Step::Call(call)));
+        }
+    }
+    for (id, r) in ranged {
+        program.kernels[id.0 as usize] = r.kernel;
+    }
+}
