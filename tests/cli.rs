@@ -9,7 +9,7 @@ use cranelite::array::Array;
 use cranelite_graph::tensor::ElementType;
 use cranelite_tests::maker::{Activation, Code, Element, Maker};
 use cranelite_tests::models;
-use cranelite_tests::tools::exists;
+use cranelite_tests::tools::{exists, is_required};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fmt::Write;
 use std::fs;
@@ -30,8 +30,7 @@ fn main() -> ExitCode {
         Trial::test(name, move || session(&path).map_err(|e| Failed::from(format!("{e:#}"))))
     };
     let mut trials: Vec<Trial> = sessions.into_iter().map(trial).collect();
-    let no_emulator = !exists(EMULATOR) && std::env::var_os("CRANELITE_REQUIRE_TOOLS").is_none();
-    let no_emulator = no_emulator || cfg!(not(target_arch = "x86_64"));
+    let no_emulator = !exists(EMULATOR) && !is_required() || cfg!(not(target_arch = "x86_64"));
     let older = || older_cpu().map_err(|e| Failed::from(format!("{e:#}")));
     trials.push(Trial::test("older_cpu", older).with_ignored_flag(no_emulator));
     trials.push(Trial::test("timings", || timings().map_err(|e| Failed::from(format!("{e:#}")))));

@@ -2,6 +2,9 @@
 //!
 //! Each trial says what it needs; where a tool is missing it is reported as ignored.
 
+#[path = "link/levels.rs"]
+mod levels;
+
 use anyhow::{Result, anyhow, ensure};
 use cranelite::files::Files;
 use cranelite::foreign;
@@ -13,6 +16,7 @@ use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::{Command, ExitCode};
+use std::slice;
 
 fn main() -> ExitCode {
     let mut trials = vec![];
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         let check = move || header(compiler, &options).map_err(failed);
         trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
     }
+    trials.extend(levels::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -42,12 +47,12 @@ fn failed(e: anyhow::Error) -> Failed {
 }
 
 /// Writes NAME.o and NAME.h for all models made here.
-fn compile_all(folder: &Path, triple: &str, cpu: &str) -> Result<Vec<Case>> {
-    let target = Target::new(triple, Some(cpu))?;
+fn compile_all(folder: &Path, triple: &str, cpus: &str) -> Result<Vec<Case>> {
+    let targets = Target::list(triple, Some(cpus))?;
     let cases = models::all();
     let mut files = Files::default();
     for case in &cases {
-        let compiled = compile(case, &target)?;
+        let compiled = compile(case, &targets)?;
         files.add(folder.join(format!("{}.o", case.name)), compiled.object.bytes);
         files.add(folder.join(format!("{}.h", case.name)), compiled.header);
     }
@@ -56,9 +61,9 @@ fn compile_all(folder: &Path, triple: &str, cpu: &str) -> Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn compile(case: &Case, target: &Target) -> Result<Compiled> {
+fn compile(case: &Case, targets: &[Target]) -> Result<Compiled> {
     let options = Options { prefix: case.name.into(), made_from: "a \\test*/".into(), ..Options::default() };
-    pipeline::compile(&case.model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
+    pipeline::compile(&case.model, targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
 }
 
 /// The program in link/program.c, with two models.
@@ -90,7 +95,7 @@ fn run(m: &Machine) -> Result<()> {
     let tools = foreign::Tools { linker: owned(&[m.compiler]), runner: owned(m.runner) };
     let target = Target::new(m.triple, Some(m.cpu))?;
     for case in models::all() {
-        let compiled = compile(&case, &target)?;
+        let compiled = compile(&case, slice::from_ref(&target))?;
         case.judge(&foreign::run(&compiled, &tools, &case.inputs()).map_err(|d| anyhow!("{d}"))?)?;
     }
     Ok(())
@@ -114,9 +119,9 @@ fn symbols(m: &Machine) -> Result<()> {
 /// All headers in one translation unit, twice, without a warning.
 fn header(compiler: &str, options: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let cases = compile_all(folder.path(), X86, "x86-64")?;
+    let cases = compile_all(folder.path(), X86, "x86-64,x86-64-v3,x86-64-v4+avx512vnni")?;
     let source: String = cases.iter().chain(&cases).map(|c| format!("#include \"{}.h\"\n", c.name)).collect();
-    let arena = "#include \"cranelite_arena.h\"\nCRANELITE_STATIC_ARENA(arena, TINY_I8);\nint main() { return arena[0]; }\n";
+    let arena = "#include \"cranelite_arena.h\"\nCRANELITE_STATIC_ARENA(arena, TINY_I8);\nint main() { return arena[TINY_I8_LEVEL_COUNT + TINY_I8_LEVEL_X86_64_V4_AVX512VNNI]; }\n";
     std::fs::write(folder.path().join("all.c"), source + arena)?;
     output(Command::new(compiler).current_dir(&folder).args(WARNINGS).args(options).args(["-fsyntax-only", "all.c"]))?;
     Ok(())

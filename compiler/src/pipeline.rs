@@ -178,7 +178,7 @@ impl Compiled {
 fn not_emitted(e: object::Error) -> Diagnostic {
     match e {
         object::Error::TooManyConstants(_) => Diagnostic::new(Code::CONSTANTS, e.to_string()),
-        object::Error::CannotAsk { .. } => Diagnostic::new(Code::TARGET, e.to_string()),
+        object::Error::CannotAsk(..) => Diagnostic::new(Code::TARGET, e.to_string()),
         e => internal("there is no machine code for the program", e),
     }
 }

@@ -258,4 +258,11 @@ fn the_stack_is_as_deep_as_said_and_hardly_less() {
         assert!(200 < used && used <= object.stack_bytes as usize, "{cpu}: {used} of {}", object.stack_bytes);
         assert!(object.stack_bytes as usize <= used + 96, "{cpu}: {used} of {}", object.stack_bytes);
     }
+    // Of several levels, whichever runs.
+    let targets = Target::list(TRIPLES[0], Some("x86-64,x86-64-v2,x86-64-v3")).unwrap();
+    let levels: Vec<_> = targets.iter().map(|target| object::Level { program: &program, target }).collect();
+    let object = object::emit(&levels, &Options { prefix: "m".into(), ..Options::default() }).unwrap();
+    let loaded = Loaded::load(&object.bytes).unwrap();
+    let used = stack_used(loaded.symbol("m_invoke").unwrap(), &[x.as_ptr().cast()], &[y.as_mut_ptr().cast()]);
+    assert!(200 < used && used <= object.stack_bytes as usize, "{used} of {}", object.stack_bytes);
 }

@@ -7,7 +7,8 @@ use super::Error;
 use crate::clif::Arch;
 use crate::targets::Target;
 use iced_x86::IcedError;
-use iced_x86::code_asm::{AsmRegister32, CodeAssembler, eax, ebx, ecx, esi, r8d, r9d, r10d, rbx};
+use iced_x86::code_asm::{AsmRegister32, CodeAssembler, eax, ebx, ecx, esi, r8d, r9d, r10d, rbx, sil};
+use target_lexicon::OperatingSystem;
 
 /// Set in every answer, so that no answer is 0.
 pub const KNOWN: u32 = 1 << 31;
@@ -23,36 +24,74 @@ pub struct Function {
 pub fn needed(target: &Target) -> Result<u32, Error> {
     let table: Vec<&str> = match target.features.arch {
         Arch::X86 => X86.iter().map(|f| f.name).collect(),
-        Arch::Arm => vec!["dotprod"],
-        Arch::Riscv => vec![],
+        Arch::Arm if answers(target) => vec!["dotprod"],
+        Arch::Arm | Arch::Riscv => vec![],
     };
-    target.beyond_baseline().into_iter().try_fold(0, |bits, name| {
-        let bit = table.iter().position(|f| *f == name);
-        bit.map(|bit| bits | 1 << bit).ok_or_else(|| Error::CannotAsk {
-            level: target.level.clone(),
-            architecture: target.architecture(),
-            feature: name,
-        })
+    target.beyond_baseline().into_iter().try_fold(0, |bits, feature| {
+        let bit = table.iter().position(|f| *f == feature);
+        bit.map(|bit| bits | 1 << bit).ok_or_else(|| Error::CannotAsk(target.level.clone(), feature))
     })
 }
 
 /// Answers [`KNOWN`] and those of the `wanted` bits that the CPU has.
-pub fn function(arch: Arch, wanted: u32) -> Function {
-    match arch {
+pub fn function(target: &Target, wanted: u32) -> Function {
+    let of_words = |parts: &[&[u32]]| parts.iter().copied().flatten().flat_map(|word| word.to_le_bytes()).collect();
+    match target.features.arch {
         Arch::X86 => Function { bytes: x86(wanted).expect("these instructions exist"), stack_bytes: 16 },
-        Arch::Arm => Function { bytes: ARM.iter().flat_map(|word| word.to_le_bytes()).collect(), stack_bytes: 0 },
+        Arch::Arm if is_linux(target) => Function { bytes: of_words(&[&ARM_LINUX, &ARM, &ARM_NONE]), stack_bytes: 400 },
+        Arch::Arm => Function { bytes: of_words(&[&ARM]), stack_bytes: 0 },
         Arch::Riscv => unreachable!("it has no features that can be asked for"),
     }
 }
 
-/// Bits 44 to 47 of ID_AA64ISAR0_EL1 say whether there are dot products. Below EL1 the read is a trap, which Linux answers since 4.11.
+fn is_linux(target: &Target) -> bool {
+    target.triple.operating_system == OperatingSystem::Linux
+}
+
+/// Whether a program on Arm may read the registers that describe the CPU: without operating system, and under Linux.
+fn answers(target: &Target) -> bool {
+    is_linux(target) || matches!(target.triple.operating_system, OperatingSystem::None_ | OperatingSystem::Unknown)
+}
+
+/// Bits 44 to 47 of ID_AA64ISAR0_EL1 say whether there are dot products.
 const ARM: [u32; 6] = [
-    0xd538_0600, // mrs  x0, ID_AA64ISAR0_EL1
-    0xd36c_bc00, // ubfx x0, x0, #44, #4
-    0xf100_001f, // cmp  x0, #0
-    0x1a9f_07e0, // cset w0, ne
-    0x3201_0000, // orr  w0, w0, #0x80000000
-    0xd65f_03c0, // ret
+    0xd538_0600, // ask: mrs  x0, ID_AA64ISAR0_EL1
+    0xd36c_bc00, //      ubfx x0, x0, #44, #4
+    0xf100_001f, //      cmp  x0, #0
+    0x1a9f_07e0, //      cset w0, ne
+    0x3201_0000, //      orr  w0, w0, #0x80000000
+    0xd65f_03c0, //      ret
+];
+
+/// The read is a trap in a program, which Linux answers since 4.11 and takes for an illegal instruction before. So the kernel is asked
+/// for its version first: `uname` writes it as text to byte 130 of its answer. What follows is `ARM`.
+const ARM_LINUX: [u32; 21] = [
+    0xd106_43ff, // sub  sp, sp, #400
+    0x9100_03e0, // mov  x0, sp
+    0xd280_1408, // mov  x8, #160 (uname)
+    0xd400_0001, // svc  #0
+    0x3942_0be1, // ldrb w1, [sp, #130]
+    0x3942_0fe2, // ldrb w2, [sp, #131]
+    0x3942_13e3, // ldrb w3, [sp, #132]
+    0x3942_17e4, // ldrb w4, [sp, #133]
+    0x9106_43ff, // add  sp, sp, #400
+    0xb500_0240, // cbnz x0, none (it failed)
+    0x7100_b85f, // cmp  w2, #'.'
+    0x5400_0141, // b.ne ask (10 or later)
+    0x7100_d03f, // cmp  w1, #'4'
+    0x5400_0108, // b.hi ask (5 or later)
+    0x5400_01a3, // b.lo none
+    0x5100_c084, // sub  w4, w4, #'0'
+    0x7100_249f, // cmp  w4, #9
+    0x5400_0148, // b.hi none (4.9 or before)
+    0x7100_c47f, // cmp  w3, #'1'
+    0x5400_0048, // b.hi ask (4.20 or later)
+    0x3400_00e4, // cbz  w4, none (4.10)
+];
+
+const ARM_NONE: [u32; 2] = [
+    0x52b0_0000, // none: mov w0, #0x80000000
+    0xd65f_03c0, //       ret
 ];
 
 /// Which registers the operating system must save.
@@ -120,7 +159,7 @@ fn x86(wanted: u32) -> Result<Vec<u8>, IcedError> {
         for (i, f) in X86.iter().enumerate().filter(|(i, f)| wanted >> i & 1 == 1 && f.leaf == leaf) {
             a.xor(esi, esi)?;
             a.test(f.register, (1u32 << f.bit) as i32)?;
-            a.setne(iced_x86::code_asm::sil)?;
+            a.setne(sil)?;
             a.shl(esi, i as u32)?;
             a.or(r8d, esi)?;
         }
@@ -203,6 +242,9 @@ mod tests {
             }
             assert_eq!(needed(&Target::new(triple, None).unwrap()).unwrap(), 0);
         }
+        // Other operating systems do not let a program ask.
+        let error = needed(&Target::new("aarch64-unknown-netbsd", Some("generic+dotprod")).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("--no-cpu-check"), "{error}");
         let riscv = |cpu| needed(&Target::new("riscv64gc-unknown-linux-gnu", Some(cpu)).unwrap());
         assert_eq!(riscv("rv64gc").unwrap(), 0);
         assert!(riscv("rva22").unwrap_err().to_string().contains("--no-cpu-check"));

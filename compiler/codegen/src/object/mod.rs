@@ -66,8 +66,8 @@ pub enum Error {
     TooManyConstants(u64),
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
-    #[error("{level} needs {feature}, and a program cannot ask a CPU of {architecture} for it; --no-cpu-check leaves that to you")]
-    CannotAsk { level: String, architecture: &'static str, feature: &'static str },
+    #[error("{0} needs {1}, and on this target a program cannot ask the CPU for it; --no-cpu-check leaves that to you")]
+    CannotAsk(String, &'static str),
     #[error("without a check of the CPU there is no choice between {0} levels; compile one level")]
     Unchecked(usize),
     #[error(transparent)]
@@ -257,7 +257,7 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
     if wanted == 0 {
         return Ok(None);
     }
-    let cpu::Function { bytes, stack_bytes } = cpu::function(target.features.arch, wanted);
+    let cpu::Function { bytes, stack_bytes } = cpu::function(target, wanted);
     let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
     let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, clif: String::new(), asm };
     let signature = entry::ask_signature(&writer.module);

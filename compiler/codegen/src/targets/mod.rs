@@ -196,11 +196,6 @@ impl Target {
         self.required().into_iter().filter(|f| !baseline.contains(f)).collect()
     }
 
-    /// The name of its architecture.
-    pub fn architecture(&self) -> &'static str {
-        architecture(&self.triple).map_or("", |a| a.name)
-    }
-
     /// What this machine lacks of all that the code may use; `None` if it is of another architecture.
     pub fn missing_here(&self) -> Option<Vec<&'static str>> {
         let host = Triple::from_str(crate::loader::host::triple()?).ok()?;
