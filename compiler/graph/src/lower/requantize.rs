@@ -104,6 +104,8 @@ enum Sequence {
     Float(Form),
     /// Some more in f64.
     Double(doubles::Form),
+    /// In f64 where the reference rounds once; the multiply-add may round once, too.
+    Once { fma: bool },
 }
 
 /// Names of forms that other files write.
@@ -177,6 +179,13 @@ impl Rescaling {
         ))
     }
 
+    /// Of the (multiplier, shift) with which the reference rescales i64 sums, where sums and results fit 32 bits.
+    pub fn once(machine: &Machine, scales: &[(i32, i32)], reach: &[(i64, i64)], target: Target) -> Option<(Rescaling, Numbers)> {
+        let channels: Option<Vec<[f64; 2]>> = scales.iter().zip(reach).map(|(&(m, s), &reach)| doubles::once(m, s, reach)).collect();
+        let numbers = Numbers::new(channels.filter(|_| machine.has_vectors())?.into_iter(), [0.0; 2], |v: f64| v.to_le_bytes().to_vec());
+        Some((Rescaling { sequence: Sequence::Once { fma: machine.fma }, target }, numbers))
+    }
+
     pub fn elem(&self) -> Elem {
         self.target.elem
     }
@@ -199,6 +208,7 @@ impl Rescaling {
                     "double"
                 }
             }
+            Sequence::Once { .. } => "double_once",
         }
     }
 
@@ -206,7 +216,7 @@ impl Rescaling {
     pub fn channel_bytes(&self) -> usize {
         match self.sequence {
             Sequence::Fixed(_) | Sequence::Real => 8,
-            Sequence::Double(_) => 16,
+            Sequence::Double(_) | Sequence::Once { .. } => 16,
             Sequence::Float(form) => {
                 if form.fine {
                     12
@@ -249,6 +259,21 @@ impl Rescaling {
                 let high = k.deinterleave(halves, 1);
                 let zero = k.int(Elem::I32.x(lanes), doubles::ROUNDER_HIGH.into());
                 k.sub(high, zero)
+            }
+            Sequence::Once { fma } => {
+                let ty = Elem::F64.x(lanes);
+                let f = k.to_float(x, Elem::F64);
+                let [scale, offset] = [0, 1].map(|i| k.load(ty, at(i, 8)));
+                let t = if fma {
+                    k.fma(f, scale, offset)
+                } else {
+                    let product = k.mul(f, scale);
+                    k.add(product, offset)
+                };
+                let integers = k.double(ty, doubles::INTEGERS);
+                let t = k.add(t, integers);
+                let halves = k.bitcast(t, Elem::I32.x(2 * lanes));
+                k.deinterleave(halves, 0)
             }
             Sequence::Float(form) => {
                 let ty = Elem::F32.x(lanes);

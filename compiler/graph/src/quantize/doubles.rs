@@ -11,6 +11,7 @@
 //! Without sign o includes R and the half that rounds to nearest; else H is that.
 
 use super::steps::Steps;
+use super::wide_requantization;
 
 /// Doubles around this one have 32 bits behind the point.
 pub const ROUNDER: f64 = 1_572_864.0;
@@ -86,11 +87,26 @@ pub fn prove(channels: &[Steps], fma: bool) -> Option<(Form, Vec<Coefficients>)>
     })
 }
 
+/// Doubles around this one are integers: the low 32 bits of theirs are the low half of its bits.
+pub const INTEGERS: f64 = 6_755_399_441_055_744.0;
+
+/// (scale, offset) of the rescaling that rounds once, for sums from `least` to `most`: `x · scale + offset` is exact, and adding [`INTEGERS`]
+/// rounds it. The offset decides halves, which the reference rounds up, and nothing else.
+pub fn once(multiplier: i32, shift: i32, (least, most): (i64, i64)) -> Option<[f64; 2]> {
+    let [product, addend, shift] = wide_requantization(multiplier, shift);
+    let fits = |x: i64| i32::try_from(x).is_ok();
+    // Products of 32 by 16 bits, and one bit more.
+    let exact = (0..1 << 16).contains(&product) && 0 < shift && fits(least) && fits(most);
+    let result = |x: i64| (x * product + addend) >> shift;
+    let shift = i32::try_from(shift).ok()?;
+    (exact && fits(result(least)) && fits(result(most))).then(|| [libm::scalbn(product as f64, -shift), libm::scalbn(0.5, -shift)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::quantize::steps::Reference;
-    use crate::quantize::{edges, quantize_multiplier};
+    use crate::quantize::{edges, multiply_by_quantized_multiplier_64, quantize_multiplier};
     use proptest::prelude::*;
 
     fn steps(scale: f64, zero_point: i32, low: i32, reach: i64) -> Steps {
@@ -99,6 +115,20 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn one_rounding_is_exact(scale in 1e-9f64..4.0, xs in prop::collection::vec(any::<i32>(), 100), halves: bool) {
+            let (multiplier, shift) = quantize_multiplier(scale);
+            // Sums that end in a half have many trailing zeros.
+            for x in xs.iter().map(|x| if halves { x >> 16 << 14 } else { *x }) {
+                let Some([scale, offset]) = once(multiplier, shift, (x.into(), x.into())) else { continue };
+                for fma in [false, true] {
+                    let t = if fma { libm::fma(x.into(), scale, offset) } else { f64::from(x) * scale + offset };
+                    let got = (t + INTEGERS).to_bits() as i32;
+                    prop_assert_eq!(got, multiply_by_quantized_multiplier_64(x.into(), multiplier, shift), "{}", x);
+                }
+            }
+        }
+
         #[test]
         fn what_is_proved_holds(scale in 1e-6f64..0.9, zero_point in -128i32..128, low in -128i32..0, reach in 1i64..1 << 25, xs in prop::collection::vec(-1.0f64..1.0, 200)) {
             let s = steps(scale, zero_point, low, reach);

@@ -31,11 +31,10 @@ pub enum Finish {
         rescaling: Rescaling,
         numbers: Numbers,
     },
-    /// i32 to i16 by way of 64 bits.
+    /// i32 to i16 by way of 64 bits, with (multiplier, shift); in a kernel mostly as [`Finish::Rescaled`].
     Wide {
-        addends: Vec<i64>,
-        multipliers: Vec<i32>,
-        shifts: Vec<i64>,
+        bias: Vec<i64>,
+        scales: Vec<(i32, i32)>,
         target: Target,
     },
     /// i32 to f32, by scales of channels and of images.
@@ -75,17 +74,11 @@ impl Tables {
 impl Finish {
     /// The sum of channel c is below 2^31 in magnitude.
     pub fn wide(bias: &[i64], multipliers: &[i32], shifts: &[i32], target: Target) -> Result<Finish, Diagnostic> {
-        let (mut addends, mut products, mut right) = (vec![], vec![], vec![]);
-        for ((&bias, &multiplier), &shift) in bias.iter().zip(multipliers).zip(shifts) {
-            let [m, addend, shift] = wide_requantization(multiplier, shift);
-            let Ok(product) = i32::try_from(m) else {
-                return Err(Diagnostic::new(Code::SCALE, "the quotient of input and output scales is out of range").expected("below 2^15"));
-            };
-            addends.push(bias.wrapping_mul(m).wrapping_add(addend));
-            products.push(product);
-            right.push(shift);
+        let scales: Vec<(i32, i32)> = multipliers.iter().copied().zip(shifts.iter().copied()).collect();
+        if scales.iter().any(|&(m, s)| i32::try_from(wide_requantization(m, s)[0]).is_err()) {
+            return Err(Diagnostic::new(Code::SCALE, "the quotient of input and output scales is out of range").expected("below 2^15"));
         }
-        Ok(Finish::Wide { addends, multipliers: products, shifts: right, target })
+        Ok(Finish::Wide { bias: bias.to_vec(), scales, target })
     }
 
     /// Element type of the result.
@@ -105,23 +98,35 @@ impl Finish {
     /// For an input whose elements are 0 at `zero_point` and products whose first operands are 0 at `zero`: takes the products with
     /// `zero` off the bias, and chooses how the sums that can occur are rescaled.
     pub fn prepare(&mut self, machine: &Machine, source: Source, zero: i32, weights: &[i16], channels: usize) -> Result<(), Diagnostic> {
-        let Finish::Narrow { bias, references, target } = self else { return Ok(()) };
-        let mut bias = std::mem::take(bias);
+        // Between which bounds the sum of a channel lies, and the sum of its weights.
         let (low, high) = source.elem.int_range();
         let (low, high) = (low - i64::from(source.zero_point), high - i64::from(source.zero_point));
-        let mut reach = vec![];
-        for (c, b) in bias.iter_mut().enumerate() {
-            let (mut sum, mut least, mut most) = (0i32, i64::from(*b), i64::from(*b));
+        let reach = |bias: i64, c: usize| {
+            let (mut sum, mut least, mut most) = (0i32, bias, bias);
             for w in weights.iter().skip(c).step_by(channels).map(|&w| i64::from(w)) {
                 sum = sum.wrapping_add(w as i32);
-                least += (low * w).min(high * w);
-                most += (low * w).max(high * w);
+                least = least.saturating_add((low * w).min(high * w));
+                most = most.saturating_add((low * w).max(high * w));
             }
-            reach.push((least, most));
-            *b = b.wrapping_sub(zero.wrapping_mul(sum));
+            (sum, (least, most))
+        };
+        match self {
+            Finish::Narrow { bias, references, target } => {
+                let all: Vec<_> = bias.iter().enumerate().map(|(c, b)| reach((*b).into(), c)).collect();
+                let bias = bias.iter().zip(&all).map(|(b, (sum, _))| b.wrapping_sub(zero.wrapping_mul(*sum))).collect();
+                let reach: Vec<(i64, i64)> = all.iter().map(|a| a.1).collect();
+                let (rescaling, numbers) = Rescaling::new(machine, references, &reach, *target)?;
+                *self = Finish::Rescaled { bias, rescaling, numbers };
+            }
+            Finish::Wide { bias, scales, target } if zero == 0 => {
+                let reach: Vec<(i64, i64)> = bias.iter().enumerate().map(|(c, b)| reach(*b, c).1).collect();
+                let short: Result<Vec<i32>, _> = bias.iter().map(|b| i32::try_from(*b)).collect();
+                if let (Some((rescaling, numbers)), Ok(bias)) = (Rescaling::once(machine, scales, &reach, *target), short) {
+                    *self = Finish::Rescaled { bias, rescaling, numbers };
+                }
+            }
+            _ => {}
         }
-        let (rescaling, numbers) = Rescaling::new(machine, references, &reach, *target)?;
-        *self = Finish::Rescaled { bias, rescaling, numbers };
         Ok(())
     }
 
@@ -154,12 +159,19 @@ impl Finish {
             Finish::Narrow { .. } => unreachable!("prepared"),
             Finish::Float { bias, .. } => table(channels, bias, f32::to_le_bytes),
             Finish::Rescaled { bias, numbers, .. } => [table(channels, bias, i32::to_le_bytes), numbers.table(channels)].concat(),
-            Finish::Wide { addends, multipliers, shifts, .. } => [
-                table(channels, addends, i64::to_le_bytes),
-                table(channels, shifts, i64::to_le_bytes),
-                table(channels, multipliers, i32::to_le_bytes),
-            ]
-            .concat(),
+            Finish::Wide { bias, scales, .. } => {
+                let numbers: Vec<[i64; 3]> = scales.iter().map(|&(m, s)| wide_requantization(m, s)).collect();
+                let addends: Vec<i64> =
+                    bias.iter().zip(&numbers).map(|(b, [m, addend, _])| b.wrapping_mul(*m).wrapping_add(*addend)).collect();
+                let shifts: Vec<i64> = numbers.iter().map(|n| n[2]).collect();
+                let multipliers: Vec<i32> = numbers.iter().map(|n| n[0] as i32).collect();
+                [
+                    table(channels, &addends, i64::to_le_bytes),
+                    table(channels, &shifts, i64::to_le_bytes),
+                    table(channels, &multipliers, i32::to_le_bytes),
+                ]
+                .concat()
+            }
             Finish::Hybrid { bias, scales, .. } => {
                 [table(channels, bias, f32::to_le_bytes), table(channels, scales, f32::to_le_bytes)].concat()
             }

@@ -129,7 +129,7 @@ fn kernel(machine: &Machine, from: Elem, to: Elem, count: usize) -> Kernel {
         k.each("i", main as i64, step as i64, |k, i| (0..step).step_by(lanes).for_each(|u| one(k, i + u, lanes)));
     }
     (main..count / lanes * lanes).step_by(lanes).for_each(|at| one(&mut k, at.into(), lanes));
-    if count % lanes != 0 {
+    if !count.is_multiple_of(lanes) {
         one(&mut k, (count - lanes).into(), lanes);
     }
     k.finish()

@@ -119,7 +119,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
     }
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let numbers = product.numbers(cx.machine);
-    let (epilogue, scales) = product.epilogue(cx.machine)?;
+    let (epilogue, scales) = product.epilogue(cx.machine, &numbers)?;
     if let Some(form) = epilogue.form() {
         cx.note_rescaling(form, product.filter.shape[0]);
     }
@@ -195,7 +195,7 @@ impl Product<'_> {
         }
     }
 
-    fn epilogue(&self, machine: &Machine) -> Result<(Epilogue, Scales), Diagnostic> {
+    fn epilogue(&self, machine: &Machine, numbers: &Numbers) -> Result<(Epilogue, Scales), Diagnostic> {
         let activation = self.activation;
         let target = || self.target.expect("the target of an integer result");
         Ok(match &self.rescale {
@@ -204,7 +204,13 @@ impl Product<'_> {
                 let (rescaling, numbers) = Rescaling::new(machine, references, &tables::reach(self), target())?;
                 (Epilogue::Sum(rescaling), Scales::Sum(numbers))
             }
-            Rescale::Wide(all) => (Epilogue::Wide { target: target() }, Scales::Wide(all.clone())),
+            Rescale::Wide(all) => {
+                let short = numbers.accumulator == Elem::I32;
+                match Rescaling::once(machine, all, &tables::reach(self), target()).filter(|_| short) {
+                    Some((rescaling, numbers)) => (Epilogue::Sum(rescaling), Scales::Sum(numbers)),
+                    None => (Epilogue::Wide { target: target() }, Scales::Wide(all.clone())),
+                }
+            }
             Rescale::Hybrid { scales, asymmetric, in_turn, .. } => {
                 (Epilogue::Hybrid { asymmetric: *asymmetric, in_turn: *in_turn, activation }, Scales::Hybrid(scales.clone()))
             }
