@@ -31,6 +31,9 @@ fn main() -> ExitCode {
             for suite in ["conformance", "zoo"] {
                 let suite = Arc::new(Suite::open(shared.join(suite)).expect("a readable suite"));
                 trials.extend(targets.iter().flat_map(|t| golden(suite.clone(), t.clone())));
+                if suite.name() == "zoo" {
+                    trials.extend(in_threads(suite.clone()));
+                }
                 trials.extend(MACHINES.iter().filter(|m| !m.runner.is_empty()).map(|m| emulated(suite.clone(), m)));
             }
         }
@@ -69,6 +72,29 @@ fn golden(suite: Arc<Suite>, target: Arc<Target>) -> Vec<Trial> {
             judged().map_err(failed)
         })
         .with_ignored_flag(ignored)
+    };
+    (0..suite.cases.len()).map(one).collect()
+}
+
+/// Whole models divided for several threads: the bits are those of one thread.
+fn in_threads(suite: Arc<Suite>) -> Vec<Trial> {
+    let one = |index: usize| {
+        let suite = suite.clone();
+        Trial::test(format!("threads/{}", suite.cases[index].name), move || {
+            let test = || {
+                let (case, target) = (&suite.cases[index], Target::native()?);
+                let (model, steps) = (suite.model(case)?, suite.inputs(case)?);
+                let run = |threads| {
+                    Instance::new(&compile_for(&model, &steps, &target, "model", threads)?)?.run(&steps).map_err(|e| anyhow!("{e}"))
+                };
+                let alone = run(1)?;
+                for threads in 2..=4 {
+                    ensure!(run(threads)? == alone, "{threads} threads compute something else");
+                }
+                Ok(())
+            };
+            test().map_err(failed)
+        })
     };
     (0..suite.cases.len()).map(one).collect()
 }
@@ -142,8 +168,12 @@ fn run(model: &[u8], steps: &[Vec<Array>], target: &Target) -> Result<Vec<Vec<Ar
 }
 
 fn compile(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str) -> Result<Compiled> {
+    compile_for(model, steps, target, prefix, 1)
+}
+
+fn compile_for(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str, threads: usize) -> Result<Compiled> {
     let problems = |list: Vec<Diagnostic>| anyhow!("{}", list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("; "));
     let input_shapes = fit::input_shapes(model, steps).map_err(problems)?;
-    let options = Options { prefix: prefix.into(), input_shapes, ..Options::default() };
+    let options = Options { prefix: prefix.into(), input_shapes, threads, ..Options::default() };
     pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)
 }

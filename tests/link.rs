@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let mut trials = vec![];
     for m in &MACHINES {
         let ignored = m.is_to_be_ignored();
-        for (what, test) in [("program", program as fn(&Machine) -> Result<()>), ("symbols", symbols), ("run", run)] {
+        for (what, test) in [("program", program as fn(&Machine) -> Result<()>), ("symbols", symbols), ("run", run), ("threads", threads)] {
             let trial = Trial::test(format!("{what}/{}", m.name), move || test(m).map_err(failed));
             trials.push(trial.with_ignored_flag(ignored));
         }
@@ -40,6 +40,38 @@ fn main() -> ExitCode {
     }
     trials.extend(levels::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// The model that is divided for three threads.
+fn divided(folder: &Path, target: &Target) -> Result<Compiled> {
+    let options = Options { prefix: "divisible".into(), threads: 3, ..Options::default() };
+    let compiled = pipeline::compile(&models::divisible(), std::slice::from_ref(target), &options, &mut Stages::none());
+    let compiled = compiled.map_err(|e| anyhow!("{e:?}"))?;
+    let mut files = Files::default();
+    files.add(folder.join("divisible.o"), compiled.object.bytes.clone());
+    files.add(folder.join("divisible.h"), compiled.header.clone());
+    files.add(folder.join("cranelite_arena.h"), include_str!("../runtime-stub/cranelite_arena.h"));
+    files.add(folder.join("cranelite_threads.h"), include_str!("../runtime-stub/cranelite_threads.h"));
+    files.add(folder.join("threads.c"), include_str!("link/threads.c"));
+    files.write()?;
+    Ok(compiled)
+}
+
+/// The program in link/threads.c; where the machine is this one, also watched for data races.
+fn threads(m: &Machine) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let compiled = divided(folder.path(), &Target::new(m.triple, Some(m.cpu))?)?;
+    ensure!(compiled.levels[0].planned.program.schedule.iter().any(|s| 2 < s.calls().len()), "nothing was divided");
+    let undefined = output(Command::new(m.nm).arg("-u").arg(folder.path().join("divisible.o")))?;
+    ensure!(undefined.is_empty(), "divisible needs {undefined}");
+    let watched: &[&[&str]] = if m.runner.is_empty() { &[&[], &["-fsanitize=thread", "-g"]] } else { &[&[]] };
+    for options in watched {
+        let mut link = Command::new(m.compiler);
+        link.current_dir(&folder).args(WARNINGS).args(["-std=c99", "-O1", "threads.c", "divisible.o", "-o", "threads"]);
+        output(link.args(*options).arg("-pthread"))?;
+        output(&mut m.run(&folder.path().join("threads")))?;
+    }
+    Ok(())
 }
 
 fn failed(e: anyhow::Error) -> Failed {
@@ -121,7 +153,9 @@ fn header(compiler: &str, options: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let cases = compile_all(folder.path(), X86, "x86-64,x86-64-v3,x86-64-v4+avx512vnni")?;
     let source: String = cases.iter().chain(&cases).map(|c| format!("#include \"{}.h\"\n", c.name)).collect();
-    let arena = "#include \"cranelite_arena.h\"\nCRANELITE_STATIC_ARENA(arena, TINY_I8);\nint main() { return arena[TINY_I8_LEVEL_COUNT + TINY_I8_LEVEL_X86_64_V4_AVX512VNNI]; }\n";
+    divided(folder.path(), &Target::new(X86, Some("x86-64"))?)?;
+    let arena = "#include \"divisible.h\"\n#include \"cranelite_threads.h\"\n#include \"cranelite_arena.h\"\n\
+                 CRANELITE_STATIC_ARENA(arena, TINY_I8);\nint main() { return arena[TINY_I8_LEVEL_COUNT + TINY_I8_LEVEL_X86_64_V4_AVX512VNNI]; }\n";
     std::fs::write(folder.path().join("all.c"), source + arena)?;
     output(Command::new(compiler).current_dir(&folder).args(WARNINGS).args(options).args(["-fsyntax-only", "all.c"]))?;
     Ok(())

@@ -250,3 +250,22 @@ fn tiny_i8() -> Case {
     });
     Case { name: "tiny_i8", model, steps: steps.collect(), tolerance: 0.0 }
 }
+
+/// CONV_2D, DEPTHWISE_CONV_2D and CONV_2D of floats on a 33 by 31 image with 12 channels: enough to be divided among threads.
+pub fn divisible() -> Vec<u8> {
+    let mut random = Random(4);
+    let (w1, wd, w2) = (random.f32s(40 * 9 * 12), random.f32s(9 * 40), random.f32s(24 * 40));
+    let (b1, bd, b2) = (random.f32s(40), random.f32s(40), random.f32s(24));
+    let mut m = Maker::default();
+    let x = m.f32("image", &[1, 33, 31, 12], None);
+    let first = [x, m.f32("first/w", &[40, 3, 3, 12], Some(&w1)), m.f32("first/b", &[40], Some(&b1))];
+    let c = m.f32("first", &[1, 33, 31, 40], None);
+    let depthwise = [c, m.f32("depthwise/w", &[1, 3, 3, 40], Some(&wd)), m.f32("depthwise/b", &[40], Some(&bd))];
+    let d = m.f32("depthwise", &[1, 33, 31, 40], None);
+    let second = [d, m.f32("second/w", &[24, 1, 1, 40], Some(&w2)), m.f32("second/b", &[24], Some(&b2))];
+    let y = m.f32("y", &[1, 33, 31, 24], None);
+    m.conv_2d(&first, c, Padding::SAME, 1, Activation::RELU);
+    m.depthwise_conv_2d(&depthwise, d, Padding::SAME, 1, Activation::NONE);
+    m.conv_2d(&second, y, Padding::SAME, 1, Activation::NONE);
+    m.finish(&[x], &[y])
+}
