@@ -1,7 +1,7 @@
 //! Bytes of code, constants and arena of models at the feature levels of x86-64, each as an object of one level, beside 128-bit vectors with
 //! all that the CPU has: `cargo run --release -p cranelite-tests --bin sizes -- MODEL...` prints a table.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use cranelite::pipeline::{self, Options};
 use cranelite::report::grouped;
 use cranelite::stages::Stages;
@@ -13,7 +13,10 @@ const LEVELS: [&str; 6] =
 
 fn main() -> Result<()> {
     let models: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    ensure!(!models.is_empty(), "usage: sizes MODEL...");
+    if models.is_empty() {
+        eprintln!("usage: sizes MODEL...");
+        std::process::exit(2);
+    }
     println!("| model | level | code | constants | arena |\n|---|---|--:|--:|--:|");
     models.iter().try_for_each(|m| rows(m))
 }
