@@ -158,8 +158,7 @@ pub fn products(m: &Machine, arithmetic: Arithmetic) -> (Program, u64) {
 /// The kernel, and the bytes that it reads.
 fn reading(m: &Machine, size_bytes: usize, repeats: usize) -> (Kernel, u64) {
     let lanes = m.lanes(Elem::I32);
-    // So many loads in a turn that little is lost where the loop ends.
-    let (ty, sums, vectors) = (Elem::I32.x(lanes), 8, 64);
+    let (ty, sums, vectors) = (Elem::I32.x(lanes), 8, 16);
     let step = 4 * lanes * vectors;
     let size_bytes = size_bytes / step * step;
     let mut k = KernelBuilder::new(NAME);
