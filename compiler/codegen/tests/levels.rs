@@ -3,6 +3,7 @@
 //! The programs of the levels differ on purpose, so that the result tells which of them ran.
 
 use ::object as object_file;
+use cranelite_codegen::loader::Pool;
 use cranelite_codegen::object::{self, Error, Level, Options, model};
 use cranelite_codegen::targets;
 use cranelite_codegen::{Target, loader::Loaded};
@@ -37,12 +38,20 @@ fn program(number: u8, arena_bytes: u64, align: u32) -> Program {
     let call = |buffers: [u32; 3]| {
         Step::Call(Call { kernel: KernelId(0), buffers: buffers.map(BufferId).to_vec(), params: vec![], operator: Some(0) })
     };
-    Program { name: "p".into(), buffers, kernels: vec![k.finish()], schedule: vec![call([0, 2, 4]), call([4, 3, 1])] }
+    let last = Step::Parallel(call([4, 3, 1]).calls().to_vec());
+    Program { name: "p".into(), buffers, kernels: vec![k.finish()], schedule: vec![call([0, 2, 4]), last] }
 }
 
 fn options() -> Options {
     let tensor = |name: &str| model::Tensor { name: name.into(), dims: vec![33], ty: 3, size_bytes: N, ..model::Tensor::default() };
-    Options { prefix: "some".into(), inputs: vec![tensor("x")], outputs: vec![tensor("y")], verify: true, ..Options::default() }
+    Options {
+        prefix: "some".into(),
+        parallel: true,
+        inputs: vec![tensor("x")],
+        outputs: vec![tensor("y")],
+        verify: true,
+        ..Options::default()
+    }
 }
 
 /// One level per target; the `i`th adds `i`, and needs other amounts of memory than its neighbours.
@@ -57,7 +66,7 @@ fn list(triple: &str, cpus: &str) -> Vec<Target> {
     Target::list(triple, Some(cpus)).unwrap()
 }
 
-/// Statuses of the entry point and of each level, one more than there is, and which level gave the result.
+/// Statuses of the entry points that choose and of each level, one more than there is, and which level gave the result.
 fn run(object: &object::Object, levels: usize) -> Vec<(i32, Option<u8>)> {
     let loaded = Loaded::load(&object.bytes).unwrap();
     let model = loaded.model("some").unwrap();
@@ -65,16 +74,18 @@ fn run(object: &object::Object, levels: usize) -> Vec<(i32, Option<u8>)> {
     let (x, mut arena) = (vec![5u8; N as usize], vec![1u8; 1024]);
     let start = arena.as_ptr().align_offset(64);
     let mut results = vec![];
-    for level in 0..levels as u32 + 2 {
+    let mut pool = Pool::new(2).unwrap();
+    for call in 0..levels as u32 + 3 {
         let mut y = vec![1u8; N as usize];
         arena.fill(1);
         let status = {
             let inputs: [&[u8]; 1] = [&x];
             let mut outputs: [&mut [u8]; 1] = [&mut y];
             let mut bound = model.bind(&inputs, &mut outputs, &mut arena[start..start + model.arena_bytes]);
-            match level.checked_sub(1) {
-                None => bound.invoke(),
-                Some(level) => bound.invoke_at(level).unwrap(),
+            match call {
+                0 => bound.invoke(),
+                1 => bound.invoke_parallel(&mut pool).unwrap(),
+                _ => bound.invoke_at(call - 2).unwrap(),
             }
         };
         if status != 0 {
@@ -91,7 +102,7 @@ fn expected(targets: &[Target]) -> Vec<(i32, Option<u8>)> {
     let of = |i: usize| if targets[i].runs_here() { (0, Some(i as u8)) } else { (4, None) };
     let order = Target::best_first(&targets.iter().collect::<Vec<_>>());
     let best = order.into_iter().find(|&i| targets[i].runs_here()).map_or((4, None), of);
-    [best].into_iter().chain((0..targets.len()).map(of)).chain([(4, None)]).collect()
+    [best; 2].into_iter().chain((0..targets.len()).map(of)).chain([(4, None)]).collect()
 }
 
 #[test]
@@ -128,25 +139,29 @@ fn every_feature_is_recognised() {
 
 #[test]
 fn what_levels_have_in_common_is_there_once() {
-    let targets = list(X86, "x86-64,x86-64-v3,x86-64-v4");
+    let targets = list(X86, "x86-64,x86-64-v3,x86-64-v3+avxvnni");
     let object = emit(&targets, &Options { profile: true, ..options() }).unwrap();
     // Three numbers, and 100.
     assert_eq!(object.const_bytes, 4 * N);
     let facts: Vec<_> = object.levels.iter().map(|l| (l.name.as_str(), l.const_bytes, l.arena_bytes, l.arena_align)).collect();
-    assert_eq!(facts, [("x86-64", 2 * N, 64, 64), ("x86-64-v3", 2 * N, 160, 32), ("x86-64-v4", 2 * N, 48, 16)]);
+    assert_eq!(facts, [("x86-64", 2 * N, 64, 64), ("x86-64-v3", 2 * N, 160, 32), ("x86-64-v3+avxvnni", 2 * N, 48, 16)]);
     // Enough for each, in bytes and in alignment.
     assert_eq!((object.arena_bytes, object.arena_align), (192, 64));
-    assert!(object.levels.iter().map(|l| l.code_bytes).sum::<u64>() < object.code_bytes);
+    assert_eq!(object.levels[2].kernels, object.levels[1].kernels);
+    assert!(object.levels.iter().map(|l| l.code_bytes).sum::<u64>() - object.levels[2].kernels[0].code_bytes < object.code_bytes);
 
     let file = object_file::File::parse(&object.bytes[..]).unwrap();
     assert!(file.symbols().all(|s| s.is_definition() || s.name() == Ok("") || s.kind() == object_file::SymbolKind::File));
     let mut globals: Vec<&str> = file.symbols().filter(|s| s.is_global()).map(|s| s.name().unwrap()).collect();
     globals.sort();
-    assert_eq!(globals, ["some_invoke", "some_invoke_at", "some_model", "some_profile"]);
-    for local in ["some.x86_64.add", "some.x86_64_v3.add", "some.x86_64_v4.add", "some.x86_64.c3", "some.x86_64_v3.c2", "some.cpu"] {
+    assert_eq!(globals, ["some_invoke", "some_invoke_at", "some_invoke_parallel", "some_model", "some_profile"]);
+    for local in ["some.x86_64.add", "some.x86_64_v3.add", "some.x86_64.c3", "some.x86_64_v3.c2", "some.cpu"] {
         assert_eq!(file.symbols().filter(|s| s.name() == Ok(local) && s.is_local()).count(), 1, "{local}");
     }
-    assert!(file.symbols().all(|s| s.name() != Ok("some.x86_64_v3.c3")));
+    // A constant, and code that is the same at two levels.
+    for absent in ["some.x86_64_v3.c3", "some.x86_64_v3_avxvnni.add"] {
+        assert!(file.symbols().all(|s| s.name() != Ok(absent)), "{absent}");
+    }
 
     let bytes = |threads| emit(&targets, &Options { threads, ..options() }).unwrap().bytes;
     assert!(bytes(1) == bytes(3));

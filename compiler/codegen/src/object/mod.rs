@@ -23,7 +23,7 @@ use cranelite_tile::{BufferId, Program, Role, Step};
 use entry::{Ask, Choice, Entries, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
-use writer::{Writer, Written};
+use writer::Writer;
 
 /// More constants than an object can have: code reaches them by 32-bit distances.
 pub const MAX_CONST_BYTES: u64 = 1_900 << 20;
@@ -104,8 +104,8 @@ pub struct Object {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LevelFacts {
     pub name: String,
+    /// What several levels have in common counts for each, code and constants.
     pub code_bytes: u64,
-    /// Those that other levels use too count for each.
     pub const_bytes: u64,
     pub arena_bytes: u64,
     pub arena_align: u32,
@@ -115,7 +115,7 @@ pub struct LevelFacts {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelFacts {
-    /// Its local symbol.
+    /// Its local symbol, which names the first level that has it.
     pub symbol: String,
     pub code_bytes: u64,
     pub stack_bytes: u32,
@@ -137,29 +137,24 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let prefixes = prefixes(levels, &options.prefix);
     let data = constants.define(&mut writer.module, &prefixes)?;
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
+    let mut shared = Shared::new();
     for (n, level) in levels.iter().enumerate() {
+        let (functions, kernels) = kernels(&mut writer, level, &prefixes[n], &mut shared, options)?;
         let data = constants.by_level[n].iter().map(|(&id, &index)| (id, data[index])).collect();
-        let first = writer.written.len();
-        let functions = kernels(&mut writer, level, &prefixes[n], options)?;
-        let fact = |k: &Written| KernelFacts { symbol: k.symbol.clone(), code_bytes: k.code_bytes, stack_bytes: k.stack_bytes };
-        let kernels: Vec<KernelFacts> = writer.written[first..].iter().map(fact).collect();
         let mut body = Body { program: level.program, functions, data, tasks: vec![] };
-        let mut deepest_call = kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0);
-        let (deepest_kernel, first) = (deepest_call, writer.written.len());
-        for (i, step) in level.program.schedule.iter().enumerate() {
-            if let Step::Parallel(calls) = step {
-                let function = body.tasks(calls, &mut writer.module);
-                let (id, frame_bytes) = writer.function(format!("{}.tasks{i}", prefixes[n]), Linkage::Local, function)?;
-                deepest_call = deepest_call.max(deepest_kernel + frame_bytes);
-                body.tasks.push(id);
-            }
-        }
+        let first = writer.written.len();
+        let tasks_bytes = tasks(&mut writer, &mut body, &prefixes[n])?;
         bodies.push(body);
-        deepest_calls.push(deepest_call);
-        let (const_bytes, (arena_bytes, arena_align)) = (constants.size_bytes(Some(n)), arenas[n]);
-        let code_bytes =
-            kernels.iter().map(|k| k.code_bytes).sum::<u64>() + writer.written[first..].iter().map(|w| w.code_bytes).sum::<u64>();
-        facts.push(LevelFacts { name: level.target.level.clone(), code_bytes, const_bytes, arena_bytes, arena_align, kernels });
+        deepest_calls.push(kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0) + tasks_bytes);
+        let of_kernels: u64 = kernels.iter().map(|k| k.code_bytes).sum();
+        facts.push(LevelFacts {
+            name: level.target.level.clone(),
+            code_bytes: of_kernels + writer.written[first..].iter().map(|w| w.code_bytes).sum::<u64>(),
+            const_bytes: constants.size_bytes(Some(n)),
+            arena_bytes: arenas[n].0,
+            arena_align: arenas[n].1,
+            kernels,
+        });
     }
 
     let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
@@ -287,17 +282,49 @@ fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
     used.filter(|&b| program.buffer(b).role == role).collect()
 }
 
-/// Compiles and defines the kernels of a level.
-fn kernels(writer: &mut Writer, level: &Level, prefix: &str, options: &Options) -> Result<Vec<FuncId>, Error> {
+/// Kernels of earlier levels, by alignment and machine code.
+type Shared = BTreeMap<(u32, Vec<u8>), (FuncId, KernelFacts)>;
+
+/// Compiles the kernels of a level, and defines those that no earlier level has.
+fn kernels(
+    writer: &mut Writer,
+    level: &Level,
+    prefix: &str,
+    shared: &mut Shared,
+    options: &Options,
+) -> Result<(Vec<FuncId>, Vec<KernelFacts>), Error> {
     let Level { program, target } = level;
     let compiled = compile::kernels(program, target, &*target.isa(options.verify)?, writer.text, options.threads)?;
     let symbols = unique(program.kernels.iter().map(|k| format!("{prefix}.{}", word(&k.name))));
-    let mut functions = vec![];
+    let (mut known, mut own) = (vec![], vec![]);
     for ((kernel, compiled), symbol) in program.kernels.iter().zip(compiled).zip(symbols) {
+        let key = (compiled.align, compiled.bytes.clone());
+        if let Some(same) = shared.get(&key).filter(|_| compiled.relocs.is_empty()) {
+            known.push(same.clone());
+            continue;
+        }
+        let facts = KernelFacts { symbol: symbol.clone(), code_bytes: key.1.len() as u64, stack_bytes: compiled.stack_bytes };
         let signature = crate::clif::signature(kernel, writer.isa.default_call_conv());
-        functions.push(writer.define(symbol, Linkage::Local, &signature, compiled)?);
+        let id = writer.define(symbol, Linkage::Local, &signature, compiled)?;
+        known.push((id, facts.clone()));
+        own.push((key, (id, facts)));
     }
-    Ok(functions)
+    shared.extend(own);
+    Ok(known.into_iter().unzip())
+}
+
+/// Defines the functions of a level's steps whose calls may run at the same time. Answers the largest frame.
+fn tasks(writer: &mut Writer, body: &mut Body, prefix: &str) -> Result<u32, Error> {
+    let mut largest = 0;
+    for (i, step) in body.program.schedule.iter().enumerate() {
+        if let Step::Parallel(calls) = step {
+            let function = body.tasks(calls, &mut writer.module);
+            let (id, frame_bytes) = writer.function(format!("{prefix}.tasks{i}"), Linkage::Local, function)?;
+            largest = largest.max(frame_bytes);
+            body.tasks.push(id);
+        }
+    }
+    Ok(largest)
 }
 
 /// Letters, digits and underscores.

@@ -19,7 +19,6 @@ pub struct Writer {
 pub struct Written {
     pub symbol: String,
     pub code_bytes: u64,
-    pub stack_bytes: u32,
     /// Its texts, where wanted.
     pub clif: String,
     pub asm: String,
@@ -47,7 +46,7 @@ impl Writer {
         }
         self.module.define_function_bytes(id, u64::from(c.align), &c.bytes, &c.relocs)?;
         let code_bytes = c.bytes.len() as u64;
-        self.written.push(Written { symbol, code_bytes, stack_bytes: c.stack_bytes, clif: c.clif, asm: c.asm });
+        self.written.push(Written { symbol, code_bytes, clif: c.clif, asm: c.asm });
         Ok(id)
     }
 }
