@@ -1,7 +1,8 @@
 //! The examples, with the commands of their own READMEs.
 //!
-//! Every indented block of `examples/NAME/README.md` is run by a shell in a copy of the folder, except a block after a line that ends
-//! with "prints": that is what the commands before it must have printed. The idea: what a reader would type is what is tested.
+//! Every indented block of `examples/NAME/README.md` is run by a shell in a copy of the folder, beside copies of the others, except a block
+//! after a line that ends with "prints": that is what the commands before it must have printed. The idea: what a reader would type is
+//! what is tested.
 
 use anyhow::{Context, Result, bail, ensure};
 use cranelite_tests::tools::exists;
@@ -55,12 +56,20 @@ fn blocks(readme: &str) -> Vec<Block> {
 }
 
 fn example(source: &Path) -> Result<()> {
-    let folder = tempfile::tempdir()?;
-    for entry in fs::read_dir(source)? {
-        let entry = entry?;
-        ensure!(entry.file_type()?.is_file(), "{}: a folder in an example", entry.path().display());
-        fs::copy(entry.path(), folder.path().join(entry.file_name()))?;
+    // All of them, since some use files of others.
+    let all = tempfile::tempdir()?;
+    let examples = source.parent().context("a folder in the folder of examples")?;
+    for folder in fs::read_dir(examples)? {
+        let folder = folder?;
+        let copy = all.path().join(folder.file_name());
+        fs::create_dir(&copy)?;
+        for entry in fs::read_dir(folder.path())? {
+            let entry = entry?;
+            ensure!(entry.file_type()?.is_file(), "{}: a folder in an example", entry.path().display());
+            fs::copy(entry.path(), copy.join(entry.file_name()))?;
+        }
     }
+    let folder = all.path().join(source.file_name().context("a name")?);
     // `cranelite` is this very program.
     let bin = tempfile::tempdir()?;
     let program = bin.path().join("cranelite");
@@ -80,7 +89,7 @@ fn example(source: &Path) -> Result<()> {
                     eprintln!("{}: not run, for want of {}", lines[0], missing.join(", "));
                     continue;
                 }
-                let out = Command::new("sh").args(["-ec", &lines.join("\n")]).current_dir(folder.path()).env("PATH", &path).output()?;
+                let out = Command::new("sh").args(["-ec", &lines.join("\n")]).current_dir(&folder).env("PATH", &path).output()?;
                 printed = String::from_utf8_lossy(&out.stdout).into_owned();
                 ensure!(out.status.success(), "{}\n{}\n{printed}{}", lines.join("\n"), out.status, String::from_utf8_lossy(&out.stderr));
             }
