@@ -4,6 +4,7 @@
 //! loops and memory in `cranelite-tile`, machine code in `cranelite-codegen`. It is the only place with IO.
 
 pub mod array;
+pub mod bindings;
 pub mod cli;
 pub mod diagnostic;
 pub mod dump;

@@ -44,7 +44,7 @@ test, test_kinds = dataset(100)
 
 K = tf.keras
 model = K.Sequential([
-    K.layers.Input((LENGTH, 1, 3), batch_size=1),
+    K.layers.Input((LENGTH, 1, 3), batch_size=1, name="motion"),
     K.layers.Conv2D(8, (5, 1), strides=(2, 1), activation="relu"),
     K.layers.Conv2D(16, (5, 1), strides=(2, 1), activation="relu"),
     K.layers.GlobalAveragePooling2D(),

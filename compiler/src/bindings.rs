@@ -1,0 +1,116 @@
+//! The Rust module beside an object: the same interface as the header, as types that leave no way to misuse it.
+//!
+//! Not the C header (`header.rs`). The idea: sizes are array types, inputs are shared and outputs exclusive borrows, the arena is a type of
+//! its own; so the one unsafe call in the module keeps every duty that the header tells a C caller of.
+
+use crate::pipeline::Compiled;
+use crate::signature::Tensor;
+use cranelite_graph::tensor::ElementType;
+use std::fmt::Write;
+
+/// Words of Rust that are identifiers in C.
+const KEYWORDS: &str = " abstract as async await become box crate dyn final fn gen impl in let loop macro match mod move mut override priv \
+    pub ref self super trait type unsafe unsized use where yield ";
+
+/// Uses the crate `cranelite_runtime`.
+pub fn write(compiled: &Compiled, made_from: &str) -> String {
+    let (prefix, object) = (&compiled.prefix, &compiled.object);
+    let module = word(prefix);
+    let mut out = format!("// Made by cranelite {} from {}: do not edit.\n", env!("CARGO_PKG_VERSION"), printable(made_from));
+    let mut line = |text: &str| out.push_str(&format!("{text}\n"));
+    line(&format!("#[allow(dead_code)]\npub mod {module} {{"));
+    line("    use ::cranelite_runtime::{Error, Quantization, Tensor};\n");
+    line(&format!("    pub const ARENA_BYTES: usize = {};", object.arena_bytes));
+    line(&format!("    pub const CONST_BYTES: usize = {};", object.const_bytes));
+    line(&format!("    pub const STACK_BYTES: usize = {};\n", object.stack_bytes));
+    line("    /// Memory for one call at a time. Nothing in it need survive between calls.");
+    line(&format!("    #[repr(C, align({}))]", object.arena_align));
+    line("    pub struct Arena([u8; ARENA_BYTES]);\n");
+    line("    impl Arena {\n        pub const fn new() -> Self {\n            Arena([0; ARENA_BYTES])\n        }\n    }\n");
+    line("    impl Default for Arena {\n        fn default() -> Self {\n            Self::new()\n        }\n    }\n");
+    for (kind, tensors) in [("INPUT", &compiled.signature.inputs), ("OUTPUT", &compiled.signature.outputs)] {
+        for t in tensors {
+            line(&format!("    pub const {kind}_{}: Tensor = {};", t.identifier.to_ascii_uppercase(), tensor(t)));
+        }
+    }
+    for (name, tensors, reference) in
+        [("Inputs", &compiled.signature.inputs, "&'a "), ("Outputs", &compiled.signature.outputs, "&'a mut ")]
+    {
+        let lifetime = if tensors.is_empty() { "" } else { "<'a>" };
+        line(&format!("\n    pub struct {name}{lifetime} {{"));
+        for t in tensors {
+            line(&format!("        /// {}", about(t)));
+            line(&format!("        pub {}: {reference}{},", word(&t.identifier), array(t)));
+        }
+        line("    }");
+    }
+    let lifetime = |tensors: &[Tensor]| if tensors.is_empty() { "" } else { "<'_>" };
+    let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
+    line("\n    /// Computes the outputs. The floating-point environment must round to nearest and keep denormal numbers, as Rust's does.");
+    line(&format!(
+        "    pub fn invoke(inputs: &Inputs{}, outputs: &mut Outputs{}, arena: &mut Arena) -> Result<(), Error> {{",
+        lifetime(inputs),
+        lifetime(outputs)
+    ));
+    line("        use core::ffi::c_void;");
+    line("        unsafe extern \"C\" {");
+    line(&format!("            #[link_name = \"{prefix}_invoke\"]"));
+    line("            fn invoke(inputs: *const *const c_void, outputs: *const *mut c_void, arena: *mut c_void) -> i32;");
+    line("        }");
+    let pointers = |of: &str, tensors: &[Tensor], method: &str| {
+        let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", word(&t.identifier))).collect();
+        all.join(", ")
+    };
+    line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
+    line(&format!("        let outputs: [*mut c_void; {}] = [{}];", outputs.len(), pointers("outputs", outputs, "as_mut_ptr")));
+    line("        // SAFETY: the arrays are as long as the object wants them, the arena is aligned, and no two exclusive borrows overlap.");
+    line("        Error::check(unsafe { invoke(inputs.as_ptr(), outputs.as_ptr(), arena.0.as_mut_ptr().cast::<c_void>()) })");
+    line("    }\n}");
+    out
+}
+
+fn word(identifier: &str) -> String {
+    if KEYWORDS.contains(&format!(" {identifier} ")) { format!("{identifier}_") } else { identifier.into() }
+}
+
+fn tensor(t: &Tensor) -> String {
+    let quantization = match t.quantization() {
+        Some((scale, zero_point)) => format!("Some(Quantization {{ scale: {scale:?}, zero_point: {zero_point} }})"),
+        None => "None".into(),
+    };
+    format!("Tensor {{ name: {:?}, shape: &{:?}, quantization: {quantization} }}", t.name, t.ty.shape)
+}
+
+fn about(t: &Tensor) -> String {
+    let mut out = t.describe();
+    if let Some(more) = t.formula() {
+        write!(out, " {more}").expect("a string takes everything");
+    }
+    format!("`{}` {:?}", printable(&out), t.name)
+}
+
+fn array(t: &Tensor) -> String {
+    use ElementType::*;
+    let bits = t.ty.element.bits().unwrap_or(8) as usize;
+    let (element, count) = match t.ty.element {
+        F32 => ("f32", t.ty.element_count()),
+        F64 => ("f64", t.ty.element_count()),
+        I8 => ("i8", t.ty.element_count()),
+        I16 => ("i16", t.ty.element_count()),
+        I32 => ("i32", t.ty.element_count()),
+        I64 => ("i64", t.ty.element_count()),
+        U16 | F16 | BF16 => ("u16", t.ty.element_count()),
+        U32 => ("u32", t.ty.element_count()),
+        U64 => ("u64", t.ty.element_count()),
+        Complex64 => ("f32", 2 * t.ty.element_count()),
+        Complex128 => ("f64", 2 * t.ty.element_count()),
+        // Bytes: what is smaller is packed.
+        _ => ("u8", (t.ty.element_count() * bits).div_ceil(8)),
+    };
+    format!("[{element}; {count}]")
+}
+
+/// One line, for a comment.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+}

@@ -1,0 +1,3 @@
+fn main() {
+    cranelite_build::compile("../cpp-app/gestures.tflite");
+}
