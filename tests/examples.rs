@@ -56,20 +56,17 @@ fn blocks(readme: &str) -> Vec<Block> {
 }
 
 fn example(source: &Path) -> Result<()> {
-    // All of them, since some use files of others.
-    let all = tempfile::tempdir()?;
-    let examples = source.parent().context("a folder in the folder of examples")?;
-    for folder in fs::read_dir(examples)? {
-        let folder = folder?;
-        let copy = all.path().join(folder.file_name());
-        fs::create_dir(&copy)?;
-        for entry in fs::read_dir(folder.path())? {
-            let entry = entry?;
-            ensure!(entry.file_type()?.is_file(), "{}: a folder in an example", entry.path().display());
-            fs::copy(entry.path(), copy.join(entry.file_name()))?;
+    // Beside copies of all others and of runtime-stub, since some use their files. Packages of cargo stay where they are: they make nothing
+    // outside of the target folder.
+    let (root, copies) = (Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), tempfile::tempdir()?);
+    let folder = if source.join("Cargo.toml").exists() {
+        source.into()
+    } else {
+        for name in ["examples", "runtime-stub"] {
+            copy(&root.join(name), &copies.path().join(name))?;
         }
-    }
-    let folder = all.path().join(source.file_name().context("a name")?);
+        copies.path().join("examples").join(source.file_name().context("a name")?)
+    };
     // `cranelite` is this very program.
     let bin = tempfile::tempdir()?;
     let program = bin.path().join("cranelite");
@@ -89,7 +86,12 @@ fn example(source: &Path) -> Result<()> {
                     eprintln!("{}: not run, for want of {}", lines[0], missing.join(", "));
                     continue;
                 }
-                let out = Command::new("sh").args(["-ec", &lines.join("\n")]).current_dir(&folder).env("PATH", &path).output()?;
+                let out = Command::new("sh")
+                    .args(["-ec", &lines.join("\n")])
+                    .current_dir(&folder)
+                    .env("PATH", &path)
+                    .env("CARGO_TARGET_DIR", copies.path())
+                    .output()?;
                 printed = String::from_utf8_lossy(&out.stdout).into_owned();
                 ensure!(out.status.success(), "{}\n{}\n{printed}{}", lines.join("\n"), out.status, String::from_utf8_lossy(&out.stderr));
             }
@@ -102,6 +104,21 @@ fn example(source: &Path) -> Result<()> {
         }
     }
     ensure!(0 < expectations, "the README says nowhere what is printed");
+    Ok(())
+}
+
+/// A folder with its files and folders.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
     Ok(())
 }
 

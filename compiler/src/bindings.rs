@@ -33,8 +33,7 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
             line(&format!("    pub const {kind}_{}: Tensor = {};", t.identifier.to_ascii_uppercase(), tensor(t)));
         }
     }
-    for (name, tensors, reference) in
-        [("Inputs", &compiled.signature.inputs, "&'a "), ("Outputs", &compiled.signature.outputs, "&'a mut ")]
+    for (name, tensors, reference) in [("Inputs", &compiled.signature.inputs, "&'a "), ("Outputs", &compiled.signature.outputs, "&'a mut ")]
     {
         let lifetime = if tensors.is_empty() { "" } else { "<'a>" };
         line(&format!("\n    pub struct {name}{lifetime} {{"));

@@ -2,6 +2,7 @@
 
 use super::options::{Opt, TargetOptions, input_shape, size_bytes, threads};
 use super::{Outcome, print};
+use crate::bindings;
 use crate::diagnostic::Failure;
 use crate::files::{self, Files};
 use crate::limits::Limits;
@@ -42,6 +43,9 @@ pub struct CompileArgs {
     /// Fail when the constants are larger
     #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
     max_const: Option<u64>,
+    /// Also write PREFIX.rs, a module for Rust programs; the crate cranelite-runtime has what it uses
+    #[arg(long)]
+    rust: bool,
     /// Also write the texts of these stages beside the object
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STAGE,...")]
     emit: Vec<Stage>,
@@ -80,6 +84,9 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let mut files = Files::default();
     files.add(object.clone(), compiled.object.bytes.clone());
     files.add(header.clone(), compiled.header.clone());
+    if args.rust {
+        files.add(object.with_extension("rs"), bindings::write(&compiled, &options.made_from));
+    }
     for (i, text) in stages.texts.iter().enumerate() {
         let extension = text.level.iter().map(String::as_str).chain([text.stage.extension()]).collect::<Vec<_>>().join(".");
         if args.emit.contains(&text.stage) {

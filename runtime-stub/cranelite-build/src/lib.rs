@@ -70,15 +70,20 @@ impl Model {
     fn run(&self) -> Result<(), String> {
         let compiler = env::var_os("CRANELITE").unwrap_or("cranelite".into());
         let out = PathBuf::from(variable("OUT_DIR")?);
-        let mut command = Command::new(&compiler);
-        command.arg("compile").arg(&self.path).arg("--output").arg(&out).arg("--rust").arg("--json");
-        let result = command.args(["--target", &variable("TARGET")?]).args(&self.options).output().map_err(|e| {
-            format!("cannot run {}: {e}\ninstall the compiler, or set CRANELITE to the path of the program", compiler.display())
-        })?;
-        let printed = String::from_utf8_lossy(&result.stdout);
+        let target = variable("TARGET")?;
+        let call = |more: &[&str]| {
+            let mut command = Command::new(&compiler);
+            command.arg("compile").arg(&self.path).arg("--output").arg(&out).args(["--rust", "--target", &target]).args(&self.options);
+            command.args(more).output().map_err(|e| {
+                format!("cannot run {}: {e}\ninstall the compiler, or set CRANELITE to the path of the program", compiler.display())
+            })
+        };
+        let result = call(&["--json"])?;
         if !result.status.success() {
-            return Err(format!("{}{printed}", String::from_utf8_lossy(&result.stderr)));
+            // Again, for people.
+            return Err(String::from_utf8_lossy(&call(&[])?.stderr).into_owned());
         }
+        let printed = String::from_utf8_lossy(&result.stdout);
         let prefix = field(&printed, "prefix").ok_or_else(|| format!("{} printed no prefix: {printed}", compiler.display()))?;
         let (object, library) = (out.join(format!("{prefix}.o")), out.join(format!("lib{prefix}.a")));
         archive(&object, &library).map_err(|e| format!("cannot make {} of {}: {e}", library.display(), object.display()))?;

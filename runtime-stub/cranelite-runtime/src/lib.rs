@@ -133,12 +133,9 @@ mod tests {
     #[test]
     fn statuses_keep_their_numbers() {
         assert_eq!(Error::check(0), Ok(()));
-        assert_eq!([3, 4, 5, 6, 1].map(|s| Error::check(s).unwrap_err()), [
-            Error::IndexOutOfRange,
-            Error::CpuLacksFeature,
-            Error::WrongWeights,
-            Error::ExecutorFailed,
-            Error::Status(1)
-        ]);
+        assert_eq!(
+            [3, 4, 5, 6, 1].map(|s| Error::check(s).unwrap_err()),
+            [Error::IndexOutOfRange, Error::CpuLacksFeature, Error::WrongWeights, Error::ExecutorFailed, Error::Status(1)]
+        );
     }
 }
