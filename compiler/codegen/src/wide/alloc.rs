@@ -3,9 +3,10 @@
 //! Not tied to an instruction set: it sees instructions that read and write virtual registers of two classes, and markers where loops
 //! begin and end. The ideas: moves are coalesced wherever the two sides never hold different values at once (so accumulators stay in
 //! place); what is left gets an interval, and intervals get registers from first to last; when there are not enough, the
-//! interval whose uses weigh least (those in the innermost loops weigh most) goes to the frame, and the scan starts again.
+//! interval whose uses weigh least (those in the innermost loops weigh most) goes to the frame, and the scan starts again. At last, what
+//! was fetched from the frame for one instruction stays in its register for the next ones, as long as nobody else wants that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
@@ -47,6 +48,8 @@ pub struct Allocation {
     home: Vec<Option<Home>>,
     /// Register that stands for a virtual register with a slot during one instruction: (instruction, virtual) to register.
     stand_in: BTreeMap<(usize, Virtual), u8>,
+    /// Stand-ins that hold the value already.
+    kept: BTreeSet<(usize, Virtual)>,
     /// Vector slots come first.
     pub vector_slots: u32,
     pub general_slots: u32,
@@ -62,6 +65,10 @@ impl Allocation {
             Home::Register(r) => r,
             Home::Slot(_) => self.stand_in[&(at, v)],
         }
+    }
+    /// Must `v`, which has a slot, be fetched before instruction `at`?
+    pub fn is_fetched(&self, at: usize, v: Virtual) -> bool {
+        !self.kept.contains(&(at, v))
     }
     /// Every register that ever holds `v`.
     pub fn registers_of(&self, v: Virtual) -> Vec<u8> {
@@ -91,7 +98,11 @@ pub fn allocate(events: &[Event], classes: &[Class], registers: Registers) -> Re
     let mut spilled = vec![false; classes.len()];
     loop {
         match scan(&code, &intervals, &spilled, registers)? {
-            Scan::Done(assigned) => return Ok(code.allocation(&intervals, &spilled, assigned)),
+            Scan::Done(mut assigned) => {
+                let kept =
+                    if spilled.contains(&true) { keep(&code, &intervals, &spilled, registers, &mut assigned) } else { BTreeSet::new() };
+                return Ok(code.allocation(&intervals, &spilled, assigned, kept));
+            }
             Scan::Spill(root) => spilled[root.0 as usize] = true,
         }
     }
@@ -136,8 +147,11 @@ impl Weight {
     }
 }
 
+/// Registers of whole intervals, and of stand-ins during one instruction.
+type Assigned = BTreeMap<(Option<usize>, Virtual), u8>;
+
 enum Scan {
-    Done(BTreeMap<(Option<usize>, Virtual), u8>),
+    Done(Assigned),
     Spill(Virtual),
 }
 
@@ -286,7 +300,7 @@ impl<'a> Code<'a> {
         out
     }
 
-    fn allocation(&self, intervals: &[Interval], spilled: &[bool], assigned: BTreeMap<(Option<usize>, Virtual), u8>) -> Allocation {
+    fn allocation(&self, intervals: &[Interval], spilled: &[bool], assigned: Assigned, kept: BTreeSet<(usize, Virtual)>) -> Allocation {
         let mut out = Allocation { home: vec![None; self.classes.len()], ..Allocation::default() };
         let count =
             |class| intervals.iter().filter(|i| spilled[i.root.0 as usize] && self.classes[i.root.0 as usize] == class).count() as u32;
@@ -312,6 +326,9 @@ impl<'a> Code<'a> {
                 for &v in uses.iter().chain(defs) {
                     if let Some(&r) = assigned.get(&(Some(i), self.root(v))) {
                         out.stand_in.insert((i, v), r);
+                    }
+                    if kept.contains(&(i, self.root(v))) {
+                        out.kept.insert((i, v));
                     }
                 }
             }
@@ -381,6 +398,99 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
     Ok(Scan::Done(assigned))
 }
 
+/// One access to a spilled value.
+enum Access {
+    StandIn {
+        at: usize,
+        read: bool,
+        written: bool,
+    },
+    /// The slot changes, and no register with it.
+    Overwritten,
+}
+
+/// Stand-ins of a spilled value move to registers that are free from one access to the next, so that the later one need not be
+/// fetched. Gives those, and changes the registers.
+fn keep(
+    code: &Code,
+    intervals: &[Interval],
+    spilled: &[bool],
+    registers: Registers,
+    assigned: &mut Assigned,
+) -> BTreeSet<(usize, Virtual)> {
+    let mut accesses: BTreeMap<Virtual, Vec<Access>> = BTreeMap::new();
+    for (at, e) in code.events.iter().enumerate() {
+        match e {
+            Event::Op { uses, defs } => {
+                let has = |all: &[Virtual], v| all.iter().any(|u| code.root(*u) == v);
+                let mut roots: Vec<Virtual> = uses.iter().chain(defs).map(|&v| code.root(v)).filter(|v| spilled[v.0 as usize]).collect();
+                roots.sort();
+                roots.dedup();
+                for v in roots {
+                    accesses.entry(v).or_default().push(Access::StandIn { at, read: has(uses, v), written: has(defs, v) });
+                }
+            }
+            Event::Move { to, .. } if spilled[code.root(*to).0 as usize] => {
+                accesses.entry(code.root(*to)).or_default().push(Access::Overwritten);
+            }
+            _ => {}
+        }
+    }
+    // Which positions are taken, by class and register.
+    let (vectors, positions) = (registers.vector as usize, 2 * code.events.len());
+    let mut taken = vec![vec![false; positions]; vectors + registers.general as usize];
+    let index = |v: Virtual, r: u8| if code.classes[v.0 as usize] == Class::Vector { r as usize } else { vectors + r as usize };
+    for i in intervals.iter().filter(|i| !spilled[i.root.0 as usize]) {
+        taken[index(i.root, assigned[&(None, i.root)])][i.start..=i.end].fill(true);
+    }
+    let span = |at: usize, read: bool, written: bool| (2 * at + usize::from(!read), 2 * at + usize::from(written));
+    for (&v, all) in &accesses {
+        for a in all {
+            if let Access::StandIn { at, read, written } = *a {
+                let (start, end) = span(at, read, written);
+                taken[index(v, assigned[&(Some(at), v)])][start..=end].fill(true);
+            }
+        }
+    }
+
+    let mut kept = BTreeSet::new();
+    for (&v, all) in &accesses {
+        let range = if code.classes[v.0 as usize] == Class::Vector { 0..registers.vector } else { 0..registers.general };
+        for a in all {
+            if let Access::StandIn { at, read, written } = *a {
+                let (start, end) = span(at, read, written);
+                taken[index(v, assigned[&(Some(at), v)])][start..=end].fill(false);
+            }
+        }
+        let mut next = 0;
+        while next < all.len() {
+            let Access::StandIn { at, read, written } = all[next] else {
+                next += 1;
+                continue;
+            };
+            next += 1;
+            let (start, mut end) = span(at, read, written);
+            let mut group = vec![at];
+            let is_free = |r: u8, from: usize, to: usize| !taken[index(v, r)][from..=to].contains(&true);
+            let mut free: Vec<u8> = range.clone().filter(|&r| is_free(r, start, end)).collect();
+            while let Some(&Access::StandIn { at, read: true, written }) = all.get(next) {
+                let last = span(at, true, written).1;
+                let still: Vec<u8> = free.iter().copied().filter(|&r| is_free(r, end, last)).collect();
+                if still.is_empty() || code.loop_of[at] != code.loop_of[group[0]] {
+                    break;
+                }
+                (free, end) = (still, last);
+                group.push(at);
+                next += 1;
+            }
+            taken[index(v, free[0])][start..=end].fill(true);
+            kept.extend(group[1..].iter().map(|&at| (at, v)));
+            assigned.extend(group.iter().map(|&at| ((Some(at), v), free[0])));
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -422,6 +532,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_fetched_stays_while_its_register_is_free() {
+        // Outside of the loop v0 has a register from its first use on, until v2 and v3 need both.
+        let events = [
+            op(&[], &[0]),
+            Event::LoopBegin,
+            op(&[], &[1]),
+            op(&[], &[2]),
+            op(&[1, 2], &[]),
+            Event::LoopEnd,
+            op(&[0], &[]),
+            op(&[0], &[]),
+            op(&[], &[3]),
+            op(&[], &[4]),
+            op(&[3, 4], &[]),
+            op(&[0], &[]),
+        ];
+        let a = allocate(&events, &[Class::Vector; 5], Registers { vector: 2, general: 1 }).unwrap_or_default();
+        assert!(matches!(a.home(Virtual(0)), Home::Slot(_)));
+        assert_eq!([6, 7, 11].map(|at| a.is_fetched(at, Virtual(0))), [true, false, true]);
+        assert_eq!(a.register(6, Virtual(0)), a.register(7, Virtual(0)));
+    }
+
+    #[test]
     fn a_swap_round_a_loop_is_kept_apart() {
         // x, y; loop { t = x; x = y; y = t } use x, y
         let events = [op(&[], &[0]), op(&[], &[1]), Event::LoopBegin, mv(2, 0), mv(0, 1), mv(1, 2), Event::LoopEnd, op(&[0, 1], &[])];
@@ -457,6 +590,7 @@ mod tests {
         assert_eq!(a.vector_slots, 1);
         assert!(matches!(a.home(Virtual(0)), Home::Slot(_)) && matches!(a.home(Virtual(1)), Home::Register(0)));
         assert_eq!(a.register(5, Virtual(0)), 0);
+        assert!(a.is_fetched(5, Virtual(0)));
         let none = allocate(&events, &[Class::Vector; 2], Registers { vector: 0, general: 1 });
         assert_eq!(none.err(), Some(TooMany));
     }

@@ -316,7 +316,9 @@ pub(super) fn store_slot(s: &mut CodeAssembler, frame: &Frame, slot: u32, regist
 /// Loads the stand-ins of spilled registers that an instruction reads.
 pub(super) fn fetch_spilled(s: &mut CodeAssembler, r: &Registers, uses: &[Virtual], classes: &[Class]) -> Result<(), IcedError> {
     for &v in uses {
-        if let Home::Slot(slot) = r.allocation.home(v) {
+        if let Home::Slot(slot) = r.allocation.home(v)
+            && r.allocation.is_fetched(r.at, v)
+        {
             let register = r.allocation.register(r.at, v);
             match classes[v.0 as usize] {
                 Class::General => s.mov(general(register.into()), r.frame.slot(slot))?,

@@ -332,7 +332,8 @@ impl Emitter<'_> {
             32 => store!(self, vmovups, 32, mem, v),
             8 => self.push(&uses, &[], move |s, r| s.vmovsd(r.m(&mem), r.x(v))),
             4 => self.push(&uses, &[], move |s, r| s.vmovss(r.m(&mem), r.x(v))),
-            _ if self.features.avx512 => {
+            // A masked store would hold up a load of the bytes after it; two stores cost the same.
+            _ if self.features.avx512 && bytes != 24 => {
                 let g = self.general();
                 let mask = (1u64 << bytes) - 1;
                 self.push(&[], &[g], move |s, r| s.mov(r.q(g), mask));
