@@ -25,7 +25,7 @@ pub fn expose(graph: &mut Graph, signature: &mut Signature) {
                 graph.outputs.push(v);
                 graph.outputs.len() - 1
             });
-            let mut file_stem = format!("op{:03}.{}.{i}", node.operator, node.op.name());
+            let mut file_stem = format!("op{:03}.{}.{i}", node.last_operator(), node.last_op().name());
             while exposed.iter().any(|e| e.file_stem == file_stem) {
                 file_stem.push('+');
             }

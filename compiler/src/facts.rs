@@ -51,6 +51,8 @@ pub struct Operator {
     pub arithmetic: Option<Arithmetic>,
     /// `i8 [1,12]`
     pub result: String,
+    /// The operator whose kernels compute this one's result, too.
+    pub within: Option<u32>,
 }
 
 impl Facts {
@@ -62,11 +64,27 @@ impl Facts {
             bytes: n.inputs.iter().flatten().chain(&n.outputs).map(|&v| graph.ty(v).size_bytes() as u64).sum(),
             arithmetic: arithmetic(graph, n),
             result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
+            within: None,
         });
         let constants = graph.values.iter().filter_map(|v| Some((v.name.clone(), v.data.as_ref()?.len() as u64)));
         let mut parameters: Vec<_> = constants.collect();
         parameters.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         Facts { operators: operators.collect(), parameters, arena_lower_bound_bytes: arena_lower_bound_bytes(graph) }
+    }
+
+    /// Notes which operators have become part of others in the graph that is lowered.
+    pub fn note_fused(&mut self, graph: &Graph) {
+        for n in &graph.nodes {
+            for t in &n.then {
+                self.operators.iter_mut().filter(|o| o.index == t.operator).for_each(|o| o.within = Some(n.operator));
+            }
+        }
+    }
+
+    /// The name of an operator with those of which its kernels compute the results, too: `CONV_2D, ADD`.
+    pub fn names(&self, index: u32) -> String {
+        let all = self.operators.iter().filter(|o| o.index == index || o.within == Some(index));
+        all.map(|o| o.name).collect::<Vec<_>>().join(", ")
     }
 
     pub fn parameter_bytes(&self) -> u64 {

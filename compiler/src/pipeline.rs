@@ -60,11 +60,12 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Mode
     let import_options = import::Options { input_shapes: options.input_shapes.clone() };
     stages.begin("reading the model");
     let mut graph = import::import(model, &import_options)?;
-    let (mut signature, facts) = (Signature::of(&graph), Facts::of(&graph));
+    let (mut signature, mut facts) = (Signature::of(&graph), Facts::of(&graph));
     stages.add(Stage::Graph, "import", || print(&graph, Constants::Shortened));
     stages.begin("rewriting");
     rewrite::all(&mut graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
     verify::verify(&graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
+    facts.note_fused(&graph);
     if options.every_tensor {
         dump::expose(&mut graph, &mut signature);
     }

@@ -46,7 +46,8 @@ pub fn text(compiled: &Compiled) -> String {
     for o in &facts.operators {
         let mut forms: Vec<String> = by_level(compiled, Some(o.index)).values().map(rescalings).collect();
         forms.dedup();
-        let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, o.name, grouped(o.macs), o.result, forms.join("; "));
+        let name = o.within.map_or(o.name.into(), |product| format!("{} (in {product})", o.name));
+        let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, name, grouped(o.macs), o.result, forms.join("; "));
         line(row.trim_end().into());
     }
     out
@@ -56,7 +57,7 @@ pub fn json(compiled: &Compiled) -> Value {
     let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
     let operators = facts.operators.iter().map(|o| {
         let rescaling = by_level(compiled, Some(o.index));
-        json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "rescaling": rescaling })
+        json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "within": o.within, "rescaling": rescaling })
     });
     let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
     let levels = sizes.levels.iter().zip(&compiled.levels).map(|(sizes, level)| {

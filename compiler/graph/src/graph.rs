@@ -27,6 +27,19 @@ pub struct Node {
     pub outputs: Vec<ValueId>,
     /// Index of the model's operator it came from, for messages and reports.
     pub operator: u32,
+    /// What becomes of its only result before that is stored.
+    pub then: Vec<Then>,
+}
+
+/// An operator that works element by element, applied by the node that computes one of its operands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Then {
+    pub op: Op,
+    /// What the node has computed so far, which is nowhere in memory.
+    pub from: TensorType,
+    /// `None` is what the node has computed so far.
+    pub inputs: Vec<Option<ValueId>>,
+    pub operator: u32,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,7 +72,7 @@ impl Graph {
     }
     /// How often `id` is read: by nodes and as an output of the graph.
     pub fn use_count(&self, id: ValueId) -> usize {
-        let by_nodes = self.nodes.iter().flat_map(|n| &n.inputs).filter(|i| **i == Some(id)).count();
+        let by_nodes = self.nodes.iter().flat_map(Node::reads).filter(|i| *i == id).count();
         by_nodes + self.outputs.iter().filter(|o| **o == id).count()
     }
 }
@@ -68,5 +81,22 @@ impl Node {
     /// The input at `index`, `None` when absent.
     pub fn input(&self, index: usize) -> Option<ValueId> {
         self.inputs.get(index).copied().flatten()
+    }
+    /// Every value that it reads, one for each time.
+    pub fn reads(&self) -> impl Iterator<Item = ValueId> {
+        self.inputs.iter().chain(self.then.iter().flat_map(|t| &t.inputs)).copied().flatten()
+    }
+    pub fn reads_mut(&mut self) -> impl Iterator<Item = &mut ValueId> {
+        self.inputs.iter_mut().chain(self.then.iter_mut().flat_map(|t| &mut t.inputs)).flatten()
+    }
+    /// The operator whose result is the node's.
+    pub fn last_op(&self) -> &Op {
+        self.then.last().map_or(&self.op, |t| &t.op)
+    }
+    pub fn last_operator(&self) -> u32 {
+        self.then.last().map_or(self.operator, |t| t.operator)
+    }
+    pub fn last_op_mut(&mut self) -> &mut Op {
+        self.then.last_mut().map_or(&mut self.op, |t| &mut t.op)
     }
 }

@@ -4,7 +4,8 @@
 //! for each value, nothing read before it is written, constants of the right size, and types that agree with `infer`.
 
 use crate::graph::{Graph, Value, ValueId};
-use crate::ops::{Operand, Signature};
+use crate::ops::{Op, Operand, Signature};
+use crate::tensor::TensorType;
 use crate::text::print::type_text;
 
 /// Every rule that the graph breaks, in words.
@@ -28,8 +29,8 @@ fn ids(graph: &Graph) -> Vec<String> {
     let of_graph =
         graph.inputs.iter().chain(&graph.outputs).filter(in_range).map(|v| format!("the graph names %{}, which does not exist", v.0));
     let of_nodes = graph.nodes.iter().enumerate().flat_map(|(i, n)| {
-        let ids = n.inputs.iter().flatten().chain(&n.outputs);
-        ids.filter(in_range).map(move |v| format!("node {i} {}: %{} does not exist", n.op.name(), v.0))
+        let ids = n.reads().chain(n.outputs.iter().copied());
+        ids.filter(|v| in_range(&v)).map(move |v| format!("node {i} {}: %{} does not exist", n.op.name(), v.0))
     });
     of_graph.chain(of_nodes).collect()
 }
@@ -43,9 +44,7 @@ fn order(graph: &Graph, errors: &mut Vec<String>) {
     }
     for (i, n) in graph.nodes.iter().enumerate() {
         let name = n.op.name();
-        errors.extend(
-            n.inputs.iter().flatten().filter(|v| !written[v.0 as usize]).map(|v| format!("node {i} {name}: reads %{} too early", v.0)),
-        );
+        errors.extend(n.reads().filter(|v| !written[v.0 as usize]).map(|v| format!("node {i} {name}: reads %{} too early", v.0)));
         for v in &n.outputs {
             if std::mem::replace(&mut written[v.0 as usize], true) {
                 errors.push(format!("node {i} {name}: writes %{}, which is an input, a constant or written already", v.0));
@@ -77,21 +76,40 @@ fn value(index: usize, v: &Value, errors: &mut Vec<String>) {
 
 fn types(graph: &Graph, errors: &mut Vec<String>) {
     for (i, n) in graph.nodes.iter().enumerate() {
-        let operand = |v: ValueId| Operand { ty: graph.ty(v), data: graph.value(v).data.as_deref() };
-        let signature = Signature {
-            inputs: n.inputs.iter().map(|v| v.map(operand)).collect(),
-            outputs: n.outputs.iter().map(|v| graph.ty(*v)).collect(),
-        };
-        match n.op.infer(&signature) {
-            Ok(shapes) if shapes.len() != n.outputs.len() => {
-                errors.push(format!("node {i} {}: {} results, infer gives {}", n.op.name(), n.outputs.len(), shapes.len()));
-            }
-            Ok(shapes) => {
-                for (v, shape) in n.outputs.iter().zip(shapes).filter(|(v, shape)| graph.ty(**v).shape != *shape) {
-                    errors.push(format!("node {i} {}: %{} is {}, infer gives {shape:?}", n.op.name(), v.0, type_text(graph.ty(*v))));
-                }
-            }
-            Err(d) => errors.push(format!("node {i} {}: {d}", n.op.name())),
+        let results: Vec<&TensorType> = n.outputs.iter().map(|v| graph.ty(*v)).collect();
+        let first = n.then.first().map_or(results.clone(), |t| vec![&t.from]);
+        application(graph, i, &n.op, &n.inputs, None, &first, errors);
+        for (at, t) in n.then.iter().enumerate() {
+            let to = n.then.get(at + 1).map_or(results.clone(), |next| vec![&next.from]);
+            application(graph, i, &t.op, &t.inputs, Some(&t.from), &to, errors);
         }
+    }
+}
+
+/// `it`: type of what operands that are not values stand for.
+fn application(
+    graph: &Graph,
+    node: usize,
+    op: &Op,
+    inputs: &[Option<ValueId>],
+    it: Option<&TensorType>,
+    outputs: &[&TensorType],
+    errors: &mut Vec<String>,
+) {
+    let operand = |v: &Option<ValueId>| match *v {
+        Some(v) => Some(Operand { ty: graph.ty(v), data: graph.value(v).data.as_deref() }),
+        None => it.map(|ty| Operand { ty, data: None }),
+    };
+    let signature = Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.to_vec() };
+    match op.infer(&signature) {
+        Ok(shapes) if shapes.len() != outputs.len() => {
+            errors.push(format!("node {node} {}: {} results, infer gives {}", op.name(), outputs.len(), shapes.len()));
+        }
+        Ok(shapes) => {
+            for (ty, shape) in outputs.iter().zip(shapes).filter(|(ty, shape)| ty.shape != *shape) {
+                errors.push(format!("node {node} {}: a result is {}, infer gives {shape:?}", op.name(), type_text(ty)));
+            }
+        }
+        Err(d) => errors.push(format!("node {node} {}: {d}", op.name())),
     }
 }

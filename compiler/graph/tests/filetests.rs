@@ -89,16 +89,22 @@ fn same_numbers(before: &Graph, after: &Graph) -> Result<(), String> {
                 }
             })
             .collect();
-        if results(before, &inputs)? != results(after, &inputs)? {
-            return Err("the rewritten graph computes something else".into());
+        let machines = [(0, false), (16, false), (32, true), (64, true)].map(|(vector_bytes, fma)| {
+            let dot = if vector_bytes < 32 { ByteDot::S16S16 } else { ByteDot::U8S8 };
+            Machine::example(vector_bytes, dot, fma, false)
+        });
+        for machine in &machines {
+            if results(before, &inputs, machine)? != results(after, &inputs, machine)? {
+                return Err(format!("the rewritten graph computes something else with {} bytes per vector", machine.vector_bytes));
+            }
         }
     }
     Ok(())
 }
 
-fn results(graph: &Graph, inputs: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, String> {
-    let machine = Machine::example(16, ByteDot::S16S16, false, false);
-    let program = lower(graph, &machine, Goal::Speed).map_err(|p| format!("{p:?}"))?;
+fn results(graph: &Graph, inputs: &[Vec<u8>], machine: &Machine) -> Result<Vec<Vec<u8>>, String> {
+    let program = lower(graph, machine, Goal::Speed).map_err(|p| format!("{p:?}"))?;
+    cranelite_tile::verify::verify(&program).map_err(|e| format!("not proved: {}", e[0]))?;
     let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
     let mut outputs: Vec<Vec<u8>> = graph.outputs.iter().map(|v| vec![0; graph.ty(*v).size_bytes()]).collect();
     let mut slices: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();

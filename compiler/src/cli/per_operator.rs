@@ -24,7 +24,8 @@ const MIN_ROUNDS: usize = 5;
 struct Operator {
     /// What belongs to no operator has no index.
     index: Option<u32>,
-    name: &'static str,
+    /// With those of operators that it computes, too.
+    name: String,
     macs: u64,
     bytes: u64,
     us: f64,
@@ -116,7 +117,7 @@ impl Samples {
             let share = |peaks: &Vec<f64>| median(times_us.iter().zip(peaks).map(|(us, peak)| 100.0 * giga(2 * macs, *us) * 1e9 / peak));
             Operator {
                 index: of_model.map(|o| o.index),
-                name: of_model.map_or("copies", |o| o.name),
+                name: of_model.map_or("copies".into(), |o| facts.names(o.index)),
                 macs,
                 bytes,
                 us: median(times_us.iter().copied()),

@@ -166,7 +166,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         }
         let inputs = inputs.iter().take(kept).map(|t| t.map(|t| self.value(t))).collect();
         let outputs = outputs.iter().map(|&t| self.value(t)).collect();
-        Some(Node { op, inputs, outputs, operator: index })
+        Some(Node { op, inputs, outputs, operator: index, then: vec![] })
     }
 
     /// The operator, how many inputs it keeps, and the shapes of its results.

@@ -66,7 +66,7 @@ impl Elementwise {
         }
         let here = graph.nodes.iter().position(|n| n.outputs == node.outputs)?;
         let needed = |v: ValueId| {
-            let later = graph.nodes[here + 1..].iter().any(|n| n.inputs.contains(&Some(v)));
+            let later = graph.nodes[here + 1..].iter().any(|n| n.reads().any(|r| r == v));
             later || graph.outputs.contains(&v) || graph.inputs.contains(&v) || graph.value(v).data.is_some()
         };
         (0..self.inputs.len()).find(|&i| {

@@ -12,6 +12,7 @@ pub mod elementwise;
 pub mod gemm;
 pub mod math;
 pub mod pad;
+pub mod pointwise;
 pub mod proved;
 pub mod reduce;
 pub mod requantize;
@@ -24,6 +25,7 @@ pub mod window;
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Node, ValueId};
+use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use cranelite_tile::{Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View};
 use std::collections::{BTreeMap, HashMap};
@@ -156,6 +158,18 @@ impl<'a> Context<'a> {
     pub fn input_type(&self, node: &Node, index: usize) -> &'a TensorType {
         self.graph.ty(node.input(index).expect("a required input, checked by infer"))
     }
+    /// Types of a node's operands and results, without what becomes of them.
+    pub fn signature(&self, node: &Node) -> Signature<'a> {
+        let operand = |v: ValueId| Operand { ty: self.graph.ty(v), data: self.graph.value(v).data.as_deref() };
+        Signature {
+            inputs: node.inputs.iter().map(|v| v.map(operand)).collect(),
+            outputs: node.outputs.iter().map(|v| self.graph.ty(*v)).collect(),
+        }
+    }
+    /// Type of the result of a node's operator, before what becomes of it.
+    pub fn own_type(&self, node: &'a Node) -> &'a TensorType {
+        node.then.first().map_or(self.output_type(node, 0), |t| &t.from)
+    }
     pub fn output_type(&self, node: &Node, index: usize) -> &'a TensorType {
         self.graph.ty(node.outputs[index])
     }
@@ -193,6 +207,23 @@ impl<'a> Context<'a> {
         let b = self.buffer(of);
         self.buffers.insert(v, b);
         true
+    }
+
+    /// Whether the bytes of `v` are in the arena, whole, and neither what `node` itself is computed from nor what anybody needs later.
+    fn is_free_after(&self, node: &Node, v: ValueId) -> bool {
+        let Some(&buffer) = self.buffers.get(&v) else { return false };
+        let all = &self.program.buffers;
+        let is_whole = |b: &Buffer| b.role == Role::Scratch && b.view.is_none();
+        if !is_whole(&all[buffer.0 as usize]) || all.iter().any(|b| b.view.is_some_and(|view| view.parent == buffer)) {
+            return false;
+        }
+        let shares = |w: &ValueId| self.buffers.get(w) == Some(&buffer);
+        let Some(here) = self.graph.nodes.iter().position(|n| n.outputs == node.outputs) else { return false };
+        let later = self.graph.nodes[here + 1..].iter().flat_map(Node::reads);
+        let own = node.reads().filter(|w| shares(w)).count();
+        own == 1
+            && !node.inputs.iter().flatten().any(shares)
+            && !later.into_iter().chain(self.graph.outputs.iter().copied()).any(|w| shares(&w))
     }
 
     pub fn size_bytes(&self, buffer: BufferId) -> u64 {

@@ -175,6 +175,17 @@ impl Affine {
 
     /// From f32 lanes, which hold the terms, to the target's element.
     pub fn apply(&self, k: &mut KernelBuilder, m: &Machine, terms: &[Value]) -> Value {
+        let n = self.rounded(k, m, terms);
+        self.target.apply(k, n)
+    }
+
+    /// What becomes of the i32 lanes of `rounded`.
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// From f32 lanes, which hold the terms, to i32 lanes.
+    pub fn rounded(&self, k: &mut KernelBuilder, m: &Machine, terms: &[Value]) -> Value {
         let ty = k.ty(terms[0]);
         let int = ty.with_elem(Elem::I32);
         let mut sum = k.float(ty, self.addend);
@@ -192,14 +203,18 @@ impl Affine {
         let rounder = k.float(ty, ROUNDER);
         let rounded = k.add(sum, rounder);
         let (bits, base) = (k.bitcast(rounded, int), k.int(int, ROUNDER.to_bits().into()));
-        let n = k.sub(bits, base);
-        self.target.apply(k, n)
+        k.sub(bits, base)
     }
+}
+
+/// Integers in i32 lanes, which they may be in already.
+pub fn i32_lanes(k: &mut KernelBuilder, x: Value) -> Value {
+    if k.ty(x).elem == Elem::I32 { x } else { k.widen(x, Elem::I32) }
 }
 
 /// Lanes of bytes as f32.
 pub fn float_of_byte(k: &mut KernelBuilder, x: Value) -> Value {
-    let x = k.widen(x, Elem::I32);
+    let x = i32_lanes(k, x);
     k.to_float(x, Elem::F32)
 }
 

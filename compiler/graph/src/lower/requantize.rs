@@ -302,9 +302,9 @@ impl Rescaling {
         }
     }
 
-    /// Rescaled sums to elements.
-    pub fn finish(&self, k: &mut KernelBuilder, x: Value) -> Value {
-        self.target.apply(k, x)
+    /// What rescaled sums become.
+    pub fn target(&self) -> Target {
+        self.target
     }
 }
 
@@ -391,6 +391,13 @@ impl Target {
             k.narrow_sat(moved, self.elem)
         };
         self.clamp(k, x)
+    }
+
+    /// As `apply`, but the elements stay in i32 lanes.
+    pub fn apply_wide(self, k: &mut KernelBuilder, x: Value) -> Value {
+        // In this order nothing overflows.
+        let x = k.clamp_int(x, (self.low - self.zero_point).into(), (self.high - self.zero_point).into());
+        if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) }
     }
 
     fn shifted(self, k: &mut KernelBuilder, x: Value, elem: Elem, add: Binary) -> Value {

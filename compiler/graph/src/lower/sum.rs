@@ -5,16 +5,14 @@
 //! larger scale needs none, because half of it is a shift. Of bytes all pairs can be tried, so that most sums are two multiplications
 //! in f32 with the same results.
 
-use super::Context;
-use super::elementwise::Elementwise;
-use super::proved::{Affine, byte_values, float_of_byte};
+use super::pointwise::Pointwise;
+use super::proved::{Affine, byte_values, float_of_byte, i32_lanes};
 use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
 use crate::ops::attributes::Activation;
 use crate::quantize::{checked_log2, multiply_by_quantized_multiplier, quantize_multiplier, rounding_divide_by_pot};
 use crate::tensor::{ElementType, TensorType};
-use cranelite_tile::{Binary, Elem, KernelBuilder, Machine, Value};
+use cranelite_tile::{Binary, KernelBuilder, Machine, Value};
 
 /// How two operands come to one scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,7 +58,7 @@ impl Sum {
     }
 
     fn term(self, k: &mut KernelBuilder, x: Value, i: usize) -> Value {
-        let x = k.widen(x, Elem::I32);
+        let x = i32_lanes(k, x);
         let ty = k.ty(x);
         match self {
             Sum::PowerOfTwo { shifts } => match shifts[i] {
@@ -80,14 +78,14 @@ impl Sum {
         }
     }
 
-    fn result(self, k: &mut KernelBuilder, sum: Value, target: Target) -> Value {
-        let sum = match self {
+    /// Before zero point and clamp.
+    fn result(self, k: &mut KernelBuilder, sum: Value) -> Value {
+        match self {
             Sum::PowerOfTwo { .. } => sum,
             Sum::General { result: (multiplier, shift), .. } => {
                 Scale::constant(k, k.ty(sum).lanes as usize, multiplier, shift).apply(k, sum)
             }
-        };
-        target.apply(k, sum)
+        }
     }
 
     /// What the reference computes for one pair, before zero point and clamp.
@@ -118,30 +116,25 @@ impl Sum {
 }
 
 /// `a op b` of quantised inputs, `op` being Add or Sub.
-pub fn lower(
-    cx: &mut Context,
-    node: &Node,
-    name: &str,
+pub fn pointwise<'a>(
+    m: &'a Machine,
+    inputs: [&TensorType; 2],
+    output: &TensorType,
     op: Binary,
     pot_scale_int16: bool,
     activation: Activation,
-) -> Result<(), Diagnostic> {
-    let (inputs, output) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.output_type(node, 0));
+) -> Result<Pointwise<'a>, Diagnostic> {
     let sum = Sum::new(inputs, output, pot_scale_int16)?;
     let target = Target::new(output, activation)?;
-    let e = Elementwise::of_node(cx, format!("{name}_{}", output.element), node);
-    let m = cx.machine;
     let affine = if m.has_vectors() { sum.proved(m, [inputs[0], inputs[1], output], op, target) } else { None };
-    cx.note_rescaling(affine.as_ref().map_or(INTEGER, Affine::form), 1);
-    match affine {
-        Some(affine) => e.lower(cx, |k, x, _| {
+    Ok(match affine {
+        Some(affine) => Pointwise::integers(affine.target(), affine.form(), move |k, x| {
             let terms = [float_of_byte(k, x[0]), float_of_byte(k, x[1])];
-            affine.apply(k, m, &terms)
+            affine.rounded(k, m, &terms)
         }),
-        None => e.lower(cx, |k, x, _| {
+        None => Pointwise::integers(target, INTEGER, move |k, x| {
             let total = sum.combine(k, x, op);
-            sum.result(k, total, target)
+            sum.result(k, total)
         }),
-    }
-    Ok(())
+    })
 }

@@ -6,13 +6,13 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
-use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{Target, clamp_float};
 use crate::lower::{Context, sum};
 use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source, checks};
-use crate::tensor::ElementType::{self, F32, I8, I16, U8};
-use cranelite_tile::Binary;
+use crate::tensor::ElementType::{F32, I8, I16, U8};
+use cranelite_tile::{Binary, Machine};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -43,14 +43,18 @@ impl Operator for Attributes {
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
+    fn pointwise<'a>(&self, m: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let (inputs, output, activation) = ([s.input(0)?, s.input(1)?], s.output(0), self.activation);
+        Ok(Some(match output.element {
+            F32 => Pointwise::floats(move |k, x| {
+                let sum = k.add(x[0], x[1]);
+                clamp_float(k, sum, activation)
+            }),
+            _ => sum::pointwise(m, inputs, output, Binary::Add, self.pot_scale_int16, activation)?,
+        }))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        if cx.output_type(node, 0).element != ElementType::F32 {
-            return sum::lower(cx, node, "add", Binary::Add, self.pot_scale_int16, self.activation);
-        }
-        Elementwise::of_node(cx, "add_f32", node).unroll(4).lower(cx, |k, x, _| {
-            let sum = k.add(x[0], x[1]);
-            clamp_float(k, sum, self.activation)
-        });
-        Ok(())
+        pointwise::lower(cx, self, "add", node)
     }
 }

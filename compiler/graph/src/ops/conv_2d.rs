@@ -11,6 +11,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Operator, Signature, Source, checks};
@@ -117,12 +118,12 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (image("the input", x)?, image("the filter", w)?, image("the output", y)?);
         let data = cx.constant_input(node, 1).ok_or_else(|| gemm::not_constant("the filter", 1))?;
         let bias = Bias::of_node(cx, node, 2)?;
         let mut from = cx.input(node, 0);
-        let to = cx.output(node, 0);
+        let to = Destination::of_node(cx, node)?;
         if y.element_count() == 0 {
             return Ok(());
         }
@@ -171,6 +172,6 @@ impl Operator for Attributes {
             activation: self.activation,
             target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
         };
-        gemm::lower(cx, &product, from, to)
+        gemm::lower(cx, &product, from, &to)
     }
 }

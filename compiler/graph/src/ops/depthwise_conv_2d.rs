@@ -9,6 +9,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::depthwise::{self, Convolution, Finish, Geometry, Source as Image, Weights};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
+use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Operator, Signature, Source};
@@ -199,8 +200,8 @@ impl Attributes {
             activation: self.activation,
             target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
         };
-        let (from, to) = (cx.input(node, 0), cx.output(node, 0));
-        gemm::lower(cx, &product, from, to)
+        let (from, to) = (cx.input(node, 0), Destination::of_node(cx, node)?);
+        gemm::lower(cx, &product, from, &to)
     }
 }
 

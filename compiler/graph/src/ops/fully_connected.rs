@@ -10,6 +10,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy};
 use crate::ops::attributes::Activation;
@@ -106,18 +107,18 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (units, depth) = (w.shape[0], w.shape[1]);
         let data = cx.constant_input(node, 1).ok_or_else(|| gemm::not_constant("the weights", 1))?;
         let bias = Bias::of_node(cx, node, 2)?;
         let mut from = cx.input(node, 0);
-        let to = cx.output(node, 0);
         if y.element_count() == 0 {
             return Ok(());
         }
         if depth == 0 {
             // The reference writes zeros, without the bias.
             let zeros = cx.constant("zeros", vec![0; y.size_bytes()], 64);
+            let to = cx.output(node, 0);
             copy::whole(cx, zeros, to);
             return Ok(());
         }
@@ -161,6 +162,7 @@ impl Operator for Attributes {
             activation: self.activation,
             target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
         };
-        gemm::lower(cx, &product, from, to)
+        let to = Destination::of_node(cx, node)?;
+        gemm::lower(cx, &product, from, &to)
     }
 }

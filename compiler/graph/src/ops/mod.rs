@@ -10,8 +10,10 @@ pub mod checks;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
+use crate::lower::pointwise::Pointwise;
 use crate::tensor::{ElementType, TensorType};
 use cranelite_schema as schema;
+use cranelite_tile::Machine;
 use std::ops::RangeInclusive;
 
 /// An operand as an operator sees it when it is decoded or checked.
@@ -62,6 +64,10 @@ pub trait Operator: Sized {
     fn macs(&self, _: &Signature) -> u64 {
         0
     }
+    /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
+    fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(None)
+    }
     /// Writes the calls that compute `node`. What it cannot do is an error here, never a wrong result.
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic>;
 }
@@ -96,6 +102,11 @@ macro_rules! operators {
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.lower(cx, node),)*
+                }
+            }
+            pub fn pointwise<'a>(&self, m: &'a Machine, signature: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+                match self {
+                    $(Op::$variant(a) => a.pointwise(m, signature),)*
                 }
             }
             /// Number of operands, `None` for an operator that is not supported.

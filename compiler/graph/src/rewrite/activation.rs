@@ -24,7 +24,7 @@ pub fn run(graph: &mut Graph) -> bool {
         if graph.ty(x) != graph.ty(y) {
             continue;
         }
-        let Some(activation) = activation(&mut graph.nodes[p].op).filter(|a| **a == Activation::None) else { continue };
+        let Some(activation) = activation(graph.nodes[p].last_op_mut()).filter(|a| **a == Activation::None) else { continue };
         *activation = wanted;
         // The node that is left behind writes a value that nobody reads.
         graph.nodes[p].outputs[0] = y;

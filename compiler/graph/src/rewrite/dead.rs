@@ -13,7 +13,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut kept = vec![];
     for n in std::mem::take(&mut graph.nodes).into_iter().rev().filter(|n| !n.outputs.is_empty()) {
         if n.outputs.iter().any(|v| used[v.0 as usize]) {
-            for v in n.inputs.iter().flatten().chain(&n.outputs) {
+            for v in n.reads().chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;
             }
             kept.push(n);
@@ -34,8 +34,10 @@ fn renumber(graph: &mut Graph, used: &[bool]) {
     let ids: Vec<ValueId> = used.iter().map(|&u| (ValueId(next), next += u32::from(u)).0).collect();
     let mut keep = used.iter();
     graph.values.retain(|_| keep.next() == Some(&true));
-    let of_nodes = graph.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().flatten().chain(&mut n.outputs));
-    for v in of_nodes.chain(&mut graph.inputs).chain(&mut graph.outputs) {
+    for n in &mut graph.nodes {
+        n.reads_mut().for_each(|v| *v = ids[v.0 as usize]);
+    }
+    for v in graph.nodes.iter_mut().flat_map(|n| &mut n.outputs).chain(&mut graph.inputs).chain(&mut graph.outputs) {
         *v = ids[v.0 as usize];
     }
 }

@@ -49,7 +49,7 @@ fn results(graph: &Graph, node: &Node, budget: &mut Budget) -> Option<Vec<Arc<[u
     }
     let inputs: Vec<_> = node.inputs.iter().flatten().map(|v| graph.value(*v)).collect();
     let first = inputs.first()?.data.as_ref()?;
-    if inputs.iter().any(|v| v.data.is_none()) {
+    if inputs.iter().any(|v| v.data.is_none()) || !node.then.is_empty() {
         return None;
     }
     match &node.op {
@@ -84,7 +84,7 @@ fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Arc<[u8]>>> {
     let inputs = node.inputs.iter().map(|v| v.map(&mut copy)).collect();
     let outputs: Vec<_> = node.outputs.iter().map(|v| copy(*v)).collect();
     alone.outputs = outputs.clone();
-    alone.nodes = vec![Node { op: node.op.clone(), inputs, outputs, operator: node.operator }];
+    alone.nodes = vec![Node { op: node.op.clone(), inputs, outputs, operator: node.operator, then: vec![] }];
 
     let machine = Machine::example(16, ByteDot::S16S16, false, false);
     let program = lower(&alone, &machine, Goal::Size).ok()?;

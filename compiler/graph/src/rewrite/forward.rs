@@ -18,7 +18,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut kept: Vec<Node> = vec![];
     let mut position = vec![None; count];
     for (i, mut node) in nodes.drain(..).enumerate() {
-        for v in node.inputs.iter_mut().flatten() {
+        for v in node.reads_mut() {
             *v = same.get(*v);
         }
         let producer = |v: ValueId| uses.producer(v).and_then(|p: usize| kept.get(position[p]?));

@@ -8,6 +8,7 @@ mod activation;
 mod dead;
 mod fold;
 mod forward;
+mod fuse;
 mod pad;
 mod reshape;
 mod stride;
@@ -29,6 +30,7 @@ pub const PASSES: &[Pass] = &[
     ("activation", activation::run),
     ("stride", stride::run),
     ("dead", dead::run),
+    ("fuse", fuse::run),
 ];
 
 /// Runs all passes; `observe` sees the graph after each one that changed it.
@@ -36,8 +38,10 @@ pub fn all(graph: &mut Graph, mut observe: impl FnMut(&'static str, &Graph)) {
     let mut changed = true;
     while changed {
         changed = false;
-        for (name, pass) in PASSES {
-            if pass(graph) {
+        for (i, (name, pass)) in PASSES.iter().enumerate() {
+            // The last one makes results disappear that the others may want to see.
+            let waits = i + 1 == PASSES.len() && changed;
+            if !waits && pass(graph) {
                 changed = true;
                 debug_assert_eq!(crate::verify::verify(graph), Ok(()), "after pass {name}");
                 observe(name, graph);

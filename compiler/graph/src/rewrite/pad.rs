@@ -53,7 +53,7 @@ fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding) -> Option
         Op::DepthwiseConv2d(a) => (a.padding, a.dilation),
         _ => return None,
     };
-    if node.input(0) != Some(image) || node.inputs[1..].contains(&Some(image)) {
+    if node.input(0) != Some(image) || node.reads().filter(|v| *v == image).count() != 1 {
         return None;
     }
     let (x, w) = (graph.ty(node.input(0)?), graph.ty(node.input(1)?));

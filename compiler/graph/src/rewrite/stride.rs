@@ -56,6 +56,9 @@ fn common_stride(graph: &Graph, readers: &[usize], image: ValueId) -> Option<Str
 /// Is making fewer pixels less work for the node, by more than picking pixels costs?
 fn gets_cheaper(graph: &Graph, uses: &Uses, node: usize) -> bool {
     let n = &graph.nodes[node];
+    if !n.then.is_empty() {
+        return false;
+    }
     match &n.op {
         Op::Conv2d(_) => !is_hybrid(graph, n),
         Op::Add(_) | Op::Mul(_) | Op::Sub(_) => {
@@ -113,5 +116,5 @@ fn pick(graph: &mut Graph, x: ValueId, strides: Strides, operator: u32) -> Node 
     let count = ty.shape.clone();
     let op = Slice { first: vec![0; 4], stride: vec![1, strides[0] as i64, strides[1] as i64, 1], shape: count.clone(), count };
     let y = graph.add_value(Value { name, ty, data: None });
-    Node { op: Op::StridedSlice(op), inputs: vec![Some(x)], outputs: vec![y], operator }
+    Node { op: Op::StridedSlice(op), inputs: vec![Some(x)], outputs: vec![y], operator, then: vec![] }
 }

@@ -17,7 +17,7 @@ impl Uses {
         let n = graph.values.len();
         let mut uses = Uses { producer: vec![None; n], readers: vec![vec![]; n], is_output: vec![false; n] };
         for (i, node) in graph.nodes.iter().enumerate() {
-            for v in node.inputs.iter().flatten() {
+            for v in node.reads() {
                 uses.readers[v.0 as usize].push(i);
             }
             for v in &node.outputs {

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The number after `%` is the value's index. `@` gives the model's operator. An absent input is `none`, several results are separated
-//! by commas. A text written by hand may use names (`%x`); values then get indices in the order of their lines and, where no
+//! by commas. What becomes of a result before it is stored follows as `then TYPE add it, %4 {...} @1`: TYPE is that of `it`, the result
+//! up to there. A text written by hand may use names (`%x`); values then get indices in the order of their lines and, where no
 //! quoted name follows, that name. `#` starts a comment.
 
 pub mod fields;
@@ -63,12 +64,13 @@ outputs %2, %24
 %24: f32[4] = relu %23 @14
 %25: f32[4] = relu6 %24 @15
 %26: f32[2,2] = reshape %25 {shape=[2,2]} @16
+%27: f32[4] = relu %4 @17 then f32[4] add it, %10 {activation=none, pot_scale_int16=false} @18 then f32[4] sub %4, it {activation=relu, pot_scale_int16=false} @19
 "#;
 
     #[test]
     fn prints_what_it_parses() {
         let g = parsed(EVERYTHING);
-        assert_eq!(g.values.len(), 27);
+        assert_eq!(g.values.len(), 28);
         assert_eq!(g.value(crate::graph::ValueId(2)).name, "conv/relu;\n\\");
         let text = print(&g, Constants::Whole);
         assert_eq!(parsed(&text), g, "{text}");

@@ -4,7 +4,8 @@
 //! to right by a cursor that knows what it expected; values are resolved when all lines are read.
 
 use super::fields::{self, Field};
-use crate::graph::{Graph, Node, Value, ValueId};
+use crate::graph::{Graph, Node, Then, Value, ValueId};
+use crate::ops::Op;
 use crate::tensor::{ElementType, Quantization, TensorType};
 use cranelite_tile::text::unquoted;
 use std::collections::BTreeMap;
@@ -29,11 +30,13 @@ impl std::error::Error for Error {}
 /// A node whose values still have the names of the text.
 struct Unresolved {
     line: usize,
-    op: crate::ops::Op,
-    inputs: Vec<Option<String>>,
+    first: Application,
     outputs: Vec<String>,
-    operator: u32,
+    then: Vec<(TensorType, Application)>,
 }
+
+/// An operator, its operands, and where it stands in the model.
+type Application = (Op, Vec<Option<String>>, u32);
 
 #[derive(Default)]
 struct Reader {
@@ -97,12 +100,12 @@ impl Reader {
         if !c.take("=") {
             return if outputs.len() == 1 { Ok(()) } else { Err("expected `=` after several results".into()) };
         }
-        let op_name = c.word();
-        let inputs = c.operands()?;
-        let attributes = c.attributes()?;
-        let op = fields::operator(op_name, attributes)?;
-        let operator = if c.take("@") { c.number()? } else { 0 };
-        self.nodes.push(Unresolved { line: number, op, inputs, outputs, operator });
+        let first = c.application("none")?;
+        let mut then = vec![];
+        while c.take("then") {
+            then.push((c.tensor_type()?, c.application("it")?));
+        }
+        self.nodes.push(Unresolved { line: number, first, outputs, then });
         Ok(())
     }
 
@@ -132,9 +135,16 @@ impl Reader {
         };
         let find_all = |line: usize, names: &[String]| names.iter().map(|name| find(line, name)).collect::<Result<Vec<ValueId>, Error>>();
         let mut nodes = vec![];
-        for n in &self.nodes {
-            let inputs = n.inputs.iter().map(|i| i.as_ref().map(|name| find(n.line, name)).transpose()).collect::<Result<_, Error>>()?;
-            nodes.push(Node { op: n.op.clone(), inputs, outputs: find_all(n.line, &n.outputs)?, operator: n.operator });
+        for n in self.nodes {
+            let operands = |names: Vec<Option<String>>| {
+                names.iter().map(|i| i.as_ref().map(|name| find(n.line, name)).transpose()).collect::<Result<Vec<_>, Error>>()
+            };
+            let (op, inputs, operator) = n.first;
+            let mut node = Node { op, inputs: operands(inputs)?, outputs: find_all(n.line, &n.outputs)?, operator, then: vec![] };
+            for (from, (op, inputs, operator)) in n.then {
+                node.then.push(Then { op, from, inputs: operands(inputs)?, operator });
+            }
+            nodes.push(node);
         }
         let inputs = find_all(self.inputs.0, &self.inputs.1)?;
         let outputs = find_all(self.outputs.0, &self.outputs.1)?;
@@ -230,17 +240,25 @@ impl<'a> Cursor<'a> {
         Ok(names)
     }
 
-    fn operands(&mut self) -> Result<Vec<Option<String>>, String> {
+    fn application(&mut self, absent: &str) -> Result<Application, String> {
+        let name = self.word();
+        let inputs = self.operands(absent)?;
+        let op = fields::operator(name, self.attributes()?)?;
+        Ok((op, inputs, if self.take("@") { self.number()? } else { 0 }))
+    }
+
+    /// `absent`: the word for an operand that is not a value.
+    fn operands(&mut self, absent: &str) -> Result<Vec<Option<String>>, String> {
         let mut operands = vec![];
         loop {
             if self.take("%") {
                 operands.push(Some(self.value_name()?));
-            } else if self.take("none") {
+            } else if self.take(absent) {
                 operands.push(None);
             } else if operands.is_empty() {
                 return Ok(operands);
             } else {
-                return Err(format!("expected a value or `none`, found `{}`", self.rest));
+                return Err(format!("expected a value or `{absent}`, found `{}`", self.rest));
             }
             if !self.take(",") {
                 return Ok(operands);

@@ -5,6 +5,7 @@
 
 use super::fields;
 use crate::graph::{Graph, Node, Value, ValueId};
+use crate::ops::Op;
 use crate::tensor::{ElementType, Quantization, TensorType};
 use cranelite_tile::text::quoted;
 use std::fmt::Write;
@@ -73,10 +74,19 @@ fn node(out: &mut String, graph: &Graph, n: &Node) {
             None => format!("%{}: ?", v.0),
         })
         .collect();
-    let inputs: Vec<String> = n.inputs.iter().map(|i| i.map_or(" none".into(), |v| format!(" %{}", v.0))).collect();
-    let fields: Vec<String> = fields::fields(&n.op).iter().map(|(name, f)| format!("{name}={f}")).collect();
+    let _ = write!(out, "{} = {}", results.join(", "), application(&n.op, &n.inputs, "none", n.operator));
+    for t in &n.then {
+        let _ = write!(out, " then {} {}", type_text(&t.from), application(&t.op, &t.inputs, "it", t.operator));
+    }
+    out.push('\n');
+}
+
+/// An operator with its operands, and a word for those that are not values.
+fn application(op: &Op, inputs: &[Option<ValueId>], absent: &str, operator: u32) -> String {
+    let inputs: Vec<String> = inputs.iter().map(|i| i.map_or(format!(" {absent}"), |v| format!(" %{}", v.0))).collect();
+    let fields: Vec<String> = fields::fields(op).iter().map(|(name, f)| format!("{name}={f}")).collect();
     let fields = if fields.is_empty() { String::new() } else { format!(" {{{}}}", fields.join(", ")) };
-    let _ = writeln!(out, "{} = {}{}{fields} @{}", results.join(", "), n.op.name().to_ascii_lowercase(), inputs.join(","), n.operator);
+    format!("{}{}{fields} @{operator}", op.name().to_ascii_lowercase(), inputs.join(","))
 }
 
 fn name(value: &Value) -> String {

@@ -308,7 +308,7 @@ fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>), Dia
     let ty = TensorType { shape: shape.clone(), ..p.result.clone() };
     let y = graph.add_value(Value { name: "y".into(), ty, data: None });
     graph.outputs.push(y);
-    graph.nodes.push(Node { op: op.clone(), inputs: ids.to_vec(), outputs: vec![y], operator: 0 });
+    graph.nodes.push(Node { op: op.clone(), inputs: ids.to_vec(), outputs: vec![y], operator: 0, then: vec![] });
     if 0 < spare {
         let mut value = |bytes: usize| {
             let ty = TensorType { element: ElementType::I8, shape: vec![bytes], quantization: None };
@@ -317,7 +317,7 @@ fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>), Dia
         let ids = [1, spare, spare + 1].map(&mut value);
         for (from, to, after) in [(ids[0], ids[1], spare - 1), (ids[1], ids[2], 1)] {
             let op = Op::Pad(pad::Attributes { before: vec![0], after: vec![after] });
-            graph.nodes.push(Node { op, inputs: vec![Some(from)], outputs: vec![to], operator: 1 });
+            graph.nodes.push(Node { op, inputs: vec![Some(from)], outputs: vec![to], operator: 1, then: vec![] });
         }
         graph.inputs.push(ids[0]);
         graph.outputs.push(ids[2]);

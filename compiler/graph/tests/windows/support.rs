@@ -52,7 +52,13 @@ pub fn run(op: Op, inputs: &[Input], output: &TensorType, machine: &Machine) -> 
     let mut result = vec![0xAA; ty.size_bytes()];
     let y = graph.add_value(Value { name: "y".into(), ty, data: None });
     graph.outputs.push(y);
-    graph.nodes.push(Node { op, inputs: (0..inputs.len() as u32).map(|i| Some(ValueId(i))).collect(), outputs: vec![y], operator: 0 });
+    graph.nodes.push(Node {
+        op,
+        inputs: (0..inputs.len() as u32).map(|i| Some(ValueId(i))).collect(),
+        outputs: vec![y],
+        operator: 0,
+        then: vec![],
+    });
     let program = lower(&graph, machine, Goal::Speed).map_err(|mut d| d.remove(0))?;
     verify::verify(&program).unwrap_or_else(|e| panic!("{e:?}"));
     let arguments: Vec<&[u8]> = inputs.iter().filter(|i| !i.constant).map(|i| &i.data[..]).collect();

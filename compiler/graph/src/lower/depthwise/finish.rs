@@ -204,7 +204,7 @@ impl Finish {
             Finish::Narrow { .. } => unreachable!("prepared"),
             Finish::Rescaled { rescaling, .. } => {
                 let scaled = rescaling.apply(k, sum, |i, size| t.at(c, 4 + i * size, size));
-                rescaling.finish(k, scaled)
+                rescaling.target().apply(k, scaled)
             }
             Finish::Wide { target, .. } => {
                 let addend = k.load(Elem::I64.x(lanes), t.at(c, 0, 8));

@@ -3,6 +3,7 @@
 //! The idea: what differs per column lies in two tables that go along with the weights, one for all pixels (`scale`) and one for pixels
 //! that see the same taps (`class`); both hold, panel by panel, one array after the other.
 
+use crate::lower::pointwise::Output;
 use crate::lower::requantize::{INTEGER_64, Rescaling, Target, WideScale, clamp_float};
 use crate::ops::attributes::Activation;
 use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, Value};
@@ -75,8 +76,8 @@ impl Tables {
 }
 
 impl Epilogue {
-    /// Stores the first `columns` of the vectors of accumulators at `out`.
-    pub(super) fn store(&self, k: &mut KernelBuilder, tables: &Tables, acc: &[Value], columns: usize, out: Place) {
+    /// Stores the first `columns` of the vectors of accumulators at byte `at`.
+    pub(super) fn store(&self, k: &mut KernelBuilder, tables: &Tables, acc: &[Value], columns: usize, y: &Output, at: Index) {
         let lanes = k.ty(acc[0]).lanes as usize;
         let width = lanes * acc.len();
         let i32s = Elem::I32.x(lanes);
@@ -118,24 +119,11 @@ impl Epilogue {
                 }
             })
             .collect();
-        match *self {
-            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => {
-                for (j, &v) in results.iter().enumerate() {
-                    if j * lanes < columns {
-                        let place = Place { base: out.base, at: out.at.clone() + (4 * j * lanes) as i64 };
-                        k.store_part(place, v, columns - j * lanes);
-                    }
-                }
-            }
-            Epilogue::Sum(_) | Epilogue::Wide { .. } => {
-                let all = results.into_iter().reduce(|a, b| k.concat(a, b)).expect("at least one vector");
-                let elements = match self {
-                    Epilogue::Sum(rescaling) => rescaling.finish(k, all),
-                    Epilogue::Wide { target } => target.apply(k, all),
-                    _ => unreachable!("floats"),
-                };
-                k.store_part(out, elements, columns);
-            }
-        }
+        let target = match *self {
+            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => None,
+            Epilogue::Sum(rescaling) => Some(rescaling.target()),
+            Epilogue::Wide { target } => Some(target),
+        };
+        y.store(k, &at, &results, target, columns);
     }
 }

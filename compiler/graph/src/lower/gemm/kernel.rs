@@ -7,6 +7,7 @@
 
 use super::epilogue::{Epilogue, Tables};
 use super::numbers::{Form, Numbers};
+use crate::lower::pointwise::{Destination, Output};
 use cranelite_tile::{Arg, Elem, Index, Kernel, KernelBuilder, Param, Value};
 
 /// A number that is part of the code, or an index parameter.
@@ -146,7 +147,7 @@ struct Nest<'a> {
     class: Arg,
     scale: Option<Arg>,
     factor: Option<(Arg, Arg)>,
-    y: Arg,
+    y: Output<'a, 'a>,
     /// Constants of the operation: what flips the sign of bytes, and a vector of ones.
     flip: Option<Value>,
     ones: Option<Value>,
@@ -184,13 +185,14 @@ impl Cells {
     }
 }
 
-/// The kernel; its arguments are input, weights, class table, then scale table and the two factors if the epilogue wants them, output.
-pub fn kernel(spec: &Spec) -> Kernel {
+/// The kernel; its arguments are input, weights, class table, then scale table and the two factors if the epilogue wants them, what the
+/// destination wants.
+pub fn kernel(spec: &Spec, to: &Destination) -> Kernel {
     let mut k = KernelBuilder::new(&spec.name);
     let (x, w, class) = (k.read("x"), k.read("w"), k.read("class"));
     let scale = (0 < spec.epilogue.scale_bytes()).then(|| k.read("scale"));
     let factor = matches!(spec.epilogue, Epilogue::Hybrid { .. }).then(|| (k.read("factor"), k.read("offset")));
-    let y = k.write("y");
+    let y = Output::declare(&mut k, to);
     let sizes = Count::ALL
         .iter()
         .map(|&(c, name)| match spec.fixed_value(c) {
@@ -306,8 +308,8 @@ impl Nest<'_> {
                 scale: self.scale.map(|a| (a, at.scale.clone())),
                 factor: self.factor.map(|(f, o)| (f.at(factor.clone()), o.at(factor.clone()))),
             };
-            let out = self.y.at(at.y.clone() + (py * s.y_row + px * s.y_pixel));
-            spec.epilogue.store(k, &tables, &sums, spec.columns, out);
+            let out = at.y.clone() + (py * s.y_row + px * s.y_pixel);
+            spec.epilogue.store(k, &tables, &sums, spec.columns, &self.y, out);
         }
     }
 

@@ -20,6 +20,7 @@ pub use geometry::Axis;
 pub use pack::Filter;
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Rescaling, Target};
 use crate::lower::{Context, Goal};
 use crate::ops::attributes::Activation;
@@ -103,8 +104,8 @@ fn unrolled(goal: Goal) -> usize {
 /// time, and short enough that they are still there.
 const PREFETCH_BYTES: i64 = 8 << 10;
 
-/// Writes the calls that compute `output` from `input`.
-pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: BufferId) -> Result<(), Diagnostic> {
+/// Writes the calls from `input` to the destination.
+pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destination) -> Result<(), Diagnostic> {
     let product = &product.collapsed();
     let outputs = product.batch * product.rows.output * product.columns.output * product.filter.shape[0];
     if outputs == 0 {
@@ -139,7 +140,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
     let mut parts = vec![];
     for group in 0..product.groups() {
         for &block in &blocks {
-            let common = Lowering { product, numbers, epilogue, shape: &shape, group, block };
+            let common = Lowering { product, to, numbers, epilogue, shape: &shape, group, block };
             parts.push((common, common.tables(cx, &scales, &rectangles)));
         }
     }
@@ -149,7 +150,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, output: Buffe
             ahead::widen(cx, &numbers, memory, band, input, wide);
         }
         for (part, tables) in &parts {
-            part.write(cx, tables, band, wide.unwrap_or(input), output);
+            part.write(cx, tables, band, wide.unwrap_or(input));
         }
     }
     Ok(())
@@ -222,6 +223,7 @@ impl Product<'_> {
 #[derive(Clone, Copy)]
 struct Lowering<'a> {
     product: &'a Product<'a>,
+    to: &'a Destination<'a>,
     numbers: Numbers,
     epilogue: Epilogue,
     shape: &'a Shape,
@@ -260,7 +262,7 @@ impl Lowering<'_> {
     }
 
     /// The calls for a band of the output; `input` holds what the band says.
-    fn write(&self, cx: &mut Context, constants: &Constants, band: &ahead::Band, input: BufferId, output: BufferId) {
+    fn write(&self, cx: &mut Context, constants: &Constants, band: &ahead::Band, input: BufferId) {
         for piece in &band.pieces {
             let depth = self.depth(&piece.column);
             let weights = constants.weights.iter().find(|w| w.0 == depth).expect("the weights of every kind of depth").1;
@@ -269,7 +271,7 @@ impl Lowering<'_> {
             if let Rescale::Hybrid { factors, .. } = &self.product.rescale {
                 buffers.extend(factors);
             }
-            buffers.push(output);
+            buffers.extend(self.to.buffers());
             let class = (piece.rectangle * constants.class_stride) as i64;
             self.rectangle(cx, &buffers, &piece.row, &piece.column, &depth, class, band.elements.start);
         }
@@ -402,7 +404,7 @@ impl Lowering<'_> {
                 unroll,
                 prefetch_bytes: if cx.constants_stream && 1 < self.pixels() { PREFETCH_BYTES } else { 0 },
             };
-            cx.call(kernel::kernel(&spec), buffers, &spec.params(&counts));
+            cx.call(kernel::kernel(&spec, self.to), buffers, &spec.params(&counts));
         }
     }
 }
