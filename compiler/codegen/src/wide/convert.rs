@@ -187,6 +187,11 @@ impl Emitter<'_> {
         out
     }
 
+    /// The upper halves of 64-bit lanes.
+    pub(super) fn upper_words(&mut self, from: Type, pieces: &[Virtual]) -> Vec<Virtual> {
+        self.halve(from, Elem::U32, Pack::UpperWords, pieces)
+    }
+
     /// Packing works in quarters of 128 bits; this puts the 64-bit words in order.
     fn gather_packed(&mut self, v: Virtual, size: usize) -> Virtual {
         if size == 32 {
@@ -207,6 +212,7 @@ impl Emitter<'_> {
             return self.pack(pack, 16, a, a);
         }
         if self.features.avx512 {
+            let a = if pack == Pack::UpperWords { self.logical_down(Elem::I64, size, a, 32) } else { a };
             let d = self.vector();
             macro_rules! down {
                 ($m:ident) => {
@@ -214,7 +220,7 @@ impl Emitter<'_> {
                 };
             }
             match pack {
-                Pack::Words => down!(vpmovqd),
+                Pack::Words | Pack::UpperWords => down!(vpmovqd),
                 Pack::ToI16 => down!(vpmovsdw),
                 Pack::ToI8 => down!(vpmovswb),
                 // Unsigned saturation looks at unsigned numbers, so negative ones are raised first.
@@ -249,12 +255,12 @@ impl Emitter<'_> {
             Pack::ToU16 => vvv!(self, vpackusdw, size, a, b),
             Pack::ToI8 => vvv!(self, vpacksswb, size, a, b),
             Pack::ToU8 => vvv!(self, vpackuswb, size, a, b),
-            Pack::Words => {
-                let d = self.vector();
+            Pack::Words | Pack::UpperWords => {
+                let (d, order) = (self.vector(), if pack == Pack::Words { 0x88 } else { 0xdd });
                 self.push(&[a, b], &[d], move |s, r| match size {
-                    16 => s.vshufps(r.x(d), r.x(a), r.x(b), 0x88),
-                    32 => s.vshufps(r.y(d), r.y(a), r.y(b), 0x88),
-                    _ => s.vshufps(r.z(d), r.z(a), r.z(b), 0x88),
+                    16 => s.vshufps(r.x(d), r.x(a), r.x(b), order),
+                    32 => s.vshufps(r.y(d), r.y(a), r.y(b), order),
+                    _ => s.vshufps(r.z(d), r.z(a), r.z(b), order),
                 });
                 d
             }
@@ -362,7 +368,9 @@ enum Source {
 /// Two registers into one with lanes half as long; saturating but for `Words`, which takes the lower halves of 64-bit lanes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pack {
+    /// The lower and the upper halves of 64-bit lanes.
     Words,
+    UpperWords,
     ToI16,
     ToU16,
     ToI8,

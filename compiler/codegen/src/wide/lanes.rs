@@ -215,6 +215,9 @@ impl Emitter<'_> {
         };
         let (lanes, bits) = (ty.lanes as usize, ty.elem.bits() as u8);
         let mut pieces = self.pieces(a);
+        if parity == 1 && wide == Elem::I64 {
+            return self.upper_words(wide.x(lanes), &pieces);
+        }
         if parity == 1 {
             let sizes = self.piece_sizes(self.ty(a));
             // Any shift that brings the upper half down: what comes from above is cut off.
@@ -223,7 +226,7 @@ impl Emitter<'_> {
         self.truncate_pieces(wide.x(lanes), ty, pieces)
     }
 
-    fn logical_down(&mut self, elem: Elem, size: usize, v: Virtual, bits: u8) -> Virtual {
+    pub(super) fn logical_down(&mut self, elem: Elem, size: usize, v: Virtual, bits: u8) -> Virtual {
         let bits = u32::from(bits);
         match elem.bits() {
             16 => vvi!(self, vpsrlw, size, v, bits),

@@ -5,7 +5,7 @@
 
 use super::Emitter;
 use super::alloc::Virtual;
-use super::asm::{in_place, vv, vvi, vvv, vvv_short};
+use super::asm::{Mem, in_place, vv, vvi, vvv, vvv_short};
 use cranelite_tile::{Binary, Cond, Elem, Op, Scalar, Type, Unary, Value};
 use iced_x86::code_asm::registers;
 
@@ -66,20 +66,33 @@ impl Emitter<'_> {
         }
     }
 
-    /// Applies `f` to corresponding pieces of operands of the same length.
+    /// Applies `f` to corresponding pieces of operands of the same length. Loads that were left for later are done piece by piece, so
+    /// that few registers hold them.
     pub(super) fn each(
         &mut self,
         ty: Type,
         operands: &[Value],
         mut f: impl FnMut(&mut Self, usize, &[Virtual]) -> Virtual,
     ) -> Vec<Virtual> {
-        let pieces: Vec<Vec<Virtual>> = operands.iter().map(|&v| self.pieces(v)).collect();
         let sizes = self.piece_sizes(ty);
+        let sources: Vec<Result<Vec<Virtual>, Mem>> = operands
+            .iter()
+            .map(|&v| {
+                let alike = self.piece_sizes(self.ty(v)) == sizes;
+                if alike && let Some(mem) = self.folded.remove(&v) { Err(mem) } else { Ok(self.pieces(v)) }
+            })
+            .collect();
+        let mut at = 0;
         sizes
             .iter()
             .enumerate()
             .map(|(i, &size)| {
-                let x: Vec<Virtual> = pieces.iter().map(|p| p.get(i).copied().unwrap_or(Virtual(0))).collect();
+                let piece = |e: &mut Self, source: &Result<Vec<Virtual>, Mem>| match source {
+                    Ok(pieces) => pieces.get(i).copied().unwrap_or(Virtual(0)),
+                    Err(mem) => e.load_bytes(mem.plus(at), size, size),
+                };
+                let x: Vec<Virtual> = sources.iter().map(|s| piece(self, s)).collect();
+                at += size as i32;
                 f(self, size, &x)
             })
             .collect()
@@ -479,23 +492,23 @@ impl Emitter<'_> {
     /// A load that is used only here becomes the memory operand of the last piece-wise instruction.
     fn fma(&mut self, ty: Type, a: Value, b: Value, c: Value) -> Vec<Virtual> {
         let (a, b) = if self.folded.contains_key(&a) { (b, a) } else { (a, b) };
-        let (Some(mem), Elem::F32) = (self.folded.get(&b).copied(), ty.elem) else {
+        let Some(mem) = self.folded.remove(&b) else {
             return self.each(ty, &[a, b, c], |e, size, x| e.multiply_add(ty.elem, size, x[0], x[1], x[2]));
         };
-        if self.folded.contains_key(&a) {
-            return self.each(ty, &[a, b, c], |e, size, x| e.multiply_add(ty.elem, size, x[0], x[1], x[2]));
-        }
-        self.folded.remove(&b);
+        let single = ty.elem == Elem::F32;
         let mut at = 0;
         self.each(ty, &[a, c], |e, size, x| {
             let (a, acc, mem) = (x[0], e.copy(x[1], size), mem.plus(at));
             at += size as i32;
             let mut uses = mem.registers();
             uses.extend([acc, a]);
-            e.push(&uses, &[acc], move |s, r| match size {
-                16 => s.vfmadd231ps(r.x(acc), r.x(a), r.m(&mem)),
-                32 => s.vfmadd231ps(r.y(acc), r.y(a), r.m(&mem)),
-                _ => s.vfmadd231ps(r.z(acc), r.z(a), r.m(&mem)),
+            e.push(&uses, &[acc], move |s, r| match (single, size) {
+                (true, 16) => s.vfmadd231ps(r.x(acc), r.x(a), r.m(&mem)),
+                (true, 32) => s.vfmadd231ps(r.y(acc), r.y(a), r.m(&mem)),
+                (true, _) => s.vfmadd231ps(r.z(acc), r.z(a), r.m(&mem)),
+                (false, 16) => s.vfmadd231pd(r.x(acc), r.x(a), r.m(&mem)),
+                (false, 32) => s.vfmadd231pd(r.y(acc), r.y(a), r.m(&mem)),
+                (false, _) => s.vfmadd231pd(r.z(acc), r.z(a), r.m(&mem)),
             });
             acc
         })
@@ -530,6 +543,26 @@ impl Emitter<'_> {
                     _ => s.vpdpbusd(r.z(acc), r.z(a), r.m(&mem)),
                 });
                 acc
+            });
+        }
+        if group == 2
+            && x == Elem::I16
+            && y == Elem::I16
+            && !self.features.vnni
+            && let Some(mem) = self.folded.remove(&b)
+        {
+            let mut at = 0;
+            return self.each(ty, &[acc, a], |e, size, v| {
+                let (p, a, mem) = (e.vector(), v[1], mem.plus(at));
+                at += size as i32;
+                let mut uses = mem.registers();
+                uses.push(a);
+                e.push(&uses, &[p], move |s, r| match size {
+                    16 => s.vpmaddwd(r.x(p), r.x(a), r.m(&mem)),
+                    32 => s.vpmaddwd(r.y(p), r.y(a), r.m(&mem)),
+                    _ => s.vpmaddwd(r.z(p), r.z(a), r.m(&mem)),
+                });
+                vvv!(e, vpaddd, size, v[0], p)
             });
         }
         self.each(ty, &[acc, a, b], |e, size, v| e.dot_piece(group, x, y, size, v[0], v[1], v[2]))

@@ -380,7 +380,7 @@ impl Nest<'_> {
         self.spec.numbers.group as i64 * i64::from(self.spec.numbers.memory.bytes())
     }
     fn w_group(&self) -> i64 {
-        self.spec.width() * self.spec.numbers.group as i64 * i64::from(self.spec.numbers.weight.bytes())
+        self.spec.width() * self.spec.numbers.group as i64 * i64::from(self.spec.numbers.packed.bytes())
     }
 
     /// So many full groups in a row.
@@ -478,13 +478,17 @@ impl Nest<'_> {
         if j == spec.vectors {
             return self.ones.expect("a vector of ones");
         }
-        let ty = spec.numbers.weight.x(spec.lanes * spec.numbers.group);
+        let ty = spec.numbers.packed.x(spec.lanes * spec.numbers.group);
         let w = w.clone() + j as i64 * i64::from(ty.bytes());
         if spec.prefetch_bytes != 0 && (j as i64 * i64::from(ty.bytes())) % 64 == 0 {
             k.prefetch(self.w.at(w.clone() + spec.prefetch_bytes));
         }
         let v = k.load(ty, self.w.at(w));
-        if spec.numbers.form == Form::Words { k.widen(v, Elem::I32) } else { v }
+        match spec.numbers.form {
+            Form::Words => k.widen(v, Elem::I32),
+            Form::Pairs if spec.numbers.packed != spec.numbers.weight => k.widen(v, spec.numbers.weight),
+            _ => v,
+        }
     }
 
     /// A group of activations in all lanes, ready for the operation.

@@ -119,13 +119,16 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
             .found(format!("{} by {}", rows.len(), columns.len())));
     }
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
-    let numbers = product.numbers(cx.machine);
+    let mut numbers = product.numbers(cx.machine);
+    let pixels = product.batch * product.rows.output * product.columns.output;
+    if pixels == 1 && cx.constants_stream && numbers.form == Form::Pairs && product.has_byte_weights() {
+        numbers = numbers.with_short_weights();
+    }
     let (epilogue, scales) = product.epilogue(cx.machine, &numbers)?;
     if let Some(form) = epilogue.form() {
         cx.note_rescaling(form, product.filter.shape[0]);
     }
     let filters = product.filter.shape[0] / product.groups();
-    let pixels = product.batch * product.rows.output * product.columns.output;
     let shape = Shape::new(cx.machine, &numbers, pixels, filters, numbers.sum_factor(product.weight_zero_point) != 0);
     let mut blocks = shape.blocks(filters);
     // Panel by panel where every rectangle would fetch all weights again, from far away.
@@ -157,9 +160,14 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
 }
 
 impl Product<'_> {
+    /// Weights are bytes for the operation, too.
+    fn has_byte_weights(&self) -> bool {
+        self.filter.element == ElementType::I8 && self.weight_zero_point == 0
+    }
+
     /// Of one group.
     fn weights_bytes(&self, numbers: &Numbers) -> usize {
-        self.filter.shape.iter().product::<usize>() / self.groups() * numbers.weight.bytes() as usize
+        self.filter.shape.iter().product::<usize>() / self.groups() * numbers.packed.bytes() as usize
     }
 
     pub fn groups(&self) -> usize {
@@ -254,7 +262,7 @@ impl Lowering<'_> {
         for (_, column) in rectangles {
             let depth = self.depth(column);
             if !weights.iter().any(|w| w.0 == depth) {
-                let panels = pack::panels(&p.filter, &depth, first, columns, width, n.weight, n.weight_shift);
+                let panels = pack::panels(&p.filter, &depth, first, columns, width, n.packed, n.weight_shift);
                 weights.push((depth, cx.constant("weights", panels, 64)));
             }
         }
@@ -307,7 +315,7 @@ impl Lowering<'_> {
         let element = i64::from(n.memory.bytes());
         let pixel = (p.channels as i64) * element;
         let line = p.columns.input as i64 * pixel;
-        let group_bytes = (self.block.vectors * lanes * n.group) as i64 * i64::from(n.weight.bytes());
+        let group_bytes = (self.block.vectors * lanes * n.group) as i64 * i64::from(n.packed.bytes());
         let w_run = depth.groups() as i64 * group_bytes;
         let w_tap_row = depth.runs() as i64 * w_run;
         let y_element = i64::from(self.epilogue.output().bytes());

@@ -24,9 +24,11 @@ pub struct Numbers {
     pub form: Form,
     /// Activations in memory.
     pub memory: Elem,
-    /// Activations and packed weights as the operation takes them.
+    /// Activations and weights as the operation takes them.
     pub operand: Elem,
     pub weight: Elem,
+    /// Weights in memory.
+    pub packed: Elem,
     pub accumulator: Elem,
     /// Elements of the depth that one operation takes per lane.
     pub group: usize,
@@ -41,6 +43,7 @@ impl Numbers {
         memory: Elem::F32,
         operand: Elem::F32,
         weight: Elem::F32,
+        packed: Elem::F32,
         accumulator: Elem::F32,
         group: 1,
         input_shift: 0,
@@ -68,6 +71,7 @@ impl Numbers {
             memory,
             operand,
             weight: Elem::I8,
+            packed: Elem::I8,
             accumulator: Elem::I32,
             group: 4,
             input_shift,
@@ -82,11 +86,17 @@ impl Numbers {
             memory: Elem::I16,
             operand: Elem::I16,
             weight: Elem::I16,
+            packed: Elem::I16,
             accumulator,
             group: 2,
             input_shift: 0,
             weight_shift: 0,
         }
+    }
+
+    /// The same with weights of bytes that are widened when they are used: for those that come from far away and are used once.
+    pub fn with_short_weights(self) -> Numbers {
+        Numbers { packed: Elem::I8, ..self }
     }
 
     /// The same with activations that are in memory as the operation takes them.
@@ -100,6 +110,7 @@ impl Numbers {
         memory: Elem::I16,
         operand: Elem::I16,
         weight: Elem::I16,
+        packed: Elem::I16,
         accumulator: Elem::I64,
         group: 1,
         input_shift: 0,
