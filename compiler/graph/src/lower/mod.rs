@@ -55,6 +55,8 @@ pub struct Context<'a> {
     rescalings: Vec<Rescaled>,
     operator: Option<u32>,
     align: u32,
+    /// Of the model.
+    pub constants_bytes: usize,
     /// Constants do not stay in the second-level cache from one run to the next.
     pub constants_stream: bool,
     /// Bytes of scratch that the node which is being lowered may take to be faster.
@@ -98,6 +100,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         rescalings: vec![],
         operator: None,
         align,
+        constants_bytes,
         constants_stream: machine.l2_bytes as usize <= constants_bytes,
         spare_bytes: 0,
     };

@@ -180,7 +180,14 @@ impl<'a> Checker<'a> {
                 self.index(&place.at);
                 self.uses(Thing::Value(*value));
             }
-            Stmt::Prefetch(place) => self.reads(place),
+            // What may only be written may be asked for, too.
+            Stmt::Prefetch(place) => {
+                match place.base {
+                    Base::Arg(a) => self.arg(a, self.kernel.args.get(a.0 as usize).is_some_and(|a| a.access == Access::Write)),
+                    Base::Row(r) => self.uses(Thing::Row(r)),
+                }
+                self.index(&place.at);
+            }
             Stmt::Loop(l) => self.check_loop(s, l),
             Stmt::Row { row, arg, at, bytes, guards, fill } => {
                 self.arg(*arg, false);

@@ -121,7 +121,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let mut numbers = product.numbers(cx.machine);
     let pixels = product.batch * product.rows.output * product.columns.output;
-    if pixels == 1 && cx.constants_stream && numbers.form == Form::Pairs && product.has_byte_weights() {
+    // As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.
+    let streams = (cx.machine.l2_bytes as usize) < 2 * cx.constants_bytes;
+    if pixels == 1 && streams && numbers.form == Form::Pairs && product.has_byte_weights() {
         numbers = numbers.with_short_weights();
     }
     let (epilogue, scales) = product.epilogue(cx.machine, &numbers)?;
