@@ -1,7 +1,8 @@
 //! How many bytes of scratch every product may take to be faster.
 //!
-//! Not the plan of the arena. The idea: no arena is smaller than the tensors that are live between two nodes, or during a product, which cannot
-//! work in place; what that bound, or a tenth more where speed is wanted, leaves beside the tensors of a node costs nothing.
+//! Not the plan of the arena. The idea: no arena is smaller than the tensors that are live between two nodes, or during a product, which works
+//! in place of an operand of its last step at most; what that bound, or a tenth more where speed is wanted, leaves beside the tensors of a
+//! node costs nothing.
 
 use super::Goal;
 use crate::graph::{Graph, ValueId};
@@ -9,12 +10,14 @@ use crate::ops::Op;
 
 /// By node.
 pub fn bytes(graph: &Graph, goal: Goal) -> Vec<u64> {
+    let lives = Lives::of(graph);
     // Sums of the bytes that are live during a node, and between it and the next.
     let (mut during, mut after) = (vec![0u64; graph.nodes.len()], vec![0u64; graph.nodes.len()]);
-    for (first, last, size_bytes) in lives(graph) {
+    for (first, last, size_bytes) in lives.in_arena(graph) {
         during[first..=last].iter_mut().for_each(|n| *n += size_bytes);
         after[first..last].iter_mut().for_each(|n| *n += size_bytes);
     }
+    during.iter_mut().enumerate().for_each(|(i, n)| *n -= lives.shared(graph, i));
     let is_product = |i: &usize| matches!(graph.nodes[*i].op, Op::Conv2d(_) | Op::FullyConnected(_));
     let products = (0..graph.nodes.len()).filter(is_product).map(|i| during[i]);
     let least = after.iter().copied().chain(products).max().unwrap_or(0);
@@ -25,27 +28,53 @@ pub fn bytes(graph: &Graph, goal: Goal) -> Vec<u64> {
     during.iter().map(|n| most.saturating_sub(*n)).collect()
 }
 
-/// Of every tensor in the arena: the nodes that produce it and use it last, and its bytes.
-fn lives(graph: &Graph) -> Vec<(usize, usize, u64)> {
-    let mut producer = vec![None; graph.values.len()];
-    let mut last = vec![0; graph.values.len()];
-    // Values that are another name for the bytes of one.
-    let mut root: Vec<ValueId> = (0..graph.values.len() as u32).map(ValueId).collect();
-    for (i, node) in graph.nodes.iter().enumerate() {
-        for v in node.inputs.iter().flatten() {
-            last[root[v.0 as usize].0 as usize] = i;
-        }
-        for v in &node.outputs {
-            match (&node.op, node.input(0)) {
-                (Op::Reshape(_), Some(x)) if !graph.outputs.contains(v) => root[v.0 as usize] = root[x.0 as usize],
-                _ => (producer[v.0 as usize], last[v.0 as usize]) = (Some(i), i),
+/// By value: the value whose bytes it names, the node that produces it, the last that uses it.
+struct Lives {
+    root: Vec<ValueId>,
+    producer: Vec<Option<usize>>,
+    last: Vec<usize>,
+}
+
+impl Lives {
+    fn of(graph: &Graph) -> Lives {
+        let count = graph.values.len();
+        let mut all = Lives { root: (0..count as u32).map(ValueId).collect(), producer: vec![None; count], last: vec![0; count] };
+        for (i, node) in graph.nodes.iter().enumerate() {
+            for v in node.reads() {
+                let root = all.root(v);
+                all.last[root.0 as usize] = i;
+            }
+            for v in &node.outputs {
+                match (&node.op, node.input(0)) {
+                    (Op::Reshape(_), Some(x)) if !graph.outputs.contains(v) => all.root[v.0 as usize] = all.root(x),
+                    _ => (all.producer[v.0 as usize], all.last[v.0 as usize]) = (Some(i), i),
+                }
             }
         }
+        all
     }
-    let in_arena = |v: &ValueId| graph.value(*v).data.is_none() && !graph.inputs.contains(v) && !graph.outputs.contains(v);
-    (0..graph.values.len() as u32)
-        .map(ValueId)
-        .filter(in_arena)
-        .filter_map(|v| Some((producer[v.0 as usize]?, last[v.0 as usize], graph.ty(v).size_bytes() as u64)))
-        .collect()
+
+    fn root(&self, v: ValueId) -> ValueId {
+        self.root[v.0 as usize]
+    }
+
+    /// Node that produces a value, node that uses it last, and its bytes.
+    fn life(&self, graph: &Graph, v: ValueId) -> Option<(usize, usize, u64)> {
+        let callers = graph.inputs.contains(&v) || graph.outputs.contains(&v);
+        let first = self.producer[v.0 as usize].filter(|_| !callers)?;
+        Some((first, self.last[v.0 as usize], graph.ty(v).size_bytes() as u64))
+    }
+
+    fn in_arena(&self, graph: &Graph) -> Vec<(usize, usize, u64)> {
+        (0..graph.values.len() as u32).filter_map(|v| self.life(graph, ValueId(v))).collect()
+    }
+
+    /// Bytes that the result of node `i` shares with an operand of what becomes of it.
+    fn shared(&self, graph: &Graph, i: usize) -> u64 {
+        let node = &graph.nodes[i];
+        let own: Vec<ValueId> = node.inputs.iter().flatten().map(|v| self.root(*v)).collect();
+        let result = node.outputs.first().and_then(|v| self.life(graph, *v)).map_or(0, |l| l.2);
+        let operands = node.then.iter().flat_map(|t| &t.inputs).flatten().map(|v| self.root(*v)).filter(|v| !own.contains(v));
+        operands.filter_map(|v| self.life(graph, v)).filter(|l| l.1 == i).map(|l| l.2.min(result)).max().unwrap_or(0)
+    }
 }
