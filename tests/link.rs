@@ -4,6 +4,8 @@
 
 #[path = "link/levels.rs"]
 mod levels;
+#[path = "link/platforms.rs"]
+mod platforms;
 
 use anyhow::{Result, anyhow, ensure};
 use cranelite::files::Files;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
     }
     trials.extend(levels::trials());
+    trials.extend(platforms::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

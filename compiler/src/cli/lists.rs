@@ -39,14 +39,14 @@ pub fn targets(args: TargetsArgs) -> Outcome {
     let native = targets::native_cpu();
     let architectures = targets::list();
     if args.json {
-        let triples: Vec<_> = TRIPLES.iter().map(|(triple, about)| json!({ "triple": triple, "about": about })).collect();
+        let triples: Vec<_> = TRIPLES.iter().map(|t| json!({ "triple": t.triple, "about": t.about, "tested": t.tested })).collect();
         let levels = |l: &Levels| l.levels.iter().map(|(name, features)| json!({ "name": name, "features": features })).collect::<Vec<_>>();
         let architectures = architectures.iter().map(|l| json!({ "name": l.architecture, "levels": levels(l), "features": l.features }));
         let architectures: Vec<_> = architectures.collect();
         print(&format!("{}\n", json!({ "triples": triples, "architectures": architectures, "native": native })));
         return Ok(());
     }
-    let mut out: String = TRIPLES.iter().map(|(triple, about)| format!("{triple:<30} {about}\n")).collect();
+    let mut out: String = TRIPLES.iter().map(|t| format!("{:<30} {}\n{:<30}   tested: {}\n", t.triple, t.about, "", t.tested)).collect();
     for l in architectures {
         out += &format!("\nLevels of {}; the first is the default:\n", l.architecture);
         out.extend(l.levels.iter().map(|(name, features)| format!("  {name:<18} {features}\n")));
@@ -109,4 +109,17 @@ pub fn man(_: ManArgs) -> Outcome {
     }
     print(&String::from_utf8_lossy(&page));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_lists_the_targets() {
+        let readme = include_str!("../../../README.md");
+        let listed: Vec<&str> = readme.lines().filter(|l| l.starts_with("| `") && l.contains("-")).collect();
+        let expected: Vec<String> = TRIPLES.iter().map(|t| format!("| `{}` | {} | {} |", t.triple, t.about, t.tested)).collect();
+        assert_eq!(listed, expected);
+    }
 }

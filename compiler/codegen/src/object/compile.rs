@@ -9,13 +9,14 @@ use crate::targets::Target;
 use crate::wide;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
-use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::isa::{CallConv, TargetIsa};
 use cranelift_codegen::{CodegenError, Context};
 use cranelift_module::{FuncId, ModuleReloc};
 use cranelite_tile::{Kernel, Program};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use target_lexicon::Architecture;
 
 /// Which texts to keep.
 #[derive(Clone, Copy)]
@@ -32,6 +33,15 @@ pub struct Compiled {
     pub stack_bytes: u32,
     pub clif: String,
     pub asm: String,
+}
+
+/// How functions call those that nobody outside of the object calls. One convention on all systems with x86-64, since code that
+/// is not Cranelift's knows one only.
+pub fn inner_call_conv(isa: &dyn TargetIsa) -> CallConv {
+    match isa.triple().architecture {
+        Architecture::X86_64 => CallConv::SystemV,
+        _ => isa.default_call_conv(),
+    }
 }
 
 pub fn kernels(program: &Program, target: &Target, isa: &dyn TargetIsa, text: Text, threads: usize) -> Result<Vec<Compiled>, Error> {
@@ -65,7 +75,7 @@ fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> 
         let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
         return Ok(Compiled { align: 64, relocs: vec![], stack_bytes: code.stack_bytes, clif: String::new(), asm, bytes: code.bytes });
     }
-    let function = clif::emit(kernel, &target.features, isa.default_call_conv())?;
+    let function = clif::emit(kernel, &target.features, inner_call_conv(isa))?;
     function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))
 }
 

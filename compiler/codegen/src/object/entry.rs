@@ -4,6 +4,7 @@
 //! generated header are arrays of pointers. Nothing of the caller's memory is touched, and no instruction beyond the target's baseline
 //! is executed, unless all checks pass. What calls the kernels of a level is in `schedule.rs`.
 
+use super::compile::inner_call_conv;
 use super::schedule::{Arguments, Body, load_pointer};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -234,7 +235,7 @@ impl Ask {
 
 /// The signature of the function of `cpu.rs`.
 pub fn ask_signature(module: &ObjectModule) -> Signature {
-    let mut signature = Signature::new(module.isa().default_call_conv());
+    let mut signature = Signature::new(inner_call_conv(module.isa()));
     signature.returns = vec![AbiParam::new(types::I32)];
     signature
 }

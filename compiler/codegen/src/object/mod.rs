@@ -304,7 +304,7 @@ fn kernels(
             continue;
         }
         let facts = KernelFacts { symbol: symbol.clone(), code_bytes: key.1.len() as u64, stack_bytes: compiled.stack_bytes };
-        let signature = crate::clif::signature(kernel, writer.isa.default_call_conv());
+        let signature = crate::clif::signature(kernel, compile::inner_call_conv(&*writer.isa));
         let id = writer.define(symbol, Linkage::Local, &signature, compiled)?;
         known.push((id, facts.clone()));
         own.push((key, (id, facts)));

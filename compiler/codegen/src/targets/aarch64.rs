@@ -15,6 +15,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "cortex-a55", features: &["dotprod"] },
         Level { name: "cortex-a76", features: &["dotprod"] },
         Level { name: "neoverse-n1", features: &["dotprod"] },
+        Level { name: "apple-m1", features: &["dotprod"] },
     ],
     machine,
     wide: |_| None,

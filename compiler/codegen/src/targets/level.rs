@@ -52,11 +52,6 @@ impl Architecture {
         set
     }
 
-    /// What every CPU has.
-    pub fn baseline(&self) -> Set {
-        self.closure(self.levels[0].features)
-    }
-
     pub fn parse(&self, cpu: &str) -> Result<Set, Error> {
         let name = cpu.split('+').next().unwrap_or_default();
         if cpu.split('+').any(str::is_empty) {

@@ -58,15 +58,46 @@ pub struct Target {
 
 static ARCHITECTURES: [&level::Architecture; 3] = [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE];
 
-/// A triple that is supported, for lists.
-pub const TRIPLES: &[(&str, &str)] = &[
-    ("x86_64-unknown-linux-gnu", "Linux on x86-64 (ELF)"),
-    ("x86_64-unknown-none-elf", "x86-64 without operating system (ELF)"),
-    ("aarch64-unknown-linux-gnu", "Linux on 64-bit Arm (ELF)"),
-    ("aarch64-unknown-none-elf", "64-bit Arm without operating system (ELF; memory must allow unaligned access)"),
-    ("aarch64-linux-android", "Android on 64-bit Arm (ELF)"),
-    ("riscv64gc-unknown-linux-gnu", "Linux on 64-bit RISC-V (ELF; scalar code)"),
-    ("riscv64gc-unknown-none-elf", "64-bit RISC-V without operating system (ELF; scalar code; memory must allow unaligned access)"),
+/// A triple that is supported: what it is for, and how its objects are tested.
+pub struct Listed {
+    pub triple: &'static str,
+    pub about: &'static str,
+    pub tested: &'static str,
+}
+
+const fn listed(triple: &'static str, about: &'static str, tested: &'static str) -> Listed {
+    Listed { triple, about, tested }
+}
+
+pub const TRIPLES: &[Listed] = &[
+    listed(
+        "x86_64-unknown-linux-gnu",
+        "Linux on x86-64 (ELF)",
+        "run at every level of the CPU; the choice of a level on older CPUs under qemu-user",
+    ),
+    listed("x86_64-unknown-none-elf", "x86-64 without operating system (ELF)", "the same code as for Linux"),
+    listed("x86_64-apple-darwin", "macOS on x86-64 (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
+    listed("x86_64-pc-windows-msvc", "Windows on x86-64 (COFF)", "linked by lld-link, mapped and run on Linux with the calls of Windows"),
+    listed(
+        "aarch64-unknown-linux-gnu",
+        "Linux on 64-bit Arm (ELF)",
+        "run under qemu-user, with and without dot products, on old and new kernels",
+    ),
+    listed(
+        "aarch64-unknown-none-elf",
+        "64-bit Arm without operating system (ELF; memory must allow unaligned access)",
+        "firmware booted in qemu-system-aarch64",
+    ),
+    listed("aarch64-linux-android", "Android on 64-bit Arm (ELF)", "the same code as for Linux"),
+    listed("aarch64-apple-darwin", "macOS on Apple silicon (Mach-O)", "linked by ld64.lld; the same code as for Linux with dot products"),
+    listed("aarch64-apple-ios", "iOS (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
+    listed("aarch64-apple-ios-sim", "simulator of iOS on Apple silicon (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
+    listed("riscv64gc-unknown-linux-gnu", "Linux on 64-bit RISC-V (ELF; scalar code)", "operations run under qemu-user"),
+    listed(
+        "riscv64gc-unknown-none-elf",
+        "64-bit RISC-V without operating system (ELF; scalar code; memory must allow unaligned access)",
+        "the same code as for Linux",
+    ),
 ];
 
 /// The feature levels of an architecture, for lists.
@@ -108,6 +139,15 @@ fn architecture(triple: &Triple) -> Option<&'static level::Architecture> {
     }
 }
 
+/// The level of every CPU of a target: more than that of the architecture where an operating system runs on newer CPUs only.
+fn default_level(triple: &Triple, architecture: &level::Architecture) -> &'static str {
+    use OperatingSystem as Os;
+    match (triple.architecture, triple.operating_system) {
+        (Architecture::Aarch64(_), Os::MacOSX(_) | Os::Darwin(_)) => "apple-m1",
+        _ => architecture.levels[0].name,
+    }
+}
+
 /// Why there is no code for a triple that exists, if so.
 fn refusal(triple: &Triple) -> Option<&'static str> {
     use OperatingSystem as Os;
@@ -120,9 +160,8 @@ fn refusal(triple: &Triple) -> Option<&'static str> {
         (Architecture::Aarch64(_), Os::Windows) => "Cranelift cannot write COFF relocations for 64-bit Arm",
         (Architecture::X86_64, _) if triple.environment == Environment::Gnux32 => "32-bit pointers are not supported",
         (Architecture::X86_64 | Architecture::Aarch64(_) | Architecture::Riscv64(_), os) => match os {
-            Os::Linux | Os::None_ | Os::Unknown | Os::Freebsd | Os::Netbsd | Os::Openbsd => return None,
-            Os::Windows => "COFF objects are not supported yet",
-            os if os.is_like_darwin() => "Mach-O objects are not supported yet",
+            Os::Linux | Os::None_ | Os::Unknown | Os::Freebsd | Os::Netbsd | Os::Openbsd | Os::Windows => return None,
+            os if os.is_like_darwin() && !matches!(triple.architecture, Architecture::Riscv64(_)) => return None,
             _ => "its operating system is not supported",
         },
         _ => "its architecture is not supported",
@@ -132,15 +171,17 @@ fn refusal(triple: &Triple) -> Option<&'static str> {
 impl Target {
     /// `cpu` is `NAME[+feature][+no-feature]`, by default the architecture's baseline.
     pub fn new(triple: &str, cpu: Option<&str>) -> Result<Target, Error> {
-        let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, TRIPLES.iter().map(|t| t.0)));
+        let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, TRIPLES.iter().map(|t| t.triple)));
         let mut parsed = Triple::from_str(triple).map_err(|_| no_triple())?;
         if let Some(why) = refusal(&parsed) {
             return Err(Error::Refused(triple.into(), why));
         }
         let architecture = architecture(&parsed).ok_or_else(no_triple)?;
         // "none" without "-elf" says nothing of the format.
-        parsed.binary_format = BinaryFormat::Elf;
-        let set = match cpu.unwrap_or(architecture.levels[0].name) {
+        if parsed.binary_format == BinaryFormat::Unknown {
+            parsed.binary_format = BinaryFormat::Elf;
+        }
+        let set = match cpu.unwrap_or(default_level(&parsed, architecture)) {
             cpu if cpu.split('+').next() == Some("native") && !cpu.split('+').any(str::is_empty) => {
                 let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
                 if host.is_none_or(|h| h.architecture != parsed.architecture) {
@@ -192,8 +233,13 @@ impl Target {
 
     /// The features that are needed and that not every CPU of the target has.
     pub fn beyond_baseline(&self) -> Vec<&'static str> {
-        let baseline = architecture(&self.triple).map(level::Architecture::baseline).unwrap_or_default();
+        let baseline = self.baseline();
         self.required().into_iter().filter(|f| !baseline.contains(f)).collect()
+    }
+
+    /// What every CPU of the target has.
+    fn baseline(&self) -> Set {
+        architecture(&self.triple).and_then(|a| a.parse(default_level(&self.triple, a)).ok()).unwrap_or_default()
     }
 
     /// What this machine lacks of all that the code may use; `None` if it is of another architecture.
@@ -224,7 +270,7 @@ impl Target {
 
     /// As [`Target::isa`], without what not every CPU of the target has.
     pub(crate) fn baseline_isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
-        self.isa_with(&architecture(&self.triple).map(level::Architecture::baseline).unwrap_or_default(), verify)
+        self.isa_with(&self.baseline(), verify)
     }
 
     fn isa_with(&self, set: &Set, verify: bool) -> Result<OwnedTargetIsa, Error> {
@@ -262,7 +308,7 @@ mod tests {
 
     #[test]
     fn every_listed_target_and_level_exists() {
-        for (triple, _) in TRIPLES {
+        for Listed { triple, .. } in TRIPLES {
             let target = Target::new(triple, None).unwrap();
             assert_eq!(Target::new(triple, Some(&target.level)).unwrap().level, target.level);
             let levels = &list()[[Arch::X86, Arch::Arm, Arch::Riscv].iter().position(|a| *a == target.features.arch).unwrap()];
@@ -287,8 +333,7 @@ mod tests {
             "i686-unknown-linux-gnu",
             "wasm32-unknown-unknown",
             "aarch64-pc-windows-msvc",
-            "x86_64-pc-windows-msvc",
-            "aarch64-apple-darwin",
+            "riscv64-apple-darwin",
             "aarch64_be-unknown-linux-gnu",
             "powerpc64le-unknown-linux-gnu",
             "x86_64-unknown-linux-gnux32",

@@ -1,0 +1,118 @@
+//! Objects for systems that are not here, linked by their real linkers: Mach-O by `ld64.lld`, COFF by `lld-link`.
+//!
+//! Apple's system library is a text stub of ours, since programs are only linked. What Windows' linker makes is also run: on Linux, mapped by a
+//! program of ours (`windows.c`), with the calls of Windows.
+
+use super::failed;
+use anyhow::{Context, Result, ensure};
+use cranelite::files::Files;
+use cranelite::pipeline::{self, Options};
+use cranelite::stages::Stages;
+use cranelite_codegen::targets::Target;
+use cranelite_tests::tools::{exists, is_required, output};
+use libtest_mimic::Trial;
+use std::path::Path;
+use std::process::Command;
+
+/// Triple, clang's triple, and what the linker calls the architecture, the platform and its version.
+const APPLE: [(&str, &str, &str, &str, &str); 4] = [
+    ("aarch64-apple-darwin", "arm64-apple-macos12", "arm64", "macos", "12.0"),
+    ("x86_64-apple-darwin", "x86_64-apple-macos12", "x86_64", "macos", "12.0"),
+    ("aarch64-apple-ios", "arm64-apple-ios15", "arm64", "ios", "15.0"),
+    ("aarch64-apple-ios-sim", "arm64-apple-ios15-simulator", "arm64", "ios-simulator", "15.0"),
+];
+
+const WINDOWS_LEVELS: [&str; 4] = ["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni", "x86-64,x86-64-v2,x86-64-v3"];
+
+pub fn trials() -> Vec<Trial> {
+    let ignored = |tools: &[&str]| !tools.iter().all(|t| exists(t)) && !is_required();
+    let no_apple = apple_linker().is_none() && !is_required();
+    let apple = APPLE.map(|row| Trial::test(format!("platform/{}", row.0), move || apple(row).map_err(failed)).with_ignored_flag(no_apple));
+    let no_windows = ignored(&["lld-link", "gcc"]) || cfg!(not(target_arch = "x86_64"));
+    let windows = WINDOWS_LEVELS
+        .map(|cpu| Trial::test(format!("platform/windows/{cpu}"), move || windows(cpu).map_err(failed)).with_ignored_flag(no_windows));
+    apple.into_iter().chain(windows).collect()
+}
+
+/// Distributions call it by one of these names.
+fn apple_linker() -> Option<&'static str> {
+    ["ld64.lld", "ld64.lld-19", "ld64.lld-16", "ld64.lld-15", "ld64.lld-14"].into_iter().find(|name| exists(name))
+}
+
+/// The digits as PREFIX.o and PREFIX.h in a folder.
+fn digits(folder: &Path, triple: &str, cpu: Option<&str>) -> Result<Vec<Target>> {
+    let model = include_bytes!("../../examples/digits/digits.tflite");
+    let targets = Target::list(triple, cpu)?;
+    let options = Options { prefix: "digits".into(), ..Options::default() };
+    let compiled = pipeline::compile(model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow::anyhow!("{e:?}"))?;
+    let mut files = Files::default();
+    files.add(folder.join("digits.o"), compiled.object.bytes.clone());
+    files.add(folder.join("digits.h"), compiled.header.clone());
+    files.add(folder.join("test_digits.h"), include_str!("../../examples/digits/test_digits.h"));
+    files.add(folder.join("windows.c"), include_str!("windows.c"));
+    files.add(folder.join("main.c"), MAIN);
+    files.add(folder.join("usr/lib/libSystem.tbd"), SYSTEM);
+    files.write()?;
+    Ok(targets)
+}
+
+const MAIN: &str = r#"
+#include "digits.h"
+static _Alignas(DIGITS_ARENA_ALIGN) unsigned char arena[DIGITS_ARENA_BYTES];
+int main(void) {
+    int8_t image[64] = {0}, probabilities[10];
+    const digits_inputs in = {image};
+    const digits_outputs out = {probabilities};
+    return digits_invoke(&in, &out, arena) + (int)digits_model.input_count;
+}
+"#;
+
+/// All that a program of Apple's wants before its first line.
+const SYSTEM: &str = "--- !tapi-tbd
+tbd-version: 4
+targets: [ x86_64-macos, arm64-macos, arm64-ios, arm64-ios-simulator ]
+install-name: '/usr/lib/libSystem.B.dylib'
+exports:
+  - targets: [ x86_64-macos, arm64-macos, arm64-ios, arm64-ios-simulator ]
+    symbols: [ dyld_stub_binder ]
+...
+";
+
+fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &str, &str)) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    digits(folder, triple, None)?;
+    let in_folder = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        command
+    };
+    let flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-fno-stack-protector", "-c", "main.c", "-o", "main.o"];
+    output(in_folder("clang").arg(format!("--target={clang}")).args(flags))?;
+    let linker = apple_linker().context("no ld64.lld")?;
+    let platform = ["-platform_version", platform, version, version];
+    let link = ["-syslibroot", ".", "-lSystem", "-fatal_warnings", "-o", "app", "main.o", "digits.o"];
+    output(in_folder(linker).args(["-arch", architecture]).args(platform).args(link))?;
+    let app = std::fs::read(folder.join("app"))?;
+    ensure!(app.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]), "not a 64-bit Mach-O image");
+    Ok(())
+}
+
+fn windows(cpu: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    let targets = digits(folder, "x86_64-pc-windows-msvc", Some(cpu))?;
+    let in_folder = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        command
+    };
+    let image = ["/dll", "/noentry", "/nodefaultlib", "/base:0x180000000", "/fixed", "/wx"];
+    output(in_folder("lld-link").args(image).args(["/export:digits_invoke", "/export:digits_model,DATA", "/out:digits.dll", "digits.o"]))?;
+    output(in_folder("gcc").args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "windows.c", "-o", "windows"]))?;
+    if targets.iter().any(Target::runs_here) {
+        let printed = output(in_folder("./windows").arg("digits.dll"))?;
+        ensure!(printed.trim() == "347", "{printed} digits right instead of 347");
+    }
+    Ok(())
+}
