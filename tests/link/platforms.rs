@@ -60,7 +60,7 @@ const MAIN: &str = r#"
 #include "digits.h"
 static _Alignas(DIGITS_ARENA_ALIGN) unsigned char arena[DIGITS_ARENA_BYTES];
 int main(void) {
-    int8_t image[64] = {0}, probabilities[10];
+    static int8_t image[64], probabilities[10];
     const digits_inputs in = {image};
     const digits_outputs out = {probabilities};
     return digits_invoke(&in, &out, arena) + (int)digits_model.input_count;
