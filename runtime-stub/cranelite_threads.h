@@ -33,25 +33,38 @@ extern "C" {
 
 typedef void (*cranelite_task)(void *context, uint32_t index);
 
+/* A number on a line of the cache of its own, and the one that is fetched with it. */
+typedef union {
+    uint64_t value;
+    char line[128];
+} cranelite_threads_number;
+
 typedef struct {
-    /* Of the current job: its number in the upper half, the next task in the lower one, so that a thread which comes late takes nothing
-       from the job after. On a line of the cache of its own, as is what tells that tasks are done. */
-    uint64_t next;
-    char apart_1[120];
-    uint32_t done;
-    char apart_2[124];
+    /* The current job, and how many of its tasks are done. */
+    cranelite_threads_number job, done;
+    /* By thread, of its part of the current job: the job's number in the upper half, the next task in the lower one, so that a thread which
+       comes late takes nothing from the job after. */
+    cranelite_threads_number *next;
+    uint32_t threads;
     cranelite_task task;
     void *context;
     uint32_t count;
     uint32_t busy, ends, sleeping;
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    uint32_t workers;
-    pthread_t *handles;
+    struct cranelite_threads_worker *workers;
 } cranelite_threads;
 
-static inline void cranelite_threads_pause(void)
+typedef struct cranelite_threads_worker {
+    cranelite_threads *pool;
+    uint32_t number;
+    pthread_t handle;
+} cranelite_threads_worker;
+
+/* Waits a little: a pause takes up to a hundred nanoseconds, so that at first there is none. */
+static inline void cranelite_threads_pause(uint32_t turn)
 {
+    if (turn < 100) return;
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -59,47 +72,65 @@ static inline void cranelite_threads_pause(void)
 #endif
 }
 
-static inline void cranelite_threads_publish(cranelite_threads *pool, uint64_t job)
+/* The first of the tasks that a thread begins with: the same part of every job, so that it finds in its cache what it wrote before. */
+static inline uint32_t cranelite_threads_part(const cranelite_threads *pool, uint32_t thread, uint32_t count)
 {
+    return (uint32_t)((uint64_t)count * thread / pool->threads);
+}
+
+/* Begins a job, whose number is the answer. */
+static inline uint64_t cranelite_threads_publish(cranelite_threads *pool, uint32_t count)
+{
+    uint64_t job = (__atomic_load_n(&pool->job.value, __ATOMIC_RELAXED) + 1) & UINT32_MAX;
+    uint32_t i;
+    __atomic_store_n(&pool->count, count, __ATOMIC_RELAXED);
+    __atomic_store_n(&pool->done.value, 0, __ATOMIC_RELAXED);
+    for (i = 0; i < pool->threads; i++)
+        __atomic_store_n(&pool->next[i].value, job << 32 | cranelite_threads_part(pool, i, count), __ATOMIC_RELAXED);
     /* In one order with `sleeping`: who does not see the job is seen asleep. */
-    __atomic_store_n(&pool->next, job << 32, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&pool->job.value, job, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool->sleeping, __ATOMIC_SEQ_CST)) {
         pthread_mutex_lock(&pool->lock);
         pthread_cond_broadcast(&pool->wake);
         pthread_mutex_unlock(&pool->lock);
     }
+    return job;
 }
 
-/* Takes tasks of a job while there are any. */
-static inline void cranelite_threads_work(cranelite_threads *pool, uint64_t job)
+/* Takes tasks of a job while there are any, first those of this thread. */
+static inline void cranelite_threads_work(cranelite_threads *pool, uint64_t job, uint32_t me)
 {
     cranelite_task task = __atomic_load_n(&pool->task, __ATOMIC_RELAXED);
     void *context = __atomic_load_n(&pool->context, __ATOMIC_RELAXED);
-    uint32_t count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED);
-    uint64_t next = __atomic_load_n(&pool->next, __ATOMIC_RELAXED);
-    while (next >> 32 == job && (uint32_t)next < count) {
-        if (__atomic_compare_exchange_n(&pool->next, &next, next + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            /* The job is not over while this task is not done, so what was read above belongs to it. */
-            task(context, (uint32_t)next);
-            __atomic_fetch_add(&pool->done, 1, __ATOMIC_RELEASE);
-            next = __atomic_load_n(&pool->next, __ATOMIC_RELAXED);
+    uint32_t count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED), done = 0, i;
+    for (i = 0; i < pool->threads; i++) {
+        uint32_t thread = (me + i) % pool->threads, end = cranelite_threads_part(pool, thread + 1, count);
+        uint64_t *number = &pool->next[thread].value, next = __atomic_load_n(number, __ATOMIC_RELAXED);
+        while (next >> 32 == job && (uint32_t)next < end) {
+            if (__atomic_compare_exchange_n(number, &next, next + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+                /* The job is not over while this task is not done, so what was read above belongs to it. */
+                task(context, (uint32_t)next);
+                done++;
+                next = __atomic_load_n(number, __ATOMIC_RELAXED);
+            }
         }
     }
+    if (done) __atomic_fetch_add(&pool->done.value, done, __ATOMIC_RELEASE);
 }
 
-/* The number of a job after `last`. */
+/* The number of a job that is not `last`. */
 static inline uint64_t cranelite_threads_await(cranelite_threads *pool, uint64_t last)
 {
     uint64_t job;
-    int i;
-    for (i = 0; i < CRANELITE_THREADS_PATIENCE; i++) {
-        job = __atomic_load_n(&pool->next, __ATOMIC_ACQUIRE) >> 32;
+    uint32_t turn;
+    for (turn = 0; turn < CRANELITE_THREADS_PATIENCE; turn++) {
+        job = __atomic_load_n(&pool->job.value, __ATOMIC_ACQUIRE);
         if (job != last) return job;
-        cranelite_threads_pause();
+        cranelite_threads_pause(turn);
     }
     __atomic_fetch_add(&pool->sleeping, 1, __ATOMIC_SEQ_CST);
     pthread_mutex_lock(&pool->lock);
-    while ((job = __atomic_load_n(&pool->next, __ATOMIC_SEQ_CST) >> 32) == last) pthread_cond_wait(&pool->wake, &pool->lock);
+    while ((job = __atomic_load_n(&pool->job.value, __ATOMIC_SEQ_CST)) == last) pthread_cond_wait(&pool->wake, &pool->lock);
     pthread_mutex_unlock(&pool->lock);
     __atomic_fetch_sub(&pool->sleeping, 1, __ATOMIC_SEQ_CST);
     return job;
@@ -107,19 +138,18 @@ static inline uint64_t cranelite_threads_await(cranelite_threads *pool, uint64_t
 
 static inline void *cranelite_threads_serve(void *argument)
 {
-    cranelite_threads *pool = (cranelite_threads *)argument;
+    cranelite_threads_worker *worker = (cranelite_threads_worker *)argument;
     uint64_t job = 0;
     for (;;) {
-        job = cranelite_threads_await(pool, job);
-        if (__atomic_load_n(&pool->ends, __ATOMIC_RELAXED)) return NULL;
-        cranelite_threads_work(pool, job);
+        job = cranelite_threads_await(worker->pool, job);
+        if (__atomic_load_n(&worker->pool->ends, __ATOMIC_RELAXED)) return NULL;
+        cranelite_threads_work(worker->pool, job, worker->number);
     }
 }
 
 static inline int32_t cranelite_threads_run(void *user, cranelite_task task, void *context, uint32_t count)
 {
     cranelite_threads *pool = (cranelite_threads *)user;
-    uint64_t job;
     uint32_t i;
     if (__atomic_exchange_n(&pool->busy, 1, __ATOMIC_ACQUIRE)) {
         for (i = 0; i < count; i++) task(context, i);
@@ -127,15 +157,11 @@ static inline int32_t cranelite_threads_run(void *user, cranelite_task task, voi
     }
     __atomic_store_n(&pool->task, task, __ATOMIC_RELAXED);
     __atomic_store_n(&pool->context, context, __ATOMIC_RELAXED);
-    __atomic_store_n(&pool->count, count, __ATOMIC_RELAXED);
-    __atomic_store_n(&pool->done, 0, __ATOMIC_RELAXED);
-    job = (__atomic_load_n(&pool->next, __ATOMIC_RELAXED) >> 32) + 1;
-    cranelite_threads_publish(pool, job);
-    cranelite_threads_work(pool, job);
-    for (i = 1; __atomic_load_n(&pool->done, __ATOMIC_ACQUIRE) < count; i++) {
+    cranelite_threads_work(pool, cranelite_threads_publish(pool, count), 0);
+    for (i = 1; __atomic_load_n(&pool->done.value, __ATOMIC_ACQUIRE) < count; i++) {
         /* Others of this core run too where there is no other core for them. */
         if (i % CRANELITE_THREADS_PATIENCE == 0) sched_yield();
-        else cranelite_threads_pause();
+        cranelite_threads_pause(i);
     }
     __atomic_store_n(&pool->busy, 0, __ATOMIC_RELEASE);
     return 0;
@@ -147,11 +173,12 @@ static inline void cranelite_threads_destroy(cranelite_threads *pool)
     uint32_t i;
     if (!pool) return;
     __atomic_store_n(&pool->ends, 1, __ATOMIC_RELAXED);
-    cranelite_threads_publish(pool, (__atomic_load_n(&pool->next, __ATOMIC_RELAXED) >> 32) + 1);
-    for (i = 0; i < pool->workers; i++) pthread_join(pool->handles[i], NULL);
+    cranelite_threads_publish(pool, 0);
+    for (i = 1; i < pool->threads; i++) pthread_join(pool->workers[i].handle, NULL);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
-    free(pool->handles);
+    free(pool->workers);
+    free(pool->next);
     free(pool);
 }
 
@@ -159,26 +186,33 @@ static inline void cranelite_threads_destroy(cranelite_threads *pool)
 static inline cranelite_threads *cranelite_threads_create(uint32_t threads)
 {
     cranelite_threads *pool = (cranelite_threads *)calloc(1, sizeof *pool);
-    uint32_t workers = threads ? threads - 1 : 0;
+    int lock = 1, wake = 1, started;
+    uint32_t i;
     if (!pool) return NULL;
-    pool->handles = (pthread_t *)calloc(workers + 1, sizeof *pool->handles);
-    if (!pool->handles || pthread_mutex_init(&pool->lock, NULL)) {
-        free(pool->handles);
+    if (!threads) threads = 1;
+    pool->next = (cranelite_threads_number *)calloc(threads, sizeof *pool->next);
+    pool->workers = (cranelite_threads_worker *)calloc(threads, sizeof *pool->workers);
+    if (pool->next && pool->workers) lock = pthread_mutex_init(&pool->lock, NULL);
+    if (!lock) wake = pthread_cond_init(&pool->wake, NULL);
+    if (wake) {
+        if (!lock) pthread_mutex_destroy(&pool->lock);
+        free(pool->workers);
+        free(pool->next);
         free(pool);
         return NULL;
     }
-    if (pthread_cond_init(&pool->wake, NULL)) {
-        pthread_mutex_destroy(&pool->lock);
-        free(pool->handles);
-        free(pool);
-        return NULL;
+    /* Known to all before the first of them starts. */
+    pool->threads = threads;
+    for (i = 1, started = 1; i < threads && started; i++) {
+        pool->workers[i].pool = pool;
+        pool->workers[i].number = i;
+        started = !pthread_create(&pool->workers[i].handle, NULL, cranelite_threads_serve, &pool->workers[i]);
     }
-    while (pool->workers < workers) {
-        if (pthread_create(&pool->handles[pool->workers], NULL, cranelite_threads_serve, pool)) {
-            cranelite_threads_destroy(pool);
-            return NULL;
-        }
-        pool->workers++;
+    if (!started) {
+        /* Those that run read `threads` for a job only, and the job that ends them has no tasks. */
+        pool->threads = i - 1;
+        cranelite_threads_destroy(pool);
+        return NULL;
     }
     return pool;
 }

@@ -1,9 +1,11 @@
 //! Threads that wait for work: what the compiler's own commands give to an object compiled for several threads.
 //!
 //! Not part of any object; C programs find the same in runtime-stub. The ideas: steps of a model follow each other within microseconds, so
-//! threads look out for work for a while before they sleep; the calling thread works too, and whoever is free takes the next task. A
-//! task is taken by a number that names its job, so that a thread which comes late takes nothing from the job after.
+//! threads look out for work for a while before they sleep; the calling thread works too. Each thread begins with tasks of its own, the
+//! same part of every job, so that it finds in its cache what it wrote in the step before; who has none left takes those of others. A task
+//! is taken by a number that names its job, so that a thread which comes late takes nothing from the job after.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -13,15 +15,21 @@ pub(super) type Task = unsafe extern "C" fn(*mut u8, u32);
 /// How often a thread looks out for work before it sleeps: some tens of microseconds.
 const PATIENCE: u32 = 4000;
 
+/// On a line of the cache of its own, and the one that is fetched with it.
 #[derive(Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
 struct Shared {
-    /// Of the current job: its number in the upper half, the next task in the lower one.
-    next: AtomicU64,
+    /// The current job.
+    job: Apart<AtomicU64>,
+    /// By thread, of its part of the current job: the job's number in the upper half, the next task in the lower one.
+    next: Vec<Apart<AtomicU64>>,
     task: AtomicPtr<()>,
     context: AtomicPtr<u8>,
     count: AtomicU32,
     /// Tasks that are done.
-    done: AtomicU32,
+    done: Apart<AtomicU32>,
     sleeping: AtomicU32,
     lock: Mutex<()>,
     wake: Condvar,
@@ -36,10 +44,22 @@ pub struct Pool {
 impl Pool {
     /// So many threads, the caller's included.
     pub fn new(threads: usize) -> std::io::Result<Pool> {
-        let mut pool = Pool { shared: Arc::default(), workers: vec![] };
-        for _ in 1..threads {
+        let shared = Shared {
+            job: Apart::default(),
+            next: (0..threads.max(1)).map(|_| Apart::default()).collect(),
+            task: AtomicPtr::default(),
+            context: AtomicPtr::default(),
+            count: AtomicU32::default(),
+            done: Apart::default(),
+            sleeping: AtomicU32::default(),
+            lock: Mutex::default(),
+            wake: Condvar::default(),
+            ends: AtomicBool::default(),
+        };
+        let mut pool = Pool { shared: Arc::new(shared), workers: vec![] };
+        for me in 1..threads {
             let shared = pool.shared.clone();
-            pool.workers.push(std::thread::Builder::new().spawn(move || shared.serve())?);
+            pool.workers.push(std::thread::Builder::new().spawn(move || shared.serve(me))?);
         }
         Ok(pool)
     }
@@ -53,13 +73,17 @@ impl Pool {
         s.task.store(task as *mut (), Relaxed);
         s.context.store(context, Relaxed);
         s.count.store(count, Relaxed);
-        s.done.store(0, Relaxed);
-        let job = (s.next.load(Relaxed) >> 32) + 1;
-        s.publish(job);
-        s.work(job);
-        let mut turns = 0;
-        while s.done.load(Acquire) < count {
-            pause(&mut turns);
+        s.done.0.store(0, Relaxed);
+        let job = s.publish();
+        s.work(job, 0);
+        let mut turn: u32 = 1;
+        while s.done.0.load(Acquire) < count {
+            // Others of this core run too where there is no other core for them.
+            if turn.is_multiple_of(PATIENCE) {
+                std::thread::yield_now();
+            }
+            pause(turn);
+            turn = turn.wrapping_add(1);
         }
     }
 }
@@ -68,65 +92,84 @@ impl Drop for Pool {
     fn drop(&mut self) {
         self.shared.ends.store(true, Relaxed);
         self.shared.count.store(0, Relaxed);
-        self.shared.publish((self.shared.next.load(Relaxed) >> 32) + 1);
+        self.shared.publish();
         // A worker that panicked has ended too.
         self.workers.drain(..).for_each(|w| drop(w.join()));
     }
 }
 
 impl Shared {
-    fn publish(&self, job: u64) {
+    /// The tasks that a thread begins with.
+    fn part(&self, thread: usize, count: u32) -> Range<u32> {
+        let at = |n: usize| (u64::from(count) * n as u64 / self.next.len() as u64) as u32;
+        at(thread)..at(thread + 1)
+    }
+
+    /// Begins a job, whose number is the answer.
+    fn publish(&self) -> u64 {
+        let job = self.job.0.load(Relaxed).wrapping_add(1) & u64::from(u32::MAX);
+        let count = self.count.load(Relaxed);
+        for (thread, next) in self.next.iter().enumerate() {
+            next.0.store(job << 32 | u64::from(self.part(thread, count).start), Relaxed);
+        }
         // In one order with `sleeping`: who does not see the job is seen asleep.
-        self.next.store(job << 32, SeqCst);
+        self.job.0.store(job, SeqCst);
         if 0 < self.sleeping.load(SeqCst) {
             drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner));
             self.wake.notify_all();
         }
+        job
     }
 
-    /// Takes tasks of a job while there are any.
-    fn work(&self, job: u64) {
+    /// Takes tasks of a job while there are any, first those of this thread.
+    fn work(&self, job: u64, me: usize) {
         let (task, context, count) = (self.task.load(Relaxed), self.context.load(Relaxed), self.count.load(Relaxed));
-        let mut next = self.next.load(Relaxed);
-        while next >> 32 == job && (next as u32) < count {
-            match self.next.compare_exchange_weak(next, next + 1, AcqRel, Relaxed) {
-                Ok(_) => {
-                    // SAFETY: the job is not over while this task is not done, so what was read above belongs to it: a function of that
-                    // type, which its caller allows to be called so.
-                    unsafe { std::mem::transmute::<*mut (), Task>(task)(context, next as u32) };
-                    self.done.fetch_add(1, Release);
-                    next = self.next.load(Relaxed);
+        let mut done = 0;
+        for thread in (me..self.next.len()).chain(0..me) {
+            let (counter, end) = (&self.next[thread].0, self.part(thread, count).end);
+            let mut next = counter.load(Relaxed);
+            while next >> 32 == job && (next as u32) < end {
+                match counter.compare_exchange_weak(next, next + 1, AcqRel, Relaxed) {
+                    Ok(_) => {
+                        // SAFETY: the job is not over while this task is not done, so what was read above belongs to it: a function of
+                        // that type, which its caller allows to be called so.
+                        unsafe { std::mem::transmute::<*mut (), Task>(task)(context, next as u32) };
+                        done += 1;
+                        next = counter.load(Relaxed);
+                    }
+                    Err(now) => next = now,
                 }
-                Err(now) => next = now,
             }
+        }
+        if 0 < done {
+            self.done.0.fetch_add(done, Release);
         }
     }
 
-    fn serve(&self) {
+    fn serve(&self, me: usize) {
         let mut last = 0;
         loop {
-            let job = self.await_job(last);
+            last = self.await_job(last);
             if self.ends.load(Relaxed) {
                 return;
             }
-            self.work(job);
-            last = job;
+            self.work(last, me);
         }
     }
 
-    /// The number of a job after `last`.
+    /// The number of a job that is not `last`.
     fn await_job(&self, last: u64) -> u64 {
-        for _ in 0..PATIENCE {
-            let job = self.next.load(Acquire) >> 32;
+        for turn in 0..PATIENCE {
+            let job = self.job.0.load(Acquire);
             if job != last {
                 return job;
             }
-            std::hint::spin_loop();
+            pause(turn);
         }
         self.sleeping.fetch_add(1, SeqCst);
         let mut guard = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
         let job = loop {
-            let job = self.next.load(SeqCst) >> 32;
+            let job = self.job.0.load(SeqCst);
             if job != last {
                 break job;
             }
@@ -137,10 +180,11 @@ impl Shared {
     }
 }
 
-/// Lets other threads of this core run where there is no other core for them.
-fn pause(turns: &mut u32) {
-    *turns += 1;
-    if turns.is_multiple_of(PATIENCE) { std::thread::yield_now() } else { std::hint::spin_loop() }
+/// Waits a little: a pause takes up to a hundred nanoseconds, so that at first there is none.
+fn pause(turn: u32) {
+    if 100 < turn {
+        std::hint::spin_loop();
+    }
 }
 
 /// `run` of a `cranelite_executor` whose `user` is a pool.

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// Steps that cost less are not worth that threads wait for each other.
-const STEP_COST: u64 = 30_000;
+const STEP_COST: u64 = 10_000;
 /// What handing out a call costs.
 const CALL_COST: u64 = 800;
 /// The part of a call by which threads end at different times, because none of them is alone on its core.
@@ -75,7 +75,7 @@ pub fn divide(program: &mut Program, threads: usize) {
         rest = others;
         groups.push(divided(program, step, threads));
     }
-    rewrite(program, groups);
+    rewrite(program, groups, threads);
 }
 
 /// How many of the first calls belong to one operator and do not depend on each other.
@@ -187,7 +187,7 @@ fn estimate(calls: &[u64], total: u64, threads: usize) -> u64 {
 }
 
 /// Puts the steps together, with kernels that can be called for a part.
-fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>) {
+fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>, threads: usize) {
     let mut paths: BTreeMap<KernelId, Vec<Path>> = BTreeMap::new();
     for d in groups.iter().flat_map(|g| &g.1) {
         if let Some(division) = &d.division {
@@ -199,24 +199,36 @@ fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>) {
     }
     let ranged: BTreeMap<KernelId, Ranged> = paths.iter().map(|(&id, paths)| (id, Ranged::new(program.kernel(id), paths))).collect();
     for (at_once, calls) in groups {
-        let mut step: Vec<(u64, Call)> = vec![];
+        // What each thread begins with: its share of every divided call, and whole calls where there is most room.
+        let mut shares: Vec<(u64, Vec<Call>)> = vec![(0, vec![]); threads];
+        let mut whole: Vec<(u64, Call)> = vec![];
         for d in calls {
             let old = program.kernel(d.call.kernel);
             let part = |piece: Option<(&Path, &Range<i64>)>| match ranged.get(&d.call.kernel) {
                 Some(r) => Call { params: r.params(old, &d.call.params, piece), ..d.call.clone() },
                 None => d.call.clone(),
             };
-            match &d.division {
-                Some(division) => step.extend(division.pieces.iter().map(|p| (p.cost, part(Some((&division.path, &p.range)))))),
-                None => step.push((d.cost, part(None))),
+            let Some(division) = &d.division else {
+                whole.push((d.cost, part(None)));
+                continue;
+            };
+            for (i, p) in division.pieces.iter().enumerate() {
+                let share = &mut shares[i * threads / division.pieces.len()];
+                share.0 += p.cost;
+                share.1.push(part(Some((&division.path, &p.range))));
             }
         }
         if at_once {
             // The longest first, so that the last to be taken are short.
-            step.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
-            program.schedule.push(Step::Parallel(step.into_iter().map(|(_, call)| call).collect()));
+            whole.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+            for (cost, call) in whole {
+                let share = shares.iter_mut().min_by_key(|s| s.0).expect("a thread");
+                share.0 += cost;
+                share.1.push(call);
+            }
+            program.schedule.push(Step::Parallel(shares.into_iter().flat_map(|s| s.1).collect()));
         } else {
-            program.schedule.extend(step.into_iter().map(|(_, call)| Step::Call(call)));
+            program.schedule.extend(whole.into_iter().map(|(_, call)| Step::Call(call)));
         }
     }
     for (id, r) in ranged {
