@@ -42,9 +42,9 @@ typedef union {
 typedef struct {
     /* The current job, and how many of its tasks are done. */
     cranelite_threads_number job, done;
-    /* By thread, of its part of the current job: the job's number in the upper half, the next task in the lower one, so that a thread which
-       comes late takes nothing from the job after. */
-    cranelite_threads_number *next;
+    /* By thread, of its part of the current job: the job's number in the upper half, how many tasks are left in the lower one. So a thread
+       which comes late takes nothing from the job after, nor from its own by what it reads of the one after. */
+    cranelite_threads_number *left;
     uint32_t threads;
     cranelite_task task;
     void *context;
@@ -86,7 +86,8 @@ static inline uint64_t cranelite_threads_publish(cranelite_threads *pool, uint32
     __atomic_store_n(&pool->count, count, __ATOMIC_RELAXED);
     __atomic_store_n(&pool->done.value, 0, __ATOMIC_RELAXED);
     for (i = 0; i < pool->threads; i++)
-        __atomic_store_n(&pool->next[i].value, job << 32 | cranelite_threads_part(pool, i, count), __ATOMIC_RELAXED);
+        __atomic_store_n(&pool->left[i].value,
+                         job << 32 | (cranelite_threads_part(pool, i + 1, count) - cranelite_threads_part(pool, i, count)), __ATOMIC_RELAXED);
     /* In one order with `sleeping`: who does not see the job is seen asleep. */
     __atomic_store_n(&pool->job.value, job, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&pool->sleeping, __ATOMIC_SEQ_CST)) {
@@ -105,13 +106,13 @@ static inline void cranelite_threads_work(cranelite_threads *pool, uint64_t job,
     uint32_t count = __atomic_load_n(&pool->count, __ATOMIC_RELAXED), done = 0, i;
     for (i = 0; i < pool->threads; i++) {
         uint32_t thread = (me + i) % pool->threads, end = cranelite_threads_part(pool, thread + 1, count);
-        uint64_t *number = &pool->next[thread].value, next = __atomic_load_n(number, __ATOMIC_RELAXED);
-        while (next >> 32 == job && (uint32_t)next < end) {
-            if (__atomic_compare_exchange_n(number, &next, next + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-                /* The job is not over while this task is not done, so what was read above belongs to it. */
-                task(context, (uint32_t)next);
+        uint64_t *left = &pool->left[thread].value, now = __atomic_load_n(left, __ATOMIC_RELAXED);
+        while (now >> 32 == job && (uint32_t)now) {
+            if (__atomic_compare_exchange_n(left, &now, now - 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+                /* A task of this job was left, so nothing of what was read above can be of a later job. */
+                task(context, end - (uint32_t)now);
                 done++;
-                next = __atomic_load_n(number, __ATOMIC_RELAXED);
+                now = __atomic_load_n(left, __ATOMIC_RELAXED);
             }
         }
     }
@@ -178,7 +179,7 @@ static inline void cranelite_threads_destroy(cranelite_threads *pool)
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->lock);
     free(pool->workers);
-    free(pool->next);
+    free(pool->left);
     free(pool);
 }
 
@@ -190,14 +191,14 @@ static inline cranelite_threads *cranelite_threads_create(uint32_t threads)
     uint32_t i;
     if (!pool) return NULL;
     if (!threads) threads = 1;
-    pool->next = (cranelite_threads_number *)calloc(threads, sizeof *pool->next);
+    pool->left = (cranelite_threads_number *)calloc(threads, sizeof *pool->left);
     pool->workers = (cranelite_threads_worker *)calloc(threads, sizeof *pool->workers);
-    if (pool->next && pool->workers) lock = pthread_mutex_init(&pool->lock, NULL);
+    if (pool->left && pool->workers) lock = pthread_mutex_init(&pool->lock, NULL);
     if (!lock) wake = pthread_cond_init(&pool->wake, NULL);
     if (wake) {
         if (!lock) pthread_mutex_destroy(&pool->lock);
         free(pool->workers);
-        free(pool->next);
+        free(pool->left);
         free(pool);
         return NULL;
     }

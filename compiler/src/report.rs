@@ -5,6 +5,7 @@
 use crate::limits::peak;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
+use cranelite_tile::Step;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -26,6 +27,11 @@ pub fn text(compiled: &Compiled) -> String {
     line(format!("constants    {} bytes", grouped(sizes.const_bytes)));
     line(format!("code         {} bytes", grouped(compiled.object.code_bytes)));
     line(format!("stack        {} bytes", grouped(sizes.stack_bytes.into())));
+    if 1 < compiled.threads {
+        let steps = &largest.program.schedule;
+        let divided = steps.iter().filter(|s| matches!(s, Step::Parallel(_))).count();
+        line(format!("threads      {}, for {divided} of {} steps", compiled.threads, steps.len()));
+    }
     line(format!("arena        {} bytes, aligned to {}", grouped(sizes.arena_bytes), sizes.arena_align));
     line(format!("  bound of the model     {} bytes (its tensors, operators in file order)", grouped(facts.arena_lower_bound_bytes)));
     line(format!("  bound of the program   {} bytes (with scratch)", grouped(largest.plan.lower_bound_bytes)));
@@ -85,6 +91,7 @@ pub fn json(compiled: &Compiled) -> Value {
         "program_lower_bound_bytes": largest.plan.lower_bound_bytes,
         "state_bytes": 0,
         "stack_bytes": sizes.stack_bytes,
+        "threads": compiled.threads,
         "inputs": compiled.signature.inputs.iter().map(tensor).collect::<Vec<_>>(),
         "outputs": compiled.signature.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "levels": levels.collect::<Vec<_>>(),

@@ -49,6 +49,26 @@ static void pools(void)
     }
 }
 
+static void count_task(void *context, uint32_t index)
+{
+    __atomic_fetch_add((uint32_t *)context + index, 1, __ATOMIC_RELAXED);
+}
+
+/* Short jobs of all sizes, one after the other: threads are late for many of them. */
+static void every_task_once(void)
+{
+    cranelite_threads *pool = cranelite_threads_create(4);
+    cranelite_executor executor = cranelite_threads_executor(pool);
+    uint32_t job, i, wrong = 0;
+    for (job = 0; job < 3000; job++) {
+        uint32_t counters[16] = {0}, tasks = job * 7 % 17;
+        executor.run(executor.user, count_task, counters, tasks);
+        for (i = 0; i < 16; i++) wrong += counters[i] != (i < tasks);
+    }
+    expect(!wrong, "every task is run once");
+    cranelite_threads_destroy(pool);
+}
+
 /* As user data: how often it was called. */
 static int32_t from_the_last(void *user, void (*task)(void *context, uint32_t index), void *context, uint32_t count)
 {
@@ -107,6 +127,7 @@ int main(void)
     in.image = image;
     out.y = expected;
     expect(divisible_invoke(&in, &out, arena) == CRANELITE_OK, "it runs");
+    every_task_once();
     pools();
     other_executors();
     shared();

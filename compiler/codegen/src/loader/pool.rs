@@ -3,7 +3,8 @@
 //! Not part of any object; C programs find the same in runtime-stub. The ideas: steps of a model follow each other within microseconds, so
 //! threads look out for work for a while before they sleep; the calling thread works too. Each thread begins with tasks of its own, the
 //! same part of every job, so that it finds in its cache what it wrote in the step before; who has none left takes those of others. A task
-//! is taken by a number that names its job, so that a thread which comes late takes nothing from the job after.
+//! is taken from a number that has its job and how many are left, so that a thread which comes late takes nothing from the job after, nor
+//! from its own by what it reads of the one after.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering::*};
@@ -23,8 +24,8 @@ struct Apart<T>(T);
 struct Shared {
     /// The current job.
     job: Apart<AtomicU64>,
-    /// By thread, of its part of the current job: the job's number in the upper half, the next task in the lower one.
-    next: Vec<Apart<AtomicU64>>,
+    /// By thread, of its part of the current job: the job's number in the upper half, how many tasks are left in the lower one.
+    left: Vec<Apart<AtomicU64>>,
     task: AtomicPtr<()>,
     context: AtomicPtr<u8>,
     count: AtomicU32,
@@ -46,7 +47,7 @@ impl Pool {
     pub fn new(threads: usize) -> std::io::Result<Pool> {
         let shared = Shared {
             job: Apart::default(),
-            next: (0..threads.max(1)).map(|_| Apart::default()).collect(),
+            left: (0..threads.max(1)).map(|_| Apart::default()).collect(),
             task: AtomicPtr::default(),
             context: AtomicPtr::default(),
             count: AtomicU32::default(),
@@ -101,7 +102,7 @@ impl Drop for Pool {
 impl Shared {
     /// The tasks that a thread begins with.
     fn part(&self, thread: usize, count: u32) -> Range<u32> {
-        let at = |n: usize| (u64::from(count) * n as u64 / self.next.len() as u64) as u32;
+        let at = |n: usize| (u64::from(count) * n as u64 / self.left.len() as u64) as u32;
         at(thread)..at(thread + 1)
     }
 
@@ -109,8 +110,8 @@ impl Shared {
     fn publish(&self) -> u64 {
         let job = self.job.0.load(Relaxed).wrapping_add(1) & u64::from(u32::MAX);
         let count = self.count.load(Relaxed);
-        for (thread, next) in self.next.iter().enumerate() {
-            next.0.store(job << 32 | u64::from(self.part(thread, count).start), Relaxed);
+        for (thread, left) in self.left.iter().enumerate() {
+            left.0.store(job << 32 | self.part(thread, count).len() as u64, Relaxed);
         }
         // In one order with `sleeping`: who does not see the job is seen asleep.
         self.job.0.store(job, SeqCst);
@@ -125,19 +126,19 @@ impl Shared {
     fn work(&self, job: u64, me: usize) {
         let (task, context, count) = (self.task.load(Relaxed), self.context.load(Relaxed), self.count.load(Relaxed));
         let mut done = 0;
-        for thread in (me..self.next.len()).chain(0..me) {
-            let (counter, end) = (&self.next[thread].0, self.part(thread, count).end);
-            let mut next = counter.load(Relaxed);
-            while next >> 32 == job && (next as u32) < end {
-                match counter.compare_exchange_weak(next, next + 1, AcqRel, Relaxed) {
+        for thread in (me..self.left.len()).chain(0..me) {
+            let (left, end) = (&self.left[thread].0, self.part(thread, count).end);
+            let mut now = left.load(Relaxed);
+            while now >> 32 == job && 0 < now as u32 {
+                match left.compare_exchange_weak(now, now - 1, AcqRel, Relaxed) {
                     Ok(_) => {
-                        // SAFETY: the job is not over while this task is not done, so what was read above belongs to it: a function of
-                        // that type, which its caller allows to be called so.
-                        unsafe { std::mem::transmute::<*mut (), Task>(task)(context, next as u32) };
+                        // SAFETY: a task of this job was left, so nothing of what was read above can be of a later job: it is a function
+                        // of that type, which its caller allows to be called so.
+                        unsafe { std::mem::transmute::<*mut (), Task>(task)(context, end - now as u32) };
                         done += 1;
-                        next = counter.load(Relaxed);
+                        now = left.load(Relaxed);
                     }
-                    Err(now) => next = now,
+                    Err(other) => now = other,
                 }
             }
         }
@@ -211,14 +212,14 @@ mod tests {
         }
         for threads in [1, 2, 3, 5] {
             let mut pool = Pool::new(threads).unwrap();
-            for job in 0..2000 {
+            for job in 0..20_000 {
                 let counters: [AtomicU32; 16] = Default::default();
-                let tasks = job % 17;
+                let tasks = job * 7 % 17;
                 // SAFETY: it outlives the call.
                 unsafe { pool.run(count, (&raw const counters).cast_mut().cast(), tasks) };
                 let expected: Vec<u32> = (0..16).map(|i| u32::from(i < tasks)).collect();
                 assert_eq!(counters.map(|c| c.into_inner()).to_vec(), expected);
-                if job % 500 == 0 {
+                if job % 5000 == 0 {
                     // Long enough for all to fall asleep.
                     std::thread::sleep(std::time::Duration::from_millis(2));
                 }

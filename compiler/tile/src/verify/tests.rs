@@ -172,6 +172,42 @@ fn on_memory(kernel: &Kernel, size: u64) -> Program {
     p
 }
 
+/// Both kernels at the same time, each from one memory to the other, at these places.
+fn at_once(kernels: &[Kernel; 2], at: [u64; 4]) -> Program {
+    let scratch = |size, offset_bytes| Buffer { offset_bytes: Some(offset_bytes), ..buffer(Role::Scratch, size) };
+    let mut p =
+        program(kernels[0].clone(), vec![scratch(400, 0), scratch(400, 400), buffer(Role::Input(0), 3), buffer(Role::Output(0), 1)]);
+    p.kernels.push(kernels[1].clone());
+    let mut k = KernelBuilder::new("start");
+    let (a, b, y) = (k.write("a"), k.write("b"), k.write("y"));
+    // Different bytes everywhere, for a while.
+    let number = (0..8).fold(None, |sum: Option<Value>, n| {
+        let v = k.int(Elem::U8.x(1), 1 << n);
+        Some(sum.map_or(v, |s| k.binary(Binary::Xor, s, v)))
+    });
+    let mut v = number.expect("a number");
+    for i in 0..400 {
+        let (step, turn) = (k.int(Elem::U8.x(1), 37), k.int(Elem::U8.x(1), 5 + i / 256));
+        v = k.mul(v, step);
+        v = k.add(v, turn);
+        k.store(a.at(Index::from(i)), v);
+        let not = k.unary(Unary::Not, v);
+        k.store(b.at(Index::from(i)), not);
+    }
+    k.store(y.at(Index::from(0)), v);
+    p.kernels.push(k.finish());
+    let mut views: Vec<BufferId> = vec![];
+    for (i, &offset_bytes) in at.iter().enumerate() {
+        let view = View { parent: BufferId([0, 1, 1, 0][i]), offset_bytes };
+        p.buffers.push(Buffer { view: Some(view), align: 1, ..buffer(Role::Scratch, 300) });
+        views.push(BufferId(p.buffers.len() as u32 - 1));
+    }
+    let call = |kernel: u32, buffers: Vec<BufferId>| Call { kernel: KernelId(kernel), buffers, params: vec![], operator: None };
+    let group = (0..2).map(|i| call(i as u32, vec![views[2 * i], BufferId(2), views[2 * i + 1]])).collect();
+    p.schedule = vec![Step::Call(call(2, vec![BufferId(0), BufferId(1), BufferId(3)])), Step::Parallel(group)];
+    p
+}
+
 /// Runs a program of one input of 3 bytes.
 fn runs(p: &Program) -> Result<(), interpret::Error> {
     let mut output = vec![0; if p.buffers[2].role == Role::Output(0) { p.buffers[2].size_bytes as usize } else { 0 }];
@@ -199,6 +235,26 @@ proptest! {
             let p = on_memory(&kernel, accepted);
             let result = runs(&p);
             prop_assert!(result.is_ok(), "{result:?}\n{}", print(&p));
+        }
+    }
+
+    /// Calls that are proved to be independent give the same memory in either order.
+    #[test]
+    fn what_may_run_at_once_has_no_order(choices in proptest::collection::vec(any::<u32>(), 10..120), at in proptest::array::uniform4(0u64..100)) {
+        let mut rest = choices.iter().copied();
+        let mut kernel = || random_kernel(&mut |n| i64::from(rest.next().unwrap_or(0) % n));
+        let kernels = [kernel(), kernel()];
+        let outcome = |order: [usize; 2]| {
+            let mut p = at_once(&kernels, at);
+            let Some(Step::Parallel(calls)) = p.schedule.last_mut() else { panic!("a group") };
+            *calls = order.map(|i| calls[i].clone()).to_vec();
+            let mut memory = vec![];
+            let observe = |_: usize, view: &interpret::View| memory = [0, 1].map(|b| view.bytes(BufferId(b)).to_vec()).concat();
+            interpret::run_observed(&p, &[&[1, 2, 3]], &mut [&mut [0]], observe).map(|_| memory)
+        };
+        if verify(&at_once(&kernels, at)).is_ok() {
+            let (one, other) = (outcome([0, 1]), outcome([1, 0]));
+            prop_assert!(one.is_ok() && one == other, "{}", print(&at_once(&kernels, at)));
         }
     }
 
