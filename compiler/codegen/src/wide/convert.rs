@@ -7,7 +7,7 @@ use super::Emitter;
 use super::alloc::Virtual;
 use super::asm::{Mem, vv, vvv};
 use crate::floats;
-use cranelite_tile::{Binary, Cond, Elem, Rounding, Type, Value};
+use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Type, Value};
 
 impl Emitter<'_> {
     pub(super) fn widen(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
@@ -129,6 +129,15 @@ impl Emitter<'_> {
     }
 
     pub(super) fn narrow_sat(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
+        // Twice is the same as at once.
+        let a = match self.definitions[a.0 as usize] {
+            Some(&Op::NarrowSat(x))
+                if self.is_held(x) && self.ty(x).elem == Elem::I32 && self.ty(a).elem == Elem::I16 && ty.elem.bits() == 8 =>
+            {
+                x
+            }
+            _ => a,
+        };
         let (from, mut pieces) = (self.ty(a), self.pieces(a));
         let sizes = self.piece_sizes(from);
         let (low, high) = ty.elem.int_range();
@@ -149,6 +158,10 @@ impl Emitter<'_> {
                 }
             }
             return self.truncate_pieces(from, ty, pieces);
+        }
+        let full = self.features.vector_bytes;
+        if from.elem == Elem::I32 && ty.elem.bits() == 8 && (from.bytes() as usize).is_multiple_of(4 * full) {
+            return pieces.chunks(4).map(|four| self.quarter(ty.elem, [four[0], four[1], four[2], four[3]])).collect();
         }
         let mut current = from;
         if current.elem == Elem::I32 && ty.elem.bits() <= 16 {
@@ -190,6 +203,23 @@ impl Emitter<'_> {
     /// The upper halves of 64-bit lanes.
     pub(super) fn upper_words(&mut self, from: Type, pieces: &[Virtual]) -> Vec<Virtual> {
         self.halve(from, Elem::U32, Pack::UpperWords, pieces)
+    }
+
+    /// Four whole registers of i32 into one of bytes.
+    fn quarter(&mut self, elem: Elem, four: [Virtual; 4]) -> Virtual {
+        let full = self.features.vector_bytes;
+        let (a, b) = (self.pack(Pack::ToI16, full, four[0], four[1]), self.pack(Pack::ToI16, full, four[2], four[3]));
+        let packed = self.pack(if elem == Elem::U8 { Pack::ToU8 } else { Pack::ToI8 }, full, a, b);
+        // Every 128 bits hold four bytes of each.
+        let lanes = full as u32 / 16;
+        let order: Vec<u8> = (0..4).flat_map(|part| (0..lanes).flat_map(move |lane| (4 * lane + part).to_le_bytes())).collect();
+        let order = self.constant(&order, full);
+        let d = self.vector();
+        self.push(&[packed, order], &[d], move |s, r| match full {
+            32 => s.vpermd(r.y(d), r.y(order), r.y(packed)),
+            _ => s.vpermd(r.z(d), r.z(order), r.z(packed)),
+        });
+        d
     }
 
     /// Packing works in quarters of 128 bits; this puts the 64-bit words in order.

@@ -247,11 +247,51 @@ impl Emitter<'_> {
         self.stmts(&kernel.body);
     }
 
+    /// Removes instructions whose vectors nobody reads: what became part of others. General registers may carry flags and stay.
+    fn sweep(&mut self) {
+        fn sides(e: &Event) -> (&[Virtual], &[Virtual]) {
+            match e {
+                Event::Op { uses, defs } => (uses, defs),
+                Event::Move { to, from } => (std::slice::from_ref(from), std::slice::from_ref(to)),
+                Event::LoopBegin | Event::LoopEnd => (&[], &[]),
+            }
+        }
+        let mut reads = vec![0; self.classes.len()];
+        let mut writers: Vec<Vec<usize>> = vec![vec![]; self.classes.len()];
+        for (i, e) in self.events.iter().enumerate() {
+            let (uses, defs) = sides(e);
+            uses.iter().filter(|u| !defs.contains(u)).for_each(|u| reads[u.0 as usize] += 1);
+            defs.iter().for_each(|d| writers[d.0 as usize].push(i));
+        }
+        let mut kept = vec![true; self.events.len()];
+        let mut unread: Vec<usize> = (0..reads.len()).filter(|&v| reads[v] == 0).collect();
+        while let Some(v) = unread.pop() {
+            for &i in &writers[v] {
+                let (uses, defs) = sides(&self.events[i]);
+                let is_dead = |d: &Virtual| reads[d.0 as usize] == 0 && self.classes[d.0 as usize] == Class::Vector;
+                if !defs.iter().all(is_dead) || !std::mem::replace(&mut kept[i], false) {
+                    continue;
+                }
+                for u in uses.iter().filter(|u| !defs.contains(u)) {
+                    reads[u.0 as usize] -= 1;
+                    if reads[u.0 as usize] == 0 {
+                        unread.push(u.0 as usize);
+                    }
+                }
+            }
+        }
+        let mut keep = kept.iter();
+        self.events.retain(|_| keep.next() == Some(&true));
+        let mut keep = kept.iter();
+        self.entries.retain(|_| keep.next() == Some(&true));
+    }
+
     fn encode(mut self) -> Result<Code, String> {
         let (mut events, mut entries) = std::mem::take(&mut self.preamble);
         events.append(&mut self.events);
         entries.append(&mut self.entries);
         (self.events, self.entries) = (events, entries);
+        self.sweep();
         let registers = alloc::Registers { vector: if self.features.avx512 { 32 } else { 16 }, general: asm::GENERAL.len() as u8 };
         let allocation = alloc::allocate(&self.events, &self.classes, registers).map_err(|_| "more registers are needed than there are")?;
         let used: Vec<u8> = (0..self.classes.len() as u32)

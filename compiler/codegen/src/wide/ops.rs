@@ -17,6 +17,10 @@ impl Emitter<'_> {
             Op::LoadSplat { place, group, count } => self.load_splat(place, ty, *group, *count),
             Op::Unary(u, a) => self.each(ty, &[*a], |e, size, x| e.unary(ty.elem, *u, size, x[0])),
             Op::Binary(Binary::MulHighRound, a, b) => self.each(ty, &[*a, *b], |e, size, x| e.mul_high_round(size, x[0], x[1])),
+            Op::Binary(Binary::Or, x, y) if self.features.avx512 && self.masked(*x).is_some() => {
+                let (a, mask) = self.masked(*x).expect("just seen");
+                self.each(ty, &[a, mask, *y], |e, size, v| e.masked_or(size, v[0], v[1], v[2]))
+            }
             Op::Binary(b, x, y) => self.each(ty, &[*x, *y], |e, size, v| e.binary(ty.elem, *b, size, v[0], v[1])),
             Op::ShlImm(a, n) => self.each(ty, &[*a], |e, size, x| e.shl(ty.elem, size, x[0], *n)),
             Op::ShrImm(a, n) => self.each(ty, &[*a], |e, size, x| e.shr(ty.elem, size, x[0], *n)),
@@ -64,6 +68,32 @@ impl Emitter<'_> {
                 self.each(ty, &[*x, *multiplier, *shift], |e, size, v| e.requantize(size, v[0], v[1], v[2], range))
             }
         }
+    }
+
+    /// The operands of `v` if it is an `and` for one reader, and they are in registers.
+    fn masked(&self, v: Value) -> Option<(Value, Value)> {
+        match self.definitions[v.0 as usize] {
+            Some(&Op::Binary(Binary::And, a, b)) if self.use_counts[v.0 as usize] == 1 && self.is_held(a) && self.is_held(b) => {
+                Some((a, b))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether registers hold the value: not where a load has become part of its only reader.
+    pub(super) fn is_held(&self, v: Value) -> bool {
+        !self.values[v.0 as usize].is_empty()
+    }
+
+    /// `a & mask | c`
+    fn masked_or(&mut self, size: usize, a: Virtual, mask: Virtual, c: Virtual) -> Virtual {
+        let d = self.copy(c, size);
+        self.push(&[d, a, mask], &[d], move |s, r| match size {
+            16 => s.vpternlogd(r.x(d), r.x(a), r.x(mask), 0xf8),
+            32 => s.vpternlogd(r.y(d), r.y(a), r.y(mask), 0xf8),
+            _ => s.vpternlogd(r.z(d), r.z(a), r.z(mask), 0xf8),
+        });
+        d
     }
 
     /// Applies `f` to corresponding pieces of operands of the same length. Loads that were left for later are done piece by piece, so
