@@ -260,7 +260,8 @@ impl Emitter<'_> {
         let mut writers: Vec<Vec<usize>> = vec![vec![]; self.classes.len()];
         for (i, e) in self.events.iter().enumerate() {
             let (uses, defs) = sides(e);
-            uses.iter().filter(|u| !defs.contains(u)).for_each(|u| reads[u.0 as usize] += 1);
+            // What changes one register in place does not read it for others.
+            uses.iter().filter(|u| defs != [**u]).for_each(|u| reads[u.0 as usize] += 1);
             defs.iter().for_each(|d| writers[d.0 as usize].push(i));
         }
         let mut kept = vec![true; self.events.len()];
@@ -272,7 +273,7 @@ impl Emitter<'_> {
                 if !defs.iter().all(is_dead) || !std::mem::replace(&mut kept[i], false) {
                     continue;
                 }
-                for u in uses.iter().filter(|u| !defs.contains(u)) {
+                for u in uses.iter().filter(|u| defs != [**u]) {
                     reads[u.0 as usize] -= 1;
                     if reads[u.0 as usize] == 0 {
                         unread.push(u.0 as usize);

@@ -187,8 +187,34 @@ impl Emitter<'_> {
             (Unary::Ceil, Elem::F32 | Elem::F64) => self.round(elem, size, a, 10),
             (Unary::Trunc, Elem::F32 | Elem::F64) => self.round(elem, size, a, 11),
             (Unary::LeadingZeros, Elem::I32 | Elem::U32) if evex => vv!(self, vplzcntd, size, a),
+            (Unary::LeadingZeros, Elem::I64) if evex => vv!(self, vplzcntq, size, a),
+            (Unary::LeadingZeros, Elem::I32 | Elem::U32) => self.leading_zeros_32(size, a),
+            (Unary::LeadingZeros, Elem::I64) => {
+                // Of both halves; those of the lower one count where the upper one is zero.
+                let halves = self.leading_zeros_32(size, a);
+                let upper = vvi!(self, vpsrlq, size, halves, 32);
+                let all = self.int_constant(Elem::I64, 32, size);
+                let low = self.int_constant(Elem::I64, 0xffff_ffff, size);
+                let empty = vvv_short!(self, vpcmpeqq, size, upper, all);
+                let lower = vvv!(self, vandps, size, halves, low);
+                let lower = vvv!(self, vandps, size, lower, empty);
+                vvv!(self, vpaddq, size, upper, lower)
+            }
             _ => self.unsupported("a unary operation", elem),
         }
+    }
+
+    /// The exponent of the number as a float, which is not rounded up, because the bit after the first one is cleared. Numbers with
+    /// the top bit set are negative ones.
+    fn leading_zeros_32(&mut self, size: usize, a: Virtual) -> Virtual {
+        let half = vvi!(self, vpsrld, size, a, 1);
+        let cleared = vvv!(self, vandnps, size, half, a);
+        let float = vv!(self, vcvtdq2ps, size, cleared);
+        let exponent = vvi!(self, vpsrld, size, float, 23);
+        let (most, all, zero) = (self.int_constant(Elem::I32, 127 + 31, size), self.int_constant(Elem::I32, 32, size), self.zero());
+        let zeros = vvv!(self, vpsubd, size, most, exponent);
+        let zeros = vvv!(self, vpminsd, size, zeros, all);
+        vvv!(self, vpmaxsd, size, zeros, zero)
     }
 
     fn round(&mut self, elem: Elem, size: usize, a: Virtual, mode: i32) -> Virtual {

@@ -24,21 +24,22 @@ impl Block {
     }
 }
 
-/// Calls `body` with blocks that together cover `0..size`: as many as fit of `lanes · vectors` elements in a loop, then blocks of
-/// `lanes`. Some elements may be covered twice, so what the body reads must not be what it writes.
+/// Calls `body` with blocks that together cover `0..size`: blocks of at most `vectors` vectors, as few and as equal as can be, then
+/// what is left. Some elements may be covered twice, so what the body reads must not be what it writes.
 pub fn each_block(k: &mut KernelBuilder, size: usize, lanes: usize, vectors: usize, mut body: impl FnMut(&mut KernelBuilder, Block)) {
-    let wide = lanes * vectors;
-    let whole = size / wide * wide;
-    match size / wide {
+    let all = size / lanes;
+    let vectors = all.div_ceil(all.div_ceil(vectors).max(1)).max(1);
+    let (wide, rest) = (lanes * vectors, lanes * (all % vectors));
+    let whole = all / vectors * wide;
+    match all / vectors {
         0 => {}
         1 => body(k, Block { first: 0.into(), lanes: wide, count: wide }),
         _ => k.each("c", whole, wide as i64, |k, c| body(k, Block { first: c.into(), lanes: wide, count: wide })),
     }
-    let mut at = whole;
-    while lanes <= size - at {
-        body(k, Block { first: at.into(), lanes, count: lanes });
-        at += lanes;
+    if 0 < rest {
+        body(k, Block { first: whole.into(), lanes: rest, count: rest });
     }
+    let at = whole + rest;
     if at < size && lanes <= size {
         body(k, Block { first: (size - lanes).into(), lanes, count: lanes });
     } else if at < size {

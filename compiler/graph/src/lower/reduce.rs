@@ -137,7 +137,7 @@ impl Mean<'_> {
     /// Lanes are different results.
     fn along(&self, k: &mut KernelBuilder, (x, y): (Arg, Arg), summed: &[(usize, usize)], size: usize, from: Index, to: Index) {
         let bytes = i64::from(self.elem.bytes());
-        let vectors = if self.elem == Elem::F32 { 4 } else { 2 };
+        let vectors = if self.elem == Elem::F32 { (self.machine.vector_registers as usize / 2).max(4) } else { 2 };
         each_block(k, size, self.machine.lanes(self.elem), vectors, |k, b| {
             let sum = self.sum(k, &b, x, summed, from.clone() + b.first.clone());
             let v = self.finish(k, sum);
