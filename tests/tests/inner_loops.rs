@@ -84,7 +84,7 @@ const ARM: &str = "aarch64-unknown-linux-gnu";
 
 #[rustfmt::skip] // A table.
 const LOOPS: &[(&str, &str, bool, &str, usize, usize)] = &[
-    (X86, "x86-64", true, "mulps", 11, 50),
+    (X86, "x86-64", true, "mulps", 9, 38),
     (X86, "x86-64", false, "pmaddwd", 32, 123),
     (X86, "x86-64-v3+prefer128", true, "vfmadd", 22, 51),
     (X86, "x86-64-v3+avxvnni+prefer128", false, "vpdpbusd", 16, 41),

@@ -112,6 +112,7 @@ fn machine(set: &Set, name: &str) -> Machine {
 }
 
 fn machine_128(set: &Set, name: &str) -> Machine {
+    let tile = |rows, vectors, unroll| MicroTile { rows, vectors, unroll };
     Machine {
         name: name.into(),
         vector_bytes: 16,
@@ -121,9 +122,14 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         byte_dot: if has_vnni(set) { ByteDot::U8S8 } else { ByteDot::S16S16 },
         high_multiply: false,
         round: set.contains("sse4.1"),
-        tile_f32: MicroTile { rows: 12, vectors: 1, unroll: if set.contains("fma") { 2 } else { 1 } },
-        tile_i8: MicroTile { rows: 2, vectors: 5, unroll: 2 },
-        tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
+        // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
+        tile_f32: match (set.contains("fma"), set.contains("avx")) {
+            (true, _) => tile(12, 1, 2),
+            (false, true) => tile(12, 1, 1),
+            (false, false) => tile(3, 3, 1),
+        },
+        tile_i8: if set.contains("avx") { tile(2, 5, 2) } else { tile(3, 4, 2) },
+        tile_row: tile(1, 8, 1),
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
     }
