@@ -6,6 +6,8 @@
 mod levels;
 #[path = "link/platforms.rs"]
 mod platforms;
+#[path = "link/section.rs"]
+mod section;
 
 use anyhow::{Result, anyhow, ensure};
 use cranelite::files::Files;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     }
     trials.extend(levels::trials());
     trials.extend(platforms::trials());
+    trials.extend(section::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

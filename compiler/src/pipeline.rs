@@ -34,6 +34,8 @@ pub struct Options {
     pub goal: Goal,
     pub limits: Limits,
     pub profile: bool,
+    /// The section of the object that the constants are in.
+    pub const_section: Option<String>,
     /// The object does not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
     /// For how many threads long operators are divided; 0 and 1 leave them whole.
@@ -123,6 +125,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         inputs: signature.inputs.iter().map(Tensor::described).collect(),
         outputs: signature.outputs.iter().map(Tensor::described).collect(),
         profile: options.profile,
+        const_section: options.const_section.clone(),
         no_cpu_check: options.no_cpu_check,
         parallel: 1 < options.threads,
         clif: stages.wants(Stage::Clif),

@@ -40,10 +40,10 @@ fn apple_linker() -> Option<&'static str> {
 }
 
 /// The digits as PREFIX.o and PREFIX.h in a folder.
-fn digits(folder: &Path, triple: &str, cpu: Option<&str>) -> Result<Vec<Target>> {
+fn digits(folder: &Path, triple: &str, cpu: Option<&str>, const_section: Option<&str>) -> Result<Vec<Target>> {
     let model = include_bytes!("../../examples/digits/digits.tflite");
     let targets = Target::list(triple, cpu)?;
-    let options = Options { prefix: "digits".into(), ..Options::default() };
+    let options = Options { prefix: "digits".into(), const_section: const_section.map(Into::into), ..Options::default() };
     let compiled = pipeline::compile(model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow::anyhow!("{e:?}"))?;
     let mut files = Files::default();
     files.add(folder.join("digits.o"), compiled.object.bytes.clone());
@@ -81,7 +81,8 @@ exports:
 fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &str, &str)) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    digits(folder, triple, None)?;
+    // One of them has its constants in a section of their own.
+    digits(folder, triple, None, (platform == "ios").then_some("__DATA_CONST,__weights"))?;
     let in_folder = |program: &str| {
         let mut command = Command::new(program);
         command.current_dir(folder);
@@ -101,7 +102,7 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
 fn windows(cpu: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    let targets = digits(folder, "x86_64-pc-windows-msvc", Some(cpu))?;
+    let targets = digits(folder, "x86_64-pc-windows-msvc", Some(cpu), (cpu == "x86-64-v3").then_some(".longer_than_eight"))?;
     let in_folder = |program: &str| {
         let mut command = Command::new(program);
         command.current_dir(folder);

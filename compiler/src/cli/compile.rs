@@ -11,6 +11,7 @@ use crate::pipeline::{self, Compiled, Options};
 use crate::report::{self, grouped};
 use crate::stages::{Stage, Stages};
 use clap::Args;
+use cranelite_codegen::object::section;
 use cranelite_graph::import::InputKey;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub struct CompileArgs {
     /// Fail when the constants are larger
     #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
     max_const: Option<u64>,
+    /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
+    #[arg(long, value_name = "NAME")]
+    const_section: Option<String>,
     /// Also write PREFIX.rs, a module for Rust programs; the crate cranelite-runtime has what it uses
     #[arg(long)]
     rust: bool,
@@ -62,12 +66,16 @@ pub struct CompileArgs {
 
 pub fn compile(args: CompileArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
+    if let Some(section) = &args.const_section {
+        section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
+    }
     let model = files::read(&args.model)?;
     let mut options = Options {
         input_shapes: args.input_shapes,
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
+        const_section: args.const_section,
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
         ..Options::named_after(&args.model)

@@ -1,6 +1,9 @@
 //! The constants of an object: what several levels, or several buffers of one, have in common is there once.
+//!
+//! They are symbols of their own among the object's other read-only data, or one symbol in a section that the user names: a linker keeps
+//! or drops sections as a whole, so the readable bytes after the last constant stay with it.
 
-use super::{Error, Level, used};
+use super::{Error, Level, READABLE_AFTER_CONSTANTS, used};
 use cranelift_module::{DataDescription, DataId, Linkage, Module};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{Buffer, BufferId, Role};
@@ -18,6 +21,19 @@ pub struct Constants<'a> {
     all: Vec<Constant<'a>>,
     /// Per level: which constant a buffer is.
     pub by_level: Vec<BTreeMap<BufferId, usize>>,
+}
+
+/// Where a constant is.
+#[derive(Clone, Copy)]
+pub struct Place {
+    pub symbol: DataId,
+    pub offset_bytes: u64,
+}
+
+impl Constant<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.buffer.data.as_deref().unwrap_or_default()
+    }
 }
 
 impl<'a> Constants<'a> {
@@ -47,16 +63,43 @@ impl<'a> Constants<'a> {
     }
 
     /// `prefixes` begin the names of each level.
-    pub fn define(&self, module: &mut ObjectModule, prefixes: &[String]) -> Result<Vec<DataId>, Error> {
+    pub fn define(&self, module: &mut ObjectModule, prefixes: &[String]) -> Result<Vec<Place>, Error> {
         let define = |c: &Constant| {
             let mut description = DataDescription::new();
-            description.define(c.buffer.data.as_deref().unwrap_or_default().into());
+            description.define(c.bytes().into());
             description.set_align(u64::from(c.align));
             let (level, id) = c.first;
-            let data = module.declare_data(&format!("{}.c{}", prefixes[level], id.0), Linkage::Local, false, false)?;
-            module.define_data(data, &description)?;
-            Ok(data)
+            let symbol = module.declare_data(&format!("{}.c{}", prefixes[level], id.0), Linkage::Local, false, false)?;
+            module.define_data(symbol, &description)?;
+            Ok(Place { symbol, offset_bytes: 0 })
         };
         self.all.iter().map(define).collect()
+    }
+
+    /// All of them and what can be read after the last, as the symbol `name` in a section.
+    pub fn define_in(&self, section: &str, module: &mut ObjectModule, name: &str) -> Result<Vec<Place>, Error> {
+        if self.all.is_empty() {
+            return Ok(vec![]);
+        }
+        let symbol = module.declare_data(name, Linkage::Local, false, false)?;
+        let (bytes, offsets) = self.image();
+        let mut description = DataDescription::new();
+        description.set_align(self.all.iter().map(|c| u64::from(c.align)).max().unwrap_or(1));
+        description.define(bytes.into());
+        description.set_custom_section(section);
+        module.define_data(symbol, &description)?;
+        Ok(offsets.into_iter().map(|offset_bytes| Place { symbol, offset_bytes }).collect())
+    }
+
+    /// One after the other, and where each begins.
+    fn image(&self) -> (Vec<u8>, Vec<u64>) {
+        let (mut bytes, mut offsets) = (vec![], vec![]);
+        for c in &self.all {
+            bytes.resize(bytes.len().next_multiple_of(c.align as usize), 0);
+            offsets.push(bytes.len() as u64);
+            bytes.extend_from_slice(c.bytes());
+        }
+        bytes.resize(bytes.len() + READABLE_AFTER_CONSTANTS, 0);
+        (bytes, offsets)
     }
 }

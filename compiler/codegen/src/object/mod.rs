@@ -11,6 +11,7 @@ mod cpu;
 mod entry;
 pub mod model;
 mod schedule;
+pub mod section;
 mod writer;
 
 use crate::clif::{Arch, EmitError};
@@ -49,6 +50,8 @@ pub struct Options {
     pub profile: bool,
     /// Also export `PREFIX_invoke_parallel`, which lets a caller's executor run calls that may run at the same time.
     pub parallel: bool,
+    /// The section that the constants are in; none: with the object's other read-only data.
+    pub const_section: Option<String>,
     /// Do not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
     /// Keep the text of the stages.
@@ -64,6 +67,8 @@ pub struct Options {
 pub enum Error {
     #[error("the constants take {0} bytes and an object can hold {MAX_CONST_BYTES}; keep the weights outside with --weights")]
     TooManyConstants(u64),
+    #[error("{0}")]
+    Section(String),
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
     #[error("{0} needs {1}, and on this target a program cannot ask the CPU for it; --no-cpu-check leaves that to you")]
@@ -123,6 +128,9 @@ pub struct KernelFacts {
 
 /// Compiles one or more levels of a model: an object for every CPU that one of them is for.
 pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
+    if let Some(section) = &options.const_section {
+        section::check(section, &levels[0].target.triple).map_err(Error::Section)?;
+    }
     let needed = needed(levels, options)?;
     let constants = Constants::of(levels);
     let const_bytes = constants.size_bytes(None);
@@ -135,7 +143,10 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
 
     let mut writer = Writer::new(levels[0].target.baseline_isa(options.verify)?, options)?;
     let prefixes = prefixes(levels, &options.prefix);
-    let data = constants.define(&mut writer.module, &prefixes)?;
+    let data = match &options.const_section {
+        None => constants.define(&mut writer.module, &prefixes)?,
+        Some(section) => constants.define_in(section, &mut writer.module, &format!("{}.constants", options.prefix))?,
+    };
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
     let mut shared = Shared::new();
     for (n, level) in levels.iter().enumerate() {

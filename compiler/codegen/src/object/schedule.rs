@@ -4,6 +4,7 @@
 //! function of their own, `void tasks(const void *context, uint32_t index)`, which makes one of them; the body calls it for
 //! one index after the other, or the caller's executor does, on any threads. The context is on the stack of the body.
 
+use super::constants::Place;
 use super::entry::{EXECUTOR_FAILED, OK, refuse_if};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -11,7 +12,7 @@ use cranelift_codegen::ir::{
     self, AbiParam, BlockArg, Function, InstBuilder, JumpTableData, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName,
     types,
 };
-use cranelift_module::{DataId, FuncId, Module};
+use cranelift_module::{FuncId, Module};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{BufferId, Call, Program, Role, Step};
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ pub const NO_OPERATOR: u32 = u32::MAX;
 pub struct Body<'a> {
     pub program: &'a Program,
     pub functions: Vec<FuncId>,
-    pub data: BTreeMap<BufferId, DataId>,
+    pub data: BTreeMap<BufferId, Place>,
     /// Of the steps whose calls may run at the same time, in order.
     pub tasks: Vec<FuncId>,
 }
@@ -123,8 +124,9 @@ impl Body<'_> {
             Role::Output(i) => (load_pointer(c, arguments.outputs, i), offset),
             Role::Scratch => (arguments.arena, offset + self.program.buffer(root).offset_bytes.expect("checked: it is placed")),
             Role::Const => {
-                let data = module.declare_data_in_func(self.data[&root], c.func);
-                (c.ins().symbol_value(types::I64, data), offset)
+                let place = self.data[&root];
+                let symbol = module.declare_data_in_func(place.symbol, c.func);
+                (c.ins().symbol_value(types::I64, symbol), offset + place.offset_bytes)
             }
         };
         if offset == 0 { base } else { c.ins().iadd_imm_s(base, offset as i64) }
