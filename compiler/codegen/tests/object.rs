@@ -217,7 +217,7 @@ fn stack_used(invoke: *const u8, inputs: &[*const u8], outputs: &[*mut u8]) -> u
         std::arch::asm!(
             "xchg rsp, r12", "call rax", "mov rsp, r12",
             inout("r12") top => _, inout("rax") invoke => _,
-            in("rdi") inputs.as_ptr(), in("rsi") outputs.as_ptr(), in("rdx") std::ptr::null::<u8>(),
+            in("rdi") inputs.as_ptr(), in("rsi") outputs.as_ptr(), in("rdx") std::ptr::null::<u8>(), in("rcx") std::ptr::null::<u8>(),
             clobber_abi("C"),
         );
     }
@@ -265,4 +265,17 @@ fn the_stack_is_as_deep_as_said_and_hardly_less() {
     let loaded = Loaded::load(&object.bytes).unwrap();
     let used = stack_used(loaded.symbol("m_invoke").unwrap(), &[x.as_ptr().cast()], &[y.as_mut_ptr().cast()]);
     assert!(200 < used && used <= object.stack_bytes as usize, "{used} of {}", object.stack_bytes);
+    // By way of the function that makes one of a step's calls, and from one entry point to the other where there is no executor.
+    let step = [program.schedule[0].calls(), program.schedule[0].calls()].concat();
+    let program = Program { schedule: vec![Step::Parallel(step)], ..program };
+    for levels in [&targets[..1], &targets] {
+        let levels: Vec<_> = levels.iter().map(|target| object::Level { program: &program, target }).collect();
+        let object = object::emit(&levels, &Options { prefix: "m".into(), parallel: true, ..Options::default() }).unwrap();
+        let loaded = Loaded::load(&object.bytes).unwrap();
+        for name in ["m_invoke", "m_invoke_parallel"] {
+            let used = stack_used(loaded.symbol(name).unwrap(), &[x.as_ptr().cast()], &[y.as_mut_ptr().cast()]);
+            assert!(250 < used && used <= object.stack_bytes as usize, "{name}: {used} of {}", object.stack_bytes);
+            assert!(object.stack_bytes as usize <= used + 250, "{name}: {used} of {}", object.stack_bytes);
+        }
+    }
 }
