@@ -133,7 +133,7 @@ fn every_operation_as_the_interpreter() {
                 }
                 check_one(&mut left, format!("{op:?} {t}"), &[t, t], |k, v| k.binary(op, v[0], v[1]));
             }
-            for op in [Unary::Neg, Unary::Abs] {
+            for op in [Unary::Neg, Unary::Abs, Unary::LeadingZeros] {
                 check_one(&mut left, format!("{op:?} {t}"), &[t], |k, v| k.unary(op, v[0]));
             }
             if e.is_float() {
@@ -205,7 +205,7 @@ fn every_operation_as_the_interpreter() {
                 check_one(&mut left, format!("narrow {from} {to} {lanes}"), &[from.x(lanes)], |k, v| k.narrow(v[0], to));
             }
         }
-        for (from, to) in [(I32, F32), (F32, I32), (I32, F64), (F32, F64), (F64, F32)] {
+        for (from, to) in [(I32, F32), (F32, I32), (I32, F64), (F32, F64), (F64, F32), (F64, I32), (I64, F64)] {
             for r in [Rounding::TowardZero, Rounding::NearestEven] {
                 check_one(&mut left, format!("convert {from} {to} {r:?} {lanes}"), &[from.x(lanes)], |k, v| k.convert(v[0], to, r));
             }
@@ -250,6 +250,10 @@ fn every_operation_as_the_interpreter() {
     }
     left.sort();
     left.dedup();
+    // What lowerings of the operators need of these.
+    let needed =
+        |l: &&String| l.starts_with("convert") || ["i32", "u32", "i64"].iter().any(|e| l.starts_with(&format!("LeadingZeros {e}")));
+    assert_eq!(left.iter().find(needed), None);
     println!("left to clif: {} {left:#?}", left.len());
 }
 

@@ -5,7 +5,7 @@
 
 use super::Emitter;
 use super::alloc::Virtual;
-use super::asm::{Mem, vv, vvv};
+use super::asm::{Mem, vv, vvi, vvv};
 use crate::floats;
 use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Type, Value};
 
@@ -322,12 +322,16 @@ impl Emitter<'_> {
                 32 => s.vcvtps2pd(r.y(d), r.x(v)),
                 _ => s.vcvtps2pd(r.z(d), r.y(v)),
             }),
-            (Elem::F64, Elem::F32) => {
+            (Elem::I64, Elem::F64) => self.each(ty, &[a], |e, size, x| e.double_of_word(size, x[0])),
+            (Elem::F64, Elem::F32 | Elem::I32) => {
                 let (pieces, sizes) = (self.pieces(a), self.piece_sizes(from));
                 let halves: Vec<Virtual> = pieces
                     .iter()
                     .zip(sizes)
                     .map(|(&v, size)| {
+                        if ty.elem == Elem::I32 {
+                            return self.double_to_int(size, v, rounding);
+                        }
                         let d = self.vector();
                         self.push(&[v], &[d], move |s, r| match size {
                             16 => s.vcvtpd2ps(r.x(d), r.x(v)),
@@ -345,6 +349,48 @@ impl Emitter<'_> {
                 vec![]
             }
         }
+    }
+
+    /// Both halves in the last bits of doubles, whose sum is rounded once.
+    fn double_of_word(&mut self, size: usize, x: Virtual) -> Virtual {
+        if self.features.avx512 {
+            return vv!(self, vcvtqq2pd, size, x);
+        }
+        let double = |e: &mut Self, bits: u64| e.constant(&bits.to_le_bytes(), size);
+        let (low, low_exponent) = (double(self, 0xffff_ffff), double(self, 0x4330_0000_0000_0000));
+        let lower = vvv!(self, vandps, size, x, low);
+        let lower = vvv!(self, vorps, size, lower, low_exponent);
+        // 2^84 + 2^63 + the signed upper half times 2^32.
+        let high_exponent = double(self, 0x4530_0000_8000_0000);
+        let upper = vvi!(self, vpsrlq, size, x, 32);
+        let upper = vvv!(self, vxorps, size, upper, high_exponent);
+        let excess = double(self, 0x4530_0000_8010_0000);
+        let upper = vvv!(self, vsubpd, size, upper, excess);
+        vvv!(self, vaddpd, size, upper, lower)
+    }
+
+    /// Saturating; NaN becomes 0. The result is half as long.
+    fn double_to_int(&mut self, size: usize, x: Virtual, rounding: Rounding) -> Virtual {
+        let number = self.compare(Elem::F64, Cond::Eq, size, x, x);
+        let x = vvv!(self, vandps, size, x, number);
+        // What is below all integers becomes the smallest one by itself.
+        let most = self.constant(&2_147_483_647f64.to_bits().to_le_bytes(), size);
+        let x = vvv!(self, vminpd, size, x, most);
+        let d = self.vector();
+        macro_rules! shorten {
+            ($m:ident) => {
+                self.push(&[x], &[d], move |s, r| match size {
+                    16 => s.$m(r.x(d), r.x(x)),
+                    32 => s.$m(r.x(d), r.y(x)),
+                    _ => s.$m(r.y(d), r.z(x)),
+                })
+            };
+        }
+        match rounding {
+            Rounding::TowardZero => shorten!(vcvttpd2dq),
+            Rounding::NearestEven => shorten!(vcvtpd2dq),
+        }
+        d
     }
 
     fn lengthen(
