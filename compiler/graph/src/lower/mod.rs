@@ -16,6 +16,7 @@ pub mod pointwise;
 pub mod proved;
 pub mod reduce;
 pub mod requantize;
+pub mod sizes;
 pub mod slice;
 pub mod softmax;
 mod spare;

@@ -94,6 +94,16 @@ impl<'a> Destination<'a> {
         Ok(Destination { buffer: cx.buffer(result), steps })
     }
 
+    /// Nothing becomes of the result on the way.
+    pub fn is_plain(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Elements are read where the result is written, so none may be written twice.
+    pub fn is_in_place(&self) -> bool {
+        self.steps.iter().flat_map(|s| &s.operands).flatten().any(|o| o.0 == self.buffer)
+    }
+
     /// The buffers of a call, in the order of [`Output::declare`].
     pub fn buffers(&self) -> Vec<BufferId> {
         let operands = self.steps.iter().flat_map(|s| &s.operands).flatten().map(|o| o.0).filter(|b| *b != self.buffer);
@@ -113,8 +123,7 @@ impl<'d, 'a> Output<'d, 'a> {
     pub fn declare(k: &mut KernelBuilder, to: &'d Destination<'a>) -> Self {
         let buffers = to.buffers();
         let operands = buffers[1..].iter().map(|_| k.read("operand")).collect();
-        let in_place = to.steps.iter().flat_map(|s| &s.operands).flatten().any(|o| o.0 == to.buffer);
-        Output { to, operands, y: if in_place { k.read_write("y") } else { k.write("y") } }
+        Output { to, operands, y: if to.is_in_place() { k.read_write("y") } else { k.write("y") } }
     }
 
     /// Stores the first `count` elements of the vectors, one after the other, at byte `at`. `target`: what becomes of integers, which

@@ -190,6 +190,14 @@ impl Rescaling {
         self.target.elem
     }
 
+    /// The same for kernels that serve several operators: integers whatever their shifts.
+    pub fn of_any_shift(self) -> Rescaling {
+        match self.sequence {
+            Sequence::Fixed(_) => Rescaling { sequence: Sequence::Fixed(ShiftRange::Any), ..self },
+            _ => self,
+        }
+    }
+
     /// The sequence's name in reports.
     pub fn form(&self) -> &'static str {
         match self.sequence {
@@ -349,6 +357,9 @@ impl WideScale {
     }
 }
 
+/// Bytes of a target in memory: zero point as i32, bounds as i16. What follows is aligned.
+pub const LIMITS_BYTES: usize = 16;
+
 /// What a rescaled accumulator becomes: `clamp(x + zero_point, low, high)` as `elem`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -398,6 +409,33 @@ impl Target {
         // In this order nothing overflows.
         let x = k.clamp_int(x, (self.low - self.zero_point).into(), (self.high - self.zero_point).into());
         if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) }
+    }
+
+    /// The numbers in memory, for [`Target::apply_from`].
+    pub fn limits(self) -> [u8; LIMITS_BYTES] {
+        let mut bytes = [0; LIMITS_BYTES];
+        bytes[..4].copy_from_slice(&self.zero_point.to_le_bytes());
+        bytes[4..6].copy_from_slice(&(self.low as i16).to_le_bytes());
+        bytes[6..8].copy_from_slice(&(self.high as i16).to_le_bytes());
+        bytes
+    }
+
+    /// As `apply`, with the numbers in memory, so that the code is the same for all results of at most 16 bits.
+    pub fn apply_from(self, k: &mut KernelBuilder, x: Value, at: impl Fn(usize) -> Place) -> Value {
+        let (words, halves) = (k.ty(x), k.ty(x).with_elem(Elem::I16));
+        let x = if self.elem.bits() == 8 {
+            let half = k.narrow_sat(x, Elem::I16);
+            let zero_point = k.load_splat(halves, 1, at(0));
+            k.binary(Binary::AddSat, half, zero_point)
+        } else {
+            let zero_point = k.load_splat(words, 1, at(0));
+            let moved = k.add(x, zero_point);
+            k.narrow_sat(moved, Elem::I16)
+        };
+        let (low, high) = (k.load_splat(halves, 1, at(4)), k.load_splat(halves, 1, at(6)));
+        let x = k.max(x, low);
+        let x = k.min(x, high);
+        k.narrow_sat(x, self.elem)
     }
 
     fn shifted(self, k: &mut KernelBuilder, x: Value, elem: Elem, add: Binary) -> Value {

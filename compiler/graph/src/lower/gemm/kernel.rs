@@ -8,26 +8,8 @@
 use super::epilogue::{Epilogue, Tables};
 use super::numbers::{Form, Numbers};
 use crate::lower::pointwise::{Destination, Output};
-use cranelite_tile::{Arg, Elem, Index, Kernel, KernelBuilder, Param, Value};
-
-/// A number that is part of the code, or an index parameter.
-#[derive(Clone, Copy, Debug)]
-enum Size {
-    Fixed(i64),
-    Given(Param),
-}
-
-impl Size {
-    fn index(self) -> Index {
-        self.times(Index::from(1))
-    }
-    fn times(self, i: impl Into<Index>) -> Index {
-        match self {
-            Size::Fixed(n) => i.into() * n,
-            Size::Given(p) => i.into() * p,
-        }
-    }
-}
+use crate::lower::sizes::Size;
+use cranelite_tile::{Arg, Base, Elem, Index, Kernel, KernelBuilder, Place, Value};
 
 /// The numbers that may differ from call to call of one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +116,7 @@ impl Spec {
         self.fixed.iter().find(|f| f.0 == c).map(|f| f.1)
     }
 
-    fn width(&self) -> i64 {
+    pub fn width(&self) -> i64 {
         (self.lanes * self.vectors) as i64
     }
 }
@@ -142,15 +124,21 @@ impl Spec {
 struct Nest<'a> {
     spec: &'a Spec,
     sizes: Vec<Size>,
-    x: Arg,
-    w: Arg,
     class: Arg,
     scale: Option<Arg>,
     factor: Option<(Arg, Arg)>,
     y: Output<'a, 'a>,
+    step: Step<'a>,
+}
+
+/// What is done for some groups of the depth.
+pub(super) struct Step<'a> {
+    pub spec: &'a Spec,
+    pub x: Base,
+    pub w: Arg,
     /// Constants of the operation: what flips the sign of bytes, and a vector of ones.
-    flip: Option<Value>,
-    ones: Option<Value>,
+    pub flip: Option<Value>,
+    pub ones: Option<Value>,
 }
 
 /// Addresses of a tile.
@@ -164,11 +152,11 @@ struct At {
 }
 
 /// The accumulators of a tile: sets (partial sums over the depth) of pixels by columns of vectors.
-struct Cells {
-    pixels: usize,
+pub(super) struct Cells {
+    pub pixels: usize,
     /// Vectors of a panel, and one more for the sum of the activations where it is needed.
-    columns: usize,
-    sets: usize,
+    pub columns: usize,
+    pub sets: usize,
 }
 
 impl Cells {
@@ -200,11 +188,8 @@ pub fn kernel(spec: &Spec, to: &Destination) -> Kernel {
             None => Size::Given(k.param(name)),
         })
         .collect();
-    let operands = spec.numbers.operand.x(spec.lanes * spec.numbers.group);
-    let flip = (spec.numbers.form == Form::Bytes { flip: true })
-        .then(|| k.int(operands, if spec.numbers.operand == Elem::U8 { 128 } else { -128 }));
-    let ones = (spec.sum_factor != 0).then(|| k.int(operands.with_elem(spec.numbers.weight), 1));
-    let nest = Nest { spec, sizes, x, w, class, scale, factor, y, flip, ones };
+    let step = Step::new(&mut k, spec, Base::Arg(x), w);
+    let nest = Nest { spec, sizes, class, scale, factor, y, step };
     nest.all(&mut k);
     k.finish()
 }
@@ -214,23 +199,15 @@ impl Nest<'_> {
         self.sizes[c as usize]
     }
 
-    /// Loops `count` times, or not at all where it is certainly once.
-    fn each(&self, k: &mut KernelBuilder, name: &str, count: Count, body: impl FnOnce(&mut KernelBuilder, Index)) {
-        match self.size(count) {
-            Size::Fixed(1) => body(k, Index::default()),
-            n => k.each(name, n.index(), 1, |k, i| body(k, i.into())),
-        }
-    }
-
     fn all(&self, k: &mut KernelBuilder) {
         let (spec, s) = (self.spec, &self.spec.strides);
         let class_bytes = self.spec.width() * spec.epilogue.class_bytes(spec.numbers.accumulator) as i64;
         let scale_bytes = self.spec.width() * spec.epilogue.scale_bytes() as i64;
         let y_panel = self.spec.width() * i64::from(spec.epilogue.output().bytes());
         let [height, width] = spec.tile.map(|n| n as i64);
-        self.each(k, "panel", Count::Panels, |k, p| {
-            self.each(k, "n", Count::Batches, |k, n| {
-                self.each(k, "y", Count::Rows, |k, y| {
+        self.size(Count::Panels).each(k, "panel", |k, p| {
+            self.size(Count::Batches).each(k, "n", |k, n| {
+                self.size(Count::Rows).each(k, "y", |k, y| {
                     let row = At {
                         x: self.size(Count::Input).index() + n.clone() * s.x_batch + y.clone() * (height * s.x_row),
                         w: self.size(Count::Weights).index() + p.clone() * s.w_panel,
@@ -247,7 +224,7 @@ impl Nest<'_> {
                         class: row.class.clone(),
                         scale: row.scale.clone(),
                     };
-                    self.each(k, "x", Count::Columns, |k, x| self.tile(k, &beside(x), spec.tile));
+                    self.size(Count::Columns).each(k, "x", |k, x| self.tile(k, &beside(x), spec.tile));
                     if 0 < spec.tail {
                         let columns = self.size(Count::Columns).index();
                         self.tile(k, &beside(columns), [spec.tile[0], spec.tail]);
@@ -261,7 +238,7 @@ impl Nest<'_> {
         let (spec, s) = (self.spec, &self.spec.strides);
         let pixels: Vec<[i64; 2]> = (0..shape[0] * shape[1]).map(|m| [(m / shape[1]) as i64, (m % shape[1]) as i64]).collect();
         let x: Vec<i64> = pixels.iter().map(|[y, x]| y * s.x_row + x * s.x_pixel).collect();
-        let columns = spec.vectors + self.ones.is_some() as usize;
+        let columns = spec.vectors + self.step.ones.is_some() as usize;
         // Eight sums are needed to hide the latency of one operation.
         let sets = (8 / (pixels.len() * columns)).clamp(1, spec.step);
         let cells = Cells { pixels: pixels.len(), columns, sets };
@@ -271,7 +248,8 @@ impl Nest<'_> {
         // Without fused multiply-add floats are summed as the reference does, which adds the bias last.
         let bias_last = ty.elem.is_float() && !spec.fma;
         let starts: Vec<Value> = if bias_last { vec![] } else { (0..spec.vectors).map(|j| start(k, j)).collect() };
-        let zero = (bias_last || 1 < sets || self.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
+        let zero =
+            (bias_last || 1 < sets || self.step.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
         let mut acc = vec![starts.first().copied().or(zero).expect("a start"); cells.len()];
         for set in 0..sets {
             for m in 0..pixels.len() {
@@ -290,7 +268,7 @@ impl Nest<'_> {
                     parts.into_iter().reduce(|a, b| k.add(a, b)).expect("one set")
                 })
                 .collect();
-            if self.ones.is_some() {
+            if self.step.ones.is_some() {
                 let factor = k.int(ty, spec.sum_factor);
                 let sum = sums.pop().expect("the sum of the activations");
                 let product = k.mul(sum, factor);
@@ -336,7 +314,7 @@ impl Nest<'_> {
         })
     }
 
-    /// As `each`, with accumulators that go round.
+    /// As [`Size::each`], with accumulators that go round.
     fn carry(
         &self,
         k: &mut KernelBuilder,
@@ -354,38 +332,52 @@ impl Nest<'_> {
 
     fn run(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], mut acc: Vec<Value>, a: &Index, w: &Index) -> Vec<Value> {
         let spec = self.spec;
-        let (a_group, w_group) = (self.a_group(), self.w_group());
+        let (a_group, w_group) = (self.step.a_group(), self.step.w_group());
         let (groups, rest) = (self.size(Count::Groups), self.size(Count::Rest));
         if let (true, Size::Fixed(n), Size::Fixed(rest)) = (spec.unroll, groups, rest) {
-            acc = self.groups(k, cells, x, acc, a, w, (n + rest) as usize);
+            acc = self.step.groups(k, cells, x, acc, a, w, (n + rest) as usize);
         } else {
             acc = k.repeat("k", groups.index(), spec.step as i64, &acc, |k, i, acc| {
-                self.groups(k, cells, x, acc.to_vec(), &(a.clone() + i * a_group), &(w.clone() + i * w_group), spec.step)
+                self.step.groups(k, cells, x, acc.to_vec(), &(a.clone() + i * a_group), &(w.clone() + i * w_group), spec.step)
             });
             let after = |stride: i64| groups.times(stride);
             acc = self.carry(k, "rest", Count::Rest, acc, |k, i, acc| {
                 let (a, w) = (a.clone() + after(a_group) + i.clone() * a_group, w.clone() + after(w_group) + i * w_group);
-                self.groups(k, cells, x, acc, &a, &w, 1)
+                self.step.groups(k, cells, x, acc, &a, &w, 1)
             });
         }
         if let Some((first, count)) = spec.tail_group {
             let a = a.clone() + first as i64 * i64::from(spec.numbers.memory.bytes());
             let w = w.clone() + groups.times(w_group) + rest.times(w_group);
-            self.group(k, cells, x, &mut acc, 0, &a, &w, count);
+            self.step.group(k, cells, x, &mut acc, 0, &a, &w, count);
         }
         acc
     }
+}
 
-    fn a_group(&self) -> i64 {
+impl<'a> Step<'a> {
+    pub fn new(k: &mut KernelBuilder, spec: &'a Spec, x: Base, w: Arg) -> Self {
+        let operands = spec.numbers.operand.x(spec.lanes * spec.numbers.group);
+        let flip = (spec.numbers.form == Form::Bytes { flip: true })
+            .then(|| k.int(operands, if spec.numbers.operand == Elem::U8 { 128 } else { -128 }));
+        let ones = (spec.sum_factor != 0).then(|| k.int(operands.with_elem(spec.numbers.weight), 1));
+        Step { spec, x, w, flip, ones }
+    }
+
+    fn x(&self, at: Index) -> Place {
+        Place { base: self.x, at }
+    }
+
+    pub fn a_group(&self) -> i64 {
         self.spec.numbers.group as i64 * i64::from(self.spec.numbers.memory.bytes())
     }
-    fn w_group(&self) -> i64 {
+    pub fn w_group(&self) -> i64 {
         self.spec.width() * self.spec.numbers.group as i64 * i64::from(self.spec.numbers.packed.bytes())
     }
 
     /// So many full groups in a row.
     #[allow(clippy::too_many_arguments)]
-    fn groups(
+    pub fn groups(
         &self,
         k: &mut KernelBuilder,
         cells: &Cells,
@@ -415,7 +407,17 @@ impl Nest<'_> {
 
     /// One group, of whose elements the first `count` exist.
     #[allow(clippy::too_many_arguments)]
-    fn group(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], acc: &mut [Value], set: usize, a: &Index, w: &Index, count: usize) {
+    pub fn group(
+        &self,
+        k: &mut KernelBuilder,
+        cells: &Cells,
+        x: &[i64],
+        acc: &mut [Value],
+        set: usize,
+        a: &Index,
+        w: &Index,
+        count: usize,
+    ) {
         let mut update = |k: &mut KernelBuilder, m, j, a, b| {
             let cell = &mut acc[cells.index(set, m, j)];
             *cell = self.product(k, *cell, a, b);
@@ -454,7 +456,7 @@ impl Nest<'_> {
         let a: Vec<Value> = x
             .iter()
             .map(|d| {
-                let v = k.load(memory, self.x.at(a.clone() + *d));
+                let v = k.load(memory, self.x(a.clone() + *d));
                 if spec.numbers.form == Form::Pairs { k.widen(v, Elem::I16) } else { v }
             })
             .collect();
@@ -496,21 +498,21 @@ impl Nest<'_> {
         let n = &self.spec.numbers;
         let ty = n.memory.x(self.spec.lanes * n.group);
         match n.form {
-            Form::Float => k.load_splat(ty, 1, self.x.at(at)),
+            Form::Float => k.load_splat(ty, 1, self.x(at)),
             // The operation's own type: only the reading of the bits differs.
             Form::Bytes { .. } => {
-                let v = k.load_splat_part(ty.with_elem(n.operand), n.group, self.x.at(at), count);
+                let v = k.load_splat_part(ty.with_elem(n.operand), n.group, self.x(at), count);
                 match self.flip {
                     Some(flip) => k.xor(v, flip),
                     None => v,
                 }
             }
             Form::Pairs => {
-                let v = k.load_splat_part(ty, n.group, self.x.at(at), count);
+                let v = k.load_splat_part(ty, n.group, self.x(at), count);
                 k.widen(v, Elem::I16)
             }
             Form::Words => {
-                let v = k.load_splat(ty, 1, self.x.at(at));
+                let v = k.load_splat(ty, 1, self.x(at));
                 k.widen(v, Elem::I32)
             }
         }

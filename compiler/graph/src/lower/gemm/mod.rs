@@ -14,6 +14,7 @@ mod kernel;
 mod numbers;
 mod pack;
 mod shape;
+mod small;
 mod tables;
 
 pub use geometry::Axis;
@@ -120,6 +121,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     }
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let mut numbers = product.numbers(cx.machine);
+    if cx.goal == Goal::Size && small::is_possible(product, &numbers) {
+        return small::lower(cx, product, numbers, input, to);
+    }
     let pixels = product.batch * product.rows.output * product.columns.output;
     // As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.
     let streams = (cx.machine.l2_bytes as usize) < 2 * cx.constants_bytes;

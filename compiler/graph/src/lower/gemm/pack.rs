@@ -64,7 +64,7 @@ pub struct Depth {
 
 impl Depth {
     /// Elements of a run.
-    fn run(&self) -> usize {
+    pub fn run(&self) -> usize {
         if self.merged { self.taps.len() * self.channels } else { self.channels }
     }
     /// Runs in a row of taps.

@@ -106,7 +106,7 @@ impl Shape {
     }
 
     /// Groups that are loaded as one vector per pixel.
-    fn block(machine: &Machine, numbers: &Numbers) -> usize {
+    pub fn block(machine: &Machine, numbers: &Numbers) -> usize {
         match numbers.form {
             Form::Float if machine.fma_lane => machine.lanes(Elem::F32),
             // Groups of a register's worth; lanes of a shorter vector cost more to spread than groups do to load.
