@@ -250,9 +250,15 @@ impl<'a> Context<'a> {
         id
     }
 
+    /// The most that constants are aligned to: a cache line, or what short vectors want.
+    fn constant_align(&self) -> u32 {
+        if self.goal == Goal::Size { 16 } else { 64 }
+    }
+
     /// Constant bytes; the same bytes twice are one buffer.
     pub fn constant(&mut self, name: &str, data: impl Into<Arc<[u8]>>, align: u32) -> BufferId {
         let data: Arc<[u8]> = data.into();
+        let align = align.min(self.constant_align());
         let mut hasher = DefaultHasher::new();
         (align, &data).hash(&mut hasher);
         let found = self.constants.entry(hasher.finish()).or_default();
@@ -281,7 +287,7 @@ impl<'a> Context<'a> {
         let id = match self.fills.get(&byte) {
             Some(&id) => id,
             None => {
-                let id = self.add_buffer(&format!("fill_{byte:02x}"), Role::Const, 0, 64);
+                let id = self.add_buffer(&format!("fill_{byte:02x}"), Role::Const, 0, self.constant_align());
                 self.fills.insert(byte, id);
                 id
             }

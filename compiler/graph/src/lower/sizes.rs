@@ -77,7 +77,7 @@ pub struct Window {
 /// An output pixel.
 #[derive(Clone, Debug)]
 pub struct Pixel {
-    image: Index,
+    pub image: Index,
     at: [Index; 2],
     /// Its number.
     pub number: Index,
@@ -128,10 +128,6 @@ impl Window {
         let place = pixels(self.input[1].times(self.input[0].times(pixel.image.clone()) + iy.clone()) + ix.clone());
         let guard = |index, i: usize| Guard { index, limit: self.input[i].index() };
         k.row(x, place, bytes, vec![guard(iy, 0), guard(ix, 1)], fill)
-    }
-
-    pub fn image(pixel: &Pixel) -> Index {
-        pixel.image.clone()
     }
 }
 

@@ -3,16 +3,17 @@
 //! Not convolution: there are no weights. The idea: near the border a window loses taps; outputs whose windows have equally many taps
 //! form rectangles, and every rectangle is one call of the same kernel, so nothing is guarded, filled or counted at run time.
 
-use super::Context;
 use super::channels::{Block, each_block};
 use super::requantize::{Target, clamp_float, elem};
+use super::sizes::{Size, Sizes};
+use super::{Context, Goal};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Signature, Source};
 use crate::quantize::calculate_activation_range_quantized;
 use crate::tensor::{ElementType, TensorType};
-use cranelite_tile::{Arg, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Param, Rounding, Value};
+use cranelite_tile::{Arg, BufferId, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Param, Rounding, Value};
 
 /// What the pooling operators have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,16 @@ pub struct Pooling {
 pub enum Kind {
     Max,
     Average,
+}
+
+impl Kind {
+    /// Lanes of a small kernel: a register of the largest elements that it computes with, or two.
+    fn lanes(self, elem: Elem, machine: &Machine) -> usize {
+        match (self, elem) {
+            (Kind::Average, e) if e != Elem::F32 => 2 * machine.lanes(Elem::I32),
+            (_, e) => machine.lanes(e),
+        }
+    }
 }
 
 /// Outputs next to each other along one axis whose windows have equally many taps inside the image.
@@ -113,6 +124,10 @@ impl Pooling {
         let (x, y) = (cx.input(node, 0), cx.output(node, 0));
         let pixel = (c * elem.bytes() as usize) as i64;
         let (row, out_row) = (width as i64 * pixel, out_width as i64 * pixel);
+        let parts = match cx.goal {
+            Goal::Speed => vec![Part { x, y, channels: Channels::All(c) }],
+            Goal::Size => Part::of_blocks(cx, [x, y], c, kind.lanes(elem, cx.machine), elem),
+        };
         for r in &rows {
             for q in &columns {
                 let taps = r.taps * q.taps;
@@ -120,33 +135,68 @@ impl Pooling {
                 if kind == Kind::Average && most.is_none() {
                     return Err(Diagnostic::new(Code::FEATURE, "the window is too large: its sum does not fit 32 bits"));
                 }
-                let unrolled = (taps <= MAX_UNROLLED).then_some([r.taps, q.taps]);
-                let spec = Spec { kind, elem, channels: c, unrolled, sum: Sum::of(elem, taps), activation: self.activation, range };
-                let mut buffers = vec![x, y];
-                if kind == Kind::Average {
-                    buffers.push(cx.constant_f32("window_size", &[taps as f32, f32::from_bits(taps as u32 / 2)]));
+                let unrolled = (taps <= MAX_UNROLLED && cx.goal == Goal::Speed).then_some([r.taps, q.taps]);
+                let window_size =
+                    (kind == Kind::Average).then(|| cx.constant_f32("window_size", &[taps as f32, f32::from_bits(taps as u32 / 2)]));
+                for part in &parts {
+                    let sum = Sum::of(elem, taps);
+                    let spec = Spec { kind, elem, channels: part.channels, unrolled, sum, activation: self.activation, range };
+                    let mut sizes = Sizes::default();
+                    let kernel = spec.kernel(cx.machine, &mut sizes);
+                    let mut params = vec![
+                        n as i64,
+                        r.count as i64,
+                        q.count as i64,
+                        height as i64 * row,
+                        row,
+                        self.stride[0] as i64 * row,
+                        self.stride[1] as i64 * pixel,
+                        r.input as i64 * row + q.input as i64 * pixel,
+                        out_height as i64 * out_row,
+                        out_row,
+                        r.output as i64 * out_row + q.output as i64 * pixel,
+                    ];
+                    if unrolled.is_none() {
+                        params.extend([r.taps as i64, q.taps as i64]);
+                    }
+                    params.extend(sizes.values);
+                    let buffers: Vec<BufferId> = [part.x, part.y].into_iter().chain(window_size).collect();
+                    cx.call(kernel, &buffers, &params);
                 }
-                let kernel = spec.kernel(cx.machine);
-                let mut params = vec![
-                    n as i64,
-                    r.count as i64,
-                    q.count as i64,
-                    height as i64 * row,
-                    row,
-                    self.stride[0] as i64 * row,
-                    self.stride[1] as i64 * pixel,
-                    r.input as i64 * row + q.input as i64 * pixel,
-                    out_height as i64 * out_row,
-                    out_row,
-                    r.output as i64 * out_row + q.output as i64 * pixel,
-                ];
-                if unrolled.is_none() {
-                    params.extend([r.taps as i64, q.taps as i64]);
-                }
-                cx.call(kernel, &buffers, &params);
             }
         }
         Ok(())
+    }
+}
+
+/// Channels of a kernel.
+#[derive(Clone, Copy)]
+enum Channels {
+    /// So many, part of the code.
+    All(usize),
+    /// So many vectors, and how many channels a pixel has; `count` of a vector's lanes exist.
+    Blocks { number: usize, lanes: usize, count: usize, of: usize },
+}
+
+/// Channels of a call, which are the first of their buffers.
+struct Part {
+    x: BufferId,
+    y: BufferId,
+    channels: Channels,
+}
+
+impl Part {
+    /// Full vectors of channels, and a last one that overlaps the one before.
+    fn of_blocks(cx: &mut Context, [x, y]: [BufferId; 2], channels: usize, lanes: usize, elem: Elem) -> Vec<Part> {
+        let lanes = lanes.min(channels.next_power_of_two());
+        let blocks = |number: usize| Channels::Blocks { number, lanes, count: lanes.min(channels), of: channels };
+        let mut parts = vec![Part { x, y, channels: blocks((channels / lanes).max(1)) }];
+        if lanes < channels && channels % lanes != 0 {
+            let first = (channels - lanes) as u64 * u64::from(elem.bytes());
+            let [x, y] = [x, y].map(|b| cx.view("channels", b, first, cx.size_bytes(b) - first));
+            parts.push(Part { x, y, channels: blocks(1) });
+        }
+        parts
     }
 }
 
@@ -236,7 +286,7 @@ impl Sum {
 struct Spec {
     kind: Kind,
     elem: Elem,
-    channels: usize,
+    channels: Channels,
     /// Rows and columns of the window where they are part of the code; otherwise they are the last two parameters.
     unrolled: Option<[usize; 2]>,
     sum: Sum,
@@ -245,12 +295,16 @@ struct Spec {
 }
 
 impl Spec {
-    fn kernel(&self, machine: &Machine) -> Kernel {
+    /// The sizes are the last parameters.
+    fn kernel(&self, machine: &Machine, sizes: &mut Sizes) -> Kernel {
         let name = match self.kind {
             Kind::Max => "max_pool",
             Kind::Average => "average_pool",
         };
-        let mut k = KernelBuilder::new(format!("{name}_{}_{}", self.elem, self.channels));
+        let mut k = KernelBuilder::new(match self.channels {
+            Channels::All(n) => format!("{name}_{}_{n}", self.elem),
+            Channels::Blocks { .. } => format!("{name}_{}", self.elem),
+        });
         let (x, y) = (k.read("x"), k.write("y"));
         let size = (self.kind == Kind::Average).then(|| k.read("window_size"));
         let [images, rows, columns] = ["images", "rows", "columns"].map(|n| k.param(n));
@@ -260,20 +314,32 @@ impl Spec {
             Some([h, w]) => [h.into(), w.into()],
             None => [k.param("taps_y").into(), k.param("taps_x").into()],
         };
-        let pixel = self.channels as i64 * i64::from(self.elem.bytes());
+        let element = i64::from(self.elem.bytes());
+        let (blocks, channels) = match self.channels {
+            Channels::All(n) => (None, Size::Fixed(n as i64)),
+            Channels::Blocks { number, of, .. } => (Some(sizes.given(&mut k, "blocks", number)), sizes.given(&mut k, "channels", of)),
+        };
+        let pixel = |i: Index| channels.times(i * element);
         let registers = machine.vector_registers as usize;
         let vectors = if self.kind == Kind::Average && self.elem != Elem::F32 { registers / 8 } else { registers / 4 }.max(1);
         k.each("n", images, 1, |k, n| {
             k.each("oy", rows, 1, |k, oy| {
                 k.each("ox", columns, 1, |k, ox| {
                     let from = n * image + oy * row_step + ox * column_step + x0;
-                    let to = n * out_image + oy * out_row + ox * pixel + y0;
-                    each_block(k, self.channels, machine.lanes(self.elem), vectors, |k, b| {
-                        let c = b.first.clone() * i64::from(self.elem.bytes());
-                        let v = self.reduce(k, &b, x, from.clone() + c.clone(), row, &taps);
+                    let to = n * out_image + oy * out_row + pixel(ox.into()) + y0;
+                    let block = |k: &mut KernelBuilder, b: Block| {
+                        let c = b.first.clone() * element;
+                        let v = self.reduce(k, &b, x, from.clone() + c.clone(), row, pixel, &taps);
                         let v = self.finish(k, v, size);
                         b.store(k, y.at(to.clone() + c), v);
-                    });
+                    };
+                    match (self.channels, blocks) {
+                        (Channels::Blocks { lanes, count, .. }, Some(blocks)) => {
+                            blocks.each(k, "block", |k, b| block(k, Block { first: b * lanes as i64, lanes, count }));
+                        }
+                        (Channels::All(n), _) => each_block(k, n, machine.lanes(self.elem), vectors, block),
+                        (Channels::Blocks { .. }, None) => unreachable!("blocks are a parameter"),
+                    }
                 });
             });
         });
@@ -281,8 +347,17 @@ impl Spec {
     }
 
     /// Largest value or sum of the window at `at`.
-    fn reduce(&self, k: &mut KernelBuilder, b: &Block, x: Arg, at: Index, row: Param, taps: &[Index; 2]) -> Value {
-        let pixel = self.channels as i64 * i64::from(self.elem.bytes());
+    #[allow(clippy::too_many_arguments)]
+    fn reduce(
+        &self,
+        k: &mut KernelBuilder,
+        b: &Block,
+        x: Arg,
+        at: Index,
+        row: Param,
+        pixel: impl Fn(Index) -> Index,
+        taps: &[Index; 2],
+    ) -> Value {
         let start = match (self.kind, self.elem) {
             (Kind::Max, Elem::F32) => k.float(Elem::F32.x(b.lanes), f32::MIN),
             (Kind::Max, e) => k.int(e.x(b.lanes), e.int_range().0),
@@ -303,13 +378,13 @@ impl Spec {
         let Some([height, width]) = self.unrolled else {
             let [height, width] = taps;
             return k.repeat("ky", height.clone(), 1, &[start], |k, ky, v| {
-                k.repeat("kx", width.clone(), 1, v, |k, kx, v| vec![tap(k, v[0], at.clone() + ky * row + kx * pixel)])
+                k.repeat("kx", width.clone(), 1, v, |k, kx, v| vec![tap(k, v[0], at.clone() + ky * row + pixel(kx.into()))])
             })[0];
         };
         let mut v = start;
         for ky in 0..height {
             for kx in 0..width {
-                v = tap(k, v, at.clone() + Index::from(row) * ky as i64 + kx as i64 * pixel);
+                v = tap(k, v, at.clone() + Index::from(row) * ky as i64 + pixel(kx.into()));
             }
         }
         v

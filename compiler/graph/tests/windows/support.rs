@@ -62,10 +62,26 @@ pub fn run(op: Op, inputs: &[Input], output: &TensorType, machine: &Machine) -> 
         operator: 0,
         then: vec![],
     });
-    let program = lower(&graph, machine, Goal::Speed).map_err(|mut d| d.remove(0))?;
-    verify::verify(&program).unwrap_or_else(|e| panic!("{e:?}"));
     let arguments: Vec<&[u8]> = inputs.iter().filter(|i| !i.constant).map(|i| &i.data[..]).collect();
-    interpret::run(&program, &arguments, &mut [&mut result]).unwrap_or_else(|e| panic!("{e}"));
+    let mut of = |goal: Goal| -> Result<Vec<u8>, Diagnostic> {
+        let program = lower(&graph, machine, goal).map_err(|mut d| d.remove(0))?;
+        verify::verify(&program).unwrap_or_else(|e| panic!("{e:?}"));
+        interpret::run(&program, &arguments, &mut [&mut result]).unwrap_or_else(|e| panic!("{e}"));
+        Ok(result.clone())
+    };
+    let (result, small) = (of(Goal::Speed)?, of(Goal::Size)?);
+    match output.element.is_float() {
+        false => assert_eq!(result, small, "{} for size", machine.name),
+        true => {
+            for (a, b) in f32s(&result).iter().zip(f32s(&small)) {
+                assert!(
+                    a.to_bits() == b.to_bits() || (a - b).abs() <= 1e-5 + 1e-5 * a.abs(),
+                    "{} for size: {b} instead of {a}",
+                    machine.name
+                );
+            }
+        }
+    }
     Ok((shape, result))
 }
 

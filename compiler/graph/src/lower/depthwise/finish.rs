@@ -49,6 +49,8 @@ pub enum Finish {
 #[derive(Clone, Copy, Debug)]
 pub struct Tables {
     pub arg: Arg,
+    /// Bytes before the first table.
+    pub before: usize,
     pub order: Order,
 }
 
@@ -63,11 +65,12 @@ pub enum Order {
 
 impl Tables {
     /// Channel `c` of a table whose entries of `bytes` bytes begin after `before` bytes per channel.
-    fn at(&self, c: &Index, before: usize, bytes: usize) -> Place {
-        self.arg.at(match self.order {
-            Order::Whole(channels) => c.clone() * bytes as i64 + before * channels,
-            Order::Blocks { lanes, bytes } => c.clone() * bytes as i64 + before * lanes,
-        })
+    pub fn at(&self, c: &Index, before: usize, bytes: usize) -> Place {
+        self.arg.at(Index::from(self.before)
+            + match self.order {
+                Order::Whole(channels) => c.clone() * bytes as i64 + before * channels,
+                Order::Blocks { lanes, bytes } => c.clone() * bytes as i64 + before * lanes,
+            })
     }
 }
 

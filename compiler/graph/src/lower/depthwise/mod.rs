@@ -7,14 +7,15 @@
 mod finish;
 mod hybrid;
 mod pack;
+mod small;
 mod spread;
 mod stencil;
 mod walk;
 
 pub use finish::Finish;
 
-use super::Context;
 use super::pad::{Axis as Margin, pad};
+use super::{Context, Goal};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Padding;
 use cranelite_tile::{BufferId, Elem, Scalar};
@@ -87,11 +88,22 @@ impl Convolution {
                 .expected("at most 1048576 taps")
                 .found(g.taps().to_string()));
         }
+        if cx.goal == Goal::Size && g.multiplier == 1 && self.is_finite() {
+            return small::lower(cx, &mut self, x, y);
+        }
         if g.multiplier == 1 && g.taps() <= MAX_UNROLLED {
             return stencil::lower(cx, &mut self, x, y);
         }
         let x = if g.is_padded() { self.pad(cx, x) } else { x };
         spread::lower(cx, &mut self, x, y)
+    }
+
+    /// Padding may take part in the sums.
+    fn is_finite(&self) -> bool {
+        match &self.weights {
+            Weights::Float(w) => !self.geometry.is_padded() || w.iter().all(|w| w.is_finite()),
+            Weights::Integer(_) => true,
+        }
     }
 
     /// The product of integers, after the bias and the scales have been prepared for it.

@@ -87,7 +87,7 @@ impl Spread<'_> {
         let (pixel, out_bytes) = (g.channels as i64 * bytes, i64::from(self.finish.elem().bytes()));
         let (row, out_pixel) = (g.width as i64 * pixel, g.out_channels() as i64 * out_bytes);
         let out_row = g.out_width as i64 * out_pixel;
-        let tables = Tables { arg: tables, order: Order::Whole(self.stride) };
+        let tables = Tables { arg: tables, before: 0, order: Order::Whole(self.stride) };
         let block = |k: &mut KernelBuilder, from: Index, to: Index, c: Index, block: Block, n| {
             let site = Site { s: self, machine, x, weights, block, c, from };
             let mut sums: Vec<Value> = (0..self.tile).map(|_| self.finish.start(k, tables, &site.c, site.block.lanes)).collect();

@@ -206,7 +206,11 @@ impl Stencil<'_> {
                     s: self,
                     rows: &input,
                     weights,
-                    tables: Tables { arg: tables, order: Order::Blocks { lanes: shape.lanes, bytes: self.conv.finish.channel_bytes() } },
+                    tables: Tables {
+                        arg: tables,
+                        before: 0,
+                        order: Order::Blocks { lanes: shape.lanes, bytes: self.conv.finish.channel_bytes() },
+                    },
                     y,
                     to: n * (g.out_height as i64 * out_row) + oy * out_row,
                     pixel,

@@ -156,7 +156,7 @@ impl Part<'_> {
 
         let mut sizes = Sizes::default();
         let panels = sizes.given(&mut k, "panels", self.columns.div_ceil(spec.width() as usize));
-        let groups = sizes.given(&mut k, "groups", depth.full());
+        let groups = if depth.full() == 0 { Size::Fixed(0) } else { sizes.given(&mut k, "groups", depth.full()) };
         let out_pixel = sizes.given(&mut k, "out_pixel", p.filter.shape[0] * self.epilogue.output().bytes() as usize);
         let step = Step::new(&mut k, spec, Base::Arg(x), w);
         let rest = (depth.tail().map_or(0, |_| depth.run() % depth.group) * element) as i64;
