@@ -8,6 +8,8 @@ mod levels;
 mod platforms;
 #[path = "link/section.rs"]
 mod section;
+#[path = "link/self_test.rs"]
+mod self_test;
 
 use anyhow::{Result, anyhow, ensure};
 use cranelite::files::Files;
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     trials.extend(levels::trials());
     trials.extend(platforms::trials());
     trials.extend(section::trials());
+    trials.extend(self_test::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -6,8 +6,8 @@
 use crate::names;
 use crate::pipeline::Options;
 use crate::signature::{Signature, Tensor};
-use cranelite_codegen::object::Object;
 use cranelite_codegen::object::model::C_DECLARATIONS;
+use cranelite_codegen::object::{Object, self_test};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
@@ -22,7 +22,8 @@ enum {
     CRANELITE_INDEX_OUT_OF_RANGE = 3, /* the outputs are unspecified */
     CRANELITE_CPU_LACKS_FEATURE = 4,
     CRANELITE_WRONG_WEIGHTS = 5,
-    CRANELITE_EXECUTOR_FAILED = 6
+    CRANELITE_EXECUTOR_FAILED = 6,
+    CRANELITE_SELFTEST_FAILED = 7
 };
 ";
 
@@ -92,6 +93,9 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
              void (*hook)(void *user, uint32_t op, uint32_t call), void *user);\n"
         ));
     }
+    if options.self_test {
+        line(&self_test(prefix, signature));
+    }
     line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
     line("#ifdef __cplusplus\n}\n#endif\n");
     line(&format!("#endif /* CRANELITE_MODEL_{upper}_H */"));
@@ -127,6 +131,21 @@ fn levels(prefix: &str, targets: &[Target]) -> String {
     )
     .expect("a string takes everything");
     out
+}
+
+/// The self-test, and its buffer.
+fn self_test(prefix: &str, signature: &Signature) -> String {
+    let upper = prefix.to_ascii_uppercase();
+    let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect::<Vec<_>>();
+    let (_, bytes) = self_test::places(&described(&signature.inputs), &described(&signature.outputs));
+    format!(
+        "#define {upper}_SELFTEST_BYTES {bytes}\n#define {upper}_SELFTEST_ALIGN {}\n\n\
+         /* Runs {prefix}_invoke's level on inputs that it makes itself, and compares hashes of the outputs with what they must be: CRANELITE_OK,\n   \
+         or CRANELITE_SELFTEST_FAILED and the position of the first wrong output in {prefix}_outputs (UINT32_MAX if all are right) in\n   \
+         *wrong_output, which may be null. {upper}_SELFTEST_BYTES bytes at `buffer`, aligned to {upper}_SELFTEST_ALIGN, are overwritten, and the arena. */\n\
+         cranelite_status {prefix}_selftest(void *arena, void *buffer, uint32_t *wrong_output);\n",
+        self_test::BUFFER_ALIGN
+    )
 }
 
 fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> String {

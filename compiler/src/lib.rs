@@ -20,5 +20,6 @@ pub mod peaks;
 pub mod pipeline;
 pub mod plan_text;
 pub mod report;
+mod self_test;
 pub mod signature;
 pub mod stages;

@@ -8,6 +8,7 @@ use crate::facts::Facts;
 use crate::header;
 use crate::limits::{self, Limits};
 use crate::report;
+use crate::self_test;
 use crate::signature::{Signature, Tensor};
 use crate::stages::{Stage, Stages};
 use crate::{names, plan_text};
@@ -34,6 +35,8 @@ pub struct Options {
     pub goal: Goal,
     pub limits: Limits,
     pub profile: bool,
+    /// The object can compare its own outputs with what they must be.
+    pub self_test: bool,
     /// The section of the object that the constants are in.
     pub const_section: Option<String>,
     /// The object does not ask the CPU whether it has what the only level needs.
@@ -119,12 +122,17 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     }
     stages.level = None;
     let Model { signature, facts, .. } = model;
+    let mut self_test = vec![];
+    for level in levels.iter().filter(|_| options.self_test) {
+        self_test.push(self_test::expected(&level.planned, &signature, facts.macs(), stages).map_err(|d| vec![d])?);
+    }
     stages.begin("writing machine code");
     let object_options = object::Options {
         prefix: options.prefix.clone(),
         inputs: signature.inputs.iter().map(Tensor::described).collect(),
         outputs: signature.outputs.iter().map(Tensor::described).collect(),
         profile: options.profile,
+        self_test,
         const_section: options.const_section.clone(),
         no_cpu_check: options.no_cpu_check,
         parallel: 1 < options.threads,

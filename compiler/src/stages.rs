@@ -5,6 +5,7 @@
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::borrow::Cow;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -68,7 +69,7 @@ impl Stages {
     }
 
     /// A phase begins.
-    pub fn begin(&mut self, phase: &'static str) {
+    pub fn begin(&mut self, phase: impl Into<Cow<'static, str>>) {
         self.progress.set_message(phase);
         self.progress.enable_steady_tick(Duration::from_millis(100));
     }

@@ -269,3 +269,22 @@ pub fn divisible() -> Vec<u8> {
     m.conv_2d(&second, y, Padding::SAME, 1, Activation::NONE);
     m.finish(&[x], &[y])
 }
+
+/// Two outputs of one input, bytes and floats, from weights of their own; sizes are odd.
+pub fn two_headed() -> Vec<u8> {
+    let mut random = Random(5);
+    let weights = |random: &mut Random, n| random.i8s(n).iter().map(|v| (*v).max(-127)).collect::<Vec<i8>>();
+    let (wa, wb) = (weights(&mut random, 5 * 19), weights(&mut random, 7 * 19));
+    let biases = |random: &mut Random, n: usize| (0..n).map(|_| random.next() as i32 >> 22).collect::<Vec<i32>>();
+    let (ba, bb) = (biases(&mut random, 5), biases(&mut random, 7));
+    let mut m = Maker::default();
+    let x = m.i8("x", &[1, 19], per_tensor(0.05, -7), None);
+    let a = [x, m.i8("a/w", &[5, 19], per_tensor(0.01, 0), Some(&wa)), m.i32("a/b", &[5], None, &ba)];
+    let b = [x, m.i8("b/w", &[7, 19], per_tensor(0.01, 0), Some(&wb)), m.i32("b/b", &[7], None, &bb)];
+    let bytes = m.i8("bytes", &[1, 5], per_tensor(0.2, 3), None);
+    let (inner, floats) = (m.i8("inner", &[1, 7], per_tensor(0.2, -4), None), m.f32("floats", &[1, 7], None));
+    m.fully_connected(&a, bytes, Activation::NONE);
+    m.fully_connected(&b, inner, Activation::NONE);
+    m.operator(Code::DEQUANTIZE, &[inner], &[floats], None);
+    m.finish(&[x], &[bytes, floats])
+}

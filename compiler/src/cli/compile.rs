@@ -59,6 +59,9 @@ pub struct CompileArgs {
     /// Call a hook of the caller's around each operator
     #[arg(long)]
     profile: bool,
+    /// Add PREFIX_selftest, which tells on the device whether the numbers are right, and which output is not
+    #[arg(long)]
+    self_test: bool,
     /// Print what was made, or the problems, as JSON
     #[arg(long)]
     pub json: bool,
@@ -75,6 +78,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
+        self_test: args.self_test,
         const_section: args.const_section,
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,

@@ -35,6 +35,8 @@ pub enum Error {
     WrongWeights,
     /// The caller's threads failed (status 6).
     ExecutorFailed,
+    /// An output of the self-test is wrong (status 7).
+    SelfTestFailed,
     /// Any other number; the types of the generated module leave no way to it.
     Status(i32),
 }
@@ -48,6 +50,7 @@ impl Error {
             4 => Err(Error::CpuLacksFeature),
             5 => Err(Error::WrongWeights),
             6 => Err(Error::ExecutorFailed),
+            7 => Err(Error::SelfTestFailed),
             other => Err(Error::Status(other)),
         }
     }
@@ -60,6 +63,7 @@ impl fmt::Display for Error {
             Error::CpuLacksFeature => f.write_str("the CPU lacks a feature that the model was compiled for"),
             Error::WrongWeights => f.write_str("the weights are not those of the model"),
             Error::ExecutorFailed => f.write_str("the executor failed"),
+            Error::SelfTestFailed => f.write_str("the self-test failed"),
             Error::Status(n) => write!(f, "status {n}"),
         }
     }

@@ -6,6 +6,7 @@
 
 use super::compile::inner_call_conv;
 use super::schedule::{Arguments, Body, load_pointer};
+use super::self_test;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, Block, BlockArg, Function, InstBuilder, MemFlagsData, Signature, UserFuncName, types};
@@ -30,6 +31,8 @@ pub enum Kind {
     Profile,
     /// An executor after them.
     Parallel,
+    /// Arena, a buffer for inputs and outputs, where to say which output is wrong.
+    SelfTest,
 }
 
 impl Kind {
@@ -39,6 +42,7 @@ impl Kind {
             Kind::At => "invoke_at",
             Kind::Profile => "profile",
             Kind::Parallel => "invoke_parallel",
+            Kind::SelfTest => "selftest",
         }
     }
 
@@ -94,34 +98,60 @@ impl Entries<'_> {
             self.serial_without(&mut c, module, executor, &params[..3]);
         }
         self.refuse_wrong_pointers(&mut c, arguments);
-        let features = self.choice.ask.as_ref().map(|ask| ask.features(&mut c, module));
         match functions {
             None => {
+                let features = self.choice.ask.as_ref().map(|ask| ask.features(&mut c, module));
                 if let Some(lacks) = self.choice.lacks(&mut c, features, 0) {
                     refuse_if(&mut c, lacks, CPU_LACKS_FEATURE);
                 }
                 self.bodies[0].write(&mut c, module, arguments);
             }
             Some(functions) => {
-                let blocks: Vec<Block> = functions.iter().map(|_| c.func.dfg.make_block()).collect();
-                match level {
-                    None => self.choice.best(&mut c, features, &blocks),
-                    Some(level) => self.choice.pinned(&mut c, features, level, &blocks),
-                }
                 let passed = if kind == Kind::At { &params[1..] } else { &params[..] };
-                for (&block, &function) in blocks.iter().zip(functions) {
-                    if !c.func.layout.is_block_inserted(block) {
-                        continue;
-                    }
-                    c.goto_bottom(block);
-                    let function = module.declare_func_in_func(function, c.func);
-                    let call = c.ins().call(function, passed);
-                    let status = c.func.dfg.first_result(call);
-                    c.ins().return_(&[status]);
-                }
+                self.call_a_level(&mut c, module, level, functions, passed);
             }
         }
         function
+    }
+
+    /// Runs the level that `invoke` would run by one of `functions`, which test one level each.
+    pub fn self_test(&self, module: &mut ObjectModule, functions: &[FuncId]) -> Function {
+        let (mut function, params) = begin(Kind::SelfTest, module);
+        let mut c = at_first_block(&mut function);
+        let (arena, buffer) = (params[0], params[1]);
+        let wanted = if 0 < self.arena_bytes { &params[..2] } else { &params[1..2] };
+        refuse_if_any_null(&mut c, wanted);
+        self.refuse_misaligned_arena(&mut c, arena);
+        refuse_misaligned(&mut c, buffer, self_test::BUFFER_ALIGN);
+        self.call_a_level(&mut c, module, None, functions, &params);
+        function
+    }
+
+    /// Calls the best of several functions, or the one with that number, and returns.
+    fn call_a_level(
+        &self,
+        c: &mut FuncCursor,
+        module: &mut ObjectModule,
+        level: Option<ir::Value>,
+        functions: &[FuncId],
+        passed: &[ir::Value],
+    ) {
+        let features = self.choice.ask.as_ref().map(|ask| ask.features(c, module));
+        let blocks: Vec<Block> = functions.iter().map(|_| c.func.dfg.make_block()).collect();
+        match level {
+            None => self.choice.best(c, features, &blocks),
+            Some(level) => self.choice.pinned(c, features, level, &blocks),
+        }
+        for (&block, &function) in blocks.iter().zip(functions) {
+            if !c.func.layout.is_block_inserted(block) {
+                continue;
+            }
+            c.goto_bottom(block);
+            let function = module.declare_func_in_func(function, c.func);
+            let call = c.ins().call(function, passed);
+            let status = c.func.dfg.first_result(call);
+            c.ins().return_(&[status]);
+        }
     }
 
     /// Without an executor, does what `invoke` does.
@@ -155,10 +185,12 @@ impl Entries<'_> {
             }
         }
         refuse_if_any_null(c, &held);
+        self.refuse_misaligned_arena(c, arena);
+    }
+
+    fn refuse_misaligned_arena(&self, c: &mut FuncCursor, arena: ir::Value) {
         if 0 < self.arena_bytes && 1 < self.arena_align {
-            let low = c.ins().band_imm_u(arena, i64::from(self.arena_align - 1));
-            let misaligned = c.ins().icmp_imm_u(IntCC::NotEqual, low, 0);
-            refuse_if(c, misaligned, MISALIGNED_ARENA);
+            refuse_misaligned(c, arena, self.arena_align.into());
         }
     }
 }
@@ -244,7 +276,7 @@ pub fn ask_signature(module: &ObjectModule) -> Signature {
 fn begin(kind: Kind, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params = match kind {
-        Kind::Invoke => vec![types::I64; 3],
+        Kind::Invoke | Kind::SelfTest => vec![types::I64; 3],
         Kind::At => vec![types::I32, types::I64, types::I64, types::I64],
         Kind::Profile => vec![types::I64; 5],
         Kind::Parallel => vec![types::I64; 4],
@@ -284,6 +316,12 @@ fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
     if let Some(any) = any {
         refuse_if(c, any, NULL_POINTER);
     }
+}
+
+fn refuse_misaligned(c: &mut FuncCursor, pointer: ir::Value, align: u64) {
+    let low = c.ins().band_imm_u(pointer, align as i64 - 1);
+    let misaligned = c.ins().icmp_imm_u(IntCC::NotEqual, low, 0);
+    refuse_if(c, misaligned, MISALIGNED_ARENA);
 }
 
 /// Returns `status` if the condition holds and goes on in a new block otherwise.

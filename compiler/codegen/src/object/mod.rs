@@ -12,6 +12,7 @@ mod entry;
 pub mod model;
 mod schedule;
 pub mod section;
+pub mod self_test;
 mod writer;
 
 use crate::clif::{Arch, EmitError};
@@ -19,7 +20,9 @@ use crate::targets::{self, Target};
 use crate::wide;
 use compile::Compiled;
 use constants::Constants;
+use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
+use cranelift_object::ObjectModule;
 use cranelite_tile::{BufferId, Program, Role, Step};
 use entry::{Ask, Choice, Entries, Kind};
 use schedule::Body;
@@ -50,6 +53,8 @@ pub struct Options {
     pub profile: bool,
     /// Also export `PREFIX_invoke_parallel`, which lets a caller's executor run calls that may run at the same time.
     pub parallel: bool,
+    /// Also export `PREFIX_selftest`, which expects these hashes: by level, vector and output. None: empty.
+    pub self_test: Vec<Vec<Vec<u64>>>,
     /// The section that the constants are in; none: with the object's other read-only data.
     pub const_section: Option<String>,
     /// Do not ask the CPU whether it has what the only level needs.
@@ -196,6 +201,12 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         ids.insert(kind, id);
         entries.invoke = ids.get(&Kind::Invoke).copied();
     }
+    if !options.self_test.is_empty() {
+        let invoke: Vec<FuncId> = functions.get(&Kind::Invoke).cloned().unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
+        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke)?;
+        ids.insert(Kind::SelfTest, id);
+        stack_bytes += frame_bytes;
+    }
     stack_bytes += below;
     let model = model::Model {
         name: &options.prefix,
@@ -207,6 +218,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         stack_bytes: stack_bytes.into(),
         levels: &levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
         entries: &ids,
+        self_test_bytes: if options.self_test.is_empty() { 0 } else { self_test::places(&options.inputs, &options.outputs).1 },
     };
     model.define(&mut writer.module, &options.prefix)?;
     // Why last: sections keep the order of definition, so this is what follows the last constant.
@@ -237,6 +249,7 @@ fn kinds(levels: &[Level], options: &Options) -> impl Iterator<Item = Kind> {
         Kind::At => is_choice,
         Kind::Profile => has_profile,
         Kind::Parallel => is_parallel,
+        Kind::SelfTest => false,
     })
 }
 
@@ -336,6 +349,32 @@ fn tasks(writer: &mut Writer, body: &mut Body, prefix: &str) -> Result<u32, Erro
         }
     }
     Ok(largest)
+}
+
+/// Defines `PREFIX_selftest`, with a function for each level that runs it by its `invoke`. Answers how much stack both take.
+fn self_tests(
+    writer: &mut Writer,
+    entries: &Entries,
+    options: &Options,
+    prefixes: &[String],
+    invoke: &[FuncId],
+) -> Result<(FuncId, u32), Error> {
+    let mut part = |name: &str, make: fn(&ObjectModule) -> Function| {
+        let function = make(&writer.module);
+        Ok::<_, Error>(writer.function(format!("{}.selftest_{name}", options.prefix), Linkage::Local, function)?.0)
+    };
+    let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
+    let (mut own, mut largest) = (vec![], 0);
+    for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
+        let parts = self_test::Parts { fill, hashing, invoke };
+        let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
+        let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
+        own.push(id);
+        largest = largest.max(frame_bytes);
+    }
+    let function = entries.self_test(&mut writer.module, &own);
+    let (id, frame_bytes) = writer.function(format!("{}_selftest", options.prefix), Linkage::Export, function)?;
+    Ok((id, largest + frame_bytes))
 }
 
 /// Letters, digits and underscores.

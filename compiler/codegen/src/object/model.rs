@@ -57,6 +57,9 @@ typedef struct {
     cranelite_status (*invoke_at)(uint32_t level, const void *inputs, const void *outputs, void *arena);
     /* null unless compiled with --threads */
     cranelite_status (*invoke_parallel)(const void *inputs, const void *outputs, void *arena, const cranelite_executor *executor);
+    /* null unless compiled with --self-test, and the bytes of its buffer */
+    cranelite_status (*selftest)(void *arena, void *buffer, uint32_t *wrong_output);
+    uint64_t selftest_bytes;
 } cranelite_model;
 ";
 
@@ -83,11 +86,12 @@ pub(super) struct Model<'a> {
     pub stack_bytes: u64,
     pub levels: &'a [&'a str],
     pub entries: &'a BTreeMap<Kind, FuncId>,
+    pub self_test_bytes: u64,
 }
 
 /// Sizes of the structures with 64-bit pointers.
 const TENSOR_BYTES: usize = 40;
-const MODEL_BYTES: usize = 128;
+const MODEL_BYTES: usize = 144;
 
 /// Bytes in which some places are addresses.
 #[derive(Default)]
@@ -159,6 +163,8 @@ impl Model<'_> {
         model.u64(0);
         model.function(entry(Kind::At));
         model.function(entry(Kind::Parallel));
+        model.function(entry(Kind::SelfTest));
+        model.u64(self.self_test_bytes);
         debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
 
         let declare =

@@ -1,0 +1,286 @@
+//! `PREFIX_selftest`: the object computes outputs of inputs that it makes itself, and compares their hashes with what they must be.
+//!
+//! This file is the only place that knows the inputs and the hash: as Rust, for whoever computes what is expected, and as code in the
+//! object. The idea: integers that wrap around are the same everywhere; inputs need no memory but the caller's and no byte of the object.
+//!
+//! **Inputs.** Input `i` of `n` of vector `v` is a sequence of 64-bit words, little-endian, the last cut off where the tensor ends. Word `k`, from 0,
+//! is `mix(((v * n + i) << 40) + (k + 1) * 0x9e3779b97f4a7c15)`, where `mix` is that of SplitMix64, and then `word & keep | set`: floats are
+//! in ±[0.5, 1), Booleans 0 or 1, and everything else can be anything.
+//!
+//! **Hash.** Of the same words, the last filled up with zeros: `h = (h ^ word) * 0x9e3779b97f4a7c15; h ^= h >> 32`, from 0. Each step can be
+//! undone, so outputs that differ in one word differ in their hashes.
+
+use super::entry::OK;
+use super::model::Tensor;
+use cranelift_codegen::cursor::{Cursor, FuncCursor};
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    self, AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, types,
+};
+use cranelift_module::{FuncId, Module};
+use cranelift_object::ObjectModule;
+
+/// What `PREFIX_selftest` answers when an output is not as expected.
+pub const SELF_TEST_FAILED: i64 = 7;
+/// Of the caller's buffer, and of each tensor in it.
+pub const BUFFER_ALIGN: u64 = 16;
+
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+const MIX: [(u32, u64); 2] = [(30, 0xbf58_476d_1ce4_e5b9), (27, 0x94d0_49bb_1331_11eb)];
+const LAST_SHIFT: u32 = 31;
+const HASH_SHIFT: u32 = 32;
+
+/// Which bits of the words of an input are random, and which are set.
+fn masks(ty: u32) -> (u64, u64) {
+    match ty {
+        // Single and complex.
+        1 | 8 => (0x807f_ffff_807f_ffff, 0x3f00_0000_3f00_0000),
+        10 => (0x83ff_83ff_83ff_83ff, 0x3800_3800_3800_3800),
+        // Double and complex.
+        11 | 12 => (0x800f_ffff_ffff_ffff, 0x3fe0_0000_0000_0000),
+        19 => (0x807f_807f_807f_807f, 0x3f00_3f00_3f00_3f00),
+        6 => (0x0101_0101_0101_0101, 0),
+        _ => (u64::MAX, 0),
+    }
+}
+
+fn stream(vector: usize, input: usize, input_count: usize) -> u64 {
+    ((vector * input_count + input) as u64) << 40
+}
+
+/// Input `input` of a vector.
+pub fn input(tensors: &[Tensor], vector: usize, input: usize) -> Vec<u8> {
+    let (mut state, (keep, set)) = (stream(vector, input, tensors.len()), masks(tensors[input].ty));
+    let mut out = vec![0; tensors[input].size_bytes as usize];
+    for chunk in out.chunks_mut(8) {
+        state = state.wrapping_add(GOLDEN);
+        let mut z = state;
+        for (shift, factor) in MIX {
+            z = (z ^ z >> shift).wrapping_mul(factor);
+        }
+        z ^= z >> LAST_SHIFT;
+        chunk.copy_from_slice(&(z & keep | set).to_le_bytes()[..chunk.len()]);
+    }
+    out
+}
+
+/// The hash of an output.
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.chunks(8).fold(0, |h, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        let h = (h ^ u64::from_le_bytes(word)).wrapping_mul(GOLDEN);
+        h ^ h >> HASH_SHIFT
+    })
+}
+
+/// Where inputs and outputs are in the caller's buffer, and its size.
+pub fn places(inputs: &[Tensor], outputs: &[Tensor]) -> (Vec<u64>, u64) {
+    let mut size = 0;
+    let mut place = |t: &Tensor| {
+        let at = size;
+        size += t.size_bytes.next_multiple_of(BUFFER_ALIGN);
+        at
+    };
+    let places = inputs.iter().chain(outputs).map(&mut place).collect();
+    (places, size)
+}
+
+/// `void fill(void *to, uint64_t words, uint64_t state, uint64_t keep, uint64_t set)`
+pub fn fill(module: &ObjectModule) -> Function {
+    let (mut function, params) = begin(module, &[types::I64; 5], &[]);
+    let [to, words, state, keep, set] = params[..] else { unreachable!("five parameters") };
+    let mut c = at_end(&mut function);
+    each_word(&mut c, to, words, state, |c, at, state| {
+        let state = c.ins().iadd_imm_s(state, GOLDEN as i64);
+        let mut z = state;
+        for (shift, factor) in MIX {
+            let high = c.ins().ushr_imm_u(z, i64::from(shift));
+            let mixed = c.ins().bxor(z, high);
+            z = c.ins().imul_imm_s(mixed, factor as i64);
+        }
+        let high = c.ins().ushr_imm_u(z, i64::from(LAST_SHIFT));
+        let mixed = c.ins().bxor(z, high);
+        let kept = c.ins().band(mixed, keep);
+        let word = c.ins().bor(kept, set);
+        c.ins().store(FLAGS, word, at, 0);
+        state
+    });
+    c.ins().return_(&[]);
+    function
+}
+
+/// `uint64_t hash(const void *from, uint64_t words)`
+pub fn hashing(module: &ObjectModule) -> Function {
+    let (mut function, params) = begin(module, &[types::I64; 2], &[types::I64]);
+    let mut c = at_end(&mut function);
+    let zero = c.ins().iconst(types::I64, 0);
+    let h = each_word(&mut c, params[0], params[1], zero, |c, at, h| {
+        let word = c.ins().load(types::I64, FLAGS, at, 0);
+        let mixed = c.ins().bxor(h, word);
+        let h = c.ins().imul_imm_s(mixed, GOLDEN as i64);
+        let high = c.ins().ushr_imm_u(h, i64::from(HASH_SHIFT));
+        c.ins().bxor(h, high)
+    });
+    c.ins().return_(&[h]);
+    function
+}
+
+/// Functions that a level's test calls.
+pub struct Parts {
+    pub fill: FuncId,
+    pub hashing: FuncId,
+    /// Runs the level.
+    pub invoke: FuncId,
+}
+
+/// The test of one level, which checks no pointer: `int32_t test(void *arena, void *buffer, uint32_t *wrong_output)`. `expected` has the hashes
+/// by vector and output.
+pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], outputs: &[Tensor], expected: &[Vec<u64>]) -> Function {
+    let (mut function, params) = begin(module, &[types::I64; 3], &[types::I32]);
+    let [arena, buffer, answer] = params[..] else { unreachable!("three parameters") };
+    let mut c = at_end(&mut function);
+    let [fill, hashing, invoke] = [parts.fill, parts.hashing, parts.invoke].map(|f| module.declare_func_in_func(f, c.func));
+    let (places, _) = places(inputs, outputs);
+    let addresses: Vec<ir::Value> = places.iter().map(|&at| c.ins().iadd_imm_s(buffer, at as i64)).collect();
+    let (of_inputs, of_outputs) = addresses.split_at(inputs.len());
+    let structures = [structure(&mut c, of_inputs), structure(&mut c, of_outputs)];
+    let constant = |c: &mut FuncCursor, value: u64| c.ins().iconst(types::I64, value as i64);
+    let words = |c: &mut FuncCursor, t: &Tensor| constant(c, t.size_bytes.div_ceil(8));
+    let wrong: Vec<ir::Block> = outputs.iter().map(|_| c.func.dfg.make_block()).collect();
+    for (v, hashes) in expected.iter().enumerate() {
+        for (i, (t, &at)) in inputs.iter().zip(of_inputs).enumerate() {
+            let (keep, set) = masks(t.ty);
+            let words = words(&mut c, t);
+            let rest = [stream(v, i, inputs.len()), keep, set].map(|x| constant(&mut c, x));
+            c.ins().call(fill, &[at, words, rest[0], rest[1], rest[2]]);
+        }
+        // What is hashed was written by this very call, or is zero.
+        for (t, &at) in outputs.iter().zip(of_outputs) {
+            let (words, zero) = (words(&mut c, t), constant(&mut c, 0));
+            c.ins().call(fill, &[at, words, zero, zero, zero]);
+        }
+        let call = c.ins().call(invoke, &[structures[0], structures[1], arena]);
+        let status = c.func.dfg.first_result(call);
+        let (failed, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+        c.ins().brif(status, failed, &[], go_on, &[]);
+        c.insert_block(failed);
+        c.ins().return_(&[status]);
+        c.insert_block(go_on);
+        for (o, (t, &at)) in outputs.iter().zip(of_outputs).enumerate() {
+            let words = words(&mut c, t);
+            let call = c.ins().call(hashing, &[at, words]);
+            let found = c.func.dfg.first_result(call);
+            let expected = constant(&mut c, hashes[o]);
+            let is_wrong = c.ins().icmp(IntCC::NotEqual, found, expected);
+            let next = c.func.dfg.make_block();
+            c.ins().brif(is_wrong, wrong[o], &[], next, &[]);
+            c.insert_block(next);
+        }
+    }
+    finish(&mut c, answer, u32::MAX, OK);
+    for (o, block) in wrong.into_iter().enumerate() {
+        c.insert_block(block);
+        finish(&mut c, answer, o as u32, SELF_TEST_FAILED);
+    }
+    function
+}
+
+const FLAGS: MemFlagsData = MemFlagsData::trusted();
+
+/// Stores the number where the caller wants it, and returns.
+fn finish(c: &mut FuncCursor, answer: ir::Value, output: u32, status: i64) {
+    let (store, done) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+    c.ins().brif(answer, store, &[], done, &[]);
+    c.insert_block(store);
+    let output = c.ins().iconst(types::I32, i64::from(output));
+    c.ins().store(FLAGS, output, answer, 0);
+    c.ins().jump(done, &[]);
+    c.insert_block(done);
+    let status = c.ins().iconst(types::I32, status);
+    c.ins().return_(&[status]);
+}
+
+/// The address of an array of pointers on the stack.
+fn structure(c: &mut FuncCursor, pointers: &[ir::Value]) -> ir::Value {
+    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * pointers.len().max(1) as u32, 3));
+    for (i, &p) in pointers.iter().enumerate() {
+        c.ins().stack_store(types::I64, p, slot, 8 * i as i32);
+    }
+    c.ins().stack_addr(types::I64, slot, 0)
+}
+
+/// A loop over 64-bit words that carries a value.
+fn each_word(
+    c: &mut FuncCursor,
+    from: ir::Value,
+    words: ir::Value,
+    first: ir::Value,
+    body: impl FnOnce(&mut FuncCursor, ir::Value, ir::Value) -> ir::Value,
+) -> ir::Value {
+    let (head, turn, done) = (c.func.dfg.make_block(), c.func.dfg.make_block(), c.func.dfg.make_block());
+    let [at, left, carried] = [types::I64; 3].map(|ty| c.func.dfg.append_block_param(head, ty));
+    c.ins().jump(head, &[from, words, first].map(BlockArg::Value));
+    c.insert_block(head);
+    c.ins().brif(left, turn, &[], done, &[]);
+    c.insert_block(turn);
+    let next = body(c, at, carried);
+    let (at, left) = (c.ins().iadd_imm_s(at, 8), c.ins().iadd_imm_s(left, -1));
+    c.ins().jump(head, &[at, left, next].map(BlockArg::Value));
+    c.insert_block(done);
+    carried
+}
+
+fn begin(module: &ObjectModule, params: &[ir::Type], returns: &[ir::Type]) -> (Function, Vec<ir::Value>) {
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params = params.iter().map(|&ty| AbiParam::new(ty)).collect();
+    signature.returns = returns.iter().map(|&ty| AbiParam::new(ty)).collect();
+    let mut function = Function::with_name_signature(UserFuncName::default(), signature);
+    let block = function.dfg.make_block();
+    function.layout.append_block(block);
+    let params = params.iter().map(|&ty| function.dfg.append_block_param(block, ty)).collect();
+    (function, params)
+}
+
+fn at_end(function: &mut Function) -> FuncCursor<'_> {
+    let block = function.layout.entry_block().expect("it has one");
+    let mut c = FuncCursor::new(function);
+    c.goto_bottom(block);
+    c
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(ty: u32, size_bytes: u64) -> Tensor {
+        Tensor { ty, size_bytes, ..Tensor::default() }
+    }
+
+    /// SplitMix64 from 0 and from 1 << 40 begins so in every other implementation.
+    #[test]
+    fn inputs_are_as_documented() {
+        let tensors = [tensor(9, 19), tensor(1, 12)];
+        assert_eq!(input(&tensors, 0, 0)[..16], [0xe220a8397b1dcdafu64, 0x6e789e6aa1b965f4].map(u64::to_le_bytes).concat());
+        assert_ne!(input(&tensors, 0, 0), input(&tensors, 1, 0));
+        let (mut sum, tensors) = (0.0, [tensor(1, 40_000)]);
+        for float in input(&tensors, 0, 0).chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())) {
+            assert!(0.5 <= float.abs() && float.abs() < 1.0);
+            sum += float;
+        }
+        assert!(f32::abs(sum) < 300.0, "{sum}");
+        assert!(input(&[tensor(6, 50)], 0, 0).iter().all(|&b| b < 2));
+    }
+
+    #[test]
+    fn one_changed_byte_changes_the_hash() {
+        let bytes: Vec<u8> = (0..45).collect();
+        for i in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut other = bytes.clone();
+                other[i] ^= 1 << bit;
+                assert_ne!(hash(&bytes), hash(&other));
+            }
+        }
+    }
+}
