@@ -45,7 +45,8 @@ fn lowerings() {
         cranelite_tile::verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", source.display(), e[0]));
         let found = cranelite_tile::text::display(&program);
         let path = source.with_extension("tile");
-        if blessing() {
+        // Not written when it is the same: another test copies these files at the same time.
+        if blessing() && fs::read_to_string(&path).ok().as_deref() != Some(&found) {
             fs::write(&path, &found).expect("a writable folder");
         }
         let expected = fs::read_to_string(&path).unwrap_or_default();
