@@ -191,7 +191,7 @@ impl Part {
         let lanes = lanes.min(channels.next_power_of_two());
         let blocks = |number: usize| Channels::Blocks { number, lanes, count: lanes.min(channels), of: channels };
         let mut parts = vec![Part { x, y, channels: blocks((channels / lanes).max(1)) }];
-        if lanes < channels && channels % lanes != 0 {
+        if lanes < channels && !channels.is_multiple_of(lanes) {
             let first = (channels - lanes) as u64 * u64::from(elem.bytes());
             let [x, y] = [x, y].map(|b| cx.view("channels", b, first, cx.size_bytes(b) - first));
             parts.push(Part { x, y, channels: blocks(1) });
