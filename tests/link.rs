@@ -2,8 +2,12 @@
 //!
 //! Each trial says what it needs; where a tool is missing it is reported as ignored.
 
+#[path = "link/float_io.rs"]
+mod float_io;
 #[path = "link/levels.rs"]
 mod levels;
+#[path = "link/names.rs"]
+mod names;
 #[path = "link/platforms.rs"]
 mod platforms;
 #[path = "link/section.rs"]
@@ -44,7 +48,9 @@ fn main() -> ExitCode {
         let check = move || header(compiler, &options).map_err(failed);
         trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
     }
+    trials.extend(float_io::trials());
     trials.extend(levels::trials());
+    trials.extend(names::trials());
     trials.extend(platforms::trials());
     trials.extend(section::trials());
     trials.extend(self_test::trials());

@@ -3,22 +3,19 @@
 //! Not the C header (`header.rs`). The idea: sizes are array types, inputs are shared and outputs exclusive borrows, the arena is a type of
 //! its own; so the one unsafe call in the module keeps every duty that the header tells a C caller of.
 
+use crate::names::in_rust;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
 
-/// Words of Rust that are identifiers in C.
-const KEYWORDS: &str = " abstract as async await become box crate dyn final fn gen impl in let loop macro match mod move mut override priv \
-    pub ref self super trait type unsafe unsized use where yield ";
-
 /// Uses the crate `cranelite_runtime`.
 pub fn write(compiled: &Compiled, made_from: &str) -> String {
     let (prefix, object) = (&compiled.prefix, &compiled.object);
-    let module = word(prefix);
+    let module = in_rust(prefix);
     let mut out = format!("// Made by cranelite {} from {}: do not edit.\n", env!("CARGO_PKG_VERSION"), printable(made_from));
     let mut line = |text: &str| out.push_str(&format!("{text}\n"));
-    line(&format!("#[allow(dead_code)]\npub mod {module} {{"));
+    line(&format!("#[allow(dead_code, non_snake_case, unused_imports)]\npub mod {module} {{"));
     line("    use ::cranelite_runtime::{Error, Quantization, Tensor};\n");
     line(&format!("    pub const ARENA_BYTES: usize = {};", object.arena_bytes));
     line(&format!("    pub const CONST_BYTES: usize = {};", object.const_bytes));
@@ -39,7 +36,7 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
         line(&format!("\n    pub struct {name}{lifetime} {{"));
         for t in tensors {
             line(&format!("        /// {}", about(t)));
-            line(&format!("        pub {}: {reference}{},", word(&t.identifier), array(t)));
+            line(&format!("        pub {}: {reference}{},", in_rust(&t.identifier), array(t)));
         }
         line("    }");
     }
@@ -51,13 +48,13 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
         lifetime(inputs),
         lifetime(outputs)
     ));
-    line("        use core::ffi::c_void;");
+    line("        use ::core::ffi::c_void;");
     line("        unsafe extern \"C\" {");
     line(&format!("            #[link_name = \"{prefix}_invoke\"]"));
     line("            fn invoke(inputs: *const *const c_void, outputs: *const *mut c_void, arena: *mut c_void) -> i32;");
     line("        }");
     let pointers = |of: &str, tensors: &[Tensor], method: &str| {
-        let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", word(&t.identifier))).collect();
+        let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", in_rust(&t.identifier))).collect();
         all.join(", ")
     };
     line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
@@ -66,10 +63,6 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     line("        Error::check(unsafe { invoke(inputs.as_ptr(), outputs.as_ptr(), arena.0.as_mut_ptr().cast::<c_void>()) })");
     line("    }\n}");
     out
-}
-
-fn word(identifier: &str) -> String {
-    if KEYWORDS.contains(&format!(" {identifier} ")) { format!("{identifier}_") } else { identifier.into() }
 }
 
 fn tensor(t: &Tensor) -> String {
@@ -109,7 +102,7 @@ fn array(t: &Tensor) -> String {
     format!("[{element}; {count}]")
 }
 
-/// One line, for a comment.
+/// One line, for a comment, in which nothing changes the direction of text.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
+    text.chars().map(|c| if c == ' ' || c.is_ascii_graphic() || c.is_alphanumeric() { c } else { '_' }).collect()
 }

@@ -61,6 +61,9 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         }
     }
     line("");
+    if options.float_io {
+        line("/* Real numbers: what the model quantises is quantised on entry, and made real again on exit. */");
+    }
     line(&structure(prefix, "inputs", &signature.inputs, "const "));
     line(&structure(prefix, "outputs", &signature.outputs, ""));
     line(&format!(

@@ -11,6 +11,7 @@ pub mod dump;
 pub mod facts;
 pub mod files;
 pub mod fit;
+mod float_io;
 pub mod foreign;
 pub mod header;
 pub mod instance;

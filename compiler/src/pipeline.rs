@@ -5,6 +5,7 @@
 use crate::diagnostic::internal;
 use crate::dump;
 use crate::facts::Facts;
+use crate::float_io;
 use crate::header;
 use crate::limits::{self, Limits};
 use crate::report;
@@ -35,6 +36,8 @@ pub struct Options {
     pub goal: Goal,
     pub limits: Limits,
     pub profile: bool,
+    /// Quantised inputs and outputs are real numbers to the caller.
+    pub float_io: bool,
     /// The object can compare its own outputs with what they must be.
     pub self_test: bool,
     /// The section of the object that the constants are in.
@@ -65,6 +68,9 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Mode
     let import_options = import::Options { input_shapes: options.input_shapes.clone() };
     stages.begin("reading the model");
     let mut graph = import::import(model, &import_options)?;
+    if options.float_io {
+        float_io::apply(&mut graph);
+    }
     let (mut signature, mut facts) = (Signature::of(&graph), Facts::of(&graph));
     stages.add(Stage::Graph, "import", || print(&graph, Constants::Shortened));
     stages.begin("rewriting");

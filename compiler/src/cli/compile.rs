@@ -44,6 +44,9 @@ pub struct CompileArgs {
     /// Fail when the constants are larger
     #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
     max_const: Option<u64>,
+    /// Take and give quantised inputs and outputs as floats: quantise on entry and dequantise on exit, as TensorFlow Lite does
+    #[arg(long)]
+    float_io: bool,
     /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
     #[arg(long, value_name = "NAME")]
     const_section: Option<String>,
@@ -78,6 +81,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
+        float_io: args.float_io,
         self_test: args.self_test,
         const_section: args.const_section,
         no_cpu_check: args.target.no_cpu_check,
