@@ -12,6 +12,7 @@ use cranelite::pipeline::{self, Compiled, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::Diagnostic;
+use cranelite_graph::lower::Goal;
 use cranelite_tests::batch::Batch;
 use cranelite_tests::models;
 use cranelite_tests::suite::{self, Case, Suite};
@@ -30,11 +31,16 @@ fn main() -> ExitCode {
         Some(shared) => {
             for suite in ["conformance", "zoo"] {
                 let suite = Arc::new(Suite::open(shared.join(suite)).expect("a readable suite"));
-                trials.extend(targets.iter().flat_map(|t| golden(suite.clone(), t.clone())));
+                trials.extend(targets.iter().flat_map(|t| golden(suite.clone(), t.clone(), Goal::Speed)));
+                trials.extend(
+                    [targets.first(), targets.last()].into_iter().flatten().flat_map(|t| golden(suite.clone(), t.clone(), Goal::Size)),
+                );
                 if suite.name() == "zoo" {
                     trials.extend(in_threads(suite.clone()));
                 }
-                trials.extend(MACHINES.iter().filter(|m| !m.runner.is_empty()).map(|m| emulated(suite.clone(), m)));
+                for goal in [Goal::Speed, Goal::Size] {
+                    trials.extend(MACHINES.iter().filter(|m| !m.runner.is_empty()).map(|m| emulated(suite.clone(), m, goal)));
+                }
             }
         }
     }
@@ -61,14 +67,19 @@ fn targets() -> Vec<Target> {
     out
 }
 
-fn golden(suite: Arc<Suite>, target: Arc<Target>) -> Vec<Trial> {
+/// What names of trials end in.
+fn suffix(goal: Goal) -> &'static str {
+    if goal == Goal::Size { "/size" } else { "" }
+}
+
+fn golden(suite: Arc<Suite>, target: Arc<Target>, goal: Goal) -> Vec<Trial> {
     let one = |index: usize| {
         let (suite, target) = (suite.clone(), target.clone());
         let case = suite.cases[index].name.clone();
         let ignored = is_reference_at_fault(&case);
-        Trial::test(format!("{}/{}/{case}", suite.name(), target.level), move || {
+        Trial::test(format!("{}/{}{}/{case}", suite.name(), target.level, suffix(goal)), move || {
             let case = &suite.cases[index];
-            let judged = || suite.judge(case, &run(&suite.model(case)?, &suite.inputs(case)?, &target)?);
+            let judged = || suite.judge(case, &run(&suite.model(case)?, &suite.inputs(case)?, &target, goal)?);
             judged().map_err(failed)
         })
         .with_ignored_flag(ignored)
@@ -85,7 +96,9 @@ fn in_threads(suite: Arc<Suite>) -> Vec<Trial> {
                 let (case, target) = (&suite.cases[index], Target::native()?);
                 let (model, steps) = (suite.model(case)?, suite.inputs(case)?);
                 let run = |threads| {
-                    Instance::new(&compile_for(&model, &steps, &target, "model", threads)?)?.run(&steps).map_err(|e| anyhow!("{e}"))
+                    Instance::new(&compile_for(&model, &steps, &target, "model", threads, Goal::Speed)?)?
+                        .run(&steps)
+                        .map_err(|e| anyhow!("{e}"))
                 };
                 let alone = run(1)?;
                 for threads in 2..=4 {
@@ -111,14 +124,15 @@ fn is_reference_at_fault(case: &str) -> bool {
 const EMULATED_MACS_MAX: u64 = 8_000_000;
 
 /// All smaller cases of a suite in one program for another machine.
-fn emulated(suite: Arc<Suite>, machine: &'static Machine) -> Trial {
-    let name = format!("{}/{}", suite.name(), machine.name);
+fn emulated(suite: Arc<Suite>, machine: &'static Machine, goal: Goal) -> Trial {
+    let name = format!("{}/{}{}", suite.name(), machine.name, suffix(goal));
     let test = move || {
         let target = Target::new(machine.triple, Some(machine.cpu))?;
         let cases: Vec<&Case> = suite.cases.iter().filter(|c| c.macs <= EMULATED_MACS_MAX && !is_reference_at_fault(&c.name)).collect();
         let mut batch = Batch::default();
         for case in &cases {
-            batch.add(compile(&suite.model(case)?, &suite.inputs(case)?, &target, &format!("m{}", batch.len()))?, suite.inputs(case)?);
+            let name = format!("m{}", batch.len());
+            batch.add(compile_for(&suite.model(case)?, &suite.inputs(case)?, &target, &name, 1, goal)?, suite.inputs(case)?);
         }
         let outputs = batch.run(machine)?;
         let wrong: Vec<_> =
@@ -137,7 +151,7 @@ fn own_models(target: Arc<Target>) -> Vec<Trial> {
     let one = |case: models::Case| {
         let target = target.clone();
         Trial::test(format!("own/{}/{}", target.level, case.name), move || {
-            let judged = || case.judge(&run(&case.model, &case.inputs(), &target)?);
+            let judged = || case.judge(&run(&case.model, &case.inputs(), &target, Goal::Speed)?);
             judged().map_err(failed)
         })
     };
@@ -163,17 +177,13 @@ fn every_tensor() -> Result<()> {
 }
 
 /// Outputs of all steps, in one instance.
-fn run(model: &[u8], steps: &[Vec<Array>], target: &Target) -> Result<Vec<Vec<Array>>> {
-    Ok(Instance::new(&compile(model, steps, target, "model")?)?.run(steps)?)
+fn run(model: &[u8], steps: &[Vec<Array>], target: &Target, goal: Goal) -> Result<Vec<Vec<Array>>> {
+    Ok(Instance::new(&compile_for(model, steps, target, "model", 1, goal)?)?.run(steps)?)
 }
 
-fn compile(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str) -> Result<Compiled> {
-    compile_for(model, steps, target, prefix, 1)
-}
-
-fn compile_for(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str, threads: usize) -> Result<Compiled> {
+fn compile_for(model: &[u8], steps: &[Vec<Array>], target: &Target, prefix: &str, threads: usize, goal: Goal) -> Result<Compiled> {
     let problems = |list: Vec<Diagnostic>| anyhow!("{}", list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("; "));
     let input_shapes = fit::input_shapes(model, steps).map_err(problems)?;
-    let options = Options { prefix: prefix.into(), input_shapes, threads, ..Options::default() };
+    let options = Options { prefix: prefix.into(), input_shapes, threads, goal, ..Options::default() };
     pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)
 }

@@ -89,6 +89,11 @@ impl<'a> Emitter<'a> {
         pieces
     }
 
+    /// The level at which a counter varies.
+    pub(super) fn counter_level(&self, c: Counter) -> usize {
+        self.counters[c.0 as usize].map_or(0, |(_, level)| level)
+    }
+
     /// The smallest level at which everything in `index` is known.
     pub(super) fn index_level(&self, index: &Index) -> usize {
         index.counters().filter_map(|c| self.counters[c.0 as usize]).map(|(_, level)| level).max().unwrap_or(0)

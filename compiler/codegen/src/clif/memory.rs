@@ -63,8 +63,17 @@ impl<'a> Emitter<'a> {
             return v;
         }
         let level = self.index_level(index).min(self.level);
+        // What does not vary here is computed outside.
+        let inner = index.retain_counters(|c| self.counter_level(c) == level);
+        let inner = Index::from_terms(inner.terms().iter().filter(|t| t.counter.is_some()).cloned().collect());
+        let outer = index.clone() - inner.clone();
         self.at_level(level, |e| {
-            let v = e.compute_index(index);
+            let v = if outer.as_constant().is_some() || inner.terms().is_empty() {
+                e.compute_index(index)
+            } else {
+                let (inner, outer) = (e.compute_index(&inner), e.index_value(&outer));
+                e.ins().iadd(outer, inner)
+            };
             e.scopes[level].indices.insert(key, v);
             v
         })

@@ -218,7 +218,8 @@ impl<'a> Context<'a> {
         let Some(&buffer) = self.buffers.get(&v) else { return false };
         let all = &self.program.buffers;
         let is_whole = |b: &Buffer| b.role == Role::Scratch && b.view.is_none();
-        if !is_whole(&all[buffer.0 as usize]) || all.iter().any(|b| b.view.is_some_and(|view| view.parent == buffer)) {
+        let holds_another = self.buffers.values().any(|&b| b != buffer && self.program.root(b).0 == buffer);
+        if !is_whole(&all[buffer.0 as usize]) || holds_another {
             return false;
         }
         let shares = |w: &ValueId| self.buffers.get(w) == Some(&buffer);

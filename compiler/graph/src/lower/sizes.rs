@@ -68,6 +68,8 @@ pub struct Window {
     batches: Size,
     input: [Size; 2],
     output: [Size; 2],
+    /// Output pixels from one row to the next.
+    line: Size,
     stride: [Size; 2],
     dilation: [Size; 2],
     before: [Size; 2],
@@ -84,7 +86,8 @@ pub struct Pixel {
 }
 
 impl Window {
-    pub fn new(k: &mut KernelBuilder, sizes: &mut Sizes, batches: usize, ways: [Way; 2]) -> Window {
+    /// `line`: output pixels in a row, of which the window may visit fewer.
+    pub fn new(k: &mut KernelBuilder, sizes: &mut Sizes, batches: usize, ways: [Way; 2], line: usize) -> Window {
         let batches = sizes.unless(1, k, "batches", batches);
         let mut both = |names: [&str; 2], get: fn(&Way) -> usize| [0, 1].map(|i| sizes.given(k, names[i], get(&ways[i])));
         let output = both(["rows", "columns"], |w| w.output);
@@ -92,10 +95,11 @@ impl Window {
         let input = both(["height", "width"], |w| w.input);
         let before = both(["before_y", "before_x"], |w| w.before);
         let [y, x] = ways;
+        let line = if line == x.output { output[1] } else { sizes.given(k, "line", line) };
         let stride = sizes.given(k, "stride", y.stride);
         let stride = [stride, if x.stride == y.stride { stride } else { sizes.given(k, "stride_x", x.stride) }];
         let dilation = [sizes.unless(1, k, "dilation_y", y.dilation), sizes.unless(1, k, "dilation_x", x.dilation)];
-        Window { batches, input, output, stride, dilation, before, taps }
+        Window { batches, input, output, line, stride, dilation, before, taps }
     }
 
     /// Visits all output pixels.
@@ -103,7 +107,7 @@ impl Window {
         self.batches.each(k, "n", |k, n| {
             self.output[0].each(k, "oy", |k, oy| {
                 self.output[1].each(k, "ox", |k, ox| {
-                    let number = self.output[1].times(self.output[0].times(n.clone()) + oy.clone()) + ox.clone();
+                    let number = self.line.times(self.output[0].times(n.clone()) + oy.clone()) + ox.clone();
                     body(k, &Pixel { image: n, at: [oy, ox], number });
                 });
             });

@@ -4,7 +4,7 @@
 //! lanes beyond the row out of maximum and sum. Integer rows are sums in any order; the quantised reciprocal is one lane of
 //! fixed-point steps, per row.
 
-use super::{Context, math, table};
+use super::{Context, Goal, math, table};
 use crate::graph::Node;
 use crate::lower::requantize::{Scale, Target, elem};
 use crate::quantize::{
@@ -115,7 +115,8 @@ impl Shape {
         let shape = &cx.input_type(node, 0).shape;
         let depth = *shape.last()?;
         let rows = shape[..shape.len() - 1].iter().product();
-        let lanes = cx.machine.lanes(lanes_of).min(depth.next_power_of_two());
+        // One element at a time needs neither masks nor a rest.
+        let lanes = if cx.goal == Goal::Size { 1 } else { cx.machine.lanes(lanes_of).min(depth.next_power_of_two()) };
         (0 < depth && 0 < rows).then_some(Shape { rows, depth, lanes, mask_bytes: 4 * cx.machine.lanes(Elem::U8) })
     }
 
@@ -220,7 +221,9 @@ fn bytes(cx: &mut Context, node: &Node, beta: f32) {
     let y = if input.bytes() == output.bytes() { k.write_in_place("y", x) } else { k.write("y") };
     buffers.push(cx.output(node, 0));
     let row = shape.row(mask);
-    let (words, gathers) = (cx.machine.lanes(Elem::I32), 32 < cx.machine.vector_bytes);
+    let (words, gathers) = (cx.machine.lanes(Elem::I32), 32 < cx.machine.vector_bytes && cx.goal == Goal::Speed);
+    // So many additions are under way at once.
+    let chains = if cx.goal == Goal::Size { 1 } else { 4 };
     // 32 bits hold the sum of this many exponentials of 1.
     let sum_elem = if shape.depth < 8192 { Elem::U32 } else { Elem::I64 };
     // Vectors of distances; both sizes are powers of two.
@@ -261,7 +264,7 @@ fn bytes(cx: &mut Context, node: &Node, beta: f32) {
             });
             k.reduce(Reduce::Add, sums[0])
         } else {
-            sum_of_bytes(k, x, &start, shape.depth, max, (addend, sum_elem))
+            sum_of_bytes(k, x, &start, shape.depth, max, (addend, sum_elem), chains)
         };
         let scale = reciprocal(k, sum, output.bits());
         let place = |i: Index| y.at(out_start.clone() + i * i64::from(output.bytes()));
@@ -295,9 +298,15 @@ fn bytes(cx: &mut Context, node: &Node, beta: f32) {
 }
 
 /// The sum of the table's entries for the distances of a row from its largest element, a scalar.
-fn sum_of_bytes(k: &mut KernelBuilder, x: Arg, start: &Index, depth: usize, max: Value, (table, elem): (Arg, Elem)) -> Value {
-    // So many additions are under way at once.
-    const CHAINS: usize = 4;
+fn sum_of_bytes(
+    k: &mut KernelBuilder,
+    x: Arg,
+    start: &Index,
+    depth: usize,
+    max: Value,
+    (table, elem): (Arg, Elem),
+    chains: usize,
+) -> Value {
     let max = k.bitcast(max, Elem::U8.x(1));
     let add = |k: &mut KernelBuilder, sum: Value, i: Index| {
         let v = k.load(Elem::U8.x(1), x.at(start.clone() + i));
@@ -307,16 +316,18 @@ fn sum_of_bytes(k: &mut KernelBuilder, x: Arg, start: &Index, depth: usize, max:
         k.add(sum, e)
     };
     let zero = k.int(elem.x(1), 0);
-    let full = if depth < 2 * CHAINS { 0 } else { depth / CHAINS * CHAINS };
-    let mut sums = vec![zero; CHAINS];
+    let full = if depth < 2 * chains { 0 } else { depth / chains * chains };
+    let mut sums = vec![zero; chains];
     if 0 < full {
-        sums = k.repeat("sum", full, CHAINS as i64, &sums, |k, i, sums| (0..CHAINS).map(|c| add(k, sums[c], i + c)).collect());
+        sums = k.repeat("sum", full, chains as i64, &sums, |k, i, sums| (0..chains).map(|c| add(k, sums[c], i + c)).collect());
     }
     for i in full..depth {
-        sums[i % CHAINS] = add(k, sums[i % CHAINS], i.into());
+        sums[i % chains] = add(k, sums[i % chains], i.into());
     }
-    let halves = [k.add(sums[0], sums[1]), k.add(sums[2], sums[3])];
-    k.add(halves[0], halves[1])
+    while 1 < sums.len() {
+        sums = sums.chunks(2).map(|pair| k.add(pair[0], pair[1])).collect();
+    }
+    sums[0]
 }
 
 /// The reciprocal of a sum of exponentials in Q12 (a scalar u32, or i64 where that may not do): a factor in Q0 and the power of

@@ -14,7 +14,7 @@ use crate::lower::sizes::{Sizes, Way, Window};
 use cranelite_tile::{BufferId, Elem, Kernel, KernelBuilder, Machine, Value};
 
 /// Registers of sums.
-const REGISTERS: usize = 2;
+const REGISTERS: usize = 4;
 
 pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
     let product = match &conv.weights {
@@ -108,7 +108,7 @@ impl Small<'_> {
             way(0, g.height, g.out_height, g.padding.top, g.filter[0].div_ceil(self.rows())),
             way(1, g.width, g.out_width, g.padding.left, g.filter[1]),
         ];
-        let window = Window::new(&mut k, &mut sizes, g.images, ways);
+        let window = Window::new(&mut k, &mut sizes, g.images, ways, g.out_width);
         let count = self.channels.min(lanes);
         let (element, out_element) = (i64::from(source.elem.bytes()), i64::from(finish.elem().bytes()));
         let limits = self.limits();

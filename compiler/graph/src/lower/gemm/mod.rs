@@ -122,7 +122,8 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let mut numbers = product.numbers(cx.machine);
     if cx.goal == Goal::Size && small::is_possible(product, &numbers) {
-        return small::lower(cx, product, numbers, input, to);
+        let short = numbers.form == Form::Pairs && product.has_byte_weights();
+        return small::lower(cx, product, if short { numbers.with_short_weights() } else { numbers }, input, to);
     }
     let pixels = product.batch * product.rows.output * product.columns.output;
     // As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.

@@ -9,7 +9,7 @@ use super::kernel::{Cells, Spec, Step};
 use super::pack::{self, Depth};
 use super::shape::Shape;
 use super::tables::{self, Scales};
-use super::{Axis, Numbers, Product, Rescale, Segment};
+use super::{Axis, Filter, Numbers, Product, Rescale, Segment};
 use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::pointwise::{Destination, Output};
@@ -29,8 +29,55 @@ pub fn is_possible(p: &Product, numbers: &Numbers) -> bool {
 }
 
 fn is_padded(p: &Product) -> bool {
-    let outside = |a: &Axis| 0 < a.before || a.input < (a.output - 1) * a.stride + (a.filter - 1) * a.dilation + 1;
-    outside(&p.rows) || outside(&p.columns)
+    reaches_outside(&p.rows) || reaches_outside(&p.columns)
+}
+
+fn reaches_outside(a: &Axis) -> bool {
+    0 < a.before || a.input < (a.output - 1) * a.stride + (a.filter - 1) * a.dilation + 1
+}
+
+/// Columns of output pixels, and what they are computed with.
+struct Strip {
+    column: Segment,
+    /// The filter, if it is not the product's.
+    filter: Option<Vec<u8>>,
+    /// Column of the input that the first one's window begins at; none: where padding says.
+    begin: Option<usize>,
+    /// The taps of a row are one run.
+    merged: bool,
+}
+
+/// All columns at once; but of integers with few channels, whose groups would be mostly empty tap by tap, those at the borders by themselves.
+/// There the whole window is moved into the image and the weights in it to where they were, with zeros for the taps that are outside.
+fn strips(p: &Product, numbers: &Numbers) -> Vec<Strip> {
+    let a = &p.columns;
+    let [_, _, taps, channels] = p.filter.shape;
+    let can_merge = p.groups() == 1 && a.dilation == 1;
+    let all = Segment { start: 0, len: a.output, first: 0, end: taps };
+    let merged = taps == 1 || (can_merge && !reaches_outside(a));
+    let whole = Strip { column: all, filter: None, begin: None, merged };
+    if merged || !can_merge || 4 * numbers.group <= channels || numbers.accumulator.is_float() || a.input < taps {
+        return vec![whole];
+    }
+    let size = (p.filter.element.bits().unwrap_or(8) / 8) as usize;
+    let row = channels * size;
+    // Only weights of u8 have a zero that is not 0.
+    let zero = p.weight_zero_point as u8;
+    let strip = |column: &Segment| {
+        if column.taps() == taps {
+            return Some(Strip { column: *column, filter: None, begin: Some(a.origin(column)), merged: true });
+        }
+        let origin = a.origin(column);
+        let begin = origin.min(a.input - taps);
+        let mut filter = vec![];
+        for old in p.filter.data.chunks_exact(taps * row) {
+            let mut new = vec![zero; taps * row];
+            new[(origin - begin) * row..][..column.taps() * row].copy_from_slice(&old[column.first * row..column.end * row]);
+            filter.extend(new);
+        }
+        (column.len == 1).then_some(Strip { column: *column, filter: Some(filter), begin: Some(begin), merged: true })
+    };
+    a.segments().iter().map(strip).collect::<Option<Vec<_>>>().unwrap_or(vec![whole])
 }
 
 pub fn lower(cx: &mut Context, p: &Product, numbers: Numbers, input: BufferId, to: &Destination) -> Result<(), Diagnostic> {
@@ -56,10 +103,13 @@ pub fn lower(cx: &mut Context, p: &Product, numbers: Numbers, input: BufferId, t
         let first = if 0 < whole && !to.is_in_place() { filters - width } else { whole };
         blocks.push((first, filters - first));
     }
-    for group in 0..p.groups() {
-        for &(first, columns) in &blocks {
-            let part = Part { p, to, numbers, epilogue, lanes, vectors, group, first: group * filters + first, columns };
-            part.write(cx, &scales, input);
+    for strip in strips(p, &numbers) {
+        for group in 0..p.groups() {
+            for &(first, columns) in &blocks {
+                let first = group * filters + first;
+                let part = Part { p, strip: &strip, to, numbers, epilogue, lanes, vectors, group, first, columns };
+                part.write(cx, &scales, input);
+            }
         }
     }
     Ok(())
@@ -68,6 +118,7 @@ pub fn lower(cx: &mut Context, p: &Product, numbers: Numbers, input: BufferId, t
 /// Columns of one group.
 struct Part<'a> {
     p: &'a Product<'a>,
+    strip: &'a Strip,
     to: &'a Destination<'a>,
     numbers: Numbers,
     epilogue: Epilogue,
@@ -83,17 +134,17 @@ impl Part<'_> {
         let (p, n) = (self.p, &self.numbers);
         let (width, channels) = (self.vectors * self.lanes, p.filter.shape[3]);
         let range = self.first..self.first + self.columns;
-        // Taps of a row without padding are one run.
-        let merged = p.filter.shape[2] == 1 || (!is_padded(p) && p.groups() == 1 && p.columns.dilation == 1);
-        let depth = Depth { taps: 0..p.filter.shape[2], channels, group: n.group, merged, overlap: true };
-        let all = |taps: usize, len: usize| Segment { start: 0, len, first: 0, end: taps };
-        let pixels = [(all(p.filter.shape[1], p.rows.output), all(p.filter.shape[2], p.columns.output))];
+        let (strip, taps) = (self.strip, p.filter.shape[2]);
+        let depth = Depth { taps: 0..taps, channels, group: n.group, merged: strip.merged, overlap: true };
+        let row = Segment { start: 0, len: p.rows.output, first: 0, end: p.filter.shape[1] };
+        let pixels = [(row, strip.column)];
         let class = tables::classes(p, n, &self.epilogue, range.clone(), width, &pixels, |_| 0).data;
         let class = cx.constant("bias", class, 64);
-        let weights = pack::panels(&p.filter, &depth, self.first, self.columns, width, n.packed, n.weight_shift);
+        let filter = Filter { data: strip.filter.as_deref().unwrap_or(p.filter.data), ..p.filter };
+        let weights = pack::panels(&filter, &depth, self.first, self.columns, width, n.packed, n.weight_shift);
         let element = u64::from(n.memory.bytes());
-        let x0 = (self.group * channels) as u64 * element;
-        let x = if x0 == 0 { input } else { cx.view("group", input, x0, cx.size_bytes(input) - x0) };
+        let x0 = (strip.begin.unwrap_or(0) * p.channels + self.group * channels) as u64 * element;
+        let x = if x0 == 0 { input } else { cx.view("part", input, x0, cx.size_bytes(input) - x0) };
         let mut buffers = vec![x, cx.constant("weights", weights, 64), class];
         let mut scale = self.limits().map_or(vec![], |t| t.limits().to_vec());
         scale.extend(scales.table(p, range, width));
@@ -104,9 +155,9 @@ impl Part<'_> {
         if !plain {
             buffers.push(cx.fill(if n.memory.bits() == 8 { p.input_zero_point as u8 } else { 0 }, depth.run() * element as usize));
         }
-        let y0 = self.first as u64 * u64::from(self.epilogue.output().bytes());
+        let y0 = (strip.column.start * p.filter.shape[0] + self.first) as u64 * u64::from(self.epilogue.output().bytes());
         for b in self.to.buffers() {
-            buffers.push(if y0 == 0 { b } else { cx.view("columns", b, y0, cx.size_bytes(b) - y0) });
+            buffers.push(if y0 == 0 { b } else { cx.view("part", b, y0, cx.size_bytes(b) - y0) });
         }
         let (kernel, params) = self.kernel(cx, &depth, plain);
         cx.call(kernel, &buffers, &params);
@@ -173,8 +224,10 @@ impl Part<'_> {
                     before: a.before,
                     taps,
                 };
-                let ways = [way(&p.rows, p.filter.shape[1]), way(&p.columns, depth.runs())];
-                Pixels::Image(Window::new(&mut k, &mut sizes, p.batch, ways), fill)
+                let columns = Way { output: self.strip.column.len, ..way(&p.columns, depth.runs()) };
+                let columns = if self.strip.begin.is_some() { Way { before: 0, ..columns } } else { columns };
+                let ways = [way(&p.rows, p.filter.shape[1]), columns];
+                Pixels::Image(Window::new(&mut k, &mut sizes, p.batch, ways, p.columns.output), fill)
             }
         };
         let nest = Nest { part: self, spec, way, panels, groups, out_pixel, pixel, rest, depth, step, x, class, scale, y };
