@@ -227,7 +227,7 @@ impl Part<'_> {
                 let columns = Way { output: self.strip.column.len, ..way(&p.columns, depth.runs()) };
                 let columns = if self.strip.begin.is_some() { Way { before: 0, ..columns } } else { columns };
                 let ways = [way(&p.rows, p.filter.shape[1]), columns];
-                Pixels::Image(Window::new(&mut k, &mut sizes, p.batch, ways, p.columns.output), fill)
+                Pixels::Image(Box::new(Window::new(&mut k, &mut sizes, p.batch, ways, p.columns.output)), fill)
             }
         };
         let nest = Nest { part: self, spec, way, panels, groups, out_pixel, pixel, rest, depth, step, x, class, scale, y };
@@ -241,7 +241,7 @@ enum Pixels {
     /// So many, each of which sees itself alone.
     Line(Size),
     /// With what is seen outside of the image.
-    Image(Window, Arg),
+    Image(Box<Window>, Arg),
 }
 
 struct Nest<'a> {
@@ -280,13 +280,13 @@ impl Nest<'_> {
     }
 
     fn write(&self, k: &mut KernelBuilder) {
-        match self.way {
+        match &self.way {
             Pixels::Line(count) => count.each(k, "x", |k, x| {
                 self.panels(k, &x, |i| i, |k, acc, w| self.run(k, Base::Arg(self.x), &self.pixels(x.clone()), w, acc));
             }),
             Pixels::Image(window, fill) => window.each(k, |k, pixel| {
                 let taps = |i| window.taps[0].times(window.taps[1].times(i));
-                self.panels(k, &pixel.number, taps, |k, acc, w| self.taps(k, &window, pixel, fill, acc, w));
+                self.panels(k, &pixel.number, taps, |k, acc, w| self.taps(k, window, pixel, *fill, acc, w));
             }),
         }
     }
