@@ -91,6 +91,8 @@ pub struct Spec {
     pub strides: Strides,
     /// Factor of the sum of a pixel's activations; 0: none is needed.
     pub sum_factor: i64,
+    /// Such a product is a number per pixel in memory.
+    pub sums_ahead: bool,
     /// Groups that are loaded as one vector and multiplied by lane; 1: every group is loaded into all lanes.
     pub block: usize,
     /// Groups of a step of the innermost loop, a multiple of the block.
@@ -127,6 +129,7 @@ struct Nest<'a> {
     class: Arg,
     scale: Option<Arg>,
     factor: Option<(Arg, Arg)>,
+    sums: Option<Arg>,
     y: Output<'a, 'a>,
     step: Step<'a>,
 }
@@ -173,13 +176,14 @@ impl Cells {
     }
 }
 
-/// The kernel; its arguments are input, weights, class table, then scale table and the two factors if the epilogue wants them, what the
-/// destination wants.
+/// The kernel; its arguments are input, weights, class table, then scale table and the two factors if the epilogue wants them, the
+/// sums ahead, what the destination wants.
 pub fn kernel(spec: &Spec, to: &Destination) -> Kernel {
     let mut k = KernelBuilder::new(&spec.name);
     let (x, w, class) = (k.read("x"), k.read("w"), k.read("class"));
     let scale = (0 < spec.epilogue.scale_bytes()).then(|| k.read("scale"));
     let factor = matches!(spec.epilogue, Epilogue::Hybrid { .. }).then(|| (k.read("factor"), k.read("offset")));
+    let sums = spec.sums_ahead.then(|| k.read("sums"));
     let y = Output::declare(&mut k, to);
     let sizes = Count::ALL
         .iter()
@@ -189,7 +193,7 @@ pub fn kernel(spec: &Spec, to: &Destination) -> Kernel {
         })
         .collect();
     let step = Step::new(&mut k, spec, Base::Arg(x), w);
-    let nest = Nest { spec, sizes, class, scale, factor, y, step };
+    let nest = Nest { spec, sizes, class, scale, factor, sums, y, step };
     nest.all(&mut k);
     k.finish()
 }
@@ -274,13 +278,17 @@ impl Nest<'_> {
                 let product = k.mul(sum, factor);
                 sums.iter_mut().for_each(|v| *v = k.add(*v, product));
             }
+            let factor = at.factor.clone() + px * s.f_pixel;
+            if let Some(ahead) = self.sums {
+                let sum = k.load_splat(ty, 1, ahead.at(factor.clone()));
+                sums.iter_mut().for_each(|v| *v = k.add(*v, sum));
+            }
             if bias_last {
                 for (j, v) in sums.iter_mut().enumerate() {
                     let bias = start(k, j);
                     *v = k.add(*v, bias);
                 }
             }
-            let factor = at.factor.clone() + px * s.f_pixel;
             let tables = Tables {
                 class: (self.class, at.class.clone()),
                 scale: self.scale.map(|a| (a, at.scale.clone())),

@@ -15,6 +15,7 @@ mod numbers;
 mod pack;
 mod shape;
 mod small;
+mod sums;
 mod tables;
 
 pub use geometry::Axis;
@@ -136,7 +137,12 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         cx.note_rescaling(form, product.filter.shape[0]);
     }
     let filters = product.filter.shape[0] / product.groups();
-    let shape = Shape::new(cx.machine, &numbers, pixels, filters, numbers.sum_factor(product.weight_zero_point) != 0);
+    let has_sums = numbers.sum_factor(product.weight_zero_point) != 0;
+    let mut shape = Shape::new(cx.machine, &numbers, pixels, filters, false);
+    let sums_ahead = has_sums && sums::pays(cx, product, &numbers, shape.blocks(filters).iter().map(|b| b.panels).sum());
+    if has_sums && !sums_ahead {
+        shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
+    }
     let mut blocks = shape.blocks(filters);
     // Panel by panel where every rectangle would fetch all weights again, from far away.
     if 1 < rectangles.len() && 4 * (cx.machine.l2_bytes as usize) < product.weights_bytes(&numbers) {
@@ -147,10 +153,11 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         Some(bands) => (numbers.widened(), bands),
         None => (numbers, vec![ahead::Band::whole(&rectangles)]),
     };
+    let sums = sums_ahead.then(|| sums::write(cx, product, &numbers, input));
     let mut parts = vec![];
     for group in 0..product.groups() {
         for &block in &blocks {
-            let common = Lowering { product, to, numbers, epilogue, shape: &shape, group, block };
+            let common = Lowering { product, to, numbers, epilogue, shape: &shape, group, block, sums };
             parts.push((common, common.tables(cx, &scales, &rectangles)));
         }
     }
@@ -244,6 +251,8 @@ struct Lowering<'a> {
     shape: &'a Shape,
     group: usize,
     block: Block,
+    /// A number per pixel that is added to its sums.
+    sums: Option<BufferId>,
 }
 
 /// The constants of a block.
@@ -286,6 +295,7 @@ impl Lowering<'_> {
             if let Rescale::Hybrid { factors, .. } = &self.product.rescale {
                 buffers.extend(factors);
             }
+            buffers.extend(self.sums);
             buffers.extend(self.to.buffers());
             let class = (piece.rectangle * constants.class_stride) as i64;
             self.rectangle(cx, &buffers, &piece.row, &piece.column, &depth, class, band.elements.start);
@@ -328,7 +338,7 @@ impl Lowering<'_> {
         let y_element = i64::from(self.epilogue.output().bytes());
         let y_pixel = p.filter.shape[0] as i64 * y_element;
         let y_row = p.columns.output as i64 * y_pixel;
-        let per_pixel = matches!(p.rescale, Rescale::Hybrid { per_pixel: true, .. });
+        let per_pixel = self.sums.is_some() || matches!(p.rescale, Rescale::Hybrid { per_pixel: true, .. });
         let strides = Strides {
             x_batch: p.rows.input as i64 * line,
             x_row: p.rows.stride as i64 * line,
@@ -411,7 +421,8 @@ impl Lowering<'_> {
                 tile: grid.tile,
                 tail: grid.tail,
                 strides,
-                sum_factor: n.sum_factor(p.weight_zero_point),
+                sum_factor: if self.shape.sums { n.sum_factor(p.weight_zero_point) } else { 0 },
+                sums_ahead: self.sums.is_some(),
                 block,
                 step,
                 tail_group: depth.tail().filter(|_| !nothing),

@@ -186,6 +186,7 @@ impl Part<'_> {
             tail: 0,
             strides: Default::default(),
             sum_factor: 0,
+            sums_ahead: false,
             block,
             step: block,
             tail_group: depth.tail(),
