@@ -4,6 +4,8 @@
 
 #[path = "link/float_io.rs"]
 mod float_io;
+#[path = "link/io_arena.rs"]
+mod io_arena;
 #[path = "link/levels.rs"]
 mod levels;
 #[path = "link/names.rs"]
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
     }
     trials.extend(float_io::trials());
+    trials.extend(io_arena::trials());
     trials.extend(levels::trials());
     trials.extend(names::trials());
     trials.extend(platforms::trials());

@@ -4,7 +4,7 @@
 //! documentation, and two headers in one program agree because what they share stands in both under the same guard.
 
 use crate::names;
-use crate::pipeline::Options;
+use crate::pipeline::{Io, Options};
 use crate::signature::{Signature, Tensor};
 use cranelite_codegen::object::model::C_DECLARATIONS;
 use cranelite_codegen::object::{Object, self_test};
@@ -48,10 +48,16 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     ] {
         line(&format!("#define {upper}_{name} {value}"));
     }
-    for (kind, tensors) in [("IN", &signature.inputs), ("OUT", &signature.outputs)] {
-        for t in tensors {
+    let in_arena = options.io == Io::Arena;
+    let places = [&object.io_places.inputs, &object.io_places.outputs];
+    for ((kind, tensors), places) in [("IN", &signature.inputs), ("OUT", &signature.outputs)].into_iter().zip(places) {
+        for (i, t) in tensors.iter().enumerate() {
             line("");
             let name = format!("{upper}_{kind}_{}", t.identifier.to_ascii_uppercase());
+            if let Some(place) = places.get(i) {
+                line(&format!("/* {}: {} */", c_type(t.ty.element), about(t)));
+                line(&format!("#define {name}_OFFSET {place}"));
+            }
             line(&format!("#define {name}_COUNT {}", t.ty.element_count()));
             line(&format!("#define {name}_BYTES {}", t.ty.size_bytes()));
             if let Some((scale, zero_point)) = t.quantization() {
@@ -64,15 +70,26 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     if options.float_io {
         line("/* Real numbers: what the model quantises is quantised on entry, and made real again on exit. */");
     }
-    line(&structure(prefix, "inputs", &signature.inputs, "const "));
-    line(&structure(prefix, "outputs", &signature.outputs, ""));
-    line(&format!(
-        "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten; nothing in them need\n   \
-         survive between calls. Inputs and outputs need the alignment of their elements only, and must overlap neither each other nor\n   \
-         the arena. Calls with different arenas and outputs may run at once. The floating-point environment must round to nearest and\n   \
-         must not flush denormal numbers to zero. */"
-    ));
-    line(&format!("cranelite_status {prefix}_invoke(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n"));
+    let parameters = if in_arena {
+        line(&format!(
+            "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten. The caller writes each input to\n   \
+             its ..._OFFSET in the arena before every call, since calls overwrite it, and finds each output at its own after the call, until it writes to the arena or calls\n   \
+             again. Calls with different arenas may run at once. The floating-point environment must round to nearest and must not flush\n   \
+             denormal numbers to zero. */"
+        ));
+        "void *arena".to_string()
+    } else {
+        line(&structure(prefix, "inputs", &signature.inputs, "const "));
+        line(&structure(prefix, "outputs", &signature.outputs, ""));
+        line(&format!(
+            "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten; nothing in them need\n   \
+             survive between calls. Inputs and outputs need the alignment of their elements only, and must overlap neither each other nor\n   \
+             the arena. Calls with different arenas and outputs may run at once. The floating-point environment must round to nearest and\n   \
+             must not flush denormal numbers to zero. */"
+        ));
+        format!("const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena")
+    };
+    line(&format!("cranelite_status {prefix}_invoke({parameters});\n"));
     if let Some(needs) = needs(options, targets) {
         line(&format!("/* {needs} */\n"));
     }
@@ -83,7 +100,7 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         line(&format!(
             "/* As {prefix}_invoke, with the threads of an executor, or without where it is null; the results are the same. Divided for {} threads;\n   \
              fewer do it as well. {upper}_STACK_BYTES is what each of them needs. */\n\
-             cranelite_status {prefix}_invoke_parallel(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena,\n    \
+             cranelite_status {prefix}_invoke_parallel({parameters},\n    \
              const cranelite_executor *executor);\n",
             options.threads
         ));
@@ -92,7 +109,7 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         line(&format!(
             "/* As {prefix}_invoke. Before each call of a kernel it calls `hook` with the index of the operator in the model, or with\n   \
              UINT32_MAX where there is none, and with the number of the call; once more at the end. */\n\
-             cranelite_status {prefix}_profile(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena,\n    \
+             cranelite_status {prefix}_profile({parameters},\n    \
              void (*hook)(void *user, uint32_t op, uint32_t call), void *user);\n"
         ));
     }
@@ -156,14 +173,19 @@ fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> S
     let fields: Vec<_> = tensors.iter().map(|t| format!("{qualifier}{} *{};", c_type(t.ty.element), t.identifier)).collect();
     let width = fields.iter().map(String::len).max().unwrap_or(0);
     for (t, field) in tensors.iter().zip(&fields) {
-        let about: Vec<String> = [t.describe()].into_iter().chain(t.formula()).chain([format!("\"{}\"", t.name)]).collect();
-        writeln!(out, "    {field:<width$} /* {} */", comment(&about.join(" "))).expect("a string takes everything");
+        writeln!(out, "    {field:<width$} /* {} */", about(t)).expect("a string takes everything");
     }
     if tensors.is_empty() {
         out.push_str("    const void *none; /* the model has none; C wants a member */\n");
     }
     writeln!(out, "}} {prefix}_{what};").expect("a string takes everything");
     out
+}
+
+/// For a comment.
+fn about(t: &Tensor) -> String {
+    let about: Vec<String> = [t.describe()].into_iter().chain(t.formula()).chain([format!("\"{}\"", t.name)]).collect();
+    comment(&about.join(" "))
 }
 
 /// Text that can stand in a comment of C: no end, no beginning, no line splice, no trigraph, one line.

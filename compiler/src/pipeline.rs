@@ -13,6 +13,7 @@ use crate::self_test;
 use crate::signature::{Signature, Tensor};
 use crate::stages::{Stage, Stages};
 use crate::{names, plan_text};
+use clap::ValueEnum;
 use cranelite_codegen::object::{self, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -36,6 +37,7 @@ pub struct Options {
     pub goal: Goal,
     pub limits: Limits,
     pub profile: bool,
+    pub io: Io,
     /// Quantised inputs and outputs are real numbers to the caller.
     pub float_io: bool,
     /// The object can compare its own outputs with what they must be.
@@ -48,6 +50,16 @@ pub struct Options {
     pub threads: usize,
     /// Makes every result of an operator an output.
     pub every_tensor: bool,
+}
+
+/// Where inputs and outputs are
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Io {
+    /// Wherever the caller has them: the structures have pointers
+    #[default]
+    Caller,
+    /// At fixed places in the arena, which others have before and after them
+    Arena,
 }
 
 /// What a model says, whatever the machine.
@@ -89,7 +101,10 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     stages.begin("planning memory");
-    let plan = arena::plan(&mut program);
+    let plan = match options.io {
+        Io::Caller => arena::plan(&mut program),
+        Io::Arena => arena::plan_with_io(&mut program, machine.vector_bytes.max(16)),
+    };
     stages.add(Stage::Plan, "plan", || plan_text::print(&program, &plan));
     arena::check(&program).map_err(|e| vec![internal("the memory plan is wrong", e)])?;
     limits::arena(options.limits, &program, &plan, stages.level.as_deref())?;

@@ -7,7 +7,7 @@ use crate::diagnostic::Failure;
 use crate::files::{self, Files};
 use crate::limits::Limits;
 use crate::names;
-use crate::pipeline::{self, Compiled, Options};
+use crate::pipeline::{self, Compiled, Io, Options};
 use crate::report::{self, grouped};
 use crate::stages::{Stage, Stages};
 use clap::Args;
@@ -44,6 +44,9 @@ pub struct CompileArgs {
     /// Fail when the constants are larger
     #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
     max_const: Option<u64>,
+    /// Where inputs and outputs are: in memory of the caller's, or at fixed places in the arena
+    #[arg(long, value_enum, default_value_t)]
+    io: Io,
     /// Take and give quantised inputs and outputs as floats: quantise on entry and dequantise on exit, as TensorFlow Lite does
     #[arg(long)]
     float_io: bool,
@@ -72,6 +75,16 @@ pub struct CompileArgs {
 
 pub fn compile(args: CompileArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
+    if args.io == Io::Arena && 1 < targets.len() {
+        let message =
+            format!("inputs and outputs in the arena would be elsewhere at each of {} levels: give --cpu one of them", targets.len());
+        return Err(Failure::Usage(message));
+    }
+    for (other, is_given) in [("--self-test", args.self_test), ("--rust", args.rust)] {
+        if args.io == Io::Arena && is_given {
+            return Err(Failure::Usage(format!("{other} wants inputs and outputs in memory of the caller's: leave out --io arena")));
+        }
+    }
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
     }
@@ -81,6 +94,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
+        io: args.io,
         float_io: args.float_io,
         self_test: args.self_test,
         const_section: args.const_section,

@@ -37,7 +37,7 @@ pub struct Program {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// The caller's, by position in the signature. Only element aligned.
+    /// The caller's, by position in the signature: only element aligned, unless planned into the arena.
     Input(u32),
     Output(u32),
     /// Bytes in the object. 64 further bytes after the last constant of an object are readable.
@@ -57,7 +57,7 @@ pub struct Buffer {
     pub data: Option<Arc<[u8]>>,
     /// This buffer is the bytes of another one from `offset` on, and owns none.
     pub view: Option<View>,
-    /// Offset in the arena, once planned (scratch buffers that are no views).
+    /// Offset in the arena, once planned (not of views): of scratch buffers, and of inputs and outputs where these are there too.
     pub offset_bytes: Option<u64>,
 }
 

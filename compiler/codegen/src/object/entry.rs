@@ -58,6 +58,8 @@ pub struct Entries<'a> {
     pub arena_bytes: u64,
     pub arena_align: u32,
     pub choice: Choice,
+    /// Then entry points have no parameters for inputs and outputs. There is one level.
+    pub io_in_arena: bool,
     /// Once it is there: what runs without an executor.
     pub invoke: Option<FuncId>,
 }
@@ -91,11 +93,18 @@ pub fn body(body: &Body, kind: Kind, module: &mut ObjectModule) -> Function {
 impl Entries<'_> {
     /// `functions` run one level each; without them the body of the only level is written in place.
     pub fn build(&self, kind: Kind, module: &mut ObjectModule, functions: Option<&[FuncId]>) -> Function {
-        let (mut function, params) = begin(kind, module);
-        let (arguments, level) = arguments(kind, &params);
+        let (mut function, params) = begin_with(kind, module, self.io_in_arena);
         let mut c = at_first_block(&mut function);
+        let (arguments, level, serial) = if self.io_in_arena {
+            let nowhere = c.ins().iconst(types::I64, 0);
+            let all: Vec<ir::Value> = [nowhere; 2].into_iter().chain(params.iter().copied()).collect();
+            (arguments(kind, &all).0, None, 1)
+        } else {
+            let (arguments, level) = arguments(kind, &params);
+            (arguments, level, 3)
+        };
         if let Some(executor) = arguments.executor {
-            self.serial_without(&mut c, module, executor, &params[..3]);
+            self.serial_without(&mut c, module, executor, &params[..serial]);
         }
         self.refuse_wrong_pointers(&mut c, arguments);
         match functions {
@@ -169,6 +178,11 @@ impl Entries<'_> {
     }
 
     fn refuse_wrong_pointers(&self, c: &mut FuncCursor, Arguments { inputs, outputs, arena, .. }: Arguments) {
+        if self.io_in_arena {
+            refuse_if_any_null(c, &[arena]);
+            self.refuse_misaligned_arena(c, arena);
+            return;
+        }
         // The structures, then what they hold.
         let buffers = &self.bodies[0].program.buffers;
         let counts = [Role::Input as fn(u32) -> Role, Role::Output]
@@ -274,6 +288,11 @@ pub fn ask_signature(module: &ObjectModule) -> Signature {
 
 /// An empty function of a kind with its first block.
 fn begin(kind: Kind, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
+    begin_with(kind, module, false)
+}
+
+/// Without inputs and outputs if these are in the arena.
+fn begin_with(kind: Kind, module: &ObjectModule, io_in_arena: bool) -> (Function, Vec<ir::Value>) {
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params = match kind {
         Kind::Invoke | Kind::SelfTest => vec![types::I64; 3],
@@ -282,6 +301,7 @@ fn begin(kind: Kind, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
         Kind::Parallel => vec![types::I64; 4],
     }
     .into_iter()
+    .skip(if io_in_arena { 2 } else { 0 })
     .map(AbiParam::new)
     .collect();
     signature.returns = vec![AbiParam::new(types::I32)];

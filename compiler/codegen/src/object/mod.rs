@@ -74,6 +74,10 @@ pub enum Error {
     TooManyConstants(u64),
     #[error("{0}")]
     Section(String),
+    #[error("inputs and outputs in the arena would be elsewhere at each of {0} levels; compile one level")]
+    PlacesByLevel(usize),
+    #[error("a self-test wants inputs and outputs outside of the arena")]
+    SelfTestInArena,
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
     #[error("{0} needs {1}, and on this target a program cannot ask the CPU for it; --no-cpu-check leaves that to you")]
@@ -103,6 +107,7 @@ pub struct Object {
     /// What is enough for every level.
     pub arena_bytes: u64,
     pub arena_align: u32,
+    pub io_places: IoPlaces,
     /// Along the deepest path of calls from an entry point.
     pub stack_bytes: u32,
     pub levels: Vec<LevelFacts>,
@@ -131,10 +136,39 @@ pub struct KernelFacts {
     pub stack_bytes: u32,
 }
 
+/// Where in the arena inputs and outputs are, by position; empty where the caller has them elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IoPlaces {
+    pub inputs: Vec<u64>,
+    pub outputs: Vec<u64>,
+}
+
+impl IoPlaces {
+    fn of(program: &Program) -> Self {
+        let of = |role: fn(u32) -> Role| {
+            let place = |i| program.buffers.iter().find(|b| b.role == role(i) && b.view.is_none())?.offset_bytes;
+            (0..).map_while(place).collect()
+        };
+        IoPlaces { inputs: of(Role::Input), outputs: of(Role::Output) }
+    }
+
+    pub fn is_in_arena(&self) -> bool {
+        !self.inputs.is_empty() || !self.outputs.is_empty()
+    }
+}
+
 /// Compiles one or more levels of a model: an object for every CPU that one of them is for.
 pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     if let Some(section) = &options.const_section {
         section::check(section, &levels[0].target.triple).map_err(Error::Section)?;
+    }
+    let places = IoPlaces::of(levels[0].program);
+    if places.is_in_arena() {
+        match levels.len() {
+            1 if options.self_test.is_empty() => {}
+            1 => return Err(Error::SelfTestInArena),
+            n => return Err(Error::PlacesByLevel(n)),
+        }
     }
     let needed = needed(levels, options)?;
     let constants = Constants::of(levels);
@@ -176,7 +210,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
     let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
-    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, invoke: None };
+    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, io_in_arena: places.is_in_arena(), invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
     let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
@@ -218,6 +252,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         stack_bytes: stack_bytes.into(),
         levels: &levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
         entries: &ids,
+        places: &places,
         self_test_bytes: if options.self_test.is_empty() { 0 } else { self_test::places(&options.inputs, &options.outputs).1 },
     };
     model.define(&mut writer.module, &options.prefix)?;
@@ -234,6 +269,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         const_bytes,
         arena_bytes,
         arena_align,
+        io_places: places,
         stack_bytes,
         levels: facts,
         clif: options.clif.then(|| written.iter().map(|w| format!("; {}\n{}\n", w.symbol, w.clif)).collect()),
@@ -292,7 +328,8 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
 /// Size (a multiple of the alignment, as `aligned_alloc` wants it) and alignment of the arena.
 fn arena(program: &Program) -> Result<(u64, u32), Error> {
     let (mut bytes, mut align) = (0, 1);
-    for b in used(program, Role::Scratch).into_iter().map(|b| program.buffer(b)) {
+    let io = program.buffers.iter().filter(|b| b.offset_bytes.is_some() && matches!(b.role, Role::Input(_) | Role::Output(_)));
+    for b in used(program, Role::Scratch).into_iter().map(|b| program.buffer(b)).chain(io) {
         let offset = b.offset_bytes.ok_or_else(|| Error::Unplaced(b.name.clone()))?;
         bytes = bytes.max(offset + b.size_bytes);
         align = align.max(b.align);

@@ -3,11 +3,12 @@
 //! This file is the only place that knows its layout: as C text for headers, as bytes for objects, and as a reader for the
 //! loader. Fields are only ever added at the end; `struct_size` and `tensor_size` say how many there are.
 
-use super::Error;
 use super::entry::Kind;
+use super::{Error, IoPlaces};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::ObjectModule;
 use std::collections::BTreeMap;
+use std::iter;
 
 pub const ABI_VERSION: u32 = 1;
 
@@ -21,6 +22,7 @@ typedef struct {
     uint64_t bytes;
     float scale;          /* real = scale * (q - zero_point); 0 if not quantised */
     int32_t zero_point;
+    uint64_t arena_offset; /* UINT64_MAX: the caller's own memory */
 } cranelite_tensor;
 
 /* Threads of the caller's. run calls task(context, i) once for every i below count, on any threads and in any order, and returns when
@@ -44,7 +46,7 @@ typedef struct {
     const cranelite_tensor *outputs;
     uint32_t input_count;
     uint32_t output_count;
-    /* inputs and outputs are arrays of pointers in the order above */
+    /* inputs and outputs are arrays of pointers in the order above. With --io arena the functions that take them are null here */
     cranelite_status (*invoke)(const void *inputs, const void *outputs, void *arena);
     /* null unless compiled with --profile; calls hook before every call of a kernel and once at the end */
     cranelite_status (*profile)(const void *inputs, const void *outputs, void *arena,
@@ -60,6 +62,8 @@ typedef struct {
     /* null unless compiled with --self-test, and the bytes of its buffer */
     cranelite_status (*selftest)(void *arena, void *buffer, uint32_t *wrong_output);
     uint64_t selftest_bytes;
+    /* null unless compiled with --io arena */
+    cranelite_status (*invoke_in_arena)(void *arena);
 } cranelite_model;
 ";
 
@@ -87,11 +91,12 @@ pub(super) struct Model<'a> {
     pub levels: &'a [&'a str],
     pub entries: &'a BTreeMap<Kind, FuncId>,
     pub self_test_bytes: u64,
+    pub places: &'a IoPlaces,
 }
 
 /// Sizes of the structures with 64-bit pointers.
-const TENSOR_BYTES: usize = 40;
-const MODEL_BYTES: usize = 144;
+const TENSOR_BYTES: usize = 48;
+const MODEL_BYTES: usize = 152;
 
 /// Bytes in which some places are addresses.
 #[derive(Default)]
@@ -124,7 +129,8 @@ impl Blob {
 impl Model<'_> {
     pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<(), Error> {
         let (mut strings, mut tensors, mut levels, mut model) = (vec![], Blob::default(), Blob::default(), Blob::default());
-        for t in self.inputs.iter().chain(self.outputs) {
+        let places = self.places.inputs.iter().chain(&self.places.outputs).copied().chain(iter::repeat(u64::MAX));
+        for (t, place) in self.inputs.iter().chain(self.outputs).zip(places) {
             // Dimensions first: they want alignment.
             strings.resize(strings.len().next_multiple_of(4), 0);
             let dims = strings.len();
@@ -136,6 +142,7 @@ impl Model<'_> {
             tensors.u64(t.size_bytes);
             tensors.u32(t.scale.to_bits());
             tensors.u32(t.zero_point as u32);
+            tensors.u64(place);
         }
         for level in self.levels {
             levels.string(append(&mut strings, level));
@@ -154,7 +161,8 @@ impl Model<'_> {
         }
         model.u32(self.inputs.len() as u32);
         model.u32(self.outputs.len() as u32);
-        let entry = |kind| self.entries.get(&kind).copied();
+        let in_arena = self.places.is_in_arena();
+        let entry = |kind| self.entries.get(&kind).copied().filter(|_| !in_arena);
         model.function(entry(Kind::Invoke));
         model.function(entry(Kind::Profile));
         model.u32(self.levels.len() as u32);
@@ -165,6 +173,7 @@ impl Model<'_> {
         model.function(entry(Kind::Parallel));
         model.function(entry(Kind::SelfTest));
         model.u64(self.self_test_bytes);
+        model.function(self.entries.get(&Kind::Invoke).copied().filter(|_| in_arena));
         debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
 
         let declare =

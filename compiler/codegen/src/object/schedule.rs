@@ -32,7 +32,7 @@ pub struct Body<'a> {
 /// The parameters of every entry point, and of a body that is a function of its own.
 #[derive(Clone, Copy)]
 pub struct Arguments {
-    /// Arrays of pointers.
+    /// Arrays of pointers; not used where inputs and outputs are in the arena.
     pub inputs: ir::Value,
     pub outputs: ir::Value,
     pub arena: ir::Value,
@@ -119,10 +119,14 @@ impl Body<'_> {
 
     fn address(&self, c: &mut FuncCursor, module: &mut ObjectModule, arguments: Arguments, buffer: BufferId) -> ir::Value {
         let (root, offset) = self.program.root(buffer);
-        let (base, offset) = match self.program.buffer(root).role {
+        let buffer = self.program.buffer(root);
+        let (base, offset) = match buffer.role {
+            Role::Input(_) | Role::Output(_) if buffer.offset_bytes.is_some() => {
+                (arguments.arena, offset + buffer.offset_bytes.unwrap_or(0))
+            }
             Role::Input(i) => (load_pointer(c, arguments.inputs, i), offset),
             Role::Output(i) => (load_pointer(c, arguments.outputs, i), offset),
-            Role::Scratch => (arguments.arena, offset + self.program.buffer(root).offset_bytes.expect("checked: it is placed")),
+            Role::Scratch => (arguments.arena, offset + buffer.offset_bytes.expect("checked: it is placed")),
             Role::Const => {
                 let place = self.data[&root];
                 let symbol = module.declare_data_in_func(place.symbol, c.func);

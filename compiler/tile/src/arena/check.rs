@@ -16,18 +16,28 @@ pub fn check(program: &Program) -> Result<(), String> {
     let mut live: Vec<(BufferId, u64, u64, usize, usize)> = vec![];
     for id in (0..program.buffers.len() as u32).map(BufferId) {
         let buffer = program.buffer(id);
-        let Some(first) = steps.iter().position(|s| uses(id, s)) else { continue };
-        let last = steps.iter().rposition(|s| uses(id, s)).unwrap_or(first);
+        let first = steps.iter().position(|s| uses(id, s));
+        let last = steps.iter().rposition(|s| uses(id, s));
+        // What the caller writes must last until it is read, and what it reads until it does, after the last step.
+        let (first, last) = match (buffer.role, first, last) {
+            (Role::Input(_), _, last) => (0, last.unwrap_or(0)),
+            (Role::Output(_), first, _) => (first.unwrap_or(0), steps.len()),
+            (_, Some(first), Some(last)) => (first, last),
+            _ => continue,
+        };
+        if buffer.view.is_some() {
+            continue;
+        }
         match (buffer.role, buffer.offset_bytes) {
             (Role::Scratch, None) => return Err(format!("{} has no place", name(id))),
-            (Role::Scratch, Some(start)) => {
+            (Role::Scratch | Role::Input(_) | Role::Output(_), Some(start)) => {
                 if start % u64::from(buffer.align) != 0 {
                     return Err(format!("{} is at {start}, not aligned to {}", name(id), buffer.align));
                 }
                 let end = start.checked_add(buffer.size_bytes).ok_or_else(|| format!("{} has no end", name(id)))?;
                 live.push((id, start, end, first, last));
             }
-            (_, Some(_)) => return Err(format!("{} is the caller's or a constant, but has a place in the arena", name(id))),
+            (_, Some(_)) => return Err(format!("{} is a constant, but has a place in the arena", name(id))),
             (_, None) => {}
         }
     }

@@ -3,6 +3,8 @@
 //! Not the schedule and not the choice of kernels: both are given. The idea: what a program needs at each step is known when it is compiled, so
 //! placing its buffers is packing intervals of time and size (`place.rs`), and how few bytes could do is known too.
 //! An output whose kernel allows it takes the place of an input that is not needed afterwards.
+//!
+//! The program's own inputs and outputs are the caller's, or in the arena too: then inputs live from the beginning, and outputs to the end.
 
 mod check;
 pub mod place;
@@ -31,13 +33,13 @@ pub struct Plan {
     pub is_optimal: bool,
     /// What the arena must be aligned to.
     pub align_bytes: u64,
-    /// Of every scratch buffer that is used, in the order of the buffers.
+    /// Of every buffer that has a place, in the order of the buffers.
     pub intervals: Vec<Life>,
     /// The first step at which most bytes are live; none if no scratch buffer is used.
     pub peak: Option<Peak>,
 }
 
-/// Life of a buffer in the arena, from its first to its last step of the schedule (inclusive).
+/// Life of a buffer in the arena, from its first to its last step of the schedule (inclusive); an output's ends after the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Life {
     pub buffer: BufferId,
@@ -58,7 +60,25 @@ pub struct Peak {
 
 /// Gives every scratch buffer that is used its offset; one that is not gets none.
 pub fn plan(program: &mut Program) -> Plan {
-    let (buffers, intervals) = lives(program);
+    plan_of(program, |b| b.role == Role::Scratch)
+}
+
+/// As [`plan`], with inputs and outputs in the arena, each aligned to `align_bytes` where that costs a tenth of its bytes at most.
+pub fn plan_with_io(program: &mut Program, align_bytes: u32) -> Plan {
+    for b in program.buffers.iter_mut().filter(|b| is_io(b)) {
+        let fits = |align: &u32| b.size_bytes.next_multiple_of(u64::from(*align)) * 10 <= b.size_bytes * 11;
+        let align = std::iter::successors(Some(align_bytes), |a| Some(a / 2)).find(|a| *a <= 8 || fits(a));
+        b.align = b.align.max(align.unwrap_or(8));
+    }
+    plan_of(program, |b| b.role == Role::Scratch || is_io(b))
+}
+
+fn is_io(b: &Buffer) -> bool {
+    b.view.is_none() && matches!(b.role, Role::Input(_) | Role::Output(_))
+}
+
+fn plan_of(program: &mut Program, is_placed: fn(&Buffer) -> bool) -> Plan {
+    let (buffers, intervals) = lives(program, is_placed);
     let mut placement = place(&intervals, NODE_LIMIT);
     let lower_bound_bytes = placement.lower_bound_bytes;
     let mut used = intervals.clone();
@@ -106,8 +126,8 @@ struct Use {
     is_whole: bool,
 }
 
-/// The scratch buffers that calls name, and when they live.
-fn lives(program: &Program) -> (Vec<BufferId>, Vec<Interval>) {
+/// The buffers to place, and when they live: from the first call that names them to the last, but an input from the beginning, and an output to the end.
+fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, Vec<Interval>) {
     let mut uses: Vec<Vec<Use>> = vec![vec![]; program.buffers.len()];
     for (step, calls) in program.schedule.iter().map(Step::calls).enumerate() {
         for (call, c) in calls.iter().enumerate() {
@@ -117,14 +137,22 @@ fn lives(program: &Program) -> (Vec<BufferId>, Vec<Interval>) {
             }
         }
     }
-    let is_scratch = |id: BufferId| program.buffer(id).role == Role::Scratch;
-    let ids: Vec<BufferId> =
-        (0..program.buffers.len() as u32).map(BufferId).filter(|&id| is_scratch(id) && !uses[id.0 as usize].is_empty()).collect();
+    // The caller writes an input that nobody reads, too.
+    let is_placed = |&id: &BufferId| {
+        let b = program.buffer(id);
+        is_placed(b) && (is_io(b) || !uses[id.0 as usize].is_empty())
+    };
+    let ids: Vec<BufferId> = (0..program.buffers.len() as u32).map(BufferId).filter(is_placed).collect();
     let mut intervals: Vec<Interval> = ids
         .iter()
         .map(|&id| {
             let (b, uses) = (program.buffer(id), &uses[id.0 as usize]);
-            let (first, last) = (uses[0].step, uses[uses.len() - 1].step);
+            let (first, last) = (uses.first().map_or(0, |u| u.step), uses.last().map_or(0, |u| u.step));
+            let (first, last) = match b.role {
+                Role::Input(_) => (0, last),
+                Role::Output(_) => (first, program.schedule.len()),
+                _ => (first, last),
+            };
             Interval { size_bytes: b.size_bytes, align: u64::from(b.align), first, last, in_place_of: None }
         })
         .collect();
@@ -155,6 +183,9 @@ fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<B
         Some(call.buffers[program.kernel(call.kernel).args[u.arg].in_place_of?.0 as usize])
     };
     let of = taken(first)?;
+    if matches!(program.buffer(of).role, Role::Output(_)) {
+        return None;
+    }
     let theirs = &uses[of.0 as usize];
     let here = |uses: &[Use], call: usize| uses.iter().filter(|u| u.step == first.step && u.call == call).count();
     let allowed = mine.iter().filter(|u| u.step == first.step).all(|u| {

@@ -33,6 +33,11 @@ impl Segment<'_> {
             Segment::Owned(b) => b,
         }
     }
+    pub fn write(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(all) = self.bytes_mut() {
+            all[at..at + bytes.len()].copy_from_slice(bytes);
+        }
+    }
     fn bytes_mut(&mut self) -> Option<&mut [u8]> {
         match self {
             Segment::Fixed(_) => None,

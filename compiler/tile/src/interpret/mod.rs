@@ -96,12 +96,19 @@ pub fn run_observed(
     mut observe: impl FnMut(usize, &View),
 ) -> Result<(), Error> {
     let refuse = |what| Error { call: None, kernel: String::new(), fault: Fault::Buffers(what) };
-    let (mut segments, windows) = bind(program, inputs, outputs).map_err(refuse)?;
+    let (mut segments, windows, mut in_arena) = bind(program, inputs, outputs).map_err(refuse)?;
     program.kernels.iter().try_for_each(well_formed)?;
     for (i, call) in program.calls().enumerate() {
         let kernel = program.kernels.get(call.kernel.0 as usize).ok_or_else(|| refuse(format!("no kernel {}", call.kernel.0)))?;
         one_call(kernel, call, &mut segments, &windows).map_err(|fault| Error { call: Some(i), kernel: kernel.name.clone(), fault })?;
         observe(i, &View { segments: &segments, windows: &windows });
+    }
+    for (b, w) in program.buffers.iter().zip(&windows) {
+        if let (Role::Output(n), Some(_), None) = (b.role, b.offset_bytes, b.view)
+            && let Some(output) = in_arena[n as usize].take()
+        {
+            output.copy_from_slice(&segments[w.segment].bytes()[w.start..w.start + w.size]);
+        }
     }
     Ok(())
 }
@@ -133,8 +140,10 @@ fn one_call(kernel: &Kernel, call: &Call, segments: &mut [Segment], windows: &[W
     execute::execute(kernel, &prepared, &mut Bound::new(segments, &kernel.args, windows)?)
 }
 
-/// Memory for all buffers, and where in it each of them is.
-fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u8]]) -> Result<(Vec<Segment<'a>>, Vec<Window>), String> {
+/// Memory for all buffers, where in it each of them is, and the outputs that are to be copied from the arena.
+type Memory<'a> = (Vec<Segment<'a>>, Vec<Window>, Vec<Option<&'a mut [u8]>>);
+
+fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u8]]) -> Result<Memory<'a>, String> {
     if let Some(e) = verify::check_buffers(program).first() {
         return Err(e.to_string());
     }
@@ -145,17 +154,30 @@ fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u
     let mut windows = vec![Window::of_segment(0); program.buffers.len()];
     for (b, window) in program.buffers.iter().zip(&mut windows).filter(|(b, _)| b.view.is_none()) {
         *window = Window { size: b.size_bytes as usize, is_const: b.role == Role::Const, ..Window::of_segment(segments.len()) };
+        if let (Some(offset), false) = (b.offset_bytes, b.role == Role::Const) {
+            *window = Window { segment: 0, start: offset as usize, ..*window };
+            let (is_given, size) = match b.role {
+                Role::Input(n) => {
+                    let input = inputs.get(n as usize).copied().unwrap_or_default();
+                    segments[0].write(window.start, &input[..input.len().min(window.size)]);
+                    (inputs.len() > n as usize, input.len())
+                }
+                Role::Output(n) => (outputs.len() > n as usize, outputs.get(n as usize).and_then(|o| Some(o.as_ref()?.len())).unwrap_or(0)),
+                _ => continue,
+            };
+            if !is_given {
+                return Err(format!("nothing is given for `{}`", b.name));
+            }
+            if size != window.size {
+                return Err(format!("{size} bytes are given for `{}`, which has {}", b.name, window.size));
+            }
+            continue;
+        }
         let given = match b.role {
             Role::Const => b.data.as_deref().map(Segment::Fixed),
             Role::Input(n) => inputs.get(n as usize).map(|i| Segment::Fixed(i)),
             Role::Output(n) => outputs.get_mut(n as usize).and_then(Option::take).map(Segment::Changing),
-            Role::Scratch => match b.offset_bytes {
-                Some(offset) => {
-                    *window = Window { segment: 0, start: offset as usize, ..*window };
-                    continue;
-                }
-                None => Some(Segment::fresh(b.size_bytes)?),
-            },
+            Role::Scratch => Some(Segment::fresh(b.size_bytes)?),
         };
         let segment = given.ok_or_else(|| format!("nothing is given for `{}`", b.name))?;
         if segment.bytes().len() != window.size {
@@ -168,5 +190,5 @@ fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u
         let root = windows[root.0 as usize];
         windows[i] = Window { start: root.start + offset as usize, size: b.size_bytes as usize, ..root };
     }
-    Ok((segments, windows))
+    Ok((segments, windows, outputs))
 }

@@ -27,8 +27,8 @@ pub fn check_buffers(program: &Program) -> Vec<Error> {
             _ => {}
         }
         if let Some(at) = b.offset_bytes {
-            if b.view.is_some() || b.role != Role::Scratch {
-                fail("only scratch that is no view has a place of its own in the arena");
+            if b.view.is_some() || b.role == Role::Const {
+                fail("only what is neither a view nor a constant has a place of its own in the arena");
             } else if !at.is_multiple_of(u64::from(b.align.max(1))) {
                 fail("its place in the arena is not aligned");
             }
