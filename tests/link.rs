@@ -16,6 +16,8 @@ mod platforms;
 mod section;
 #[path = "link/self_test.rs"]
 mod self_test;
+#[path = "link/weights.rs"]
+mod weights;
 
 use anyhow::{Result, anyhow, ensure};
 use cranelite::files::Files;
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     trials.extend(names::trials());
     trials.extend(platforms::trials());
     trials.extend(section::trials());
+    trials.extend(weights::trials());
     trials.extend(self_test::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

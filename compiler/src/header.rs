@@ -7,7 +7,7 @@ use crate::names;
 use crate::pipeline::{Io, Options};
 use crate::signature::{Signature, Tensor};
 use cranelite_codegen::object::model::C_DECLARATIONS;
-use cranelite_codegen::object::{Object, self_test};
+use cranelite_codegen::object::{Object, self_test, weights};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
@@ -38,7 +38,8 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     line("#include <stddef.h>\n#include <stdint.h>\n");
     line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
     line(&format!("#ifndef CRANELITE_ABI_1\n#define CRANELITE_ABI_1\n\n{STATUS}\n{C_DECLARATIONS}\n#endif /* CRANELITE_ABI_1 */\n"));
-    line("/* Memory: the caller provides the arena; constants are in the object; the stack is what one call needs. */");
+    let where_constants_are = if options.weights { "in a file beside the object" } else { "in the object" };
+    line(&format!("/* Memory: the caller provides the arena; constants are {where_constants_are}; the stack is what one call needs. */"));
     for (name, value) in [
         ("ARENA_BYTES", object.arena_bytes),
         ("ARENA_ALIGN", u64::from(object.arena_align)),
@@ -50,6 +51,10 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     }
     let in_arena = options.io == Io::Arena;
     let places = [&object.io_places.inputs, &object.io_places.outputs];
+    if let Some(file) = &object.weights {
+        line(&format!("#define {upper}_WEIGHTS_BYTES {}", file.len()));
+        line(&format!("#define {upper}_WEIGHTS_ALIGN {}", weights::ALIGN));
+    }
     for ((kind, tensors), places) in [("IN", &signature.inputs), ("OUT", &signature.outputs)].into_iter().zip(places) {
         for (i, t) in tensors.iter().enumerate() {
             line("");
@@ -89,12 +94,20 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         ));
         format!("const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena")
     };
+    let parameters = if options.weights { format!("{parameters}, const void *weights") } else { parameters };
     line(&format!("cranelite_status {prefix}_invoke({parameters});\n"));
+    if options.weights {
+        line(&format!(
+            "/* `weights` is the file that was written with the object, {upper}_WEIGHTS_BYTES bytes in memory aligned to {upper}_WEIGHTS_ALIGN, which are only read.\n   \
+             CRANELITE_NULL_POINTER, CRANELITE_MISALIGNED_ARENA, or CRANELITE_WRONG_WEIGHTS if its header is another file's. This compares the contents, too: */\n\
+             cranelite_status {prefix}_check_weights(const void *weights);\n"
+        ));
+    }
     if let Some(needs) = needs(options, targets) {
         line(&format!("/* {needs} */\n"));
     }
     if 1 < targets.len() {
-        line(&levels(prefix, targets));
+        line(&levels(prefix, targets, &parameters));
     }
     if 1 < options.threads {
         line(&format!(
@@ -133,7 +146,7 @@ fn needs(options: &Options, targets: &[Target]) -> Option<String> {
 }
 
 /// The levels by number, and the entry point that takes one.
-fn levels(prefix: &str, targets: &[Target]) -> String {
+fn levels(prefix: &str, targets: &[Target], parameters: &str) -> String {
     let names: Vec<&str> = targets.iter().map(|t| t.level.as_str()).collect();
     let upper = prefix.to_ascii_uppercase();
     let mut out = String::from("enum {\n");
@@ -147,7 +160,7 @@ fn levels(prefix: &str, targets: &[Target]) -> String {
         "    {upper}_LEVEL_COUNT = {count}\n}};\n\n\
          /* {prefix}_invoke runs the best level that the CPU has; this runs that very level, or returns CRANELITE_CPU_LACKS_FEATURE if there\n   \
          is no such level or the CPU lacks what it needs. Integers are the same at every level. */\n\
-         cranelite_status {prefix}_invoke_at(uint32_t level, const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n"
+         cranelite_status {prefix}_invoke_at(uint32_t level, {parameters});\n"
     )
     .expect("a string takes everything");
     out

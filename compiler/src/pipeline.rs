@@ -42,6 +42,8 @@ pub struct Options {
     pub float_io: bool,
     /// The object can compare its own outputs with what they must be.
     pub self_test: bool,
+    /// Constants are in a file beside the object.
+    pub weights: bool,
     /// The section of the object that the constants are in.
     pub const_section: Option<String>,
     /// The object does not ask the CPU whether it has what the only level needs.
@@ -155,6 +157,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         profile: options.profile,
         self_test,
         const_section: options.const_section.clone(),
+        weights: options.weights,
         no_cpu_check: options.no_cpu_check,
         parallel: 1 < options.threads,
         clif: stages.wants(Stage::Clif),

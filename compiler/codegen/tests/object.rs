@@ -118,6 +118,10 @@ fn too_many_constants_are_refused() {
     let error = one(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()).unwrap_err();
     assert!(matches!(error, Error::TooManyConstants(n) if n == object::MAX_CONST_BYTES + 1), "{error}");
     assert!(error.to_string().contains("--weights"));
+    let outside = one(&program, &Target::new(TRIPLES[0], None).unwrap(), &Options { weights: true, ..options() }).unwrap();
+    assert!(outside.weights.is_some_and(|file| file.len() == 64 + 128 + 64));
+    let both = Options { weights: true, const_section: Some(".flash".into()), ..options() };
+    assert!(matches!(one(&program, &Target::new(TRIPLES[0], None).unwrap(), &both), Err(Error::Combination)));
     let mut program = self::program();
     program.buffers[5].offset_bytes = None;
     assert!(matches!(one(&program, &Target::new(TRIPLES[0], None).unwrap(), &options()), Err(Error::Unplaced(_))));

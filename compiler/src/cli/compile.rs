@@ -50,6 +50,9 @@ pub struct CompileArgs {
     /// Take and give quantised inputs and outputs as floats: quantise on entry and dequantise on exit, as TensorFlow Lite does
     #[arg(long)]
     float_io: bool,
+    /// Write the constants to this file instead of the object: the program brings it into memory and passes its address
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["const_section", "self_test", "rust"])]
+    weights: Option<PathBuf>,
     /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
     #[arg(long, value_name = "NAME")]
     const_section: Option<String>,
@@ -80,7 +83,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
             format!("inputs and outputs in the arena would be elsewhere at each of {} levels: give --cpu one of them", targets.len());
         return Err(Failure::Usage(message));
     }
-    for (other, is_given) in [("--self-test", args.self_test), ("--rust", args.rust)] {
+    for (other, is_given) in [("--self-test", args.self_test), ("--rust", args.rust), ("--weights", args.weights.is_some())] {
         if args.io == Io::Arena && is_given {
             return Err(Failure::Usage(format!("{other} wants inputs and outputs in memory of the caller's: leave out --io arena")));
         }
@@ -98,6 +101,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         float_io: args.float_io,
         self_test: args.self_test,
         const_section: args.const_section,
+        weights: args.weights.is_some(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
         ..Options::named_after(&args.model)
@@ -112,6 +116,12 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
     let header = object.with_extension("h");
     let mut files = Files::default();
+    if let (Some(path), Some(bytes)) = (&args.weights, &compiled.object.weights) {
+        if [&object, &header].contains(&path) {
+            return Err(Failure::Usage(format!("{} is written anyway: --weights wants a file of its own", path.display())));
+        }
+        files.add(path.clone(), bytes.clone());
+    }
     files.add(object.clone(), compiled.object.bytes.clone());
     files.add(header.clone(), compiled.header.clone());
     if args.rust {

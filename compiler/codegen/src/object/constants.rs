@@ -3,7 +3,7 @@
 //! They are symbols of their own among the object's other read-only data, or one symbol in a section that the user names: a linker keeps
 //! or drops sections as a whole, so the readable bytes after the last constant stay with it.
 
-use super::{Error, Level, READABLE_AFTER_CONSTANTS, used};
+use super::{Error, Level, READABLE_AFTER_CONSTANTS, used, weights};
 use cranelift_module::{DataDescription, DataId, Linkage, Module};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{Buffer, BufferId, Role};
@@ -26,7 +26,8 @@ pub struct Constants<'a> {
 /// Where a constant is.
 #[derive(Clone, Copy)]
 pub struct Place {
-    pub symbol: DataId,
+    /// None: in the weights that the caller has.
+    pub symbol: Option<DataId>,
     pub offset_bytes: u64,
 }
 
@@ -71,7 +72,7 @@ impl<'a> Constants<'a> {
             let (level, id) = c.first;
             let symbol = module.declare_data(&format!("{}.c{}", prefixes[level], id.0), Linkage::Local, false, false)?;
             module.define_data(symbol, &description)?;
-            Ok(Place { symbol, offset_bytes: 0 })
+            Ok(Place { symbol: Some(symbol), offset_bytes: 0 })
         };
         self.all.iter().map(define).collect()
     }
@@ -82,18 +83,25 @@ impl<'a> Constants<'a> {
             return Ok(vec![]);
         }
         let symbol = module.declare_data(name, Linkage::Local, false, false)?;
-        let (bytes, offsets) = self.image();
+        let (bytes, offsets) = self.image(0);
         let mut description = DataDescription::new();
         description.set_align(self.all.iter().map(|c| u64::from(c.align)).max().unwrap_or(1));
         description.define(bytes.into());
         description.set_custom_section(section);
         module.define_data(symbol, &description)?;
-        Ok(offsets.into_iter().map(|offset_bytes| Place { symbol, offset_bytes }).collect())
+        Ok(offsets.into_iter().map(|offset_bytes| Place { symbol: Some(symbol), offset_bytes }).collect())
     }
 
-    /// One after the other, and where each begins.
-    fn image(&self) -> (Vec<u8>, Vec<u64>) {
-        let (mut bytes, mut offsets) = (vec![], vec![]);
+    /// All of them as a file beside the object, whose header is zeros yet.
+    pub fn outside(&self) -> (Vec<u8>, Vec<Place>) {
+        let (mut bytes, offsets) = self.image(weights::HEADER_BYTES);
+        bytes.resize(bytes.len().next_multiple_of(weights::ALIGN as usize), 0);
+        (bytes, offsets.into_iter().map(|offset_bytes| Place { symbol: None, offset_bytes }).collect())
+    }
+
+    /// One after the other, behind so many zeros, and where each begins.
+    fn image(&self, before_bytes: u64) -> (Vec<u8>, Vec<u64>) {
+        let (mut bytes, mut offsets) = (vec![0; before_bytes as usize], vec![]);
         for c in &self.all {
             bytes.resize(bytes.len().next_multiple_of(c.align as usize), 0);
             offsets.push(bytes.len() as u64);

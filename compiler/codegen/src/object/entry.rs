@@ -7,6 +7,7 @@
 use super::compile::inner_call_conv;
 use super::schedule::{Arguments, Body, load_pointer};
 use super::self_test;
+use super::weights::Expected;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, Block, BlockArg, Function, InstBuilder, MemFlagsData, Signature, UserFuncName, types};
@@ -58,10 +59,20 @@ pub struct Entries<'a> {
     pub arena_bytes: u64,
     pub arena_align: u32,
     pub choice: Choice,
-    /// Then entry points have no parameters for inputs and outputs. There is one level.
-    pub io_in_arena: bool,
+    pub form: Form,
+    /// What they want of weights that the caller has.
+    pub weights: Option<Expected>,
     /// Once it is there: what runs without an executor.
     pub invoke: Option<FuncId>,
+}
+
+/// Which parameters entry points have.
+#[derive(Clone, Copy, Default)]
+pub struct Form {
+    /// Then there are none for inputs and outputs.
+    pub io_in_arena: bool,
+    /// One more after the arena.
+    pub weights: bool,
 }
 
 /// How a level is chosen.
@@ -83,28 +94,22 @@ pub struct Ask {
 }
 
 /// A function that runs one level without any check.
-pub fn body(body: &Body, kind: Kind, module: &mut ObjectModule) -> Function {
-    let (mut function, params) = begin(kind, module);
+pub fn body(body: &Body, kind: Kind, form: Form, module: &mut ObjectModule) -> Function {
+    let (mut function, params) = begin(kind, form, module);
     let mut c = at_first_block(&mut function);
-    body.write(&mut c, module, arguments(kind, &params).0);
+    let (arguments, _) = arguments(&mut c, kind, form, &params);
+    body.write(&mut c, module, arguments);
     function
 }
 
 impl Entries<'_> {
     /// `functions` run one level each; without them the body of the only level is written in place.
     pub fn build(&self, kind: Kind, module: &mut ObjectModule, functions: Option<&[FuncId]>) -> Function {
-        let (mut function, params) = begin_with(kind, module, self.io_in_arena);
+        let (mut function, params) = begin(kind, self.form, module);
         let mut c = at_first_block(&mut function);
-        let (arguments, level, serial) = if self.io_in_arena {
-            let nowhere = c.ins().iconst(types::I64, 0);
-            let all: Vec<ir::Value> = [nowhere; 2].into_iter().chain(params.iter().copied()).collect();
-            (arguments(kind, &all).0, None, 1)
-        } else {
-            let (arguments, level) = arguments(kind, &params);
-            (arguments, level, 3)
-        };
+        let (arguments, level) = arguments(&mut c, kind, self.form, &params);
         if let Some(executor) = arguments.executor {
-            self.serial_without(&mut c, module, executor, &params[..serial]);
+            self.serial_without(&mut c, module, executor, &params[..params.len() - 1]);
         }
         self.refuse_wrong_pointers(&mut c, arguments);
         match functions {
@@ -125,7 +130,7 @@ impl Entries<'_> {
 
     /// Runs the level that `invoke` would run by one of `functions`, which test one level each.
     pub fn self_test(&self, module: &mut ObjectModule, functions: &[FuncId]) -> Function {
-        let (mut function, params) = begin(Kind::SelfTest, module);
+        let (mut function, params) = begin(Kind::SelfTest, Form::default(), module);
         let mut c = at_first_block(&mut function);
         let (arena, buffer) = (params[0], params[1]);
         let wanted = if 0 < self.arena_bytes { &params[..2] } else { &params[1..2] };
@@ -177,8 +182,9 @@ impl Entries<'_> {
         refuse_if_any_null(c, &[run]);
     }
 
-    fn refuse_wrong_pointers(&self, c: &mut FuncCursor, Arguments { inputs, outputs, arena, .. }: Arguments) {
-        if self.io_in_arena {
+    fn refuse_wrong_pointers(&self, c: &mut FuncCursor, arguments: Arguments) {
+        let Arguments { inputs, outputs, arena, weights, .. } = arguments;
+        if self.form.io_in_arena {
             refuse_if_any_null(c, &[arena]);
             self.refuse_misaligned_arena(c, arena);
             return;
@@ -191,6 +197,7 @@ impl Entries<'_> {
         if 0 < self.arena_bytes {
             pointers.push(arena);
         }
+        pointers.extend(weights);
         refuse_if_any_null(c, &pointers);
         let mut held = vec![];
         for (structure, n) in [inputs, outputs].into_iter().zip(counts) {
@@ -200,6 +207,9 @@ impl Entries<'_> {
         }
         refuse_if_any_null(c, &held);
         self.refuse_misaligned_arena(c, arena);
+        if let (Some(expected), Some(weights)) = (&self.weights, weights) {
+            expected.refuse_others(c, weights);
+        }
     }
 
     fn refuse_misaligned_arena(&self, c: &mut FuncCursor, arena: ir::Value) {
@@ -287,24 +297,23 @@ pub fn ask_signature(module: &ObjectModule) -> Signature {
 }
 
 /// An empty function of a kind with its first block.
-fn begin(kind: Kind, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
-    begin_with(kind, module, false)
+fn begin(kind: Kind, form: Form, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
+    let io: &[ir::Type] = if form.io_in_arena { &[] } else { &[types::I64; 2] };
+    let weights: &[ir::Type] = if form.weights { &[types::I64] } else { &[] };
+    let (first, last): (&[ir::Type], &[ir::Type]) = match kind {
+        Kind::Invoke | Kind::SelfTest => (&[], &[]),
+        Kind::At => (&[types::I32], &[]),
+        Kind::Profile => (&[], &[types::I64; 2]),
+        Kind::Parallel => (&[], &[types::I64]),
+    };
+    let mut signature = Signature::new(module.isa().default_call_conv());
+    signature.params = [first, io, &[types::I64], weights, last].concat().into_iter().map(AbiParam::new).collect();
+    signature.returns = vec![AbiParam::new(types::I32)];
+    begin_function(signature)
 }
 
-/// Without inputs and outputs if these are in the arena.
-fn begin_with(kind: Kind, module: &ObjectModule, io_in_arena: bool) -> (Function, Vec<ir::Value>) {
-    let mut signature = Signature::new(module.isa().default_call_conv());
-    signature.params = match kind {
-        Kind::Invoke | Kind::SelfTest => vec![types::I64; 3],
-        Kind::At => vec![types::I32, types::I64, types::I64, types::I64],
-        Kind::Profile => vec![types::I64; 5],
-        Kind::Parallel => vec![types::I64; 4],
-    }
-    .into_iter()
-    .skip(if io_in_arena { 2 } else { 0 })
-    .map(AbiParam::new)
-    .collect();
-    signature.returns = vec![AbiParam::new(types::I32)];
+/// An empty function with its first block.
+pub fn begin_function(signature: Signature) -> (Function, Vec<ir::Value>) {
     let mut function = Function::with_name_signature(UserFuncName::default(), signature);
     let block = function.dfg.make_block();
     function.layout.append_block(block);
@@ -312,7 +321,7 @@ fn begin_with(kind: Kind, module: &ObjectModule, io_in_arena: bool) -> (Function
     (function, params)
 }
 
-fn at_first_block(function: &mut Function) -> FuncCursor<'_> {
+pub fn at_first_block(function: &mut Function) -> FuncCursor<'_> {
     let block = function.layout.entry_block().expect("it has one");
     let mut c = FuncCursor::new(function);
     c.goto_bottom(block);
@@ -320,14 +329,19 @@ fn at_first_block(function: &mut Function) -> FuncCursor<'_> {
 }
 
 /// The parameters by what they mean, and the level's number if it is one.
-fn arguments(kind: Kind, params: &[ir::Value]) -> (Arguments, Option<ir::Value>) {
-    let (level, rest) = if kind == Kind::At { (Some(params[0]), &params[1..]) } else { (None, params) };
-    let hook = (kind == Kind::Profile).then(|| [rest[3], rest[4]]);
-    let executor = (kind == Kind::Parallel).then(|| rest[3]);
-    (Arguments { inputs: rest[0], outputs: rest[1], arena: rest[2], hook, executor }, level)
+fn arguments(c: &mut FuncCursor, kind: Kind, form: Form, params: &[ir::Value]) -> (Arguments, Option<ir::Value>) {
+    let mut rest = params.iter().copied();
+    let mut next = || rest.next().expect("begin made it so");
+    let level = (kind == Kind::At).then(&mut next);
+    let [inputs, outputs] = if form.io_in_arena { [c.ins().iconst(types::I64, 0); 2] } else { [next(), next()] };
+    let arena = next();
+    let weights = form.weights.then(&mut next);
+    let hook = (kind == Kind::Profile).then(|| [next(), next()]);
+    let executor = (kind == Kind::Parallel).then(next);
+    (Arguments { inputs, outputs, arena, weights, hook, executor }, level)
 }
 
-fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
+pub fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
     let mut any: Option<ir::Value> = None;
     for &p in pointers {
         let null = c.ins().icmp_imm_u(IntCC::Equal, p, 0);
@@ -338,7 +352,7 @@ fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
     }
 }
 
-fn refuse_misaligned(c: &mut FuncCursor, pointer: ir::Value, align: u64) {
+pub fn refuse_misaligned(c: &mut FuncCursor, pointer: ir::Value, align: u64) {
     let low = c.ins().band_imm_u(pointer, align as i64 - 1);
     let misaligned = c.ins().icmp_imm_u(IntCC::NotEqual, low, 0);
     refuse_if(c, misaligned, MISALIGNED_ARENA);

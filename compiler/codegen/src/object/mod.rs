@@ -13,6 +13,7 @@ pub mod model;
 mod schedule;
 pub mod section;
 pub mod self_test;
+pub mod weights;
 mod writer;
 
 use crate::clif::{Arch, EmitError};
@@ -24,7 +25,7 @@ use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{BufferId, Program, Role, Step};
-use entry::{Ask, Choice, Entries, Kind};
+use entry::{Ask, Choice, Entries, Form, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
 use writer::Writer;
@@ -57,6 +58,8 @@ pub struct Options {
     pub self_test: Vec<Vec<Vec<u64>>>,
     /// The section that the constants are in; none: with the object's other read-only data.
     pub const_section: Option<String>,
+    /// The constants are the caller's, in a file beside the object; entry points have a parameter for them.
+    pub weights: bool,
     /// Do not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
     /// Keep the text of the stages.
@@ -76,8 +79,10 @@ pub enum Error {
     Section(String),
     #[error("inputs and outputs in the arena would be elsewhere at each of {0} levels; compile one level")]
     PlacesByLevel(usize),
-    #[error("a self-test wants inputs and outputs outside of the arena")]
-    SelfTestInArena,
+    #[error(
+        "inputs and outputs in the arena, a self-test or a section for constants cannot be had beside each other or with weights outside"
+    )]
+    Combination,
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
     #[error("{0} needs {1}, and on this target a program cannot ask the CPU for it; --no-cpu-check leaves that to you")]
@@ -108,6 +113,8 @@ pub struct Object {
     pub arena_bytes: u64,
     pub arena_align: u32,
     pub io_places: IoPlaces,
+    /// The file beside the object, if constants are there.
+    pub weights: Option<Vec<u8>>,
     /// Along the deepest path of calls from an entry point.
     pub stack_bytes: u32,
     pub levels: Vec<LevelFacts>,
@@ -165,15 +172,18 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let places = IoPlaces::of(levels[0].program);
     if places.is_in_arena() {
         match levels.len() {
-            1 if options.self_test.is_empty() => {}
-            1 => return Err(Error::SelfTestInArena),
+            1 if options.self_test.is_empty() && !options.weights => {}
+            1 => return Err(Error::Combination),
             n => return Err(Error::PlacesByLevel(n)),
         }
+    }
+    if options.weights && (!options.self_test.is_empty() || options.const_section.is_some()) {
+        return Err(Error::Combination);
     }
     let needed = needed(levels, options)?;
     let constants = Constants::of(levels);
     let const_bytes = constants.size_bytes(None);
-    if MAX_CONST_BYTES < const_bytes {
+    if MAX_CONST_BYTES < const_bytes && !options.weights {
         return Err(Error::TooManyConstants(const_bytes));
     }
     let arenas = levels.iter().map(|l| arena(l.program)).collect::<Result<Vec<_>, _>>()?;
@@ -182,7 +192,14 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
 
     let mut writer = Writer::new(levels[0].target.baseline_isa(options.verify)?, options)?;
     let prefixes = prefixes(levels, &options.prefix);
+    let mut file = None;
     let data = match &options.const_section {
+        _ if options.weights => {
+            let (mut bytes, places) = constants.outside();
+            let expected = weights::finish(&mut bytes);
+            file = Some((bytes, expected));
+            places
+        }
         None => constants.define(&mut writer.module, &prefixes)?,
         Some(section) => constants.define_in(section, &mut writer.module, &format!("{}.constants", options.prefix))?,
     };
@@ -210,7 +227,9 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
     let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
-    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, io_in_arena: places.is_in_arena(), invoke: None };
+    let expected = file.as_ref().map(|f| f.1);
+    let form = Form { io_in_arena: places.is_in_arena(), weights: options.weights };
+    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, form, weights: expected, invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
     let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
@@ -220,7 +239,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
             let mut own = vec![];
             for (n, (body, facts)) in bodies.iter().zip(&mut facts).enumerate() {
                 let prefix = &prefixes[n];
-                let function = entry::body(body, kind.body(), &mut writer.module);
+                let function = entry::body(body, kind.body(), form, &mut writer.module);
                 let (id, frame_bytes) = writer.function(format!("{prefix}.{}", kind.name()), Linkage::Local, function)?;
                 own.push(id);
                 facts.code_bytes += writer.written.last().map_or(0, |w| w.code_bytes);
@@ -241,6 +260,17 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         ids.insert(Kind::SelfTest, id);
         stack_bytes += frame_bytes;
     }
+    let check_weights = match &expected {
+        None => None,
+        Some(expected) => {
+            let hashing = self_test::hashing(&writer.module);
+            let (hashing, _) = writer.function(format!("{}.hash", options.prefix), Linkage::Local, hashing)?;
+            let function = expected.check(&mut writer.module, hashing);
+            let (id, frame_bytes) = writer.function(format!("{}_check_weights", options.prefix), Linkage::Export, function)?;
+            stack_bytes = stack_bytes.max(frame_bytes);
+            Some(id)
+        }
+    };
     stack_bytes += below;
     let model = model::Model {
         name: &options.prefix,
@@ -253,6 +283,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         levels: &levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
         entries: &ids,
         places: &places,
+        weights: expected.zip(check_weights),
         self_test_bytes: if options.self_test.is_empty() { 0 } else { self_test::places(&options.inputs, &options.outputs).1 },
     };
     model.define(&mut writer.module, &options.prefix)?;
@@ -270,6 +301,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         arena_bytes,
         arena_align,
         io_places: places,
+        weights: file.map(|f| f.0),
         stack_bytes,
         levels: facts,
         clif: options.clif.then(|| written.iter().map(|w| format!("; {}\n{}\n", w.symbol, w.clif)).collect()),

@@ -4,6 +4,7 @@
 //! loader. Fields are only ever added at the end; `struct_size` and `tensor_size` say how many there are.
 
 use super::entry::Kind;
+use super::weights::Expected;
 use super::{Error, IoPlaces};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::ObjectModule;
@@ -46,7 +47,7 @@ typedef struct {
     const cranelite_tensor *outputs;
     uint32_t input_count;
     uint32_t output_count;
-    /* inputs and outputs are arrays of pointers in the order above. With --io arena the functions that take them are null here */
+    /* inputs and outputs are arrays of pointers in the order above. With --io arena or --weights the functions that take them are null here */
     cranelite_status (*invoke)(const void *inputs, const void *outputs, void *arena);
     /* null unless compiled with --profile; calls hook before every call of a kernel and once at the end */
     cranelite_status (*profile)(const void *inputs, const void *outputs, void *arena,
@@ -64,6 +65,10 @@ typedef struct {
     uint64_t selftest_bytes;
     /* null unless compiled with --io arena */
     cranelite_status (*invoke_in_arena)(void *arena);
+    /* null and 0 unless compiled with --weights */
+    cranelite_status (*invoke_with_weights)(const void *inputs, const void *outputs, void *arena, const void *weights);
+    cranelite_status (*check_weights)(const void *weights);
+    uint64_t weights_bytes;
 } cranelite_model;
 ";
 
@@ -92,11 +97,12 @@ pub(super) struct Model<'a> {
     pub entries: &'a BTreeMap<Kind, FuncId>,
     pub self_test_bytes: u64,
     pub places: &'a IoPlaces,
+    pub weights: Option<(Expected, FuncId)>,
 }
 
 /// Sizes of the structures with 64-bit pointers.
 const TENSOR_BYTES: usize = 48;
-const MODEL_BYTES: usize = 152;
+const MODEL_BYTES: usize = 176;
 
 /// Bytes in which some places are addresses.
 #[derive(Default)]
@@ -162,7 +168,7 @@ impl Model<'_> {
         model.u32(self.inputs.len() as u32);
         model.u32(self.outputs.len() as u32);
         let in_arena = self.places.is_in_arena();
-        let entry = |kind| self.entries.get(&kind).copied().filter(|_| !in_arena);
+        let entry = |kind| self.entries.get(&kind).copied().filter(|_| !in_arena && self.weights.is_none());
         model.function(entry(Kind::Invoke));
         model.function(entry(Kind::Profile));
         model.u32(self.levels.len() as u32);
@@ -174,6 +180,9 @@ impl Model<'_> {
         model.function(entry(Kind::SelfTest));
         model.u64(self.self_test_bytes);
         model.function(self.entries.get(&Kind::Invoke).copied().filter(|_| in_arena));
+        model.function(self.entries.get(&Kind::Invoke).copied().filter(|_| self.weights.is_some()));
+        model.function(self.weights.map(|w| w.1));
+        model.u64(self.weights.map_or(0, |w| w.0.size_bytes));
         debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
 
         let declare =

@@ -36,6 +36,8 @@ pub struct Arguments {
     pub inputs: ir::Value,
     pub outputs: ir::Value,
     pub arena: ir::Value,
+    /// Where constants are outside of the object.
+    pub weights: Option<ir::Value>,
     /// `void (*hook)(void *user, uint32_t operator, uint32_t call)`, to be called before every call and once at the end, and `user`.
     pub hook: Option<[ir::Value; 2]>,
     /// `const cranelite_executor *`, where calls may run at the same time.
@@ -90,8 +92,8 @@ impl Body<'_> {
         let [context, index] = [types::I64, types::I32].map(|ty| function.dfg.append_block_param(first, ty));
         let mut c = FuncCursor::new(&mut function);
         c.insert_block(first);
-        let [inputs, outputs, arena] = [0, 1, 2].map(|i| load_pointer(&mut c, context, i));
-        let arguments = Arguments { inputs, outputs, arena, hook: None, executor: None };
+        let [inputs, outputs, arena, weights] = [0, 1, 2, 3].map(|i| load_pointer(&mut c, context, i));
+        let arguments = Arguments { inputs, outputs, arena, weights: Some(weights), hook: None, executor: None };
         let blocks: Vec<ir::Block> = calls.iter().map(|_| c.func.dfg.make_block()).collect();
         let done = c.func.dfg.make_block();
         let targets: Vec<ir::BlockCall> = blocks.iter().map(|&b| c.func.dfg.block_call(b, &[])).collect();
@@ -129,8 +131,14 @@ impl Body<'_> {
             Role::Scratch => (arguments.arena, offset + buffer.offset_bytes.expect("checked: it is placed")),
             Role::Const => {
                 let place = self.data[&root];
-                let symbol = module.declare_data_in_func(place.symbol, c.func);
-                (c.ins().symbol_value(types::I64, symbol), offset + place.offset_bytes)
+                let base = match place.symbol {
+                    Some(symbol) => {
+                        let symbol = module.declare_data_in_func(symbol, c.func);
+                        c.ins().symbol_value(types::I64, symbol)
+                    }
+                    None => arguments.weights.expect("a parameter where constants are outside"),
+                };
+                (base, offset + place.offset_bytes)
             }
         };
         if offset == 0 { base } else { c.ins().iadd_imm_s(base, offset as i64) }
@@ -148,10 +156,12 @@ fn tasks_signature(module: &ObjectModule) -> Signature {
     signature
 }
 
-/// The address of what tasks find their buffers by: inputs, outputs, arena.
+/// The address of what tasks find their buffers by: inputs, outputs, arena, and what means the arena once more where no weights are outside.
 fn context(c: &mut FuncCursor, arguments: Arguments) -> ir::Value {
-    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 24, 3));
-    for (i, value) in [arguments.inputs, arguments.outputs, arguments.arena].into_iter().enumerate() {
+    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 32, 3));
+    for (i, value) in
+        [arguments.inputs, arguments.outputs, arguments.arena, arguments.weights.unwrap_or(arguments.arena)].into_iter().enumerate()
+    {
         c.ins().stack_store(types::I64, value, slot, 8 * i as i32);
     }
     c.ins().stack_addr(types::I64, slot, 0)

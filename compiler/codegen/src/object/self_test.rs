@@ -10,12 +10,12 @@
 //! **Hash.** Of the same words, the last filled up with zeros: `h = (h ^ word) * 0x9e3779b97f4a7c15; h ^= h >> 32`, from 0. Each step can be
 //! undone, so outputs that differ in one word differ in their hashes.
 
-use super::entry::OK;
+use super::entry::{OK, at_first_block, begin_function};
 use super::model::Tensor;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, types,
+    self, AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, types,
 };
 use cranelift_module::{FuncId, Module};
 use cranelift_object::ObjectModule;
@@ -90,7 +90,7 @@ pub fn places(inputs: &[Tensor], outputs: &[Tensor]) -> (Vec<u64>, u64) {
 pub fn fill(module: &ObjectModule) -> Function {
     let (mut function, params) = begin(module, &[types::I64; 5], &[]);
     let [to, words, state, keep, set] = params[..] else { unreachable!("five parameters") };
-    let mut c = at_end(&mut function);
+    let mut c = at_first_block(&mut function);
     each_word(&mut c, to, words, state, |c, at, state| {
         let state = c.ins().iadd_imm_s(state, GOLDEN as i64);
         let mut z = state;
@@ -113,7 +113,7 @@ pub fn fill(module: &ObjectModule) -> Function {
 /// `uint64_t hash(const void *from, uint64_t words)`
 pub fn hashing(module: &ObjectModule) -> Function {
     let (mut function, params) = begin(module, &[types::I64; 2], &[types::I64]);
-    let mut c = at_end(&mut function);
+    let mut c = at_first_block(&mut function);
     let zero = c.ins().iconst(types::I64, 0);
     let h = each_word(&mut c, params[0], params[1], zero, |c, at, h| {
         let word = c.ins().load(types::I64, FLAGS, at, 0);
@@ -139,7 +139,7 @@ pub struct Parts {
 pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], outputs: &[Tensor], expected: &[Vec<u64>]) -> Function {
     let (mut function, params) = begin(module, &[types::I64; 3], &[types::I32]);
     let [arena, buffer, answer] = params[..] else { unreachable!("three parameters") };
-    let mut c = at_end(&mut function);
+    let mut c = at_first_block(&mut function);
     let [fill, hashing, invoke] = [parts.fill, parts.hashing, parts.invoke].map(|f| module.declare_func_in_func(f, c.func));
     let (places, _) = places(inputs, outputs);
     let addresses: Vec<ir::Value> = places.iter().map(|&at| c.ins().iadd_imm_s(buffer, at as i64)).collect();
@@ -235,18 +235,7 @@ fn begin(module: &ObjectModule, params: &[ir::Type], returns: &[ir::Type]) -> (F
     let mut signature = Signature::new(module.isa().default_call_conv());
     signature.params = params.iter().map(|&ty| AbiParam::new(ty)).collect();
     signature.returns = returns.iter().map(|&ty| AbiParam::new(ty)).collect();
-    let mut function = Function::with_name_signature(UserFuncName::default(), signature);
-    let block = function.dfg.make_block();
-    function.layout.append_block(block);
-    let params = params.iter().map(|&ty| function.dfg.append_block_param(block, ty)).collect();
-    (function, params)
-}
-
-fn at_end(function: &mut Function) -> FuncCursor<'_> {
-    let block = function.layout.entry_block().expect("it has one");
-    let mut c = FuncCursor::new(function);
-    c.goto_bottom(block);
-    c
+    begin_function(signature)
 }
 
 #[cfg(test)]

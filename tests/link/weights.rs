@@ -1,0 +1,64 @@
+//! `--weights` beside the plain interface: the same outputs, no constants in the object, and other files are refused.
+
+use super::failed;
+use anyhow::{Context, Result, anyhow, ensure};
+use cranelite::files::Files;
+use cranelite::pipeline::{self, Options};
+use cranelite::stages::Stages;
+use cranelite_codegen::targets::Target;
+use cranelite_tests::models;
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
+use libtest_mimic::Trial;
+use std::process::Command;
+
+const LEVELS: &str = "x86-64,x86-64-v3,x86-64-v4+avx512vnni";
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![];
+    for m in &MACHINES {
+        let cpus = if m.name == "x86_64" { &["x86-64", "x86-64-v3", LEVELS][..] } else { &[m.cpu] };
+        for &cpu in cpus {
+            let runs = m.triple != X86 || Target::list(m.triple, Some(cpu)).is_ok_and(|t| t.iter().any(Target::runs_here));
+            let trial = Trial::test(format!("weights/{}/{cpu}", m.name), move || weights(m, cpu).map_err(failed));
+            trials.push(trial.with_ignored_flag(m.is_to_be_ignored() || !runs));
+        }
+    }
+    trials
+}
+
+fn weights(m: &Machine, cpu: &str) -> Result<()> {
+    let own = models::all().into_iter().map(|case| (case.name, case.model));
+    for (name, model) in own.chain([("two_headed", models::two_headed()), ("divisible", models::divisible())]) {
+        same(m, cpu, &model).context(name)?;
+    }
+    Ok(())
+}
+
+fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let (folder, mut files) = (folder.path(), Files::default());
+    for (prefix, weights) in [("model", false), ("outside", true)] {
+        let options = Options { prefix: prefix.into(), weights, threads: 3, profile: true, ..Options::default() };
+        let targets = Target::list(m.triple, Some(cpu))?;
+        let compiled = pipeline::compile(model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
+        ensure!(compiled.object.weights.is_some() == weights);
+        files.add(folder.join(format!("{prefix}.o")), compiled.object.bytes);
+        files.add(folder.join(format!("{prefix}.h")), compiled.header);
+        if let Some(weights) = compiled.object.weights {
+            ensure!(weights.len().is_multiple_of(64) && weights.ends_with(&[0; 64]), "the end cannot be read beyond");
+            files.add(folder.join("weights.bin"), weights);
+        }
+    }
+    files.add(folder.join("main.c"), include_str!("weights.c"));
+    files.write()?;
+    let symbols = output(Command::new(m.nm).arg(folder.join("outside.o")))?;
+    ensure!(
+        !symbols.lines().any(|l| l.split(".c").nth(1).is_some_and(|n| n.parse::<u32>().is_ok())),
+        "constants in the object:\n{symbols}"
+    );
+    let mut link = Command::new(m.compiler);
+    link.current_dir(folder).args(WARNINGS).args(["-std=c11", "-O1", "main.c", "model.o", "outside.o", "-o", "main"]);
+    output(if cpu == LEVELS { link.arg("-DOUTSIDE_LEVELS") } else { &mut link })?;
+    output(m.run(&folder.join("main")).current_dir(folder))?;
+    Ok(())
+}
