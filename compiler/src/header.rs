@@ -127,7 +127,7 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         ));
     }
     if options.self_test {
-        line(&self_test(prefix, signature));
+        line(&self_test(options, signature));
     }
     line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
     line("#ifdef __cplusplus\n}\n#endif\n");
@@ -167,8 +167,9 @@ fn levels(prefix: &str, targets: &[Target], parameters: &str) -> String {
 }
 
 /// The self-test, and its buffer.
-fn self_test(prefix: &str, signature: &Signature) -> String {
-    let upper = prefix.to_ascii_uppercase();
+fn self_test(options: &Options, signature: &Signature) -> String {
+    let (prefix, upper) = (&options.prefix, options.prefix.to_ascii_uppercase());
+    let weights = if options.weights { "const void *weights, " } else { "" };
     let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect::<Vec<_>>();
     let (_, bytes) = self_test::places(&described(&signature.inputs), &described(&signature.outputs));
     format!(
@@ -176,7 +177,7 @@ fn self_test(prefix: &str, signature: &Signature) -> String {
          /* Runs {prefix}_invoke's level on inputs that it makes itself, and compares hashes of the outputs with what they must be: CRANELITE_OK,\n   \
          or CRANELITE_SELFTEST_FAILED and the position of the first wrong output in {prefix}_outputs (UINT32_MAX if all are right) in\n   \
          *wrong_output, which may be null. {upper}_SELFTEST_BYTES bytes at `buffer`, aligned to {upper}_SELFTEST_ALIGN, are overwritten, and the arena. */\n\
-         cranelite_status {prefix}_selftest(void *arena, void *buffer, uint32_t *wrong_output);\n",
+         cranelite_status {prefix}_selftest(void *arena, {weights}void *buffer, uint32_t *wrong_output);\n",
         self_test::BUFFER_ALIGN
     )
 }

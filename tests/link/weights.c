@@ -92,5 +92,19 @@ int main(void) {
         weights[i] ^= 16;
     }
     check(outside_check_weights(weights) == CRANELITE_OK, "check_weights afterwards");
+
+    void *buffer = memory(OUTSIDE_SELFTEST_BYTES);
+    uint32_t wrong = 0, found = 0;
+    check(o->selftest == NULL && outside_selftest(arena, weights, buffer, &wrong) == CRANELITE_OK && wrong == UINT32_MAX, "selftest");
+    check(outside_selftest(arena, NULL, buffer, &wrong) == CRANELITE_NULL_POINTER, "selftest without weights");
+    weights[8] ^= 1;
+    check(outside_selftest(arena, weights, buffer, &wrong) == CRANELITE_WRONG_WEIGHTS, "selftest with other weights");
+    weights[8] ^= 1;
+    for (uint64_t i = 64; i < OUTSIDE_WEIGHTS_BYTES; i += OUTSIDE_WEIGHTS_BYTES / 64 | 1) {
+        weights[i] ^= 64;
+        found += outside_selftest(arena, weights, buffer, &wrong) == CRANELITE_SELFTEST_FAILED;
+        weights[i] ^= 64;
+    }
+    check(0 < found, "the self-test sees nothing");
     return 0;
 }

@@ -38,7 +38,7 @@ fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let (folder, mut files) = (folder.path(), Files::default());
     for (prefix, weights) in [("model", false), ("outside", true)] {
-        let options = Options { prefix: prefix.into(), weights, threads: 3, profile: true, ..Options::default() };
+        let options = Options { prefix: prefix.into(), weights, self_test: weights, threads: 3, profile: true, ..Options::default() };
         let targets = Target::list(m.triple, Some(cpu))?;
         let compiled = pipeline::compile(model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
         ensure!(compiled.object.weights.is_some() == weights);

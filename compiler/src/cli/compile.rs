@@ -51,7 +51,7 @@ pub struct CompileArgs {
     #[arg(long)]
     float_io: bool,
     /// Write the constants to this file instead of the object: the program brings it into memory and passes its address
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["const_section", "self_test", "rust"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["const_section", "rust"])]
     weights: Option<PathBuf>,
     /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
     #[arg(long, value_name = "NAME")]

@@ -32,7 +32,7 @@ pub enum Kind {
     Profile,
     /// An executor after them.
     Parallel,
-    /// Arena, a buffer for inputs and outputs, where to say which output is wrong.
+    /// Arena (and weights), a buffer for inputs and outputs, where to say which output is wrong.
     SelfTest,
 }
 
@@ -130,13 +130,17 @@ impl Entries<'_> {
 
     /// Runs the level that `invoke` would run by one of `functions`, which test one level each.
     pub fn self_test(&self, module: &mut ObjectModule, functions: &[FuncId]) -> Function {
-        let (mut function, params) = begin(Kind::SelfTest, Form::default(), module);
+        let (mut function, params) = begin(Kind::SelfTest, self.form, module);
         let mut c = at_first_block(&mut function);
-        let (arena, buffer) = (params[0], params[1]);
-        let wanted = if 0 < self.arena_bytes { &params[..2] } else { &params[1..2] };
-        refuse_if_any_null(&mut c, wanted);
+        let Some((&arena, rest)) = params.split_first() else { unreachable!("there is an arena") };
+        let (weights, buffer) = (self.weights.map(|expected| (expected, rest[0])), rest[rest.len() - 2]);
+        let wanted = (0 < self.arena_bytes).then_some(arena).into_iter().chain(weights.map(|w| w.1)).chain([buffer]);
+        refuse_if_any_null(&mut c, &wanted.collect::<Vec<_>>());
         self.refuse_misaligned_arena(&mut c, arena);
         refuse_misaligned(&mut c, buffer, self_test::BUFFER_ALIGN);
+        if let Some((expected, weights)) = weights {
+            expected.refuse_others(&mut c, weights);
+        }
         self.call_a_level(&mut c, module, None, functions, &params);
         function
     }

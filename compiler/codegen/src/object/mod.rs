@@ -79,9 +79,7 @@ pub enum Error {
     Section(String),
     #[error("inputs and outputs in the arena would be elsewhere at each of {0} levels; compile one level")]
     PlacesByLevel(usize),
-    #[error(
-        "inputs and outputs in the arena, a self-test or a section for constants cannot be had beside each other or with weights outside"
-    )]
+    #[error("inputs and outputs in the arena exclude a self-test and weights outside; weights outside exclude a section for constants")]
     Combination,
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
@@ -177,7 +175,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
             n => return Err(Error::PlacesByLevel(n)),
         }
     }
-    if options.weights && (!options.self_test.is_empty() || options.const_section.is_some()) {
+    if options.weights && options.const_section.is_some() {
         return Err(Error::Combination);
     }
     let needed = needed(levels, options)?;
@@ -435,7 +433,7 @@ fn self_tests(
     let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
     let (mut own, mut largest) = (vec![], 0);
     for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
-        let parts = self_test::Parts { fill, hashing, invoke };
+        let parts = self_test::Parts { fill, hashing, invoke, weights: options.weights };
         let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
         let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
         own.push(id);

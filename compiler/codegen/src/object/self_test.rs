@@ -132,13 +132,15 @@ pub struct Parts {
     pub hashing: FuncId,
     /// Runs the level.
     pub invoke: FuncId,
+    /// It has a parameter for weights.
+    pub weights: bool,
 }
 
-/// The test of one level, which checks no pointer: `int32_t test(void *arena, void *buffer, uint32_t *wrong_output)`. `expected` has the hashes
+/// The test of one level, which checks no pointer: `int32_t test(void *arena, [const void *weights,] void *buffer, uint32_t *wrong_output)`. `expected` has the hashes
 /// by vector and output.
 pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], outputs: &[Tensor], expected: &[Vec<u64>]) -> Function {
-    let (mut function, params) = begin(module, &[types::I64; 3], &[types::I32]);
-    let [arena, buffer, answer] = params[..] else { unreachable!("three parameters") };
+    let (mut function, params) = begin(module, &[types::I64; 4][usize::from(!parts.weights)..], &[types::I32]);
+    let [ref passed @ .., buffer, answer] = params[..] else { unreachable!("three parameters, or four") };
     let mut c = at_first_block(&mut function);
     let [fill, hashing, invoke] = [parts.fill, parts.hashing, parts.invoke].map(|f| module.declare_func_in_func(f, c.func));
     let (places, _) = places(inputs, outputs);
@@ -160,7 +162,7 @@ pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], out
             let (words, zero) = (words(&mut c, t), constant(&mut c, 0));
             c.ins().call(fill, &[at, words, zero, zero, zero]);
         }
-        let call = c.ins().call(invoke, &[structures[0], structures[1], arena]);
+        let call = c.ins().call(invoke, &[&structures, passed].concat());
         let status = c.func.dfg.first_result(call);
         let (failed, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
         c.ins().brif(status, failed, &[], go_on, &[]);
