@@ -1,7 +1,8 @@
-//! Objects for systems that are not here, linked by their real linkers: Mach-O by `ld64.lld`, COFF by `lld-link`.
+//! Objects for systems that are not here, linked by real linkers: Mach-O by `ld64.lld`, COFF by `lld-link`, RISC-V by `ld.lld`.
 //!
 //! Apple's system library is a text stub of ours, since programs are only linked. What Windows' linker makes is also run: on Linux, mapped by a
-//! program of ours (`windows.c`), with the calls of Windows.
+//! program of ours (`windows.c`), with the calls of Windows. RISC-V runs under
+//! qemu-user.
 
 use super::failed;
 use anyhow::{Context, Result, ensure};
@@ -31,7 +32,12 @@ pub fn trials() -> Vec<Trial> {
     let no_windows = ignored(&["lld-link", "gcc"]) || cfg!(not(target_arch = "x86_64"));
     let windows = WINDOWS_LEVELS
         .map(|cpu| Trial::test(format!("platform/windows/{cpu}"), move || windows(cpu).map_err(failed)).with_ignored_flag(no_windows));
-    apple.into_iter().chain(windows).collect()
+    let no_riscv = ignored(&["clang", "ld.lld", "qemu-riscv64-static"]);
+    let riscv = ["riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-none-elf"]
+        .map(|triple| Trial::test(format!("platform/{triple}"), move || riscv(triple).map_err(failed)).with_ignored_flag(no_riscv));
+    let no_android = ignored(&["ld.lld"]);
+    let android = Trial::test("platform/aarch64-linux-android", || android().map_err(failed)).with_ignored_flag(no_android);
+    apple.into_iter().chain(windows).chain(riscv).chain([android]).collect()
 }
 
 /// Distributions call it by one of these names.
@@ -50,6 +56,7 @@ fn digits(folder: &Path, triple: &str, cpu: Option<&str>, const_section: Option<
     files.add(folder.join("digits.h"), compiled.header.clone());
     files.add(folder.join("test_digits.h"), include_str!("../../examples/digits/test_digits.h"));
     files.add(folder.join("windows.c"), include_str!("windows.c"));
+    files.add(folder.join("bare.c"), include_str!("bare.c"));
     files.add(folder.join("main.c"), MAIN);
     files.add(folder.join("usr/lib/libSystem.tbd"), SYSTEM);
     files.write()?;
@@ -96,6 +103,32 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
     output(in_folder(linker).args(["-arch", architecture]).args(platform).args(link))?;
     let app = std::fs::read(folder.join("app"))?;
     ensure!(app.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]), "not a 64-bit Mach-O image");
+    Ok(())
+}
+
+fn riscv(triple: &str) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let folder = folder.path();
+    digits(folder, triple, None, None)?;
+    let in_folder = |program: &str| {
+        let mut command = Command::new(program);
+        command.current_dir(folder);
+        command
+    };
+    let target = ["--target=riscv64", "-march=rv64gc", "-mabi=lp64d", "-mno-relax"];
+    let flags = ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-ffreestanding", "-c", "bare.c", "-o", "bare.o"];
+    output(in_folder("clang").args(target).args(flags))?;
+    output(in_folder("ld.lld").args(["--fatal-warnings", "-z", "text", "-o", "app", "bare.o", "digits.o"]))?;
+    output(in_folder("qemu-riscv64-static").arg("./app"))?;
+    Ok(())
+}
+
+/// A library that a program loads: every address in it is a distance, or in data that the loader may write.
+fn android() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    digits(folder.path(), "aarch64-linux-android", None, None)?;
+    let link = ["-shared", "--fatal-warnings", "-z", "text", "-z", "max-page-size=16384", "-o", "libdigits.so", "digits.o"];
+    output(Command::new("ld.lld").current_dir(folder.path()).args(link))?;
     Ok(())
 }
 

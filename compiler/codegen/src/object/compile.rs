@@ -93,7 +93,7 @@ fn function_of(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Co
     result.map_err(|_| "panicked".to_string())??;
     let code = context.take_compiled_code().ok_or("no code")?;
     let frame = code.buffer.frame_layout().map_or(0, |f| f.frame_to_fp_offset);
-    // The id does not matter: relocations never refer to the function itself.
+    // Which id does not matter: the writer puts the function's own where a relocation refers to it.
     let relocs = code.buffer.relocs().iter().map(|r| ModuleReloc::from_mach_reloc(r, &context.func, FuncId::from_u32(0))).collect();
     Ok(Compiled {
         align: code.buffer.alignment.max(isa.function_alignment().minimum).max(32),

@@ -4,7 +4,7 @@ use super::compile::{self, Compiled, Text};
 use super::{Error, Options};
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::OwnedTargetIsa;
-use cranelift_module::{FuncId, Linkage, Module, ModuleRelocTarget};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 use cranelift_object::{ObjectBuilder, ObjectModule};
 
 pub struct Writer {
@@ -44,7 +44,15 @@ impl Writer {
         if let Some(r) = c.relocs.iter().find(|r| matches!(r.name, ModuleRelocTarget::LibCall(_))) {
             return Err(Error::Cranelift(format!("{symbol} would need a library: {:?}", r.name)));
         }
-        self.module.define_function_bytes(id, u64::from(c.align), &c.bytes, &c.relocs)?;
+        // What refers to a place in the function itself (RISC-V does) was compiled before the function had a number.
+        let own = |mut r: ModuleReloc| {
+            if let ModuleRelocTarget::FunctionOffset(function, _) = &mut r.name {
+                *function = id;
+            }
+            r
+        };
+        let relocs: Vec<ModuleReloc> = c.relocs.into_iter().map(own).collect();
+        self.module.define_function_bytes(id, u64::from(c.align), &c.bytes, &relocs)?;
         let code_bytes = c.bytes.len() as u64;
         self.written.push(Written { symbol, code_bytes, clif: c.clif, asm: c.asm });
         Ok(id)

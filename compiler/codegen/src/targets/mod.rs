@@ -88,11 +88,11 @@ pub const TRIPLES: &[Listed] = &[
         "64-bit Arm without operating system (ELF; memory must allow unaligned access)",
         "firmware booted in qemu-system-aarch64",
     ),
-    listed("aarch64-linux-android", "Android on 64-bit Arm (ELF)", "the same code as for Linux"),
+    listed("aarch64-linux-android", "Android on 64-bit Arm (ELF)", "linked into a library by ld.lld; the same code as for Linux"),
     listed("aarch64-apple-darwin", "macOS on Apple silicon (Mach-O)", "linked by ld64.lld; the same code as for Linux with dot products"),
     listed("aarch64-apple-ios", "iOS (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
     listed("aarch64-apple-ios-sim", "simulator of iOS on Apple silicon (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
-    listed("riscv64gc-unknown-linux-gnu", "Linux on 64-bit RISC-V (ELF; scalar code)", "operations run under qemu-user"),
+    listed("riscv64gc-unknown-linux-gnu", "Linux on 64-bit RISC-V (ELF; scalar code)", "linked by ld.lld and run under qemu-user"),
     listed(
         "riscv64gc-unknown-none-elf",
         "64-bit RISC-V without operating system (ELF; scalar code; memory must allow unaligned access)",
