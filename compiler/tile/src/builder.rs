@@ -11,6 +11,9 @@ pub struct KernelBuilder {
     kernel: Kernel,
     /// Innermost last.
     blocks: Vec<Vec<Stmt>>,
+    /// Where constants are read from, and what they are.
+    pool: Option<(Arg, Vec<u8>)>,
+    is_pooling: bool,
 }
 
 impl Arg {
@@ -31,6 +34,8 @@ impl KernelBuilder {
         KernelBuilder {
             kernel: Kernel { name: name.into(), args: vec![], params: vec![], types: vec![], counters: vec![], rows: 0, body: vec![] },
             blocks: vec![vec![]],
+            pool: None,
+            is_pooling: false,
         }
     }
 
@@ -180,22 +185,49 @@ impl KernelBuilder {
 
     // Values
 
+    /// In what `write` writes, constants are read from `arg`, so that the text is the same whatever they are.
+    pub fn with_pool(&mut self, arg: Arg, write: impl FnOnce(&mut Self)) {
+        assert!(self.pool.is_none(), "one pool per kernel");
+        (self.pool, self.is_pooling) = (Some((arg, vec![])), true);
+        write(self);
+        self.is_pooling = false;
+    }
+    /// What must be in the memory that constants are read from.
+    pub fn pooled(&mut self) -> Vec<u8> {
+        self.pool.take().map_or(vec![], |p| p.1)
+    }
+    pub fn is_pooling(&self) -> bool {
+        self.is_pooling
+    }
+
+    fn constant(&mut self, ty: Type, value: Scalar) -> Value {
+        let Some((arg, bytes)) = self.pool.as_mut().filter(|_| self.is_pooling) else { return self.op(ty, Op::Const(value)) };
+        let (size, bits) = match value {
+            Scalar::Int(v) => (ty.elem.bytes() as usize, v as u64),
+            Scalar::Float(bits) => (ty.elem.bytes() as usize, bits),
+        };
+        bytes.resize(bytes.len().next_multiple_of(size), 0);
+        let place = arg.at(bytes.len());
+        bytes.extend(&bits.to_le_bytes()[..size]);
+        self.op(ty, Op::LoadSplat { place, group: 1, count: None })
+    }
+
     pub fn int(&mut self, ty: Type, value: i64) -> Value {
         debug_assert!(ty.elem.is_int());
         let (low, high) = ty.elem.int_range();
         assert!(low <= value && value <= high, "{value} is no {ty}");
-        self.op(ty, Op::Const(Scalar::Int(value)))
+        self.constant(ty, Scalar::Int(value))
     }
     pub fn float(&mut self, ty: Type, value: f32) -> Value {
         match ty.elem {
-            Elem::F32 => self.op(ty, Op::Const(Scalar::Float(u64::from(value.to_bits())))),
-            Elem::F64 => self.op(ty, Op::Const(Scalar::Float(f64::from(value).to_bits()))),
+            Elem::F32 => self.constant(ty, Scalar::Float(u64::from(value.to_bits()))),
+            Elem::F64 => self.constant(ty, Scalar::Float(f64::from(value).to_bits())),
             _ => panic!("{ty} is no float"),
         }
     }
     pub fn double(&mut self, ty: Type, value: f64) -> Value {
         assert_eq!(ty.elem, Elem::F64);
-        self.op(ty, Op::Const(Scalar::Float(value.to_bits())))
+        self.constant(ty, Scalar::Float(value.to_bits()))
     }
     pub fn unary(&mut self, op: Unary, a: Value) -> Value {
         self.op(self.ty(a), Op::Unary(op, a))

@@ -55,7 +55,8 @@ impl Scale {
     /// The same in every lane, part of the code.
     pub fn constant(k: &mut KernelBuilder, lanes: usize, multiplier: i32, shift: i32) -> Scale {
         let ty = Elem::I32.x(lanes);
-        Scale { multiplier: k.int(ty, multiplier.into()), shift: k.int(ty, shift.into()), range: ShiftRange::Uniform(shift as i8) }
+        let range = if k.is_pooling() { ShiftRange::Any } else { ShiftRange::Uniform(shift as i8) };
+        Scale { multiplier: k.int(ty, multiplier.into()), shift: k.int(ty, shift.into()), range }
     }
 
     /// One per lane from memory. A uniform shift is not read.
@@ -395,10 +396,10 @@ impl Target {
         }
         let x = if self.elem.bits() == 8 {
             let half = k.narrow_sat(x, Elem::I16);
-            let moved = if self.zero_point == 0 { half } else { self.shifted(k, half, Elem::I16, Binary::AddSat) };
+            let moved = if self.zero_point == 0 && !k.is_pooling() { half } else { self.shifted(k, half, Elem::I16, Binary::AddSat) };
             k.narrow_sat(moved, self.elem)
         } else {
-            let moved = if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) };
+            let moved = if self.zero_point == 0 && !k.is_pooling() { x } else { self.shifted(k, x, Elem::I32, Binary::Add) };
             k.narrow_sat(moved, self.elem)
         };
         self.clamp(k, x)
@@ -408,7 +409,7 @@ impl Target {
     pub fn apply_wide(self, k: &mut KernelBuilder, x: Value) -> Value {
         // In this order nothing overflows.
         let x = k.clamp_int(x, (self.low - self.zero_point).into(), (self.high - self.zero_point).into());
-        if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) }
+        if self.zero_point == 0 && !k.is_pooling() { x } else { self.shifted(k, x, Elem::I32, Binary::Add) }
     }
 
     /// The numbers in memory, for [`Target::apply_from`].
@@ -443,14 +444,14 @@ impl Target {
         k.binary(add, x, zero_point)
     }
 
-    /// Lanes of `elem` into the activation's range; nothing to do where that is the whole type.
+    /// Lanes of `elem` into the activation's range; nothing to do where that is the whole type, unless it is not to be told from the text.
     pub fn clamp(self, k: &mut KernelBuilder, mut x: Value) -> Value {
         let ((low, high), ty) = (self.elem.int_range(), k.ty(x));
-        if low < self.low.into() {
+        if low < self.low.into() || k.is_pooling() {
             let bound = k.int(ty, self.low.into());
             x = k.max(x, bound);
         }
-        if i64::from(self.high) < high {
+        if i64::from(self.high) < high || k.is_pooling() {
             let bound = k.int(ty, self.high.into());
             x = k.min(x, bound);
         }

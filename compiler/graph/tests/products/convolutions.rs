@@ -1,6 +1,7 @@
 //! CONV_2D.
 
 use crate::reference::{Case, Kind, Operands, Want, check};
+use cranelite_graph::lower::Goal;
 use cranelite_graph::ops::attributes::{Activation, Padding};
 use cranelite_graph::ops::{Op, conv_2d};
 use cranelite_graph::quantize::*;
@@ -142,12 +143,37 @@ fn tiles_fit_the_registers() {
         for outputs in [8, 20, 64, 100] {
             let case = plain(kind, [1, 14, 14, 64], [outputs, 3, 3, 64]);
             for machine in machines().into_iter().filter(|m| m.has_vectors()) {
-                let program = program(&op(&case), &case.operands(), &machine);
+                let program = program(&op(&case), &case.operands(), &machine, Goal::Speed);
                 for kernel in program.kernels.iter().filter(|k| k.name.starts_with("product")) {
                     let needed = cranelite_tile::pressure::pressure(kernel, &machine);
                     assert!(needed <= machine.vector_registers, "{} of {kind:?} needs {needed} registers on {}", kernel.name, machine.name);
                 }
             }
         }
+    }
+}
+
+/// Where integers are rescaled in one way, convolutions of all shapes have the same code.
+#[test]
+fn for_size_one_kernel_serves_all() {
+    use crate::reference::program;
+    use cranelite_tile::{ByteDot, Machine};
+    let machine = Machine::example(16, ByteDot::S8S8, true, true);
+    let pad = |top, bottom, left, right| Padding { top, bottom, left, right };
+    let kind = Kind::Int8 { per_channel: true };
+    let kernel = |input, filter, stride, padding, activation| {
+        let case = Case { stride: [stride; 2], padding, activation, ..plain(kind, input, filter) };
+        let program = program(&op(&case), &case.operands(), &machine, Goal::Size);
+        assert_eq!(program.kernels.len(), 1);
+        program.kernels[0].clone()
+    };
+    let one = kernel([1, 14, 14, 64], [64, 3, 3, 64], 1, pad(1, 1, 1, 1), Activation::None);
+    let others = [
+        kernel([1, 9, 7, 32], [16, 5, 3, 32], 2, pad(2, 1, 0, 1), Activation::Relu),
+        // The last panel overlaps the one before.
+        kernel([1, 20, 3, 16], [13, 1, 2, 16], 1, pad(0, 0, 1, 0), Activation::Relu6),
+    ];
+    for other in others {
+        assert!(one.same_code(&other));
     }
 }

@@ -271,9 +271,9 @@ pub enum Want {
     Floats(Vec<f32>),
 }
 
-/// The program of one operator, as fast as can be.
-pub fn program(op: &Op, p: &Operands, machine: &Machine) -> Program {
-    lower(&graph(op, p, 0).expect("a good operator").0, machine, Goal::Speed).unwrap_or_else(|d| panic!("{}", d[0]))
+/// The program of one operator.
+pub fn program(op: &Op, p: &Operands, machine: &Machine, goal: Goal) -> Program {
+    lower(&graph(op, p, 0).expect("a good operator").0, machine, goal).unwrap_or_else(|d| panic!("{}", d[0]))
 }
 
 /// The shape that `infer` gives and the bytes that the lowered and proved program computes, beside a tensor of `spare` bytes.

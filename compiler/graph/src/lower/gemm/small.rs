@@ -52,11 +52,12 @@ struct Strip {
 fn strips(p: &Product, numbers: &Numbers) -> Vec<Strip> {
     let a = &p.columns;
     let [_, _, taps, channels] = p.filter.shape;
-    let can_merge = p.groups() == 1 && a.dilation == 1;
+    // Others go tap by tap, whether there is padding or not, so that they have one kernel.
+    let can_merge = p.groups() == 1 && a.dilation == 1 && channels < 4 * numbers.group;
     let all = Segment { start: 0, len: a.output, first: 0, end: taps };
     let merged = taps == 1 || (can_merge && !reaches_outside(a));
     let whole = Strip { column: all, filter: None, begin: None, merged };
-    if merged || !can_merge || 4 * numbers.group <= channels || numbers.accumulator.is_float() || a.input < taps {
+    if merged || !can_merge || numbers.accumulator.is_float() || a.input < taps {
         return vec![whole];
     }
     let size = (p.filter.element.bits().unwrap_or(8) / 8) as usize;
@@ -159,7 +160,10 @@ impl Part<'_> {
         for b in self.to.buffers() {
             buffers.push(if y0 == 0 { b } else { cx.view("part", b, y0, cx.size_bytes(b) - y0) });
         }
-        let (kernel, params) = self.kernel(cx, &depth, plain);
+        let (kernel, params, constants) = self.kernel(cx, &depth, plain);
+        if !constants.is_empty() {
+            buffers.push(cx.constant("constants", constants, 64));
+        }
         cx.call(kernel, &buffers, &params);
     }
 
@@ -196,8 +200,8 @@ impl Part<'_> {
         }
     }
 
-    /// The kernel and the parameters of its call.
-    fn kernel(&self, cx: &Context, depth: &Depth, plain: bool) -> (Kernel, Vec<i64>) {
+    /// The kernel, the parameters of its call and the constants of what becomes of the result.
+    fn kernel(&self, cx: &Context, depth: &Depth, plain: bool) -> (Kernel, Vec<i64>, Vec<u8>) {
         let (p, n, spec) = (self.p, &self.numbers, &self.spec(cx, depth));
         let element = n.memory.bytes() as usize;
         let mut k = KernelBuilder::new(format!("{}{}", spec.name, if plain { "_1x1" } else { "" }));
@@ -205,6 +209,7 @@ impl Part<'_> {
         let scale = (0 < self.epilogue.scale_bytes()).then(|| k.read("scale"));
         let fill = (!plain).then(|| k.read("fill"));
         let y = Output::declare(&mut k, self.to);
+        let pool = (!self.to.is_plain()).then(|| k.read("constants"));
 
         let mut sizes = Sizes::default();
         let panels = sizes.given(&mut k, "panels", self.columns.div_ceil(spec.width() as usize));
@@ -231,9 +236,10 @@ impl Part<'_> {
                 Pixels::Image(Box::new(Window::new(&mut k, &mut sizes, p.batch, ways, p.columns.output)), fill)
             }
         };
-        let nest = Nest { part: self, spec, way, panels, groups, out_pixel, pixel, rest, depth, step, x, class, scale, y };
+        let nest = Nest { part: self, spec, way, panels, groups, out_pixel, pixel, rest, depth, step, x, class, scale, y, pool };
         nest.write(&mut k);
-        (k.finish(), sizes.values)
+        let constants = k.pooled();
+        (k.finish(), sizes.values, constants)
     }
 }
 
@@ -262,6 +268,7 @@ struct Nest<'a> {
     class: Arg,
     scale: Option<Arg>,
     y: Output<'a, 'a>,
+    pool: Option<Arg>,
 }
 
 impl Nest<'_> {
@@ -332,7 +339,11 @@ impl Nest<'_> {
                 }
                 _ => {
                     let tables = Tables { class: (self.class, class), scale: self.scale.map(|a| (a, p * scale_bytes)), factor: None };
-                    part.epilogue.store(k, &tables, &sums, spec.columns, &self.y, out);
+                    let store = |k: &mut KernelBuilder| part.epilogue.store(k, &tables, &sums, spec.columns, &self.y, out);
+                    match self.pool {
+                        Some(pool) => k.with_pool(pool, store),
+                        None => store(k),
+                    }
                 }
             }
         });
