@@ -19,7 +19,7 @@ mod self_test;
 #[path = "link/weights.rs"]
 mod weights;
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use cranelite::files::Files;
 use cranelite::foreign;
 use cranelite::pipeline::{self, Compiled, Options};
@@ -93,6 +93,24 @@ fn threads(m: &Machine) -> Result<()> {
         output(&mut m.run(&folder.path().join("threads")))?;
     }
     Ok(())
+}
+
+/// A trial of all models of ours for each machine, and on x86-64 for each of these levels or lists of levels.
+fn on_every_machine(what: &str, x86_cpus: &'static [&'static str], test: fn(&Machine, &str, &[u8]) -> Result<()>) -> Vec<Trial> {
+    let mut trials = vec![];
+    for m in &MACHINES {
+        for cpu in if m.name == "x86_64" { x86_cpus } else { slice::from_ref(&m.cpu) } {
+            let runs = m.triple != X86 || Target::list(m.triple, Some(cpu)).is_ok_and(|t| t.iter().any(Target::runs_here));
+            let all = move || {
+                let own = models::all().into_iter().map(|case| (case.name, case.model));
+                let mut all = own.chain([("two_headed", models::two_headed()), ("divisible", models::divisible())]);
+                all.try_for_each(|(name, model)| test(m, cpu, &model).context(name)).map_err(failed)
+            };
+            let trial = Trial::test(format!("{what}/{}/{cpu}", m.name), all);
+            trials.push(trial.with_ignored_flag(m.is_to_be_ignored() || !runs));
+        }
+    }
+    trials
 }
 
 fn failed(e: anyhow::Error) -> Failed {

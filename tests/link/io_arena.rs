@@ -1,35 +1,17 @@
 //! `--io arena` beside the plain interface: the same outputs, on every machine and at every level.
 
-use super::failed;
-use anyhow::{Context, Result, anyhow};
+use super::on_every_machine;
+use anyhow::{Result, anyhow};
 use cranelite::files::Files;
 use cranelite::pipeline::{self, Io, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
-use cranelite_tests::models;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
+use cranelite_tests::tools::{Machine, WARNINGS, output};
 use libtest_mimic::Trial;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = vec![];
-    for m in &MACHINES {
-        let cpus = if m.name == "x86_64" { &["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni"][..] } else { &[m.cpu] };
-        for &cpu in cpus {
-            let runs = m.triple != X86 || Target::new(m.triple, Some(cpu)).is_ok_and(|t| t.runs_here());
-            let trial = Trial::test(format!("io_arena/{}/{cpu}", m.name), move || io_arena(m, cpu).map_err(failed));
-            trials.push(trial.with_ignored_flag(m.is_to_be_ignored() || !runs));
-        }
-    }
-    trials
-}
-
-fn io_arena(m: &Machine, cpu: &str) -> Result<()> {
-    let own = models::all().into_iter().map(|case| (case.name, case.model));
-    for (name, model) in own.chain([("two_headed", models::two_headed()), ("divisible", models::divisible())]) {
-        same(m, cpu, &model).context(name)?;
-    }
-    Ok(())
+    on_every_machine("io_arena", &["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni"], same)
 }
 
 fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {

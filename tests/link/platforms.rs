@@ -57,6 +57,7 @@ fn digits(folder: &Path, triple: &str, cpu: Option<&str>, const_section: Option<
     files.add(folder.join("test_digits.h"), include_str!("../../examples/digits/test_digits.h"));
     files.add(folder.join("windows.c"), include_str!("windows.c"));
     files.add(folder.join("bare.c"), include_str!("bare.c"));
+    files.add(folder.join("right.h"), include_str!("right.h"));
     files.add(folder.join("main.c"), MAIN);
     files.add(folder.join("usr/lib/libSystem.tbd"), SYSTEM);
     files.write()?;

@@ -1,37 +1,19 @@
 //! `--weights` beside the plain interface: the same outputs, no constants in the object, and other files are refused.
 
-use super::failed;
-use anyhow::{Context, Result, anyhow, ensure};
+use super::on_every_machine;
+use anyhow::{Result, anyhow, ensure};
 use cranelite::files::Files;
 use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
-use cranelite_tests::models;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
+use cranelite_tests::tools::{Machine, WARNINGS, output};
 use libtest_mimic::Trial;
 use std::process::Command;
 
 const LEVELS: &str = "x86-64,x86-64-v3,x86-64-v4+avx512vnni";
 
 pub fn trials() -> Vec<Trial> {
-    let mut trials = vec![];
-    for m in &MACHINES {
-        let cpus = if m.name == "x86_64" { &["x86-64", "x86-64-v3", LEVELS][..] } else { &[m.cpu] };
-        for &cpu in cpus {
-            let runs = m.triple != X86 || Target::list(m.triple, Some(cpu)).is_ok_and(|t| t.iter().any(Target::runs_here));
-            let trial = Trial::test(format!("weights/{}/{cpu}", m.name), move || weights(m, cpu).map_err(failed));
-            trials.push(trial.with_ignored_flag(m.is_to_be_ignored() || !runs));
-        }
-    }
-    trials
-}
-
-fn weights(m: &Machine, cpu: &str) -> Result<()> {
-    let own = models::all().into_iter().map(|case| (case.name, case.model));
-    for (name, model) in own.chain([("two_headed", models::two_headed()), ("divisible", models::divisible())]) {
-        same(m, cpu, &model).context(name)?;
-    }
-    Ok(())
+    on_every_machine("weights", &["x86-64", "x86-64-v3", LEVELS], same)
 }
 
 fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {

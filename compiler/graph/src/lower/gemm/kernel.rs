@@ -366,8 +366,7 @@ impl Nest<'_> {
 impl<'a> Step<'a> {
     pub fn new(k: &mut KernelBuilder, spec: &'a Spec, x: Base, w: Arg) -> Self {
         let operands = spec.numbers.operand.x(spec.lanes * spec.numbers.group);
-        let flip = (spec.numbers.form == Form::Bytes { flip: true })
-            .then(|| k.int(operands, if spec.numbers.operand == Elem::U8 { 128 } else { -128 }));
+        let flip = spec.numbers.flip(k, spec.lanes * spec.numbers.group);
         let ones = (spec.sum_factor != 0).then(|| k.int(operands.with_elem(spec.numbers.weight), 1));
         Step { spec, x, w, flip, ones }
     }

@@ -5,7 +5,7 @@
 //! the number that the accumulator starts from. Only if weights keep an offset is the sum of the activations needed as well.
 
 use crate::tensor::ElementType;
-use cranelite_tile::{ByteDot, Elem, Machine};
+use cranelite_tile::{ByteDot, Elem, KernelBuilder, Machine, Value};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Form {
@@ -116,6 +116,12 @@ impl Numbers {
         input_shift: 0,
         weight_shift: 0,
     };
+
+    /// What makes so many operands of bytes in memory that have the other sign, by exclusive or.
+    pub fn flip(&self, k: &mut KernelBuilder, lanes: usize) -> Option<Value> {
+        let sign = if self.operand == Elem::U8 { 128 } else { -128 };
+        (self.form == Form::Bytes { flip: true }).then(|| k.int(self.operand.x(lanes), sign))
+    }
 
     /// What the sum of the operands of a pixel must be multiplied with and added; 0: it is not needed.
     pub fn sum_factor(&self, weight_zero_point: i64) -> i64 {

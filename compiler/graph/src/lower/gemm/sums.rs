@@ -54,7 +54,7 @@ impl Sums {
     fn pixels(&self, k: &mut KernelBuilder, first: Index, count: usize) {
         let (lanes, n) = (self.lanes, &self.n);
         let operands = n.operand.x(lanes);
-        let flip = (n.form == Form::Bytes { flip: true }).then(|| k.int(operands, if n.operand == Elem::U8 { 128 } else { -128 }));
+        let flip = n.flip(k, lanes);
         let all = k.load(n.weight.x(lanes), self.ones.at(0));
         let zero = k.int(Elem::I32.x(lanes / n.group), 0);
         let add = |k: &mut KernelBuilder, acc: &[Value], c: Index, exist: usize, ones: Value| -> Vec<Value> {
