@@ -11,6 +11,7 @@ pub mod machine;
 pub mod parallel;
 pub mod pressure;
 pub mod program;
+pub mod strided;
 pub mod text;
 pub mod types;
 pub mod verify;

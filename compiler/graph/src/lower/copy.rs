@@ -1,7 +1,8 @@
 //! Copying bytes: whole buffers, and rows that are put together from pieces.
 //!
 //! The idea: a run of bytes is full vectors, then one last vector that overlaps the one before; nothing is known of what the
-//! bytes mean, except that a table may replace each of them on the way.
+//! bytes mean, except that a table may replace each of them on the way. Rows that become longer can do so where they are, from the last
+//! byte to the first: then nothing is written before it is read.
 
 use super::{Context, table};
 use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Machine};
@@ -9,27 +10,33 @@ use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Machine};
 /// Copies all bytes of `from` to the equally large `to`.
 pub fn whole(cx: &mut Context, from: BufferId, to: BufferId) {
     let size_bytes = cx.size_bytes(from) as usize;
-    rows(cx, 1, &[Piece { from, size_bytes, table: None }], to);
+    rows(cx, 1, size_bytes, &[Piece { from, offset: 0, size_bytes, table: None, is_overwritten: false }], to);
 }
 
 /// What each row of a result takes from one source, whose rows are as long as the piece.
 #[derive(Clone, Copy, Debug)]
 pub struct Piece {
     pub from: BufferId,
+    /// In the row of the result.
+    pub offset: usize,
     pub size_bytes: usize,
     /// 256 bytes that replace the bytes copied.
     pub table: Option<BufferId>,
+    /// The result may begin where this source begins. Of one piece at most, whose buffer is no other's and which has no table.
+    pub is_overwritten: bool,
 }
 
 /// Sources of one kernel: each needs a register for its address.
 const SOURCES: usize = 6;
 
-/// Writes `count` rows to `to`, each the pieces in their order.
-pub fn rows(cx: &mut Context, count: usize, pieces: &[Piece], to: BufferId) {
-    let row_bytes: usize = pieces.iter().map(|p| p.size_bytes).sum();
-    let mut offset = 0;
+/// Writes to `to`, in `count` rows of `row_bytes`, the pieces.
+pub fn rows(cx: &mut Context, count: usize, row_bytes: usize, pieces: &[Piece], to: BufferId) {
     let all: Vec<Piece> = pieces.iter().copied().filter(|p| 0 < p.size_bytes).collect();
-    for pieces in all.chunks(SOURCES).filter(|_| 0 < count) {
+    let mut calls: Vec<&[Piece]> = all.chunks(SOURCES).filter(|_| 0 < count).collect();
+    // What is overwritten comes before all that is written.
+    calls.sort_by_key(|pieces| !pieces.iter().any(|p| p.is_overwritten));
+    for pieces in calls {
+        let first = pieces[0].offset as i64;
         let mut k = KernelBuilder::new("copy");
         let mut buffers = vec![];
         let mut arg = |k: &mut KernelBuilder, name: &str, buffer: BufferId| match buffers.iter().position(|&b| b == buffer) {
@@ -39,37 +46,40 @@ pub fn rows(cx: &mut Context, count: usize, pieces: &[Piece], to: BufferId) {
                 k.read(name)
             }
         };
-        let sources: Vec<Source> = pieces
+        let mut sources: Vec<Source> = pieces
             .iter()
             .enumerate()
             .map(|(i, p)| Source {
                 from: arg(&mut k, &format!("x{i}"), p.from),
                 table: p.table.map(|t| arg(&mut k, &format!("table{i}"), t)),
                 size_bytes: p.size_bytes,
+                offset: p.offset as i64 - first,
+                is_overwritten: p.is_overwritten,
             })
             .collect();
-        let y = k.write("y");
+        sources.sort_by_key(|s| !s.is_overwritten);
+        let overwritten = sources[0].is_overwritten.then_some(sources[0].from);
+        let y = match overwritten {
+            Some(x) => k.write_in_place("y", x),
+            None => k.write("y"),
+        };
         buffers.push(to);
-        if count == 1 {
-            let mut params = vec![];
-            let mut at = Index::from(k.param("at"));
-            params.push(offset as i64);
+        if count == 1 && overwritten.is_none() {
+            let at = Index::from(k.param("at"));
             for s in &sources {
-                s.run(&mut k, cx.machine, 0.into(), y, at.clone());
-                at = at + s.size_bytes;
+                s.run(&mut k, cx.machine, 0.into(), y, at.clone() + s.offset);
             }
-            cx.call(k.finish(), &buffers, &params);
+            cx.call(k.finish(), &buffers, &[first]);
         } else {
             k.each("row", count, 1, |k, row| {
-                let mut at = row * row_bytes as i64 + offset;
+                let row = if overwritten.is_some() { row * -1 + (count - 1) } else { row.into() };
+                let at = row.clone() * row_bytes as i64 + first;
                 for s in &sources {
-                    s.run(k, cx.machine, row * s.size_bytes as i64, y, at.clone());
-                    at = at + s.size_bytes;
+                    s.run(k, cx.machine, row.clone() * s.size_bytes as i64, y, at.clone() + s.offset);
                 }
             });
             cx.call(k.finish(), &buffers, &[]);
         }
-        offset += pieces.iter().map(|p| p.size_bytes).sum::<usize>();
     }
 }
 
@@ -77,6 +87,9 @@ struct Source {
     from: Arg,
     table: Option<Arg>,
     size_bytes: usize,
+    /// From the first of the sources of the kernel.
+    offset: i64,
+    is_overwritten: bool,
 }
 
 impl Source {
@@ -85,25 +98,29 @@ impl Source {
         let n = self.size_bytes;
         // Vectors no longer than the run.
         let lanes = (1 << n.ilog2()).min(machine.lanes(Elem::U8));
-        let one = |k: &mut KernelBuilder, at: Index| {
-            let v = k.load(Elem::U8.x(lanes), self.from.at(from.clone() + &at));
+        let one = |k: &mut KernelBuilder, at: Index, count: usize| {
+            let v = k.load_part(Elem::U8.x(lanes), self.from.at(from.clone() + &at), count);
             let v = match self.table {
                 Some(t) => table::look_up_byte(k, t, v),
                 None => v,
             };
-            k.store(y.at(to.clone() + &at), v);
+            k.store_part(y.at(to.clone() + &at), v, count);
         };
         let unroll = if self.table.is_some() { 1 } else { 4 };
         let (full, step) = (n / lanes * lanes, lanes * unroll);
         let main = if n < 3 * step { 0 } else { full / step * step };
+        // The vector that begins so many bytes after the first begins, or ends so many before the last ends.
+        let place = |at: Index| if self.is_overwritten { at * -1 + (n - lanes) } else { at };
         if 0 < main {
-            k.each("i", main, step as i64, |k, i| (0..unroll).for_each(|u| one(k, i + u * lanes)));
+            k.each("i", main, step as i64, |k, i| (0..unroll).for_each(|u| one(k, place(i + u * lanes), lanes)));
         }
         for at in (main..full).step_by(lanes) {
-            one(k, at.into());
+            one(k, place(at.into()), lanes);
         }
         if full < n {
-            one(k, (n - lanes).into());
+            // Bytes that are overwritten are read once.
+            let (at, count) = if self.is_overwritten { (0, n - full) } else { (n - lanes, lanes) };
+            one(k, at.into(), count);
         }
     }
 }

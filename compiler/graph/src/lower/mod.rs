@@ -10,6 +10,7 @@ pub mod copy;
 pub mod depthwise;
 pub mod elementwise;
 pub mod gemm;
+pub mod join;
 pub mod math;
 pub mod pad;
 pub mod pointwise;
@@ -29,7 +30,7 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use cranelite_tile::{Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -60,6 +61,8 @@ pub struct Context<'a> {
     pub constants_bytes: usize,
     /// Constants do not stay in the second-level cache from one run to the next.
     pub constants_stream: bool,
+    /// No arena is smaller.
+    least_bytes: u64,
     /// Bytes of scratch that the node which is being lowered may take to be faster.
     pub spare_bytes: u64,
 }
@@ -103,6 +106,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         align,
         constants_bytes,
         constants_stream: machine.l2_bytes as usize <= constants_bytes,
+        least_bytes: 0,
         spare_bytes: 0,
     };
     for (i, &v) in graph.inputs.iter().enumerate() {
@@ -115,7 +119,9 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         }
     }
     let mut problems = vec![];
-    for (node, spare_bytes) in graph.nodes.iter().zip(spare::bytes(graph, goal)) {
+    let spare = spare::Spare::of(graph, goal);
+    cx.least_bytes = spare.least_bytes;
+    for (node, spare_bytes) in graph.nodes.iter().zip(spare.by_node) {
         (cx.operator, cx.spare_bytes) = (Some(node.operator), spare_bytes);
         if let Err(d) = node.op.lower(&mut cx, node) {
             problems.push(d.in_node(graph, node));
@@ -133,7 +139,24 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
             copy::whole(&mut cx, source, target);
         }
     }
+    remove_unused_kernels(&mut cx.program);
     Ok(Lowered { program: cx.program, rescalings: cx.rescalings })
+}
+
+/// Kernels of which others have been made are called no longer.
+fn remove_unused_kernels(program: &mut Program) {
+    let used: BTreeSet<KernelId> = program.calls().map(|c| c.kernel).collect();
+    let mut number = 0;
+    program.kernels.retain(|_| {
+        number += 1;
+        used.contains(&KernelId(number - 1))
+    });
+    let numbers: BTreeMap<KernelId, KernelId> = used.iter().zip(0..).map(|(&old, new)| (old, KernelId(new))).collect();
+    for step in &mut program.schedule {
+        if let Step::Call(c) = step {
+            c.kernel = numbers[&c.kernel];
+        }
+    }
 }
 
 /// Alignment that a caller must give a tensor.
@@ -216,19 +239,27 @@ impl<'a> Context<'a> {
     /// Whether the bytes of `v` are in the arena, whole, and neither what `node` itself is computed from nor what anybody needs later.
     fn is_free_after(&self, node: &Node, v: ValueId) -> bool {
         let Some(&buffer) = self.buffers.get(&v) else { return false };
-        let all = &self.program.buffers;
-        let is_whole = |b: &Buffer| b.role == Role::Scratch && b.view.is_none();
-        let holds_another = self.buffers.values().any(|&b| b != buffer && self.program.root(b).0 == buffer);
-        if !is_whole(&all[buffer.0 as usize]) || holds_another {
-            return false;
-        }
-        let shares = |w: &ValueId| self.buffers.get(w) == Some(&buffer);
-        let Some(here) = self.graph.nodes.iter().position(|n| n.outputs == node.outputs) else { return false };
-        let later = self.graph.nodes[here + 1..].iter().flat_map(Node::reads);
-        let own = node.reads().filter(|w| shares(w)).count();
-        own == 1
-            && !node.inputs.iter().flatten().any(shares)
-            && !later.into_iter().chain(self.graph.outputs.iter().copied()).any(|w| shares(&w))
+        self.is_last_read(node, buffer) && !node.inputs.iter().flatten().any(|w| self.shares(*w, buffer))
+    }
+
+    /// Whether a buffer is in the arena, whole, read once by `node`, and nobody needs anything of it later.
+    pub fn is_last_read(&self, node: &Node, buffer: BufferId) -> bool {
+        let b = self.program.buffer(buffer);
+        b.role == Role::Scratch
+            && b.view.is_none()
+            && node.reads().filter(|w| self.shares(*w, buffer)).count() == 1
+            && !self.read_after(node).any(|w| self.shares(w, buffer))
+    }
+
+    /// What nodes after this one read, and the outputs.
+    fn read_after(&self, node: &Node) -> impl Iterator<Item = ValueId> {
+        let here = self.graph.nodes.iter().position(|n| n.outputs == node.outputs).expect("a node of the graph");
+        self.graph.nodes[here + 1..].iter().flat_map(Node::reads).chain(self.graph.outputs.iter().copied())
+    }
+
+    /// Whether the bytes of `v` are among those of a buffer that owns its own.
+    fn shares(&self, v: ValueId, buffer: BufferId) -> bool {
+        self.buffers.get(&v).is_some_and(|&b| self.program.root(b).0 == buffer)
     }
 
     pub fn size_bytes(&self, buffer: BufferId) -> u64 {

@@ -8,24 +8,31 @@ use super::Goal;
 use crate::graph::{Graph, ValueId};
 use crate::ops::Op;
 
-/// By node.
-pub fn bytes(graph: &Graph, goal: Goal) -> Vec<u64> {
-    let lives = Lives::of(graph);
-    // Sums of the bytes that are live during a node, and between it and the next.
-    let (mut during, mut after) = (vec![0u64; graph.nodes.len()], vec![0u64; graph.nodes.len()]);
-    for (first, last, size_bytes) in lives.in_arena(graph) {
-        during[first..=last].iter_mut().for_each(|n| *n += size_bytes);
-        after[first..last].iter_mut().for_each(|n| *n += size_bytes);
+pub struct Spare {
+    pub by_node: Vec<u64>,
+    /// No arena is smaller.
+    pub least_bytes: u64,
+}
+
+impl Spare {
+    pub fn of(graph: &Graph, goal: Goal) -> Spare {
+        let lives = Lives::of(graph);
+        // Sums of the bytes that are live during a node, and between it and the next.
+        let (mut during, mut after) = (vec![0u64; graph.nodes.len()], vec![0u64; graph.nodes.len()]);
+        for (first, last, size_bytes) in lives.in_arena(graph) {
+            during[first..=last].iter_mut().for_each(|n| *n += size_bytes);
+            after[first..last].iter_mut().for_each(|n| *n += size_bytes);
+        }
+        during.iter_mut().enumerate().for_each(|(i, n)| *n -= lives.shared(graph, i));
+        let is_product = |i: &usize| matches!(graph.nodes[*i].op, Op::Conv2d(_) | Op::FullyConnected(_));
+        let products = (0..graph.nodes.len()).filter(is_product).map(|i| during[i]);
+        let least_bytes = after.iter().copied().chain(products).max().unwrap_or(0);
+        let most = match goal {
+            Goal::Size => least_bytes,
+            Goal::Speed => least_bytes + least_bytes / 10,
+        };
+        Spare { by_node: during.iter().map(|n| most.saturating_sub(*n)).collect(), least_bytes }
     }
-    during.iter_mut().enumerate().for_each(|(i, n)| *n -= lives.shared(graph, i));
-    let is_product = |i: &usize| matches!(graph.nodes[*i].op, Op::Conv2d(_) | Op::FullyConnected(_));
-    let products = (0..graph.nodes.len()).filter(is_product).map(|i| during[i]);
-    let least = after.iter().copied().chain(products).max().unwrap_or(0);
-    let most = match goal {
-        Goal::Size => least,
-        Goal::Speed => least + least / 10,
-    };
-    during.iter().map(|n| most.saturating_sub(*n)).collect()
 }
 
 /// By value: the value whose bytes it names, the node that produces it, the last that uses it.

@@ -1,12 +1,12 @@
 //! CONCATENATION: the inputs one after the other along an axis.
 //!
-//! Any element type of whole bytes; it copies. Quantised inputs must have the quantisation of the output, as in the reference, except
+//! Any element type of whole bytes; what cannot be written in its place is copied there. Quantised inputs must have the quantisation of the output, as in the reference, except
 //! u8, which is rescaled: in f32, which here is a table per input. int16 must have no zero points; their scales are not looked at.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::copy::{self, Piece};
-use crate::lower::Context;
+use crate::lower::copy::Piece;
+use crate::lower::{Context, join};
 use crate::ops::attributes::Activation;
 use crate::ops::{Arity, Operator, Signature, Source, checks};
 use crate::quantize::rescale_table_u8;
@@ -93,6 +93,7 @@ impl Operator for Attributes {
         let y = cx.output_type(node, 0);
         let rows = y.shape[..self.axis].iter().product();
         let mut pieces = vec![];
+        let mut row_bytes = 0;
         for i in 0..node.inputs.len() {
             let x = cx.input_type(node, i);
             let table = (x.element == U8 && parameters(x) != parameters(y)).then(|| {
@@ -100,11 +101,13 @@ impl Operator for Attributes {
                 cx.constant("rescale", entries.to_vec(), 64)
             });
             if 0 < x.element_count() {
-                pieces.push(Piece { from: cx.input(node, i), size_bytes: x.size_bytes() / rows, table });
+                let size_bytes = x.size_bytes() / rows;
+                pieces.push(Piece { from: cx.input(node, i), offset: row_bytes, size_bytes, table, is_overwritten: false });
+                row_bytes += size_bytes;
             }
         }
         let to = cx.output(node, 0);
-        copy::rows(cx, rows, &pieces, to);
+        join::rows(cx, node, rows, row_bytes, pieces, to);
         Ok(())
     }
 }

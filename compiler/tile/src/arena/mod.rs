@@ -201,6 +201,62 @@ fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<B
     (allowed && ends && group.is_apart_in_place(program, id, of)).then_some(of)
 }
 
+/// A concatenation that is about to follow a program's calls.
+#[derive(Clone, Debug)]
+pub struct Joining<'a> {
+    pub whole: BufferId,
+    /// What is written into the whole from the beginning.
+    pub parts: &'a [BufferId],
+    /// What is copied from, and which of that the whole may replace.
+    pub copied: &'a [BufferId],
+    pub overwritten: Option<BufferId>,
+}
+
+/// The largest sum of bytes live at one step up to the concatenation, as in [`Plan::lower_bound_bytes`]. `is_kept`: what is needed afterwards.
+pub fn least_bytes_joining(program: &Program, joining: &Joining, is_kept: impl Fn(BufferId) -> bool) -> u64 {
+    let (ids, mut intervals) = lives(program, |b| b.role == Role::Scratch);
+    let end = program.schedule.len();
+    let whole = program.buffer(joining.whole);
+    let mut first = end;
+    // What lives on loses no place to what has taken it so far.
+    let mut stays = vec![false; ids.len()];
+    for (i, id) in ids.iter().enumerate() {
+        let interval = &mut intervals[i];
+        if joining.parts.contains(id) {
+            first = first.min(interval.first);
+            (interval.size_bytes, interval.in_place_of, stays[i]) = (0, None, true);
+        } else if joining.copied.contains(id) || is_kept(*id) {
+            (interval.last, stays[i]) = (end, true);
+        }
+    }
+    for interval in &mut intervals {
+        interval.in_place_of = interval.in_place_of.filter(|&of| !stays[of]);
+    }
+    let in_place_of = joining.overwritten.filter(|_| joining.parts.is_empty()).and_then(|b| ids.binary_search(&b).ok());
+    let (size_bytes, align) = (whole.size_bytes, u64::from(whole.align));
+    intervals.push(Interval { size_bytes, align, first, last: end, in_place_of });
+    most_live(&intervals)
+}
+
+/// The largest sum of bytes that are live at one moment.
+fn most_live(intervals: &[Interval]) -> u64 {
+    let Some(unit) = intervals.iter().map(|i| i.align).min() else { return 0 };
+    let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
+    let moments = intervals.iter().map(|i| i.last + 2).max().unwrap_or(0);
+    let (mut begin, mut end, mut shared) = (vec![0u64; moments], vec![0u64; moments], vec![0u64; moments]);
+    for i in intervals {
+        begin[i.first] += size(i);
+        end[i.last + 1] += size(i);
+        shared[i.first] += i.in_place_of.map_or(0, |of| size(i).min(size(&intervals[of])));
+    }
+    let mut live = 0;
+    let sums = (0..moments).map(|m| {
+        live = live + begin[m] - end[m];
+        live - shared[m]
+    });
+    sums.max().unwrap_or(0)
+}
+
 fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
     let unit = intervals.iter().map(|i| i.align).min()?;
     let lives = |i: &Interval, step: usize| i.first <= step && step <= i.last;

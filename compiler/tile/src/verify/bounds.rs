@@ -17,6 +17,9 @@ pub struct Memory {
 }
 
 impl Memory {
+    pub fn of_bytes(size_bytes: u64) -> Self {
+        Memory { readable_bytes: size_bytes, size_bytes }
+    }
     pub fn of(program: &Program, buffer: BufferId) -> Self {
         let b = program.buffer(buffer);
         let slack = if b.role == Role::Const { CONST_SLACK_BYTES } else { 0 };

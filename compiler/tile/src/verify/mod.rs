@@ -24,6 +24,7 @@ mod structure;
 mod tests;
 mod types;
 
+pub(crate) use bounds::Memory;
 pub(crate) use parallel::Group;
 
 use crate::program::*;
@@ -84,6 +85,11 @@ impl Error {
 pub(crate) fn check_kernel(kernel: &Kernel) -> Vec<Error> {
     let found = structure::check(kernel);
     if found.is_empty() { types::check(kernel) } else { found }
+}
+
+/// Whether every access of a call of a sound kernel stays in so much of its arguments.
+pub(crate) fn is_in_bounds(program: &Program, kernel: &Kernel, call: &Call, memory: &[Memory]) -> bool {
+    bounds::prove(program, kernel, call, memory).is_empty()
 }
 
 /// Problems of buffers: their views, roles and sizes.
