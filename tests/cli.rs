@@ -248,6 +248,7 @@ fn set_up(folder: &Path) -> Result<()> {
     write("broken.tflite", &perceptron.model[..perceptron.model.len() / 2])?;
     write("text.tflite", b"this is a text")?;
     write("unsupported.tflite", &unsupported())?;
+    write("two_subgraphs.tflite", &two_subgraphs())?;
     let x = |element, shape: &[usize]| {
         let size = shape.iter().product::<usize>() * if element == ElementType::F32 { 4 } else { 1 };
         Array { element, shape: shape.to_vec(), data: vec![0; size] }.to_npy().expect("a type that NumPy has")
@@ -259,7 +260,16 @@ fn set_up(folder: &Path) -> Result<()> {
     Ok(write("x.txt", b"1 2 3")?)
 }
 
-/// Two operators that are not supported, and one with element types that it does not take.
+/// The second one is not compiled.
+fn two_subgraphs() -> Vec<u8> {
+    let mut m = Maker::default();
+    m.more_subgraphs.push("second".into());
+    let [x, y] = ["x", "y"].map(|name| m.f32(name, &[1, 5], None));
+    m.operator(Code::RELU, &[x], &[y], None);
+    m.finish(&[x], &[y])
+}
+
+/// Operators that are not supported, some of one kind, and one with element types that it does not take.
 fn unsupported() -> Vec<u8> {
     let mut m = Maker::default();
     let x = m.f32("x", &[1, 5], None);
@@ -270,5 +280,10 @@ fn unsupported() -> Vec<u8> {
     m.operator(Code::EMBEDDING_LOOKUP_SPARSE, &[a], &[b], None);
     m.operator(Code::RELU, &[c], &[d], None);
     m.fully_connected(&[b, x], a, Activation::NONE);
-    m.finish(&[x, c], &[d])
+    let e: Vec<i32> = ["e0", "e1", "e2"].map(|name| m.f32(name, &[1, 5], None)).to_vec();
+    e.iter().for_each(|&e| m.operator(Code::LSH_PROJECTION, &[x], &[e], None));
+    // Nobody needs its result, so it is no problem.
+    let dead = m.f32("dead", &[1, 5], None);
+    m.operator(Code::SVDF, &[x], &[dead], None);
+    m.finish(&[x, c], &[vec![d, b], e].concat())
 }

@@ -4,7 +4,7 @@
 //! works on every target, and what is seen is what the kernels computed; only fusions in the graph hide tensors, because after them
 //! these exist no more.
 
-use crate::signature::Signature;
+use crate::signature::{Signature, tensors};
 use cranelite_graph::graph::Graph;
 
 /// A result of an operator.
@@ -32,7 +32,9 @@ pub fn expose(graph: &mut Graph, signature: &mut Signature) {
             exposed.push(Exposed { output, file_stem });
         }
     }
-    let all = Signature::of(graph);
-    signature.outputs.extend(all.outputs.into_iter().skip(signature.own_output_count));
+    let own = signature.own_output_count;
+    let mut names: Vec<String> = signature.outputs.iter().map(|t| t.name.clone()).collect();
+    names.extend(graph.outputs[own..].iter().map(|&v| graph.value(v).name.clone()));
+    signature.outputs.extend(tensors(graph, &graph.outputs, &names, "output").into_iter().skip(own));
     signature.exposed = exposed;
 }

@@ -10,7 +10,12 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
-    fs::read(path).map_err(|e| problem("cannot read", path, &e))
+    fs::read(path).map_err(|e| match problem("cannot read", path, &e) {
+        d if path.is_dir() => {
+            d.help("give the .tflite file; a folder may be a SavedModel: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()")
+        }
+        d => d,
+    })
 }
 
 pub fn create_directory(path: &Path) -> Result<(), Diagnostic> {

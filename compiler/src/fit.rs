@@ -13,7 +13,7 @@ pub type InputShapes = Vec<(InputKey, Vec<usize>)>;
 pub fn input_shapes(model: &[u8], steps: &[Vec<Array>]) -> Result<InputShapes, Vec<Diagnostic>> {
     let shapes: InputShapes = steps[0].iter().enumerate().map(|(i, a)| (InputKey::Index(i), a.shape.clone())).collect();
     let import = |input_shapes: &InputShapes| {
-        import::import(model, &import::Options { input_shapes: input_shapes.clone() }).map(|graph| Signature::of(&graph))
+        import::read(model, &import::Options { input_shapes: input_shapes.clone() }).map(|imported| Signature::of(&imported))
     };
     let own = match import(&vec![]) {
         Ok(signature) => signature,

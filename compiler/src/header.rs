@@ -198,7 +198,7 @@ fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> S
 
 /// For a comment.
 fn about(t: &Tensor) -> String {
-    let about: Vec<String> = [t.describe()].into_iter().chain(t.formula()).chain([format!("\"{}\"", t.name)]).collect();
+    let about: Vec<String> = [t.describe()].into_iter().chain(t.formula()).chain([format!("\"{}\"{}", t.name, t.of_tensor())]).collect();
     comment(&about.join(" "))
 }
 

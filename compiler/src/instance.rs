@@ -37,7 +37,9 @@ impl Instance {
         let threads = compiled.threads;
         let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
         Ok(Instance {
-            pool: pool.map_err(|e| Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")))?,
+            pool: pool.map_err(|e| {
+                Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")).help("give fewer with --threads")
+            })?,
             loaded,
             prefix: compiled.prefix.clone(),
             targets,

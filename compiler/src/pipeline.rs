@@ -18,7 +18,7 @@ use cranelite_codegen::object::{self, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::graph::Graph;
-use cranelite_graph::import::{self, InputKey};
+use cranelite_graph::import::{self, Imported, InputKey};
 use cranelite_graph::lower::{self, Goal, Lowered, Rescaled};
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
@@ -68,6 +68,8 @@ pub enum Io {
 pub struct Model {
     pub signature: Signature,
     pub facts: Facts,
+    /// In words, what of the file is not compiled.
+    pub left_out: Vec<String>,
     graph: Graph,
 }
 
@@ -81,11 +83,12 @@ pub struct Planned {
 pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Model, Vec<Diagnostic>> {
     let import_options = import::Options { input_shapes: options.input_shapes.clone() };
     stages.begin("reading the model");
-    let mut graph = import::import(model, &import_options)?;
+    let mut imported = import::read(model, &import_options)?;
     if options.float_io {
-        float_io::apply(&mut graph);
+        float_io::apply(&mut imported.graph);
     }
-    let (mut signature, mut facts) = (Signature::of(&graph), Facts::of(&graph));
+    let (mut signature, mut facts) = (Signature::of(&imported), Facts::of(&imported.graph));
+    let Imported { mut graph, left_out, .. } = imported;
     stages.add(Stage::Graph, "import", || print(&graph, Constants::Shortened));
     stages.begin("rewriting");
     rewrite::all(&mut graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
@@ -94,7 +97,7 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Mode
     if options.every_tensor {
         dump::expose(&mut graph, &mut signature);
     }
-    Ok(Model { signature, facts, graph })
+    Ok(Model { signature, facts, left_out, graph })
 }
 
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
@@ -121,6 +124,8 @@ pub struct Compiled {
     pub no_cpu_check: bool,
     pub signature: Signature,
     pub facts: Facts,
+    /// In words, what of the file is not compiled.
+    pub left_out: Vec<String>,
     /// By number, as in the object.
     pub levels: Vec<Level>,
     /// For how many it is divided.
@@ -144,7 +149,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
     }
     stages.level = None;
-    let Model { signature, facts, .. } = model;
+    let Model { signature, facts, left_out, .. } = model;
     let mut self_test = vec![];
     for level in levels.iter().filter(|_| options.self_test) {
         self_test.push(self_test::expected(&level.planned, &signature, facts.macs(), stages).map_err(|d| vec![d])?);
@@ -176,6 +181,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         threads: options.threads.max(1),
         signature,
         facts,
+        left_out,
         levels,
         object,
         header,

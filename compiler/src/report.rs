@@ -19,7 +19,7 @@ pub fn text(compiled: &Compiled) -> String {
     for (kind, tensors) in [("input", &compiled.signature.inputs), ("output", &compiled.signature.outputs)] {
         for (i, t) in tensors.iter().enumerate() {
             let formula = t.formula().map(|f| format!(", {f}")).unwrap_or_default();
-            line(format!("{:<12} \"{}\" {}{formula}", format!("{kind} {i}"), t.name, t.describe()));
+            line(format!("{:<12} \"{}\"{} {}{formula}", format!("{kind} {i}"), t.name, t.of_tensor(), t.describe()));
         }
     }
     line(format!("operators    {}, {} multiply-accumulates", facts.operators.len(), grouped(facts.macs())));
@@ -78,6 +78,7 @@ pub fn json(compiled: &Compiled) -> Value {
         })
     });
     json!({
+        "left_out": compiled.left_out,
         "target": compiled.triple(),
         "level": compiled.level_names(),
         "macs": facts.macs(),
@@ -104,6 +105,7 @@ fn tensor(t: &Tensor) -> Value {
     let quantization = t.ty.quantization.as_deref();
     json!({
         "name": t.name,
+        "tensor": t.tensor_name,
         "identifier": t.identifier,
         "type": t.ty.element.name(),
         "shape": t.ty.shape,

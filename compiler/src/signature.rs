@@ -6,7 +6,9 @@ use crate::array::describe;
 use crate::dump::Exposed;
 use crate::names::identifiers;
 use cranelite_codegen::object::model;
+use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::graph::{Graph, ValueId};
+use cranelite_graph::import::Imported;
 use cranelite_graph::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -20,25 +22,30 @@ pub struct Signature {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// As in the model.
+    /// What the model's signature calls it, or the tensor's name.
     pub name: String,
+    pub tensor_name: String,
     /// In C: unique among the inputs, or among the outputs.
     pub identifier: String,
     pub ty: TensorType,
 }
 
 impl Signature {
-    pub fn of(graph: &Graph) -> Self {
-        let (inputs, outputs) = (tensors(graph, &graph.inputs, "input"), tensors(graph, &graph.outputs, "output"));
+    pub fn of(imported: &Imported) -> Self {
+        let Imported { graph, input_names, output_names, .. } = imported;
+        let inputs = tensors(graph, &graph.inputs, input_names, "input");
+        let outputs = tensors(graph, &graph.outputs, output_names, "output");
         Signature { inputs, own_output_count: outputs.len(), outputs, exposed: vec![] }
     }
 }
 
-fn tensors(graph: &Graph, values: &[ValueId], otherwise: &str) -> Vec<Tensor> {
-    let values: Vec<_> = values.iter().map(|&v| graph.value(v)).collect();
-    let names: Vec<&str> = values.iter().map(|v| v.name.as_str()).collect();
-    let identifiers = identifiers(&names, otherwise);
-    values.iter().zip(identifiers).map(|(v, identifier)| Tensor { name: v.name.clone(), identifier, ty: v.ty.clone() }).collect()
+pub fn tensors(graph: &Graph, values: &[ValueId], names: &[String], otherwise: &str) -> Vec<Tensor> {
+    let identifiers = identifiers(&names.iter().map(String::as_str).collect::<Vec<_>>(), otherwise);
+    let tensor = |((&v, name), identifier): ((&ValueId, &String), String)| {
+        let value = graph.value(v);
+        Tensor { name: name.clone(), tensor_name: value.name.clone(), identifier, ty: value.ty.clone() }
+    };
+    values.iter().zip(names).zip(identifiers).map(tensor).collect()
 }
 
 impl Tensor {
@@ -53,6 +60,11 @@ impl Tensor {
             scale,
             zero_point: zero_point as i32,
         }
+    }
+
+    /// ` of tensor "serving_default_x:0"`, where that is another name.
+    pub fn of_tensor(&self) -> String {
+        if self.name == self.tensor_name { String::new() } else { format!(" of tensor {}", quoted(&self.tensor_name)) }
     }
 
     /// `i8 [1,49,10,1]`

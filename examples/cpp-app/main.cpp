@@ -20,15 +20,15 @@ static int best(const std::array<std::int8_t, n> &probabilities) {
 // Each returns how many were right, or -1. The arenas live on the threads' stacks: nothing is shared but code and weights.
 static int classify_digits() {
     alignas(DIGITS_ARENA_ALIGN) std::array<std::uint8_t, DIGITS_ARENA_BYTES> arena;
-    std::array<std::int8_t, DIGITS_IN_SERVING_DEFAULT_IMAGE_0_COUNT> image;
-    std::array<std::int8_t, DIGITS_OUT_STATEFULPARTITIONEDCALL_1_0_COUNT> probabilities;
+    std::array<std::int8_t, DIGITS_IN_IMAGE_COUNT> image;
+    std::array<std::int8_t, DIGITS_OUT_OUTPUT_0_COUNT> probabilities;
     const digits_inputs in{image.data()};
     const digits_outputs out{probabilities.data()};
     int right = 0;
     for (int i = 0; i < TEST_COUNT; i++) {
         std::transform(std::begin(test_pixels[i]), std::end(test_pixels[i]), image.begin(), [](std::uint8_t pixel) {
-            const float q = std::round(pixel / 16.0f / DIGITS_IN_SERVING_DEFAULT_IMAGE_0_SCALE) +
-                            DIGITS_IN_SERVING_DEFAULT_IMAGE_0_ZERO_POINT;
+            const float q = std::round(pixel / 16.0f / DIGITS_IN_IMAGE_SCALE) +
+                            DIGITS_IN_IMAGE_ZERO_POINT;
             return static_cast<std::int8_t>(std::clamp(q, -128.0f, 127.0f));
         });
         if (digits_invoke(&in, &out, arena.data()) != CRANELITE_OK) {

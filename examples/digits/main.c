@@ -14,8 +14,8 @@ int main(void) {
         for (int p = 0; p < 64; p++) {
             /* The pixel as a real number in 0..1, quantised as the header says. */
             float real = (float)test_pixels[i][p] / 16.0f;
-            long q = lroundf(real / DIGITS_IN_SERVING_DEFAULT_IMAGE_0_SCALE) +
-                     DIGITS_IN_SERVING_DEFAULT_IMAGE_0_ZERO_POINT;
+            long q = lroundf(real / DIGITS_IN_IMAGE_SCALE) +
+                     DIGITS_IN_IMAGE_ZERO_POINT;
             image[p] = (int8_t)(q < -128 ? -128 : q > 127 ? 127 : q);
         }
         const digits_inputs in = {image};

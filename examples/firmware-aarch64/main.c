@@ -43,12 +43,12 @@ static _Alignas(DIGITS_ARENA_ALIGN) uint8_t arena[DIGITS_ARENA_BYTES];
 
 /* The most probable class of a test digit, or -1. */
 static int classify(int which) {
-    int8_t image[DIGITS_IN_SERVING_DEFAULT_IMAGE_0_COUNT];
-    int8_t probabilities[DIGITS_OUT_STATEFULPARTITIONEDCALL_1_0_COUNT];
+    int8_t image[DIGITS_IN_IMAGE_COUNT];
+    int8_t probabilities[DIGITS_OUT_OUTPUT_0_COUNT];
     for (size_t p = 0; p < sizeof image; p++) {
         /* Pixels are 0 to 16 and never negative, so adding a half and cutting rounds. */
-        float steps = (float)test_pixels[which][p] / 16.0f / DIGITS_IN_SERVING_DEFAULT_IMAGE_0_SCALE + 0.5f;
-        int q = (int)steps + DIGITS_IN_SERVING_DEFAULT_IMAGE_0_ZERO_POINT;
+        float steps = (float)test_pixels[which][p] / 16.0f / DIGITS_IN_IMAGE_SCALE + 0.5f;
+        int q = (int)steps + DIGITS_IN_IMAGE_ZERO_POINT;
         image[p] = (int8_t)(q > 127 ? 127 : q);
     }
     const digits_inputs in = {image};

@@ -14,8 +14,8 @@ int main(void) {
             int8_t image[64], probabilities[10];
             for (int p = 0; p < 64; p++) {
                 /* Pixels are 0 to 16 and never negative, so adding a half and cutting rounds. */
-                float steps = (float)test_pixels[i][p] / 16.0f / DIGITS_IN_SERVING_DEFAULT_IMAGE_0_SCALE + 0.5f;
-                int q = (int)steps + DIGITS_IN_SERVING_DEFAULT_IMAGE_0_ZERO_POINT;
+                float steps = (float)test_pixels[i][p] / 16.0f / DIGITS_IN_IMAGE_SCALE + 0.5f;
+                int q = (int)steps + DIGITS_IN_IMAGE_ZERO_POINT;
                 image[p] = (int8_t)(q > 127 ? 127 : q);
             }
             const digits_inputs in = {image};

@@ -4766,11 +4766,11 @@ impl<'a> Model<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<SubGraph>>>>(Model::VT_SUBGRAPHS, None)}
   }
   #[inline]
-  pub fn description(&self) -> Option<&'a str> {
+  pub fn description(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Model::VT_DESCRIPTION, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(Model::VT_DESCRIPTION, None)}
   }
   #[inline]
   pub fn buffers(&self) -> Option<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Buffer<'a>>>> {
@@ -4825,7 +4825,7 @@ impl ::flatbuffers::Verifiable for Model<'_> {
      .visit_field::<u32>("version", Self::VT_VERSION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<OperatorCode>>>>("operator_codes", Self::VT_OPERATOR_CODES, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<SubGraph>>>>("subgraphs", Self::VT_SUBGRAPHS, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("description", Self::VT_DESCRIPTION, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("description", Self::VT_DESCRIPTION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Buffer>>>>("buffers", Self::VT_BUFFERS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i32>>>("metadata_buffer", Self::VT_METADATA_BUFFER, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Metadata>>>>("metadata", Self::VT_METADATA, false)?
@@ -4989,11 +4989,11 @@ impl<'a> OperatorCode<'a> {
     unsafe { self._tab.get::<i8>(OperatorCode::VT_DEPRECATED_BUILTIN_CODE, Some(0)).unwrap()}
   }
   #[inline]
-  pub fn custom_code(&self) -> Option<&'a str> {
+  pub fn custom_code(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(OperatorCode::VT_CUSTOM_CODE, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(OperatorCode::VT_CUSTOM_CODE, None)}
   }
   #[inline]
   pub fn version(&self) -> i32 {
@@ -5018,7 +5018,7 @@ impl ::flatbuffers::Verifiable for OperatorCode<'_> {
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
      .visit_field::<i8>("deprecated_builtin_code", Self::VT_DEPRECATED_BUILTIN_CODE, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("custom_code", Self::VT_CUSTOM_CODE, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("custom_code", Self::VT_CUSTOM_CODE, false)?
      .visit_field::<i32>("version", Self::VT_VERSION, false)?
      .visit_field::<BuiltinOperator>("builtin_code", Self::VT_BUILTIN_CODE, false)?
      .finish();
@@ -5161,11 +5161,11 @@ impl<'a> SubGraph<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<Operator>>>>(SubGraph::VT_OPERATORS, None)}
   }
   #[inline]
-  pub fn name(&self) -> Option<&'a str> {
+  pub fn name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SubGraph::VT_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(SubGraph::VT_NAME, None)}
   }
   #[inline]
   pub fn debug_metadata_index(&self) -> i32 {
@@ -5186,7 +5186,7 @@ impl ::flatbuffers::Verifiable for SubGraph<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i32>>>("inputs", Self::VT_INPUTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i32>>>("outputs", Self::VT_OUTPUTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<Operator>>>>("operators", Self::VT_OPERATORS, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("name", Self::VT_NAME, false)?
      .visit_field::<i32>("debug_metadata_index", Self::VT_DEBUG_METADATA_INDEX, false)?
      .finish();
     Ok(())
@@ -9105,11 +9105,11 @@ impl<'a> Tensor<'a> {
     unsafe { self._tab.get::<u32>(Tensor::VT_BUFFER, Some(0)).unwrap()}
   }
   #[inline]
-  pub fn name(&self) -> Option<&'a str> {
+  pub fn name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Tensor::VT_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(Tensor::VT_NAME, None)}
   }
   #[inline]
   pub fn quantization(&self) -> Option<QuantizationParameters<'a>> {
@@ -9171,7 +9171,7 @@ impl ::flatbuffers::Verifiable for Tensor<'_> {
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i32>>>("shape", Self::VT_SHAPE, false)?
      .visit_field::<TensorType>("type_", Self::VT_TYPE_, false)?
      .visit_field::<u32>("buffer", Self::VT_BUFFER, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("name", Self::VT_NAME, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<QuantizationParameters>>("quantization", Self::VT_QUANTIZATION, false)?
      .visit_field::<bool>("is_variable", Self::VT_IS_VARIABLE, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<SparsityParameters>>("sparsity", Self::VT_SPARSITY, false)?
@@ -9590,11 +9590,11 @@ impl<'a> ExternalBufferGroup<'a> {
 
 
   #[inline]
-  pub fn name(&self) -> Option<&'a str> {
+  pub fn name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ExternalBufferGroup::VT_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(ExternalBufferGroup::VT_NAME, None)}
   }
 }
 
@@ -9604,7 +9604,7 @@ impl ::flatbuffers::Verifiable for ExternalBufferGroup<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("name", Self::VT_NAME, false)?
      .finish();
     Ok(())
   }
@@ -9722,11 +9722,11 @@ impl<'a> ExternalBuffer<'a> {
     unsafe { self._tab.get::<u64>(ExternalBuffer::VT_LENGTH, Some(0)).unwrap()}
   }
   #[inline]
-  pub fn packing(&self) -> Option<&'a str> {
+  pub fn packing(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(ExternalBuffer::VT_PACKING, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(ExternalBuffer::VT_PACKING, None)}
   }
 }
 
@@ -9740,7 +9740,7 @@ impl ::flatbuffers::Verifiable for ExternalBuffer<'_> {
      .visit_field::<u32>("group", Self::VT_GROUP, false)?
      .visit_field::<u64>("offset", Self::VT_OFFSET, false)?
      .visit_field::<u64>("length", Self::VT_LENGTH, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("packing", Self::VT_PACKING, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("packing", Self::VT_PACKING, false)?
      .finish();
     Ok(())
   }
@@ -9852,11 +9852,11 @@ impl<'a> Metadata<'a> {
 
 
   #[inline]
-  pub fn name(&self) -> Option<&'a str> {
+  pub fn name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(Metadata::VT_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(Metadata::VT_NAME, None)}
   }
   #[inline]
   pub fn buffer(&self) -> u32 {
@@ -9873,7 +9873,7 @@ impl ::flatbuffers::Verifiable for Metadata<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("name", Self::VT_NAME, false)?
      .visit_field::<u32>("buffer", Self::VT_BUFFER, false)?
      .finish();
     Ok(())
@@ -9965,11 +9965,11 @@ impl<'a> TensorMap<'a> {
 
 
   #[inline]
-  pub fn name(&self) -> Option<&'a str> {
+  pub fn name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(TensorMap::VT_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(TensorMap::VT_NAME, None)}
   }
   #[inline]
   pub fn tensor_index(&self) -> u32 {
@@ -9986,7 +9986,7 @@ impl ::flatbuffers::Verifiable for TensorMap<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("name", Self::VT_NAME, false)?
      .visit_field::<u32>("tensor_index", Self::VT_TENSOR_INDEX, false)?
      .finish();
     Ok(())
@@ -10096,11 +10096,11 @@ impl<'a> SignatureDef<'a> {
     unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'a, ::flatbuffers::ForwardsUOffset<TensorMap>>>>(SignatureDef::VT_OUTPUTS, None)}
   }
   #[inline]
-  pub fn signature_key(&self) -> Option<&'a str> {
+  pub fn signature_key(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(SignatureDef::VT_SIGNATURE_KEY, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(SignatureDef::VT_SIGNATURE_KEY, None)}
   }
   #[inline]
   pub fn subgraph_index(&self) -> u32 {
@@ -10119,7 +10119,7 @@ impl ::flatbuffers::Verifiable for SignatureDef<'_> {
     v.visit_table(pos)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<TensorMap>>>>("inputs", Self::VT_INPUTS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, ::flatbuffers::ForwardsUOffset<TensorMap>>>>("outputs", Self::VT_OUTPUTS, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("signature_key", Self::VT_SIGNATURE_KEY, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("signature_key", Self::VT_SIGNATURE_KEY, false)?
      .visit_field::<u32>("subgraph_index", Self::VT_SUBGRAPH_INDEX, false)?
      .finish();
     Ok(())
@@ -21509,18 +21509,18 @@ impl<'a> VarHandleOptions<'a> {
 
 
   #[inline]
-  pub fn container(&self) -> Option<&'a str> {
+  pub fn container(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(VarHandleOptions::VT_CONTAINER, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(VarHandleOptions::VT_CONTAINER, None)}
   }
   #[inline]
-  pub fn shared_name(&self) -> Option<&'a str> {
+  pub fn shared_name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(VarHandleOptions::VT_SHARED_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(VarHandleOptions::VT_SHARED_NAME, None)}
   }
 }
 
@@ -21530,8 +21530,8 @@ impl ::flatbuffers::Verifiable for VarHandleOptions<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("container", Self::VT_CONTAINER, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("shared_name", Self::VT_SHARED_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("container", Self::VT_CONTAINER, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("shared_name", Self::VT_SHARED_NAME, false)?
      .finish();
     Ok(())
   }
@@ -23501,11 +23501,11 @@ impl<'a> StablehloCustomCallOptions<'a> {
 
 
   #[inline]
-  pub fn call_target_name(&self) -> Option<&'a str> {
+  pub fn call_target_name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(StablehloCustomCallOptions::VT_CALL_TARGET_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(StablehloCustomCallOptions::VT_CALL_TARGET_NAME, None)}
   }
   #[inline]
   pub fn has_side_effect(&self) -> bool {
@@ -23515,11 +23515,11 @@ impl<'a> StablehloCustomCallOptions<'a> {
     unsafe { self._tab.get::<bool>(StablehloCustomCallOptions::VT_HAS_SIDE_EFFECT, Some(false)).unwrap()}
   }
   #[inline]
-  pub fn backend_config(&self) -> Option<&'a str> {
+  pub fn backend_config(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(StablehloCustomCallOptions::VT_BACKEND_CONFIG, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(StablehloCustomCallOptions::VT_BACKEND_CONFIG, None)}
   }
   #[inline]
   pub fn api_version(&self) -> i32 {
@@ -23550,9 +23550,9 @@ impl ::flatbuffers::Verifiable for StablehloCustomCallOptions<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("call_target_name", Self::VT_CALL_TARGET_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("call_target_name", Self::VT_CALL_TARGET_NAME, false)?
      .visit_field::<bool>("has_side_effect", Self::VT_HAS_SIDE_EFFECT, false)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("backend_config", Self::VT_BACKEND_CONFIG, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("backend_config", Self::VT_BACKEND_CONFIG, false)?
      .visit_field::<i32>("api_version", Self::VT_API_VERSION, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, i32>>>("called_computations", Self::VT_CALLED_COMPUTATIONS, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("custom_attributes", Self::VT_CUSTOM_ATTRIBUTES, false)?
@@ -25561,11 +25561,11 @@ impl<'a> StableHLOCompositeOptions<'a> {
 
 
   #[inline]
-  pub fn name(&self) -> Option<&'a str> {
+  pub fn name(&self) -> Option<::flatbuffers::Vector<'a, u8>> {
     // Safety:
     // Created from valid Table for this object
     // which contains a valid value in this slot
-    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<&str>>(StableHLOCompositeOptions::VT_NAME, None)}
+    unsafe { self._tab.get::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(StableHLOCompositeOptions::VT_NAME, None)}
   }
   #[inline]
   pub fn decomposition_subgraph_index(&self) -> i32 {
@@ -25603,7 +25603,7 @@ impl ::flatbuffers::Verifiable for StableHLOCompositeOptions<'_> {
     v: &mut ::flatbuffers::Verifier, pos: usize
   ) -> Result<(), ::flatbuffers::InvalidFlatbuffer> {
     v.visit_table(pos)?
-     .visit_field::<::flatbuffers::ForwardsUOffset<&str>>("name", Self::VT_NAME, false)?
+     .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("name", Self::VT_NAME, false)?
      .visit_field::<i32>("decomposition_subgraph_index", Self::VT_DECOMPOSITION_SUBGRAPH_INDEX, false)?
      .visit_field::<::flatbuffers::ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>("composite_attributes", Self::VT_COMPOSITE_ATTRIBUTES, false)?
      .visit_field::<CustomOptionsFormat>("composite_attributes_format", Self::VT_COMPOSITE_ATTRIBUTES_FORMAT, false)?

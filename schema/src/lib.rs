@@ -9,6 +9,7 @@
 //!   [`root_as_model_with_opts`], which verifies every offset but not the identifier. A `Model` from `root_as_model_unchecked` is trusted blindly.
 //! - Enums are open: a newtype over the integer with associated constants, so unknown values arrive as they are and `variant_name()` is `None`.
 //!   Unknown union tags pass the verifier too.
+//! - Strings are read as bytes: files do not promise UTF-8. [`text`] makes them readable.
 //! - An absent vector, string or table is `None`; an absent scalar is its default. `Some` of an empty vector is the same thing to TFLite.
 //!
 //! After a change of `tflite.fbs` run `schema/regenerate.sh`, which says what it needs. A test fails while the two are out of step.
@@ -28,6 +29,12 @@ pub(crate) struct AnyEightBytes {
 }
 
 impl flatbuffers::SimpleToVerifyInSlice for AnyEightBytes {}
+
+/// A string of a file, for people: bytes that are not UTF-8 are escaped, as `\xe9`.
+pub fn text(string: flatbuffers::Vector<u8>) -> String {
+    let chunk = |c: std::str::Utf8Chunk| format!("{}{}", c.valid(), c.invalid().escape_ascii());
+    string.bytes().utf8_chunks().map(chunk).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -113,7 +120,7 @@ mod tests {
         assert!(subgraphs.get(1).tensors().is_none());
         let main = subgraphs.get(0);
         let tensors = main.tensors().unwrap();
-        let names: Vec<_> = tensors.iter().map(|t| t.name().unwrap()).collect();
+        let names: Vec<_> = tensors.iter().map(|t| text(t.name().unwrap())).collect();
         assert_eq!(names, ["x", "w", "y"]);
         let w = tensors.get(1);
         assert_eq!((w.type_(), w.buffer(), w.is_variable(), w.external_buffer()), (TensorType::INT8, 1, false, 0));

@@ -11,7 +11,7 @@ static int right_of(int32_t (*invoke)(const digits_inputs *, const digits_output
     for (int i = 0; i < TEST_COUNT; i++) {
         int8_t pixels[64], probabilities[10];
         for (int p = 0; p < 64; p++) {
-            int q = (int)((float)test_pixels[i][p] / 16.0f / DIGITS_IN_SERVING_DEFAULT_IMAGE_0_SCALE + 0.5f) - 128;
+            int q = (int)((float)test_pixels[i][p] / 16.0f / DIGITS_IN_IMAGE_SCALE + 0.5f) - 128;
             pixels[p] = (int8_t)(q > 127 ? 127 : q);
         }
         const digits_inputs in = {pixels};

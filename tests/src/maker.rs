@@ -22,6 +22,8 @@ pub fn per_tensor(scale: f32, zero_point: i64) -> Quantization {
 type Options = (BuiltinOptions, WIPOffset<UnionWIPOffset>);
 
 pub struct Maker<'a> {
+    /// Empty subgraphs behind the main one, by name.
+    pub more_subgraphs: Vec<String>,
     builder: FlatBufferBuilder<'a>,
     buffers: Vec<WIPOffset<Buffer<'a>>>,
     tensors: Vec<WIPOffset<Tensor<'a>>>,
@@ -33,7 +35,7 @@ impl Default for Maker<'_> {
     fn default() -> Self {
         let mut builder = FlatBufferBuilder::new();
         let none = Buffer::create(&mut builder, &BufferArgs::default());
-        Maker { builder, buffers: vec![none], tensors: vec![], operators: vec![], codes: vec![] }
+        Maker { more_subgraphs: vec![], builder, buffers: vec![none], tensors: vec![], operators: vec![], codes: vec![] }
     }
 }
 
@@ -133,7 +135,12 @@ impl Maker<'_> {
         let (tensors, operators) = (Some(b.create_vector(&self.tensors)), Some(b.create_vector(&self.operators)));
         let (inputs, outputs) = (Some(b.create_vector(inputs)), Some(b.create_vector(outputs)));
         let subgraph = SubGraph::create(b, &SubGraphArgs { tensors, inputs, outputs, operators, ..Default::default() });
-        let subgraphs = Some(b.create_vector(&[subgraph]));
+        let mut subgraphs = vec![subgraph];
+        for name in &self.more_subgraphs {
+            let name = Some(b.create_string(name));
+            subgraphs.push(SubGraph::create(b, &SubGraphArgs { name, ..Default::default() }));
+        }
+        let subgraphs = Some(b.create_vector(&subgraphs));
         let mut codes = vec![];
         for &builtin_code in &self.codes {
             let deprecated_builtin_code = builtin_code.0.min(127) as i8;

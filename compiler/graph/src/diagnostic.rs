@@ -10,42 +10,75 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Code(pub &'static str);
 
+/// What a code means.
+pub struct Explained {
+    pub code: &'static str,
+    pub title: &'static str,
+    pub explanation: &'static str,
+    /// What to do where a message knows nothing better; empty where that depends on the case alone.
+    pub way_out: &'static str,
+}
+
 macro_rules! codes {
-    ($($name:ident $code:literal $title:literal $explanation:literal;)*) => {
+    ($($name:ident $code:literal $title:literal $explanation:literal $way_out:literal;)*) => {
         impl Code {
             $(#[doc = $title] pub const $name: Code = Code($code);)*
         }
 
-        /// (code, title, explanation with the way out) of every code, for `cranelite explain`.
-        pub const CODES: &[(&str, &str, &str)] = &[$(($code, $title, $explanation)),*];
+        /// Every code, for `cranelite explain`.
+        pub const CODES: &[Explained] = &[$(Explained { code: $code, title: $title, explanation: $explanation, way_out: $way_out }),*];
     };
 }
 
 codes! {
-    FILE "E0101" "not a TensorFlow Lite model" "The file does not start as a .tflite file does: bytes 4 to 7 must be TFL3. Convert the model with the TensorFlow Lite converter first.";
-    BROKEN "E0102" "the file is damaged" "An offset, a length or a table of the flatbuffer points outside the file or into itself. Fetch or export the model again.";
-    VERSION "E0103" "schema version is not supported" "Only version 3 of the schema is in use; older files must be converted again.";
-    INDEX "E0104" "an index points nowhere" "A tensor, buffer or operator code is named that does not exist. The file was written by a faulty tool; export the model again.";
-    SHAPE "E0105" "a shape is not possible" "A dimension is negative, or a tensor is larger than can be addressed. Models with dimensions that are open until run time need --input-shape.";
-    QUANTIZATION "E0106" "quantisation parameters are not possible" "Scales must be positive and finite, zero points must fit the element type, and there must be one pair or one per channel.";
-    DATA "E0107" "a constant has the wrong size" "The bytes of a constant tensor do not match its shape and element type, or lie outside the file.";
-    ORDER "E0108" "operators are not in order" "An operator reads a tensor that no earlier operator writes, or a tensor is written twice. Export the model again.";
-    OPERATOR "E0201" "operator is not supported" "`cranelite ops` lists the operators that are. Replace the operator in the model, or split the model around it.";
-    TYPES "E0202" "element types are not supported by the operator" "`cranelite ops` lists the element types of each operator. Convert the model with another quantisation.";
-    OPERAND "E0203" "shapes do not fit the operator" "The shapes of the operands contradict each other or the attributes.";
-    ATTRIBUTE "E0204" "an attribute is not supported" "An attribute of the operator has a value outside of what is supported or of what the format allows.";
-    ARITY "E0205" "wrong number of inputs or outputs" "The operator has more or fewer operands than the format allows, or a required one is absent.";
-    SCALE "E0206" "quantisation does not fit the operator" "The operator demands a certain relation of scales, zero points or axes, as TensorFlow Lite does.";
-    CONSTANT "E0207" "an operand must be a constant" "The operand decides about shapes or is packed when the model is compiled, so it must be stored in the model.";
-    FEATURE "E0301" "a feature of the model is not supported" "The model uses control flow, state, sparse weights, custom operators or open shapes that are not supported yet.";
-    ARENA "E0401" "the arena is larger than allowed" "Raise --max-arena, use --opt size, or make the model smaller: the message names the tensors that are live at the peak.";
-    CONSTANTS "E0402" "the constants are larger than allowed" "Raise --max-const, or quantise the model's weights.";
-    INPUT "E0501" "an input array does not fit" "Arrays must be .npy files in C order with the element type and the shape of the model's input, in the order of the model's inputs.";
-    FILE_ACCESS "E0502" "a file cannot be read or written" "The message has the reason that the operating system gives.";
-    TOOL "E0503" "a tool failed" "A command that was given with --linker or --runner could not be started or failed; the message has what it said.";
-    TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels.";
-    CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run. --cpu native compiles for the machine at hand; several levels, --cpu x86-64,x86-64-v3, make an object that chooses by itself.";
-    INTERNAL "E0901" "cranelite contradicts itself" "A proof or a check inside the compiler failed, so nothing was written. This is a bug of cranelite: please report it with the model.";
+    FILE "E0101" "not a TensorFlow Lite model" "The file does not start as a .tflite file does: bytes 4 to 7 must be TFL3. The message says what the file seems to be."
+        "convert the model with the TensorFlow Lite converter first";
+    BROKEN "E0102" "the file is damaged" "An offset, a length or a table of the flatbuffer points outside the file or into itself."
+        "fetch or export the model again";
+    VERSION "E0103" "schema version is not supported" "Only version 3 of the schema is in use."
+        "convert the model again with a converter of today";
+    INDEX "E0104" "an index points nowhere" "A tensor, buffer or operator code is named that does not exist: the file was written by a faulty tool."
+        "export the model again";
+    SHAPE "E0105" "a shape is not possible" "A dimension is negative or open, or a tensor is larger than can be addressed. Models with dimensions that are open until run time need --input-shape."
+        "export the model with fixed shapes, or give those of its inputs with --input-shape";
+    QUANTIZATION "E0106" "quantisation parameters are not possible" "Scales must be positive and finite, zero points must fit the element type, and there must be one pair or one per channel."
+        "quantise the model again with the TensorFlow Lite converter";
+    DATA "E0107" "a constant has the wrong size" "The bytes of a constant tensor do not match its shape and element type, or lie outside the file."
+        "fetch or export the model again";
+    ORDER "E0108" "operators are not in order" "An operator reads a tensor that no earlier operator writes, or a tensor is written twice."
+        "export the model again";
+    OPERATOR "E0201" "operator is not supported" "`cranelite ops` lists the operators that are."
+        "replace the operator in the model, or split the model around it";
+    TYPES "E0202" "element types are not supported by the operator" "`cranelite ops` lists the element types of each operator."
+        "convert the model with another quantisation; `cranelite ops` lists the element types of each operator";
+    OPERAND "E0203" "shapes do not fit the operator" "The shapes of the operands contradict each other or the attributes."
+        "export the model again, or give other shapes with --input-shape";
+    ATTRIBUTE "E0204" "an attribute is not supported" "An attribute of the operator has a value outside of what is supported or of what the format allows."
+        "change the layer in the model that this operator comes from, and export it again";
+    ARITY "E0205" "wrong number of inputs or outputs" "The operator has more or fewer operands than the format allows, or a required one is absent."
+        "export the model again with the TensorFlow Lite converter";
+    SCALE "E0206" "quantisation does not fit the operator" "The operator demands a certain relation of scales, zero points or axes, as TensorFlow Lite does."
+        "quantise the model again with the TensorFlow Lite converter";
+    CONSTANT "E0207" "an operand must be a constant" "The operand decides about shapes or is packed when the model is compiled, so it must be stored in the model."
+        "freeze the model's variables and shapes before it is converted";
+    FEATURE "E0301" "a feature of the model is not supported" "The model uses control flow, state, sparse weights, custom operators or windows that are not supported."
+        "build the model without it, or split the model around it";
+    ARENA "E0401" "the arena is larger than allowed" "The message names the tensors that are live at the peak."
+        "raise --max-arena, use --opt size, or make the model smaller";
+    CONSTANTS "E0402" "the constants are larger than allowed" "The message names the largest tensors of the model, where it can."
+        "raise --max-const, or quantise the model's weights";
+    INPUT "E0501" "an input array does not fit" "Arrays must be .npy files in C order with the element type and the shape of the model's input, in the order of the model's inputs."
+        "`cranelite inspect MODEL` shows the model's inputs";
+    FILE_ACCESS "E0502" "a file cannot be read or written" "The message has the reason that the operating system gives."
+        "";
+    TOOL "E0503" "a tool failed" "A command that was given with --linker or --runner could not be started or failed; the message has what it said."
+        "";
+    TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels."
+        "";
+    CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run."
+        "--cpu native compiles for the machine at hand; several levels, --cpu x86-64,x86-64-v3, make an object that chooses by itself";
+    INTERNAL "E0901" "cranelite contradicts itself" "A proof or a check inside the compiler failed, so nothing was written."
+        "this is a bug of cranelite: please report it with the model";
 }
 
 /// Where in the model.
@@ -72,7 +105,7 @@ pub struct Diagnostic {
     pub message: String,
     pub expected: Option<String>,
     pub found: Option<String>,
-    /// The way out.
+    /// The way out, where it is not the code's.
     pub help: Option<String>,
 }
 
@@ -99,6 +132,11 @@ impl Diagnostic {
     pub fn help(mut self, what: impl Into<String>) -> Self {
         self.help = Some(what.into());
         self
+    }
+    /// What to do: as the message knows it, or as the code does.
+    pub fn way_out(&self) -> Option<&str> {
+        let of_code = || CODES.iter().find(|c| c.code == self.code.0).map(|c| c.way_out).filter(|w| !w.is_empty());
+        self.help.as_deref().or_else(of_code)
     }
     /// Adds the operator to the place, and to a detail that is only `input 1` or `output 0` the name of that tensor.
     pub fn in_operator(mut self, operator: u32, name: &str, tensor_name: impl Fn(Side, usize) -> Option<String>) -> Self {
@@ -161,7 +199,7 @@ impl fmt::Display for Diagnostic {
         if let Some(e) = &self.found {
             write!(f, "; found {e}")?;
         }
-        if let Some(h) = &self.help {
+        if let Some(h) = self.way_out() {
             write!(f, "; {h}")?;
         }
         Ok(())
@@ -195,9 +233,9 @@ mod tests {
 
     #[test]
     fn codes_are_unique_and_explained() {
-        for (i, (code, title, explanation)) in CODES.iter().enumerate() {
-            assert!(CODES[..i].iter().all(|c| c.0 < *code), "{code} is out of order");
-            assert!(!title.is_empty() && explanation.ends_with('.'), "{code}");
+        for (i, Explained { code, title, explanation, way_out }) in CODES.iter().enumerate() {
+            assert!(CODES[..i].iter().all(|c| c.code < *code), "{code} is out of order");
+            assert!(!title.is_empty() && explanation.ends_with('.') && !way_out.ends_with('.'), "{code}");
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::ops::Op;
 use crate::tensor::TensorType;
-use std::sync::Arc;
+use bytes::Bytes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub u32);
@@ -15,8 +15,8 @@ pub struct Value {
     /// The tensor's name in the model; may be empty, need not be unique.
     pub name: String,
     pub ty: TensorType,
-    /// Bytes of a constant, little endian, exactly `ty.size_bytes()`.
-    pub data: Option<Arc<[u8]>>,
+    /// Bytes of a constant, little endian, exactly `ty.size_bytes()`; mostly a part of the model's file, which all of them share.
+    pub data: Option<Bytes>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,19 @@ impl Graph {
     pub fn add_value(&mut self, value: Value) -> ValueId {
         self.values.push(value);
         ValueId(self.values.len() as u32 - 1)
+    }
+    /// Bytes of all constants; those that several of them share count once.
+    pub fn constants_size_bytes(&self) -> usize {
+        let range = |d: &Bytes| (d.as_ptr() as usize, d.as_ptr() as usize + d.len());
+        let mut ranges: Vec<_> = self.values.iter().filter_map(|v| v.data.as_ref()).map(range).collect();
+        ranges.sort_unstable();
+        let mut end = 0;
+        let mut beyond = |(from, to): (usize, usize)| {
+            let own = to.saturating_sub(from.max(end));
+            end = end.max(to);
+            own
+        };
+        ranges.into_iter().map(&mut beyond).sum()
     }
     /// Position of the node that produces `id`, if a node does.
     pub fn producer(&self, id: ValueId) -> Option<usize> {

@@ -3,9 +3,9 @@
 mod model;
 
 use cranelite_graph::graph::{Graph, ValueId};
-use cranelite_graph::import::{InputKey, Options, import};
+use cranelite_graph::import::{self, InputKey, Options, import};
 use cranelite_schema::{BuiltinOperator, TensorType};
-use model::{Buffer, Model, two_reshapes};
+use model::{Buffer, Model, Signature, two_reshapes};
 
 fn read(m: &Model) -> Graph {
     import(&m.bytes(), &Options::default()).unwrap_or_else(|p| panic!("{p:#?}"))
@@ -246,6 +246,164 @@ fn every_problem_is_reported() {
         m.tensors[2].shape = vec![-1];
         m.buffers[2].data[0] = 13;
     });
+}
+
+#[test]
+fn names_need_not_be_utf8() {
+    let mut m = two_reshapes();
+    m.tensors[0].name = "caf@@ \u{e9}".into();
+    let mut bytes = m.bytes();
+    let at = bytes.windows(2).position(|w| w == b"@@").unwrap();
+    bytes[at..at + 2].copy_from_slice(b"\xe9\xff");
+    let name = "caf\\xe9\\xff \u{e9}";
+    assert_eq!(import(&bytes, &Options::default()).unwrap().values[0].name, name);
+    // It can be given as it is shown.
+    let g = import(&bytes, &Options { input_shapes: vec![(name.into(), vec![6, 2])] }).unwrap();
+    assert_eq!(g.values[0].ty.shape, [6, 2]);
+}
+
+#[test]
+fn constants_share_a_buffer() {
+    let mut m = two_reshapes();
+    let words: Vec<u8> = (0..64u8).collect();
+    for (i, n) in [64, 63, 60].into_iter().enumerate() {
+        let t = m.tensor(&format!("w{i}"), TensorType::UINT8, &[n], None, &words);
+        m.tensors[t as usize].buffer = 3;
+        m.outputs.push(t);
+    }
+    m.buffers.truncate(4);
+    let g = read(&m);
+    let constants: Vec<&[u8]> = g.values.iter().filter_map(|v| v.data.as_deref()).collect();
+    assert_eq!(constants, [&words[..], &words[..63], &words[..60]]);
+    assert_eq!(g.constants_size_bytes(), 64);
+}
+
+#[test]
+fn what_nobody_needs_may_be_of_any_kind() {
+    // SVDF of y to a, RELU of a to b, and what they read is refused elsewhere.
+    let dead = |m: &mut Model, code: BuiltinOperator| {
+        let state = m.tensor("state", TensorType::FLOAT32, &[1], None, &[]);
+        m.tensors.last_mut().unwrap().is_variable = true;
+        let a = m.tensor("a", TensorType::FLOAT32, &[3, 4], None, &[]);
+        let b = m.tensor("b", TensorType::STRING, &[3, 4], None, &[]);
+        m.operator(code, &[2, state], a, model::Options::None);
+        m.operator(BuiltinOperator::RELU, &[a], b, model::Options::None);
+        [state, a, b]
+    };
+    expect_same(|m| _ = dead(m, BuiltinOperator::SVDF));
+    // The unknown result of what is dropped is read by an operator that is as dead but could be imported.
+    expect_same(|m| {
+        let [_, a, b] = dead(m, BuiltinOperator::SVDF);
+        m.tensors[b as usize].ty = TensorType::FLOAT32;
+        m.operators[3].inputs = vec![a];
+    });
+    // Needed after all.
+    expect(&["E0201 subgraph 0, operator 2 SVDF"], |m| {
+        let [_, a, _] = dead(m, BuiltinOperator::SVDF);
+        m.outputs.push(a);
+    });
+    // Needed by what may do more than compute its result.
+    for (code, name) in [(BuiltinOperator::ASSIGN_VARIABLE, "ASSIGN_VARIABLE"), (BuiltinOperator(9999), "number 9999")] {
+        expect(&[&format!("E0201 subgraph 0, operator 2 {name}")], |m| _ = dead(m, code));
+    }
+    for (code, name) in [(BuiltinOperator::CALL_ONCE, "CALL_ONCE"), (BuiltinOperator::WHILE, "WHILE"), (BuiltinOperator::CUSTOM, "CUSTOM")]
+    {
+        expect(&[&format!("E0301 subgraph 0, operator 2 {name}")], |m| _ = dead(m, code));
+    }
+    // A tensor that is refused is so for a later operator that is needed.
+    expect(&["E0301 subgraph 0, operator 4 RESHAPE, input 0 \"state\""], |m| {
+        let [state, ..] = dead(m, BuiltinOperator::SVDF);
+        let y = m.tensor("one", TensorType::FLOAT32, &[1], None, &[]);
+        let shape = m.tensor("shape", TensorType::INT32, &[1], None, &[1, 0, 0, 0]);
+        m.operator(BuiltinOperator::RESHAPE, &[state, shape], y, model::Options::Reshape);
+        m.outputs.push(y);
+    });
+    // Damage is damage.
+    expect(&["E0104 subgraph 0, operator 2 SVDF, input 0"], |m| {
+        dead(m, BuiltinOperator::SVDF);
+        m.operators[2].inputs[0] = 99;
+    });
+}
+
+#[test]
+fn signatures_name_inputs_and_outputs() {
+    let signature = |key: &str, subgraph| Signature {
+        key: key.into(),
+        subgraph,
+        inputs: vec![("image".into(), 0), ("nonsense".into(), 77)],
+        outputs: vec![("scores".into(), 4), ("".into(), 2), ("again".into(), 4)],
+    };
+    let read = |m: &Model| {
+        let model = import::read(&m.bytes(), &Options::default()).unwrap();
+        (model.input_names.concat(), model.output_names.join(" "), model.left_out)
+    };
+    let mut m = two_reshapes();
+    m.outputs = vec![2, 4, 4, 4];
+    assert_eq!(read(&m), ("x".into(), "y z z z".into(), vec![]));
+    m.signatures = vec![signature("serving_default", 0)];
+    // As often as it has a name; what has none bears its tensor's.
+    assert_eq!(read(&m), ("image".into(), "y scores again z".into(), vec![]));
+    for key in ["image", "x"] {
+        let g = import(&m.bytes(), &Options { input_shapes: vec![(key.into(), vec![6, 2])] }).unwrap();
+        assert_eq!(g.values[0].ty.shape, [6, 2]);
+    }
+    let said = import(&m.bytes(), &Options { input_shapes: vec![("z".into(), vec![6, 2])] }).unwrap_err();
+    assert_eq!(said[0].expected.as_deref(), Some("\"image\""));
+
+    m.more_subgraphs = ["helper\n", ""].map(String::from).to_vec();
+    m.signatures.push(signature("decode", 2));
+    let what = "only the model's first subgraph is compiled; left out: signature \"decode\" of subgraph 2, subgraph 1 \"helper\\n\"";
+    assert_eq!(read(&m), ("image".into(), "y scores again z".into(), vec![what.into()]));
+    m.more_subgraphs.clear();
+    m.signatures[1].subgraph = 0;
+    let why = "the model's inputs and outputs bear their tensors' names, because there is more than one signature: \
+        signature \"serving_default\", signature \"decode\"";
+    assert_eq!(read(&m), ("x".into(), "y z z z".into(), vec![why.into()]));
+}
+
+#[test]
+fn foreign_files_are_guessed() {
+    let zip = |name: &str| [b"PK\x03\x04\x14\0\0\0\0\0".as_slice(), &[0; 16], name.as_bytes(), &[7; 5000]].concat();
+    let listed = |name: &str| [b"PK\x03\x04\x14\0".as_slice(), &[7; 5000], b"PK\x01\x02", name.as_bytes(), b"PK\x05\x06"].concat();
+    let at = |offset: usize, magic: &[u8]| [&vec![1; offset], magic, &[2; 300]].concat();
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (vec![], "an empty file"),
+        (vec![0; 5000], "zeros"),
+        (b"\x1c\0".to_vec(), "the beginning"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n".to_vec(), "Git LFS"),
+        (b"\n<!DOCTYPE HTML><html>".to_vec(), "HTML"),
+        (b"\xef\xbb\xbf<HTML>".to_vec(), "HTML"),
+        (zip("hand_detector.tflite"), ".tflite files"),
+        (listed("TF_LITE_PREFILL_DECODE"), "MediaPipe"),
+        (listed("x/saved_model.pb"), "SavedModel"),
+        (listed("model.weights.h5"), "Keras"),
+        (zip("archive/data.pkl"), "PyTorch"),
+        (zip("notes.txt"), "a zip archive"),
+        (at(0, b"\x1f\x8b\x08"), "gzip"),
+        (at(257, b"ustar"), "tar"),
+        (at(0, b"\x89HDF\r\n\x1a\n"), "HDF5"),
+        (at(4, b"TFL1"), "first version"),
+        (at(4, b"TFL2"), "second version"),
+        (at(4, b"ET12"), "ExecuTorch"),
+        (b"\x08\x07\x12\xa0\x02\x0a\x10\x0a\x05image".to_vec(), "Core ML"),
+        (b"\x08\x01\x12\xd0\x86\x03\x0a\x10serve".to_vec(), "a SavedModel"),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:".to_vec(), "an ONNX"),
+        (b"\x08\x09:\xd4\x01\x0a\x10".to_vec(), "an ONNX"),
+        (b"\x0a\x3a\x0a\x05input\x12\x0bPlaceholder*\x0b\x0a\x05dtype\x12\x020\x01".to_vec(), "GraphDef"),
+        (b"\x80\x02}q\0(X".to_vec(), "pickle"),
+        (b"\x7fELF\x02\x01\x01\0".to_vec(), "ELF"),
+        (b"const unsigned char model[] = {\n  0x1c, 0x00, 0x00, 0x00, 0x54, 0x46, 0x4c, 0x33,".to_vec(), "a C array with a .tflite"),
+        (b"#include <stdint.h>\nalignas(16) const uint8_t data[] = {0x1".to_vec(), "C source"),
+        (b"HAAAAFRGTDMUACAA".to_vec(), "base64"),
+        (b"{\"modelTopology\": 1}".to_vec(), "JSON"),
+        (b"some text that is no model".to_vec(), "\" tex\""),
+    ];
+    for (bytes, what) in cases {
+        let d = &import(&bytes, &Options::default()).expect_err("a problem")[0];
+        let found = d.found.as_deref().unwrap();
+        assert!(d.code.0 == "E0101" && found.contains(what), "{found} is not {what}");
+        assert!(d.way_out().is_some());
+    }
 }
 
 #[test]

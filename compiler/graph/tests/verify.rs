@@ -65,6 +65,6 @@ fn what_no_text_can_say() {
     says(&|g| g.outputs[0] = ValueId(9), "the graph names %9");
     says(&|g| g.nodes[0].inputs[0] = Some(ValueId(4)), "node 0 ADD: %4 does not exist");
     says(&|g| g.nodes[1].outputs[0] = ValueId(2), "node 1 RESHAPE: writes %2");
-    says(&|g| g.values[1].data = Some([0; 15].into()), "%1: 15 bytes of data");
+    says(&|g| g.values[1].data = Some(vec![0; 15].into()), "%1: 15 bytes of data");
     says(&|g| g.nodes[1].outputs.push(ValueId(9)), "%9");
 }

@@ -3,7 +3,7 @@
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
 use super::options::{Opt, TargetOptions, threads};
-use super::{Outcome, per_operator, print};
+use super::{Outcome, per_operator, print, warn};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
 use crate::instance::Instance;
@@ -47,6 +47,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let options =
         Options { goal: args.opt.into(), profile: args.per_op, threads: args.threads as usize, ..Options::named_after(&args.model) };
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    warn(&args.model, &compiled.left_out);
     let (instance, load) = timed(|| Instance::new(&compiled));
     let mut instance = instance?;
     for (i, t) in compiled.signature.inputs.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! `check`: all problems of models at once, without writing anything.
 
 use super::options::{TargetOptions, input_shape};
-use super::{Outcome, print};
+use super::{Outcome, print, warn};
 use crate::diagnostic::{Failure, Problem};
 use crate::files;
 use crate::pipeline::{self, Options};
@@ -30,12 +30,17 @@ pub struct CheckArgs {
 pub fn check(args: CheckArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
     let options = Options { input_shapes: args.input_shapes, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
-    let mut problems = vec![];
+    let (mut problems, mut left_out) = (vec![], vec![]);
     for file in &args.models {
         let model = files::read(file).map_err(|d| vec![d]);
         match model.and_then(|model| pipeline::compile(&model, &targets, &options, &mut Stages::none())) {
-            Ok(_) if args.json => {}
-            Ok(_) => print(&format!("{}: no problems\n", file.display())),
+            Ok(compiled) => {
+                warn(file, &compiled.left_out);
+                left_out.extend(compiled.left_out.iter().map(|what| json!({ "file": file, "message": what })));
+                if !args.json {
+                    print(&format!("{}: no problems\n", file.display()));
+                }
+            }
             Err(list) => problems.extend(list.into_iter().map(|diagnostic| Problem { file: Some(file.clone()), diagnostic })),
         }
     }
@@ -43,7 +48,7 @@ pub fn check(args: CheckArgs) -> Outcome {
         return Err(Failure::Problems(problems));
     }
     if args.json {
-        print(&format!("{}\n", json!({ "diagnostics": [] })));
+        print(&format!("{}\n", json!({ "diagnostics": [], "left_out": left_out })));
     }
     Ok(())
 }

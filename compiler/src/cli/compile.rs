@@ -1,7 +1,7 @@
 //! `compile`: a model becomes an object and a header.
 
 use super::options::{Opt, TargetOptions, input_shape, size_bytes, threads};
-use super::{Outcome, print};
+use super::{Outcome, print, warn};
 use crate::bindings;
 use crate::diagnostic::Failure;
 use crate::files::{self, Files};
@@ -112,6 +112,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
     let compiled = pipeline::compile(&model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    warn(&args.model, &compiled.left_out);
     let is_file = args.output.extension().is_some_and(|e| e == "o");
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
     let header = object.with_extension("h");

@@ -1,7 +1,7 @@
 //! `inspect`: what a model is and what it needs.
 
 use super::options::{Opt, TargetOptions, input_shape};
-use super::{Outcome, print};
+use super::{Outcome, print, warn};
 use crate::diagnostic::Failure;
 use crate::files;
 use crate::pipeline::{self, Options};
@@ -39,6 +39,7 @@ pub fn inspect(args: InspectArgs) -> Outcome {
         ..Options::named_after(&args.model)
     };
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    warn(&args.model, &compiled.left_out);
     if args.json {
         print(&format!("{}\n", report::json(&compiled)));
     } else {

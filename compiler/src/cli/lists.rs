@@ -5,7 +5,7 @@ use crate::diagnostic::Failure;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 use cranelite_codegen::targets::{self, Levels, TRIPLES};
-use cranelite_graph::diagnostic::CODES;
+use cranelite_graph::diagnostic::{CODES, Explained};
 use cranelite_graph::ops;
 use serde_json::json;
 
@@ -68,14 +68,16 @@ pub struct ExplainArgs {
 
 pub fn explain(args: ExplainArgs) -> Outcome {
     let Some(code) = args.code else {
-        print(&CODES.iter().map(|(code, title, _)| format!("{code}  {title}\n")).collect::<String>());
+        print(&CODES.iter().map(|c| format!("{}  {}\n", c.code, c.title)).collect::<String>());
         return Ok(());
     };
-    let (code, title, text) = CODES
+    let Explained { code, title, explanation, way_out } = CODES
         .iter()
-        .find(|(known, ..)| known.eq_ignore_ascii_case(&code))
+        .find(|known| known.code.eq_ignore_ascii_case(&code))
         .ok_or_else(|| Failure::Usage(format!("there is no code {code:?}; `cranelite explain` lists all")))?;
-    print(&format!("{code}: {title}\n\n{text}\n"));
+    let way_out =
+        if way_out.is_empty() { String::new() } else { format!("\nThe way out, where a message has no better one: {way_out}.\n") };
+    print(&format!("{code}: {title}\n\n{explanation}\n{way_out}"));
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use crate::diagnostic::{Failure, internal};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::io::Write;
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 
@@ -107,6 +108,13 @@ fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
         let message = PANIC.lock().unwrap_or_else(|e| e.into_inner()).take().unwrap_or_default();
         Err(internal("an assumption of the compiler does not hold", message).into())
     })
+}
+
+/// Says on standard error what of a model was not compiled.
+fn warn(model: &Path, left_out: &[String]) {
+    for what in left_out {
+        eprintln!("warning: {}: {what}", model.display());
+    }
 }
 
 /// Writes to standard output; a reader that has gone away ends the program without a word, as for any filter.

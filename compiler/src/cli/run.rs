@@ -3,9 +3,9 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::Outcome;
 use super::options::{Opt, TargetOptions, threads};
 use super::steps::Steps;
+use super::{Outcome, warn};
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
 use crate::files::{self, Files};
@@ -76,12 +76,14 @@ pub fn run(args: RunArgs) -> Outcome {
             };
             let machine = vector_bytes.map_or_else(own, |bytes| Ok(example(bytes)))?;
             let model = pipeline::read(&model, &options, &mut Stages::none()).map_err(in_model)?;
+            warn(&args.model, &model.left_out);
             let planned = pipeline::plan(&model, &machine, &options, &mut Stages::none()).map_err(in_model)?;
             (interpreted(&planned, &model.signature, &steps)?, model.signature)
         }
         None => {
             let targets = args.target.or_native()?;
             let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(in_model)?;
+            warn(&args.model, &compiled.left_out);
             let outputs = match tools(&args) {
                 Some(tools) => foreign::run(&compiled, &tools, &steps)?,
                 None if targets[0].missing_here().is_none() => {
@@ -139,5 +141,8 @@ fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
 }
 
 fn to_npy(array: &Array) -> Result<Vec<u8>, Diagnostic> {
-    array.to_npy().ok_or_else(|| Diagnostic::new(Code::FEATURE, format!(".npy files have no element type {}", array.element)))
+    array.to_npy().ok_or_else(|| {
+        Diagnostic::new(Code::FEATURE, format!(".npy files have no element type {}", array.element))
+            .help("let the model end in a CAST to a type that they have")
+    })
 }

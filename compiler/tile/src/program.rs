@@ -10,7 +10,7 @@
 
 use crate::index::{Counter, Index};
 use crate::types::Type;
-use std::sync::Arc;
+use bytes::Bytes;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub u32);
@@ -54,7 +54,7 @@ pub struct Buffer {
     /// Power of two. Of an input or output: what the caller must guarantee.
     pub align: u32,
     /// Contents of a constant.
-    pub data: Option<Arc<[u8]>>,
+    pub data: Option<Bytes>,
     /// This buffer is the bytes of another one from `offset` on, and owns none.
     pub view: Option<View>,
     /// Offset in the arena, once planned (not of views): of scratch buffers, and of inputs and outputs where these are there too.

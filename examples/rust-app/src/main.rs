@@ -11,8 +11,8 @@ fn circle(sample: usize) -> [f32; 3] {
 }
 
 fn main() -> Result<(), cranelite_runtime::Error> {
-    let input = gestures::INPUT_SERVING_DEFAULT_MOTION_0.quantization.expect("the model is quantised");
-    let output = gestures::OUTPUT_STATEFULPARTITIONEDCALL_1_0.quantization.expect("the model is quantised");
+    let input = gestures::INPUT_MOTION.quantization.expect("the model is quantised");
+    let output = gestures::OUTPUT_OUTPUT_0.quantization.expect("the model is quantised");
     static ARENA: std::sync::Mutex<gestures::Arena> = std::sync::Mutex::new(gestures::Arena::new());
 
     let mut samples = [0; 150];
@@ -21,8 +21,8 @@ fn main() -> Result<(), cranelite_runtime::Error> {
     }
     let mut scores = [0; 4];
     gestures::invoke(
-        &gestures::Inputs { serving_default_motion_0: &samples },
-        &mut gestures::Outputs { statefulpartitionedcall_1_0: &mut scores },
+        &gestures::Inputs { motion: &samples },
+        &mut gestures::Outputs { output_0: &mut scores },
         &mut ARENA.lock().expect("nobody panicked"),
     )?;
     let best = (0..4).max_by_key(|&i| scores[i]).expect("four scores");

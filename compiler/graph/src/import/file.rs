@@ -3,35 +3,36 @@
 //! The idea: limits on verification follow from the file's size, so a small hostile file ends quickly and a large honest one passes.
 
 use super::buffers::Buffers;
+use super::guess::guess;
 use crate::diagnostic::{Code, Diagnostic};
+use bytes::Bytes;
 use cranelite_schema as schema;
 use cranelite_schema::{InvalidFlatbuffer, VerifierOptions};
 
 pub struct File<'a> {
+    pub model: schema::Model<'a>,
     pub subgraph: schema::SubGraph<'a>,
     /// One for each operator code.
-    pub codes: Vec<OperatorCode<'a>>,
+    pub codes: Vec<OperatorCode>,
     pub buffers: Buffers<'a>,
-    pub size_bytes: usize,
+    pub bytes: &'a Bytes,
 }
 
-pub struct OperatorCode<'a> {
+pub struct OperatorCode {
     pub code: schema::BuiltinOperator,
     pub version: i32,
-    pub custom: Option<&'a str>,
+    pub custom: Option<String>,
 }
 
 impl<'a> File<'a> {
-    pub fn open(bytes: &'a [u8]) -> Result<Self, Diagnostic> {
+    pub fn open(bytes: &'a Bytes) -> Result<Self, Diagnostic> {
         let identifier = bytes.get(4..8);
         if identifier != Some(b"TFL3") {
-            let found = match identifier {
-                _ if bytes.is_empty() => "an empty file".into(),
-                None => format!("a file of {} bytes", bytes.len()),
-                Some(b) => format!("\"{}\"", b.escape_ascii()),
-            };
-            let message = "this is not a TensorFlow Lite model";
-            return Err(Diagnostic::new(Code::FILE, message).expected("\"TFL3\" in bytes 4 to 7").found(found));
+            let d = Diagnostic::new(Code::FILE, "this is not a TensorFlow Lite model").expected("\"TFL3\" in bytes 4 to 7");
+            return Err(match guess(bytes) {
+                Some(guess) => d.found(guess.what).help(guess.help),
+                None => d.found(format!("\"{}\"", identifier.unwrap_or_default().escape_ascii())),
+            });
         }
         let options = VerifierOptions {
             // Deeper than the schema nests.
@@ -51,14 +52,18 @@ impl<'a> File<'a> {
             return Err(Diagnostic::new(Code::BROKEN, "the model has no subgraph"));
         };
         let codes = model.operator_codes().into_iter().flatten().map(operator_code).collect();
-        Ok(File { subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), size_bytes: bytes.len() })
+        Ok(File { model, subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), bytes })
+    }
+
+    pub fn signatures(&self) -> impl Iterator<Item = schema::SignatureDef<'a>> + use<'a> {
+        self.model.signature_defs().into_iter().flatten()
     }
 }
 
 /// Old files have the code in a byte of its own; new ones set both, with 127 in the byte where it does not suffice.
 fn operator_code(c: schema::OperatorCode) -> OperatorCode {
     let code = c.builtin_code().0.max(i32::from(c.deprecated_builtin_code()));
-    OperatorCode { code: schema::BuiltinOperator(code), version: c.version(), custom: c.custom_code() }
+    OperatorCode { code: schema::BuiltinOperator(code), version: c.version(), custom: c.custom_code().map(schema::text) }
 }
 
 fn broken(e: InvalidFlatbuffer) -> Diagnostic {

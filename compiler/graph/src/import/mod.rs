@@ -4,16 +4,20 @@
 //! so every offset, index, size, product and number is checked here once, and what comes out can be trusted by everything after. All
 //! problems are collected: after one the walk goes on with what the file declares, and what cannot be known stays silent.
 //!
-//! Only the first subgraph is compiled. Tensors and subgraphs that nothing uses may be of any kind, but not damaged.
+//! Only the first subgraph is compiled. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
+//! whose results nothing uses, unless they may do more than compute these.
 
 mod buffers;
 mod file;
+mod guess;
 mod quantization;
+mod signatures;
 mod tensors;
 mod walk;
 
 use crate::diagnostic::{Code, Diagnostic, Place};
-use crate::graph::Graph;
+use crate::graph::{Graph, ValueId};
+use bytes::Bytes;
 
 /// What the user decides about a model.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +29,7 @@ pub struct Options {
 /// One of the model's inputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InputKey {
-    /// The tensor's name.
+    /// In the model's signature, or the tensor's.
     Name(String),
     /// Position among the model's inputs.
     Index(usize),
@@ -43,14 +47,36 @@ impl From<usize> for InputKey {
     }
 }
 
-/// Reads a model; the problems are all that were found.
+/// A model as it was read.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    pub graph: Graph,
+    /// What to call the graph's inputs and outputs, by position.
+    pub input_names: Vec<String>,
+    pub output_names: Vec<String>,
+    /// In words, what of the file is neither in the graph nor needed for it.
+    pub left_out: Vec<String>,
+}
+
+/// The graph of a model; the problems are all that were found.
 pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>> {
-    let file = file::File::open(bytes).map_err(|d| vec![d])?;
+    read(bytes, options).map(|imported| imported.graph)
+}
+
+/// A model with the names that people gave it.
+pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let file = file::File::open(&bytes).map_err(|d| vec![d])?;
     let mut problems = vec![];
     let tensors = tensors::read(&file, &mut problems);
-    let graph = walk::Walk::new(&file, tensors, problems).run(options)?;
+    let names = signatures::read(&file);
+    let graph = walk::Walk::new(&file, &names, tensors, problems).run(options)?;
+    let or_tensors = |names: Vec<Option<String>>, values: &[ValueId]| {
+        names.into_iter().zip(values).map(|(name, v)| name.unwrap_or_else(|| graph.value(*v).name.clone())).collect()
+    };
+    let (input_names, output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
     match crate::verify::verify(&graph) {
-        Ok(()) => Ok(graph),
+        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file) }),
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
     }
 }

@@ -30,6 +30,27 @@ pub struct Tensor<'a> {
     pub writer: Option<u32>,
 }
 
+/// What becomes of the reason why nothing may use a tensor, when an operator does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    Reported,
+    /// The operator is not supported, which says enough.
+    Dropped,
+    /// Nobody needs the operator; another one may need the tensor.
+    Left,
+}
+
+impl Tensor<'_> {
+    /// The reason, once: of a tensor that is not known nothing is said.
+    pub fn refused(&mut self, refusals: Refusals) -> Option<Diagnostic> {
+        if refusals == Refusals::Left {
+            return None;
+        }
+        self.content = Content::Unknown;
+        self.refusal.take().filter(|_| refusals == Refusals::Reported)
+    }
+}
+
 /// What a tensor holds at a moment of the walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
@@ -86,7 +107,7 @@ fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagno
         Some(bytes) if !bytes.is_empty() => Content::Constant,
         _ => Content::Unwritten { declared },
     };
-    let name = t.name().unwrap_or_default().into();
+    let name = t.name().map(schema::text).unwrap_or_default();
     (Tensor { name, ty, shape_is_known, data, content, refusal, value: None, writer: None }, problems)
 }
 
@@ -135,13 +156,15 @@ pub fn check_size(element: ElementType, shape: &[usize]) -> Result<(), Diagnosti
 fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
     let feature = |message: &str| Some(Diagnostic::new(Code::FEATURE, message));
     if element.bits().is_none() {
-        return Some(Diagnostic::new(Code::TYPES, format!("tensors of {element} are not supported")));
+        let d = Diagnostic::new(Code::TYPES, format!("tensors of {element} are not supported"));
+        return Some(d.help("keep text, tables and other resources outside of the model: cut it off behind them before it is converted"));
     }
     if t.sparsity().is_some() {
         return feature("sparse tensors are not supported").map(|d| d.help("export the model with dense weights"));
     }
     if t.is_variable() {
-        return feature("variable tensors, which keep state between calls, are not supported yet");
+        return feature("variable tensors, which keep state between calls, are not supported yet")
+            .map(|d| d.help("export the model so that it takes its state as an input and gives the new one as an output"));
     }
     if t.external_buffer() != 0 {
         return feature("constants in another file are not supported").map(|d| d.help("export the model as one file"));

@@ -4,40 +4,55 @@
 //! that the file declares stand in, so that operators behind a faulty one are checked too.
 
 use super::file::{File, OperatorCode};
-use super::tensors::{self, Content, Tensor};
+use super::signatures;
+use super::tensors::{self, Content, Refusals, Tensor};
 use super::{InputKey, Options, main_place};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{Graph, Node, Value, ValueId};
 use crate::ops::{Op, Operand, Signature, Source};
 use cranelite_schema as schema;
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Walk<'f, 'a> {
     file: &'f File<'a>,
+    names: &'f signatures::Signature,
     tensors: Vec<Tensor<'a>>,
     problems: Vec<Diagnostic>,
     graph: Graph,
-    /// By address and length in the file.
-    constants: BTreeMap<(usize, usize), Arc<[u8]>>,
-    constants_size_bytes: usize,
 }
 
 impl<'f, 'a> Walk<'f, 'a> {
-    pub fn new(file: &'f File<'a>, tensors: Vec<Tensor<'a>>, problems: Vec<Diagnostic>) -> Self {
-        let name = file.subgraph.name().filter(|n| !n.is_empty()).unwrap_or("main").to_string();
+    pub fn new(file: &'f File<'a>, names: &'f signatures::Signature, tensors: Vec<Tensor<'a>>, problems: Vec<Diagnostic>) -> Self {
+        let name = file.subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
         let graph = Graph { name, ..Graph::default() };
-        Walk { file, tensors, problems, graph, constants: BTreeMap::new(), constants_size_bytes: 0 }
+        Walk { file, names, tensors, problems, graph }
     }
 
     pub fn run(mut self, options: &Options) -> Result<Graph, Vec<Diagnostic>> {
         self.inputs(options);
+        let is_needed = self.needed();
         for (i, o) in self.file.subgraph.operators().into_iter().flatten().enumerate() {
-            let node = self.operator(i as u32, o);
+            let node = self.operator(i as u32, o, is_needed[i]);
             self.graph.nodes.extend(node);
         }
         self.outputs();
         if self.problems.is_empty() { Ok(self.graph) } else { Err(self.problems) }
+    }
+
+    /// Of each operator, whether an output of the model depends on it or it may do more than compute its results.
+    fn needed(&self) -> Vec<bool> {
+        let mut tensors: BTreeSet<i32> = self.file.subgraph.outputs().into_iter().flatten().collect();
+        let operators: Vec<_> = self.file.subgraph.operators().into_iter().flatten().collect();
+        let mut is_needed = vec![false; operators.len()];
+        for (o, is_needed) in operators.iter().zip(&mut is_needed).rev() {
+            let outputs = o.outputs().unwrap_or_default();
+            let is_pure = self.file.codes.get(o.opcode_index() as usize).is_some_and(is_pure);
+            *is_needed = !is_pure || outputs.is_empty() || outputs.iter().any(|t| tensors.contains(&t));
+            if *is_needed {
+                tensors.extend(o.inputs().into_iter().flatten());
+            }
+        }
+        is_needed
     }
 
     fn inputs(&mut self, options: &Options) {
@@ -70,7 +85,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 }
                 None if !tensor.shape_is_known => Some(
                     Diagnostic::new(Code::SHAPE, "the shape of a model input is open")
-                        .help(format!("give it: --input-shape {}=1,...", tensor.name)),
+                        .help(format!("give it: --input-shape {}=1,...", self.names.inputs[i].as_ref().unwrap_or(&tensor.name))),
                 ),
                 None => None,
             });
@@ -89,13 +104,17 @@ impl<'f, 'a> Walk<'f, 'a> {
 
     /// The shapes that the user chose, by position of the input.
     fn given_shapes<'o>(&mut self, indices: &[i32], options: &'o Options) -> BTreeMap<usize, &'o [usize]> {
-        let name = |i: usize| indices.get(i).and_then(|&t| self.tensors.get(usize::try_from(t).ok()?)).map_or("", |t| t.name.as_str());
+        let tensor_name =
+            |i: usize| indices.get(i).and_then(|&t| self.tensors.get(usize::try_from(t).ok()?)).map_or("", |t| t.name.as_str());
+        let name = |i: usize| self.names.inputs[i].as_deref().unwrap_or_else(|| tensor_name(i));
         let mut shapes = BTreeMap::new();
         let mut problems = vec![];
         for (key, shape) in &options.input_shapes {
             let position = match key {
                 InputKey::Index(i) => Some(*i).filter(|i| *i < indices.len()),
-                InputKey::Name(n) => (0..indices.len()).find(|i| name(*i) == n),
+                InputKey::Name(n) => {
+                    (0..indices.len()).find(|i| name(*i) == n).or_else(|| (0..indices.len()).find(|i| tensor_name(*i) == n))
+                }
             };
             match position {
                 Some(i) => {
@@ -116,19 +135,24 @@ impl<'f, 'a> Walk<'f, 'a> {
         shapes
     }
 
-    /// The node, unless there is a problem with it or with what it reads.
-    fn operator(&mut self, index: u32, o: schema::Operator<'a>) -> Option<Node> {
+    /// The node, unless there is a problem with it or with what it reads. What it cannot be is no problem when nobody needs it.
+    fn operator(&mut self, index: u32, o: schema::Operator<'a>, is_needed: bool) -> Option<Node> {
         let code = self.file.codes.get(o.opcode_index() as usize);
         let name = code.map_or_else(|| "?".to_string(), operator_name);
         let place = Place { operator: Some((index, name.clone())), ..main_place() };
 
         let supported = code.is_some_and(|c| Op::arity(c.code).is_some());
+        let refusals = match (is_needed, supported) {
+            (false, _) => Refusals::Left,
+            (true, false) => Refusals::Dropped,
+            (true, true) => Refusals::Reported,
+        };
         let before = self.problems.len();
         let inputs: Vec<Option<usize>> =
-            o.inputs().into_iter().flatten().enumerate().map(|(i, t)| self.operand(&place, i, t, supported)).collect();
+            o.inputs().into_iter().flatten().enumerate().map(|(i, t)| self.operand(&place, i, t, refusals)).collect();
         let outputs: Vec<usize> =
-            o.outputs().into_iter().flatten().enumerate().filter_map(|(i, t)| self.result(&place, index, i, t, supported)).collect();
-        let known = |t: &usize| self.tensors[*t].content != Content::Unknown;
+            o.outputs().into_iter().flatten().enumerate().filter_map(|(i, t)| self.result(&place, index, i, t, refusals)).collect();
+        let known = |t: &usize| self.tensors[*t].content != Content::Unknown && self.tensors[*t].refusal.is_none();
         let decoded = match code {
             None => {
                 let found = format!("{} operator codes", self.file.codes.len());
@@ -148,7 +172,9 @@ impl<'f, 'a> Walk<'f, 'a> {
                 };
                 Some(self.tensors[tensor?].name.clone())
             };
-            self.problems.push(d.in_operator(index, &name, tensor_name));
+            if is_needed {
+                self.problems.push(d.in_operator(index, &name, tensor_name));
+            }
             None
         });
         for &t in &outputs {
@@ -156,7 +182,8 @@ impl<'f, 'a> Walk<'f, 'a> {
             // An empty tensor looked like a constant.
             tensor.data = None;
             tensor.content = match tensor.content {
-                Content::Unwritten { declared } if declared || decoded.is_some() => Content::Result,
+                // Where no problem has been reported, no node may follow that reads what none writes.
+                Content::Unwritten { declared } if declared && is_needed || decoded.is_some() => Content::Result,
                 _ => Content::Unknown,
             };
         }
@@ -213,8 +240,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok((op, arity.kept, shapes))
     }
 
-    /// Index of an input's tensor that can be read. What is said of an operator that is not supported says nothing of its tensors' kinds.
-    fn operand(&mut self, place: &Place, i: usize, index: i32, supported: bool) -> Option<usize> {
+    /// Index of an input's tensor that can be read.
+    fn operand(&mut self, place: &Place, i: usize, index: i32, refusals: Refusals) -> Option<usize> {
         if index == -1 {
             return None;
         }
@@ -223,8 +250,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let tensor = &mut self.tensors[index];
         // Once is enough: after a problem the tensor is unknown, of which nothing is said.
         if tensor.refusal.is_some() {
-            tensor.content = Content::Unknown;
-            if let Some(d) = tensor.refusal.take().filter(|_| supported) {
+            if let Some(d) = tensor.refused(refusals) {
                 self.report(place, &role, index, d);
             }
         } else if let Content::Unwritten { .. } = tensor.content {
@@ -242,16 +268,13 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     /// Index of an output's tensor that can be written.
-    fn result(&mut self, place: &Place, operator: u32, i: usize, index: i32, supported: bool) -> Option<usize> {
+    fn result(&mut self, place: &Place, operator: u32, i: usize, index: i32, refusals: Refusals) -> Option<usize> {
         let role = format!("output {i}");
         let index = self.tensor_index(place, &role, index)?;
         let tensor = &mut self.tensors[index];
         let writer = tensor.writer.replace(operator);
         let problem = match tensor.content {
-            _ if tensor.refusal.is_some() => {
-                tensor.content = Content::Unknown;
-                tensor.refusal.take().filter(|_| supported)
-            }
+            _ if tensor.refusal.is_some() => tensor.refused(refusals),
             _ if writer == Some(operator) => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
             Content::Unwritten { .. } | Content::Unknown => None,
             Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant is written")),
@@ -293,24 +316,11 @@ impl<'f, 'a> Walk<'f, 'a> {
         }
         let tensor = &self.tensors[index];
         let (name, ty, bytes) = (tensor.name.clone(), tensor.ty.clone(), tensor.data);
-        let data = bytes.map(|b| self.constant(index, b));
+        // Constants share the file's bytes: however many tensors name the same ones, memory does not grow.
+        let data = bytes.map(|b| self.file.bytes.slice_ref(b));
         let v = self.graph.add_value(Value { name, ty, data });
         self.tensors[index].value = Some(v);
         v
-    }
-
-    fn constant(&mut self, index: usize, bytes: &[u8]) -> Arc<[u8]> {
-        let key = (bytes.as_ptr() as usize, bytes.len());
-        if let Some(data) = self.constants.get(&key) {
-            return data.clone();
-        }
-        self.constants_size_bytes += bytes.len();
-        if self.file.size_bytes < self.constants_size_bytes {
-            let d = Diagnostic::new(Code::DATA, "constants overlap in the file");
-            self.report(&main_place(), &format!("tensor {index}"), index, d);
-            return [].into();
-        }
-        self.constants.entry(key).or_insert_with(|| bytes.into()).clone()
     }
 
     fn tensor_index(&mut self, place: &Place, role: &str, index: i32) -> Option<usize> {
@@ -330,11 +340,32 @@ impl<'f, 'a> Walk<'f, 'a> {
 }
 
 fn operator_name(c: &OperatorCode) -> String {
-    match (c.code.variant_name(), c.custom) {
+    match (c.code.variant_name(), &c.custom) {
         (Some("CUSTOM"), Some(name)) => format!("CUSTOM {}", quoted(name)),
         (Some(name), _) => name.to_string(),
         (None, _) => format!("number {}", c.code.0),
     }
+}
+
+/// False for what calls other subgraphs or foreign code, writes state, or is not known.
+fn is_pure(c: &OperatorCode) -> bool {
+    use schema::BuiltinOperator as B;
+    let acts = [
+        B::CUSTOM,
+        B::DELEGATE,
+        B::CALL,
+        B::CALL_ONCE,
+        B::IF,
+        B::WHILE,
+        B::ASSIGN_VARIABLE,
+        B::HASHTABLE_IMPORT,
+        B::STABLEHLO_CUSTOM_CALL,
+        B::STABLEHLO_COMPOSITE,
+        B::STABLEHLO_WHILE,
+        B::STABLEHLO_CASE,
+        B::PLACEHOLDER_FOR_GREATER_OP_CODES,
+    ];
+    c.code.variant_name().is_some() && !acts.contains(&c.code)
 }
 
 fn unsupported(c: &OperatorCode) -> Diagnostic {
@@ -350,8 +381,10 @@ fn unsupported(c: &OperatorCode) -> Diagnostic {
         | schema::BuiltinOperator::STABLEHLO_WHILE
         | schema::BuiltinOperator::STABLEHLO_COMPOSITE => {
             Diagnostic::new(Code::FEATURE, format!("{name} calls other subgraphs, which is not supported yet"))
+                .help("choose branches and unroll loops before the model is converted (Keras: unroll=True), or move them into the program")
         }
         code if code.variant_name().is_none() => Diagnostic::new(Code::OPERATOR, "the operator is not known").found(name),
-        _ => Diagnostic::new(Code::OPERATOR, format!("{name} is not supported yet")).help("`cranelite ops` lists what is"),
+        _ => Diagnostic::new(Code::OPERATOR, format!("{name} is not supported yet"))
+            .help("replace it in the model, or split the model around it; `cranelite ops` lists what is supported"),
     }
 }

@@ -29,10 +29,10 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::{Graph, Node, ValueId};
 use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
+use bytes::Bytes;
 use cranelite_tile::{Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 
 /// What to prefer where speed costs memory or code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -201,7 +201,7 @@ impl<'a> Context<'a> {
         self.graph.ty(node.outputs[index])
     }
     /// Bytes of a node's input if it is a constant.
-    pub fn constant_input(&self, node: &Node, index: usize) -> Option<&'a Arc<[u8]>> {
+    pub fn constant_input(&self, node: &Node, index: usize) -> Option<&'a Bytes> {
         self.graph.value(node.input(index)?).data.as_ref()
     }
     pub fn input(&mut self, node: &Node, index: usize) -> BufferId {
@@ -288,8 +288,8 @@ impl<'a> Context<'a> {
     }
 
     /// Constant bytes; the same bytes twice are one buffer.
-    pub fn constant(&mut self, name: &str, data: impl Into<Arc<[u8]>>, align: u32) -> BufferId {
-        let data: Arc<[u8]> = data.into();
+    pub fn constant(&mut self, name: &str, data: impl Into<Bytes>, align: u32) -> BufferId {
+        let data: Bytes = data.into();
         let align = align.min(self.constant_align());
         let mut hasher = DefaultHasher::new();
         (align, &data).hash(&mut hasher);

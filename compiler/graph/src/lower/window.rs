@@ -114,7 +114,8 @@ impl Pooling {
         if MAX_CALLS < rows.len() * columns.len() {
             return Err(Diagnostic::new(Code::FEATURE, "the padding of the pooling is too wide")
                 .expected("few outputs whose windows reach over the border")
-                .found(format!("{} × {} kinds of windows", rows.len(), columns.len())));
+                .found(format!("{} × {} kinds of windows", rows.len(), columns.len()))
+                .help("pool with smaller windows, or without padding"));
         }
         let elem = elem(input.element).expect("an element type that infer lets pass");
         let range = match elem {
@@ -133,7 +134,8 @@ impl Pooling {
                 let taps = r.taps * q.taps;
                 let most = largest_sum(elem, taps).filter(|_| kind == Kind::Average);
                 if kind == Kind::Average && most.is_none() {
-                    return Err(Diagnostic::new(Code::FEATURE, "the window is too large: its sum does not fit 32 bits"));
+                    return Err(Diagnostic::new(Code::FEATURE, "the window is too large: its sum does not fit 32 bits")
+                        .help("pool in several steps with smaller windows, or take the MEAN where a window is the whole image"));
                 }
                 let unrolled = (taps <= MAX_UNROLLED && cx.goal == Goal::Speed).then_some([r.taps, q.taps]);
                 let window_size =

@@ -148,7 +148,8 @@ impl Operator for Attributes {
                 if let Some(sum) = weight_sums.iter().find(|s| 65535 < **s) {
                     return Err(Diagnostic::new(Code::FEATURE, "the filter is too large for i16")
                         .expected("weights of at most 65535 per channel in all")
-                        .found(sum.to_string()));
+                        .found(sum.to_string())
+                        .help("use a smaller filter, or quantise the layer to int8"));
                 }
                 let bias = bias.map_or_else(|| vec![0; channels], i64s);
                 Finish::wide(&bias, &multipliers, &shifts, target)?

@@ -8,8 +8,8 @@ use super::unpack;
 use crate::graph::{Graph, Node};
 use crate::lower::{Goal, lower};
 use crate::ops::{Op, Operand, Signature};
+use bytes::Bytes;
 use cranelite_tile::{ByteDot, Machine, interpret};
-use std::sync::Arc;
 
 /// Elements and multiply-accumulates that are interpreted at most, in one node and in a run of the pass.
 const NODE_BUDGET: u64 = 1 << 20;
@@ -26,8 +26,7 @@ struct Budget {
 
 pub fn run(graph: &mut Graph) -> bool {
     let count = graph.nodes.len();
-    let constants_size_bytes: usize = graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len()).sum();
-    let mut budget = Budget { work: RUN_BUDGET, unpacked_size_bytes: constants_size_bytes.saturating_mul(GROWTH) };
+    let mut budget = Budget { work: RUN_BUDGET, unpacked_size_bytes: graph.constants_size_bytes().saturating_mul(GROWTH) };
     let mut nodes = std::mem::take(&mut graph.nodes);
     nodes.retain(|n| match results(graph, n, &mut budget) {
         Some(results) => {
@@ -43,9 +42,9 @@ pub fn run(graph: &mut Graph) -> bool {
 }
 
 /// The bytes of a node's results, if they can be known.
-fn results(graph: &Graph, node: &Node, budget: &mut Budget) -> Option<Vec<Arc<[u8]>>> {
+fn results(graph: &Graph, node: &Node, budget: &mut Budget) -> Option<Vec<Bytes>> {
     if node.outputs.iter().all(|v| graph.ty(*v).size_bytes() == 0) {
-        return Some(node.outputs.iter().map(|_| [].into()).collect());
+        return Some(node.outputs.iter().map(|_| Bytes::new()).collect());
     }
     let inputs: Vec<_> = node.inputs.iter().flatten().map(|v| graph.value(*v)).collect();
     let first = inputs.first()?.data.as_ref()?;
@@ -78,7 +77,7 @@ fn work(graph: &Graph, node: &Node) -> u64 {
 }
 
 /// A failure is not reported here: the node stays, and lowering it with the others will say why.
-fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Arc<[u8]>>> {
+fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Bytes>> {
     let mut alone = Graph::default();
     let mut copy = |v| alone.add_value(graph.value(v).clone());
     let inputs = node.inputs.iter().map(|v| v.map(&mut copy)).collect();
@@ -91,5 +90,5 @@ fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Arc<[u8]>>> {
     let mut results: Vec<Vec<u8>> = node.outputs.iter().map(|v| vec![0; graph.ty(*v).size_bytes()]).collect();
     let mut slices: Vec<&mut [u8]> = results.iter_mut().map(Vec::as_mut_slice).collect();
     interpret::run(&program, &[], &mut slices).ok()?;
-    Some(results.into_iter().map(Arc::from).collect())
+    Some(results.into_iter().map(Bytes::from).collect())
 }

@@ -7,6 +7,7 @@ use super::fields::{self, Field};
 use crate::graph::{Graph, Node, Then, Value, ValueId};
 use crate::ops::Op;
 use crate::tensor::{ElementType, Quantization, TensorType};
+use bytes::Bytes;
 use cranelite_tile::text::unquoted;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -355,7 +356,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The bytes of a constant, as numbers or as hexadecimal digits.
-    fn data(&mut self, ty: &TensorType) -> Result<Arc<[u8]>, String> {
+    fn data(&mut self, ty: &TensorType) -> Result<Bytes, String> {
         fn bytes<const N: usize>(items: Vec<[u8; N]>) -> Vec<u8> {
             items.into_iter().flatten().collect()
         }

@@ -20,6 +20,18 @@ pub struct Model {
     pub outputs: Vec<i32>,
     /// Bytes behind the flatbuffer.
     pub tail: Vec<u8>,
+    pub signatures: Vec<Signature>,
+    /// Subgraphs without anything, behind the main one, by name.
+    pub more_subgraphs: Vec<String>,
+}
+
+/// Names of tensors, by their indices.
+#[derive(Clone, Default)]
+pub struct Signature {
+    pub key: String,
+    pub subgraph: u32,
+    pub inputs: Vec<(String, u32)>,
+    pub outputs: Vec<(String, u32)>,
 }
 
 #[derive(Clone, Default)]
@@ -117,9 +129,16 @@ impl Model {
             ..Default::default()
         };
         let main = schema::SubGraph::create(&mut b, &main);
+        let mut subgraphs = vec![main];
+        for name in &self.more_subgraphs {
+            let name = Some(b.create_string(name));
+            subgraphs.push(schema::SubGraph::create(&mut b, &schema::SubGraphArgs { name, ..Default::default() }));
+        }
+        let signatures: Vec<_> = self.signatures.iter().map(|s| s.write(&mut b)).collect();
         let model = schema::ModelArgs {
             version: self.version,
-            subgraphs: Some(b.create_vector(&[main])),
+            subgraphs: Some(b.create_vector(&subgraphs)),
+            signature_defs: Some(b.create_vector(&signatures)),
             operator_codes: Some(b.create_vector(&codes)),
             buffers: Some(b.create_vector(&buffers)),
             ..Default::default()
@@ -127,6 +146,22 @@ impl Model {
         let model = schema::Model::create(&mut b, &model);
         schema::finish_model_buffer(&mut b, model);
         [b.finished_data(), &self.tail].concat()
+    }
+}
+
+impl Signature {
+    fn write(&self, b: &mut Builder) -> WIPOffset<schema::SignatureDef<'static>> {
+        let names = |b: &mut Builder, all: &[(String, u32)]| {
+            let one = |(name, tensor_index): &(String, u32)| {
+                let name = Some(b.create_string(name));
+                schema::TensorMap::create(b, &schema::TensorMapArgs { name, tensor_index: *tensor_index })
+            };
+            let all: Vec<_> = all.iter().map(one).collect();
+            b.create_vector(&all)
+        };
+        let (inputs, outputs) = (Some(names(b, &self.inputs)), Some(names(b, &self.outputs)));
+        let signature_key = Some(b.create_string(&self.key));
+        schema::SignatureDef::create(b, &schema::SignatureDefArgs { inputs, outputs, signature_key, subgraph_index: self.subgraph })
     }
 }
 

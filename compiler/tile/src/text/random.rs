@@ -71,7 +71,7 @@ impl Random<'_> {
     }
 
     fn buffer(&mut self) -> Buffer {
-        let data: Option<std::sync::Arc<[u8]>> = self.maybe().then(|| {
+        let data: Option<bytes::Bytes> = self.maybe().then(|| {
             let byte = self.number() as u8;
             let n = self.below(5);
             (0..n).map(|i| if i == 2 { byte.wrapping_add(self.below(2) as u8) } else { byte }).collect()

@@ -86,7 +86,8 @@ impl Convolution {
         if 1 << 20 < g.taps() {
             return Err(Diagnostic::new(Code::FEATURE, "the filter is too large")
                 .expected("at most 1048576 taps")
-                .found(g.taps().to_string()));
+                .found(g.taps().to_string())
+                .help("use a smaller filter"));
         }
         if cx.goal == Goal::Size && g.multiplier == 1 && self.is_finite() {
             return small::lower(cx, &mut self, x, y);

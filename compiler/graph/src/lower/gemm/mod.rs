@@ -118,7 +118,8 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if MOST_RECTANGLES < kinds || MOST_BIASES < kinds.saturating_mul(product.filter.shape[0]) {
         return Err(Diagnostic::new(Code::FEATURE, "the filter reaches over too much padding")
             .expected(format!("at most {MOST_RECTANGLES} kinds of border pixels"))
-            .found(format!("{} by {}", rows.len(), columns.len())));
+            .found(format!("{} by {}", rows.len(), columns.len()))
+            .help("use a smaller filter, or no padding"));
     }
     let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
     let mut numbers = product.numbers(cx.machine);
