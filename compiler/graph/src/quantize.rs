@@ -146,6 +146,16 @@ pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> 
     rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
 }
 
+/// The same of a sum that needs more than 32 bits, such as the reference does not have, and a shift to the right (0 to −31): with the
+/// same two roundings, and no overflow.
+pub fn multiply_long_by_quantized_multiplier(x: i64, multiplier: i32, shift: i32) -> i64 {
+    let product = i128::from(x) * i128::from(multiplier);
+    let high = ((product + (1 << 30)) >> 31) as i64;
+    let mask = (1i64 << -shift) - 1;
+    let threshold = (mask >> 1) + i64::from(high < 0);
+    (high >> -shift) + i64::from(threshold < high & mask)
+}
+
 /// x · scale to the nearest integer, halves away from zero, saturating.
 pub fn multiply_by_real(x: i64, scale: f64) -> i32 {
     round_half_away(x as f64 * scale) as i32
@@ -341,6 +351,18 @@ mod tests {
         // The shift ends at −31, and the multiplier loses bits instead.
         assert_eq!(mean_multiplier(1 << 30, -30, 16), (1 << 27, -31));
         assert_eq!(mean_multiplier(0, 0, 7), (0, -2));
+    }
+
+    #[test]
+    fn long_sums_are_rescaled_as_short_ones() {
+        for x in [0, 1, -1, 5, -5, 6, -6, 1 << 20, -(1 << 20), 123_456_789, -123_456_789, i32::MAX, -i32::MAX] {
+            for (multiplier, shift) in [(1 << 30, 0), (1 << 30, -1), (1_518_500_250, -3), (i32::MAX, -17), (1 << 30, -31)] {
+                let long = multiply_long_by_quantized_multiplier(x.into(), multiplier, shift);
+                assert_eq!(long, multiply_by_quantized_multiplier(x, multiplier, shift).into(), "{x} {multiplier} {shift}");
+            }
+        }
+        assert_eq!(multiply_long_by_quantized_multiplier(-32768 * 70_000, 1 << 30, -15), -35_000);
+        assert_eq!(multiply_long_by_quantized_multiplier(3 << 46, 1 << 30, -31), 3 << 14);
     }
 
     #[test]

@@ -24,7 +24,7 @@ enum Finish {
     /// Divided by so many.
     Divide(f32),
     /// Less the zero points in it, rescaled.
-    Rescale { zero_points: i32, multiplier: i32, shift: i32, target: Target },
+    Rescale { zero_points: i64, multiplier: i32, shift: i32, target: Target },
 }
 
 /// Writes the calls of a MEAN along `axes`.
@@ -38,6 +38,8 @@ pub fn mean(cx: &mut Context, node: &Node, axes: &[usize]) -> Result<(), Diagnos
     if count == 0 {
         return Err(Diagnostic::new(Code::OPERAND, "the mean of no element is not defined"));
     }
+    let zero_point = input.zero_point();
+    let long = elem != Elem::F32 && !fits_32_bits(elem, zero_point, count);
     let finish = match elem {
         Elem::F32 => Finish::Divide(count as f32),
         _ => {
@@ -46,14 +48,19 @@ pub fn mean(cx: &mut Context, node: &Node, axes: &[usize]) -> Result<(), Diagnos
             let (multiplier, shift) = quantize_multiplier(real);
             let (multiplier, shift) = mean_multiplier(multiplier, shift, count);
             shift_range(&[shift])?;
+            if long && 0 < shift {
+                return Err(Diagnostic::new(Code::SCALE, "the scale of the output is too small for a mean of so many elements")
+                    .expected("at least 1/65536 of the input's scale")
+                    .found(format!("{real} of the output's scales for one of the input's")));
+            }
             let (low, high) = elem.int_range();
             let target = Target { elem, zero_point: output.zero_point() as i32, low: low as i32, high: high as i32 };
             cx.note_rescaling(INTEGER, 1);
-            Finish::Rescale { zero_points: (input.zero_point() as i32).wrapping_mul(count as i32), multiplier, shift, target }
+            Finish::Rescale { zero_points: zero_point.wrapping_mul(count as i64), multiplier, shift, target }
         }
     };
     let runs = runs(&input.shape, axes);
-    let kernel = Mean { machine: cx.machine, elem, runs: &runs, wide: (MAX_NARROW as u64) < count, finish }.kernel();
+    let kernel = Mean { machine: cx.machine, elem, runs: &runs, wide: (MAX_NARROW as u64) < count, long, finish }.kernel();
     let (x, y) = (cx.input(node, 0), cx.output(node, 0));
     cx.call(kernel, &[x, y], &[]);
     Ok(())
@@ -77,6 +84,15 @@ fn runs(shape: &[usize], axes: &[usize]) -> Vec<Run> {
 
 /// So many 8-bit integers have a sum of 16 bits.
 const MAX_NARROW: usize = 256;
+/// So many 16-bit integers, or more of 8 bits, have a sum of 32 bits.
+const MAX_SHORT: usize = 1 << 16;
+
+/// Whether the sum of so many integers fits 32 bits once the zero points in it are taken away; what overflows before that wraps back.
+fn fits_32_bits(elem: Elem, zero_point: i64, count: u64) -> bool {
+    let (low, high) = elem.int_range();
+    let reach = |difference: i64| i128::from(difference) * i128::from(count);
+    i128::from(i32::MIN) <= reach(low - zero_point) && reach(high - zero_point) <= i128::from(i32::MAX)
+}
 /// Registers of sums that hide the time an addition takes.
 const SUMS: usize = 8;
 
@@ -86,6 +102,8 @@ struct Mean<'a> {
     runs: &'a [Run],
     /// The sum needs 32 bits even of 8-bit integers.
     wide: bool,
+    /// The sum needs 64 bits.
+    long: bool,
     finish: Finish,
 }
 
@@ -137,8 +155,12 @@ impl Mean<'_> {
     /// Lanes are different results.
     fn along(&self, k: &mut KernelBuilder, (x, y): (Arg, Arg), summed: &[(usize, usize)], size: usize, from: Index, to: Index) {
         let bytes = i64::from(self.elem.bytes());
-        let vectors = if self.elem == Elem::F32 { (self.machine.vector_registers as usize / 2).max(4) } else { 2 };
-        each_block(k, size, self.machine.lanes(self.elem), vectors, |k, b| {
+        let vectors = match self.elem {
+            Elem::F32 => (self.machine.vector_registers as usize / 2).max(4),
+            _ if self.long => 1,
+            _ => 2,
+        };
+        each_block(k, size, self.lanes(), vectors, |k, b| {
             let sum = self.sum(k, &b, x, summed, from.clone() + b.first.clone());
             let v = self.finish(k, sum);
             b.store(k, y.at((to.clone() + b.first.clone()) * bytes), v);
@@ -147,7 +169,7 @@ impl Mean<'_> {
 
     /// Lanes are parts of one result.
     fn across(&self, k: &mut KernelBuilder, (x, y): (Arg, Arg), summed: &[(usize, usize)], size: usize, from: Index, to: Index) {
-        let lanes = self.machine.lanes(self.elem).min(size.next_power_of_two());
+        let lanes = self.lanes().min(size.next_power_of_two());
         let (whole, rest) = (size / lanes, size % lanes);
         let mut total: Option<Value> = None;
         let mut blocks = vec![];
@@ -161,7 +183,7 @@ impl Mean<'_> {
         }
         for (loops, b) in blocks {
             let sum = self.sum(k, &b, x, &loops, from.clone() + b.first.clone());
-            let sum = if self.elem == Elem::F32 { sum } else { k.widen(sum, Elem::I32) };
+            let sum = if self.elem == Elem::F32 { sum } else { k.widen(sum, self.total()) };
             total = Some(match total {
                 None => sum,
                 Some(t) => k.add(t, sum),
@@ -173,9 +195,20 @@ impl Mean<'_> {
         k.store(y.at(to * i64::from(self.elem.bytes())), v);
     }
 
+    /// A register of elements, or of 32-bit sums where sums grow to 64 bits.
+    fn lanes(&self) -> usize {
+        self.machine.lanes(if self.long { Elem::I32 } else { self.elem })
+    }
+
+    /// Type of the sum of all integers.
+    fn total(&self) -> Elem {
+        if self.long { Elem::I64 } else { Elem::I32 }
+    }
+
     fn accumulator(&self) -> Elem {
         match self.elem {
             Elem::F32 => Elem::F32,
+            _ if self.long => Elem::I64,
             Elem::I8 if !self.wide => Elem::I16,
             Elem::U8 if !self.wide => Elem::U16,
             _ => Elem::I32,
@@ -184,15 +217,16 @@ impl Mean<'_> {
 
     /// Sum of a block over loops of (count, element stride).
     fn sum(&self, k: &mut KernelBuilder, b: &Block, x: Arg, loops: &[(usize, usize)], at: Index) -> Value {
-        let (Some((&(count, stride), outer)), true) = (loops.split_last(), self.wide && self.elem.bits() == 8) else {
+        let (Some((&(count, stride), outer)), true) = (loops.split_last(), self.long || self.wide && self.elem.bits() == 8) else {
             return self.nest(k, b, x, loops, at);
         };
-        // Runs that fit 16 bits are summed there.
-        let whole = count / MAX_NARROW * MAX_NARROW;
+        // Runs that fit fewer bits are summed there.
+        let most = if self.long { MAX_SHORT } else { MAX_NARROW };
+        let whole = count / most * most;
         if whole == 0 {
             return self.nest(k, b, x, loops, at);
         }
-        let split = [outer, &[(whole / MAX_NARROW, MAX_NARROW * stride), (MAX_NARROW, stride)]].concat();
+        let split = [outer, &[(whole / most, most * stride), (most, stride)]].concat();
         let sum = self.nest(k, b, x, &split, at.clone());
         if whole == count {
             return sum;
@@ -202,6 +236,10 @@ impl Mean<'_> {
     }
 
     fn nest(&self, k: &mut KernelBuilder, b: &Block, x: Arg, loops: &[(usize, usize)], at: Index) -> Value {
+        if self.long && loops.iter().map(|l| l.0).product::<usize>() <= MAX_SHORT {
+            let sum = Mean { long: false, ..*self }.sum(k, b, x, loops, at);
+            return k.widen(sum, Elem::I64);
+        }
         let zero = zero(k, self.accumulator().x(b.lanes));
         match loops.split_first() {
             None => self.add(k, b, x, at, zero),
@@ -246,15 +284,35 @@ impl Mean<'_> {
                 k.div(sum, n)
             }
             Finish::Rescale { zero_points, multiplier, shift, target } => {
-                let sum = k.widen(sum, Elem::I32);
+                let sum = k.widen(sum, self.total());
                 let ty = k.ty(sum);
-                let offset = k.int(ty, zero_points.into());
+                // In 32 bits what overflows wraps back.
+                let offset = k.int(ty, if self.long { zero_points } else { i64::from(zero_points as i32) });
                 let x = k.sub(sum, offset);
+                if self.long {
+                    let x = rescale_long(k, x, multiplier, shift, target);
+                    return target.apply(k, x);
+                }
                 let x = Scale::constant(k, ty.lanes as usize, multiplier, shift).apply(k, x);
                 target.apply(k, x)
             }
         }
     }
+}
+
+/// From i64 lanes to i32 lanes: `multiply_long_by_quantized_multiplier`, clamped to what the target can tell apart.
+fn rescale_long(k: &mut KernelBuilder, x: Value, multiplier: i32, shift: i32, target: Target) -> Value {
+    let ty = k.ty(x);
+    let [low_bits, multiplier, half] = [i64::from(i32::MAX), multiplier.into(), 1 << 30].map(|v| k.int(ty, v));
+    let (upper, lower) = (k.shr_imm(x, 31), k.and(x, low_bits));
+    let (upper, lower) = (k.mul(upper, multiplier), k.mul(lower, multiplier));
+    let lower = k.add(lower, half);
+    let lower = k.shr_imm(lower, 31);
+    let product = k.add(upper, lower);
+    let scaled = if shift == 0 { product } else { k.rounding_shr(product, -shift as u8) };
+    let bounds = [target.low, target.high].map(|b| i64::from(b - target.zero_point));
+    let scaled = k.clamp_int(scaled, bounds[0], bounds[1]);
+    k.narrow(scaled, Elem::I32)
 }
 
 fn zero(k: &mut KernelBuilder, ty: Type) -> Value {

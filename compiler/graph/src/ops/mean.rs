@@ -1,7 +1,8 @@
 //! MEAN: y = Σ x / n over the n elements along the given axes.
 //!
 //! f32, i8, u8, i16; the axes are a constant. Integers are summed exactly and rescaled once, by the quotient of the scales divided by
-//! n; i16 has zero points 0.
+//! n; i16 has zero points 0. Where so many elements may have a sum beyond 32 bits it has 64, and is right where the reference's wraps
+//! around.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

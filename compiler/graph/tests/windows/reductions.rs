@@ -3,7 +3,9 @@
 use crate::support::{Input, bytes, eighths, f32_bytes, f32s, integers, machines, run};
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::ops::{Op, mean, pad};
-use cranelite_graph::quantize::{mean_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
+use cranelite_graph::quantize::{
+    mean_multiplier, multiply_by_quantized_multiplier, multiply_long_by_quantized_multiplier, quantize_multiplier,
+};
 use cranelite_graph::tensor::{ElementType, TensorType};
 use proptest::prelude::*;
 
@@ -122,6 +124,50 @@ fn long_means() {
         [(&[3, 40, 40, 5][..], &[1, 2][..]), (&[2, 9, 7, 300], &[1, 3]), (&[2, 5, 3, 70], &[1, 3]), (&[5000], &[0]), (&[4, 3], &[])]
     {
         check_mean(shape, axes, (0.05, 0.05), (3, -3), 11);
+    }
+}
+
+/// The largest and smallest elements, whose sums need 64 bits: the mean of equal numbers is that number.
+#[test]
+fn means_of_64_bits() {
+    let shapes: [(&[usize], &[usize]); 4] =
+        [(&[1, 70_000, 3], &[1]), (&[70_001], &[0]), (&[2, 300, 5, 300], &[1, 3]), (&[65_537, 2], &[0])];
+    for (shape, axes) in shapes {
+        let (x, y) = (TensorType::quantized(ElementType::I16, shape, 0.5, 0), TensorType::quantized(ElementType::I16, shape, 0.5, 0));
+        for element in [i16::MIN, i16::MAX, -3] {
+            let data: Vec<u8> = std::iter::repeat_n(element.to_le_bytes(), x.element_count()).flatten().collect();
+            for m in machines() {
+                let op = Op::Mean(mean::Attributes { axes: axes.to_vec(), keep_dims: false });
+                let (_, got) = run(op, &[Input::new(x.clone(), data.clone())], &y, &m).unwrap();
+                assert!(integers(&y, &got).iter().all(|&v| v == i64::from(element)), "{element} of {shape:?} on {m:?}");
+            }
+        }
+    }
+    // Bytes reach as far with the zero point at the other end.
+    let (x, y) = (TensorType::quantized(ElementType::U8, &[8_421_505], 1.0, 255), TensorType::quantized(ElementType::U8, &[1], 1.0, 255));
+    let op = Op::Mean(mean::Attributes { axes: vec![0], keep_dims: true });
+    let data = vec![0; x.element_count()];
+    let (_, got) = run(op, &[Input::new(x, data)], &y, &machines()[6]).unwrap();
+    assert_eq!(got, [0]);
+}
+
+/// Numbers without a pattern, among them some whose sum is no multiple of anything.
+#[test]
+fn long_sums_are_rounded_as_short_ones() {
+    let ty = TensorType::quantized(ElementType::I16, &[140_000, 2], 0.05, 0);
+    let out = TensorType::quantized(ElementType::I16, &[2], 0.07, 0);
+    // Only positive ones, so that the sums are beyond 32 bits.
+    let data: Vec<u8> = bytes(5, ty.size_bytes()).iter().enumerate().map(|(i, b)| if i % 2 == 1 { b & 0x7f } else { *b }).collect();
+    let x = integers(&ty, &data);
+    let (multiplier, shift) = quantize_multiplier(f64::from(0.05f32) / f64::from(0.07f32));
+    let (multiplier, shift) = mean_multiplier(multiplier, shift, 140_000);
+    let expected: Vec<i64> = (0..2)
+        .map(|c| multiply_long_by_quantized_multiplier(x.iter().skip(c).step_by(2).sum(), multiplier, shift).clamp(-32768, 32767))
+        .collect();
+    for m in machines() {
+        let op = Op::Mean(mean::Attributes { axes: vec![0], keep_dims: false });
+        let (_, got) = run(op, &[Input::new(ty.clone(), data.clone())], &out, &m).unwrap();
+        assert_eq!(integers(&out, &got), expected, "{m:?}");
     }
 }
 
