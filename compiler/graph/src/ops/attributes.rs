@@ -50,8 +50,15 @@ pub struct Window {
 }
 
 impl Window {
-    /// Positions of the window, `None` if the filter is larger than the padded image.
+    /// Elements from the first tap to the last.
+    fn span(self) -> usize {
+        (self.filter.max(1) - 1).saturating_mul(self.dilation).saturating_add(1)
+    }
+    /// Positions of the window, `None` if the filter is larger than the padded image. An empty image has none, whatever pads it.
     pub fn output(self, before: usize, after: usize) -> Option<usize> {
+        if self.input == 0 {
+            return Some(0);
+        }
         let span = (self.filter.checked_sub(1)?).checked_mul(self.dilation)?.checked_add(1)?;
         Some((self.input + before + after).checked_sub(span)? / self.stride + 1)
     }
@@ -62,14 +69,20 @@ impl Padding {
     pub fn decode(padding: schema::Padding, rows: Window, columns: Window) -> Result<Self, Diagnostic> {
         let same = |w: Window| {
             let output = w.input.div_ceil(w.stride);
-            let span = (w.filter.max(1) - 1).saturating_mul(w.dilation).saturating_add(1);
-            let total = (output.max(1) - 1).saturating_mul(w.stride).saturating_add(span).saturating_sub(w.input);
+            if output == 0 {
+                return (0, 0);
+            }
+            let total = (output - 1).saturating_mul(w.stride).saturating_add(w.span()).saturating_sub(w.input);
             (total / 2, total - total / 2)
         };
         match padding {
             schema::Padding::SAME => {
                 let ((top, bottom), (left, right)) = (same(rows), same(columns));
                 Ok(Padding { top, bottom, left, right })
+            }
+            // Of such an empty image the reference's size is negative.
+            schema::Padding::VALID if [rows, columns].iter().any(|w| w.input == 0 && 2 * w.stride <= w.span()) => {
+                Err(Diagnostic::new(Code::OPERAND, "the filter is larger than the empty image"))
             }
             schema::Padding::VALID => Ok(Padding::default()),
             other => {
@@ -84,5 +97,32 @@ pub fn positive(name: &str, value: i32) -> Result<usize, Diagnostic> {
     match usize::try_from(value) {
         Ok(v) if 0 < v && v <= 1 << 20 => Ok(v),
         _ => Err(Diagnostic::new(Code::ATTRIBUTE, format!("{name} is out of range")).expected("1 to 1048576").found(value.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LiteRT's shapes for empty images: those of max pooling, which it can prepare.
+    #[test]
+    fn an_empty_image_has_no_positions() {
+        let rows = |filter, stride| Window { input: 0, filter, stride, dilation: 1 };
+        let columns = |filter, stride| Window { input: 4, filter, stride, dilation: 1 };
+        for (padding, filter, stride, wide) in [
+            (schema::Padding::SAME, 1, 1, 4),
+            (schema::Padding::SAME, 3, 1, 4),
+            (schema::Padding::SAME, 3, 2, 2),
+            (schema::Padding::VALID, 1, 1, 4),
+            (schema::Padding::VALID, 3, 2, 1),
+        ] {
+            let (rows, columns) = (rows(filter, stride), columns(filter, stride));
+            let p = Padding::decode(padding, rows, columns).unwrap();
+            assert_eq!((p.top, p.bottom), (0, 0));
+            assert_eq!((rows.output(p.top, p.bottom), columns.output(p.left, p.right)), (Some(0), Some(wide)));
+        }
+        assert!(Padding::decode(schema::Padding::VALID, rows(3, 1), columns(3, 1)).is_err());
+        // What a pass has added to an empty image makes no rows either.
+        assert_eq!(rows(3, 1).output(2, 2), Some(0));
     }
 }

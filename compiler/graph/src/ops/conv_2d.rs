@@ -2,7 +2,8 @@
 //!
 //! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32
 //! where the bias is; f32 with i8 weights, for which the input is quantised at run time, image by image. Weights and bias are
-//! constants. When the filter has fewer input channels than the image, output channels fall into as many groups (g).
+//! constants. When the filter has fewer input channels than the image, output channels fall into as many groups (g). A batch may be empty,
+//! an image may not, as in the reference.
 //!
 //! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others. An
 //! int32 bias beside int16 activations is added as what it is; the reference kernels of LiteRT 2.3.0 read it as int64, beyond its end.
@@ -120,7 +121,7 @@ impl Operator for Attributes {
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (image("the input", x)?, image("the filter", w)?, image("the output", y)?);
-        let data = cx.constant_input(node, 1).ok_or_else(|| gemm::not_constant("the filter", 1))?;
+        let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the filter"))?;
         let bias = Bias::of_node(cx, node, 2)?;
         let mut from = cx.input(node, 0);
         let to = Destination::of_node(cx, node)?;

@@ -2,7 +2,8 @@
 //!
 //! f32; f32 with i8 weights, where the activations of each image are quantised at run time; i8 with i8 weights per channel or tensor;
 //! u8 with u8 weights; i16 with i8 weights and a bias of i64 (or of i32, with the rounding that CONV_2D has then). M follows
-//! from the shapes; the attribute of that name in the model is not used, as in the reference. Weights and bias are constants.
+//! from the shapes; the attribute of that name in the model is not used, as in the reference. Weights and bias are constants. A batch may
+//! be empty, an image may not, as in the reference.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -223,6 +224,12 @@ impl Shapes {
             })
         };
         let (image, [one, rows, columns, channels]) = (four(x, 0)?, four(w, 1)?);
+        if image[1..].contains(&0) {
+            return Err(Diagnostic::new(Code::OPERAND, "the image is empty")
+                .detail("input 0")
+                .expected("at least one row, column and channel")
+                .found(format!("{:?}", x.shape)));
+        }
         if one != 1 || rows == 0 || columns == 0 || channels == 0 || image[3] == 0 || channels % image[3] != 0 {
             return Err(Diagnostic::new(Code::OPERAND, "the weights do not fit the image")
                 .detail("input 1")
@@ -282,11 +289,7 @@ fn multiplier(x: &TensorType, w: &TensorType, y: &TensorType, c: usize) -> (i32,
 }
 
 fn constant<'a>(cx: &Context<'a>, node: &Node, index: usize, what: &str) -> Result<&'a [u8], Diagnostic> {
-    cx.constant_input(node, index).map(|d| &d[..]).ok_or_else(|| {
-        Diagnostic::new(Code::CONSTANT, format!("{what} must be constant"))
-            .detail(format!("input {index}"))
-            .help("store them in the model; values of run time are not supported yet")
-    })
+    cx.constant_input(node, index).map(|d| &d[..]).ok_or_else(|| cx.not_constant(node, index, what))
 }
 
 fn f32s(bytes: &[u8]) -> Vec<f32> {

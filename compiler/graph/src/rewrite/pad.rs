@@ -17,7 +17,9 @@ pub fn run(graph: &mut Graph) -> bool {
         let y = graph.nodes[i].outputs[0];
         let (from, to) = (graph.ty(x), graph.ty(y));
         let readers = uses.inner_readers(y);
-        if from.element != to.element || from.quantization != to.quantization || readers.is_empty() {
+        // Of an empty image a convolution makes nothing, of padding it does.
+        let empty = from.shape.contains(&0);
+        if empty || from.element != to.element || from.quantization != to.quantization || readers.is_empty() {
             continue;
         }
         let Some(sums) = readers.iter().map(|&r| combined(graph, &graph.nodes[r], y, padding)).collect::<Option<Vec<_>>>() else {
