@@ -50,6 +50,34 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     pub inputs: Vec<ValueId>,
     pub outputs: Vec<ValueId>,
+    /// What computing nodes of constants may still cost; `None` while nothing was computed.
+    pub folding: Option<Folding>,
+}
+
+/// What the compiler may spend on nodes whose operands are constants, all in all: a small file must not fill the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Folding {
+    pub size_bytes: usize,
+    /// Elements and multiply-accumulates.
+    pub work: u64,
+}
+
+impl Folding {
+    /// Results are so many times as large as the model's constants at most, or so large.
+    pub const MOST_GROWTH: usize = 8;
+    pub const FREE_BYTES: usize = 64 << 20;
+    /// So much work for each byte of the model's constants at most, or so much.
+    pub const WORK_PER_BYTE: u64 = 16;
+    pub const FREE_WORK: u64 = 1 << 26;
+
+    /// For a model as it was imported.
+    pub fn of(graph: &Graph) -> Folding {
+        let constants_bytes = graph.constants_size_bytes();
+        Folding {
+            size_bytes: constants_bytes.saturating_mul(Folding::MOST_GROWTH).max(Folding::FREE_BYTES),
+            work: (constants_bytes as u64).saturating_mul(Folding::WORK_PER_BYTE).max(Folding::FREE_WORK),
+        }
+    }
 }
 
 impl Graph {
@@ -82,6 +110,15 @@ impl Graph {
     /// Position of the node that produces `id`, if a node does.
     pub fn producer(&self, id: ValueId) -> Option<usize> {
         self.nodes.iter().position(|n| n.outputs.contains(&id))
+    }
+    /// Whether `id` is a constant, or would be if all nodes of constants were computed.
+    pub fn is_computed_from_constants(&self, id: ValueId) -> bool {
+        let mut constant: Vec<bool> = self.values.iter().map(|v| v.data.is_some()).collect();
+        for n in self.nodes.iter().filter(|n| n.outputs.iter().all(|v| self.value(*v).data.is_none())) {
+            let all = n.reads().all(|v| constant[v.0 as usize]);
+            n.outputs.iter().for_each(|v| constant[v.0 as usize] = all);
+        }
+        constant[id.0 as usize]
     }
     /// How often `id` is read: by nodes and as an output of the graph.
     pub fn use_count(&self, id: ValueId) -> usize {

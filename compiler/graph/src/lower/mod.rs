@@ -25,8 +25,8 @@ pub mod sum;
 pub mod table;
 pub mod window;
 
-use crate::diagnostic::Diagnostic;
-use crate::graph::{Graph, Node, ValueId};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::{Folding, Graph, Node, ValueId};
 use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use bytes::Bytes;
@@ -203,6 +203,24 @@ impl<'a> Context<'a> {
     /// Bytes of a node's input if it is a constant.
     pub fn constant_input(&self, node: &Node, index: usize) -> Option<&'a Bytes> {
         self.graph.value(node.input(index)?).data.as_ref()
+    }
+    /// The problem of an operand that is packed when the model is compiled, and is no constant.
+    pub fn not_constant(&self, node: &Node, index: usize, what: &str) -> Diagnostic {
+        let computed = node.input(index).is_some_and(|v| self.graph.is_computed_from_constants(v));
+        let d = match computed {
+            true => Diagnostic::new(Code::CONSTANT, format!("computing {what} from constants takes more than the compiler may spend"))
+                .expected(format!(
+                    "{} MiB of such results, or {} times the model's constants; {} operations, or {} for each byte of the constants",
+                    Folding::FREE_BYTES >> 20,
+                    Folding::MOST_GROWTH,
+                    Folding::FREE_WORK,
+                    Folding::WORK_PER_BYTE
+                ))
+                .help("store the result in the model, instead of the operators that compute it"),
+            false => Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
+                .help("store it in the model; products of two run-time tensors are not supported yet"),
+        };
+        d.detail(format!("input {index}"))
     }
     pub fn input(&mut self, node: &Node, index: usize) -> BufferId {
         self.buffer(node.input(index).expect("a required input, checked by infer"))

@@ -178,9 +178,9 @@ impl<'a> Signature<'a> {
         let ty = self.input(index)?;
         match self.inputs[index].and_then(|o| o.data) {
             Some(data) => Ok((ty, data)),
-            None => Err(Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
+            None => Err(Diagnostic::new(Code::CONSTANT, format!("{what} must be stored in the model"))
                 .detail(format!("input {index}"))
-                .help("make it a constant in the model; run-time values of it are not supported yet")),
+                .help("store its numbers as a constant; what operators compute is not supported here yet")),
         }
     }
 

@@ -1,34 +1,25 @@
 //! Nodes whose inputs are all constants are computed now.
 //!
 //! There is no second implementation of operators: a node is lowered by itself and its program interpreted, on one machine for all
-//! targets. Large weights, for which that is too slow, go through the direct functions of `unpack.rs`; RESHAPE shares the bytes.
-//! Results without bytes are constants whatever they are computed from.
+//! targets, whose long vectors make that fast. Weights that are only unpacked go through the direct functions of `unpack.rs`; RESHAPE
+//! shares the bytes. Results without bytes are constants whatever they are computed from. What all this may cost is in `graph::Folding`;
+//! a node beyond it stays, and lowering says so where it must not.
 
 use super::unpack;
-use crate::graph::{Graph, Node};
+use crate::graph::{Folding, Graph, Node};
 use crate::lower::{Goal, lower};
 use crate::ops::{Op, Operand, Signature};
 use bytes::Bytes;
 use cranelite_tile::{ByteDot, Machine, interpret};
 
-/// Elements and multiply-accumulates that are interpreted at most, in one node and in a run of the pass.
-const NODE_BUDGET: u64 = 1 << 20;
-const RUN_BUDGET: u64 = 1 << 24;
-
-/// Unpacked constants are at most so many times larger than all constants were: a hostile model may unpack the same ones again and again.
-const GROWTH: usize = 8;
-
-/// What a run of the pass may still spend.
-struct Budget {
-    work: u64,
-    unpacked_size_bytes: usize,
-}
+/// What lowering a node costs, in elements that are interpreted.
+const NODE_WORK: u64 = 1 << 14;
 
 pub fn run(graph: &mut Graph) -> bool {
     let count = graph.nodes.len();
-    let mut budget = Budget { work: RUN_BUDGET, unpacked_size_bytes: graph.constants_size_bytes().saturating_mul(GROWTH) };
+    let mut folding = graph.folding.unwrap_or_else(|| Folding::of(graph));
     let mut nodes = std::mem::take(&mut graph.nodes);
-    nodes.retain(|n| match results(graph, n, &mut budget) {
+    nodes.retain(|n| match results(graph, n, &mut folding) {
         Some(results) => {
             for (v, data) in n.outputs.iter().zip(results) {
                 graph.value_mut(*v).data = Some(data);
@@ -38,12 +29,17 @@ pub fn run(graph: &mut Graph) -> bool {
         None => true,
     });
     graph.nodes = nodes;
-    graph.nodes.len() != count
+    let changed = graph.nodes.len() != count;
+    if changed {
+        graph.folding = Some(folding);
+    }
+    changed
 }
 
 /// The bytes of a node's results, if they can be known.
-fn results(graph: &Graph, node: &Node, budget: &mut Budget) -> Option<Vec<Bytes>> {
-    if node.outputs.iter().all(|v| graph.ty(*v).size_bytes() == 0) {
+fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Bytes>> {
+    let size_bytes: usize = node.outputs.iter().map(|v| graph.ty(*v).size_bytes()).sum();
+    if size_bytes == 0 {
         return Some(node.outputs.iter().map(|_| Bytes::new()).collect());
     }
     let inputs: Vec<_> = node.inputs.iter().flatten().map(|v| graph.value(*v)).collect();
@@ -51,19 +47,20 @@ fn results(graph: &Graph, node: &Node, budget: &mut Budget) -> Option<Vec<Bytes>
     if inputs.iter().any(|v| v.data.is_none()) || !node.then.is_empty() {
         return None;
     }
-    match &node.op {
-        Op::Reshape(_) => return Some(vec![first.clone()]),
-        Op::Dequantize(_) => {
-            budget.unpacked_size_bytes = budget.unpacked_size_bytes.checked_sub(graph.ty(node.outputs[0]).size_bytes())?;
-            if let Some(floats) = unpack::floats(&inputs[0].ty, first) {
-                return Some(vec![floats.iter().flat_map(|f| f.to_le_bytes()).collect()]);
-            }
-        }
-        _ => {}
+    if let Op::Reshape(_) = &node.op {
+        return Some(vec![first.clone()]);
     }
-    let work = work(graph, node);
-    budget.work = budget.work.checked_sub(work).filter(|_| work <= NODE_BUDGET)?;
-    interpreted(graph, node)
+    let rest = Folding { size_bytes: folding.size_bytes.checked_sub(size_bytes)?, work: folding.work.checked_sub(work(graph, node))? };
+    let unpacked = match &node.op {
+        Op::Dequantize(_) => unpack::floats(&inputs[0].ty, first),
+        _ => None,
+    };
+    let results = match unpacked {
+        Some(floats) => vec![floats.iter().flat_map(|f| f.to_le_bytes()).collect()],
+        None => interpreted(graph, node)?,
+    };
+    *folding = rest;
+    Some(results)
 }
 
 fn work(graph: &Graph, node: &Node) -> u64 {
@@ -73,7 +70,7 @@ fn work(graph: &Graph, node: &Node) -> u64 {
         outputs: node.outputs.iter().map(|v| graph.ty(*v)).collect(),
     };
     let values = node.inputs.iter().flatten().chain(&node.outputs);
-    node.op.macs(&signature) + values.map(|v| graph.ty(*v).element_count() as u64).sum::<u64>()
+    NODE_WORK + node.op.macs(&signature) + values.map(|v| graph.ty(*v).element_count() as u64).sum::<u64>()
 }
 
 /// A failure is not reported here: the node stays, and lowering it with the others will say why.
@@ -85,10 +82,67 @@ fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Bytes>> {
     alone.outputs = outputs.clone();
     alone.nodes = vec![Node { op: node.op.clone(), inputs, outputs, operator: node.operator, then: vec![] }];
 
-    let machine = Machine::example(16, ByteDot::S16S16, false, false);
+    let machine = Machine::example(64, ByteDot::S16S16, false, false);
     let program = lower(&alone, &machine, Goal::Size).ok()?;
     let mut results: Vec<Vec<u8>> = node.outputs.iter().map(|v| vec![0; graph.ty(*v).size_bytes()]).collect();
     let mut slices: Vec<&mut [u8]> = results.iter_mut().map(Vec::as_mut_slice).collect();
     interpret::run(&program, &[], &mut slices).ok()?;
     Some(results.into_iter().map(Bytes::from).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnostic::Code;
+    use crate::text::parse;
+
+    /// FULLY_CONNECTED whose weights are the product of two constants, without their bytes.
+    fn product_of_constants(a: [usize; 2], b: [usize; 2], w: [usize; 2]) -> Graph {
+        let text = format!(
+            "graph \"g\"\ninputs %x\noutputs %y\n%x: f32[1,{1}]\n%a = const f32[1] [1.0]\n%b = const f32[1] [1.0]\n\
+             %w: f32[1] = mul %a, %b {{activation=none, pot_scale_int16=false}} @0\n\
+             %y: f32[1,{0}] = fully_connected %x, %w, none {{activation=none, keep_num_dims=false, asymmetric_quantize_inputs=false}} @1\n",
+            w[0], w[1]
+        );
+        let mut graph = parse(&text).expect("a graph");
+        let floats = |n: usize| -> Bytes { (0..n).flat_map(|i| (i as f32).to_le_bytes()).collect() };
+        let weights = graph.nodes[0].outputs[0];
+        let [first, second] = [0, 1].map(|i| graph.nodes[0].input(i).expect("an operand"));
+        for (v, shape, constant) in [(first, a, true), (second, b, true), (weights, w, false)] {
+            let value = graph.value_mut(v);
+            value.ty.shape = shape.to_vec();
+            value.data = constant.then(|| floats(shape[0] * shape[1]));
+        }
+        graph
+    }
+
+    #[test]
+    fn large_constants_are_computed() {
+        let mut graph = product_of_constants([725, 725], [725, 725], [725, 725]);
+        let weights = graph.nodes[0].outputs[0];
+        assert!(run(&mut graph));
+        assert_eq!(graph.nodes.len(), 1);
+        let data = graph.value(weights).data.clone().expect("a constant");
+        let expected: Vec<u8> = (0..725 * 725).flat_map(|i| (i as f32 * i as f32).to_le_bytes()).collect();
+        assert!(data[..] == expected[..]);
+    }
+
+    /// A few bytes that stand for many stay what they are, and the message says why.
+    #[test]
+    fn there_is_a_limit_and_it_is_named() {
+        let mut graph = product_of_constants([4200, 1], [1, 4200], [4200, 4200]);
+        assert!(!run(&mut graph));
+        let problems = lower(&graph, &Machine::example(16, ByteDot::S16S16, false, false), Goal::Speed).expect_err("no weights");
+        assert_eq!(problems[0].code, Code::CONSTANT);
+        assert!(problems[0].to_string().contains("computing the weights from constants takes more than"), "{}", problems[0]);
+    }
+
+    /// What one run has computed is no reason for the next one to compute more.
+    #[test]
+    fn the_limit_does_not_grow() {
+        let mut graph = product_of_constants([725, 725], [725, 725], [725, 725]);
+        let before = Folding::of(&graph).size_bytes;
+        run(&mut graph);
+        assert_eq!(graph.folding.expect("something was computed").size_bytes, before - 4 * 725 * 725);
+    }
 }

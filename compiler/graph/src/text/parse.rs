@@ -150,7 +150,7 @@ impl Reader {
         let inputs = find_all(self.inputs.0, &self.inputs.1)?;
         let outputs = find_all(self.outputs.0, &self.outputs.1)?;
         let values = self.values.into_iter().map(|(_, v)| v).collect();
-        Ok(Graph { name: self.name, values, nodes, inputs, outputs })
+        Ok(Graph { name: self.name, values, nodes, inputs, outputs, folding: None })
     }
 }
 

@@ -70,6 +70,26 @@ fn convolutions() {
     assert_eq!(infer(&op, &[&x, &w, &TensorType::new(I64, [4])], &quantized(I16, &[])), Err(Code::SCALE));
 }
 
+/// Sums of bytes that may not fit 32 bits, by weights that are as large as can be.
+#[test]
+fn sums_beyond_32_bits() {
+    use cranelite_graph::graph::{Graph, Node, Value, ValueId};
+    use cranelite_graph::lower::{Goal, lower};
+    use cranelite_tile::{ByteDot, Machine};
+    for (depth, code) in [((1 << 17) - 1, None), (1 << 17, Some(Code::FEATURE))] {
+        let mut graph = Graph { name: "sums".into(), ..Graph::default() };
+        let mut value = |ty, data| graph.add_value(Value { name: "".into(), ty, data });
+        let x = value(TensorType::quantized(I8, [1, depth], 0.1, 0), None);
+        let w = value(TensorType::quantized(I8, [1, depth], 0.1, 0), Some(vec![0x80; depth].into()));
+        let y = value(TensorType::quantized(I8, [1, 1], 100.0, 0), None);
+        let inputs = vec![Some(x), Some(w), None::<ValueId>];
+        graph.nodes.push(Node { op: fully_connected(false), inputs, outputs: vec![y], operator: 0, then: vec![] });
+        (graph.inputs, graph.outputs) = (vec![x], vec![y]);
+        let got = lower(&graph, &Machine::example(16, ByteDot::U8S8, false, false), Goal::Speed);
+        assert_eq!(got.err().map(|d| d[0].code), code, "{depth}");
+    }
+}
+
 #[test]
 fn fully_connected_products() {
     let op = fully_connected(false);

@@ -116,6 +116,15 @@ impl Finish {
         match self {
             Finish::Narrow { bias, references, target } => {
                 let all: Vec<_> = bias.iter().enumerate().map(|(c, b)| reach((*b).into(), c)).collect();
+                // The bias may make them wrap, as in the reference.
+                let fits = |(b, (_, (least, most))): (&i32, &(i32, (i64, i64)))| {
+                    i64::from(i32::MIN) <= least - i64::from(*b) && most - i64::from(*b) <= i64::from(i32::MAX)
+                };
+                if source.elem != Elem::I16 && !bias.iter().zip(&all).all(fits) {
+                    return Err(Diagnostic::new(Code::FEATURE, "the sums of products may not fit 32 bits")
+                        .expected("fewer or smaller weights per output channel")
+                        .found(format!("{} weights per channel", weights.len() / channels)));
+                }
                 let bias = bias.iter().zip(&all).map(|(b, (sum, _))| b.wrapping_sub(zero.wrapping_mul(*sum))).collect();
                 let reach: Vec<(i64, i64)> = all.iter().map(|a| a.1).collect();
                 let (rescaling, numbers) = Rescaling::new(machine, references, &reach, *target)?;

@@ -63,13 +63,6 @@ pub enum Bias {
     Float(Vec<f32>),
 }
 
-/// Weights and biases are packed when the model is compiled.
-pub fn not_constant(what: &str, input: usize) -> Diagnostic {
-    Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
-        .detail(format!("input {input}"))
-        .help("store it in the model; products of two run-time tensors are not supported yet")
-}
-
 /// A convolution. Images are [batch, rows, columns, channels].
 #[derive(Clone, Debug)]
 pub struct Product<'a> {
@@ -225,7 +218,13 @@ impl Product<'_> {
         Ok(match &self.rescale {
             Rescale::Float => (Epilogue::Float { activation }, Scales::None),
             Rescale::Sum(references) => {
-                let (rescaling, numbers) = Rescaling::new(machine, references, &tables::reach(self), target())?;
+                let reach = tables::reach(self);
+                if self.input != ElementType::I16 && !tables::sums_fit_32_bits(self, &reach) {
+                    return Err(Diagnostic::new(Code::FEATURE, "the sums of products may not fit 32 bits")
+                        .expected("fewer or smaller weights per output channel")
+                        .found(format!("{} weights per channel", self.filter.shape[1..].iter().product::<usize>())));
+                }
+                let (rescaling, numbers) = Rescaling::new(machine, references, &reach, target())?;
                 (Epilogue::Sum(rescaling), Scales::Sum(numbers))
             }
             Rescale::Wide(all) => {

@@ -37,6 +37,9 @@ impl Block {
 /// Pairs of 16 bits that are loaded and widened together.
 const PAIRS: usize = 4;
 
+/// No machine has shorter vectors.
+const LEAST_LANES: usize = 4;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub lanes: usize,
@@ -60,7 +63,8 @@ impl Shape {
             Form::Float => machine.tile_f32,
             _ => machine.tile_i8,
         };
-        let lanes = machine.lanes(Elem::I32);
+        // Long vectors of few columns would mostly be zeros, which are stored and read as the others.
+        let lanes = machine.lanes(Elem::I32).min(columns.next_power_of_two().max(LEAST_LANES));
         let size = numbers.accumulator.bytes() as usize / 4;
         let most = (tile.vectors as usize / size).max(1);
         let panels = columns.div_ceil(lanes * most);
@@ -124,5 +128,22 @@ impl Shape {
         let wanted = if unroll { sets.max(block) } else { sets.max(tile.unroll as usize).max(block) };
         let step = wanted.next_multiple_of(block);
         (block, if step <= groups { step } else { block })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelite_tile::ByteDot;
+
+    /// Panels of few columns are hardly wider than those.
+    #[test]
+    fn few_columns_have_narrow_panels() {
+        for (machine, columns, stored) in [(64, 3, 4), (64, 5, 8), (32, 2, 4), (16, 3, 4), (64, 16, 16), (64, 33, 48), (0, 3, 3)] {
+            let machine = Machine::example(machine, ByteDot::U8S8, true, false);
+            let shape = Shape::new(&machine, &Numbers::FLOAT, 1, columns, false);
+            let wide: usize = shape.blocks(columns).iter().map(|b| b.panels * b.vectors * shape.lanes).sum();
+            assert_eq!(wide, stored, "{columns} columns on {}", machine.name);
+        }
     }
 }

@@ -7,7 +7,7 @@ use super::epilogue::Epilogue;
 use super::geometry::Segment;
 use super::numbers::{Form, Numbers};
 use super::pack::{Filter, tap_sums};
-use super::{Bias, Product, not_constant};
+use super::{Bias, Product};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
@@ -23,7 +23,7 @@ impl Bias {
         if node.input(index).is_none() {
             return Ok(Bias::None);
         }
-        let data = cx.constant_input(node, index).ok_or_else(|| not_constant("the bias", index))?;
+        let data = cx.constant_input(node, index).ok_or_else(|| cx.not_constant(node, index, "the bias"))?;
         let ty = cx.input_type(node, index);
         Ok(match ty.element {
             ElementType::F32 => Bias::Float(words(data).map(f32::from_le_bytes).collect()),
@@ -141,6 +141,15 @@ impl Scales {
         };
         panels.flat_map(panel).collect()
     }
+}
+
+/// Whether sums of products fit 32 bits, whatever the activations. The bias may make them wrap, as in the reference.
+pub fn sums_fit_32_bits(p: &Product, reach: &[(i64, i64)]) -> bool {
+    let fits = |(o, (low, high)): (usize, &(i64, i64))| {
+        let bias = p.bias.int(o);
+        i64::from(i32::MIN) <= low.saturating_sub(bias) && high.saturating_sub(bias) <= i64::from(i32::MAX)
+    };
+    reach.iter().enumerate().all(fits)
 }
 
 /// Between which bounds the sum of an output channel lies.
