@@ -1,7 +1,9 @@
 //! RESHAPE: the same bytes under another shape.
 //!
 //! Any element type of a fixed size. The shape comes from the second input if that is an i32 vector, which must then be constant,
-//! else from the options; one dimension may be −1. Not handled: a shape that is only known at run time.
+//! else from the options, and without those it is a scalar's, as in the reference; one dimension may be −1. Not handled: a shape that is
+//! only known at run time. What shares the bytes is never written while another operator still reads them, which LiteRT 2.3.0 does where
+//! an ADD works in place on the result.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -20,21 +22,28 @@ impl Operator for Attributes {
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let s = &source.signature;
-        let by_input = s.optional(1).is_some_and(|o| o.ty.element == ElementType::I32 && o.ty.rank() == 1);
+        let operand = s.optional(1).map(|o| o.ty);
+        let by_input = operand.is_some_and(|ty| ty.element == ElementType::I32 && ty.rank() == 1);
         let wanted: Vec<i32> = if by_input {
             let (_, data) = s.constant(1, "the new shape")?;
             data.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
         } else {
             let shape = source.operator.builtin_options_as_reshape_options().and_then(|o| o.new_shape());
-            let Some(shape) = shape else {
-                return Err(Diagnostic::new(Code::ATTRIBUTE, "the new shape is neither an input nor an attribute"));
-            };
-            match shape.iter().collect::<Vec<_>>() {
+            match shape.map_or(vec![], |s| s.iter().collect::<Vec<_>>()) {
                 s if s == [0] => vec![], // how old converters wrote scalars
                 s => s,
             }
         };
-        resolve(&wanted, s.input(0)?.element_count()).map(|shape| Attributes { shape })
+        let count = s.input(0)?.element_count();
+        let shape = resolve(&wanted, count).map_err(|d| match operand.filter(|_| !by_input) {
+            Some(ty) => Diagnostic::new(Code::OPERAND, "the operand with the new shape is not a vector of i32, so it is not used")
+                .detail("input 1")
+                .expected(format!("one dimension, or options with a shape of {count} elements"))
+                .found(format!("{} of shape {:?}, and {wanted:?} in the options", ty.element, ty.shape)),
+            None if wanted.is_empty() => Diagnostic::new(Code::ATTRIBUTE, "the new shape is neither an input nor an attribute"),
+            None => d,
+        })?;
+        Ok(Attributes { shape })
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {

@@ -2,7 +2,9 @@
 //!
 //! f32; i8, u8 to themselves or i16 in gemmlowp's fixed point (Q5.26 exponentials, a Newton reciprocal); i16 by interpolated tables.
 //! The scale of quantised results is fixed, as in the reference: 1/256, for i16 from i16 1/32768, for i16 from bytes 1/65536. Where
-//! the reference aborts, because more than 500 elements are nearly as large as the largest, the result is what its formula means.
+//! the reference aborts, because more than 500 elements are nearly as large as the largest, the result is what its formula means. Without
+//! options β is 0, as there; bytes need a β that is not as good as 0, or the reference cannot prepare. A row of i16 must be so short that
+//! the sum of its exponentials fits 32 bits.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -16,6 +18,11 @@ use crate::tensor::ElementType::{F32, I8, I16, U8};
 pub struct Attributes {
     pub beta: f32,
 }
+
+/// Bytes are multiplied by β · scale in Q5.26, with a multiplier of more than 1.
+const SMALLEST_DIFFERENCE: f64 = 1.0 / (1u64 << 26) as f64;
+/// So many exponentials of 1 in Q0.15 have a sum of 32 bits.
+const LONGEST_ROW_I16: usize = i32::MAX as usize / 32767;
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
@@ -43,6 +50,13 @@ impl Operator for Attributes {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "beta of a quantised softmax is negative").found(self.beta.to_string()));
         }
         checks::all_per_tensor(s)?;
+        let differences = f64::from(self.beta) * f64::from(checks::per_tensor("the input", x)?.0);
+        if from != I16 && differences <= SMALLEST_DIFFERENCE {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "beta of a softmax of bytes is too small: all results would be equal")
+                .expected(format!("more than {SMALLEST_DIFFERENCE:e} when multiplied by the scale of the input"))
+                .found(format!("beta {} and scale {}", self.beta, x.scale().unwrap_or(0.0)))
+                .help("a beta of 0 mostly means that the options of the operator are absent: 1 is usual"));
+        }
         let (scale, zero_point) = checks::per_tensor("the output", y)?;
         let (wanted, zero) = match (from, to) {
             (I16, _) => (1.0 / 32768.0, 0),
@@ -58,6 +72,11 @@ impl Operator for Attributes {
         }
         if from == I16 {
             checks::no_zero_point("the input", x)?;
+            if x.shape.last().is_some_and(|&n| LONGEST_ROW_I16 < n) {
+                return Err(Diagnostic::new(Code::FEATURE, "a row of the softmax is too long: its sum may not fit 32 bits")
+                    .expected(format!("at most {LONGEST_ROW_I16} elements of i16"))
+                    .found(format!("{:?}", x.shape)));
+            }
             shift_range(&[softmax_multiplier_i16(self.beta, x.scale().unwrap_or(1.0)).1])?;
         }
         Ok(vec![x.shape.clone()])
