@@ -1,4 +1,4 @@
-//! The rules under "Never" of ARCHITECTURE.md, checked on the sources' text.
+//! The rules under "Invariants" of ARCHITECTURE.md, checked on the sources' text.
 //!
 //! Not a parser: comments and test modules are cut away, the rest is searched for words. The idea: a rule that nothing enforces is
 //! broken within a month.

@@ -23,7 +23,7 @@ pub struct Affine {
 }
 
 fn scalar_mul_add(fma: bool, a: f32, b: f32, c: f32) -> f32 {
-    if fma { a.mul_add(b, c) } else { a * b + c }
+    if fma { libm::fmaf(a, b, c) } else { a * b + c }
 }
 
 /// Values of one or two terms, and between which integers the result for each pair must be.

@@ -44,7 +44,7 @@ impl Quotient {
     }
 
     fn quantize(self, x: f32, zero_point: i32, range: (i32, i32)) -> i32 {
-        let t = x.mul_add(self.high, x * self.low) + HALF.copysign(x);
+        let t = libm::fmaf(x, self.high, x * self.low) + HALF.copysign(x);
         match t.abs() < OVERFLOW {
             true => (t as i32).wrapping_add(zero_point).clamp(range.0, range.1),
             false => quantized_overflow(zero_point, range),
