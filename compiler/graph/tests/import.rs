@@ -416,3 +416,59 @@ fn files_that_are_no_models() {
     assert_eq!(code(b"\xff\xff\0\0TFL3"), "E0102");
     assert_eq!(code(&good[..good.len() / 2]), "E0102");
 }
+
+/// One operator without options; input 0 is the model's, the others are constants.
+fn without_options(code: BuiltinOperator, inputs: &[(TensorType, &[i32], &[u8])], output: (TensorType, &[i32])) -> Model {
+    let quantization = |ty: TensorType| (ty != TensorType::FLOAT32 && ty != TensorType::INT32).then_some((0.1, 0));
+    let mut m = Model::new();
+    let tensors: Vec<i32> = inputs.iter().map(|(ty, shape, data)| m.tensor("t", *ty, shape, quantization(*ty), data)).collect();
+    let y = m.tensor("y", output.0, output.1, quantization(output.0), &[]);
+    m.operator(code, &tensors, y, model::Options::None);
+    (m.inputs, m.outputs) = (vec![0], vec![y]);
+    m
+}
+
+/// As LiteRT: where zeros are options, they are; where they are none, the model is refused.
+#[test]
+fn absent_options() {
+    use TensorType as T;
+    let i32s = |v: &[i32]| -> Vec<u8> { v.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let (begin, end, step) = (i32s(&[0, 1]), i32s(&[2, 3]), i32s(&[1, 1]));
+    let slice = [(T::FLOAT32, &[2, 4][..], &[][..]), (T::INT32, &[2], &begin), (T::INT32, &[2], &end), (T::INT32, &[2], &step)];
+    let g = read(&without_options(BuiltinOperator::STRIDED_SLICE, &slice, (T::FLOAT32, &[2, 2])));
+    assert_eq!(g.ty(g.outputs[0]).shape, [2, 2]);
+
+    let problems = |m: Model| problems(&m, &Options::default());
+    let weights = [1; 8];
+    let product = [(T::INT16, &[2, 4][..], &[][..]), (T::INT8, &[2, 4], &weights)];
+    let said = problems(without_options(BuiltinOperator::FULLY_CONNECTED, &product, (T::INT16, &[2, 2])));
+    assert_eq!(said, ["E0204 subgraph 0, operator 0 FULLY_CONNECTED"]);
+    let product = [(T::INT8, &[2, 4][..], &[][..]), (T::INT8, &[2, 4], &weights)];
+    read(&without_options(BuiltinOperator::FULLY_CONNECTED, &product, (T::INT8, &[2, 2])));
+    let said = problems(without_options(BuiltinOperator::SOFTMAX, &[(T::INT8, &[4], &[])], (T::INT8, &[4])));
+    assert_eq!(said, ["E0204 subgraph 0, operator 0 SOFTMAX"]);
+    for code in [BuiltinOperator::MAX_POOL_2D, BuiltinOperator::AVERAGE_POOL_2D] {
+        assert_eq!(problems(without_options(code, &[(T::FLOAT32, &[1, 4, 4, 1], &[])], (T::FLOAT32, &[1, 4, 4, 1]))).len(), 1);
+    }
+}
+
+/// The shape of a RESHAPE must be a vector; the reference uses nothing else, and then the result is a scalar.
+#[test]
+fn shapes_that_are_no_vectors() {
+    let shape = 8i32.to_le_bytes();
+    let reshape = |x: &[i32], s: &[i32]| {
+        without_options(
+            BuiltinOperator::RESHAPE,
+            &[(TensorType::FLOAT32, x, &[]), (TensorType::INT32, s, &shape)],
+            (TensorType::FLOAT32, &[8]),
+        )
+    };
+    assert_eq!(read(&reshape(&[2, 4], &[1])).values[1].ty.shape, [8]);
+    for s in [&[1, 1][..], &[]] {
+        let said = import(&reshape(&[2, 4], s).bytes(), &Options::default()).expect_err("a problem");
+        assert_eq!((said.len(), said[0].code.0), (1, "E0203"));
+        assert!(said[0].message.contains("is not a vector"), "{}", said[0]);
+    }
+    let none: [usize; 0] = [];
+    assert_eq!(read(&reshape(&[1, 1], &[1, 1])).values[1].ty.shape, none);
+}

@@ -142,6 +142,21 @@ fn special_floats() {
     }
 }
 
+/// The reference cannot prepare a softmax of bytes whose β is as good as 0; i16 it can.
+#[test]
+fn a_beta_that_vanishes_is_refused() {
+    let of = |element, scale, beta| refusal(&op(beta), &[TensorType::quantized(element, [4], scale, 0)], &result(element, element, &[4]));
+    let scale = 1.0 / (1 << 20) as f32;
+    for element in [I8, U8] {
+        assert_eq!(of(element, 0.1, 0.0), Some(Code::ATTRIBUTE));
+        assert_eq!(of(element, scale, 1.0 / 64.0), Some(Code::ATTRIBUTE));
+        assert_eq!(of(element, scale, 1.0001 / 64.0), None);
+    }
+    assert_eq!(of(I16, 0.1, 0.0), None);
+    let row = |n: usize| refusal(&op(1.0), &[TensorType::quantized(I16, [n], 0.1, 0)], &result(I16, I16, &[n]));
+    assert_eq!((row(65_538), row(65_539)), (None, Some(Code::FEATURE)));
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let x = TensorType::quantized(I8, [4], 0.1, 0);
