@@ -3,10 +3,10 @@
 //! Any element type of 1, 2, 4 or 8 whole bytes; it copies. Begin, end and strides are constants. Axes are counted as TensorFlow Lite
 //! counts them, not as Python does: an ellipsis stands for one axis at least, and what is named beyond the last axis is ignored.
 //!
-//! With `offset` the end counts from the first element taken. Refused is what the reference computes from memory that is not the
-//! tensor's, or whose result it does not write: one element picked (`shrink_axis_mask`) that does not exist or with a negative stride;
-//! new axes behind the last index; and with `offset` new axes, axes without an end of their own, ends outside of the axis, and an `end_mask` that
-//! says something else than the end.
+//! With `offset` the end counts from the first element taken. One element that is picked (`shrink_axis_mask`) is that element whatever the
+//! stride, where the reference writes nothing if that is negative. Refused is what the reference computes from memory that is not the
+//! tensor's: an element that does not exist; new axes behind the last index; and with `offset` new axes, axes without an end of their
+//! own, ends outside of the axis, and an `end_mask` that says something else than the end.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -208,9 +208,11 @@ impl Attributes {
                     .found(format!("{range:?}"))
                     .help("convert the model with ends that count from the axis' beginning"));
             };
-            if range.shrink && (!(0..size).contains(&first) || range.stride < 0) {
+            // Backwards, what lies beyond the end has become the last element.
+            let named = |b| 0 < range.stride || (-size..size).contains(&b);
+            if range.shrink && !((0..size).contains(&first) && range.begin.is_none_or(named)) {
                 return Err(Diagnostic::new(Code::ATTRIBUTE, "an element that does not exist is picked")
-                    .expected(format!("-{size} to {}, with a positive stride", size - 1))
+                    .expected(format!("-{size} to {}", size - 1))
                     .found(format!("{range:?}")));
             }
             if !range.shrink {
@@ -312,9 +314,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_reference_does_not_write_is_refused() {
-        assert_eq!(slice(&[5, 2], &[-3], &[0], &[-3], [0, 0, 0, 0, 1], false), None);
-        assert_eq!(slice(&[5], &[5], &[6], &[1], [0, 0, 0, 0, 1], false), None);
+    fn what_is_picked_exists() {
+        let pick = |begin, stride| slice(&[5, 2], &[begin], &[0], &[stride], [0, 0, 0, 0, 1], false);
+        for stride in [1, -1, -3] {
+            assert_eq!(pick(-3, stride), Some((vec![2], vec![5, 6])));
+            assert_eq!(pick(5, stride), None);
+        }
+    }
+
+    #[test]
+    fn new_axes_have_an_index() {
         assert_eq!(slice(&[2, 6, 6], &[0], &[4], &[1], [0, 0, 0, 3, 0], false), None);
     }
 }

@@ -144,7 +144,7 @@ fn means_of_64_bits() {
         }
     }
     // Bytes reach as far with the zero point at the other end.
-    let (x, y) = (TensorType::quantized(ElementType::U8, &[8_421_505], 1.0, 255), TensorType::quantized(ElementType::U8, &[1], 1.0, 255));
+    let (x, y) = (TensorType::quantized(ElementType::U8, [8_421_505], 1.0, 255), TensorType::quantized(ElementType::U8, [1], 1.0, 255));
     let op = Op::Mean(mean::Attributes { axes: vec![0], keep_dims: true });
     let data = vec![0; x.element_count()];
     let (_, got) = run(op, &[Input::new(x, data)], &y, &machines()[6]).unwrap();
@@ -154,8 +154,8 @@ fn means_of_64_bits() {
 /// Numbers without a pattern, among them some whose sum is no multiple of anything.
 #[test]
 fn long_sums_are_rounded_as_short_ones() {
-    let ty = TensorType::quantized(ElementType::I16, &[140_000, 2], 0.05, 0);
-    let out = TensorType::quantized(ElementType::I16, &[2], 0.07, 0);
+    let ty = TensorType::quantized(ElementType::I16, [140_000, 2], 0.05, 0);
+    let out = TensorType::quantized(ElementType::I16, [2], 0.07, 0);
     // Only positive ones, so that the sums are beyond 32 bits.
     let data: Vec<u8> = bytes(5, ty.size_bytes()).iter().enumerate().map(|(i, b)| if i % 2 == 1 { b & 0x7f } else { *b }).collect();
     let x = integers(&ty, &data);

@@ -157,18 +157,18 @@ fn float_arithmetic_rounds_once_per_operation() {
     assert_eq!(binary(Binary::Mul, &[0.1f32], &[0.1]), [0.1 * 0.1]);
     assert_eq!(binary(Binary::Div, &[1f64, 1.0, -1.0], &[3.0, 0.0, 0.0]), [1.0 / 3.0, f64::INFINITY, f64::NEG_INFINITY]);
     // (1 + 2^-12)^2 - (1 + 2^-11) = 2^-24 is lost when the product is rounded.
-    let a = 1.0 + 2f32.powi(-12);
-    let c = -(1.0 + 2f32.powi(-11));
+    let a = 1.0 + libm::scalbnf(1.0, -12);
+    let c = -(1.0 + libm::scalbnf(1.0, -11));
     let fma = |v: [f32; 3]| apply::<f32>(&v.map(|v| vector(&[v])), |k, v| k.fma(v[0], v[1], v[2])).unwrap()[0];
-    assert_eq!(fma([a, a, c]), 2f32.powi(-24));
+    assert_eq!(fma([a, a, c]), libm::scalbnf(1.0, -24));
     assert_eq!(a * a + c, 0.0);
     // A double rounding by way of f64 would go down to even: 1 + 2^-24 + tiny must go up.
-    assert_eq!(fma([1.0 + 2f32.powi(-23), 2f32.powi(-24), 1.0]), 1.0 + 2f32.powi(-23));
-    assert_eq!(fma([2f32.powi(-24), 1.0 + 2f32.powi(-23), 1.0 + 2f32.powi(-23)]), 1.0 + 2f32.powi(-22));
-    assert_eq!(fma([2f32.powi(-80), 2f32.powi(-80), 1.0 + 2f32.powi(-23)]), 1.0 + 2f32.powi(-23));
-    let a = 1.0 + 2f64.powi(-30);
-    let wide = apply::<f64>(&[a, a, -1.0 - 2f64.powi(-29)].map(|v| vector(&[v])), |k, v| k.fma(v[0], v[1], v[2])).unwrap();
-    assert_eq!(wide, [2f64.powi(-60)]);
+    assert_eq!(fma([1.0 + libm::scalbnf(1.0, -23), libm::scalbnf(1.0, -24), 1.0]), 1.0 + libm::scalbnf(1.0, -23));
+    assert_eq!(fma([libm::scalbnf(1.0, -24), 1.0 + libm::scalbnf(1.0, -23), 1.0 + libm::scalbnf(1.0, -23)]), 1.0 + libm::scalbnf(1.0, -22));
+    assert_eq!(fma([libm::scalbnf(1.0, -80), libm::scalbnf(1.0, -80), 1.0 + libm::scalbnf(1.0, -23)]), 1.0 + libm::scalbnf(1.0, -23));
+    let a = 1.0 + libm::scalbn(1.0, -30);
+    let wide = apply::<f64>(&[a, a, -1.0 - libm::scalbn(1.0, -29)].map(|v| vector(&[v])), |k, v| k.fma(v[0], v[1], v[2])).unwrap();
+    assert_eq!(wide, [libm::scalbn(1.0, -60)]);
     let by_lane =
         apply::<f32>(&[vector(&[1f32, 2.0]), vector(&[0f32, 0.0, 3.0]), vector(&[10f32, 20.0])], |k, v| k.fma_lane(v[0], v[1], 2, v[2]));
     assert_eq!(by_lane.unwrap(), [31.0, 62.0]);
@@ -298,12 +298,13 @@ fn conversions() {
     // Ties to even, from all 64 bits at once.
     assert_eq!(one::<i32, f32>(&[16777217, 16777219, -5], |k, a| k.to_float(a, F32)), [16777216.0, 16777220.0, -5.0]);
     let odd = (1i64 << 54) + 1 + (1 << 30);
-    assert_eq!(one::<i64, f32>(&[odd], |k, a| k.to_float(a, F32)), [(1i64 << 54) as f32 + 2f32.powi(31)]);
+    assert_eq!(one::<i64, f32>(&[odd], |k, a| k.to_float(a, F32)), [(1i64 << 54) as f32 + libm::scalbnf(1.0, 31)]);
     assert_eq!(one::<u32, f64>(&[u32::MAX], |k, a| k.to_float(a, F64)), [4294967295.0]);
     assert_eq!(one::<u8, f32>(&[255], |k, a| k.to_float(a, F32)), [255.0]);
     assert_eq!(
-        one::<f64, f32>(&[1.0 + 2f64.powi(-24), 1.0 + 2f64.powi(-24) + 2f64.powi(-50), 1e300], |k, a| k.to_float(a, F32)),
-        [1.0, 1.0 + 2f32.powi(-23), f32::INFINITY]
+        one::<f64, f32>(&[1.0 + libm::scalbn(1.0, -24), 1.0 + libm::scalbn(1.0, -24) + libm::scalbn(1.0, -50), 1e300], |k, a| k
+            .to_float(a, F32)),
+        [1.0, 1.0 + libm::scalbnf(1.0, -23), f32::INFINITY]
     );
     assert_eq!(one::<f32, f64>(&[0.1], |k, a| k.to_float(a, F64)), [f64::from(0.1f32)]);
 }
