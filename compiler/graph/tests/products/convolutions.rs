@@ -1,36 +1,15 @@
 //! CONV_2D.
 
-use crate::reference::{Case, Kind, Operands, Want, check};
+use crate::reference::{Case, Kind, Want, check};
 use cranelite_graph::lower::Goal;
 use cranelite_graph::ops::attributes::{Activation, Padding};
 use cranelite_graph::ops::{Op, conv_2d};
-use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::ElementType;
 use proptest::prelude::*;
 
 fn op(case: &Case) -> Op {
     let Case { stride, dilation, padding, activation, .. } = *case;
     Op::Conv2d(conv_2d::Attributes { stride, dilation, padding, activation })
-}
-
-fn want(case: &Case, p: &Operands) -> Want {
-    let scale = |c: usize| p.w.ty.quantization.as_ref().expect("scales").scale(c);
-    let (x, y) = (p.x.ty.scale(), p.result.scale());
-    let pair = |c: usize| match case.kind {
-        Kind::Uint8 => quantize_multiplier(convolution_multiplier_per_tensor(x.unwrap(), scale(c), y.unwrap())),
-        _ => quantize_multiplier(convolution_multiplier(x.unwrap(), scale(c), y.unwrap())),
-    };
-    match case.kind {
-        Kind::Float | Kind::Hybrid { .. } => Want::Floats(case.floats(p)),
-        Kind::Int16 { bias } if bias == ElementType::I64 || !case.bias => Want::Integers(case.integers(p, &p.result, |sum, c| {
-            let (m, s) = pair(c);
-            multiply_by_quantized_multiplier_64(sum, m, s)
-        })),
-        _ => Want::Integers(case.integers(p, &p.result, |sum, c| {
-            let (m, s) = pair(c);
-            multiply_by_quantized_multiplier(sum as i32, m, s)
-        })),
-    }
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
@@ -76,7 +55,7 @@ proptest! {
     #[test]
     fn any_convolution(case in cases()) {
         let p = case.operands();
-        check(&op(&case), &p, &case.output(), &want(&case, &p));
+        check(&op(&case), &p, &case.output(), &case.convolution(&p));
     }
 }
 
@@ -97,7 +76,7 @@ fn plain(kind: Kind, input: [usize; 4], filter: [usize; 4]) -> Case {
 
 fn check_case(case: &Case) {
     let p = case.operands();
-    check(&op(case), &p, &case.output(), &want(case, &p));
+    check(&op(case), &p, &case.output(), &case.convolution(&p));
 }
 
 /// Sizes at which the loops of whole steps, single groups and partial groups all run.
@@ -122,7 +101,39 @@ fn long_sums() {
     p.x.data = p.x.data.chunks(2).flat_map(|_| (-32768i16).to_le_bytes()).collect();
     p.w.data.fill(0x80);
     p.result.quantization = Some(std::sync::Arc::new(cranelite_graph::tensor::Quantization::per_tensor(100.0, 0)));
-    check(&op(&case), &p, &case.output(), &want(&case, &p));
+    check(&op(&case), &p, &case.output(), &case.convolution(&p));
+}
+
+/// Images whose pixels follow each other in the result but not in the input.
+#[test]
+fn pixels_that_nobody_reads() {
+    for kind in [Kind::Float, Kind::Int8 { per_channel: false }, Kind::Uint8, Kind::Int16 { bias: ElementType::I64 }] {
+        for (size, stride) in [([2, 1], [2, 1]), ([3, 4], [3, 1]), ([2, 5], [4, 1]), ([1, 2], [1, 2]), ([1, 4], [2, 1]), ([5, 1], [1, 2])] {
+            check_case(&Case { stride, ..plain(kind, [3, size[0], size[1], 4], [5, 1, 1, 4]) });
+        }
+    }
+    // Every second row of two images.
+    let case = Case { stride: [2, 1], bias: false, ..plain(Kind::Int8 { per_channel: false }, [2, 2, 1, 1], [1, 1, 1, 1]) };
+    let mut p = case.operands();
+    let quantized = |shape: &[usize], scale| cranelite_graph::tensor::TensorType::quantized(ElementType::I8, shape, scale, 0);
+    (p.x.ty, p.w.ty, p.result) = (quantized(&[2, 2, 1, 1], 1.0), quantized(&[1; 4], 1.0), quantized(&[], 1.0));
+    (p.x.data, p.w.data) = (vec![10, 20, 30, 40], vec![1]);
+    check(&op(&case), &p, &[2, 1, 1, 1], &Want::Integers(vec![10, 30]));
+}
+
+/// Bands of the output that are widened ahead, of which some see nothing but padding.
+#[test]
+fn bands_that_see_nothing() {
+    let padding = Padding { top: 4, bottom: 4, left: 0, right: 0 };
+    let case = Case { padding, dilation: [4, 1], ..plain(Kind::Int8 { per_channel: true }, [1, 3, 16, 32], [64, 2, 1, 32]) };
+    check_case(&case);
+    // Memory for one of three rows.
+    let p = case.operands();
+    let machine = cranelite_tile::Machine::example(32, cranelite_tile::ByteDot::S16S16, true, false);
+    let program = crate::reference::program(&op(&case), &p, &machine, Goal::Speed, 2 * p.x.data.len() / 3);
+    let widened = |c: &&cranelite_tile::Call| program.kernel(c.kernel).name.starts_with("widen");
+    // One of the seven rows of the result lies between the others' taps.
+    assert_eq!(program.calls().filter(widened).count(), 6);
 }
 
 /// A filter that reaches over padding only, in one direction and in both.
@@ -143,7 +154,7 @@ fn tiles_fit_the_registers() {
         for outputs in [8, 20, 64, 100] {
             let case = plain(kind, [1, 14, 14, 64], [outputs, 3, 3, 64]);
             for machine in machines().into_iter().filter(|m| m.has_vectors()) {
-                let program = program(&op(&case), &case.operands(), &machine, Goal::Speed);
+                let program = program(&op(&case), &case.operands(), &machine, Goal::Speed, 0);
                 for kernel in program.kernels.iter().filter(|k| k.name.starts_with("product")) {
                     let needed = cranelite_tile::pressure::pressure(kernel, &machine);
                     assert!(needed <= machine.vector_registers, "{} of {kind:?} needs {needed} registers on {}", kernel.name, machine.name);
@@ -163,7 +174,7 @@ fn for_size_one_kernel_serves_all() {
     let kind = Kind::Int8 { per_channel: true };
     let kernel = |input, filter, stride, padding, activation| {
         let case = Case { stride: [stride; 2], padding, activation, ..plain(kind, input, filter) };
-        let program = program(&op(&case), &case.operands(), &machine, Goal::Size);
+        let program = program(&op(&case), &case.operands(), &machine, Goal::Size, 0);
         assert_eq!(program.kernels.len(), 1);
         program.kernels[0].clone()
     };

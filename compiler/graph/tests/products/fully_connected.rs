@@ -1,31 +1,15 @@
 //! FULLY_CONNECTED.
 
 use crate::convolutions::activations;
-use crate::reference::{Case, Kind, Operands, Want, check};
+use crate::reference::{Case, Kind, check};
 use cranelite_graph::ops::attributes::Padding;
 use cranelite_graph::ops::{Op, fully_connected};
-use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::ElementType;
 use proptest::prelude::*;
 
 fn op(case: &Case, keep_num_dims: bool) -> Op {
     let asymmetric_quantize_inputs = matches!(case.kind, Kind::Hybrid { asymmetric: true, .. });
     Op::FullyConnected(fully_connected::Attributes { activation: case.activation, keep_num_dims, asymmetric_quantize_inputs })
-}
-
-fn want(case: &Case, p: &Operands) -> Want {
-    let scale = |c: usize| p.w.ty.quantization.as_ref().expect("scales").scale(c);
-    let (x, y) = (p.x.ty.scale(), p.result.scale());
-    match case.kind {
-        Kind::Float | Kind::Hybrid { .. } => Want::Floats(case.floats(p)),
-        Kind::Int16Words => Want::Integers(case.integers(p, &p.result, |sum, c| {
-            let (m, s) = quantize_multiplier(convolution_multiplier_per_tensor(x.unwrap(), scale(c), y.unwrap()));
-            multiply_by_quantized_multiplier_64(sum, m, s)
-        })),
-        _ => Want::Integers(
-            case.integers(p, &p.result, |sum, c| multiply_by_real(sum, convolution_multiplier(x.unwrap(), scale(c), y.unwrap()))),
-        ),
-    }
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {
@@ -59,6 +43,6 @@ proptest! {
         p.w.ty.shape = vec![units, depth];
         p.x.ty.shape = if keep { vec![1, rows, depth] } else { vec![rows, depth] };
         let shape = if keep { vec![1, rows, units] } else { vec![rows, units] };
-        check(&op(&case, keep), &p, &shape, &want(&case, &p));
+        check(&op(&case, keep), &p, &shape, &case.fully_connected(&p));
     }
 }

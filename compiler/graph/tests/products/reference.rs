@@ -106,8 +106,12 @@ impl Case {
             Kind::Uint8 | Kind::Uint8To16 => (seed % 256) as i64,
             _ => 0,
         };
-        // A result that uses its range.
-        let spread = if kind.input() == ElementType::I16 { 1e-4 } else { 2e-2 };
+        // A result that uses its range, most of it without being cut off.
+        let spread = match kind {
+            Kind::Int16 { .. } => 5e-2,
+            Kind::Int16Words => 12.0,
+            _ => 2e-2,
+        };
         let scale = |i: usize| 0.01 + (seed.rotate_left(i as u32) % 100) as f32 * 1e-4;
         let scales: Vec<f32> = (0..if kind.per_channel() { self.filter[0] } else { 1 }).map(scale).collect();
         let typed = |element: ElementType, shape: Vec<usize>, q: Quantization| match element {
@@ -155,6 +159,42 @@ impl Case {
                 }
             }
             f(((b * oh + oy) * ow + ox) * o + oc, &pairs);
+        }
+    }
+
+    /// What CONV_2D gives; and DEPTHWISE_CONV_2D, which is one of as many groups as there are channels.
+    pub fn convolution(&self, p: &Operands) -> Want {
+        let scale = |c: usize| p.w.ty.quantization.as_ref().expect("scales").scale(c);
+        let (x, y) = (p.x.ty.scale(), p.result.scale());
+        let pair = |c: usize| match self.kind {
+            Kind::Uint8 => quantize_multiplier(convolution_multiplier_per_tensor(x.unwrap(), scale(c), y.unwrap())),
+            _ => quantize_multiplier(convolution_multiplier(x.unwrap(), scale(c), y.unwrap())),
+        };
+        match self.kind {
+            Kind::Float | Kind::Hybrid { .. } => Want::Floats(self.floats(p)),
+            Kind::Int16 { bias } if bias == ElementType::I64 || !self.bias => Want::Integers(self.integers(p, &p.result, |sum, c| {
+                let (m, s) = pair(c);
+                multiply_by_quantized_multiplier_64(sum, m, s)
+            })),
+            _ => Want::Integers(self.integers(p, &p.result, |sum, c| {
+                let (m, s) = pair(c);
+                multiply_by_quantized_multiplier(sum as i32, m, s)
+            })),
+        }
+    }
+
+    pub fn fully_connected(&self, p: &Operands) -> Want {
+        let scale = |c: usize| p.w.ty.quantization.as_ref().expect("scales").scale(c);
+        let (x, y) = (p.x.ty.scale(), p.result.scale());
+        match self.kind {
+            Kind::Float | Kind::Hybrid { .. } => Want::Floats(self.floats(p)),
+            Kind::Int16Words => Want::Integers(self.integers(p, &p.result, |sum, c| {
+                let (m, s) = quantize_multiplier(convolution_multiplier_per_tensor(x.unwrap(), scale(c), y.unwrap()));
+                multiply_by_quantized_multiplier_64(sum, m, s)
+            })),
+            _ => Want::Integers(
+                self.integers(p, &p.result, |sum, c| multiply_by_real(sum, convolution_multiplier(x.unwrap(), scale(c), y.unwrap()))),
+            ),
         }
     }
 
@@ -271,9 +311,9 @@ pub enum Want {
     Floats(Vec<f32>),
 }
 
-/// The program of one operator.
-pub fn program(op: &Op, p: &Operands, machine: &Machine, goal: Goal) -> Program {
-    lower(&graph(op, p, 0).expect("a good operator").0, machine, goal).unwrap_or_else(|d| panic!("{}", d[0]))
+/// The program of one operator, beside a tensor of `spare` bytes.
+pub fn program(op: &Op, p: &Operands, machine: &Machine, goal: Goal, spare: usize) -> Program {
+    lower(&graph(op, p, spare).expect("a good operator").0, machine, goal).unwrap_or_else(|d| panic!("{}", d[0]))
 }
 
 /// The shape that `infer` gives and the bytes that the lowered and proved program computes, beside a tensor of `spare` bytes.

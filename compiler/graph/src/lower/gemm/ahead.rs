@@ -101,8 +101,11 @@ pub fn scratch(cx: &mut Context, bands: &[Band], elem: Elem) -> Option<BufferId>
     Some(cx.scratch("widened", most as u64 * u64::from(elem.bytes())))
 }
 
-/// Widens what a band reads.
+/// Widens what a band reads, which may be nothing.
 pub fn widen(cx: &mut Context, n: &Numbers, from_elem: Elem, band: &Band, from: BufferId, to: BufferId) {
+    if band.elements.is_empty() {
+        return;
+    }
     let kernel = kernel(cx.machine, from_elem, n.operand, band.elements.len());
     cx.call(kernel, &[from, to], &[band.elements.start as i64]);
 }

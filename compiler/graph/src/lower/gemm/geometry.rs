@@ -36,6 +36,11 @@ impl Axis {
         Axis { input: len, filter: 1, output: len, stride: 1, dilation: 1, before: 0 }
     }
 
+    /// Whether every output position sees the input position of its own number and no other, and there is none that nobody sees.
+    pub fn sees_itself(&self) -> bool {
+        self.filter == 1 && self.before == 0 && self.input == self.output && (self.stride == 1 || self.output == 1)
+    }
+
     /// Taps that hit the input at an output position; empty ones begin and end at 0.
     fn taps(&self, position: usize) -> (usize, usize) {
         let origin = position * self.stride;

@@ -185,8 +185,7 @@ impl Product<'_> {
     /// The same product with the fewest loops: an image of which every pixel sees only itself is one long row.
     fn collapsed(&self) -> Product<'_> {
         let mut p = self.clone();
-        let alone = |a: &Axis| a.filter == 1 && a.stride == 1 && a.before == 0 && a.input == a.output;
-        if alone(&p.rows) && alone(&p.columns) {
+        if p.rows.sees_itself() && p.columns.sees_itself() {
             let mut pixels = p.rows.output * p.columns.output;
             if !matches!(p.rescale, Rescale::Hybrid { per_pixel: false, .. }) {
                 pixels *= p.batch;

@@ -152,7 +152,8 @@ impl Part<'_> {
         if !scale.is_empty() {
             buffers.push(cx.constant("scales", scale, 64));
         }
-        let plain = p.rows.output == 1 && p.rows.filter == 1 && p.columns.filter == 1 && p.columns.stride == 1 && !is_padded(p);
+        // All pixels of all images, one after the other.
+        let plain = p.rows.sees_itself() && p.columns.sees_itself();
         if !plain {
             buffers.push(cx.fill(if n.memory.bits() == 8 { p.input_zero_point as u8 } else { 0 }, depth.run() * element as usize));
         }
@@ -220,7 +221,7 @@ impl Part<'_> {
         let own_pixel = p.groups() == 1 && (p.filter.shape[2] == 1 || !depth.merged);
         let pixel = (!own_pixel).then(|| sizes.given(&mut k, "pixel", p.channels * element));
         let way = match fill {
-            None => Pixels::Line(sizes.given(&mut k, "columns", p.batch * p.columns.output)),
+            None => Pixels::Line(sizes.given(&mut k, "columns", p.batch * p.rows.output * p.columns.output)),
             Some(fill) => {
                 let way = |a: &Axis, taps| Way {
                     input: a.input,

@@ -1,0 +1,150 @@
+//! Small graphs of every shape, lowered for machines of every kind and for both goals, against plain loops.
+//!
+//! A case is a few small numbers (`cases.rs`), from a fixed seed, so that every run tries the same ones; what it must give comes from the
+//! definitions of the operators (`evaluate.rs`). The graph is rewritten, lowered, proved and interpreted; one in a few cases is also
+//! compiled and run at a feature level of this machine, which must give the interpreter's bits. A failure is shrunk to the smallest
+//! numbers that still fail. The schedules that the cases are there for are counted (`paths.rs`): one that none reaches is a failure, too.
+//!
+//! `PROPTEST_CASES` says how many cases each test tries, and `PROPTEST_RNG_SEED` which ones.
+
+mod cases;
+mod evaluate;
+mod paths;
+#[allow(dead_code)]
+#[path = "../../../compiler/graph/tests/products/reference.rs"]
+mod reference;
+#[allow(dead_code)]
+#[path = "../../../compiler/graph/tests/windows/support.rs"]
+mod support;
+
+use cases::{Case, Family};
+use cranelite_graph::graph::Graph;
+use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::tensor::{ElementType, TensorType};
+use cranelite_graph::{rewrite, verify as graph_verify};
+use cranelite_tests::differential::{self, native_levels};
+use cranelite_tile::{Machine, Program, arena, interpret, verify};
+use paths::Paths;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use std::cell::RefCell;
+
+/// One in so many programs is also compiled and run.
+const NATIVE: u64 = 8;
+
+fn from_environment<T: std::str::FromStr>(name: &str) -> Option<T> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn check_family(family: Family, cases: u32) {
+    let given = from_environment("PROPTEST_CASES");
+    let seed = from_environment("PROPTEST_RNG_SEED").unwrap_or(1);
+    let config = Config {
+        cases: given.unwrap_or(cases),
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 3000,
+        ..Config::default()
+    };
+    let paths = RefCell::new(Paths::of(family));
+    let result = TestRunner::new(config).run(&cases::cases(family), |case| check(&case, &paths).map_err(TestCaseError::fail));
+    if let Err(e) = result {
+        panic!("{e}");
+    }
+    let paths = paths.into_inner();
+    println!("{paths}");
+    // Fewer cases are for finding something out.
+    if given.is_none_or(|n| cases <= n) {
+        let missing = paths.missing();
+        assert!(missing.is_empty(), "no case of {family:?} reaches: {missing:?}");
+    }
+}
+
+#[test]
+fn convolutions() {
+    check_family(Family::Convolution, 1500);
+}
+#[test]
+fn depthwise_convolutions() {
+    check_family(Family::Depthwise, 1000);
+}
+#[test]
+fn fully_connected_products() {
+    check_family(Family::FullyConnected, 800);
+}
+#[test]
+fn poolings_and_means() {
+    check_family(Family::Window, 800);
+}
+#[test]
+fn copies() {
+    check_family(Family::Copy, 500);
+}
+
+fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {
+    let (graph, inputs) = case.graph();
+    graph_verify::verify(&graph).map_err(|e| format!("the case itself: {}", e[0]))?;
+    let expected = evaluate::evaluate(&graph, &inputs);
+    let mut rewritten = graph.clone();
+    let mut passes = vec![];
+    rewrite::all(&mut rewritten, |name, _| passes.push(name));
+    let machines = support::machines();
+    // Two machines per case; all of them over the cases.
+    for machine in [case.seed as usize, case.seed as usize / 8 + 1].map(|i| &machines[i % machines.len()]) {
+        for goal in [Goal::Speed, Goal::Size] {
+            let context = || format!("{goal:?} on {} {:?} {}", machine.name, machine.byte_dot, machine.l2_bytes);
+            let program = program(&rewritten, machine, goal).map_err(|e| format!("{}: {e}", context()))?;
+            let mut outputs: Vec<Vec<u8>> = expected.iter().map(|e| vec![0xaa; e.len()]).collect();
+            let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+            let mut refs: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+            interpret::run(&program, &inputs, &mut refs).map_err(|e| format!("{}: {e}", context()))?;
+            compare(case, &graph, &expected, &outputs).map_err(|e| format!("{}: {e}", context()))?;
+            paths.borrow_mut().see(&paths::Sample { case, graph: &rewritten, passes: &passes, program: &program, goal });
+        }
+    }
+    let levels = native_levels();
+    if case.seed % NATIVE == 0 && !levels.is_empty() {
+        let target = &levels[(case.seed / NATIVE) as usize % levels.len()];
+        let goal = [Goal::Speed, Goal::Size][(case.seed / NATIVE / levels.len() as u64 % 2) as usize];
+        let context = |e: String| format!("compiled, {goal:?} at {}: {e}", target.level);
+        let mut program = program(&rewritten, &target.machine, goal).map_err(context)?;
+        arena::plan(&mut program);
+        let elem = |v| cranelite_graph::lower::requantize::elem(graph.ty(v).element).expect("a type of results");
+        let outputs = expected.iter().map(|e| vec![0x5a; e.len()]).collect();
+        let run = differential::Case { program, inputs, outputs, elems: graph.outputs.iter().map(|v| elem(*v)).collect() };
+        let interpreted = differential::expected(&run).map_err(context)?;
+        compare(case, &graph, &expected, &interpreted).map_err(context)?;
+        for got in differential::native(&run, target).map_err(context)? {
+            if let Some(difference) = differential::difference(&run, &interpreted, &got) {
+                return Err(context(difference));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn program(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, String> {
+    let program = lower(graph, machine, goal).map_err(|d| d[0].to_string())?;
+    verify::verify(&program).map_err(|e| format!("not proved: {}", e[0]))?;
+    Ok(program)
+}
+
+/// Integers must be equal. So must floats, whose sums are exact here, unless activations are quantised at run time.
+fn compare(case: &Case, graph: &Graph, expected: &[Vec<u8>], got: &[Vec<u8>]) -> Result<(), String> {
+    for (&v, (want, got)) in graph.outputs.iter().zip(expected.iter().zip(got)) {
+        let ty: &TensorType = graph.ty(v);
+        let wrong = |i: usize, got: String, want: String| format!("{got} instead of {want} at {i} of {:?}", ty.shape);
+        if ty.element == ElementType::F32 {
+            let slack = if case.is_hybrid() { 1e-5 } else { 0.0 };
+            for (i, (w, g)) in support::f32s(want).into_iter().zip(support::f32s(got)).enumerate() {
+                if !((w - g).abs() <= slack * (1.0 + w.abs())) {
+                    return Err(wrong(i, g.to_string(), w.to_string()));
+                }
+            }
+        } else if let Some(i) = (0..want.len()).find(|i| want[*i] != got[*i]) {
+            let (all_want, all_got) = (support::integers(ty, want), support::integers(ty, got));
+            let i = i * all_want.len() / want.len();
+            return Err(wrong(i, all_got[i].to_string(), all_want[i].to_string()));
+        }
+    }
+    Ok(())
+}

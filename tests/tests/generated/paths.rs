@@ -1,0 +1,249 @@
+//! The schedules that a family of cases is there for, and how many programs had each.
+//!
+//! A schedule is known by what it leaves in the program: the names of its kernels, their arguments and loops, the number of calls. The idea:
+//! a generator that no longer reaches a schedule says so, rather than testing nothing from then on.
+
+use crate::cases::{Case, Family, Main, Types};
+use cranelite_graph::graph::Graph;
+use cranelite_graph::lower::Goal;
+use cranelite_graph::ops::Op;
+use cranelite_tile::text::print_kernel;
+use cranelite_tile::{Access, Call, Kernel, Program};
+use std::fmt;
+
+/// One program of one case.
+pub struct Sample<'a> {
+    pub case: &'a Case,
+    /// After all rewrites.
+    pub graph: &'a Graph,
+    /// The rewrites that changed something.
+    pub passes: &'a [&'static str],
+    pub program: &'a Program,
+    pub goal: Goal,
+}
+
+impl Sample<'_> {
+    fn is(&self, goal: Goal) -> bool {
+        self.goal == goal
+    }
+
+    /// The calls of the case's main operator, and their kernels.
+    fn calls(&self) -> impl Iterator<Item = (&Call, &Kernel)> {
+        self.program.calls().map(|c| (c, self.program.kernel(c.kernel)))
+    }
+
+    fn kernels(&self, start: &str) -> impl Iterator<Item = &Kernel> {
+        self.program.kernels.iter().filter(move |k| k.name.starts_with(start))
+    }
+
+    fn has(&self, start: &str) -> bool {
+        self.kernels(start).next().is_some()
+    }
+
+    fn has_exactly(&self, names: &[&str]) -> bool {
+        self.program.kernels.iter().any(|k| names.contains(&k.name.as_str()))
+    }
+
+    fn has_buffer(&self, name: &str) -> bool {
+        self.program.buffers.iter().any(|b| b.name == name)
+    }
+
+    /// How many calls of kernels of that name there are.
+    fn count(&self, start: &str) -> usize {
+        self.calls().filter(|(_, k)| k.name.starts_with(start)).count()
+    }
+
+    /// Values that a parameter has in calls of kernels of that name.
+    fn values(&self, start: &str, param: &str) -> Vec<i64> {
+        let mut all: Vec<i64> = self
+            .calls()
+            .filter(|(_, k)| k.name.starts_with(start))
+            .filter_map(|(c, k)| Some(c.params[k.params.iter().position(|p| p == param)?]))
+            .collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// A kernel of that name has all of these texts and none of those.
+    fn has_text(&self, start: &str, texts: &[&str], none: &[&str]) -> bool {
+        self.kernels(start).map(print_kernel).any(|t| texts.iter().all(|p| t.contains(p)) && !none.iter().any(|p| t.contains(p)))
+    }
+
+    fn groups(&self) -> usize {
+        if let Main::Convolution { groups, .. } = self.case.main { groups } else { 1 }
+    }
+
+    fn multiplier(&self) -> usize {
+        if let Main::Depthwise { multiplier } = self.case.main { multiplier } else { 1 }
+    }
+
+    /// Sums are a last step of a product.
+    fn has_then(&self) -> bool {
+        self.graph.nodes.iter().any(|n| !n.then.is_empty())
+    }
+
+    fn in_place(&self) -> bool {
+        self.kernels("product").any(|k| k.args.iter().any(|a| a.access == Access::ReadWrite))
+    }
+
+    fn types(&self, all: &[Types]) -> bool {
+        all.contains(&self.case.types)
+    }
+}
+
+type Path = (&'static str, fn(&Sample) -> bool);
+
+use Goal::{Size, Speed};
+
+/// How integers with few channels and borders are done for size: parts of the image.
+const CONVOLUTION: &[Path] = &[
+    ("size: pixels that see themselves", |s| s.is(Size) && s.has_exactly(&["product_int_1x1"]) && s.has_text("product", &["loop x"], &[])),
+    ("size: such pixels of several images", |s| {
+        s.is(Size) && s.case.image[0] != 1 && s.has_exactly(&["product_int_1x1", "product_f32_1x1"])
+    }),
+    ("size: rows that a window of one pixel leaves out", |s| {
+        s.is(Size)
+            && s.case.image[0] != 1
+            && s.case.image[1] != 1
+            && s.case.filter == [1, 1]
+            && s.case.image[1] <= s.case.stride[0]
+            && s.has_exactly(&["product_int", "product_f32"])
+    }),
+    ("size: windows", |s| s.is(Size) && s.has_exactly(&["product_int"])),
+    ("size: windows of floats", |s| s.is(Size) && s.has_exactly(&["product_f32"])),
+    ("size: border columns by themselves", |s| {
+        s.is(Size) && s.groups() == 1 && 1 < s.case.filter[1] && s.has_buffer("part") && 2 < s.count("product_int")
+    }),
+    ("size: constants of sums in memory", |s| s.is(Size) && s.has_text("product", &["constants: read"], &[])),
+    ("size: sums in place", |s| s.is(Size) && s.in_place()),
+    ("size: groups", |s| s.is(Size) && s.groups() != 1 && 1 < s.count("product")),
+    ("speed: all images as one row", |s| {
+        s.is(Speed) && s.case.image[0] != 1 && s.case.filter == [1, 1] && s.has_text("product", &[], &["loop n "])
+    }),
+    ("speed: several images", |s| s.is(Speed) && s.has_text("product", &["loop n "], &[])),
+    ("speed: rectangles with biases of their own", |s| s.is(Speed) && 2 < s.values("product_int", "c0").len()),
+    ("speed: rectangles of floats", |s| s.is(Speed) && 2 < s.values("product_f32", "w0").len()),
+    ("speed: pixels that see nothing", |s| s.is(Speed) && s.has_text("product", &["store"], &[" x["])),
+    ("speed: few channels as runs", |s| {
+        s.is(Speed) && 1 < s.case.filter[1] && s.groups() == 1 && s.has_text("product_int", &["loop k "], &["loop kx", "taps_x"])
+    }),
+    ("speed: tap by tap", |s| s.is(Speed) && s.has_text("product", &["loop kx"], &[])),
+    ("speed: depth written out", |s| s.is(Speed) && s.has_text("product", &[], &["loop k ", "loop ky"])),
+    ("speed: single groups after the steps", |s| s.is(Speed) && s.has_text("product", &["loop rest"], &[])),
+    ("speed: panels", |s| s.is(Speed) && s.has_text("product", &["loop panel"], &[])),
+    ("speed: groups", |s| s.is(Speed) && s.groups() != 1),
+    ("speed: one band widened ahead", |s| s.is(Speed) && s.count("widen_") == 1),
+    ("speed: several bands widened ahead", |s| s.is(Speed) && 1 < s.count("widen_")),
+    ("speed: several images widened ahead", |s| {
+        s.is(Speed) && s.case.image[0] != 1 && s.has_text("product", &["loop n "], &[]) && s.has("widen_")
+    }),
+    ("speed: sums of activations ahead", |s| s.is(Speed) && s.has("sums_")),
+    ("speed: sums in place", |s| s.is(Speed) && s.in_place()),
+    ("quantised at run time without offset", |s| s.case.image[0] != 1 && s.has("quantize_symmetric")),
+    ("quantised at run time with offset", |s| s.case.image[0] != 1 && s.has("quantize_asymmetric")),
+    ("weights of which another is zero", |s| s.types(&[Types::U8])),
+    ("sums of 16 bits in 32", |s| s.types(&[Types::I16Bias32])),
+    ("PAD in the convolution", |s| s.passes.contains(&"pad")),
+    ("RELU in the convolution", |s| s.passes.contains(&"activation")),
+    ("strides moved to the input", |s| s.passes.contains(&"stride")),
+    ("pixels picked for a sum", |s| s.passes.contains(&"stride") && s.has("slice_")),
+    ("sums in the product", |s| s.has_then()),
+];
+
+const DEPTHWISE: &[Path] = &[
+    ("size: floats", |s| s.is(Size) && s.has_exactly(&["depthwise_f32"])),
+    ("size: bytes", |s| s.is(Size) && s.has_exactly(&["depthwise_i8"])),
+    ("size: unsigned bytes", |s| s.is(Size) && s.has_exactly(&["depthwise_u8"])),
+    ("size: 16 bits", |s| s.is(Size) && s.types(&[Types::I16]) && s.has_exactly(&["depthwise_i16"])),
+    ("size: a last vector that overlaps", |s| s.is(Size) && s.multiplier() == 1 && s.has_buffer("channels") && s.count("depthwise") == 2),
+    ("stencil of floats", |s| s.is(Speed) && s.multiplier() == 1 && s.has_text("depthwise_f32", &["first_row"], &[])),
+    ("stencil of integers", |s| s.is(Speed) && s.has_text("depthwise_i8", &["first_row"], &[])),
+    ("stencil: an odd last row", |s| s.is(Speed) && s.values("depthwise", "rows").len() == 2),
+    ("stencil: several ranges of channels", |s| s.is(Speed) && 1 < s.values("depthwise", "first_channel").len()),
+    ("stencil: rows of padding", |s| s.is(Speed) && s.has_text("depthwise", &["first_row", "fill: read"], &[])),
+    ("stencil: a loop along the row", |s| s.is(Speed) && s.has_text("depthwise", &["first_row", "loop x "], &[])),
+    ("several outputs per channel", |s| s.multiplier() != 1 && s.has_text("depthwise", &["loop ic"], &[])),
+    ("large windows", |s| s.is(Speed) && s.multiplier() == 1 && s.has_text("depthwise", &["first_column"], &[])),
+    ("a padded copy", |s| s.has_buffer("padded")),
+    ("a rest of columns", |s| 1 < s.values("depthwise", "first_column").len()),
+    ("one channel as a product", |s| s.case.image[3] == 1 && s.has("product")),
+    ("quantised at run time", |s| s.case.image[0] != 1 && s.has("quantize_images")),
+    ("sums of 16 bits in 32", |s| s.types(&[Types::I16Bias32])),
+    ("PAD in the convolution", |s| s.passes.contains(&"pad")),
+    ("RELU in the convolution", |s| s.passes.contains(&"activation")),
+];
+
+const FULLY_CONNECTED: &[Path] = &[
+    ("size: integers", |s| s.is(Size) && s.has_exactly(&["product_int_1x1"])),
+    ("size: floats", |s| s.is(Size) && s.has_exactly(&["product_f32_1x1"])),
+    ("speed: one row", |s| s.is(Speed) && s.case.image[..3] == [1, 1, 1]),
+    ("speed: several rows", |s| s.is(Speed) && s.has_text("product", &["loop x "], &[])),
+    ("speed: depth written out", |s| s.is(Speed) && s.has_text("product", &[], &["loop k "])),
+    ("speed: widened ahead", |s| s.is(Speed) && s.has("widen_")),
+    ("speed: sums of activations ahead", |s| s.is(Speed) && s.has("sums_")),
+    ("speed: sums in place", |s| s.is(Speed) && s.in_place()),
+    ("quantised at run time without offset", |s| s.has("quantize_symmetric")),
+    ("quantised at run time with offset", |s| s.has("quantize_asymmetric")),
+    ("weights with a zero point", |s| s.types(&[Types::I8Offset])),
+    ("bytes to 16 bits", |s| s.types(&[Types::U8To16])),
+    ("weights of 16 bits", |s| s.types(&[Types::I16Words])),
+    ("RELU in the product", |s| s.passes.contains(&"activation")),
+    ("sums in the product", |s| s.has_then()),
+];
+
+const WINDOW: &[Path] = &[
+    ("size: largest", |s| s.is(Size) && s.has_exactly(&["max_pool_f32", "max_pool_i8", "max_pool_u8", "max_pool_i16"])),
+    ("size: averages", |s| s.is(Size) && s.has_exactly(&["average_pool_f32", "average_pool_i8", "average_pool_u8", "average_pool_i16"])),
+    ("size: a last vector that overlaps", |s| s.is(Size) && s.has_buffer("channels")),
+    ("speed: written out", |s| s.is(Speed) && s.has_text("max_pool", &[], &["loop ky"])),
+    ("speed: loops over taps", |s| s.is(Speed) && s.has_text("average_pool", &["loop ky"], &[])),
+    ("borders by themselves", |s| s.is(Speed) && 4 < s.count("average_pool") + s.count("max_pool")),
+    ("means whose lanes are results", |s| s.has_text("mean", &[], &["reduce_add"])),
+    ("means across lanes", |s| s.has_text("mean", &["reduce_add"], &[])),
+];
+
+const COPY: &[Path] = &[
+    ("one row", |s| s.has_text("copy", &["at"], &["loop row"])),
+    ("rows of pieces", |s| s.has_text("copy", &["loop row"], &[])),
+    ("more pieces than a kernel has", |s| 1 < s.count("copy")),
+    ("padding", |s| s.has("pad_")),
+    ("slices", |s| s.has("slice_")),
+    ("slices backwards", |s| {
+        s.graph.nodes.iter().any(|n| matches!(&n.op, Op::StridedSlice(a) if a.stride.iter().zip(&a.count).any(|(s, n)| *s < 0 && 1 < *n)))
+    }),
+];
+
+/// Programs by path.
+pub struct Paths {
+    all: Vec<(Path, usize)>,
+}
+
+impl Paths {
+    pub fn of(family: Family) -> Paths {
+        let all = match family {
+            Family::Convolution => CONVOLUTION,
+            Family::Depthwise => DEPTHWISE,
+            Family::FullyConnected => FULLY_CONNECTED,
+            Family::Window => WINDOW,
+            Family::Copy => COPY,
+        };
+        Paths { all: all.iter().map(|p| (*p, 0)).collect() }
+    }
+
+    pub fn see(&mut self, sample: &Sample) {
+        for ((_, is), count) in &mut self.all {
+            *count += usize::from(is(sample));
+        }
+    }
+
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.all.iter().filter(|(_, count)| *count == 0).map(|((name, _), _)| *name).collect()
+    }
+}
+
+impl fmt::Display for Paths {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.all.iter().try_for_each(|((name, _), count)| writeln!(f, "{count:>6} {name}"))
+    }
+}
