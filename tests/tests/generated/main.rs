@@ -102,7 +102,7 @@ fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {
         }
     }
     let levels = native_levels();
-    if case.seed % NATIVE == 0 && !levels.is_empty() {
+    if case.seed.is_multiple_of(NATIVE) && !levels.is_empty() {
         let target = &levels[(case.seed / NATIVE) as usize % levels.len()];
         let goal = [Goal::Speed, Goal::Size][(case.seed / NATIVE / levels.len() as u64 % 2) as usize];
         let context = |e: String| format!("compiled, {goal:?} at {}: {e}", target.level);
@@ -136,7 +136,8 @@ fn compare(case: &Case, graph: &Graph, expected: &[Vec<u8>], got: &[Vec<u8>]) ->
         if ty.element == ElementType::F32 {
             let slack = if case.is_hybrid() { 1e-5 } else { 0.0 };
             for (i, (w, g)) in support::f32s(want).into_iter().zip(support::f32s(got)).enumerate() {
-                if !((w - g).abs() <= slack * (1.0 + w.abs())) {
+                let is_near = (w - g).abs() <= slack * (1.0 + w.abs());
+                if !is_near {
                     return Err(wrong(i, g.to_string(), w.to_string()));
                 }
             }

@@ -27,7 +27,7 @@ impl Sample<'_> {
         self.goal == goal
     }
 
-    /// The calls of the case's main operator, and their kernels.
+    /// All calls and their kernels.
     fn calls(&self) -> impl Iterator<Item = (&Call, &Kernel)> {
         self.program.calls().map(|c| (c, self.program.kernel(c.kernel)))
     }
@@ -96,7 +96,6 @@ type Path = (&'static str, fn(&Sample) -> bool);
 
 use Goal::{Size, Speed};
 
-/// How integers with few channels and borders are done for size: parts of the image.
 const CONVOLUTION: &[Path] = &[
     ("size: pixels that see themselves", |s| s.is(Size) && s.has_exactly(&["product_int_1x1"]) && s.has_text("product", &["loop x"], &[])),
     ("size: such pixels of several images", |s| {
