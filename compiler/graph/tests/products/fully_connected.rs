@@ -1,10 +1,11 @@
 //! FULLY_CONNECTED.
 
 use crate::convolutions::activations;
-use crate::reference::{Case, Kind, check};
-use cranelite_graph::ops::attributes::Padding;
+use crate::reference::{Case, Kind, Want, check};
+use crate::support::{Input, f32_bytes};
+use cranelite_graph::ops::attributes::{Activation, Padding};
 use cranelite_graph::ops::{Op, fully_connected};
-use cranelite_graph::tensor::ElementType;
+use cranelite_graph::tensor::{ElementType, TensorType};
 use proptest::prelude::*;
 
 fn op(case: &Case, keep_num_dims: bool) -> Op {
@@ -44,5 +45,21 @@ proptest! {
         p.x.ty.shape = if keep { vec![1, rows, depth] } else { vec![rows, depth] };
         let shape = if keep { vec![1, rows, units] } else { vec![rows, units] };
         check(&op(&case, keep), &p, &shape, &case.fully_connected(&p));
+    }
+}
+
+/// Numbers in the middle between two integers, and what LiteRT 2.3.0 makes of them: the product is rounded before the offset is added.
+#[test]
+fn ties_at_run_time() {
+    let kind = Kind::Hybrid { per_channel: false, asymmetric: true };
+    let (shape, one) = ([1, 1, 1, 3], [1, 1]);
+    let padding = Padding::default();
+    let activation = Activation::None;
+    let case = Case { kind, input: shape, filter: shape, stride: one, dilation: one, padding, activation, bias: false, seed: 1 };
+    for (numbers, want) in [([-120.0, 16.0, 12.0], 11.733334), ([-120.0, 20.0, -42.0], -42.274513)] {
+        let mut p = case.operands();
+        (p.x.ty.shape, p.x.data) = (vec![1, 3], f32_bytes(&numbers));
+        p.w = Input::constant(TensorType::quantized(ElementType::I8, [1, 3], 1.0 / 127.0, 0), vec![0, 0, 127]);
+        check(&op(&case, false), &p, &[1, 1], &Want::Floats(vec![want]));
     }
 }

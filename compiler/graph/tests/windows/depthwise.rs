@@ -200,13 +200,13 @@ fn quantized_image(x: &[f32]) -> (Vec<i64>, f32) {
     if low == high {
         return (vec![0; x.len()], 1.0);
     }
+    let scale = f64::from(high - low) / 255.0;
     let (low, high) = (f64::from(low), f64::from(high));
-    let scale = (high - low) / 255.0;
     let (from_low, from_high) = (-128.0 - low / scale, 127.0 - high / scale);
     let zero_point = if 128.0 + (low / scale).abs() < 127.0 + (high / scale).abs() { from_low } else { from_high };
     let zero_point = round_half_away(zero_point.clamp(-128.0, 127.0)) as i64;
     let inverse = 1.0 / scale as f32;
-    let quantize = |v: &f32| (round_half_away_f32(zero_point as f32 + v * inverse) as i64).clamp(-128, 127) - zero_point;
+    let quantize = |v: &f32| (round_half_away_f32(v * inverse) as i64 + zero_point).clamp(-128, 127) - zero_point;
     (x.iter().map(quantize).collect(), scale as f32)
 }
 
@@ -298,6 +298,22 @@ fn usual_shapes() {
             check_bytes(&case, ElementType::U8, false, 7);
             check_i16(&case, true, 8);
             check_hybrid(&case, 9);
+        }
+    }
+}
+
+/// Numbers in the middle between two integers, and what LiteRT 2.3.0 makes of them: the product is rounded before the offset is added.
+#[test]
+fn ties_at_run_time() {
+    for (numbers, want) in [([-120.0, 16.0, 12.0], 11.733334), ([-120.0, 20.0, -42.0], -42.274513)] {
+        let case = plain([1, 1, 1, 3], 1, [1, 1]);
+        let ty = TensorType::new(ElementType::F32, case.shape);
+        let weights = TensorType::quantized(ElementType::I8, case.shape, 1.0 / 127.0, 0);
+        let bias = Input::constant(TensorType::new(ElementType::F32, [3]), f32_bytes(&[0.0; 3]));
+        let inputs = [Input::new(ty.clone(), f32_bytes(&numbers)), Input::constant(weights, vec![127; 3]), bias];
+        for m in machines() {
+            let (_, got) = run(case.op(), &inputs, &ty, &m).unwrap();
+            assert!((f32s(&got)[2] - want).abs() < 1e-4, "{numbers:?} on {m:?}: {:?}", f32s(&got));
         }
     }
 }

@@ -32,10 +32,9 @@ fn kernel(machine: &Machine, images: usize, size: usize) -> Kernel {
             let v = b.load(k, Elem::F32, x.at(from.clone() + b.first.clone() * 4));
             let (inverse, zero_point) = (k.splat(inverse, b.lanes), k.splat(zero_point, b.lanes));
             let scaled = k.mul(v, inverse);
-            let offset = k.to_float(zero_point, Elem::F32);
-            let moved = k.add(offset, scaled);
-            let q = round_half_away(k, moved);
-            let q = k.clamp_int(q, -128, 127);
+            let rounded = round_half_away(k, scaled);
+            let moved = k.add(rounded, zero_point);
+            let q = k.clamp_int(moved, -128, 127);
             let q = k.sub(q, zero_point);
             let q = k.narrow(q, Elem::I16);
             b.store(k, y.at(n * (2 * size as i64) + b.first.clone() * 2), q);
@@ -67,13 +66,13 @@ fn range(k: &mut KernelBuilder, x: cranelite_tile::Place, lanes: usize, size: us
     (low, high)
 }
 
-/// Scale (f32) and zero point (i32) for a range that includes 0, in f64 as the reference computes them.
+/// Scale (f32) and zero point (i32) for a range that includes 0, as the reference computes them: in f64, but for the difference of the ends.
 fn parameters(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value) {
     let f64 = Elem::F64.x(1);
     let number = |k: &mut KernelBuilder, v: f64| k.double(Elem::F64.x(1), v);
-    let (low, high) = (k.to_float(low, Elem::F64), k.to_float(high, Elem::F64));
-    let (steps, one) = (number(k, 255.0), number(k, 1.0));
     let range = k.sub(high, low);
+    let [low, high, range] = [low, high, range].map(|v| k.to_float(v, Elem::F64));
+    let (steps, one) = (number(k, 255.0), number(k, 1.0));
     let scale = k.div(range, steps);
     let nothing = k.compare(cranelite_tile::Cond::Eq, low, high);
     let scale = k.select(nothing, one, scale);

@@ -62,13 +62,12 @@ fn kernel(machine: &Machine, len: usize, asymmetric: bool) -> Kernel {
         k.store(offset.at(row * 4), o);
 
         let inverse = k.splat(inverse, lanes);
-        let o = k.to_float(o, Elem::F32);
         let o = k.splat(o, lanes);
         let integers = |k: &mut KernelBuilder, v: Value| {
             let scaled = k.mul(v, inverse);
-            let moved = if asymmetric { k.add(o, scaled) } else { scaled };
-            let rounded = round_half_away(k, moved);
-            let clamped = k.clamp_int(rounded, if asymmetric { -128 } else { -127 }, 127);
+            let rounded = round_half_away(k, scaled);
+            let moved = if asymmetric { k.add(rounded, o) } else { rounded };
+            let clamped = k.clamp_int(moved, if asymmetric { -128 } else { -127 }, 127);
             k.narrow(clamped, Elem::I8)
         };
         k.each("j", full, lanes as i64, |k, j| {
@@ -102,9 +101,10 @@ fn without_offset(k: &mut KernelBuilder, largest: Value) -> (Value, Value, Value
 fn with_offset(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value, Value) {
     let (single, double) = (Elem::F32.x(1), Elem::F64.x(1));
     let empty = k.compare(Cond::Eq, low, high);
-    let (low, high) = (k.to_float(low, Elem::F64), k.to_float(high, Elem::F64));
-    let (first, last, levels) = (k.double(double, -128.0), k.double(double, 127.0), k.double(double, 255.0));
+    // The difference is one of floats, as in the reference; the rest is in doubles.
     let range = k.sub(high, low);
+    let [low, high, range] = [low, high, range].map(|v| k.to_float(v, Elem::F64));
+    let (first, last, levels) = (k.double(double, -128.0), k.double(double, 127.0), k.double(double, 255.0));
     let scale = k.div(range, levels);
     let (low, high) = (k.div(low, scale), k.div(high, scale));
     // Of the offsets that map the lowest and the highest number exactly, the one with the smaller error.
