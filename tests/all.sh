@@ -7,11 +7,12 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 # Program to look for : Debian package that has it.
-needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static"
+needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3"
 missing=""
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
+python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     step "installing$missing"
     if ! command -v apt-get >/dev/null; then
@@ -35,4 +36,15 @@ if command -v cargo-deny >/dev/null; then
 fi
 step "tests"
 CRANELITE_REQUIRE_TOOLS=1 cargo test --release --workspace
+step "the quick tests with debug assertions and overflow checks"
+cargo test --release --config tests/checked.toml --quiet -p cranelite-tile -p cranelite-graph -p cranelite-codegen -p cranelite --lib --tests
+CRANELITE_FEW=1 cargo test --release --config tests/checked.toml --quiet -p cranelite-tests --test golden
+step "random models against LiteRT"
+venv=target/litert
+if [ -x $venv/bin/litert-benchmark ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers; }; then
+    cargo build --release --quiet -p cranelite-tests --bin run_many
+    $venv/bin/python tests/random_graphs/run.py --minutes 1
+else
+    echo "not run: ai-edge-litert cannot be installed here"
+fi
 step "all passed"

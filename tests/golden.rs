@@ -107,7 +107,7 @@ fn of_suite(suite: &Arc<Suite>, refusals: &Arc<Refusals>, targets: &[Arc<Target>
 /// Models of more multiply-accumulates run on this machine alone, for speed.
 const LARGE_MACS: u64 = 50_000_000;
 /// One case out of so many runs at a level between the lowest and the highest.
-const SAMPLE: u64 = 4;
+const SAMPLE: u64 = 2;
 /// One case out of so many runs when few are asked for.
 const FEW: u64 = 16;
 

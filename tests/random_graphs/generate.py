@@ -119,12 +119,20 @@ class Generator:
         t = self.tensors[x]
         whole = self.numbers(t)
         if t.error == 0 and self.r.random() < 0.15:
-            of, options = x, None
-            if t.type == "f32" and t.size < 60000 and self.r.random() < 0.6:
-                t.data = None
-                of = self.tensor("f16", t.shape)
+            options = None
+            if t.type == "f32" and t.size < 60000 and self.r.random() < 0.7:
                 name = "DEQUANTIZE"
-                self.tensors[of].data = whole.astype("<f2")
+                if self.r.random() < 0.5:
+                    of = self.tensor("f16", t.shape)
+                else:
+                    of = self.tensor("i8", t.shape)
+                    self.per_channel(of, t.size / 127)
+                self.tensors[of].data = self.numbers(self.tensors[of])
+                if self.tensors[of].type == "f16":
+                    self.tensors[of].data = whole.astype("<f2")
+            elif t.type in QUANTIZED and self.r.random() < 0.5:
+                name, of = "QUANTIZE", self.tensor("f32", t.shape, size=100 * max(t.scales))
+                self.tensors[of].data = self.numbers(self.tensors[of])
             else:
                 name, options = "RESHAPE", ("ReshapeOptions", {"new_shape": t.shape})
                 of = self.like(x, (whole.size,))
@@ -145,6 +153,14 @@ class Generator:
         self.buffers += 1
         t.buffer = self.buffers
         return x
+
+    def per_channel(self, x, scale):
+        """Scales for every index of some axis, or for the whole tensor."""
+        t, r = self.tensors[x], self.r
+        t.axis = r.randrange(len(t.shape)) if t.shape else 0
+        count = t.shape[t.axis] if t.shape and r.random() < 0.7 else 1
+        t.scales = tuple(float(numpy.float32(scale * 2 ** r.uniform(-1.5, 0))) for _ in range(count))
+        t.zero_points = tuple(self.zero_point(t.type) if r.random() < 0.5 else 0 for _ in range(count))
 
     def vector(self, type, values):
         x = self.tensor(type, numpy.shape(values))
@@ -171,7 +187,8 @@ class Generator:
     def operand(self):
         r = self.r
         if r.random() < 0.1 and len(self.values) < 6:
-            self.values.append(self.input(self.start if self.start in RANGE or self.start == "f32" else self.tensors[self.values[0]].type))
+            x = self.input(self.start if self.start != "move" else self.tensors[self.values[0]].type)
+            self.values.append(self.constant(x) if r.random() < 0.15 else x)
         return self.values[-1] if r.random() < 0.7 else r.choice(self.values)
 
     def emit(self, name, inputs, output, options=None):
@@ -469,6 +486,13 @@ class Generator:
         r, t = self.r, self.tensors[x]
         to = r.choice({"f32": ["i8", "i8", "u8", "i16"], "i8": ["i8", "u8", "i16"], "u8": ["i8", "u8", "i16"], "i16": ["i8", "i16", "i32"],
                        "i32": ["i8", "i16"]}[t.type])
+        if t.type == "f32" and to != "i16" and r.random() < 0.2:
+            # Nothing but DEQUANTIZE takes scales per channel.
+            q = self.tensor(to, t.shape)
+            self.per_channel(q, t.size / 2 * 5 / (RANGE[to][1] - RANGE[to][0]))
+            self.emit("QUANTIZE", [x], q)
+            y = self.tensor("f32", t.shape, size=max(self.tensors[q].scales) * (RANGE[to][1] - RANGE[to][0]))
+            return self.emit("DEQUANTIZE", [q], y)
         low, high = RANGE[to]
         size = t.size / 2 if t.type == "f32" else t.scale * 74 * (RANGE[t.type][1] - RANGE[t.type][0]) / 255
         scale = max(size * 5 / (high - low) * 2 ** r.uniform(-2, 2), 1e-12)
