@@ -39,10 +39,11 @@ CRANELITE_REQUIRE_TOOLS=1 cargo test --release --workspace
 step "the quick tests with debug assertions and overflow checks"
 cargo test --release --config tests/checked.toml --quiet -p cranelite-tile -p cranelite-graph -p cranelite-codegen -p cranelite --lib --tests
 CRANELITE_FEW=1 cargo test --release --config tests/checked.toml --quiet -p cranelite-tests --test golden
+# The programs in target/release are those without checks again.
+cargo build --release --quiet -p cranelite -p cranelite-tests --bins
 step "random models against LiteRT"
 venv=target/litert
 if [ -x $venv/bin/litert-benchmark ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers; }; then
-    cargo build --release --quiet -p cranelite-tests --bin run_many
     $venv/bin/python tests/random_graphs/run.py --minutes 1
 else
     echo "not run: ai-edge-litert cannot be installed here"
