@@ -6,6 +6,7 @@
 
 use crate::signature::{Signature, tensors};
 use cranelite_graph::graph::Graph;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A result of an operator.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,15 +19,20 @@ pub struct Exposed {
 
 /// Adds outputs to the graph and to its signature.
 pub fn expose(graph: &mut Graph, signature: &mut Signature) {
-    let mut exposed: Vec<Exposed> = vec![];
+    let (mut exposed, mut stems): (Vec<Exposed>, _) = (vec![], BTreeSet::new());
+    // By value: where among the outputs it is first.
+    let mut position = BTreeMap::new();
+    for (i, &v) in graph.outputs.iter().enumerate() {
+        position.entry(v).or_insert(i);
+    }
     for node in &graph.nodes {
         for (i, &v) in node.outputs.iter().enumerate() {
-            let output = graph.outputs.iter().position(|o| *o == v).unwrap_or_else(|| {
+            let output = *position.entry(v).or_insert_with(|| {
                 graph.outputs.push(v);
                 graph.outputs.len() - 1
             });
             let mut file_stem = format!("op{:03}.{}.{i}", node.last_operator(), node.last_op().name());
-            while exposed.iter().any(|e| e.file_stem == file_stem) {
+            while !stems.insert(file_stem.clone()) {
                 file_stem.push('+');
             }
             exposed.push(Exposed { output, file_stem });

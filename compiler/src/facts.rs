@@ -6,6 +6,7 @@ use crate::array::describe;
 use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::ops::{Operand, Signature};
 use cranelite_graph::tensor::ElementType;
+use std::collections::BTreeMap;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -74,10 +75,9 @@ impl Facts {
 
     /// Notes which operators have become part of others in the graph that is lowered.
     pub fn note_fused(&mut self, graph: &Graph) {
-        for n in &graph.nodes {
-            for t in &n.then {
-                self.operators.iter_mut().filter(|o| o.index == t.operator).for_each(|o| o.within = Some(n.operator));
-            }
+        let within: BTreeMap<u32, u32> = graph.nodes.iter().flat_map(|n| n.then.iter().map(|t| (t.operator, n.operator))).collect();
+        for o in &mut self.operators {
+            o.within = within.get(&o.index).copied().or(o.within);
         }
     }
 
@@ -114,12 +114,13 @@ fn signature<'a>(graph: &'a Graph, node: &Node) -> Signature<'a> {
 }
 
 fn arena_lower_bound_bytes(graph: &Graph) -> u64 {
+    let mut is_callers: Vec<bool> = graph.values.iter().map(|v| v.data.is_some()).collect();
+    graph.inputs.iter().chain(&graph.outputs).for_each(|v| is_callers[v.0 as usize] = true);
     // Index of the last node that uses a value; the caller's and constants have none.
     let mut last_use = vec![None; graph.values.len()];
     for (at, node) in graph.nodes.iter().enumerate() {
         for v in node.outputs.iter().copied().chain(node.inputs.iter().copied().flatten()) {
-            let is_callers = graph.inputs.contains(&v) || graph.outputs.contains(&v) || graph.value(v).data.is_some();
-            last_use[v.0 as usize] = (!is_callers).then_some(at);
+            last_use[v.0 as usize] = (!is_callers[v.0 as usize]).then_some(at);
         }
     }
     let size = |v| (graph.ty(v).size_bytes() as u64).next_multiple_of(16);

@@ -1,6 +1,7 @@
 //! Limits on memory that the user set, and how to say what exceeds them.
 
 use crate::facts::Facts;
+use crate::signature::Signature;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_tile::Program;
 use cranelite_tile::arena::Plan;
@@ -18,6 +19,19 @@ pub fn arena(limits: Limits, program: &Program, plan: &Plan, level: Option<&str>
     let at = level.map(|l| format!(" at level {l}")).unwrap_or_default();
     let d = Diagnostic::new(Code::ARENA, format!("the arena is larger than allowed; alive at the peak:\n{}", peak.join("\n")));
     Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{} bytes{at}", plan.arena_size_bytes))])
+}
+
+/// Inputs and outputs that a self-test can have: it keeps a pointer to each on its stack.
+const SELF_TEST_TENSORS: usize = 1000;
+
+pub fn self_test(signature: &Signature) -> Result<(), Vec<Diagnostic>> {
+    let count = signature.inputs.len() + signature.outputs.len();
+    if count <= SELF_TEST_TENSORS {
+        return Ok(());
+    }
+    let d = Diagnostic::new(Code::FEATURE, "the model has more inputs and outputs than a self-test can have");
+    let d = d.expected(format!("at most {SELF_TEST_TENSORS}")).found(count.to_string());
+    Err(vec![d.help("compile without --self-test, or join tensors in the model")])
 }
 
 /// Names the model's largest tensors: what becomes of them in the object bears their sizes, more or less, but not their names.

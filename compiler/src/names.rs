@@ -6,6 +6,8 @@
 //! is as unique as itself, and whatever a header puts around it (`KWS_IN_` and `_COUNT`) cannot make two of them equal, since no such end is
 //! the end of another.
 
+use std::collections::BTreeSet;
+
 /// Longer names of tensors and files are cut.
 pub const MAX_CHARS: usize = 100;
 
@@ -49,10 +51,10 @@ pub fn identifier(text: &str, otherwise: &str) -> String {
 
 /// Identifiers for a list of names: what would collide, or is empty, gets its position.
 pub fn identifiers(names: &[&str], otherwise: &str) -> Vec<String> {
-    let mut out: Vec<String> = vec![];
+    let (mut out, mut taken) = (vec![], BTreeSet::new());
     for (i, name) in names.iter().enumerate() {
         let mut id = identifier(name, &format!("{otherwise}{i}"));
-        while out.contains(&id) {
+        while !taken.insert(id.clone()) {
             id = format!("{id}_{i}");
         }
         out.push(id);

@@ -143,6 +143,9 @@ pub struct Level {
 /// Several targets are levels of one triple.
 pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
     let model = read(model, options, stages)?;
+    if options.self_test {
+        limits::self_test(&model.signature)?;
+    }
     let mut levels = vec![];
     for target in targets {
         stages.level = (1 < targets.len()).then(|| target.level.clone());

@@ -43,14 +43,15 @@ pub fn text(compiled: &Compiled) -> String {
     for (name, size) in peak(&largest.program, &largest.plan) {
         line(format!("    {:>12}  {name}", grouped(size)));
     }
-    for (level, forms) in by_level(compiled, None) {
+    for (level, forms) in in_all(compiled) {
         line(format!("rescaling    {} (channels of {level})", rescalings(&forms)));
     }
     line(String::new());
     let width = facts.operators.iter().map(|o| o.result.chars().count()).max().unwrap_or(0).max(6);
     line(format!("{:>5}  {:<24} {:>15}  {:<width$}  rescaling", "index", "operator", "MACs", "result"));
+    let by_operator = by_operator(compiled);
     for o in &facts.operators {
-        let mut forms: Vec<String> = by_level(compiled, Some(o.index)).values().map(rescalings).collect();
+        let mut forms: Vec<String> = by_operator.get(&o.index).into_iter().flat_map(BTreeMap::values).map(rescalings).collect();
         forms.dedup();
         let name = o.within.map_or(o.name.into(), |product| format!("{} (in {product})", o.name));
         let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, name, grouped(o.macs), o.result, forms.join("; "));
@@ -61,8 +62,9 @@ pub fn text(compiled: &Compiled) -> String {
 
 pub fn json(compiled: &Compiled) -> Value {
     let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
+    let (by_operator, none) = (by_operator(compiled), ByLevel::new());
     let operators = facts.operators.iter().map(|o| {
-        let rescaling = by_level(compiled, Some(o.index));
+        let rescaling = by_operator.get(&o.index).unwrap_or(&none);
         json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "within": o.within, "rescaling": rescaling })
     });
     let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
@@ -82,7 +84,7 @@ pub fn json(compiled: &Compiled) -> Value {
         "target": compiled.triple(),
         "level": compiled.level_names(),
         "macs": facts.macs(),
-        "rescaling": by_level(compiled, None),
+        "rescaling": in_all(compiled),
         "parameter_bytes": facts.parameter_bytes(),
         "const_bytes": sizes.const_bytes,
         "code_bytes": compiled.object.code_bytes,
@@ -115,12 +117,27 @@ fn tensor(t: &Tensor) -> Value {
     })
 }
 
-/// How many channels are rescaled in which form, of one operator or of all, at each level where there are any.
-fn by_level(compiled: &Compiled, operator: Option<u32>) -> BTreeMap<&str, BTreeMap<&'static str, u64>> {
-    let mut all = BTreeMap::new();
+/// How many channels are rescaled in which form, at each level where there are any.
+type ByLevel<'a> = BTreeMap<&'a str, BTreeMap<&'static str, u64>>;
+
+/// Of each operator that rescales.
+fn by_operator(compiled: &Compiled) -> BTreeMap<u32, ByLevel<'_>> {
+    let mut all: BTreeMap<u32, ByLevel> = BTreeMap::new();
     for level in &compiled.levels {
-        for r in level.planned.rescalings.iter().filter(|r| operator.is_none_or(|o| o == r.operator)) {
-            *all.entry(level.target.level.as_str()).or_insert_with(BTreeMap::new).entry(r.form).or_default() += r.channels;
+        for r in &level.planned.rescalings {
+            let of_level = all.entry(r.operator).or_default().entry(level.target.level.as_str()).or_default();
+            *of_level.entry(r.form).or_default() += r.channels;
+        }
+    }
+    all
+}
+
+/// Of the whole model.
+fn in_all(compiled: &Compiled) -> ByLevel<'_> {
+    let mut all = ByLevel::new();
+    for level in &compiled.levels {
+        for r in &level.planned.rescalings {
+            *all.entry(level.target.level.as_str()).or_default().entry(r.form).or_default() += r.channels;
         }
     }
     all

@@ -12,5 +12,6 @@ pub mod models;
 pub mod operator;
 pub mod random_kernel;
 pub mod random_value;
+pub mod scale;
 pub mod suite;
 pub mod tools;

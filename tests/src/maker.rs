@@ -124,6 +124,13 @@ impl Maker<'_> {
         self.operator(Code::FULLY_CONNECTED, inputs, &[output], Some((BuiltinOptions::FullyConnectedOptions, options)));
     }
 
+    /// Of the last axis.
+    pub fn concatenation(&mut self, inputs: &[i32], output: i32) {
+        let options = ConcatenationOptions::create(&mut self.builder, &ConcatenationOptionsArgs { axis: -1, ..Default::default() });
+        let options = Some((BuiltinOptions::ConcatenationOptions, options.as_union_value()));
+        self.operator(Code::CONCATENATION, inputs, &[output], options);
+    }
+
     pub fn softmax(&mut self, input: i32, output: i32) {
         let options = SoftmaxOptions::create(&mut self.builder, &SoftmaxOptionsArgs { beta: 1.0 }).as_union_value();
         self.operator(Code::SOFTMAX, &[input], &[output], Some((BuiltinOptions::SoftmaxOptions, options)));

@@ -1,8 +1,9 @@
 //! Objects as a linker and a caller see them: symbols, sections, the entry point's checks, the descriptor, the same bytes every time.
 
 use ::object as object_file;
+use cranelite_codegen::Target;
+use cranelite_codegen::loader::{Loaded, Pool};
 use cranelite_codegen::object::{self, Error, Options, model};
-use cranelite_codegen::{Target, loader::Loaded};
 use cranelite_tile::*;
 use object_file::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
@@ -214,6 +215,11 @@ fn the_loader_refuses_what_it_does_not_know() {
 /// How many bytes of stack a call uses, measured by what it overwrites.
 #[cfg(target_arch = "x86_64")]
 fn stack_used(invoke: *const u8, inputs: &[*const u8], outputs: &[*mut u8]) -> usize {
+    stack_used_in(invoke, inputs, outputs, std::ptr::null_mut())
+}
+
+#[cfg(target_arch = "x86_64")]
+fn stack_used_in(invoke: *const u8, inputs: &[*const u8], outputs: &[*mut u8], arena: *mut u8) -> usize {
     let mut stack = vec![0xa5a5_a5a5_a5a5_a5a5u64; 1 << 13];
     let top = stack.as_mut_ptr_range().end.map_addr(|a| a & !15);
     // SAFETY: the function gets a stack of its own, of 64 KiB, and the arguments it wants; r12 survives it.
@@ -221,7 +227,7 @@ fn stack_used(invoke: *const u8, inputs: &[*const u8], outputs: &[*mut u8]) -> u
         std::arch::asm!(
             "xchg rsp, r12", "call rax", "mov rsp, r12",
             inout("r12") top => _, inout("rax") invoke => _,
-            in("rdi") inputs.as_ptr(), in("rsi") outputs.as_ptr(), in("rdx") std::ptr::null::<u8>(), in("rcx") std::ptr::null::<u8>(),
+            in("rdi") inputs.as_ptr(), in("rsi") outputs.as_ptr(), in("rdx") arena, in("rcx") std::ptr::null::<u8>(),
             clobber_abi("C"),
         );
     }
@@ -280,6 +286,92 @@ fn the_stack_is_as_deep_as_said_and_hardly_less() {
             let used = stack_used(loaded.symbol(name).unwrap(), &[x.as_ptr().cast()], &[y.as_mut_ptr().cast()]);
             assert!(250 < used && used <= object.stack_bytes as usize, "{name}: {used} of {}", object.stack_bytes);
             assert!(object.stack_bytes as usize <= used + 250, "{name}: {used} of {}", object.stack_bytes);
+        }
+    }
+}
+
+/// So many steps that even their parts are divided into parts, and more inputs and outputs than are checked one by one: `y = x + 1` of one byte
+/// from each input to the output of its number, and of the last output's again and again. Every hundredth step is two calls that may run at the same time.
+fn long_program(tensors: u32, steps: u32) -> Program {
+    let mut k = KernelBuilder::new("one more");
+    let (x, y) = (k.read("x"), k.write("y"));
+    let (v, one) = (k.load(Elem::U8.x(1), x.at(0)), k.int(Elem::U8.x(1), 1));
+    let sum = k.add(v, one);
+    k.store(y.at(0), sum);
+    let buffer = |role, offset_bytes| Buffer { name: "b".into(), role, size_bytes: 1, align: 1, data: None, view: None, offset_bytes };
+    let mut buffers: Vec<Buffer> = (0..tensors).map(|i| buffer(Role::Input(i), None)).collect();
+    buffers.extend((0..tensors).map(|i| buffer(Role::Output(i), None)));
+    buffers.extend((0..3).map(|i| buffer(Role::Scratch, Some(i))));
+    let last = 2 * tensors - 1;
+    let call =
+        |x: u32, y: u32, i: u32| Call { kernel: KernelId(0), buffers: vec![BufferId(x), BufferId(y)], params: vec![], operator: Some(i) };
+    let mut schedule: Vec<Step> = (0..tensors).map(|i| Step::Call(call(i, tensors + i, i))).collect();
+    for i in 0..steps {
+        let (from, to) = if i % 2 == 0 { (last, 2 * tensors) } else { (2 * tensors, last) };
+        schedule.push(match i % 100 {
+            99 => Step::Parallel(vec![call(from, to, i), call(from, 2 * tensors + 1, i)]),
+            _ => Step::Call(call(from, to, i)),
+        });
+    }
+    Program { name: "p".into(), buffers, kernels: vec![k.finish()], schedule }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn long_schedules_and_signatures() {
+    let tensors = 70usize;
+    for steps in [2_000u32, 66_000] {
+        let program = long_program(tensors as u32, steps);
+        let targets = Target::list(TRIPLES[0], Some("x86-64,x86-64-v2")).unwrap();
+        for targets in [&targets[..1], &targets] {
+            let levels: Vec<_> = targets.iter().map(|target| object::Level { program: &program, target }).collect();
+            let tensor = model::Tensor { dims: vec![1], ty: 3, size_bytes: 1, ..model::Tensor::default() };
+            let described = vec![tensor; tensors];
+            let options = Options { inputs: described.clone(), outputs: described, parallel: true, ..options() };
+            let object = object::emit(&levels, &options).unwrap();
+            let loaded = Loaded::load(&object.bytes).unwrap();
+            let model = loaded.model("some").unwrap();
+            let x: Vec<u8> = (0..tensors as u8).collect();
+            let inputs: Vec<&[u8]> = x.chunks(1).collect();
+            let mut expected: Vec<u8> = x.iter().map(|x| x + 1).collect();
+            expected[tensors - 1] = expected[tensors - 1].wrapping_add(steps as u8);
+            let mut arena = [0u8; 4];
+            let mut pool = Pool::new(2).unwrap();
+            let mut calls = vec![];
+            for way in 0..3 {
+                let mut y = vec![0u8; tensors];
+                let mut outputs: Vec<&mut [u8]> = y.chunks_mut(1).collect();
+                let mut bound = model.bind(&inputs, &mut outputs, &mut arena[..model.arena_bytes]);
+                let status = match way {
+                    0 => Some(bound.invoke()),
+                    1 => bound.invoke_parallel(&mut pool),
+                    _ => bound.profile(&mut |_, call| calls.push(call)),
+                };
+                drop(outputs);
+                assert_eq!((status, &y), (Some(0), &expected), "{steps} {way}");
+            }
+            let count = program.calls().count() as u32;
+            assert!(calls.into_iter().eq(0..=count), "every call once, in order");
+            // The stack, and every pointer.
+            let mut y = vec![0u8; tensors];
+            let invoke = loaded.symbol("some_invoke").unwrap();
+            // SAFETY: the symbol is a function of that type.
+            let checked = unsafe { std::mem::transmute::<*const u8, Invoke>(invoke) };
+            for absent in 0..2 * tensors {
+                let mut held: Vec<*mut u8> = x.iter().map(|x| std::ptr::from_ref(x).cast_mut()).collect();
+                held.extend(y.iter_mut().map(std::ptr::from_mut));
+                held[absent] = std::ptr::null_mut();
+                // SAFETY: one is null, so nothing is touched.
+                let status = unsafe { checked(held.as_ptr().cast(), held[tensors..].as_ptr(), arena.as_mut_ptr()) };
+                assert_eq!(status, 1, "{absent}");
+            }
+            assert!(y.iter().all(|y| *y == 0));
+            let said = object.stack_bytes as usize;
+            assert!(said < 2000, "{said}");
+            let held_inputs: Vec<*const u8> = x.iter().map(std::ptr::from_ref).collect();
+            let held_outputs: Vec<*mut u8> = y.iter_mut().map(std::ptr::from_mut).collect();
+            let used = stack_used_in(invoke, &held_inputs, &held_outputs, arena.as_mut_ptr());
+            assert!(100 < used && used <= said && said <= used + 250, "{used} of {said}");
         }
     }
 }

@@ -107,10 +107,6 @@ impl Graph {
         };
         ranges.into_iter().map(&mut beyond).sum()
     }
-    /// Position of the node that produces `id`, if a node does.
-    pub fn producer(&self, id: ValueId) -> Option<usize> {
-        self.nodes.iter().position(|n| n.outputs.contains(&id))
-    }
     /// Whether `id` is a constant, or would be if all nodes of constants were computed.
     pub fn is_computed_from_constants(&self, id: ValueId) -> bool {
         let mut constant: Vec<bool> = self.values.iter().map(|v| v.data.is_some()).collect();
@@ -119,11 +115,6 @@ impl Graph {
             n.outputs.iter().for_each(|v| constant[v.0 as usize] = all);
         }
         constant[id.0 as usize]
-    }
-    /// How often `id` is read: by nodes and as an output of the graph.
-    pub fn use_count(&self, id: ValueId) -> usize {
-        let by_nodes = self.nodes.iter().flat_map(Node::reads).filter(|i| *i == id).count();
-        by_nodes + self.outputs.iter().filter(|o| **o == id).count()
     }
 }
 

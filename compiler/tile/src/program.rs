@@ -35,7 +35,7 @@ pub struct Program {
     pub schedule: Vec<Step>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// The caller's, by position in the signature: only element aligned, unless planned into the arena.
     Input(u32),

@@ -7,7 +7,7 @@ use super::{Error, Level, READABLE_AFTER_CONSTANTS, used, weights};
 use cranelift_module::{DataDescription, DataId, Linkage, Module};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{Buffer, BufferId, Role};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One constant, named by the first buffer that has it.
 struct Constant<'a> {
@@ -59,8 +59,11 @@ impl<'a> Constants<'a> {
 
     /// Of all, or of those that one level uses.
     pub fn size_bytes(&self, level: Option<usize>) -> u64 {
-        let is_used = |i: &usize| level.is_none_or(|n| self.by_level[n].values().any(|used| used == i));
-        (0..self.all.len()).filter(is_used).map(|i| self.all[i].buffer.size_bytes).sum()
+        let size_bytes = |i: usize| self.all[i].buffer.size_bytes;
+        match level {
+            None => (0..self.all.len()).map(size_bytes).sum(),
+            Some(n) => self.by_level[n].values().copied().collect::<BTreeSet<usize>>().into_iter().map(size_bytes).sum(),
+        }
     }
 
     /// `prefixes` begin the names of each level.

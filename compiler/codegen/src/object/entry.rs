@@ -5,7 +5,7 @@
 //! is executed, unless all checks pass. What calls the kernels of a level is in `schedule.rs`.
 
 use super::compile::inner_call_conv;
-use super::schedule::{Arguments, Body, load_pointer};
+use super::schedule::{Arguments, Body, Piece, load_pointer};
 use super::self_test;
 use super::weights::Expected;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -53,6 +53,9 @@ impl Kind {
     }
 }
 
+/// More pointers than these are checked by a loop.
+const POINTERS_LIMIT: u32 = 64;
+
 /// What entry points know of the object.
 pub struct Entries<'a> {
     pub bodies: &'a [Body<'a>],
@@ -98,7 +101,18 @@ pub fn body(body: &Body, kind: Kind, form: Form, module: &mut ObjectModule) -> F
     let (mut function, params) = begin(kind, form, module);
     let mut c = at_first_block(&mut function);
     let (arguments, _) = arguments(&mut c, kind, form, &params);
-    body.write(&mut c, module, arguments);
+    body.write(&mut c, module, kind, arguments, &params);
+    function
+}
+
+/// A function with the parameters of such a body, for a part of what it does.
+pub fn part(body: &Body, pieces: &[Piece], kind: Kind, form: Form, module: &mut ObjectModule) -> Function {
+    let (mut function, params) = begin(kind, form, module);
+    let mut c = at_first_block(&mut function);
+    let (arguments, _) = arguments(&mut c, kind, form, &params);
+    body.write_pieces(&mut c, module, arguments, &params, pieces);
+    let ok = c.ins().iconst(types::I32, OK);
+    c.ins().return_(&[ok]);
     function
 }
 
@@ -118,7 +132,7 @@ impl Entries<'_> {
                 if let Some(lacks) = self.choice.lacks(&mut c, features, 0) {
                     refuse_if(&mut c, lacks, CPU_LACKS_FEATURE);
                 }
-                self.bodies[0].write(&mut c, module, arguments);
+                self.bodies[0].write(&mut c, module, kind, arguments, &params);
             }
             Some(functions) => {
                 let passed = if kind == Kind::At { &params[1..] } else { &params[..] };
@@ -194,9 +208,15 @@ impl Entries<'_> {
             return;
         }
         // The structures, then what they hold.
-        let buffers = &self.bodies[0].program.buffers;
-        let counts = [Role::Input as fn(u32) -> Role, Role::Output]
-            .map(|role| (0u32..).find(|&i| !buffers.iter().any(|b| b.role == role(i) && b.view.is_none())).expect("finitely many"));
+        let buffers = self.bodies[0].program.buffers.iter().filter(|b| b.view.is_none());
+        let mut counts = [0u32; 2];
+        for b in buffers {
+            match b.role {
+                Role::Input(i) => counts[0] = counts[0].max(i + 1),
+                Role::Output(i) => counts[1] = counts[1].max(i + 1),
+                _ => {}
+            }
+        }
         let mut pointers: Vec<ir::Value> = [inputs, outputs].into_iter().zip(counts).filter(|(_, n)| 0 < *n).map(|(p, _)| p).collect();
         if 0 < self.arena_bytes {
             pointers.push(arena);
@@ -205,6 +225,10 @@ impl Entries<'_> {
         refuse_if_any_null(c, &pointers);
         let mut held = vec![];
         for (structure, n) in [inputs, outputs].into_iter().zip(counts) {
+            if POINTERS_LIMIT < n {
+                refuse_if_one_is_null(c, structure, n);
+                continue;
+            }
             for i in 0..n {
                 held.push(load_pointer(c, structure, i));
             }
@@ -354,6 +378,24 @@ pub fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
     if let Some(any) = any {
         refuse_if(c, any, NULL_POINTER);
     }
+}
+
+/// Of the first `count` pointers of a structure, at least one.
+fn refuse_if_one_is_null(c: &mut FuncCursor, structure: ir::Value, count: u32) {
+    let (again, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+    let [at, null] = [types::I64, types::I8].map(|ty| c.func.dfg.append_block_param(again, ty));
+    let end = c.ins().iadd_imm_s(structure, 8 * i64::from(count));
+    let none = c.ins().iconst(types::I8, 0);
+    c.ins().jump(again, &[structure, none].map(BlockArg::Value));
+    c.insert_block(again);
+    let pointer = load_pointer(c, at, 0);
+    let is_null = c.ins().icmp_imm_u(IntCC::Equal, pointer, 0);
+    let null = c.ins().bor(null, is_null);
+    let next = c.ins().iadd_imm_s(at, 8);
+    let more = c.ins().icmp(IntCC::NotEqual, next, end);
+    c.ins().brif(more, again, &[next, null].map(BlockArg::Value), go_on, &[]);
+    c.insert_block(go_on);
+    refuse_if(c, null, NULL_POINTER);
 }
 
 pub fn refuse_misaligned(c: &mut FuncCursor, pointer: ir::Value, align: u64) {

@@ -150,10 +150,9 @@ pub struct IoPlaces {
 
 impl IoPlaces {
     fn of(program: &Program) -> Self {
-        let of = |role: fn(u32) -> Role| {
-            let place = |i| program.buffers.iter().find(|b| b.role == role(i) && b.view.is_none())?.offset_bytes;
-            (0..).map_while(place).collect()
-        };
+        let own = program.buffers.iter().filter(|b| b.view.is_none());
+        let places: BTreeMap<Role, u64> = own.filter_map(|b| Some((b.role, b.offset_bytes?))).collect();
+        let of = |role: fn(u32) -> Role| (0..).map_while(|i| places.get(&role(i)).copied()).collect();
         IoPlaces { inputs: of(Role::Input), outputs: of(Role::Output) }
     }
 
@@ -201,16 +200,20 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         None => constants.define(&mut writer.module, &prefixes)?,
         Some(section) => constants.define_in(section, &mut writer.module, &format!("{}.constants", options.prefix))?,
     };
+    let form = Form { io_in_arena: places.is_in_arena(), weights: options.weights };
+    let mut body_kinds: Vec<Kind> = kinds(levels, options).map(Kind::body).collect();
+    body_kinds.dedup();
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
     let mut shared = Shared::new();
     for (n, level) in levels.iter().enumerate() {
         let (functions, kernels) = kernels(&mut writer, level, &prefixes[n], &mut shared, options)?;
         let data = constants.by_level[n].iter().map(|(&id, &index)| (id, data[index])).collect();
-        let mut body = Body { program: level.program, functions, data, tasks: vec![] };
+        let mut body = Body { program: level.program, functions, data, tasks: BTreeMap::new(), parts: BTreeMap::new() };
         let first = writer.written.len();
         let tasks_bytes = tasks(&mut writer, &mut body, &prefixes[n])?;
+        let parts_bytes = parts(&mut writer, &mut body, &prefixes[n], &body_kinds, form)?;
         bodies.push(body);
-        deepest_calls.push(kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0) + tasks_bytes);
+        deepest_calls.push(kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0) + tasks_bytes + parts_bytes);
         let of_kernels: u64 = kernels.iter().map(|k| k.code_bytes).sum();
         facts.push(LevelFacts {
             name: level.target.level.clone(),
@@ -226,7 +229,6 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
     let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
     let expected = file.as_ref().map(|f| f.1);
-    let form = Form { io_in_arena: places.is_in_arena(), weights: options.weights };
     let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, form, weights: expected, invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
@@ -412,10 +414,34 @@ fn tasks(writer: &mut Writer, body: &mut Body, prefix: &str) -> Result<u32, Erro
             let function = body.tasks(calls, &mut writer.module);
             let (id, frame_bytes) = writer.function(format!("{prefix}.tasks{i}"), Linkage::Local, function)?;
             largest = largest.max(frame_bytes);
-            body.tasks.push(id);
+            body.tasks.insert(i, id);
         }
     }
     Ok(largest)
+}
+
+/// Defines the functions that a level with many steps is divided into, for each kind of body. Answers how much stack they take.
+fn parts(writer: &mut Writer, body: &mut Body, prefix: &str, kinds: &[Kind], form: Form) -> Result<u32, Error> {
+    let mut deepest = 0;
+    for &kind in kinds {
+        let mut pieces = schedule::pieces(body.program);
+        let mut stack_bytes = 0;
+        while schedule::PIECES_LIMIT < pieces.len() {
+            let (mut larger, mut largest) = (vec![], 0);
+            for pieces in pieces.chunks(schedule::PIECES_LIMIT) {
+                let function = entry::part(body, pieces, kind, form, &mut writer.module);
+                let symbol = format!("{prefix}.{}_part{}", kind.name(), writer.written.len());
+                let (id, frame_bytes) = writer.function(symbol, Linkage::Local, function)?;
+                largest = largest.max(frame_bytes);
+                larger.push(schedule::Piece::Part(id));
+            }
+            pieces = larger;
+            stack_bytes += largest;
+        }
+        body.parts.insert(kind, pieces);
+        deepest = deepest.max(stack_bytes);
+    }
+    Ok(deepest)
 }
 
 /// Defines `PREFIX_selftest`, with a function for each level that runs it by its `invoke`. Answers how much stack both take.

@@ -3,9 +3,12 @@
 //! Not the entry point, which has checked the pointers and the CPU before (`entry.rs`). The idea: calls that may run at the same time are a
 //! function of their own, `void tasks(const void *context, uint32_t index)`, which makes one of them; the body calls it for
 //! one index after the other, or the caller's executor does, on any threads. The context is on the stack of the body.
+//!
+//! Compiling a function takes longer than in proportion to its calls, so a body of many steps is divided into functions with its parameters, these
+//! into others if there are many of them, and so on.
 
 use super::constants::Place;
-use super::entry::{EXECUTOR_FAILED, OK, refuse_if};
+use super::entry::{EXECUTOR_FAILED, Kind, OK, refuse_if};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -25,8 +28,33 @@ pub struct Body<'a> {
     pub program: &'a Program,
     pub functions: Vec<FuncId>,
     pub data: BTreeMap<BufferId, Place>,
-    /// Of the steps whose calls may run at the same time, in order.
-    pub tasks: Vec<FuncId>,
+    /// Of the steps whose calls may run at the same time, by position.
+    pub tasks: BTreeMap<usize, FuncId>,
+    /// What each kind of body does, one after the other.
+    pub parts: BTreeMap<Kind, Vec<Piece>>,
+}
+
+/// In one function at most.
+pub const PIECES_LIMIT: usize = 256;
+
+/// Something that a body does.
+#[derive(Clone, Copy)]
+pub enum Piece {
+    /// A step of the schedule, and the number of its first call.
+    Step(usize, u32),
+    /// Several of them, by a function with the parameters of the body.
+    Part(FuncId),
+}
+
+/// All steps.
+pub fn pieces(program: &Program) -> Vec<Piece> {
+    let mut number = 0;
+    let mut piece = |(i, step): (usize, &Step)| {
+        let first = number;
+        number += step.calls().len() as u32;
+        Piece::Step(i, first)
+    };
+    program.schedule.iter().enumerate().map(&mut piece).collect()
 }
 
 /// The parameters of every entry point, and of a body that is a function of its own.
@@ -44,45 +72,82 @@ pub struct Arguments {
     pub executor: Option<ir::Value>,
 }
 
+/// The caller's function for profiles.
+#[derive(Clone, Copy)]
+struct Hook {
+    signature: ir::SigRef,
+    function: ir::Value,
+    user: ir::Value,
+}
+
+impl Hook {
+    fn of(c: &mut FuncCursor, module: &ObjectModule, arguments: Arguments) -> Option<Hook> {
+        let [function, user] = arguments.hook?;
+        let mut signature = Signature::new(module.isa().default_call_conv());
+        signature.params = [types::I64, types::I32, types::I32].map(AbiParam::new).to_vec();
+        Some(Hook { signature: c.func.import_signature(signature), function, user })
+    }
+
+    fn call(self, c: &mut FuncCursor, operator: Option<u32>, call: u32) {
+        let [operator, call] = [operator.unwrap_or(NO_OPERATOR), call].map(|n| c.ins().iconst(types::I32, i64::from(n)));
+        c.ins().call_indirect(self.signature, self.function, &[self.user, operator, call]);
+    }
+}
+
 /// Functions that a function calls.
 type Callees = BTreeMap<FuncId, ir::FuncRef>;
 
 impl Body<'_> {
-    /// Calls all kernels and returns.
-    pub fn write(&self, c: &mut FuncCursor, module: &mut ObjectModule, arguments: Arguments) {
-        let conv = module.isa().default_call_conv();
-        let hook = arguments.hook.map(|[hook, user]| {
-            let mut signature = Signature::new(conv);
-            signature.params = vec![AbiParam::new(types::I64), AbiParam::new(types::I32), AbiParam::new(types::I32)];
-            (c.func.import_signature(signature), hook, user)
-        });
-        let call_hook = |c: &mut FuncCursor, operator: u32, call: u32| {
-            if let Some((signature, hook, user)) = hook {
-                let (operator, call) = (c.ins().iconst(types::I32, i64::from(operator)), c.ins().iconst(types::I32, i64::from(call)));
-                c.ins().call_indirect(signature, hook, &[user, operator, call]);
-            }
-        };
+    /// Calls all kernels and returns. `params`: those of the function.
+    pub fn write(&self, c: &mut FuncCursor, module: &mut ObjectModule, kind: Kind, arguments: Arguments, params: &[ir::Value]) {
+        self.write_pieces(c, module, arguments, params, &self.parts[&kind.body()]);
+        if let Some(hook) = Hook::of(c, module, arguments) {
+            hook.call(c, None, self.program.calls().count() as u32);
+        }
+        let ok = c.ins().iconst(types::I32, OK);
+        c.ins().return_(&[ok]);
+    }
+
+    /// Goes on behind them.
+    pub fn write_pieces(
+        &self,
+        c: &mut FuncCursor,
+        module: &mut ObjectModule,
+        arguments: Arguments,
+        params: &[ir::Value],
+        pieces: &[Piece],
+    ) {
+        let hook = Hook::of(c, module, arguments);
         let mut callees = Callees::new();
-        let context = (hook.is_none() && !self.tasks.is_empty()).then(|| context(c, arguments));
-        let (mut tasks, mut number) = (self.tasks.iter(), 0);
-        for step in &self.program.schedule {
-            match (step, context) {
-                (Step::Parallel(calls), Some(context)) => {
-                    let tasks = *tasks.next().expect("a function for each such step");
-                    at_once(c, module, tasks, context, calls.len() as u32, arguments.executor);
+        let has_tasks = pieces.iter().any(|p| matches!(p, Piece::Step(i, _) if self.tasks.contains_key(i)));
+        let context = (hook.is_none() && has_tasks).then(|| context(c, arguments));
+        for &piece in pieces {
+            let (step, first) = match piece {
+                Piece::Step(step, first) => (step, first),
+                Piece::Part(function) => {
+                    let function = module.declare_func_in_func(function, c.func);
+                    let call = c.ins().call(function, params);
+                    if arguments.executor.is_some() {
+                        let failed = c.func.dfg.first_result(call);
+                        refuse_if(c, failed, EXECUTOR_FAILED);
+                    }
+                    continue;
                 }
-                _ => {
-                    for (call, n) in step.calls().iter().zip(number..) {
-                        call_hook(c, call.operator.unwrap_or(NO_OPERATOR), n);
+            };
+            match (&self.program.schedule[step], context) {
+                (Step::Parallel(calls), Some(context)) => {
+                    at_once(c, module, self.tasks[&step], context, calls.len() as u32, arguments.executor);
+                }
+                (step, _) => {
+                    for (call, n) in step.calls().iter().zip(first..) {
+                        if let Some(hook) = hook {
+                            hook.call(c, call.operator, n);
+                        }
                         self.call(c, module, arguments, call, &mut callees);
                     }
                 }
             }
-            number += step.calls().len() as u32;
         }
-        call_hook(c, NO_OPERATOR, number);
-        let ok = c.ins().iconst(types::I32, OK);
-        c.ins().return_(&[ok]);
     }
 
     /// The function that makes one of some calls.

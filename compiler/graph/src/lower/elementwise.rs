@@ -60,15 +60,10 @@ impl Elementwise {
 
     /// The input that may give its memory to the output: in the arena, as large in every way, and needed by nobody later.
     fn in_place_input(&self, cx: &Context, node: &Node) -> Option<usize> {
-        let graph = cx.graph;
-        if graph.outputs.contains(&node.outputs[0]) {
+        if cx.is_output(node.outputs[0]) {
             return None;
         }
-        let here = graph.nodes.iter().position(|n| n.outputs == node.outputs)?;
-        let needed = |v: ValueId| {
-            let later = graph.nodes[here + 1..].iter().any(|n| n.reads().any(|r| r == v));
-            later || graph.outputs.contains(&v) || graph.inputs.contains(&v) || graph.value(v).data.is_some()
-        };
+        let needed = |v: ValueId| cx.is_needed_later(v) || cx.is_input(v) || cx.graph.value(v).data.is_some();
         (0..self.inputs.len()).find(|&i| {
             let x = &self.inputs[i];
             let same = x.elem.bytes() == self.output.elem.bytes() && x.shape.iter().product::<usize>() == self.count();

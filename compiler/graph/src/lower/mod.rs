@@ -49,6 +49,13 @@ pub struct Context<'a> {
     program: Program,
     /// Of values that have one already.
     buffers: BTreeMap<ValueId, BufferId>,
+    /// By root of the buffers: after which node nobody reads any of the values in it.
+    holdings: BTreeMap<BufferId, Option<usize>>,
+    /// Position of the node that is being lowered.
+    here: usize,
+    /// By value: after which node nobody reads it; of an output after none.
+    last_read: Vec<Option<usize>>,
+    is_input: Vec<bool>,
     /// Candidates by hash of their code.
     kernels: HashMap<u64, Vec<KernelId>>,
     constants: HashMap<u64, Vec<BufferId>>,
@@ -63,9 +70,14 @@ pub struct Context<'a> {
     pub constants_stream: bool,
     /// No arena is smaller.
     least_bytes: u64,
+    /// What concatenations may still look at.
+    join_budget: u64,
     /// Bytes of scratch that the node which is being lowered may take to be faster.
     pub spare_bytes: u64,
 }
+
+/// Stands for what reads the outputs after the last node.
+const AFTER_ALL: usize = usize::MAX;
 
 /// So many channels of an operator are rescaled in this form, for reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +110,10 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         goal,
         program: Program { name: graph.name.clone(), ..Program::default() },
         buffers: BTreeMap::new(),
+        holdings: BTreeMap::new(),
+        here: 0,
+        last_read: last_reads(graph),
+        is_input: vec![false; graph.values.len()],
         kernels: HashMap::new(),
         constants: HashMap::new(),
         fills: BTreeMap::new(),
@@ -107,9 +123,11 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         constants_bytes,
         constants_stream: machine.l2_bytes as usize <= constants_bytes,
         least_bytes: 0,
+        join_budget: join::BUDGET,
         spare_bytes: 0,
     };
     for (i, &v) in graph.inputs.iter().enumerate() {
+        cx.is_input[v.0 as usize] = true;
         cx.new_caller_buffer(v, Role::Input(i as u32));
     }
     for (i, &v) in graph.outputs.iter().enumerate() {
@@ -121,8 +139,8 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
     let mut problems = vec![];
     let spare = spare::Spare::of(graph, goal);
     cx.least_bytes = spare.least_bytes;
-    for (node, spare_bytes) in graph.nodes.iter().zip(spare.by_node) {
-        (cx.operator, cx.spare_bytes) = (Some(node.operator), spare_bytes);
+    for (here, (node, spare_bytes)) in graph.nodes.iter().zip(spare.by_node).enumerate() {
+        (cx.here, cx.operator, cx.spare_bytes) = (here, Some(node.operator), spare_bytes);
         if let Err(d) = node.op.lower(&mut cx, node) {
             problems.push(d.in_node(graph, node));
         }
@@ -159,6 +177,15 @@ fn remove_unused_kernels(program: &mut Program) {
     }
 }
 
+fn last_reads(graph: &Graph) -> Vec<Option<usize>> {
+    let mut last = vec![None; graph.values.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        node.reads().for_each(|v| last[v.0 as usize] = Some(i));
+    }
+    graph.outputs.iter().for_each(|v| last[v.0 as usize] = Some(AFTER_ALL));
+    last
+}
+
 /// Alignment that a caller must give a tensor.
 fn element_align(ty: &TensorType) -> u32 {
     (ty.element.bits().unwrap_or(8) / 8).max(1)
@@ -168,7 +195,26 @@ impl<'a> Context<'a> {
     fn new_caller_buffer(&mut self, v: ValueId, role: Role) {
         let value = self.graph.value(v);
         let id = self.add_buffer(&value.name, role, value.ty.size_bytes() as u64, element_align(&value.ty));
-        self.buffers.insert(v, id);
+        self.bind(v, id);
+    }
+
+    /// From now on the bytes of `v` are in `buffer`.
+    fn bind(&mut self, v: ValueId, buffer: BufferId) {
+        self.buffers.insert(v, buffer);
+        let root = self.program.root(buffer).0;
+        let last_read = self.holdings.entry(root).or_default();
+        *last_read = self.last_read[v.0 as usize].max(*last_read);
+    }
+
+    /// Whether a later node reads the value, or the caller.
+    pub fn is_needed_later(&self, v: ValueId) -> bool {
+        self.last_read[v.0 as usize].is_some_and(|at| self.here < at)
+    }
+    pub fn is_output(&self, v: ValueId) -> bool {
+        self.last_read[v.0 as usize] == Some(AFTER_ALL)
+    }
+    pub fn is_input(&self, v: ValueId) -> bool {
+        self.is_input[v.0 as usize]
     }
 
     fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {
@@ -239,7 +285,7 @@ impl<'a> Context<'a> {
             Some(data) => self.constant(&value.name, data.clone(), 64),
             None => self.scratch(&value.name, value.ty.size_bytes() as u64),
         };
-        self.buffers.insert(v, id);
+        self.bind(v, id);
         id
     }
 
@@ -250,7 +296,7 @@ impl<'a> Context<'a> {
             return false;
         }
         let b = self.buffer(of);
-        self.buffers.insert(v, b);
+        self.bind(v, b);
         true
     }
 
@@ -266,13 +312,12 @@ impl<'a> Context<'a> {
         b.role == Role::Scratch
             && b.view.is_none()
             && node.reads().filter(|w| self.shares(*w, buffer)).count() == 1
-            && !self.read_after(node).any(|w| self.shares(w, buffer))
+            && !self.is_read_later(buffer)
     }
 
-    /// What nodes after this one read, and the outputs.
-    fn read_after(&self, node: &Node) -> impl Iterator<Item = ValueId> {
-        let here = self.graph.nodes.iter().position(|n| n.outputs == node.outputs).expect("a node of the graph");
-        self.graph.nodes[here + 1..].iter().flat_map(Node::reads).chain(self.graph.outputs.iter().copied())
+    /// Whether a later node, or the caller, reads anything of a buffer that owns its own bytes.
+    pub fn is_read_later(&self, buffer: BufferId) -> bool {
+        self.holdings.get(&buffer).is_some_and(|last| last.is_some_and(|at| self.here < at))
     }
 
     /// Whether the bytes of `v` are among those of a buffer that owns its own.

@@ -18,10 +18,16 @@ impl Spare {
     pub fn of(graph: &Graph, goal: Goal) -> Spare {
         let lives = Lives::of(graph);
         // Sums of the bytes that are live during a node, and between it and the next.
-        let (mut during, mut after) = (vec![0u64; graph.nodes.len()], vec![0u64; graph.nodes.len()]);
+        let (mut begin, mut end) = (vec![0u64; graph.nodes.len()], vec![0u64; graph.nodes.len()]);
         for (first, last, size_bytes) in lives.in_arena(graph) {
-            during[first..=last].iter_mut().for_each(|n| *n += size_bytes);
-            after[first..last].iter_mut().for_each(|n| *n += size_bytes);
+            begin[first] += size_bytes;
+            end[last] += size_bytes;
+        }
+        let (mut during, mut after, mut live) = (vec![], vec![], 0);
+        for (begin, end) in begin.into_iter().zip(end) {
+            during.push(live + begin);
+            live = live + begin - end;
+            after.push(live);
         }
         during.iter_mut().enumerate().for_each(|(i, n)| *n -= lives.shared(graph, i));
         let is_product = |i: &usize| matches!(graph.nodes[*i].op, Op::Conv2d(_) | Op::FullyConnected(_));
@@ -40,12 +46,18 @@ struct Lives {
     root: Vec<ValueId>,
     producer: Vec<Option<usize>>,
     last: Vec<usize>,
+    /// Inputs and outputs of the graph.
+    is_callers: Vec<bool>,
 }
 
 impl Lives {
     fn of(graph: &Graph) -> Lives {
         let count = graph.values.len();
-        let mut all = Lives { root: (0..count as u32).map(ValueId).collect(), producer: vec![None; count], last: vec![0; count] };
+        let [mut is_output, mut is_callers] = [vec![false; count], vec![false; count]];
+        graph.outputs.iter().for_each(|v| is_output[v.0 as usize] = true);
+        graph.inputs.iter().chain(&graph.outputs).for_each(|v| is_callers[v.0 as usize] = true);
+        let root = (0..count as u32).map(ValueId).collect();
+        let mut all = Lives { root, producer: vec![None; count], last: vec![0; count], is_callers };
         for (i, node) in graph.nodes.iter().enumerate() {
             for v in node.reads() {
                 let root = all.root(v);
@@ -53,7 +65,7 @@ impl Lives {
             }
             for v in &node.outputs {
                 match (&node.op, node.input(0)) {
-                    (Op::Reshape(_), Some(x)) if !graph.outputs.contains(v) => all.root[v.0 as usize] = all.root(x),
+                    (Op::Reshape(_), Some(x)) if !is_output[v.0 as usize] => all.root[v.0 as usize] = all.root(x),
                     _ => (all.producer[v.0 as usize], all.last[v.0 as usize]) = (Some(i), i),
                 }
             }
@@ -67,8 +79,7 @@ impl Lives {
 
     /// Node that produces a value, node that uses it last, and its bytes.
     fn life(&self, graph: &Graph, v: ValueId) -> Option<(usize, usize, u64)> {
-        let callers = graph.inputs.contains(&v) || graph.outputs.contains(&v);
-        let first = self.producer[v.0 as usize].filter(|_| !callers)?;
+        let first = self.producer[v.0 as usize].filter(|_| !self.is_callers[v.0 as usize])?;
         Some((first, self.last[v.0 as usize], graph.ty(v).size_bytes() as u64))
     }
 

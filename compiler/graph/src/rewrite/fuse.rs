@@ -8,24 +8,25 @@ use super::Uses;
 use crate::graph::{Graph, Node, Then, ValueId};
 use crate::ops::Op;
 
-pub fn run(graph: &mut Graph) -> bool {
-    let mut changed = false;
-    let mut from = 0;
-    // What takes one sum may take the next.
-    while let Some((sum, product, v)) = next(graph, from) {
-        apply(graph, sum, product, v);
-        (from, changed) = (sum, true);
-    }
-    changed
-}
+/// Sums of one product: each has an operand of its own, whose address takes a register.
+const SUMS_LIMIT: usize = 8;
 
-fn next(graph: &Graph, from: usize) -> Option<(usize, usize, ValueId)> {
-    let uses = Uses::of(graph);
-    (from..graph.nodes.len()).find_map(|i| taker(graph, &uses, i))
+pub fn run(graph: &mut Graph) -> bool {
+    let mut uses = Uses::of(graph);
+    let count = graph.nodes.len();
+    for i in 0..count {
+        if let Some((product, v)) = taker(graph, &uses, i) {
+            apply(graph, i, product, v);
+            // What takes one sum may take the next.
+            uses.set_producer(graph.nodes[product].outputs[0], product);
+        }
+    }
+    graph.nodes.retain(|n| !n.outputs.is_empty());
+    graph.nodes.len() != count
 }
 
 /// For the sum at position `i`: the product that takes it, and its result.
-fn taker(graph: &Graph, uses: &Uses, i: usize) -> Option<(usize, usize, ValueId)> {
+fn taker(graph: &Graph, uses: &Uses, i: usize) -> Option<(usize, ValueId)> {
     let node = &graph.nodes[i];
     if !matches!(node.op, Op::Add(_) | Op::Sub(_)) || !node.then.is_empty() {
         return None;
@@ -35,21 +36,23 @@ fn taker(graph: &Graph, uses: &Uses, i: usize) -> Option<(usize, usize, ValueId)
         let is_there = |w: ValueId| w == v || uses.producer(w).is_none_or(|q| q < p);
         let (ty, result) = (graph.ty(v), graph.ty(node.outputs[0]));
         let alike = ty.element == result.element && node.reads().all(|w| graph.ty(w).shape == ty.shape && is_there(w));
-        alike.then_some((i, p, v))
+        alike.then_some((p, v))
     })
 }
 
+/// The node that is left behind writes nothing.
 fn apply(graph: &mut Graph, sum: usize, product: usize, v: ValueId) {
     let from = graph.ty(v).clone();
-    let node = graph.nodes.remove(sum);
-    let inputs = node.inputs.into_iter().map(|w| w.filter(|w| *w != v)).collect();
+    let node = &mut graph.nodes[sum];
+    let (op, operator, outputs) = (node.op.clone(), node.operator, std::mem::take(&mut node.outputs));
+    let inputs = std::mem::take(&mut node.inputs).into_iter().map(|w| w.filter(|w| *w != v)).collect();
     let product = &mut graph.nodes[product];
-    product.then.push(Then { op: node.op, from, inputs, operator: node.operator });
-    product.outputs = node.outputs;
+    product.then.push(Then { op, from, inputs, operator });
+    product.outputs = outputs;
 }
 
 /// Products whose results go through registers one by one, each exactly once.
 fn takes(graph: &Graph, node: &Node) -> bool {
     let is_product = matches!(node.op, Op::Conv2d(_) | Op::FullyConnected(_));
-    is_product && node.input(1).is_some_and(|w| graph.ty(w).element_count() != 0)
+    is_product && node.then.len() < SUMS_LIMIT && node.input(1).is_some_and(|w| graph.ty(w).element_count() != 0)
 }

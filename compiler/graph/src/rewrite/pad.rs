@@ -10,13 +10,14 @@ use crate::ops::attributes::Padding;
 use crate::tensor::ElementType;
 
 pub fn run(graph: &mut Graph) -> bool {
-    let uses = Uses::of(graph);
+    let mut uses = Uses::of(graph);
     let mut changed = false;
-    for i in 0..graph.nodes.len() {
+    // From the last to the first: what has taken one PAD may take the one before.
+    for i in (0..graph.nodes.len()).rev() {
         let (Some(padding), Some(x)) = (rows_and_columns(&graph.nodes[i]), graph.nodes[i].input(0)) else { continue };
         let y = graph.nodes[i].outputs[0];
         let (from, to) = (graph.ty(x), graph.ty(y));
-        let readers = uses.inner_readers(y);
+        let readers = uses.inner_readers(y).to_vec();
         // Of an empty image a convolution makes nothing, of padding it does.
         let empty = from.shape.contains(&0);
         if empty || from.element != to.element || from.quantization != to.quantization || readers.is_empty() {
@@ -34,6 +35,7 @@ pub fn run(graph: &mut Graph) -> bool {
                 node.inputs[0] = Some(x);
             }
         }
+        uses.hand_on(x, i, &readers);
         changed = true;
     }
     changed

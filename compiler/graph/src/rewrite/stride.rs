@@ -1,9 +1,11 @@
 //! Pixels that nobody reads are not computed: strides move towards the input.
 //!
-//! Where every reader of an image is a 1 x 1 convolution with the same stride and no padding (residual networks go down in size like that),
-//! only every s-th row and column is read. Then the readers take all of a smaller image, and what makes it makes less: a convolution
+//! Where every reader of an image is a 1 x 1 convolution without padding whose stride is a multiple of s (residual networks go down in size like
+//! that), only every s-th row and column is read. Then the readers take all of a smaller image, and what makes it makes less: a convolution
 //! multiplies its stride; an operator on elements has smaller inputs, of which at least one must become cheaper in turn, and a
 //! STRIDED_SLICE picks the pixels of the others.
+//!
+//! Images are looked at from the last to the first, so that a stride moves all its way in one run.
 
 use super::Uses;
 use crate::graph::{Graph, Node, Value, ValueId};
@@ -14,59 +16,77 @@ use crate::ops::{Op, conv_2d};
 type Strides = [usize; 2];
 
 pub fn run(graph: &mut Graph) -> bool {
-    let values: Vec<ValueId> = graph.nodes.iter().filter_map(|n| n.outputs.first().copied()).collect();
-    for v in values {
-        let uses = Uses::of(graph);
-        let readers = uses.inner_readers(v).to_vec();
-        let Some(strides) = common_stride(graph, &readers, v) else { continue };
-        let Some(producer) = uses.producer(v) else { continue };
-        if !gets_cheaper(graph, &uses, producer) {
-            continue;
-        }
-        for &r in &readers {
+    let uses = Uses::of(graph);
+    // A node that makes less is as cheap to make less of again, so this stays true.
+    let mut gets_cheaper = vec![];
+    for i in 0..graph.nodes.len() {
+        gets_cheaper.push(node_gets_cheaper(graph, &uses, &gets_cheaper, i));
+    }
+    let mut picks = vec![];
+    let mut changed = false;
+    for producer in (0..graph.nodes.len()).rev().filter(|&i| gets_cheaper[i]) {
+        let readers = uses.inner_readers(graph.nodes[producer].outputs[0]);
+        let Some(strides) = common_stride(graph, readers, graph.nodes[producer].outputs[0]) else { continue };
+        for &r in readers {
             if let Op::Conv2d(a) = &mut graph.nodes[r].op {
-                a.stride = [1, 1];
+                a.stride = [a.stride[0] / strides[0], a.stride[1] / strides[1]];
             }
         }
-        let mut picks = vec![];
-        shrink(graph, &uses, producer, strides, &mut picks);
-        // From the last to the first, so that positions stay true.
-        picks.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-        for (at, node) in picks {
-            graph.nodes.insert(at, node);
-        }
-        return true;
+        shrink(graph, &uses, &gets_cheaper, producer, strides, &mut picks);
+        changed = true;
     }
-    false
+    insert(graph, picks);
+    changed
 }
 
-/// The stride of all readers, if they are 1 x 1 convolutions of `image` that leave something out.
+/// Puts new nodes in front of those at their positions.
+fn insert(graph: &mut Graph, mut picks: Vec<(usize, Node)>) {
+    picks.sort_by_key(|(at, _)| *at);
+    let mut picks = picks.into_iter().peekable();
+    for (i, node) in std::mem::take(&mut graph.nodes).into_iter().enumerate() {
+        while let Some((_, pick)) = picks.next_if(|(at, _)| *at == i) {
+            graph.nodes.push(pick);
+        }
+        graph.nodes.push(node);
+    }
+}
+
+/// What the strides of all readers are multiples of, if they are 1 x 1 convolutions of `image` that leave something out.
 fn common_stride(graph: &Graph, readers: &[usize], image: ValueId) -> Option<Strides> {
     let stride = |&r: &usize| {
         let node: &Node = &graph.nodes[r];
         let Op::Conv2d(a) = &node.op else { return None };
         let filter = &graph.ty(node.input(1)?).shape;
         let plain = filter[1..3] == [1, 1] && a.padding == Default::default();
-        (node.input(0) == Some(image) && plain && a.stride != [1, 1]).then_some(a.stride)
+        (node.input(0) == Some(image) && plain).then_some(a.stride)
     };
-    let first = stride(readers.first()?)?;
-    readers.iter().all(|r| stride(r) == Some(first)).then_some(first)
+    let mut common = stride(readers.first()?)?;
+    for r in readers {
+        let own = stride(r)?;
+        common = [0, 1].map(|d| greatest_common_divisor(common[d], own[d]));
+    }
+    (common != [1, 1]).then_some(common)
 }
 
-/// Is making fewer pixels less work for the node, by more than picking pixels costs?
-fn gets_cheaper(graph: &Graph, uses: &Uses, node: usize) -> bool {
+fn greatest_common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+/// Is making fewer pixels less work for a node, by more than picking pixels costs? `before`: of those before it.
+fn node_gets_cheaper(graph: &Graph, uses: &Uses, before: &[bool], node: usize) -> bool {
     let n = &graph.nodes[node];
     if !n.then.is_empty() {
         return false;
     }
+    let input_does = |v: ValueId| sole_producer(uses, v, node).is_some_and(|p| before[p]);
     match &n.op {
         Op::Conv2d(_) => !is_hybrid(graph, n),
         Op::Add(_) | Op::Mul(_) | Op::Sub(_) => {
             let shape = &graph.ty(n.outputs[0]).shape;
             let same = n.inputs.iter().flatten().all(|i| graph.ty(*i).shape == *shape && graph.value(*i).data.is_none());
-            same && n.inputs.iter().flatten().any(|&i| sole_producer(uses, i, node).is_some_and(|p| gets_cheaper(graph, uses, p)))
+            same && n.inputs.iter().flatten().any(|&i| input_does(i))
         }
-        Op::Relu(_) | Op::Relu6(_) => n.input(0).and_then(|i| sole_producer(uses, i, node)).is_some_and(|p| gets_cheaper(graph, uses, p)),
+        Op::Relu(_) | Op::Relu6(_) => n.input(0).is_some_and(input_does),
         _ => false,
     }
 }
@@ -82,27 +102,40 @@ fn sole_producer(uses: &Uses, v: ValueId, reader: usize) -> Option<usize> {
     uses.producer(v).filter(|_| uses.inner_readers(v) == [reader])
 }
 
+/// What is still to be made smaller.
+enum Smaller {
+    Node(usize),
+    /// An input of a node, whose pixels are picked.
+    Input(usize, usize),
+}
+
 /// Makes a node compute every s-th row and column only. `picks` are new nodes and the positions in front of which they belong.
-fn shrink(graph: &mut Graph, uses: &Uses, node: usize, strides: Strides, picks: &mut Vec<(usize, Node)>) {
-    for d in [0, 1] {
-        let y = graph.nodes[node].outputs[0];
-        let size = &mut graph.value_mut(y).ty.shape[d + 1];
-        *size = size.div_ceil(strides[d]);
-    }
-    if let Op::Conv2d(conv_2d::Attributes { stride, .. }) = &mut graph.nodes[node].op {
-        *stride = [stride[0] * strides[0], stride[1] * strides[1]];
-        return;
-    }
-    for i in 0..graph.nodes[node].inputs.len() {
-        let Some(x) = graph.nodes[node].input(i) else { continue };
-        match sole_producer(uses, x, node).filter(|&p| gets_cheaper(graph, uses, p)) {
-            Some(p) => shrink(graph, uses, p, strides, picks),
-            None => {
+fn shrink(graph: &mut Graph, uses: &Uses, gets_cheaper: &[bool], node: usize, strides: Strides, picks: &mut Vec<(usize, Node)>) {
+    // Not by recursion: the way back to a convolution may be as long as the model.
+    let mut to_do = vec![Smaller::Node(node)];
+    while let Some(next) = to_do.pop() {
+        let node = match next {
+            Smaller::Node(node) => node,
+            Smaller::Input(node, i) => {
+                let Some(x) = graph.nodes[node].input(i) else { continue };
                 let pick = pick(graph, x, strides, graph.nodes[node].operator);
                 graph.nodes[node].inputs[i] = Some(pick.outputs[0]);
                 picks.push((node, pick));
+                continue;
             }
+        };
+        for d in [0, 1] {
+            let y = graph.nodes[node].outputs[0];
+            let size = &mut graph.value_mut(y).ty.shape[d + 1];
+            *size = size.div_ceil(strides[d]);
         }
+        if let Op::Conv2d(conv_2d::Attributes { stride, .. }) = &mut graph.nodes[node].op {
+            *stride = [stride[0] * strides[0], stride[1] * strides[1]];
+            continue;
+        }
+        let producer = |v| sole_producer(uses, v, node).filter(|&p| gets_cheaper[p]);
+        let inputs = graph.nodes[node].inputs.iter().enumerate().rev().filter_map(|(i, v)| Some((i, (*v)?)));
+        to_do.extend(inputs.map(|(i, v)| producer(v).map_or(Smaller::Input(node, i), Smaller::Node)));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who writes and who reads each value, and which value stands for which.
 //!
-//! A picture of one moment: a pass takes it once and keeps what it needs of it true itself.
+//! A picture of one moment: a pass takes it once, because a picture costs as much as the graph is large, and keeps what it needs of it true itself.
+//! Values that came later are nobody's here.
 
 use crate::graph::{Graph, ValueId};
 
@@ -31,12 +32,26 @@ impl Uses {
     }
 
     pub fn producer(&self, v: ValueId) -> Option<usize> {
-        self.producer[v.0 as usize]
+        self.producer.get(v.0 as usize).copied().flatten()
+    }
+
+    pub fn set_producer(&mut self, v: ValueId, node: usize) {
+        self.producer[v.0 as usize] = Some(node);
+    }
+
+    /// From now on others read `v` instead of `node`.
+    pub fn hand_on(&mut self, v: ValueId, node: usize, others: &[usize]) {
+        let readers = &mut self.readers[v.0 as usize];
+        readers.retain(|r| *r != node);
+        readers.extend_from_slice(others);
     }
 
     /// Readers of a value; none when it is an output of the graph, whose bytes the caller reads.
     pub fn inner_readers(&self, v: ValueId) -> &[usize] {
-        if self.is_output[v.0 as usize] { &[] } else { &self.readers[v.0 as usize] }
+        match self.is_output.get(v.0 as usize) {
+            Some(false) => &self.readers[v.0 as usize],
+            _ => &[],
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! The program's own inputs and outputs are the caller's, or in the arena too: then inputs live from the beginning, and outputs to the end.
 
 mod check;
+mod holes;
 pub mod place;
 #[cfg(test)]
 mod program_tests;
@@ -19,6 +20,7 @@ pub use check::check;
 use crate::program::*;
 use crate::verify::Group;
 use place::{Interval, Placement, place};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
 const NODE_LIMIT: u64 = 200_000;
@@ -187,12 +189,15 @@ fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<B
         return None;
     }
     let theirs = &uses[of.0 as usize];
-    let here = |uses: &[Use], call: usize| uses.iter().filter(|u| u.step == first.step && u.call == call).count();
-    let allowed = mine.iter().filter(|u| u.step == first.step).all(|u| {
-        let once = here(mine, u.call) == 1 && here(theirs, u.call) == 1;
-        u.is_whole && taken(u) == Some(of) && once
-    });
-    let ends = theirs.iter().filter(|u| u.step == first.step).all(|u| u.is_whole) && theirs.last()?.step == first.step;
+    if theirs.last()?.step != first.step {
+        return None;
+    }
+    // Uses are in the order of the steps.
+    let mine = &mine[..mine.partition_point(|u| u.step == first.step)];
+    let theirs = &theirs[theirs.partition_point(|u| u.step < first.step)..];
+    let once = |uses: &[Use], call: usize| uses.iter().filter(|u| u.call == call).count() == 1;
+    let allowed = mine.iter().all(|u| u.is_whole && taken(u) == Some(of) && once(mine, u.call) && once(theirs, u.call));
+    let ends = theirs.iter().all(|u| u.is_whole);
     // Calls that may run at the same time must not overwrite what another one of them still reads.
     let mut group = Group::default();
     if 1 < calls.len() {
@@ -218,14 +223,15 @@ pub fn least_bytes_joining(program: &Program, joining: &Joining, is_kept: impl F
     let end = program.schedule.len();
     let whole = program.buffer(joining.whole);
     let mut first = end;
+    let [parts, copied] = [joining.parts, joining.copied].map(|buffers| buffers.iter().collect::<BTreeSet<_>>());
     // What lives on loses no place to what has taken it so far.
     let mut stays = vec![false; ids.len()];
     for (i, id) in ids.iter().enumerate() {
         let interval = &mut intervals[i];
-        if joining.parts.contains(id) {
+        if parts.contains(id) {
             first = first.min(interval.first);
             (interval.size_bytes, interval.in_place_of, stays[i]) = (0, None, true);
-        } else if joining.copied.contains(id) || is_kept(*id) {
+        } else if copied.contains(id) || is_kept(*id) {
             (interval.last, stays[i]) = (end, true);
         }
     }
@@ -259,18 +265,25 @@ fn most_live(intervals: &[Interval]) -> u64 {
 
 fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
     let unit = intervals.iter().map(|i| i.align).min()?;
-    let lives = |i: &Interval, step: usize| i.first <= step && step <= i.last;
-    let bytes = |step: usize| -> u64 {
-        let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
-        let live = intervals.iter().filter(|i| lives(i, step));
-        live.map(|i| match i.in_place_of {
-            Some(of) if step == i.first => size(i).saturating_sub(size(&intervals[of])),
-            _ => size(i),
-        })
-        .sum()
-    };
-    let step = intervals.iter().map(|i| i.first).max_by_key(|&step| (bytes(step), std::cmp::Reverse(step)))?;
-    let live = buffers.iter().zip(intervals).filter(|(_, i)| lives(i, step));
+    let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
+    // What is more than at the step before, and less.
+    let mut changes: BTreeMap<usize, (u64, u64)> = BTreeMap::new();
+    for i in intervals {
+        let shared = i.in_place_of.map_or(0, |of| size(i).min(size(&intervals[of])));
+        changes.entry(i.first).or_default().0 += size(i) - shared;
+        changes.entry(i.first + 1).or_default().0 += shared;
+        changes.entry(i.last + 1).or_default().1 += size(i);
+    }
+    let (mut live, mut most) = (0, None);
+    for (step, (more, less)) in changes {
+        live = live + more - less;
+        // The first step is one at which something begins.
+        if most.is_none_or(|(bytes, _)| bytes < live) {
+            most = Some((live, step));
+        }
+    }
+    let (_, step) = most?;
+    let live = buffers.iter().zip(intervals).filter(|(_, i)| i.first <= step && step <= i.last);
     let mut buffers: Vec<(BufferId, u64)> = live.map(|(&b, i)| (b, i.size_bytes)).collect();
     buffers.sort_by_key(|&(b, size)| (std::cmp::Reverse(size), b));
     Some(Peak { step, buffers })

@@ -139,14 +139,20 @@ impl<'i> Search<'i> {
 
     /// Places `todo` (sorted by first section), none before `after` = (offset, rank). False when that cannot be, none when out of nodes;
     /// then some of it may be placed.
-    fn solve(&mut self, todo: &[usize], after: (u64, usize)) -> Option<bool> {
-        if todo.is_empty() {
-            return Some(true);
-        }
-        self.nodes_left = self.nodes_left.checked_sub(1)?;
-        let (part, rest) = self.split(todo);
-        if !rest.is_empty() {
-            return Some(self.solve(part, after)? && self.solve(rest, after)?);
+    fn solve(&mut self, mut todo: &[usize], after: (u64, usize)) -> Option<bool> {
+        loop {
+            if todo.is_empty() {
+                return Some(true);
+            }
+            self.nodes_left = self.nodes_left.checked_sub(1)?;
+            let (part, rest) = self.split(todo);
+            if rest.is_empty() {
+                break;
+            }
+            if !self.solve(part, after)? {
+                return Some(false);
+            }
+            todo = rest;
         }
         let Some(limit) = self.limit(todo, after) else { return Some(false) };
         let mut candidates: Vec<(u64, usize, usize)> = todo.iter().map(|&i| (self.offsets[i], self.rank[i], i)).collect();

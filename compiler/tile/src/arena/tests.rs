@@ -29,6 +29,18 @@ fn is_sound(intervals: &[Interval], p: &Placement) {
     }
 }
 
+/// The same for many intervals, none in place of another one.
+fn is_apart(intervals: &[Interval], p: &Placement) {
+    for (i, a) in intervals.iter().enumerate() {
+        let (from, to) = (p.offsets_bytes[i], p.offsets_bytes[i] + a.size_bytes);
+        assert!(from % a.align == 0 && to <= p.size_bytes);
+        for (j, b) in intervals[..i].iter().enumerate() {
+            let other = p.offsets_bytes[j];
+            assert!(a.last < b.first || b.last < a.first || to <= other || other + b.size_bytes <= from, "{i} and {j}");
+        }
+    }
+}
+
 /// The least size, by trying every order with every item as low as it can be.
 fn brute_force(intervals: &[Interval]) -> u64 {
     fn go(intervals: &[Interval], offsets: &mut Vec<Option<u64>>, size: u64, best: &mut u64) {
@@ -143,6 +155,35 @@ fn the_search_goes_deep() {
     let items = items(&intervals, 1);
     let (outcome, nodes) = search(&items, 97 * 5, 100_000);
     assert!(matches!(outcome, Outcome::Found(_)) && 4000 <= nodes);
+}
+
+/// Too many pairs to look at all: still sound, and not far from the bound.
+#[test]
+fn crowds_are_placed() {
+    let random = |i: usize, n: usize| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33 & (n - 1);
+    let mixed: Vec<Interval> = (0..3000)
+        .map(|i| interval(1 + random(3 * i, 64) as u64, 1 << random(3 * i + 1, 4), random(3 * i + 2, 2048), 2048 + random(i, 2048)))
+        .collect();
+    let p = place(&mixed, 1000);
+    is_apart(&mixed, &p);
+    assert!(!p.optimal && p.size_bytes * 4 < p.lower_bound_bytes * 5, "{} of {}", p.size_bytes, p.lower_bound_bytes);
+    // Nested, and one after the other: no byte is lost.
+    for ends in [|i: usize| 6000 - i, |i: usize| 3000 + i] {
+        let regular: Vec<Interval> = (0..3000).map(|i| interval(8, 8, i, ends(i))).collect();
+        let p = place(&regular, 1000);
+        is_apart(&regular, &p);
+        assert_eq!((p.size_bytes, p.optimal), (24_000, true));
+    }
+}
+
+/// The search has a stack of its own.
+#[test]
+fn a_small_stack_is_enough() {
+    let work = || {
+        let intervals: Vec<Interval> = (0..3500).map(|i| interval(1 + (i * 7919 % 97) as u64, 1, i, i + 3)).collect();
+        is_apart(&intervals, &place(&intervals, 20_000));
+    };
+    std::thread::Builder::new().stack_size(128 << 10).spawn(work).unwrap().join().unwrap();
 }
 
 /// Minimalloc's published instances, each known to fit a megabyte; read when they lie beside this repository.

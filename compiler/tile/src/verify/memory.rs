@@ -5,12 +5,14 @@
 
 use super::Error;
 use crate::program::*;
+use std::collections::BTreeSet;
 
 /// Bytes in all that a buffer may have: more is not addressable anyway, and sums of sizes must not overflow.
 const SIZE_LIMIT_BYTES: u64 = 1 << 48;
 
 pub fn check_buffers(program: &Program) -> Vec<Error> {
     let mut errors = vec![];
+    let mut positions = BTreeSet::new();
     for (i, b) in program.buffers.iter().enumerate() {
         let mut fail = |message: &str| errors.push(Error::of_program(format!("b{i} {:?}: {message}", b.name)));
         if SIZE_LIMIT_BYTES < b.size_bytes || b.offset_bytes.is_some_and(|at| SIZE_LIMIT_BYTES < at) {
@@ -46,8 +48,8 @@ pub fn check_buffers(program: &Program) -> Vec<Error> {
                 _ => fail("a view of a buffer that does not exist, or of itself"),
             }
         }
-        let caller = |b: &Buffer| b.view.is_none() && matches!(b.role, Role::Input(_) | Role::Output(_));
-        if caller(b) && program.buffers[..i].iter().any(|o| caller(o) && o.role == b.role) {
+        let is_callers = b.view.is_none() && matches!(b.role, Role::Input(_) | Role::Output(_));
+        if is_callers && !positions.insert(b.role) {
             fail("has the position in the signature of another buffer");
         }
     }
@@ -86,11 +88,12 @@ pub fn check_schedule(program: &Program) -> Vec<Error> {
     let mut number = 0;
     for step in &program.schedule {
         // What calls of one step write, none of them may read.
-        let before = written.clone();
+        let mut new = vec![];
         for call in step.calls() {
-            check_call(program, call, number, &before, &mut written, &mut errors);
+            check_call(program, call, number, &written, &mut new, &mut errors);
             number += 1;
         }
+        new.into_iter().for_each(|root: BufferId| written[root.0 as usize] = true);
     }
     for (i, b) in program.buffers.iter().enumerate() {
         if matches!(b.role, Role::Output(_)) && b.view.is_none() && !written[i] && 0 < b.size_bytes {
@@ -100,8 +103,8 @@ pub fn check_schedule(program: &Program) -> Vec<Error> {
     errors
 }
 
-/// `before`, `written`: which roots have contents before and after the call.
-fn check_call(program: &Program, call: &Call, i: usize, before: &[bool], written: &mut [bool], errors: &mut Vec<Error>) {
+/// `written`: which roots have contents before the step; `new`: those that its calls write.
+fn check_call(program: &Program, call: &Call, i: usize, written: &[bool], new: &mut Vec<BufferId>, errors: &mut Vec<Error>) {
     let Some(kernel) = program.kernels.get(call.kernel.0 as usize) else {
         errors.push(Error::of_program(format!("kernel {} does not exist", call.kernel.0)).in_call(i, call));
         return;
@@ -114,23 +117,23 @@ fn check_call(program: &Program, call: &Call, i: usize, before: &[bool], written
     }
     for (a, (arg, &id)) in kernel.args.iter().zip(&call.buffers).enumerate() {
         let b = program.buffer(id);
-        let name = format!("{} is b{} {:?}", arg.name, id.0, b.name);
+        let name = || format!("{} is b{} {:?}", arg.name, id.0, b.name);
         let (root, _) = program.root(id);
         if arg.access != Access::Read && matches!(b.role, Role::Input(_) | Role::Const) {
-            fail(format!("{name}, which must not be written"));
+            fail(format!("{}, which must not be written", name()));
         }
         let reads_first = match arg.access {
             Access::Read => true,
             Access::Write => false,
             Access::ReadWrite => first_access(&kernel.body, Arg(a as u32)) == Some(Access::Read),
         };
-        if reads_first && !before[root.0 as usize] && 0 < b.size_bytes {
-            fail(format!("{name}, which no earlier call has written"));
+        if reads_first && !written[root.0 as usize] && 0 < b.size_bytes {
+            fail(format!("{}, which no earlier call has written", name()));
         }
     }
     for (arg, &id) in kernel.args.iter().zip(&call.buffers) {
         if arg.access != Access::Read {
-            written[program.root(id).0.0 as usize] = true;
+            new.push(program.root(id).0);
         }
     }
     for (a, b) in shared(program, kernel, call) {
