@@ -122,6 +122,7 @@ impl<'a> Prover<'a> {
                 if low < 0 {
                     self.fail(s, format!("what is split may be {low}"));
                 }
+                self.must_fit(s, "what is split", &of);
                 self.domain.split(quotient.0, remainder.0, &of, *by)?;
             }
             Stmt::Clamp { index, low, high, .. } => {
@@ -129,6 +130,16 @@ impl<'a> Prover<'a> {
             }
         }
         Some(())
+    }
+
+    /// Emitters compute in 64 bits what is compared or divided. Addresses are sums modulo 2^64, of which the proof bounds the result: what
+    /// lies between does not matter to them.
+    fn must_fit(&mut self, s: &Stmt, what: &str, form: &Affine) {
+        let (least, most) = (i128::from(i64::MIN), i128::from(i64::MAX));
+        let (low, high) = (self.domain.low(form, least), self.domain.high(form, most));
+        if low < least || most < high {
+            self.fail(s, format!("{what} may be {}, which 64 bits do not hold", if low < least { low } else { high }));
+        }
     }
 
     fn access(&mut self, s: &Stmt, place: &Place, bytes: i128, writes: bool) -> Option<()> {
@@ -197,6 +208,8 @@ impl<'a> Prover<'a> {
         let (mut always, mut possible) = (true, true);
         for g in guards {
             let (index, limit) = (self.affine(&g.index)?, self.affine(&g.limit)?);
+            self.must_fit(s, "the index of a guard", &index);
+            self.must_fit(s, "the limit of a guard", &limit);
             let beyond = index.plus(-1, &limit)?;
             let least = self.domain.low(&limit, 0);
             if least < 0 {

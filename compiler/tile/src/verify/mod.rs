@@ -7,7 +7,8 @@
 //! - `types`: every operation has the types that its meaning needs;
 //! - `memory`: buffers, views and roles are possible, arguments share bytes only where the kernel allows it, and nothing is read that
 //!   no earlier call has written (whole buffers count, not bytes);
-//! - `bounds`: with the call's parameters put in, every access lies in its buffer or its row;
+//! - `bounds`: with the call's parameters put in, every access lies in its buffer or its row, and what is compared or divided on the way
+//!   fits the 64 bits in which code computes it;
 //! - `in_place`: an argument that may be overwritten by another is read, at each byte, before that byte is written;
 //! - `parallel`: of calls that may run at the same time, none writes what another one reads or writes.
 //!

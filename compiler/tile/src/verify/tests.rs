@@ -85,6 +85,63 @@ fn impossible_numbers_are_errors() {
     }
 }
 
+/// A row that the guard leaves out as often as numbers are as long as need be, and not once where they wrap round at 2^64.
+fn guarded(count: i64, factor: i64, limit: i64) -> Program {
+    let mut k = KernelBuilder::new("guarded");
+    let (x, fill, y) = (k.read("x"), k.read("fill"), k.write("y"));
+    k.each("i", count, 1, |k, i| {
+        let row = k.row(x, i * 1, 1, vec![Guard { index: i * factor, limit: limit.into() }], fill);
+        let v = k.load(Elem::U8.x(1), row.at(0));
+        k.store(y.at(0), v);
+    });
+    program(k.finish(), vec![buffer(Role::Input(0), 1), buffer(Role::Input(1), 1), buffer(Role::Output(0), 1)])
+}
+
+#[test]
+fn what_is_compared_fits_64_bits() {
+    // At the last iteration 2^40 * 2^23 is 2^63, and 2^40 * 2^24 would be 0 again: inside.
+    let last = 1i64 << 40;
+    for (count, factor, fits) in [(last, 1 << 23, true), (last + 1, 1 << 23, false), (last, 1 << 24, false), (last + 1, 1 << 24, false)] {
+        for sign in [1, -1] {
+            let found = verify(&guarded(count, sign * factor, 1));
+            // The smallest number of 64 bits is one further from 0 than the largest.
+            assert_eq!(found.is_ok(), fits || (sign, count, factor) == (-1, last + 1, 1 << 23), "{count} {sign} {factor}: {found:?}");
+            if let Err(errors) = found {
+                assert!(errors[0].to_string().contains("the index of a guard may be"), "{errors:?}");
+            }
+        }
+    }
+    // A limit that 64 bits take for negative.
+    for (count, fits) in [(last, true), (last + 1, false)] {
+        let mut p = guarded(count, 0, 1);
+        let Stmt::Loop(l) = &mut p.kernels[0].body[0] else { unreachable!("a loop") };
+        let counter = l.counter;
+        let Stmt::Row { guards, at, .. } = &mut l.body[0] else { unreachable!("a row") };
+        (guards[0].limit, *at) = (counter * (1 << 23) + 1, Index::default());
+        assert_eq!(verify(&p).is_ok(), fits, "{count}");
+    }
+}
+
+#[test]
+fn what_is_split_fits_64_bits() {
+    let split = |count: i64, factor: i64| {
+        let mut k = KernelBuilder::new("split");
+        let (x, y) = (k.read("x"), k.write("y"));
+        k.each("i", count, 1, |k, i| {
+            let (_, rest) = k.split("s", i * factor, 3);
+            let v = k.load(Elem::U8.x(1), x.at(rest));
+            k.store(y.at(0), v);
+        });
+        verify(&program(k.finish(), vec![buffer(Role::Input(0), 3), buffer(Role::Output(0), 1)]))
+    };
+    // Quotients have limits of their own, far above any tensor.
+    assert_eq!(split(1 << 30, 1 << 26), Ok(()));
+    for (count, factor) in [((1 << 40) + 1, 1 << 23), (1 << 41, 1 << 23), (1 << 50, 1 << 50)] {
+        let errors = split(count, factor).expect_err("too large");
+        assert!(errors[0].to_string().contains("what is split may be"), "{errors:?}");
+    }
+}
+
 /// A kernel of bytes over loops, splits and guarded rows; some numbers are chosen by `next`, the buffers' sizes are not.
 fn random_kernel(next: &mut dyn FnMut(u32) -> i64) -> Kernel {
     let mut k = KernelBuilder::new("random");
