@@ -21,12 +21,19 @@ pub fn trials() -> Vec<Trial> {
     let tools = ["aarch64-linux-gnu-gcc", "qemu-system-aarch64", "readelf"];
     let is_ignored = !tools.iter().all(|t| exists(t)) && !is_required();
     let firmware = Trial::test("section/firmware", || firmware().map_err(failed)).with_ignored_flag(is_ignored);
-    elsewhere.chain([firmware]).collect()
+    let no_linker = !["gcc", "readelf"].iter().all(|t| exists(t)) && !is_required();
+    let names = Trial::test("section/names", || names().map_err(failed)).with_ignored_flag(no_linker || cfg!(not(target_arch = "x86_64")));
+    elsewhere.chain([firmware, names]).collect()
 }
 
 /// The digits with all constants in `.flash`. Answers their size.
 fn digits(folder: &Path, triple: &str, cpu: &str) -> Result<u64> {
-    let options = Options { prefix: "digits".into(), const_section: Some(".flash".into()), ..Options::default() };
+    digits_in(".flash", folder, triple, cpu)
+}
+
+/// The same with a section of that name.
+fn digits_in(name: &str, folder: &Path, triple: &str, cpu: &str) -> Result<u64> {
+    let options = Options { prefix: "digits".into(), const_section: Some(name.into()), ..Options::default() };
     let model = include_bytes!("../../examples/digits/digits.tflite");
     let targets = Target::list(triple, Some(cpu))?;
     let compiled = pipeline::compile(model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow::anyhow!("{e:?}"))?;
@@ -72,6 +79,29 @@ fn on(m: &Machine) -> Result<()> {
     ensure!((address, linked) == (FLASH, size), "{linked} of {size} bytes at {address:#x}");
     let printed = output(&mut m.run(&folder.join("digits")))?;
     ensure!(printed.contains("347 of 360"), "{printed}");
+    Ok(())
+}
+
+/// Names that are allowed go where the linker puts constants, with no script of anybody's, and the program runs.
+fn names() -> Result<()> {
+    let mut linkers = vec![&[][..]];
+    if exists("ld.lld") && exists("clang") {
+        linkers.push(&["-fuse-ld=lld"]);
+    }
+    for name in
+        [".rodata", ".rodata.kws", ".xip", ".ext_flash", ".psram_rodata", ".dram0.rodata", "weights", ".qspi.init_array", ".rdata$z"]
+    {
+        let folder = tempfile::tempdir()?;
+        let folder = folder.path();
+        digits_in(name, folder, "x86_64-unknown-linux-gnu", "x86-64")?;
+        for linker in &linkers {
+            let mut link = Command::new("gcc");
+            link.current_dir(folder).args(["-std=c11", "-O1", "main.c", "digits.o", "-o", "digits", "-Wl,--gc-sections", "-lm"]);
+            output(link.arg("-Wl,--fatal-warnings").args(*linker))?;
+            let printed = output(&mut Command::new(folder.join("digits")))?;
+            ensure!(printed.contains("347 of 360"), "{name}: {printed}");
+        }
+    }
     Ok(())
 }
 
