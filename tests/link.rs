@@ -4,6 +4,8 @@
 
 #[path = "link/float_io.rs"]
 mod float_io;
+#[path = "link/hardened.rs"]
+mod hardened;
 #[path = "link/io_arena.rs"]
 mod io_arena;
 #[path = "link/levels.rs"]
@@ -16,6 +18,8 @@ mod platforms;
 mod section;
 #[path = "link/self_test.rs"]
 mod self_test;
+#[path = "link/watched.rs"]
+mod watched;
 #[path = "link/weights.rs"]
 mod weights;
 
@@ -53,11 +57,13 @@ fn main() -> ExitCode {
         trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
     }
     trials.extend(float_io::trials());
+    trials.extend(hardened::trials());
     trials.extend(io_arena::trials());
     trials.extend(levels::trials());
     trials.extend(names::trials());
     trials.extend(platforms::trials());
     trials.extend(section::trials());
+    trials.extend(watched::trials());
     trials.extend(weights::trials());
     trials.extend(self_test::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -40,6 +40,10 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     line(&format!("#ifndef CRANELITE_ABI_1\n#define CRANELITE_ABI_1\n\n{STATUS}\n{C_DECLARATIONS}\n#endif /* CRANELITE_ABI_1 */\n"));
     let where_constants_are = if options.weights { "in a file beside the object" } else { "in the object" };
     line(&format!("/* Memory: the caller provides the arena; constants are {where_constants_are}; the stack is what one call needs. */"));
+    line(
+        "/* Floating-point exceptions: integer models raise none but that of inexact results; float models those of IEEE 754 that their numbers\n   \
+         call for. The processor must round to nearest. */",
+    );
     for (name, value) in [
         ("ARENA_BYTES", object.arena_bytes),
         ("ARENA_ALIGN", u64::from(object.arena_align)),

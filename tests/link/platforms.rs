@@ -7,7 +7,7 @@
 use super::failed;
 use anyhow::{Context, Result, ensure};
 use cranelite::files::Files;
-use cranelite::pipeline::{self, Options};
+use cranelite::pipeline::{self, Compiled, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_tests::tools::{exists, is_required, output};
@@ -46,7 +46,7 @@ fn apple_linker() -> Option<&'static str> {
 }
 
 /// The digits as PREFIX.o and PREFIX.h in a folder.
-fn digits(folder: &Path, triple: &str, cpu: Option<&str>, const_section: Option<&str>) -> Result<Vec<Target>> {
+fn digits(folder: &Path, triple: &str, cpu: Option<&str>, const_section: Option<&str>) -> Result<(Vec<Target>, Compiled)> {
     let model = include_bytes!("../../examples/digits/digits.tflite");
     let targets = Target::list(triple, cpu)?;
     let options = Options { prefix: "digits".into(), const_section: const_section.map(Into::into), ..Options::default() };
@@ -61,17 +61,18 @@ fn digits(folder: &Path, triple: &str, cpu: Option<&str>, const_section: Option<
     files.add(folder.join("main.c"), MAIN);
     files.add(folder.join("usr/lib/libSystem.tbd"), SYSTEM);
     files.write()?;
-    Ok(targets)
+    Ok((targets, compiled))
 }
 
 const MAIN: &str = r#"
 #include "digits.h"
 static _Alignas(DIGITS_ARENA_ALIGN) unsigned char arena[DIGITS_ARENA_BYTES];
+const unsigned char follows[256] = {[0 ... 255] = 1};
 int main(void) {
     static int8_t image[64], probabilities[10];
     const digits_inputs in = {image};
     const digits_outputs out = {probabilities};
-    return digits_invoke(&in, &out, arena) + (int)digits_model.input_count;
+    return digits_invoke(&in, &out, arena) + (int)digits_model.input_count + follows[in.serving_default_image_0[0]];
 }
 "#;
 
@@ -90,7 +91,7 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     // One of them has its constants in a section of their own.
-    digits(folder, triple, None, (platform == "ios").then_some("__DATA_CONST,__weights"))?;
+    let (_, compiled) = digits(folder, triple, None, (platform == "ios").then_some("__DATA_CONST,__weights"))?;
     let in_folder = |program: &str| {
         let mut command = Command::new(program);
         command.current_dir(folder);
@@ -100,10 +101,18 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
     output(in_folder("clang").arg(format!("--target={clang}")).args(flags))?;
     let linker = apple_linker().context("no ld64.lld")?;
     let platform = ["-platform_version", platform, version, version];
-    let link = ["-syslibroot", ".", "-lSystem", "-fatal_warnings", "-o", "app", "main.o", "digits.o"];
+    let link = ["-syslibroot", ".", "-lSystem", "-fatal_warnings", "-dead_strip", "-o", "app", "digits.o", "main.o"];
     output(in_folder(linker).args(["-arch", architecture]).args(platform).args(link))?;
     let app = std::fs::read(folder.join("app"))?;
     ensure!(app.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]), "not a 64-bit Mach-O image");
+    // What nobody names is dropped, but for the readable bytes after the constants; the program's own follow.
+    let buffers = compiled.levels[0].planned.program.buffers.iter();
+    let constants: Vec<&[u8]> = buffers.filter_map(|b| b.data.as_deref()).filter(|d| 64 <= d.len()).collect();
+    let find = |data: &[u8]| app.windows(data.len()).position(|w| w == data).map(|at| at + data.len());
+    let ends: Vec<usize> = constants.iter().filter_map(|d| find(d)).collect();
+    ensure!(!ends.is_empty() && ends.len() == constants.len(), "{} of {} constants", ends.len(), constants.len());
+    let last = ends.into_iter().max().unwrap_or(0);
+    ensure!(app[last..last + 64].iter().all(|&b| b == 0), "{:?} after the constants", &app[last..last + 64]);
     Ok(())
 }
 
@@ -136,7 +145,7 @@ fn android() -> Result<()> {
 fn windows(cpu: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    let targets = digits(folder, "x86_64-pc-windows-msvc", Some(cpu), (cpu == "x86-64-v3").then_some(".longer_than_eight"))?;
+    let (targets, _) = digits(folder, "x86_64-pc-windows-msvc", Some(cpu), (cpu == "x86-64-v3").then_some(".longer_than_eight_rom"))?;
     let in_folder = |program: &str| {
         let mut command = Command::new(program);
         command.current_dir(folder);

@@ -288,3 +288,46 @@ pub fn two_headed() -> Vec<u8> {
     m.operator(Code::DEQUANTIZE, &[inner], &[floats], None);
     m.finish(&[x], &[bytes, floats])
 }
+
+/// Models in which careless code would raise exceptions: sums that are scaled beyond 32 bits, and floats quantised at run time in vectors that are
+/// longer than they are.
+pub fn exceptional() -> Vec<(&'static str, Vec<u8>)> {
+    let mut random = Random(6);
+    let mut m = Maker::default();
+    let w: Vec<i8> = (0..5 * 9 * 3).map(|i| if i / 27 % 2 == 0 { 127 } else { -127 }).collect();
+    let x = m.i8("x", &[1, 6, 6, 3], per_tensor(1.0, -128), None);
+    let scales = Quantization { scales: (0..5).map(|i| 1.0 + 1e5 * i as f32).collect(), zero_points: vec![0; 5], axis: 0 };
+    let (w_, b_) = (m.i8("w", &[5, 3, 3, 3], scales, Some(&w)), m.i32("b", &[5], None, &[0, 1 << 30, -(1 << 30), i32::MAX, i32::MIN]));
+    let y = m.i8("y", &[1, 6, 6, 5], per_tensor(0.01, 3), None);
+    m.conv_2d(&[x, w_, b_], y, Padding::SAME, 1, Activation::NONE);
+    let scaled_up = m.finish(&[x], &[y]);
+
+    let mut m = Maker::default();
+    let x = m.f32("x", &[3, 13], None);
+    let (w, b) = (random.i8s(5 * 13).iter().map(|v| (*v).max(-127)).collect::<Vec<i8>>(), random.f32s(5));
+    let (w_, b_) = (m.i8("w", &[5, 13], per_tensor(0.01, 0), Some(&w)), m.f32("b", &[5], Some(&b)));
+    let (h, y) = (m.f32("h", &[3, 5], None), m.f32("y", &[3, 5], None));
+    m.fully_connected(&[x, w_, b_], h, Activation::NONE);
+    m.softmax(h, y);
+    let hybrid = m.finish(&[x], &[y]);
+
+    let mut m = Maker::default();
+    let x = m.f32("x", &[1, 5, 5, 3], None);
+    let w = random.i8s(3 * 9 * 3).iter().map(|v| (*v).max(-127)).collect::<Vec<i8>>();
+    let scales = Quantization { scales: vec![0.01, 0.02, 0.03], zero_points: vec![0; 3], axis: 0 };
+    let (w_, b_) = (m.i8("w", &[3, 3, 3, 3], scales, Some(&w)), m.f32("b", &[3], Some(&random.f32s(3))));
+    let (c, l, y) = (m.f32("c", &[1, 5, 5, 3], None), m.f32("l", &[1, 5, 5, 3], None), m.f32("y", &[1, 2, 2, 3], None));
+    m.conv_2d(&[x, w_, b_], c, Padding::SAME, 1, Activation::NONE);
+    m.operator(Code::LOGISTIC, &[c], &[l], None);
+    m.pool_2d(Code::AVERAGE_POOL_2D, l, y, 2);
+    let convolution = m.finish(&[x], &[y]);
+
+    let mut m = Maker::default();
+    let x = m.f32("x", &[1, 7], None);
+    let q = m.i8("q", &[1, 7], per_tensor(0.02, 5), None);
+    let y = m.i8("y", &[1, 7], per_tensor(1.0 / 256.0, -128), None);
+    m.operator(Code::QUANTIZE, &[x], &[q], None);
+    m.softmax(q, y);
+    let quantized = m.finish(&[x], &[y]);
+    vec![("scaled up", scaled_up), ("hybrid", hybrid), ("hybrid convolution", convolution), ("quantized", quantized)]
+}

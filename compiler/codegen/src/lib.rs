@@ -7,6 +7,7 @@ pub mod clif;
 mod floats;
 pub mod loader;
 pub mod object;
+mod reciprocal;
 pub mod targets;
 pub mod wide;
 

@@ -375,3 +375,23 @@ fn long_schedules_and_signatures() {
         }
     }
 }
+
+/// Bytes go through a table one by one only where none is read that was written before: the same index of a row, which begins anywhere, is
+/// another byte.
+#[test]
+fn a_table_is_applied_one_by_one_in_the_same_place_only() {
+    let bytes = Elem::U8.x(16);
+    let target = Target::new(TRIPLES[0], Some("x86-64")).unwrap();
+    let loads_a_vector = |row: bool| {
+        let mut k = KernelBuilder::new("look up");
+        let (x, table) = (k.read("x"), k.read("table"));
+        let y = k.write_in_place("y", x);
+        let from = if row { k.row(x, 8, 16, vec![], table).at(0) } else { x.at(0) };
+        let v = k.load(bytes, from);
+        let v = k.lookup(Elem::U8, table.at(0), v);
+        k.store(y.at(0), v);
+        let function = cranelite_codegen::clif::emit(&k.finish(), &target.features, cranelift_codegen::isa::CallConv::SystemV).unwrap();
+        function.display().to_string().contains("load.i8x16")
+    };
+    assert_eq!([false, true].map(loads_a_vector), [false, true]);
+}

@@ -299,3 +299,111 @@ fn a_matrix_product_in_loops() {
         }
     }
 }
+
+/// Quotients and remainders of large numbers, each shown by the byte that it chooses. Nobody else's register is lost.
+#[test]
+fn a_split_is_exact_for_all_indices() {
+    let mut ran = 0;
+    for by in [1i64, 2, 3, 7, 10, 28, 1000, 65_537, (1 << 31) - 1] {
+        let mut k = KernelBuilder::new(format!("split by {by}"));
+        let (x, y) = (k.read("x"), k.write("y"));
+        let params: Vec<Param> = ["of", "quotient", "remainder"].map(|name| k.param(name)).into();
+        let (quotient, remainder) = k.split("s", Index::from(params[0]), by);
+        let byte = Elem::U8.x(1);
+        // Many addresses, so that every register is somebody's.
+        let many: Vec<Index> = (0..12).map(|i| Index::from(params[1]) * -1 + Index::from(quotient) + i).collect();
+        let read: Vec<Value> = many.iter().map(|at| k.load(byte, x.at(at.clone()))).collect();
+        let v = k.load(byte, x.at(Index::from(params[2]) * -1 + Index::from(remainder) + 3));
+        for (i, &v) in read.iter().chain([&v]).enumerate() {
+            k.store(y.at(i), v);
+        }
+        let kernel = k.finish();
+        let edges = [31, 32, 33, 48, 52, 53, 56].map(|bits| 1i64 << bits);
+        let around = edges.iter().flat_map(|&e| [e - 1, e, e + 1, e / by * by - 1, e / by * by, e / by * by + by - 1]);
+        for of in around.chain([0, 1, by, i64::MAX / by * by - 1, i64::MAX - 1, i64::MAX]).filter(|&of| 0 <= of) {
+            let buffers = vec![(1..=16).collect::<Vec<u8>>(), vec![0; 13]];
+            for features in features() {
+                assert!(check(&kernel, &buffers, &[of, of / by, of % by], features), "{:?}", wide::emit(&kernel, features).err());
+                ran += 1;
+            }
+        }
+    }
+    println!("{ran} runs");
+}
+
+/// How many bytes of a stack of its own a kernel's function overwrites; for two arguments and no more parameters than registers hold.
+fn stack_used(code: &[u8], buffers: &mut [Vec<u8>; 2], params: [i64; 2]) -> usize {
+    let mut map = memmap2::MmapMut::map_anon(code.len()).unwrap();
+    map.copy_from_slice(code);
+    let map = map.make_exec().unwrap();
+    let mut stack = vec![0xa5a5_a5a5_a5a5_a5a5u64; 1 << 13];
+    let top = stack.as_mut_ptr_range().end.map_addr(|a| a & !63);
+    // SAFETY: the code was emitted for this convention and these arguments; r12 survives it.
+    unsafe {
+        std::arch::asm!(
+            "xchg rsp, r12", "call rax", "mov rsp, r12",
+            inout("r12") top => _, inout("rax") map.as_ptr() => _,
+            in("rdi") buffers[0].as_mut_ptr(), in("rsi") buffers[1].as_mut_ptr(), in("rdx") params[0], in("rcx") params[1],
+            clobber_abi("C"),
+        );
+    }
+    let untouched = stack.iter().take_while(|w| **w == 0xa5a5_a5a5_a5a5_a5a5).count();
+    top.addr() - stack.as_ptr().addr() - 8 * untouched
+}
+
+/// Many pointers that advance by numbers of their own, more than there are registers: their beginnings go from one place of the frame to another.
+#[test]
+fn what_moves_push_is_stack_too() {
+    let (byte, mut exact) = (Elem::U8.x(1), 0);
+    for pointers in [4i64, 12, 16, 24, 40] {
+        let mut k = KernelBuilder::new(format!("{pointers} pointers"));
+        let (x, y) = (k.read("x"), k.write("y"));
+        let (n, m) = (k.param("n"), k.param("m"));
+        k.each("i", n, 1, |k, i| {
+            k.each("j", m, 1, |k, j| {
+                let read: Vec<Value> = (1..=pointers).map(|p| k.load(byte, x.at(i * p + j * (pointers + 1 - p)))).collect();
+                let sum = read.iter().copied().reduce(|a, b| k.add(a, b)).expect("some");
+                k.store(y.at(i * 3 + j), sum);
+            });
+        });
+        let kernel = k.finish();
+        for features in features() {
+            let mut buffers = [(0..=255).collect::<Vec<u8>>(), vec![0; 64]];
+            assert!(check(&kernel, &buffers, &[3, 2], features));
+            let code = wide::emit(&kernel, features).unwrap();
+            let (used, said) = (stack_used(&code.bytes, &mut buffers, [3, 2]), code.stack_bytes as usize);
+            assert!(used <= said, "{} {features:?}: {used} of {said}", kernel.name);
+            let pushes = wide::listing(&code.bytes).lines().filter(|l| l.contains("push") && l.contains('[')).count();
+            exact += usize::from(0 < pushes && used == said);
+        }
+    }
+    assert!(0 < exact, "no kernel whose moves push");
+}
+
+/// Frames of several pages are touched page by page, from the top: the stack's pages come into being in that order on Windows.
+#[test]
+fn large_frames_touch_their_pages_in_order() {
+    let ty = Elem::F32.x(16);
+    let mut k = KernelBuilder::new("many");
+    let (x, y) = (k.read("x"), k.write("y"));
+    let loaded: Vec<Value> = (0..200).map(|i| k.load(ty, x.at(64 * i))).collect();
+    let squares: Vec<Value> = loaded.iter().map(|&v| k.mul(v, v)).collect();
+    for (i, &v) in squares.iter().rev().enumerate() {
+        k.store(y.at(64 * i as i64), v);
+    }
+    let kernel = k.finish();
+    for features in features() {
+        let mut buffers = [1f32.to_le_bytes().repeat(3200), vec![0; 12800]];
+        assert!(check(&kernel, &buffers, &[], features));
+        let code = wide::emit(&kernel, features).unwrap();
+        let listing = wide::listing(&code.bytes);
+        let before_frame: Vec<&str> = listing.lines().take_while(|l| !l.contains("sub rsp")).filter(|l| l.contains("test")).collect();
+        assert!(
+            8192 < code.stack_bytes && before_frame.len() == code.stack_bytes as usize / 4096,
+            "{}: {before_frame:?}",
+            code.stack_bytes
+        );
+        assert!(before_frame[0].contains("1000h") && before_frame[1].contains("2000h"), "{before_frame:?}");
+        assert!(stack_used(&code.bytes, &mut buffers, [0, 0]) <= code.stack_bytes as usize);
+    }
+}

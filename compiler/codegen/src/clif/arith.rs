@@ -96,6 +96,7 @@ impl<'a> Emitter<'a> {
         match op {
             Binary::Shl | Binary::Shr => return self.shift_by_value(op, ty, a, b),
             Binary::Div | Binary::Rem if ty.elem.is_int() => return self.divide(op, ty, a, b),
+            Binary::Div => return self.divide_floats(ty, a, b),
             Binary::MulHighRound => return self.mul_high_round(ty, &self.pieces(a), &self.pieces(b)),
             _ => {}
         }
@@ -104,6 +105,27 @@ impl<'a> Emitter<'a> {
         let swap = commutes && self.features.arch == Arch::X86 && !self.features.avx && self.is_shared(a) && !self.is_shared(b);
         let (a, b) = if swap { (b, a) } else { (a, b) };
         self.zip(&self.pieces(a), &self.pieces(b), |e, x, y| e.binary_piece(op, ty, x, y))
+    }
+
+    /// The last register may be longer than the value: what it holds beyond is divided by 1, since nobody asked for an exception.
+    fn divide_floats(&mut self, ty: Type, a: Value, b: Value) -> Vec<ir::Value> {
+        let (x, mut y) = (self.pieces(a), self.pieces(b));
+        let used = ty.bytes() as usize % 16;
+        // These fill their registers.
+        let is_filled = matches!(self.def(b), Some(Op::Const(_) | Op::Splat(_)));
+        if !self.is_scalar(ty) && used != 0 && !is_filled {
+            let (mut ones, mut kept) = ([0; 16], [0; 16]);
+            let one = if ty.elem == Elem::F32 { 1f32.to_le_bytes().to_vec() } else { 1f64.to_le_bytes().to_vec() };
+            ones[used..].iter_mut().zip(one.iter().cycle()).for_each(|(to, from)| *to = *from);
+            kept[..used].fill(0xff);
+            let last = y.len() - 1;
+            let (ones, kept) = (self.vector_constant(types::I32X4, &ones), self.vector_constant(types::I32X4, &kept));
+            let own = self.cast(y[last], types::I32X4);
+            let own = self.ins().band(own, kept);
+            let filled = self.ins().bor(own, ones);
+            y[last] = self.cast(filled, self.value_type(y[last]));
+        }
+        self.zip(&x, &y, |e, x, y| e.ins().fdiv(x, y))
     }
 
     /// Does another operation need the registers of `v`, too?

@@ -271,6 +271,12 @@ impl<'a> Emitter<'a> {
     pub(super) fn divide_as_floats(&mut self, op: Binary, ty: Type, a: &[ir::Value], b: &[ir::Value]) -> Vec<ir::Value> {
         let words = ty.with_elem(Elem::I32);
         let (x, y) = if ty.elem.bits() < 32 { (self.widen(words, ty, a), self.widen(words, ty, b)) } else { (a.to_vec(), b.to_vec()) };
+        // Where the divisor is 0, as beyond the value, it becomes 1: ones for true are -1.
+        let by_zero = self.map(&y, |e, y| {
+            let zero = e.zero(types::I32X4);
+            e.ins().icmp(IntCC::Equal, y, zero)
+        });
+        let y = self.zip(&y, &by_zero, |e, y, is_zero| e.ins().isub(y, is_zero));
         let quotients = if ty.elem.bits() < 32 {
             let float = words.with_elem(Elem::F32);
             let (f, g) = (self.int_to_float(float, words, &x), self.int_to_float(float, words, &y));
@@ -298,9 +304,7 @@ impl<'a> Emitter<'a> {
                         self.ins().isub(x[i], whole)
                     }
                 };
-                let zero = self.zero(types::I32X4);
-                let by_zero = self.ins().icmp(IntCC::Equal, y[i], zero);
-                let defined = self.ins().bnot(by_zero);
+                let defined = self.ins().bnot(by_zero[i]);
                 self.ins().band(r, defined)
             })
             .collect();

@@ -165,8 +165,9 @@ impl<'a> Emitter<'a> {
         let powers = self.derive(shift, "2^(31-right)", |e| {
             let shifts = e.pieces(shift);
             e.map(&shifts, |e, s| {
-                let zero = e.zero(types::I32X4);
-                let s = if range == ShiftRange::Any { e.ins().smin(s, zero) } else { s };
+                // Shifts to the left do not use it, and 2^31 would be no integer.
+                let least = e.int_constant(types::I32X4, -1);
+                let s = if range == ShiftRange::Any { e.ins().smin(s, least) } else { s };
                 e.power_of_two(s, 31)
             })
         });

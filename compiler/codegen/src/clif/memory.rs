@@ -5,6 +5,7 @@
 
 use super::Emitter;
 use super::loops::{CounterValue, index_key};
+use crate::reciprocal::Reciprocal;
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, types};
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Stmt, Type, Value};
 
@@ -129,13 +130,11 @@ impl<'a> Emitter<'a> {
             let bits = self.amount(by.trailing_zeros());
             return self.ins().ushr(v, bits);
         }
-        let bits = by.ilog2() + 1;
-        // By less than 2^(63 + bits) / by + 1, so the error stays below 1 / by for 63 bits of v.
-        let reciprocal = ((1u128 << (63 + bits)) / u128::from(by) + 1) as u64;
-        let reciprocal = self.i64(reciprocal as i64);
-        let high = self.ins().umulhi(v, reciprocal);
-        let bits = self.amount(bits - 1);
-        self.ins().ushr(high, bits)
+        let Reciprocal { multiplier, shift } = Reciprocal::of(by);
+        let multiplier = self.i64(multiplier as i64);
+        let high = self.ins().umulhi(v, multiplier);
+        let shift = self.amount(shift);
+        self.ins().ushr(high, shift)
     }
 
     fn flags(&self, base: Base) -> MemFlagsData {
@@ -396,8 +395,8 @@ impl<'a> Emitter<'a> {
                     let own = |s: &Stmt| matches!(s, Stmt::Let(v, _) if chain.contains(v));
                     let adjacent = stmts[n.saturating_sub(chain.len())..n].iter().all(own);
                     // Element for element in place, or from memory that does not change.
-                    let safe = self.is_constant_memory(table.base)
-                        && (self.is_constant_memory(from.base) || (from.at == to.at && ty.elem.bytes() == 1));
+                    let in_place = self.begin_together(from.base, to.base) && from.at == to.at && ty.elem.bytes() == 1;
+                    let safe = self.is_constant_memory(table.base) && (self.is_constant_memory(from.base) || in_place);
                     if unshared && adjacent && safe && read == count {
                         let m = TableMap { from, table, to, elem: ty.elem, lanes: count.unwrap_or(ty.lanes) };
                         chain.iter().for_each(|v| self.skipped[v.0 as usize] = true);
@@ -426,6 +425,15 @@ impl<'a> Emitter<'a> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Whether the same index means the same byte of both wherever they share memory.
+    fn begin_together(&self, a: Base, b: Base) -> bool {
+        match (a, b) {
+            (Base::Arg(a), Base::Arg(b)) => a == b || self.kernel.args[b.0 as usize].in_place_of == Some(a),
+            // A row begins anywhere.
+            _ => false,
         }
     }
 

@@ -31,8 +31,25 @@ pub struct Compiled {
     pub relocs: Vec<ModuleReloc>,
     /// Its frame, with the return address.
     pub stack_bytes: u32,
+    /// Whether there are constants of whole vectors, which want an alignment, behind the code.
+    pub has_vectors: bool,
     pub clif: String,
     pub asm: String,
+}
+
+impl Compiled {
+    /// Puts an instruction before all others.
+    pub fn begin_with(&mut self, instruction: &[u8]) -> Result<(), String> {
+        if self.has_vectors {
+            return Err("a function with constants that must stay aligned".into());
+        }
+        self.bytes.splice(..0, instruction.iter().copied());
+        self.relocs.iter_mut().for_each(|r| r.offset += instruction.len() as u32);
+        if !self.asm.is_empty() {
+            self.asm = format!("  {instruction:02x?}\n{}", self.asm);
+        }
+        Ok(())
+    }
 }
 
 /// How functions call those that nobody outside of the object calls. One convention on all systems with x86-64, since code that
@@ -73,7 +90,15 @@ pub fn kernels(program: &Program, target: &Target, isa: &dyn TargetIsa, text: Te
 fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, Error> {
     if let Some(Ok(code)) = target.wide.map(|features| wide::emit(kernel, features)) {
         let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
-        return Ok(Compiled { align: 64, relocs: vec![], stack_bytes: code.stack_bytes, clif: String::new(), asm, bytes: code.bytes });
+        return Ok(Compiled {
+            align: 64,
+            relocs: vec![],
+            stack_bytes: code.stack_bytes,
+            has_vectors: true,
+            clif: String::new(),
+            asm,
+            bytes: code.bytes,
+        });
     }
     let function = clif::emit(kernel, &target.features, inner_call_conv(isa))?;
     function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))
@@ -100,6 +125,7 @@ fn function_of(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Co
         relocs,
         // Frame pointer and return address.
         stack_bytes: frame + 16,
+        has_vectors: context.func.dfg.constants.iter().any(|(_, c)| 8 < c.len()),
         clif,
         asm: code.vcode.clone().unwrap_or_default(),
         bytes: code.buffer.data().to_vec(),

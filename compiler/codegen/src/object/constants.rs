@@ -1,7 +1,7 @@
 //! The constants of an object: what several levels, or several buffers of one, have in common is there once.
 //!
-//! They are symbols of their own among the object's other read-only data, or one symbol in a section that the user names: a linker keeps
-//! or drops sections as a whole, so the readable bytes after the last constant stay with it.
+//! They are symbols of their own among the object's other read-only data, or one symbol: in a section that the user names, and in Mach-O
+//! objects. A linker keeps or drops sections as a whole, or for Mach-O what a symbol has, so the readable bytes after the last constant stay with it.
 
 use super::{Error, Level, READABLE_AFTER_CONSTANTS, used, weights};
 use cranelift_module::{DataDescription, DataId, Linkage, Module};
@@ -80,8 +80,8 @@ impl<'a> Constants<'a> {
         self.all.iter().map(define).collect()
     }
 
-    /// All of them and what can be read after the last, as the symbol `name` in a section.
-    pub fn define_in(&self, section: &str, module: &mut ObjectModule, name: &str) -> Result<Vec<Place>, Error> {
+    /// All of them and what can be read after the last, as the symbol `name`, in a section that the user named or among read-only data.
+    pub fn define_as_one(&self, section: Option<&str>, module: &mut ObjectModule, name: &str) -> Result<Vec<Place>, Error> {
         if self.all.is_empty() {
             return Ok(vec![]);
         }
@@ -90,7 +90,9 @@ impl<'a> Constants<'a> {
         let mut description = DataDescription::new();
         description.set_align(self.all.iter().map(|c| u64::from(c.align)).max().unwrap_or(1));
         description.define(bytes.into());
-        description.set_custom_section(section);
+        if let Some(section) = section {
+            description.set_custom_section(section);
+        }
         module.define_data(symbol, &description)?;
         Ok(offsets.into_iter().map(|offset_bytes| Place { symbol: Some(symbol), offset_bytes }).collect())
     }

@@ -38,8 +38,8 @@ pub fn function(target: &Target, wanted: u32) -> Function {
     let of_words = |parts: &[&[u32]]| parts.iter().copied().flatten().flat_map(|word| word.to_le_bytes()).collect();
     match target.features.arch {
         Arch::X86 => Function { bytes: x86(wanted).expect("these instructions exist"), stack_bytes: 16 },
-        Arch::Arm if is_linux(target) => Function { bytes: of_words(&[&ARM_LINUX, &ARM, &ARM_NONE]), stack_bytes: 400 },
-        Arch::Arm => Function { bytes: of_words(&[&ARM]), stack_bytes: 0 },
+        Arch::Arm if is_linux(target) => Function { bytes: of_words(&[&[BTI_C], &ARM_LINUX, &ARM, &ARM_NONE]), stack_bytes: 400 },
+        Arch::Arm => Function { bytes: of_words(&[&[BTI_C], &ARM]), stack_bytes: 0 },
         Arch::Riscv => unreachable!("it has no features that can be asked for"),
     }
 }
@@ -52,6 +52,9 @@ fn is_linux(target: &Target) -> bool {
 fn answers(target: &Target) -> bool {
     is_linux(target) || matches!(target.triple.operating_system, OperatingSystem::None_ | OperatingSystem::Unknown)
 }
+
+/// Where an indirect call may land: linkers put one between distant functions. Nothing to processors that do not know it.
+const BTI_C: u32 = 0xd503_245f;
 
 /// Bits 44 to 47 of ID_AA64ISAR0_EL1 say whether there are dot products.
 const ARM: [u32; 6] = [

@@ -10,6 +10,7 @@ mod constants;
 mod cpu;
 mod entry;
 pub mod model;
+mod property;
 mod schedule;
 pub mod section;
 pub mod self_test;
@@ -28,6 +29,7 @@ use cranelite_tile::{BufferId, Program, Role, Step};
 use entry::{Ask, Choice, Entries, Form, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
+use target_lexicon::BinaryFormat;
 use writer::Writer;
 
 /// More constants than an object can have: code reaches them by 32-bit distances.
@@ -187,9 +189,11 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let arena_align = arenas.iter().map(|a| a.1).max().unwrap_or(1);
     let arena_bytes = arenas.iter().map(|a| a.0).max().unwrap_or(0).next_multiple_of(u64::from(arena_align));
 
-    let mut writer = Writer::new(levels[0].target.baseline_isa(options.verify)?, options)?;
+    let mut writer = Writer::new(levels[0].target, options)?;
     let prefixes = prefixes(levels, &options.prefix);
     let mut file = None;
+    // Whether constants are symbols of their own.
+    let apart = options.const_section.is_none() && !options.weights && keeps_sections(levels[0].target);
     let data = match &options.const_section {
         _ if options.weights => {
             let (mut bytes, places) = constants.outside();
@@ -197,8 +201,8 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
             file = Some((bytes, expected));
             places
         }
-        None => constants.define(&mut writer.module, &prefixes)?,
-        Some(section) => constants.define_in(section, &mut writer.module, &format!("{}.constants", options.prefix))?,
+        None if apart => constants.define(&mut writer.module, &prefixes)?,
+        section => constants.define_as_one(section.as_deref(), &mut writer.module, &format!("{}.constants", options.prefix))?,
     };
     let form = Form { io_in_arena: places.is_in_arena(), weights: options.weights };
     let mut body_kinds: Vec<Kind> = kinds(levels, options).map(Kind::body).collect();
@@ -287,15 +291,21 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         self_test_bytes: if options.self_test.is_empty() { 0 } else { self_test::places(&options.inputs, &options.outputs).1 },
     };
     model.define(&mut writer.module, &options.prefix)?;
-    // Why last: sections keep the order of definition, so this is what follows the last constant.
-    let mut end = DataDescription::new();
-    end.define(vec![0; READABLE_AFTER_CONSTANTS].into());
-    let id = writer.module.declare_data(&format!("{}.end", options.prefix), Linkage::Local, false, false)?;
-    writer.module.define_data(id, &end)?;
+    if apart {
+        // Why last: sections keep the order of definition, so this is what follows the last constant.
+        let mut end = DataDescription::new();
+        end.define(vec![0; READABLE_AFTER_CONSTANTS].into());
+        let id = writer.module.declare_data(&format!("{}.end", options.prefix), Linkage::Local, false, false)?;
+        writer.module.define_data(id, &end)?;
+    }
 
     let Writer { module, written, .. } = writer;
+    let mut product = module.finish();
+    if let Some(note) = property::note(levels[0].target) {
+        note.add(&mut product.object);
+    }
     Ok(Object {
-        bytes: module.finish().emit().map_err(|e| Error::Cranelift(e.to_string()))?,
+        bytes: product.emit().map_err(|e| Error::Cranelift(e.to_string()))?,
         code_bytes: written.iter().map(|w| w.code_bytes).sum(),
         const_bytes,
         arena_bytes,
@@ -330,6 +340,11 @@ fn needed(levels: &[Level], options: &Options) -> Result<Vec<u32>, Error> {
     }
 }
 
+/// Whether linkers keep or drop sections as a whole. For Mach-O they do so with what lies between two symbols, and may put it in another order.
+fn keeps_sections(target: &Target) -> bool {
+    target.triple.binary_format != BinaryFormat::Macho
+}
+
 /// The beginnings of local names.
 fn prefixes(levels: &[Level], prefix: &str) -> Vec<String> {
     if let [_] = levels {
@@ -346,7 +361,7 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
     }
     let cpu::Function { bytes, stack_bytes } = cpu::function(target, wanted);
     let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
-    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, clif: String::new(), asm };
+    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, clif: String::new(), asm };
     let signature = entry::ask_signature(&writer.module);
     let function = writer.define(format!("{prefix}.cpu"), Linkage::Local, &signature, compiled)?;
     let mut description = DataDescription::new();

@@ -12,8 +12,7 @@ use super::entry::{EXECUTOR_FAILED, Kind, OK, refuse_if};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
-    self, AbiParam, BlockArg, Function, InstBuilder, JumpTableData, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName,
-    types,
+    self, AbiParam, BlockArg, Function, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, UserFuncName, types,
 };
 use cranelift_module::{FuncId, Module};
 use cranelift_object::ObjectModule;
@@ -161,10 +160,7 @@ impl Body<'_> {
         let arguments = Arguments { inputs, outputs, arena, weights: Some(weights), hook: None, executor: None };
         let blocks: Vec<ir::Block> = calls.iter().map(|_| c.func.dfg.make_block()).collect();
         let done = c.func.dfg.make_block();
-        let targets: Vec<ir::BlockCall> = blocks.iter().map(|&b| c.func.dfg.block_call(b, &[])).collect();
-        let none = c.func.dfg.block_call(done, &[]);
-        let table = c.func.create_jump_table(JumpTableData::new(none, &targets));
-        c.ins().br_table(index, table);
+        go_to(&mut c, index, 0, &blocks, done);
         let mut callees = Callees::new();
         for (&block, call) in blocks.iter().zip(calls) {
             c.insert_block(block);
@@ -213,6 +209,26 @@ impl Body<'_> {
 /// The `i`th pointer of a structure of the caller's.
 pub fn load_pointer(c: &mut FuncCursor, structure: ir::Value, i: u32) -> ir::Value {
     c.ins().load(types::I64, MemFlagsData::new().with_notrap().with_aligned(), structure, 8 * i as i32)
+}
+
+/// Goes to the block with the number `index`, the first having the number `first`, or to `none`. Halves the choice again and again, because the
+/// indirect jump of a table would have to land on an instruction of its own where jumps are watched.
+fn go_to(c: &mut FuncCursor, index: ir::Value, first: usize, blocks: &[ir::Block], none: ir::Block) {
+    if blocks.len() < 2 {
+        let block = blocks.first().copied().unwrap_or(none);
+        let is_this = c.ins().icmp_imm_u(IntCC::Equal, index, first as i64);
+        c.ins().brif(is_this, block, &[], none, &[]);
+        return;
+    }
+    let (lower, upper) = blocks.split_at(blocks.len() / 2);
+    let middle = first + lower.len();
+    let is_lower = c.ins().icmp_imm_u(IntCC::UnsignedLessThan, index, middle as i64);
+    let [below, above] = [(); 2].map(|()| c.func.dfg.make_block());
+    c.ins().brif(is_lower, below, &[], above, &[]);
+    c.insert_block(below);
+    go_to(c, index, first, lower, none);
+    c.insert_block(above);
+    go_to(c, index, middle, upper, none);
 }
 
 fn tasks_signature(module: &ObjectModule) -> Signature {

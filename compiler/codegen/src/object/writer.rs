@@ -2,16 +2,23 @@
 
 use super::compile::{self, Compiled, Text};
 use super::{Error, Options};
+use crate::targets::Target;
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use target_lexicon::Architecture;
+
+const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];
 
 pub struct Writer {
     pub module: ObjectModule,
     /// Of the target's baseline: for everything that is not a kernel.
     pub isa: OwnedTargetIsa,
     pub text: Text,
+    /// Functions whose address may be taken, which is all but kernels, begin with what an indirect call must find. Cranelift does so
+    /// for Arm.
+    pub landing_pads: bool,
     pub written: Vec<Written>,
 }
 
@@ -25,16 +32,20 @@ pub struct Written {
 }
 
 impl Writer {
-    pub fn new(isa: OwnedTargetIsa, options: &Options) -> Result<Self, Error> {
+    pub fn new(target: &Target, options: &Options) -> Result<Self, Error> {
+        let isa = target.baseline_isa(options.verify)?;
         let builder = ObjectBuilder::new(isa.clone(), options.prefix.clone(), cranelift_module::default_libcall_names())?;
         let text = Text { clif: options.clif, asm: options.asm };
-        Ok(Writer { module: ObjectModule::new(builder), isa, text, written: vec![] })
+        Ok(Writer { module: ObjectModule::new(builder), isa, text, landing_pads: target.has_landing_pads(), written: vec![] })
     }
 
     /// Also answers how much stack its frame takes.
     pub fn function(&mut self, symbol: String, linkage: Linkage, function: Function) -> Result<(FuncId, u32), Error> {
         let signature = function.signature.clone();
-        let compiled = compile::function(function, &*self.isa, self.text).map_err(Error::Cranelift)?;
+        let mut compiled = compile::function(function, &*self.isa, self.text).map_err(Error::Cranelift)?;
+        if self.landing_pads && self.isa.triple().architecture == Architecture::X86_64 {
+            compiled.begin_with(&ENDBR64).map_err(Error::Cranelift)?;
+        }
         let stack_bytes = compiled.stack_bytes;
         Ok((self.define(symbol, linkage, &signature, compiled)?, stack_bytes))
     }

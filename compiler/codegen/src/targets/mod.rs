@@ -8,6 +8,7 @@ mod level;
 mod riscv64;
 mod x86_64;
 
+use crate::clif::Arch;
 use crate::clif::Features;
 use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
@@ -263,6 +264,11 @@ impl Target {
         order
     }
 
+    /// Whether code says where indirect calls may land (IBT, BTI), and the object says that it does: in ELF objects, where linkers ask.
+    pub(crate) fn has_landing_pads(&self) -> bool {
+        self.triple.binary_format == BinaryFormat::Elf && matches!(self.features.arch, Arch::X86 | Arch::Arm)
+    }
+
     /// Cranelift's back end. `verify` checks its input, for tests.
     pub(crate) fn isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
         self.isa_with(&self.set, verify)
@@ -282,7 +288,10 @@ impl Target {
             ("is_pic", "false"),
             ("unwind_info", "false"),
             ("preserve_frame_pointers", "false"),
-            ("enable_probestack", "false"),
+            // Frames of several pages touch them in order, as Windows wants it; no symbol is called for that.
+            ("enable_probestack", "true"),
+            ("probestack_strategy", "inline"),
+            ("probestack_size_log2", "12"),
             ("log2_min_function_alignment", "5"),
             ("enable_verifier", if verify { "true" } else { "false" }),
         ] {
@@ -292,6 +301,9 @@ impl Target {
         let known = |f: &&'static str| architecture(&self.triple).and_then(|a| a.feature(f));
         for flag in set.iter().filter_map(known).flat_map(|f| f.flags) {
             builder.enable(flag).map_err(|e| failed(format!("{flag}: {e}")))?;
+        }
+        if self.has_landing_pads() && self.features.arch == Arch::Arm {
+            builder.enable("use_bti").map_err(|e| failed(format!("use_bti: {e}")))?;
         }
         builder.finish(settings::Flags::new(shared)).map_err(|e| failed(e.to_string()))
     }

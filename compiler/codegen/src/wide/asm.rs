@@ -43,6 +43,8 @@ pub(super) const GENERAL: [Register; 15] = [
     Register::R14,
     Register::R15,
 ];
+/// What a move from one place of the frame to another takes below the frame.
+pub(super) const MOVE_STACK_BYTES: i32 = 8;
 /// How many of [`GENERAL`] may be changed freely.
 pub(super) const CALLER_SAVED: usize = 9;
 

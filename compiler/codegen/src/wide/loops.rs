@@ -5,8 +5,10 @@
 
 use super::Emitter;
 use super::alloc::{Event, Virtual};
+use super::asm::Mem;
+use crate::reciprocal::Reciprocal;
 use cranelite_tile::{Base, Counter, Index, Loop, Param, Row, Stmt, Value};
-use iced_x86::code_asm::{CodeLabel, byte_ptr};
+use iced_x86::code_asm::{CodeLabel, byte_ptr, ptr, qword_ptr, registers};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A counter inside its loop.
@@ -119,7 +121,7 @@ impl Emitter<'_> {
         self.pointers.last_mut().expect("the function's scope").insert((Base::Row(row), vec![]), pointer);
     }
 
-    /// Multiplies by the reciprocal: exact for `of` below 2^31, and no index reaches that.
+    /// Multiplies by the reciprocal: exact for all that the verifier lets be split, which is below 2^63.
     fn split(&mut self, quotient: Counter, remainder: Counter, of: &Index, by: i64) {
         let of = self.index_value(of);
         let q = self.general();
@@ -128,13 +130,25 @@ impl Emitter<'_> {
             let n = by.trailing_zeros();
             self.push(&[q], &[q], move |s, r| s.shr(r.q(q), n));
         } else {
-            let shift = 32 + (64 - (by - 1).leading_zeros());
-            let reciprocal = ((1u128 << shift).div_ceil(by as u128)) as u64;
-            let c = self.general();
-            self.push(&[], &[c], move |s, r| s.mov(r.q(c), reciprocal));
+            let Reciprocal { multiplier, shift } = Reciprocal::of(by as u64);
+            let multiplier = self.pool_label(&multiplier.to_le_bytes());
+            self.scratch_bytes = self.scratch_bytes.max(8);
             self.move_to(q, of, 8);
-            self.push(&[q, c], &[q], move |s, r| s.imul_2(r.q(q), r.q(c)));
-            self.push(&[q], &[q], move |s, r| s.shr(r.q(q), shift));
+            // One factor is always in rdx, which may be anybody's.
+            self.push(&[q], &[q], move |s, r| {
+                let (rdx, kept) = (registers::rdx, r.m(&Mem::Scratch(0)));
+                let is_own = r.q(q) == rdx;
+                if !is_own {
+                    s.mov(qword_ptr(kept), rdx)?;
+                    s.mov(rdx, r.q(q))?;
+                }
+                // Both results in one register: it keeps the upper half.
+                s.mulx(r.q(q), r.q(q), qword_ptr(ptr(multiplier)))?;
+                if !is_own {
+                    s.mov(rdx, qword_ptr(kept))?;
+                }
+                s.shr(r.q(q), shift)
+            });
         }
         let (whole, rest) = (self.general(), self.general());
         let Ok(by) = i32::try_from(by) else { return self.fail("a split by more than 31 bits") };
@@ -291,15 +305,19 @@ impl Emitter<'_> {
 
     /// By how much the terms of one counter grow when it advances by `step`.
     fn stride(&mut self, by: &Index, step: i64) -> Step {
-        let constant =
-            |t: &Index| t.terms().iter().all(|t| t.params.is_empty()).then(|| t.terms().iter().map(|t| t.coefficient * step).sum::<i64>());
+        let constant = |t: &Index| {
+            t.terms()
+                .iter()
+                .all(|t| t.params.is_empty())
+                .then(|| t.terms().iter().fold(0i64, |sum, t| sum.wrapping_add(t.coefficient.wrapping_mul(step))))
+        };
         if let Some(n) = constant(by).and_then(|n| i32::try_from(n).ok()) {
             return Step::Constant(n);
         }
         let terms = by.terms().iter().map(|t| {
             let mut t = t.clone();
             t.counter = None;
-            t.coefficient *= step;
+            t.coefficient = t.coefficient.wrapping_mul(step);
             t
         });
         let index = Index::from_terms(terms.collect());

@@ -8,7 +8,7 @@ use super::alloc::Virtual;
 use super::asm::{Mem, store, vm};
 use super::loops::{CounterValue, pointer_key};
 use cranelite_tile::{Base, Elem, Index, Op, Place, Type, Value};
-use iced_x86::code_asm::{byte_ptr, dword_ptr, qword_ptr, registers, word_ptr};
+use iced_x86::code_asm::{CodeLabel, byte_ptr, dword_ptr, qword_ptr, registers, word_ptr};
 
 impl Emitter<'_> {
     /// The value of an index without anything that varies here.
@@ -377,6 +377,18 @@ impl Emitter<'_> {
         d
     }
 
+    /// Where the bytes are after the code.
+    pub(super) fn pool_label(&mut self, bytes: &[u8]) -> CodeLabel {
+        match self.pool.get(bytes) {
+            Some(&l) => l,
+            None => {
+                let l = self.label();
+                self.pool.insert(bytes.to_vec(), l);
+                l
+            }
+        }
+    }
+
     /// The bytes, 4 or 8 of them repeated or all, as a vector of `size` bytes.
     pub(super) fn constant(&mut self, bytes: &[u8], size: usize) -> Virtual {
         if bytes.iter().all(|&b| b == 0) {
@@ -386,15 +398,7 @@ impl Emitter<'_> {
         if let Some(&v) = self.constants.get(&key) {
             return v;
         }
-        let label = match self.pool.get(bytes) {
-            Some(&l) => l,
-            None => {
-                let l = self.label();
-                self.pool.insert(bytes.to_vec(), l);
-                l
-            }
-        };
-        let mem = Mem::Pool(label);
+        let mem = Mem::Pool(self.pool_label(bytes));
         // Outside of all loops; where registers are short the frame serves as well as the pool.
         let here = (std::mem::take(&mut self.events), std::mem::take(&mut self.entries));
         (self.events, self.entries) = std::mem::take(&mut self.preamble);

@@ -15,10 +15,10 @@ mod memory;
 mod ops;
 
 use crate::floats;
-use alloc::{Class, Event, Virtual};
+use alloc::{Class, Event, Home, Virtual};
 use asm::{Entry, Mem, Registers};
 use cranelite_tile::{Base, Kernel, Op, Stmt, Type, Value};
-use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, ptr, qword_ptr, registers};
+use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
 use loops::{CounterValue, PointerKey};
 use std::collections::BTreeMap;
 
@@ -39,7 +39,7 @@ pub struct Features {
 #[derive(Clone, Debug)]
 pub struct Code {
     pub bytes: Vec<u8>,
-    /// Frame and saved registers.
+    /// Return address, saved registers, frame, and what moves push below it.
     pub stack_bytes: u32,
 }
 
@@ -135,6 +135,9 @@ pub(crate) struct Frame {
     /// Callee-saved registers pushed before the frame.
     saved: i32,
 }
+
+/// The smallest page of the systems that the code is for.
+const PAGE_BYTES: i32 = 4096;
 
 /// Parameters of the System V convention that come in registers.
 const PARAMETER_REGISTERS: [iced_x86::code_asm::AsmRegister64; 6] =
@@ -287,6 +290,13 @@ impl Emitter<'_> {
         self.entries.retain(|_| keep.next() == Some(&true));
     }
 
+    /// Whether a move goes from one place of the frame to another by way of the stack below it.
+    fn passes_the_stack(&self, allocation: &alloc::Allocation, to: Virtual, from: Virtual) -> bool {
+        let (target, source) = (allocation.home(to), allocation.home(from));
+        let both = matches!((target, source), (Home::Slot(_), Home::Slot(_)));
+        both && target != source && self.classes[to.0 as usize] == Class::General
+    }
+
     fn encode(mut self) -> Result<Code, String> {
         let (mut events, mut entries) = std::mem::take(&mut self.preamble);
         events.append(&mut self.events);
@@ -302,11 +312,18 @@ impl Emitter<'_> {
         let saved: Vec<u8> = (asm::CALLER_SAVED as u8..asm::GENERAL.len() as u8).filter(|r| used.contains(r)).collect();
         let frame = Frame::new(&allocation, self.features.vector_bytes, self.scratch_bytes, saved.len());
 
+        let moves = self.events.iter().any(|e| matches!(e, Event::Move { to, from } if self.passes_the_stack(&allocation, *to, *from)));
+        let stack_bytes = frame.size + 8 * frame.saved + 8 + if moves { asm::MOVE_STACK_BYTES } else { 0 };
+
         let mut s = self.assembler;
         s.set_prefer_vex(!self.features.avx512);
         let encoded = (|| {
             for &r in &saved {
                 s.push(asm::general(r.into()))?;
+            }
+            // Systems that give a stack its pages one after the other want them touched in that order.
+            for page in 1..=frame.size / PAGE_BYTES {
+                s.test(dword_ptr(registers::rsp - page * PAGE_BYTES), registers::eax)?;
             }
             s.sub(registers::rsp, frame.size)?;
             let in_registers = (self.kernel.args.len() + self.kernel.params.len()).min(PARAMETER_REGISTERS.len());
@@ -339,6 +356,6 @@ impl Emitter<'_> {
             s.assemble(0)
         })();
         let bytes = encoded.map_err(|e: iced_x86::IcedError| e.to_string())?;
-        Ok(Code { bytes, stack_bytes: (frame.size + 8 * frame.saved + 8) as u32 })
+        Ok(Code { bytes, stack_bytes: stack_bytes as u32 })
     }
 }

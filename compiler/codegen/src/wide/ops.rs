@@ -21,6 +21,7 @@ impl Emitter<'_> {
                 let (a, mask) = self.masked(*x).expect("just seen");
                 self.each(ty, &[a, mask, *y], |e, size, v| e.masked_or(size, v[0], v[1], v[2]))
             }
+            Op::Binary(Binary::Div, x, y) if ty.elem.is_float() => self.divide(ty, *x, *y),
             Op::Binary(b, x, y) => self.each(ty, &[*x, *y], |e, size, v| e.binary(ty.elem, *b, size, v[0], v[1])),
             Op::ShlImm(a, n) => self.each(ty, &[*a], |e, size, x| e.shl(ty.elem, size, x[0], *n)),
             Op::ShrImm(a, n) => self.each(ty, &[*a], |e, size, x| e.shr(ty.elem, size, x[0], *n)),
@@ -68,6 +69,33 @@ impl Emitter<'_> {
                 self.each(ty, &[*x, *multiplier, *shift], |e, size, v| e.requantize(size, v[0], v[1], v[2], range))
             }
         }
+    }
+
+    /// Registers may be longer than the value: what they hold beyond it is divided by 1, since nobody asked for an exception.
+    fn divide(&mut self, ty: Type, x: Value, y: Value) -> Vec<Virtual> {
+        // These fill their registers.
+        let is_filled = matches!(self.definitions[y.0 as usize], Some(Op::Const(_) | Op::Splat(_)));
+        let mut left = ty.bytes() as usize;
+        self.each(ty, &[x, y], |e, size, v| {
+            let here = left.min(size);
+            left -= here;
+            let (a, mut b) = (v[0], v[1]);
+            if here == ty.elem.bytes() as usize {
+                let d = e.vector();
+                e.push(&[a, b], &[d], move |s, r| match here {
+                    4 => s.vdivss(r.x(d), r.x(a), r.x(b)),
+                    _ => s.vdivsd(r.x(d), r.x(a), r.x(b)),
+                });
+                return d;
+            }
+            if here < size && !is_filled {
+                let one = if ty.elem == Elem::F32 { 1f32.to_le_bytes().to_vec() } else { 1f64.to_le_bytes().to_vec() };
+                let used: Vec<u8> = (0..size).map(|i| if i < here { 0xff } else { 0 }).collect();
+                let (used, one) = (e.constant(&used, size), e.constant(&one, size));
+                b = e.select(size, used, b, one);
+            }
+            e.binary(ty.elem, Binary::Div, size, a, b)
+        })
     }
 
     /// The operands of `v` if it is an `and` for one reader, and they are in registers.

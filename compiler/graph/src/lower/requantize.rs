@@ -99,8 +99,8 @@ pub struct Rescaling {
 enum Sequence {
     /// Multipliers and shifts.
     Fixed(ShiftRange),
-    /// Factors in f64.
-    Real,
+    /// Factors in f64; with a clamp where products may be beyond what an i32 holds.
+    Real { clamp: bool },
     /// A few operations in f32, proved equal.
     Float(Form),
     /// Some more in f64.
@@ -167,7 +167,14 @@ impl Rescaling {
         }
         if real {
             let factors = references.iter().map(|r| [r.scale()]);
-            return Ok((Rescaling { sequence: Sequence::Real, target }, Numbers::new(factors, [0.0], |v: f64| v.to_le_bytes().to_vec())));
+            // Saturation is what the conversion does anyway, but not without an exception.
+            let products =
+                references.iter().zip(reach).map(|(r, &(least, most))| r.scale() * least.unsigned_abs().max(most.unsigned_abs()) as f64);
+            let clamp = products.fold(0.0, f64::max) >= f64::from(i32::MAX);
+            return Ok((
+                Rescaling { sequence: Sequence::Real { clamp }, target },
+                Numbers::new(factors, [0.0], |v: f64| v.to_le_bytes().to_vec()),
+            ));
         }
         let pairs: Vec<[i32; 2]> =
             references.iter().filter_map(|r| if let Reference::Fixed(m, s) = *r { Some([m, s]) } else { None }).collect();
@@ -203,7 +210,7 @@ impl Rescaling {
     pub fn form(&self) -> &'static str {
         match self.sequence {
             Sequence::Fixed(_) => INTEGER,
-            Sequence::Real => "real",
+            Sequence::Real { .. } => "real",
             Sequence::Float(Form { signed, fine, .. }) => match (signed, fine) {
                 (false, false) => "float",
                 (false, true) => "float_fine",
@@ -224,7 +231,7 @@ impl Rescaling {
     /// Bytes per channel of all arrays.
     pub fn channel_bytes(&self) -> usize {
         match self.sequence {
-            Sequence::Fixed(_) | Sequence::Real => 8,
+            Sequence::Fixed(_) | Sequence::Real { .. } => 8,
             Sequence::Double(_) | Sequence::Once { .. } => 16,
             Sequence::Float(form) => {
                 if form.fine {
@@ -241,10 +248,16 @@ impl Rescaling {
         let lanes = k.ty(x).lanes as usize;
         match self.sequence {
             Sequence::Fixed(range) => Scale::load(k, lanes, at(0, 4), at(1, 4), range).apply(k, x),
-            Sequence::Real => {
-                let factor = k.load(Elem::F64.x(lanes), at(0, 8));
+            Sequence::Real { clamp } => {
+                let ty = Elem::F64.x(lanes);
+                let factor = k.load(ty, at(0, 8));
                 let x = k.to_float(x, Elem::F64);
-                let scaled = k.mul(x, factor);
+                let mut scaled = k.mul(x, factor);
+                if clamp {
+                    let (low, high) = (k.double(ty, i32::MIN.into()), k.double(ty, i32::MAX.into()));
+                    scaled = k.max(scaled, low);
+                    scaled = k.min(scaled, high);
+                }
                 round_half_away(k, scaled)
             }
             Sequence::Double(form) => {
