@@ -35,7 +35,7 @@ mod tests {
                 .into_iter()
                 .flatten()
             {
-                let high = (u128::from(v) * u128::from(multiplier) >> 64) as u64;
+                let high = ((u128::from(v) * u128::from(multiplier)) >> 64) as u64;
                 assert_eq!(high >> shift, v / by, "{v} / {by}");
             }
         }
