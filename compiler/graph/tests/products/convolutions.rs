@@ -112,6 +112,9 @@ fn pixels_that_nobody_reads() {
             check_case(&Case { stride, ..plain(kind, [3, size[0], size[1], 4], [5, 1, 1, 4]) });
         }
     }
+    // As many rows as the image has, of which the second is padding.
+    let padding = Padding { bottom: 2, ..Padding::default() };
+    check_case(&Case { stride: [2, 1], padding, ..plain(Kind::Int8 { per_channel: false }, [2, 2, 1, 4], [5, 1, 1, 4]) });
     // Every second row of two images.
     let case = Case { stride: [2, 1], bias: false, ..plain(Kind::Int8 { per_channel: false }, [2, 2, 1, 1], [1, 1, 1, 1]) };
     let mut p = case.operands();
