@@ -12,6 +12,8 @@ missing=""
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
 done
+# Clang's runtime for the thread sanitizer is a package of its own.
+ls "$(clang -print-resource-dir 2>/dev/null)"/lib/*/libclang_rt.tsan*.a >/dev/null 2>&1 || missing="$missing libclang-rt-dev"
 python3 -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
 if [ -n "$missing" ]; then
     step "installing$missing"

@@ -72,7 +72,7 @@ int main(void) {
     static int8_t image[64], probabilities[10];
     const digits_inputs in = {image};
     const digits_outputs out = {probabilities};
-    return digits_invoke(&in, &out, arena) + (int)digits_model.input_count + follows[in.serving_default_image_0[0]];
+    return digits_invoke(&in, &out, arena) + (int)digits_model.input_count + follows[in.image[0]];
 }
 "#;
 
