@@ -42,7 +42,8 @@ impl Coefficients {
         let offset = if form.signed { self.offset.copysign(f) } else { self.offset };
         let t = if form.fma { libm::fma(f, self.scale, offset) } else { f * self.scale + offset };
         let t = if form.signed { t + AFTER_SIGNED } else { t };
-        let z = (t.to_bits() >> 32) as i32 - ROUNDER_HIGH;
+        // Of a sum that is too large it wraps, as in the code, and is not used.
+        let z = ((t.to_bits() >> 32) as i32).wrapping_sub(ROUNDER_HIGH);
         ((t - ROUNDER).abs() < 524_288.0).then_some(z)
     }
 }
