@@ -11,20 +11,32 @@ use std::collections::BTreeSet;
 /// Longer names of tensors and files are cut.
 pub const MAX_CHARS: usize = 100;
 
-/// Words that C99, C11, C23 or C++ keep for themselves, what <stdint.h> and <stddef.h> define in lower case, and what headers of
-/// systems are known to define as macros.
-const RESERVED: &str = " alignas alignof and and_eq asm atomic auto bitand bitor bool break case catch char class compl concept const const_cast \
-    consteval constexpr constinit continue contract_assert co_await co_return co_yield decltype default delete do double dynamic_cast else enum \
-    explicit export extern false float for friend goto if import inline int int16_t int32_t int64_t int8_t long main module mutable namespace new \
-    noexcept not not_eq nullptr offsetof operator or or_eq private protected public register reinterpret_cast requires restrict return \
-    short signed size_t sizeof static static_assert static_cast struct switch template this thread_local throw true try typedef typeid \
-    typename typeof typeof_unqual uint16_t uint32_t uint64_t uint8_t union unsigned using virtual void volatile wchar_t while xor xor_eq linux unix \
-    assert complex emit environ errno far foreach hyper i386 imaginary interface major makedev max min minor near noreturn signals slots small \
-    stderr stdin stdout ";
+/// Keywords of C up to C23 and of C++ up to C++26, with those of its technical specifications and the words that mean something at the
+/// beginning of a line; and what <stdint.h> and <stddef.h> define.
+const WORDS: &str = " alignas alignof and and_eq asm atomic atomic_cancel atomic_commit atomic_noexcept auto bitand bitor bool break case catch \
+    char char16_t char32_t char8_t class compl concept const const_cast consteval constexpr constinit continue contract_assert co_await \
+    co_return co_yield decltype default delete do double dynamic_cast else enum explicit export extern false float for friend goto if import \
+    inline int int16_t int32_t int64_t int8_t long main max_align_t module mutable namespace new noexcept not not_eq nullptr nullptr_t offsetof \
+    operator or or_eq private protected ptrdiff_t public reflexpr register reinterpret_cast requires restrict return short signed size_t sizeof \
+    static static_assert static_cast struct switch synchronized template this thread_local throw true try typedef typeid typename typeof \
+    typeof_unqual uint16_t uint32_t uint64_t uint8_t union unreachable unsigned using virtual void volatile wchar_t while xor xor_eq ";
 
-/// Words of Rust beyond those.
-const RUST: &str = " abstract as async await become box crate dyn final fn gen impl in let loop macro match mod move mut override priv pub ref \
-    self super trait type unsafe unsized use where yield ";
+/// Macros in lower case that stand without parentheses, and some with: of C, POSIX, Linux, Windows, macOS and Qt.
+const MACROS: &str = " assert basename cdecl complex d_fileno emit environ errno exception_code exception_info far foreach forever h_addr h_errno huge \
+    hyper i386 ifa_broadaddr ifa_dstaddr ifc_buf ifc_req ifr_addr ifr_bandwidth ifr_broadaddr ifr_data ifr_dstaddr ifr_flags ifr_hwaddr \
+    ifr_ifindex ifr_map ifr_metric ifr_mtu ifr_name ifr_netmask ifr_newname ifr_qlen ifr_slave imaginary interface linux major makedev \
+    math_errhandling max min minor msg_cbytes near nil noreturn pascal s6_addr s6_addr16 s6_addr32 s_addr s_host s_imp s_impno s_lh s_net \
+    sa_handler sa_sigaction sched_priority si_addr si_addr_lsb si_arch si_band si_call_addr si_fd si_int si_lower si_overrun si_pid si_pkey \
+    si_ptr si_status si_stime si_syscall si_timerid si_uid si_upper si_utime si_value sigcontext_struct sigev_notify_attributes \
+    sigev_notify_function signals slots small st_atime st_birthtime st_ctime st_mtime stderr stdin stdout unix ";
+
+/// <windows.h> numbers the parts of dialogs with macros such as `grp1`.
+const DIALOGS: [&str; 13] = ["chx", "cmb", "ctl", "edt", "frm", "grp", "ico", "lst", "psh", "rad", "rct", "scr", "stc"];
+
+/// Words of Rust, also those of other editions than 2024 and those that are kept for later, beyond what C and C++ have; and the types that a
+/// module of that name would hide.
+const RUST: &str = " Box Option Result Self String Vec abstract as async await become box crate dyn extern f128 f16 f32 f64 final fn gen i128 i16 i32 i64 i8 impl in isize let loop macro \
+    match mod move mut override priv pub ref self str super trait type u128 u16 u32 u64 u8 unsafe unsized use usize where yield ";
 
 /// Crates that a module of that name would hide.
 const CRATES: [&str; 4] = ["alloc", "core", "cranelite_runtime", "std"];
@@ -77,7 +89,11 @@ pub fn is_identifier(text: &str) -> bool {
 /// `cranelite` begins what headers share, in either case.
 fn is_reserved(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
-    RESERVED.contains(&format!(" {word} ")) || lower == "cranelite" || lower.starts_with("cranelite_")
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    [WORDS, MACROS].iter().any(|list| list.contains(&format!(" {word} ")))
+        || DIALOGS.iter().any(|d| word.strip_prefix(d).is_some_and(is_number))
+        || lower == "cranelite"
+        || lower.starts_with("cranelite_")
 }
 
 #[cfg(test)]
@@ -110,6 +126,7 @@ mod tests {
         for name in ["a-b", "_a", "", "while", "cranelite", "CRANELITE", "Cranelite_x"] {
             assert!(!is_identifier(name), "{name}");
         }
-        assert_eq!(["self", "core", "x"].map(in_rust), ["self_", "core_", "x"]);
+        assert_eq!(["self", "Self", "core", "f32", "x"].map(in_rust), ["self_", "Self_", "core_", "f32_", "x"]);
+        assert_eq!(identifiers(&["grp1", "grp", "grp1x", "char8_t"], "input"), ["input0_grp1", "grp", "grp1x", "input3_char8_t"]);
     }
 }
