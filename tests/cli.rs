@@ -4,6 +4,9 @@
 //! unless that is 0. `$ ls DIR` lists files. `CRANELITE_BLESS=1` rewrites the texts. The idea: this program is also `cranelite` when
 //! asked to by an environment variable, so real processes are tested without knowing where cargo put the program.
 
+#[path = "cli/odd.rs"]
+mod odd;
+
 use anyhow::{Context, Result, bail, ensure};
 use cranelite::array::Array;
 use cranelite_graph::tensor::ElementType;
@@ -11,6 +14,7 @@ use cranelite_tests::maker::{Activation, Code, Element, Maker};
 use cranelite_tests::models;
 use cranelite_tests::tools::{exists, is_required};
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +27,11 @@ fn main() -> ExitCode {
         return cranelite::cli::main();
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("cli");
-    let mut sessions: Vec<PathBuf> = fs::read_dir(&folder).expect("the folder cli").map(|e| e.expect("a readable folder").path()).collect();
+    let mut sessions: Vec<PathBuf> = fs::read_dir(&folder)
+        .expect("the folder cli")
+        .map(|e| e.expect("a readable folder").path())
+        .filter(|p| p.extension().is_some_and(|e| e == "txt"))
+        .collect();
     sessions.sort();
     let trial = |path: PathBuf| {
         let name = path.file_stem().expect("a file name").to_string_lossy().into_owned();
@@ -35,6 +43,7 @@ fn main() -> ExitCode {
     trials.push(Trial::test("older_cpu", older).with_ignored_flag(no_emulator));
     trials.push(Trial::test("timings", || timings().map_err(|e| Failed::from(format!("{e:#}")))));
     trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:#}")))));
+    trials.extend(odd::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
@@ -217,7 +226,7 @@ fn numberless(line: &str) -> String {
     out
 }
 
-fn program<'a>(words: impl Iterator<Item = &'a str>, folder: &Path) -> Result<std::process::Output> {
+fn program<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, folder: &Path) -> Result<std::process::Output> {
     Ok(Command::new(std::env::current_exe()?).args(words).current_dir(folder).env(AS_PROGRAM, "1").output()?)
 }
 

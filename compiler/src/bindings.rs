@@ -6,6 +6,7 @@
 use crate::names::in_rust;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
+use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
 
@@ -78,7 +79,8 @@ fn about(t: &Tensor) -> String {
     if let Some(more) = t.formula() {
         write!(out, " {more}").expect("a string takes everything");
     }
-    format!("`{}` {:?}", printable(&out), t.name)
+    // Within the quotes of code, where nothing is a link or a tag.
+    format!("`{} {}`", printable(&out), printable(&quoted(&t.name)).replace('`', "_"))
 }
 
 fn array(t: &Tensor) -> String {

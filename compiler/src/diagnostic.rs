@@ -2,6 +2,7 @@
 //!
 //! What the problems are is in `cranelite_graph::diagnostic`. The idea: nothing is told twice, nothing is left out, and a
 //! message ends with the way out. Problems that differ in their place alone are told as one, with all places.
+//! Names come from models and from folders of others, so nothing that is told can move a cursor.
 
 use cranelite_graph::diagnostic::{Code, Diagnostic, Place};
 use serde_json::{Value, json};
@@ -31,14 +32,14 @@ impl Failure {
 
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::Problems(list) if list.iter().any(|p| ![Code::TARGET, Code::CPU].contains(&p.diagnostic.code)) => 1,
+            Failure::Problems(list) if list.iter().any(|p| ![Code::OUTPUT, Code::TARGET, Code::CPU].contains(&p.diagnostic.code)) => 1,
             _ => 2,
         }
     }
 
     /// Several lines, the last one ended.
     pub fn render(&self) -> String {
-        match self {
+        tidy(&match self {
             Failure::Usage(message) => format!("error: {message}\n\nFor more information, try '--help'.\n"),
             Failure::Problems(list) => {
                 let groups = grouped(list);
@@ -58,7 +59,7 @@ impl Failure {
                 writeln!(out, "{count}; more about the codes: {more}").expect("a string takes everything");
                 out
             }
-        }
+        })
     }
 
     /// `error` sums up; `diagnostics` has everything.
@@ -128,6 +129,33 @@ fn more(first: &Place, others: &[&Place]) -> Option<String> {
     (0 < count).then(|| format!("and {count} more {what}{plural}: {}{end}", all.join(if of_operators { ", " } else { "; " })))
 }
 
+/// A path as messages show it, in one line.
+pub fn shown(path: &Path) -> String {
+    tidy(&path.to_string_lossy()).replace('\n', "\\n")
+}
+
+/// A text of several lines without characters that move a cursor, that turn text round or that nobody sees: they are escaped.
+pub fn tidy(text: &str) -> String {
+    let kept = ['\n', '"', '\'', '\\'];
+    let piece = |piece: &str| {
+        let body = piece.strip_suffix(kept).unwrap_or(piece);
+        format!("{}{}", body.escape_debug(), &piece[body.len()..])
+    };
+    text.split_inclusive(kept).map(piece).collect()
+}
+
+/// One line of ASCII, whatever names are in it.
+pub fn json_line(value: &Value) -> String {
+    let mut out = String::new();
+    for c in value.to_string().chars() {
+        match c {
+            ' '..='~' => out.push(c),
+            _ => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| write!(out, "\\u{unit:04x}").expect("a string takes everything")),
+        }
+    }
+    out + "\n"
+}
+
 /// A check inside the compiler failed.
 pub fn internal(what: &str, details: impl std::fmt::Display) -> Diagnostic {
     Diagnostic::new(Code::INTERNAL, format!("{what}: {details}")).help("this is a bug of cranelite: please report it with the model")
@@ -143,7 +171,7 @@ pub fn internal(what: &str, details: impl std::fmt::Display) -> Diagnostic {
 fn render(Group { first: Problem { file, diagnostic: d }, others }: &Group) -> String {
     let mut out = format!("error[{}]: {}\n", d.code.0, d.message);
     let place = d.place.to_string();
-    let place: Vec<String> = file.iter().map(|f| f.display().to_string()).chain((!place.is_empty()).then_some(place)).collect();
+    let place: Vec<String> = file.iter().map(|f| shown(f)).chain((!place.is_empty()).then_some(place)).collect();
     let place = (!place.is_empty()).then(|| place.join(": "));
     let (more, way_out) = (more(&d.place, others), d.way_out().map(String::from));
     for (label, text) in [("-->", &place), ("", &more), ("expected:", &d.expected), ("found:", &d.found), ("help:", &way_out)] {
@@ -159,7 +187,7 @@ fn to_json(Group { first: Problem { file, diagnostic: d }, others }: &Group) -> 
     let mut value = place(&d.place);
     let about = json!({
         "code": d.code.0,
-        "file": file,
+        "file": file.as_deref().map(Path::to_string_lossy),
         "message": d.message,
         "expected": d.expected,
         "found": d.found,
@@ -230,5 +258,25 @@ mod tests {
     fn operators_of_other_names_are_named() {
         let list = vec![problem(0, "CUSTOM \"a\"", "x"), problem(1, "CUSTOM \"b\"", "x"), problem(2, "CUSTOM \"a\"", "x")];
         assert!(Failure::Problems(list).render().contains("\n            and 2 more operators: 1 CUSTOM \"b\", 2\n"));
+    }
+
+    #[test]
+    fn no_text_moves_a_cursor() {
+        let text = "a\u{1b}[2J \"b\" it's c:\\d\nüべ\t\u{7f}\u{9b}\u{202e}\u{200b}\u{2028}\u{2066}\r";
+        let expected = "a\\u{1b}[2J \"b\" it's c:\\d\nüべ\\t\\u{7f}\\u{9b}\\u{202e}\\u{200b}\\u{2028}\\u{2066}\\r";
+        assert_eq!(tidy(text), expected);
+        assert_eq!(shown(Path::new("a\nb")), "a\\nb");
+        let line = json_line(&json!({ text: "😀" }));
+        assert!(line.trim_end_matches('\n').chars().all(|c| (' '..='~').contains(&c)), "{line}");
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), json!({ text: "😀" }));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_need_not_be_a_text() {
+        let path = PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"m\xff\xfe.tflite"));
+        let failure = Failure::in_file(&path)(vec![Diagnostic::new(Code::FILE, "not a model")]);
+        assert_eq!(failure.to_json()["diagnostics"][0]["file"], "m\u{fffd}\u{fffd}.tflite");
+        assert!(failure.render().contains("m\u{fffd}\u{fffd}.tflite"));
     }
 }

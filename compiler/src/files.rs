@@ -1,35 +1,80 @@
 //! Reading and writing files, with errors that name the file.
 //!
-//! The idea: what is written appears whole or not at all, under its final name only when its last byte is on its way to the disk,
-//! and a set of files appears together or not at all.
+//! The idea: what is written appears whole or not at all, and a set of files appears together or not at all. Each folder gets a hidden
+//! folder while files are written into it. There the new files have their final names already, so that the file system itself says
+//! which of them would be one file; and there the old files wait until all new ones have taken their places.
 
+use crate::diagnostic::shown;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use tempfile::NamedTempFile;
+use tempfile::TempDir;
 
+/// No model is larger, and a file that only seems to be so is refused before it is read.
+const MAX_FILE_BYTES: u64 = 16 << 30;
+/// A pipe does not say how much will come.
+const MAX_PIPE_BYTES: u64 = 256 << 20;
+
+/// The contents of a file or of a pipe.
 pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
-    fs::read(path).map_err(|e| match problem("cannot read", path, &e) {
-        d if path.is_dir() => {
-            d.help("give the .tflite file; a folder may be a SavedModel: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()")
+    let failed = |e: io::Error| problem("cannot read", path, &e);
+    let refused = |why: &str| Diagnostic::new(Code::FILE_ACCESS, format!("cannot read {}: {why}", shown(path)));
+    let kind = Kind::of(path).map_err(failed)?;
+    let (max, too_large) = match kind {
+        Kind::File => (MAX_FILE_BYTES, "it has more than 16 GiB"),
+        Kind::Pipe => (MAX_PIPE_BYTES, "more than 256 MiB come out of the pipe; save them as a file and give that"),
+        Kind::Folder => {
+            return Err(failed(io::ErrorKind::IsADirectory.into())
+                .help("give the .tflite file; a folder may be a SavedModel: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"));
         }
-        d => d,
-    })
+        Kind::Device => return Err(refused("it is a device, neither a file nor a pipe")),
+    };
+    let file = fs::File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    if max < size {
+        return Err(refused(too_large));
+    }
+    let mut bytes = vec![];
+    bytes.try_reserve_exact(size as usize).map_err(|_| failed(io::ErrorKind::OutOfMemory.into()))?;
+    file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if max < bytes.len() as u64 { Err(refused(too_large)) } else { Ok(bytes) }
 }
 
-pub fn create_directory(path: &Path) -> Result<(), Diagnostic> {
-    fs::create_dir_all(path).map_err(|e| problem("cannot create folder", path, &e))
+/// What a path leads to.
+enum Kind {
+    File,
+    Folder,
+    Pipe,
+    Device,
+}
+
+impl Kind {
+    fn of(path: &Path) -> io::Result<Kind> {
+        let kind = fs::metadata(path)?.file_type();
+        #[cfg(unix)]
+        let is_pipe = std::os::unix::fs::FileTypeExt::is_fifo(&kind);
+        #[cfg(not(unix))]
+        let is_pipe = false;
+        Ok(match () {
+            () if kind.is_file() => Kind::File,
+            () if kind.is_dir() => Kind::Folder,
+            () if is_pipe => Kind::Pipe,
+            () => Kind::Device,
+        })
+    }
 }
 
 fn problem(what: &str, path: &Path, error: &io::Error) -> Diagnostic {
-    Diagnostic::new(Code::FILE_ACCESS, format!("{what} {}: {error}", path.display()))
+    Diagnostic::new(Code::FILE_ACCESS, format!("{what} {}: {error}", shown(path)))
 }
 
 /// Files that are to appear together.
 #[derive(Default)]
 pub struct Files {
     files: Vec<(PathBuf, Vec<u8>)>,
+    inputs: Vec<PathBuf>,
 }
 
 impl Files {
@@ -37,52 +82,284 @@ impl Files {
         self.files.push((path, contents.into()));
     }
 
-    /// Writes all of them beside their places first, then gives them their names. Folders that are missing are made.
+    /// A file that was read: none may take its place.
+    pub fn keep(&mut self, path: &Path) {
+        self.inputs.push(path.into());
+    }
+
+    /// Writes all of them, then gives them their places. Folders that are missing are made; a symbolic link stays, and what it leads to
+    /// is replaced.
     pub fn write(self) -> Result<(), Diagnostic> {
-        let mut written: Vec<(NamedTempFile, PathBuf)> = vec![];
-        for (path, contents) in self.files {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            create_directory(folder)?;
-            let failed = |e: io::Error| problem("cannot write", &path, &e);
-            if path.is_dir() {
-                return Err(failed(io::Error::from(io::ErrorKind::IsADirectory)));
+        self.stage()?.publish()
+    }
+
+    fn stage(self) -> Result<Staged, Diagnostic> {
+        let mut staged = Staged::default();
+        for (path, contents) in &self.files {
+            if let Some(input) = self.inputs.iter().find(|input| is_same(input, path)) {
+                let message = format!("{} would be written over {}, which is read", shown(path), shown(input));
+                return Err(Diagnostic::new(Code::OUTPUT, message).help("give the output another name or folder"));
             }
-            let mut file = tempfile::Builder::new().permissions(permissions()).tempfile_in(folder).map_err(failed)?;
-            file.write_all(&contents).map_err(failed)?;
-            written.push((file, path));
+            staged.add(path, contents)?;
         }
-        for (file, path) in written {
-            file.persist(&path).map_err(|e| problem("cannot write", &path, &e.error))?;
+        Ok(staged)
+    }
+}
+
+/// Whether two paths lead to one file that is there, whatever they are called.
+fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    let identity =
+        |path: &Path| fs::metadata(path).map(|m| (std::os::unix::fs::MetadataExt::dev(&m), std::os::unix::fs::MetadataExt::ino(&m)));
+    #[cfg(not(unix))]
+    let identity = |path: &Path| fs::canonicalize(path);
+    identity(a).is_ok_and(|a| identity(b).is_ok_and(|b| a == b))
+}
+
+/// Files that are written and wait for their places.
+#[derive(Default)]
+struct Staged {
+    files: Vec<Output>,
+    /// Folders, and the hidden folder in each.
+    hidden: Vec<(PathBuf, TempDir)>,
+    made: Made,
+}
+
+struct Output {
+    /// As the user knows it.
+    path: PathBuf,
+    place: PathBuf,
+    new: PathBuf,
+    /// What was in that place.
+    old: PathBuf,
+}
+
+impl Staged {
+    fn add(&mut self, path: &Path, contents: &[u8]) -> Result<(), Diagnostic> {
+        let failed = |e: io::Error| problem("cannot write", path, &e);
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.made.make(folder).map_err(|e| problem("cannot create folder", folder, &e))?;
+        match Kind::of(path) {
+            Ok(Kind::Folder) => return Err(failed(io::ErrorKind::IsADirectory.into())),
+            Ok(Kind::Pipe | Kind::Device) => return Err(failed(io::Error::other("it is a pipe or a device, not a file"))),
+            Ok(Kind::File) | Err(_) => {}
+        }
+        let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+        let place = match fs::canonicalize(path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => fs::canonicalize(folder).map_err(failed)?.join(name),
+            place => place.map_err(failed)?,
+        };
+        let (folder, name) = (place.parent().unwrap_or(Path::new("")), place.file_name().unwrap_or(name));
+        let hidden = self.hidden(folder).map_err(failed)?;
+        let [new, old] = ["new", "old"].map(|which| hidden.join(which).join(name));
+        let mut file = fs::File::create_new(&new).map_err(|e| match self.files.iter().find(|o| is_same(&o.new, &new)) {
+            Some(other) => {
+                let all = if other.path == *path { shown(path) } else { format!("{} and {}", shown(&other.path), shown(path)) };
+                Diagnostic::new(Code::OUTPUT, format!("two outputs would be one file: {all}")).help("give each output a name of its own")
+            }
+            None => failed(e),
+        })?;
+        file.write_all(contents).map_err(failed)?;
+        self.files.push(Output { path: path.into(), place, new, old });
+        Ok(())
+    }
+
+    fn hidden(&mut self, folder: &Path) -> io::Result<PathBuf> {
+        if let Some((_, hidden)) = self.hidden.iter().find(|(of, _)| of == folder) {
+            return Ok(hidden.path().into());
+        }
+        // The error would name the hidden folder.
+        let hidden = tempfile::Builder::new().prefix(".cranelite-").tempdir_in(folder).map_err(|e| io::Error::from(e.kind()))?;
+        ["new", "old"].iter().try_for_each(|which| fs::create_dir(hidden.path().join(which)))?;
+        let path = hidden.path().into();
+        self.hidden.push((folder.into(), hidden));
+        Ok(path)
+    }
+
+    /// Should one not get its place, those before it give theirs back.
+    fn publish(self) -> Result<(), Diagnostic> {
+        for (i, output) in self.files.iter().enumerate() {
+            output.publish().map_err(|e| {
+                self.files[..i].iter().rev().for_each(Output::withdraw);
+                problem("cannot write", &output.path, &e)
+            })?;
         }
         Ok(())
     }
 }
 
-/// As any new file has them; a temporary file is its owner's alone by default.
-fn permissions() -> fs::Permissions {
-    #[cfg(unix)]
-    return std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    #[cfg(not(unix))]
-    return fs::metadata(".").map(|m| m.permissions()).expect("the current folder has permissions");
+impl Output {
+    /// At no time is nothing in the place of a file that was there.
+    fn publish(&self) -> io::Result<()> {
+        match fs::hard_link(&self.place, &self.old) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            // Some file systems have no hard links.
+            Err(_) => fs::copy(&self.place, &self.old).map(drop)?,
+            Ok(()) => {}
+        }
+        fs::rename(&self.new, &self.place)
+    }
+
+    fn withdraw(&self) {
+        // An error comes on top of the one that is told.
+        let _ = if fs::symlink_metadata(&self.old).is_ok() { fs::rename(&self.old, &self.place) } else { fs::remove_file(&self.place) };
+    }
+}
+
+/// Folders that were made, which go again when they are empty at the end.
+#[derive(Default)]
+struct Made(Vec<PathBuf>);
+
+impl Made {
+    fn make(&mut self, folder: &Path) -> io::Result<()> {
+        let missing: Vec<&Path> = folder.ancestors().filter(|f| *f != OsStr::new("") && !f.is_dir()).collect();
+        for folder in missing.into_iter().rev() {
+            // `new/..` is there as soon as `new` is.
+            if !folder.is_dir() {
+                fs::create_dir(folder)?;
+                self.0.push(folder.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for folder in self.0.iter().rev() {
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
+    fn staged(files: &[(PathBuf, &str)]) -> Result<Staged, Diagnostic> {
+        let mut all = Files::default();
+        files.iter().for_each(|(path, contents)| all.add(path.clone(), *contents));
+        all.stage()
+    }
+
+    fn write(files: &[(PathBuf, &str)]) -> Result<(), Diagnostic> {
+        staged(files)?.publish()
+    }
+
+    /// Everything in a folder, by its path.
+    fn contents(folder: &Path) -> BTreeMap<String, String> {
+        let mut all = BTreeMap::new();
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_string();
+            match fs::read_to_string(&path) {
+                Ok(text) => drop(all.insert(name, text)),
+                Err(_) => all.extend(contents(&path).into_iter().map(|(inner, text)| (format!("{name}/{inner}"), text))),
+            }
+        }
+        all
+    }
+
+    fn are(folder: &Path, expected: &[(&str, &str)]) {
+        let expected: BTreeMap<String, String> = expected.iter().map(|(n, t)| (n.to_string(), t.to_string())).collect();
+        assert_eq!(contents(folder), expected);
+    }
 
     #[test]
     fn all_files_or_none() {
         let folder = tempfile::tempdir().unwrap();
-        let (good, bad) = (folder.path().join("a/good"), folder.path().join("b"));
+        let (good, bad) = (folder.path().join("a/b/good"), folder.path().join("bad"));
         fs::create_dir(&bad).unwrap();
-        let mut files = Files::default();
-        files.add(good.clone(), "x");
-        files.add(bad, "y");
-        assert!(files.write().unwrap_err().message.starts_with("cannot write"));
-        assert_eq!(fs::read_dir(good.parent().unwrap()).unwrap().count(), 0);
-        let mut files = Files::default();
-        files.add(good.clone(), "x");
-        files.write().unwrap();
+        let error = write(&[(good.clone(), "x"), (bad.clone(), "y")]).unwrap_err();
+        assert!(error.message.starts_with("cannot write"), "{error}");
+        assert!(!folder.path().join("a").exists());
+        write(&[(good.clone(), "x")]).unwrap();
         assert_eq!(fs::read(good).unwrap(), b"x");
+    }
+
+    #[test]
+    fn old_files_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let [object, weights, header] = ["m.o", "m.bin", "m.h"].map(|name| folder.path().join(name));
+        let new = [(object.clone(), "new o"), (weights, "new bin"), (header.clone(), "new h")];
+        // The header's place is taken at the last moment.
+        for is_update in [false, true] {
+            if is_update {
+                fs::write(&object, "old o").unwrap();
+            }
+            let staged = staged(&new).unwrap();
+            fs::create_dir(&header).unwrap();
+            fs::write(header.join("x"), "x").unwrap();
+            let error = staged.publish().unwrap_err();
+            assert!(error.message.starts_with("cannot write") && error.message.contains("m.h"), "{error}");
+            are(folder.path(), if is_update { &[("m.o", "old o"), ("m.h/x", "x")] } else { &[("m.h/x", "x")] });
+            fs::remove_dir_all(&header).unwrap();
+        }
+        write(&new).unwrap();
+        are(folder.path(), &[("m.o", "new o"), ("m.bin", "new bin"), ("m.h", "new h")]);
+    }
+
+    #[test]
+    fn one_file_is_not_written_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let d = folder.path().join("d");
+        let other_names = ["d/x", "d/./x", "d/../d/x", "new/../d/x", "d//x"];
+        for name in other_names {
+            let error = write(&[(d.join("x"), "1"), (d.join("y"), "2"), (folder.path().join(name), "3")]).unwrap_err();
+            assert_eq!(error.code, Code::OUTPUT, "{name}: {error}");
+            are(folder.path(), &[]);
+            assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "{name}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed() {
+        use std::os::unix::fs::symlink;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("d")).unwrap();
+        fs::write(path("d/x"), "old").unwrap();
+        symlink("d", path("e")).unwrap();
+        symlink("d/x", path("l")).unwrap();
+        fs::hard_link(path("d/x"), path("h")).unwrap();
+        for other in ["e/x", "l"] {
+            let error = write(&[(path("d/x"), "1"), (path(other), "2")]).unwrap_err();
+            assert_eq!(error.code, Code::OUTPUT, "{other}: {error}");
+        }
+        // What is replaced is a name, so two names of one file become two files.
+        write(&[(path("l"), "1"), (path("h"), "2")]).unwrap();
+        are(folder.path(), &[("d/x", "1"), ("e/x", "1"), ("l", "1"), ("h", "2")]);
+        assert!(fs::symlink_metadata(path("l")).unwrap().is_symlink());
+        symlink("loop", path("loop")).unwrap();
+        assert!(write(&[(path("loop"), "1")]).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn inputs_and_devices_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("model"), "model").unwrap();
+        std::os::unix::fs::symlink("model", path("link")).unwrap();
+        fs::hard_link(path("model"), path("hard")).unwrap();
+        let mut at = vec![];
+        for (input, output) in [("model", "model"), ("link", "model"), ("model", "link"), ("model", "hard"), ("hard", "./model")] {
+            let mut files = Files::default();
+            files.keep(&path(input));
+            files.add(path("other"), "1");
+            files.add(path(output), "2");
+            at.push(files.write().unwrap_err().code);
+        }
+        assert_eq!(at, [Code::OUTPUT; 5]);
+        are(folder.path(), &[("model", "model"), ("link", "model"), ("hard", "model")]);
+        assert!(write(&[("/dev/null".into(), "1")]).unwrap_err().message.contains("device"));
+        assert!(read(Path::new("/dev/zero")).unwrap_err().message.contains("device"));
+        assert!(read(folder.path()).is_err());
+        let sparse = fs::File::create(path("sparse")).unwrap();
+        if sparse.set_len(MAX_FILE_BYTES + 1).is_ok() {
+            assert!(read(&path("sparse")).unwrap_err().message.contains("16 GiB"));
+        }
     }
 }

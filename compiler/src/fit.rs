@@ -1,16 +1,17 @@
 //! Do the arrays given to `run` fit the model, and for which shapes must it be compiled?
 //!
-//! The idea: number and element types must be the model's; shapes need not be, the model is then compiled for the arrays'.
+//! The idea: number and element types must be the model's; shapes need not be, the model is then compiled for the arrays', and that is
+//! said, since height and width are easily swapped.
 
 use crate::array::{Array, Shape};
 use crate::signature::Signature;
-use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::import::{self, InputKey};
 
 pub type InputShapes = Vec<(InputKey, Vec<usize>)>;
 
-/// The shapes to compile for; empty when they are the model's own. All steps must have the same types.
-pub fn input_shapes(model: &[u8], steps: &[Vec<Array>]) -> Result<InputShapes, Vec<Diagnostic>> {
+/// The shapes to compile for, empty when they are the model's own, and what to say of those that are not. All steps must have the same types.
+pub fn input_shapes(model: &[u8], steps: &[Vec<Array>]) -> Result<(InputShapes, Vec<String>), Vec<Diagnostic>> {
     let shapes: InputShapes = steps[0].iter().enumerate().map(|(i, a)| (InputKey::Index(i), a.shape.clone())).collect();
     let import = |input_shapes: &InputShapes| {
         import::read(model, &import::Options { input_shapes: input_shapes.clone() }).map(|imported| Signature::of(&imported))
@@ -21,19 +22,32 @@ pub fn input_shapes(model: &[u8], steps: &[Vec<Array>]) -> Result<InputShapes, V
         Err(problems) => {
             let signature = import(&shapes).map_err(|_| problems)?;
             check(steps, &signature)?;
-            return Ok(shapes);
+            return Ok((shapes, vec![]));
         }
     };
     check(steps, &own)?;
     let differing: Vec<_> = (0..shapes.len()).filter(|&i| shapes[i].1 != own.inputs[i].ty.shape).collect();
     if differing.is_empty() {
-        return Ok(vec![]);
+        return Ok((vec![], vec![]));
     }
     import(&shapes).map_err(|problems| {
         let help = "the model was compiled for the array's shape instead of its own, with the problems that follow";
         differing.iter().map(|&i| mismatch(i, &own, &steps[0][i]).help(help)).chain(problems).collect::<Vec<_>>()
     })?;
-    Ok(shapes)
+    let notes = differing.iter().map(|&i| recompiled(i, &own, &shapes[i].1)).collect();
+    Ok((shapes, notes))
+}
+
+fn recompiled(index: usize, signature: &Signature, shape: &[usize]) -> String {
+    let own = &signature.inputs[index].ty.shape;
+    let sorted = |shape: &[usize]| {
+        let mut dims = shape.to_vec();
+        dims.sort_unstable();
+        dims
+    };
+    let order = if sorted(own) == sorted(shape) { ", which has the same dimensions in another order" } else { "" };
+    let name = quoted(&signature.inputs[index].name);
+    format!("note: compiled for input {index} {name} of shape {}, not for the model's own, {}{order}", Shape(shape), Shape(own))
 }
 
 /// Every step has the model's number of arrays, with its element types, in the shapes of the first step.
@@ -42,7 +56,7 @@ fn check(steps: &[Vec<Array>], signature: &Signature) -> Result<(), Vec<Diagnost
     for (k, step) in steps.iter().enumerate() {
         let of_step = if k == 0 { String::new() } else { format!("step {k}: ") };
         if step.len() != signature.inputs.len() {
-            let all: Vec<_> = signature.inputs.iter().map(|t| format!("\"{}\" {}", t.name, t.describe())).collect();
+            let all: Vec<_> = signature.inputs.iter().map(|t| format!("{} {}", quoted(&t.name), t.describe())).collect();
             let expected = if all.is_empty() { "none".into() } else { format!("{}: {}", all.len(), all.join(", ")) };
             let d = Diagnostic::new(Code::INPUT, format!("{of_step}wrong number of arrays")).expected(expected);
             problems.push(d.found(step.len().to_string()).help("give one --input for each input of the model, in its order"));
@@ -65,6 +79,6 @@ fn check(steps: &[Vec<Array>], signature: &Signature) -> Result<(), Vec<Diagnost
 
 fn mismatch(index: usize, signature: &Signature, array: &Array) -> Diagnostic {
     let input = &signature.inputs[index];
-    let d = Diagnostic::new(Code::INPUT, format!("the array for input {index} \"{}\" does not fit", input.name));
+    let d = Diagnostic::new(Code::INPUT, format!("the array for input {index} {} does not fit", quoted(&input.name)));
     d.expected(input.describe()).found(array.describe())
 }

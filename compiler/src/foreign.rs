@@ -8,11 +8,13 @@ use crate::files::{self, Files};
 use crate::pipeline::Compiled;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
 
 /// How to link and how to run: a program and its first arguments.
 pub struct Tools {
+    /// One word at least.
     pub linker: Vec<String>,
     /// Empty when the machine can run the program itself.
     pub runner: Vec<String>,
@@ -34,8 +36,7 @@ pub fn run(compiled: &Compiled, tools: &Tools, steps: &[Vec<Array>]) -> Result<V
     files.write()?;
     let mut link = command(&tools.linker, folder.path());
     execute(link.args(["-O1", "main.c", "model.o", "-o", "main"]), "--linker")?;
-    let program = path("main").display().to_string();
-    let words: Vec<String> = tools.runner.iter().cloned().chain([program]).collect();
+    let words: Vec<OsString> = tools.runner.iter().map(OsString::from).chain([path("main").into()]).collect();
     execute(command(&words, folder.path()).arg(steps.len().to_string()), "--runner")?;
     let output = |k: usize, i: usize| {
         let mut array = Array::zeros(&compiled.signature.outputs[i].ty);
@@ -45,7 +46,8 @@ pub fn run(compiled: &Compiled, tools: &Tools, steps: &[Vec<Array>]) -> Result<V
     (0..steps.len()).map(|k| (0..compiled.signature.outputs.len()).map(|i| output(k, i)).collect()).collect()
 }
 
-fn command(words: &[String], folder: &Path) -> Command {
+/// Of one word at least.
+fn command<W: AsRef<OsStr>>(words: &[W], folder: &Path) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).current_dir(folder);
     command

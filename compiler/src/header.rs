@@ -9,6 +9,7 @@ use crate::signature::{Signature, Tensor};
 use cranelite_codegen::object::model::C_DECLARATIONS;
 use cranelite_codegen::object::{Object, self_test, weights};
 use cranelite_codegen::targets::Target;
+use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
 
@@ -202,7 +203,8 @@ fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> S
 
 /// For a comment.
 fn about(t: &Tensor) -> String {
-    let about: Vec<String> = [t.describe()].into_iter().chain(t.formula()).chain([format!("\"{}\"{}", t.name, t.of_tensor())]).collect();
+    let about: Vec<String> =
+        [t.describe()].into_iter().chain(t.formula()).chain([format!("{}{}", quoted(&t.name), t.of_tensor())]).collect();
     comment(&about.join(" "))
 }
 

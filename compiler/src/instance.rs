@@ -32,7 +32,7 @@ impl Instance {
         }
         let loaded = Loaded::load(&compiled.object.bytes).map_err(|e| internal("the object does not load", e))?;
         let types = |tensors: &[crate::signature::Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
-        let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect();
+        let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect::<Result<_, _>>();
         let output_types = types(&compiled.signature.outputs);
         let threads = compiled.threads;
         let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
@@ -43,10 +43,10 @@ impl Instance {
             loaded,
             prefix: compiled.prefix.clone(),
             targets,
-            inputs: blocks(&types(&compiled.signature.inputs)),
-            outputs: blocks(&output_types),
+            inputs: blocks(&types(&compiled.signature.inputs))?,
+            outputs: blocks(&output_types)?,
             output_types,
-            arena: Block::new(compiled.object.arena_bytes as usize, compiled.object.arena_align as usize),
+            arena: Block::new(compiled.object.arena_bytes as usize, compiled.object.arena_align as usize)?,
         })
     }
 
@@ -112,6 +112,12 @@ fn lacks_feature(levels: &[Target]) -> Diagnostic {
     }
 }
 
+/// Fails where this machine cannot give so much memory, which would end the program otherwise.
+pub fn check_memory(size_bytes: usize) -> Result<(), Diagnostic> {
+    let message = format!("the model needs a piece of {size_bytes} bytes of memory, more than this machine gives");
+    Vec::<u8>::new().try_reserve_exact(size_bytes).map_err(|_| Diagnostic::new(Code::FEATURE, message))
+}
+
 /// Aligned memory.
 pub(crate) struct Block {
     memory: Vec<u8>,
@@ -120,9 +126,10 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn new(size_bytes: usize, align: usize) -> Self {
+    pub fn new(size_bytes: usize, align: usize) -> Result<Self, Diagnostic> {
+        check_memory(size_bytes.saturating_add(align))?;
         let memory = vec![0; size_bytes + align];
-        Block { start: memory.as_ptr().align_offset(align), memory, size_bytes }
+        Ok(Block { start: memory.as_ptr().align_offset(align), memory, size_bytes })
     }
     pub fn bytes(&self) -> &[u8] {
         &self.memory[self.start..][..self.size_bytes]

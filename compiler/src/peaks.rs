@@ -66,9 +66,9 @@ impl Probe {
         let level = object::Level { program, target };
         let object = object::emit(&[level], &options).map_err(|e| internal("there is no machine code for the program", e))?;
         let loaded = Loaded::load(&object.bytes).map_err(|e| internal("the object does not load", e))?;
-        let (mut input, output) = (Block::new(input_bytes, 64), Block::new(OUTPUT_BYTES, 64));
+        let (mut input, output) = (Block::new(input_bytes, 64)?, Block::new(OUTPUT_BYTES, 64)?);
         input.bytes_mut().fill(BYTE);
-        let arena = Block::new(object.arena_bytes as usize, object.arena_align as usize);
+        let arena = Block::new(object.arena_bytes as usize, object.arena_align as usize)?;
         let mut probe = Probe { loaded, targets: [target.clone()], input, output, arena, work };
         // The first call finds out what CPU this is.
         probe.burst()?;

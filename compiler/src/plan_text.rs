@@ -3,10 +3,11 @@
 //! ```text
 //! arena 1088 bytes, aligned to 16; lower bound 1088; optimal
 //!       offset         end       bytes  steps      buffer
-//!            0         640         640      0-1  dense_1
-//!          640        1088         448      1-2  dense_2, in place of dense_1
+//!            0         640         640      0-1  "dense_1"
+//!          640        1088         448      1-2  "dense_2", in place of "dense_1"
 //! ```
 
+use cranelite_graph::diagnostic::quoted;
 use cranelite_tile::Program;
 use cranelite_tile::arena::Plan;
 
@@ -16,7 +17,7 @@ pub fn print(program: &Program, plan: &Plan) -> String {
         "arena {} bytes, aligned to {}; lower bound {}{optimal}\n{:>12}{:>12}{:>12}  {:>9}  buffer\n",
         plan.arena_size_bytes, plan.align_bytes, plan.lower_bound_bytes, "offset", "end", "bytes", "steps"
     );
-    let name = |id| &program.buffer(id).name;
+    let name = |id| quoted(&program.buffer(id).name);
     for life in &plan.intervals {
         let (start, size) = (life.offset_bytes, life.size_bytes);
         let steps = format!("{}-{}", life.first_step, life.last_step);

@@ -5,6 +5,7 @@
 use crate::limits::peak;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
+use cranelite_graph::diagnostic::quoted;
 use cranelite_tile::Step;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ pub fn text(compiled: &Compiled) -> String {
     for (kind, tensors) in [("input", &compiled.signature.inputs), ("output", &compiled.signature.outputs)] {
         for (i, t) in tensors.iter().enumerate() {
             let formula = t.formula().map(|f| format!(", {f}")).unwrap_or_default();
-            line(format!("{:<12} \"{}\"{} {}{formula}", format!("{kind} {i}"), t.name, t.of_tensor(), t.describe()));
+            line(format!("{:<12} {}{} {}{formula}", format!("{kind} {i}"), quoted(&t.name), t.of_tensor(), t.describe()));
         }
     }
     line(format!("operators    {}, {} multiply-accumulates", facts.operators.len(), grouped(facts.macs())));
@@ -41,7 +42,7 @@ pub fn text(compiled: &Compiled) -> String {
     }
     line("  alive at the peak".into());
     for (name, size) in peak(&largest.program, &largest.plan) {
-        line(format!("    {:>12}  {name}", grouped(size)));
+        line(format!("    {:>12}  {}", grouped(size), quoted(name)));
     }
     for (level, forms) in in_all(compiled) {
         line(format!("rescaling    {} (channels of {level})", rescalings(&forms)));

@@ -4,11 +4,12 @@
 //! rounding, so what is computed here holds for floats as well, level by level.
 
 use crate::diagnostic::internal;
+use crate::instance::check_memory;
 use crate::pipeline::Planned;
 use crate::signature::{Signature, Tensor};
 use crate::stages::Stages;
 use cranelite_codegen::object::self_test::{hash, input};
-use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::tensor::ElementType;
 use cranelite_tile::interpret;
 
@@ -20,6 +21,8 @@ const MACS_FOR_ALL_VECTORS: u64 = 300_000_000;
 pub fn expected(planned: &Planned, signature: &Signature, macs: u64, stages: &mut Stages) -> Result<Vec<Vec<u64>>, Diagnostic> {
     let inputs: Vec<_> = signature.inputs.iter().map(Tensor::described).collect();
     let vectors = if macs <= MACS_FOR_ALL_VECTORS { VECTORS } else { 1 };
+    let sizes = signature.inputs.iter().chain(&signature.outputs).map(|t| t.ty.size_bytes());
+    check_memory(sizes.fold(planned.plan.arena_size_bytes as usize, usize::saturating_add))?;
     let calls = planned.program.calls().count();
     let one = |vector: usize| {
         let inputs: Vec<Vec<u8>> = (0..inputs.len()).map(|i| input(&inputs, vector, i)).collect();
@@ -31,8 +34,10 @@ pub fn expected(planned: &Planned, signature: &Signature, macs: u64, stages: &mu
         })
         .map_err(|e| internal("the tile program fails", e))?;
         if let Some((t, _)) = signature.outputs.iter().zip(&outputs).find(|(t, bytes)| has_nan(t.ty.element, bytes)) {
-            let message =
-                format!("output \"{}\" has a NaN for the inputs of the self-test, and the bits of a NaN depend on the machine", t.name);
+            let message = format!(
+                "output {} has a NaN for the inputs of the self-test, and the bits of a NaN depend on the machine",
+                quoted(&t.name)
+            );
             return Err(Diagnostic::new(Code::FEATURE, message).help("compile without --self-test"));
         }
         Ok(outputs.iter().map(|bytes| hash(bytes)).collect())

@@ -73,6 +73,8 @@ codes! {
         "";
     TOOL "E0503" "a tool failed" "A command that was given with --linker or --runner could not be started or failed; the message has what it said."
         "";
+    OUTPUT "E0504" "two files would be one" "Each file that a command writes needs a place of its own, which no file that it reads has: neither by another spelling of the path nor through a link. Give one of them another name or folder."
+        "";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels."
         "";
     CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run."

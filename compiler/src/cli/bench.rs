@@ -2,8 +2,8 @@
 //!
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
-use super::options::{Opt, TargetOptions, threads};
-use super::{Outcome, per_operator, print, warn};
+use super::options::{Opt, TargetOptions, min_ms, threads};
+use super::{Outcome, per_operator, print, print_json, warn};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
 use crate::instance::Instance;
@@ -28,7 +28,7 @@ pub struct BenchArgs {
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
     /// Repeat for so long
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = min_ms())]
     min_ms: u64,
     /// Divide long operators among so many threads
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
@@ -81,7 +81,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
         if let Some(operators) = &per_op {
             operators.add_to(&mut facts);
         }
-        print(&format!("{facts}\n"));
+        print_json(&facts);
         return Ok(());
     }
     let mut text = format!(

@@ -1,8 +1,8 @@
 //! `check`: all problems of models at once, without writing anything.
 
-use super::options::{TargetOptions, input_shape};
-use super::{Outcome, print, warn};
-use crate::diagnostic::{Failure, Problem};
+use super::options::{TargetOptions, distinct, input_shape};
+use super::{Outcome, print, print_json, warn};
+use crate::diagnostic::{Failure, Problem, shown};
 use crate::files;
 use crate::pipeline::{self, Options};
 use crate::stages::Stages;
@@ -29,16 +29,16 @@ pub struct CheckArgs {
 
 pub fn check(args: CheckArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
-    let options = Options { input_shapes: args.input_shapes, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
+    let options = Options { input_shapes: distinct(args.input_shapes)?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
     let (mut problems, mut left_out) = (vec![], vec![]);
     for file in &args.models {
         let model = files::read(file).map_err(|d| vec![d]);
         match model.and_then(|model| pipeline::compile(&model, &targets, &options, &mut Stages::none())) {
             Ok(compiled) => {
                 warn(file, &compiled.left_out);
-                left_out.extend(compiled.left_out.iter().map(|what| json!({ "file": file, "message": what })));
+                left_out.extend(compiled.left_out.iter().map(|what| json!({ "file": file.to_string_lossy(), "message": what })));
                 if !args.json {
-                    print(&format!("{}: no problems\n", file.display()));
+                    print(&format!("{}: no problems\n", shown(file)));
                 }
             }
             Err(list) => problems.extend(list.into_iter().map(|diagnostic| Problem { file: Some(file.clone()), diagnostic })),
@@ -48,7 +48,7 @@ pub fn check(args: CheckArgs) -> Outcome {
         return Err(Failure::Problems(problems));
     }
     if args.json {
-        print(&format!("{}\n", json!({ "diagnostics": [], "left_out": left_out })));
+        print_json(&json!({ "diagnostics": [], "left_out": left_out }));
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! `compile`: a model becomes an object and a header.
 
-use super::options::{Opt, TargetOptions, input_shape, size_bytes, threads};
-use super::{Outcome, print, warn};
+use super::options::{Opt, TargetOptions, distinct, input_shape, size_bytes, threads};
+use super::{Outcome, print, print_json, warn};
 use crate::bindings;
-use crate::diagnostic::Failure;
+use crate::diagnostic::{Failure, shown};
 use crate::files::{self, Files};
 use crate::limits::Limits;
 use crate::names;
@@ -93,7 +93,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     }
     let model = files::read(&args.model)?;
     let mut options = Options {
-        input_shapes: args.input_shapes,
+        input_shapes: distinct(args.input_shapes)?,
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
@@ -117,14 +117,12 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
     let header = object.with_extension("h");
     let mut files = Files::default();
-    if let (Some(path), Some(bytes)) = (&args.weights, &compiled.object.weights) {
-        if [&object, &header].contains(&path) {
-            return Err(Failure::Usage(format!("{} is written anyway: --weights wants a file of its own", path.display())));
-        }
-        files.add(path.clone(), bytes.clone());
-    }
+    files.keep(&args.model);
     files.add(object.clone(), compiled.object.bytes.clone());
     files.add(header.clone(), compiled.header.clone());
+    if let (Some(path), Some(bytes)) = (&args.weights, &compiled.object.weights) {
+        files.add(path.clone(), bytes.clone());
+    }
     if args.rust {
         files.add(object.with_extension("rs"), bindings::write(&compiled, &options.made_from));
     }
@@ -140,10 +138,10 @@ pub fn compile(args: CompileArgs) -> Outcome {
     files.write()?;
     if args.json {
         let mut facts = report::json(&compiled);
-        facts["object"] = json!(object);
-        facts["header"] = json!(header);
+        facts["object"] = json!(object.to_string_lossy());
+        facts["header"] = json!(header.to_string_lossy());
         facts["prefix"] = json!(prefix);
-        print(&format!("{facts}\n"));
+        print_json(&facts);
     } else {
         print(&summary(&compiled, &object, args.target.cpu.is_none()));
     }
@@ -155,7 +153,7 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
     let baseline = if is_baseline { " (the target's baseline; --cpu native compiles for this machine)" } else { "" };
     let mut out = format!(
         "{}: {} {}{baseline}\narena {} bytes, constants {}, code {}, stack {}\n",
-        object.display(),
+        shown(object),
         compiled.triple(),
         compiled.level_names(),
         grouped(sizes.arena_bytes),

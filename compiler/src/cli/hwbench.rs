@@ -2,7 +2,8 @@
 //!
 //! The idea: bursts of all kernels take turns, and the best of each counts; what slows a machine down for a while then costs no figure.
 
-use super::{Outcome, print};
+use super::options::min_ms;
+use super::{Outcome, print, print_json};
 use crate::diagnostic::Failure;
 use crate::facts::Arithmetic;
 use crate::peaks::Probe;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 #[derive(Args)]
 pub struct HwbenchArgs {
     /// Repeat for so long
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = min_ms())]
     min_ms: u64,
     /// Print one JSON object
     #[arg(long)]
@@ -83,7 +84,11 @@ pub fn hwbench(args: HwbenchArgs) -> Outcome {
             break;
         }
     }
-    print(&if args.json { format!("{}\n", to_json(&clock, &widths, &readings)) } else { text(&clock, &widths, &readings) });
+    if args.json {
+        print_json(&to_json(&clock, &widths, &readings));
+    } else {
+        print(&text(&clock, &widths, &readings));
+    }
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! `inspect`: what a model is and what it needs.
 
-use super::options::{Opt, TargetOptions, input_shape};
-use super::{Outcome, print, warn};
+use super::options::{Opt, TargetOptions, distinct, input_shape};
+use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::Failure;
 use crate::files;
 use crate::pipeline::{self, Options};
@@ -33,7 +33,7 @@ pub fn inspect(args: InspectArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
     let model = files::read(&args.model)?;
     let options = Options {
-        input_shapes: args.input_shapes,
+        input_shapes: distinct(args.input_shapes)?,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
         ..Options::named_after(&args.model)
@@ -41,7 +41,7 @@ pub fn inspect(args: InspectArgs) -> Outcome {
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     if args.json {
-        print(&format!("{}\n", report::json(&compiled)));
+        print_json(&report::json(&compiled));
     } else {
         print(&report::text(&compiled));
     }

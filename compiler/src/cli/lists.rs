@@ -1,6 +1,6 @@
 //! `ops`, `explain`, `completions` and `man`: commands that print what is known without any model.
 
-use super::{Cli, Outcome, print};
+use super::{Cli, Outcome, print, print_json, print_raw};
 use crate::diagnostic::Failure;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
@@ -20,7 +20,7 @@ pub struct OpsArgs {
 pub fn ops(args: OpsArgs) -> Outcome {
     if args.json {
         let all: Vec<_> = ops::TABLE.iter().map(|(name, types)| json!({ "name": name, "types": types })).collect();
-        print(&format!("{}\n", json!(all)));
+        print_json(&json!(all));
     } else {
         print(&ops::TABLE.iter().map(|(name, types)| format!("{name:<20} {types}\n")).collect::<String>());
     }
@@ -43,7 +43,7 @@ pub fn targets(args: TargetsArgs) -> Outcome {
         let levels = |l: &Levels| l.levels.iter().map(|(name, features)| json!({ "name": name, "features": features })).collect::<Vec<_>>();
         let architectures = architectures.iter().map(|l| json!({ "name": l.architecture, "levels": levels(l), "features": l.features }));
         let architectures: Vec<_> = architectures.collect();
-        print(&format!("{}\n", json!({ "triples": triples, "architectures": architectures, "native": native })));
+        print_json(&json!({ "triples": triples, "architectures": architectures, "native": native }));
         return Ok(());
     }
     let mut out: String = TRIPLES.iter().map(|t| format!("{:<30} {}\n{:<30}   tested: {}\n", t.triple, t.about, "", t.tested)).collect();
@@ -90,7 +90,7 @@ pub struct CompletionsArgs {
 pub fn completions(args: CompletionsArgs) -> Outcome {
     let mut script = vec![];
     clap_complete::generate(args.shell, &mut Cli::command(), "cranelite", &mut script);
-    print(&String::from_utf8_lossy(&script));
+    print_raw(&String::from_utf8_lossy(&script));
     Ok(())
 }
 
@@ -109,7 +109,7 @@ pub fn man(_: ManArgs) -> Outcome {
         man.render_description_section(&mut page).and_then(|()| man.render_synopsis_section(&mut page)).expect("memory takes everything");
         man.render_options_section(&mut page).expect("memory takes everything");
     }
-    print(&String::from_utf8_lossy(&page));
+    print_raw(&String::from_utf8_lossy(&page));
     Ok(())
 }
 

@@ -14,9 +14,11 @@ mod per_operator;
 mod run;
 mod steps;
 
-use crate::diagnostic::{Failure, internal};
+use crate::diagnostic::{Failure, internal, json_line, shown, tidy};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::io::Write;
+use cranelite_graph::diagnostic::{Code, Diagnostic};
+use serde_json::Value;
+use std::io::{ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::ExitCode;
@@ -85,9 +87,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if is_json {
-                print(&format!("{}\n", failure.to_json()));
+                print_json(&failure.to_json());
             }
-            eprint!("{}", failure.render());
+            complain(&failure.render());
             ExitCode::from(failure.exit_code())
         }
     }
@@ -113,16 +115,37 @@ fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
 /// Says on standard error what of a model was not compiled.
 fn warn(model: &Path, left_out: &[String]) {
     for what in left_out {
-        eprintln!("warning: {}: {what}", model.display());
+        complain(&format!("warning: {}: {what}\n", shown(model)));
     }
 }
 
-/// Writes to standard output; a reader that has gone away ends the program without a word, as for any filter.
+/// For people.
 fn print(text: &str) {
+    print_raw(&tidy(text));
+}
+
+/// One line.
+fn print_json(value: &Value) {
+    print_raw(&json_line(value));
+}
+
+/// Writes to standard output; a reader that has gone away ends the program without a word, as for any filter.
+fn print_raw(text: &str) {
     let mut out = std::io::stdout().lock();
-    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => {
+            let d = Diagnostic::new(Code::FILE_ACCESS, format!("cannot write to standard output: {e}"));
+            complain(&Failure::from(d).render());
+            std::process::exit(1);
+        }
     }
+}
+
+/// Writes to standard error. Where that is not possible there is nobody to tell.
+fn complain(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use crate::diagnostic::Failure;
 use clap::{Args, ValueEnum};
 use cranelite_codegen::targets::Target;
-use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::import::InputKey;
 use cranelite_graph::lower::Goal;
 
@@ -66,6 +66,28 @@ impl From<Opt> for Goal {
 /// How many threads to divide operators for.
 pub fn threads() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..=256)
+}
+
+/// For how long to measure: ten minutes at most.
+pub fn min_ms() -> clap::builder::RangedU64ValueParser<u64> {
+    clap::value_parser!(u64).range(..=600_000)
+}
+
+/// The words of a command, of which there is one at least.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Words(pub Vec<String>);
+
+pub fn words(text: &str) -> Result<Words, String> {
+    let words: Vec<String> = text.split_whitespace().map(String::from).collect();
+    if words.is_empty() { Err("the command is empty".into()) } else { Ok(Words(words)) }
+}
+
+/// One shape for each input at most.
+pub fn distinct(shapes: Vec<(InputKey, Vec<usize>)>) -> Result<Vec<(InputKey, Vec<usize>)>, Failure> {
+    match shapes.iter().enumerate().find(|(i, (key, _))| shapes[..*i].iter().any(|(other, _)| other == key)) {
+        Some((_, (InputKey::Name(name), _))) => Err(Failure::Usage(format!("--input-shape gives input {} two shapes", quoted(name)))),
+        _ => Ok(shapes),
+    }
 }
 
 /// `NAME=1,96,96,3`; names may contain `=`.

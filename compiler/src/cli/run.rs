@@ -3,11 +3,11 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{Opt, TargetOptions, threads};
+use super::options::{Opt, TargetOptions, Words, threads, words};
 use super::steps::Steps;
-use super::{Outcome, warn};
+use super::{Outcome, complain, warn};
 use crate::array::Array;
-use crate::diagnostic::{Failure, internal};
+use crate::diagnostic::{Failure, internal, shown, tidy};
 use crate::files::{self, Files};
 use crate::fit;
 use crate::foreign::{self, Tools};
@@ -23,7 +23,7 @@ use std::path::PathBuf;
 /// Runs a model on arrays
 ///
 /// Reads one .npy file for each input, in the order of the model's inputs, and writes out0.npy, out1.npy, ... Arrays with other
-/// shapes than the model's inputs compile the model for those shapes.
+/// shapes than the model's inputs compile the model for those shapes, which a note on standard error says.
 #[derive(Args)]
 pub struct RunArgs {
     /// The .tflite file
@@ -45,13 +45,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR")]
     dump_tensors: Option<PathBuf>,
     /// C compiler that links the model into a program, which is run instead of the object in this process; needed for other machines
-    #[arg(long, value_name = "COMMAND")]
-    linker: Option<String>,
+    #[arg(long, value_name = "COMMAND", value_parser = words)]
+    linker: Option<Words>,
     /// Emulator that runs that program, with its options: 'qemu-aarch64-static -L /usr/aarch64-linux-gnu'
-    #[arg(long, value_name = "COMMAND", requires = "linker")]
-    runner: Option<String>,
+    #[arg(long, value_name = "COMMAND", requires = "linker", value_parser = words)]
+    runner: Option<Words>,
     /// Interpret the tile program instead of running machine code; for the target, or for vectors of so many bytes
-    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, hide = true)]
+    #[arg(long, value_name = "BYTES", num_args = 0..=1, require_equals = true, hide = true, value_parser = vector_bytes)]
     interpret: Option<Option<u32>>,
 }
 
@@ -59,8 +59,10 @@ pub fn run(args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
+    let (input_shapes, notes) = fit::input_shapes(&model, &steps).map_err(in_model)?;
+    notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
-        input_shapes: fit::input_shapes(&model, &steps).map_err(in_model)?,
+        input_shapes,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
@@ -97,6 +99,8 @@ pub fn run(args: RunArgs) -> Outcome {
         }
     };
     let mut files = Files::default();
+    files.keep(&args.model);
+    args.steps.0.iter().flatten().for_each(|array| files.keep(array));
     for (k, outputs) in outputs.iter().enumerate() {
         let step = if k == 0 { String::new() } else { format!("s{k}.") };
         for (i, output) in outputs.iter().take(signature.own_output_count).enumerate() {
@@ -112,9 +116,13 @@ pub fn run(args: RunArgs) -> Outcome {
 
 /// `None` when the object runs in this process.
 fn tools(args: &RunArgs) -> Option<Tools> {
-    let words = |command: &str| command.split_whitespace().map(String::from).collect::<Vec<_>>();
-    let linker = args.linker.as_deref().map(words)?;
-    Some(Tools { linker, runner: args.runner.as_deref().map(words).unwrap_or_default() })
+    let Words(linker) = args.linker.clone()?;
+    Some(Tools { linker, runner: args.runner.clone().map(|Words(runner)| runner).unwrap_or_default() })
+}
+
+/// The vectors that lowerings know.
+fn vector_bytes(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|bytes| [0, 16, 32, 64].contains(bytes)).ok_or_else(|| "vectors have 0, 16, 32 or 64 bytes".into())
 }
 
 fn interpreted(planned: &Planned, signature: &Signature, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
@@ -133,7 +141,7 @@ fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
     let mut problems = vec![];
     let mut read = |path: &PathBuf| {
         let array = files::read(path)
-            .and_then(|bytes| Array::parse(&bytes).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", path.display()))));
+            .and_then(|bytes| Array::parse(&bytes).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", shown(path)))));
         array.map_err(|d| problems.push(d)).ok()
     };
     let arrays = steps.iter().map(|step| step.iter().filter_map(&mut read).collect()).collect();

@@ -69,7 +69,9 @@ pub fn quoted(s: &str) -> String {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
-            c if c.is_control() => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+            '\'' => out.push(c),
+            // What Rust would escape nobody sees, or it changes how the rest is shown.
+            c if 1 < c.escape_debug().len() => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
             c => out.push(c),
         }
     }
