@@ -137,6 +137,16 @@ fn bands_that_see_nothing() {
     let widened = |c: &&cranelite_tile::Call| program.kernel(c.kernel).name.starts_with("widen");
     // One of the seven rows of the result lies between the others' taps.
     assert_eq!(program.calls().filter(widened).count(), 6);
+    // The first of the rows, and all of them.
+    let input = [1, 5, 3, 1];
+    for padding in [Padding { top: 2, bottom: 1, left: 1, right: 0 }, Padding { top: 9, bottom: 0, left: 1, right: 0 }] {
+        check_case(&Case { padding, stride: [2, 2], ..plain(Kind::Int8 { per_channel: false }, input, [1, 2, 1, 1]) });
+    }
+    check_case(&Case {
+        stride: [9, 1],
+        padding: Padding { top: 2, bottom: 4, left: 0, right: 0 },
+        ..plain(Kind::Uint8, input, [1, 2, 1, 1])
+    });
 }
 
 /// A filter that reaches over padding only, in one direction and in both.

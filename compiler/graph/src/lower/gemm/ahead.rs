@@ -75,7 +75,10 @@ fn cut(p: &Product, rectangles: &[(Segment, Segment)], along: usize, len: usize)
         let pieces: Vec<Piece> = pieces.collect();
         Band { elements: elements(p, &pieces), pieces }
     };
-    (0..output).step_by(len).map(band).collect()
+    let mut bands: Vec<Band> = (0..output).step_by(len).map(band).collect();
+    // What sees nothing names the scratch as well, so it comes after what has been written there.
+    bands.sort_by_key(|b| b.elements.is_empty());
+    bands
 }
 
 fn within(s: Segment, range: Range<usize>) -> Option<Segment> {
