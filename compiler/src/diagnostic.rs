@@ -48,15 +48,14 @@ impl Failure {
                     writeln!(out, "and {more} more kinds of problems; `cranelite check --json` tells all")
                         .expect("a string takes everything");
                 }
-                if self.exit_code() == 2 {
-                    return out;
+                if self.exit_code() != 2 {
+                    let mut codes: Vec<&str> = list.iter().map(|p| p.diagnostic.code.0).collect();
+                    codes.sort_unstable();
+                    codes.dedup();
+                    let count = if list.len() == 1 { "1 problem".into() } else { format!("{} problems", list.len()) };
+                    let more = codes.iter().map(|c| format!("`cranelite explain {c}`")).collect::<Vec<_>>().join(", ");
+                    writeln!(out, "{count}; more about the codes: {more}").expect("a string takes everything");
                 }
-                let mut codes: Vec<&str> = list.iter().map(|p| p.diagnostic.code.0).collect();
-                codes.sort_unstable();
-                codes.dedup();
-                let count = if list.len() == 1 { "1 problem".into() } else { format!("{} problems", list.len()) };
-                let more = codes.iter().map(|c| format!("`cranelite explain {c}`")).collect::<Vec<_>>().join(", ");
-                writeln!(out, "{count}; more about the codes: {more}").expect("a string takes everything");
                 out
             }
         })
@@ -269,6 +268,16 @@ mod tests {
         let line = json_line(&json!({ text: "😀" }));
         assert!(line.trim_end_matches('\n').chars().all(|c| (' '..='~').contains(&c)), "{line}");
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), json!({ text: "😀" }));
+    }
+
+    /// Whatever the exit code is.
+    #[test]
+    fn all_problems_are_tidy() {
+        for code in [Code::FILE, Code::OUTPUT, Code::TARGET, Code::CPU] {
+            let d = Diagnostic::new(code, "a\u{1b}[2J").found("b\u{202e}");
+            let text = Failure::Problems(vec![Problem { file: None, diagnostic: d }]).render();
+            assert!(text.contains("a\\u{1b}[2J") && text.contains("b\\u{202e}"), "{text}");
+        }
     }
 
     #[cfg(unix)]
