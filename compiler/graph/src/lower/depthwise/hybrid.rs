@@ -5,8 +5,9 @@
 
 use crate::lower::Context;
 use crate::lower::channels::each_block;
+use crate::lower::gemm::hybrid::with_offset;
 use crate::lower::requantize::round_half_away;
-use cranelite_tile::{BufferId, Elem, Index, Kernel, KernelBuilder, Machine, Reduce, Unary, Value};
+use cranelite_tile::{BufferId, Elem, Index, Kernel, KernelBuilder, Machine, Reduce, Value};
 
 /// (values as i16, scales as f32) of so many images of `size` floats.
 pub fn quantize(cx: &mut Context, images: usize, size: usize, x: BufferId) -> (BufferId, BufferId) {
@@ -24,10 +25,8 @@ fn kernel(machine: &Machine, images: usize, size: usize) -> Kernel {
     k.each("n", images, 1, |k, n| {
         let from = n * (4 * size as i64);
         let (low, high) = range(k, x.at(from.clone()), lanes, size);
-        let (scale, zero_point) = parameters(k, low, high);
+        let (scale, inverse, zero_point) = with_offset(k, low, high);
         k.store(scales.at(n * 4), scale);
-        let one = k.float(Elem::F32.x(1), 1.0);
-        let inverse = k.div(one, scale);
         each_block(k, size, lanes, 4, |k, b| {
             let v = b.load(k, Elem::F32, x.at(from.clone() + b.first.clone() * 4));
             let (inverse, zero_point) = (k.splat(inverse, b.lanes), k.splat(zero_point, b.lanes));
@@ -64,30 +63,4 @@ fn range(k: &mut KernelBuilder, x: cranelite_tile::Place, lanes: usize, size: us
         (low, high) = (k.reduce(Reduce::Min, low), k.reduce(Reduce::Max, high));
     }
     (low, high)
-}
-
-/// Scale (f32) and zero point (i32) for a range that includes 0, as the reference computes them: in f64, but for the difference of the ends.
-fn parameters(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value) {
-    let f64 = Elem::F64.x(1);
-    let number = |k: &mut KernelBuilder, v: f64| k.double(Elem::F64.x(1), v);
-    let range = k.sub(high, low);
-    let [low, high, range] = [low, high, range].map(|v| k.to_float(v, Elem::F64));
-    let (steps, one) = (number(k, 255.0), number(k, 1.0));
-    let scale = k.div(range, steps);
-    let nothing = k.compare(cranelite_tile::Cond::Eq, low, high);
-    let scale = k.select(nothing, one, scale);
-    // The zero point is taken from the end of the range where it is more exact.
-    let (smallest, largest) = (number(k, -128.0), number(k, 127.0));
-    let (below, above) = (k.div(low, scale), k.div(high, scale));
-    let (from_low, from_high) = (k.sub(smallest, below), k.sub(largest, above));
-    let (below, above) = (k.unary(Unary::Abs, below), k.unary(Unary::Abs, above));
-    let (most, least) = (number(k, 128.0), number(k, 127.0));
-    let (error_low, error_high) = (k.add(most, below), k.add(least, above));
-    let better = k.compare(cranelite_tile::Cond::Lt, error_low, error_high);
-    let zero_point = k.select(better, from_low, from_high);
-    let zero_point = k.max(zero_point, smallest);
-    let zero_point = k.min(zero_point, largest);
-    let zero_point = round_half_away(k, zero_point);
-    debug_assert_eq!(k.ty(scale), f64);
-    (k.to_float(scale, Elem::F32), zero_point)
 }

@@ -97,17 +97,15 @@ fn without_offset(k: &mut KernelBuilder, largest: Value) -> (Value, Value, Value
 }
 
 /// (scale, 1 / scale, offset) of numbers between `low` and `high`, one of which may be 0 but not positive or negative respectively.
-fn with_offset(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value, Value) {
+pub fn with_offset(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value, Value) {
     let (single, double) = (Elem::F32.x(1), Elem::F64.x(1));
-    let (low_single, high_single) = (low, high);
     // The difference is one of floats, as in the reference; the rest is in doubles.
-    let range = k.sub(high, low);
+    let (range, most) = (k.sub(high, low), k.float(single, 255.0));
+    // Before the divisions, which must not raise exceptions: the scale is 1 then.
+    let empty = k.compare(Cond::Eq, low, high);
+    let range = k.select(empty, most, range);
     let [low, high, range] = [low, high, range].map(|v| k.to_float(v, Elem::F64));
     let (first, last, levels) = (k.double(double, -128.0), k.double(double, 127.0), k.double(double, 255.0));
-    // Before the divisions, which must not raise exceptions: the scale is 1 then.
-    let zero = k.double(double, 0.0);
-    let empty_double = k.compare(Cond::Eq, range, zero);
-    let range = k.select(empty_double, levels, range);
     let scale = k.div(range, levels);
     let (low, high) = (k.div(low, scale), k.div(high, scale));
     // Of the offsets that map the lowest and the highest number exactly, the one with the smaller error.
@@ -122,7 +120,6 @@ fn with_offset(k: &mut KernelBuilder, low: Value, high: Value) -> (Value, Value,
 
     let scale = k.to_float(scale, Elem::F32);
     let (one, none) = (k.float(single, 1.0), k.int(Elem::I32.x(1), 0));
-    let empty = k.compare(Cond::Eq, low_single, high_single);
     let inverse = k.div(one, scale);
     let offset = k.select(empty, none, offset);
     (scale, inverse, offset)
