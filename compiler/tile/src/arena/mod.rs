@@ -241,29 +241,11 @@ pub fn least_bytes_joining(program: &Program, joining: &Joining, is_kept: impl F
     let in_place_of = joining.overwritten.filter(|_| joining.parts.is_empty()).and_then(|b| ids.binary_search(&b).ok());
     let (size_bytes, align) = (whole.size_bytes, u64::from(whole.align));
     intervals.push(Interval { size_bytes, align, first, last: end, in_place_of });
-    most_live(&intervals)
+    fullest(&intervals).map_or(0, |(bytes, _)| bytes)
 }
 
-/// The largest sum of bytes that are live at one moment.
-fn most_live(intervals: &[Interval]) -> u64 {
-    let Some(unit) = intervals.iter().map(|i| i.align).min() else { return 0 };
-    let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
-    let moments = intervals.iter().map(|i| i.last + 2).max().unwrap_or(0);
-    let (mut begin, mut end, mut shared) = (vec![0u64; moments], vec![0u64; moments], vec![0u64; moments]);
-    for i in intervals {
-        begin[i.first] += size(i);
-        end[i.last + 1] += size(i);
-        shared[i.first] += i.in_place_of.map_or(0, |of| size(i).min(size(&intervals[of])));
-    }
-    let mut live = 0;
-    let sums = (0..moments).map(|m| {
-        live = live + begin[m] - end[m];
-        live - shared[m]
-    });
-    sums.max().unwrap_or(0)
-}
-
-fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
+/// The largest sum of bytes that are live at one step, and the first such step.
+fn fullest(intervals: &[Interval]) -> Option<(u64, usize)> {
     let unit = intervals.iter().map(|i| i.align).min()?;
     let size = |i: &Interval| i.size_bytes.next_multiple_of(unit);
     // What is more than at the step before, and less.
@@ -282,7 +264,11 @@ fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
             most = Some((live, step));
         }
     }
-    let (_, step) = most?;
+    most
+}
+
+fn peak(buffers: &[BufferId], intervals: &[Interval]) -> Option<Peak> {
+    let (_, step) = fullest(intervals)?;
     let live = buffers.iter().zip(intervals).filter(|(_, i)| i.first <= step && step <= i.last);
     let mut buffers: Vec<(BufferId, u64)> = live.map(|(&b, i)| (b, i.size_bytes)).collect();
     buffers.sort_by_key(|&(b, size)| (std::cmp::Reverse(size), b));
