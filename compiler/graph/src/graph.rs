@@ -107,14 +107,14 @@ impl Graph {
         };
         ranges.into_iter().map(&mut beyond).sum()
     }
-    /// Whether `id` is a constant, or would be if all nodes of constants were computed.
-    pub fn is_computed_from_constants(&self, id: ValueId) -> bool {
+    /// By value, whether it is a constant, or would be if all nodes of constants were computed.
+    pub fn computed_from_constants(&self) -> Vec<bool> {
         let mut constant: Vec<bool> = self.values.iter().map(|v| v.data.is_some()).collect();
         for n in self.nodes.iter().filter(|n| n.outputs.iter().all(|v| self.value(*v).data.is_none())) {
             let all = n.reads().all(|v| constant[v.0 as usize]);
             n.outputs.iter().for_each(|v| constant[v.0 as usize] = all);
         }
-        constant[id.0 as usize]
+        constant
     }
 }
 

@@ -8,8 +8,7 @@ mod level;
 mod riscv64;
 mod x86_64;
 
-use crate::clif::Arch;
-use crate::clif::Features;
+use crate::clif::{Arch, Features};
 use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};

@@ -31,6 +31,7 @@ use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use bytes::Bytes;
 use cranelite_tile::{Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -56,6 +57,8 @@ pub struct Context<'a> {
     /// By value: after which node nobody reads it; of an output after none.
     last_read: Vec<Option<usize>>,
     is_input: Vec<bool>,
+    /// For messages: which values all nodes of constants would give.
+    computed: OnceCell<Vec<bool>>,
     /// Candidates by hash of their code.
     kernels: HashMap<u64, Vec<KernelId>>,
     constants: HashMap<u64, Vec<BufferId>>,
@@ -114,6 +117,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         here: 0,
         last_read: last_reads(graph),
         is_input: vec![false; graph.values.len()],
+        computed: OnceCell::new(),
         kernels: HashMap::new(),
         constants: HashMap::new(),
         fills: BTreeMap::new(),
@@ -252,7 +256,8 @@ impl<'a> Context<'a> {
     }
     /// The problem of an operand that is packed when the model is compiled, and is no constant.
     pub fn not_constant(&self, node: &Node, index: usize, what: &str) -> Diagnostic {
-        let computed = node.input(index).is_some_and(|v| self.graph.is_computed_from_constants(v));
+        let all = self.computed.get_or_init(|| self.graph.computed_from_constants());
+        let computed = node.input(index).is_some_and(|v| all[v.0 as usize]);
         let d = match computed {
             true => Diagnostic::new(Code::CONSTANT, format!("computing {what} from constants takes more than the compiler may spend"))
                 .expected(format!(

@@ -491,3 +491,17 @@ pub fn round_half_away(k: &mut KernelBuilder, x: Value) -> Value {
     let moved = k.add(x, half);
     k.convert(moved, Elem::I32, Rounding::TowardZero)
 }
+
+/// Refuses sums of products of bytes that may not fit 32 bits. Of each channel: the bias, and the bounds of the sum with it. The bias may
+/// make a sum wrap, as in the reference.
+pub fn sums_fit_32_bits(mut sums: impl Iterator<Item = (i64, (i64, i64))>, weights_per_channel: usize) -> Result<(), Diagnostic> {
+    let fits = |(bias, (least, most)): (i64, (i64, i64))| {
+        i64::from(i32::MIN) <= least.saturating_sub(bias) && most.saturating_sub(bias) <= i64::from(i32::MAX)
+    };
+    if sums.all(fits) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::FEATURE, "the sums of products may not fit 32 bits")
+        .expected("fewer or smaller weights per output channel")
+        .found(format!("{weights_per_channel} weights per channel")))
+}

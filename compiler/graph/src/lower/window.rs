@@ -1,7 +1,7 @@
 //! Pooling: a window slides over an image and keeps the largest or the mean value, channel by channel.
 //!
-//! Not convolution: there are no weights, and an empty image has an empty result. The idea: near the border a window loses taps; outputs whose windows have equally many taps
-//! form rectangles, and every rectangle is one call of the same kernel, so nothing is guarded, filled or counted at run time.
+//! Not convolution: there are no weights, and an empty image has an empty result. The idea: near the border a window loses taps;
+//! outputs whose windows have equally many taps form rectangles, and every rectangle is one call of the same kernel, so nothing is guarded, filled or counted at run time.
 
 use super::channels::{Block, each_block};
 use super::requantize::{Target, clamp_float, elem};

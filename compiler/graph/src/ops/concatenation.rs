@@ -1,7 +1,7 @@
 //! CONCATENATION: the inputs one after the other along an axis.
 //!
-//! Any element type of whole bytes; what cannot be written in its place is copied there. Quantised inputs must have the quantisation of the output, as in the reference, except
-//! u8, which is rescaled: in f32, which here is a table per input. int16 must have no zero points; their scales are not looked at.
+//! Any element type of whole bytes; what cannot be written in its place is copied there. Quantised inputs must have the quantisation of
+//! the output, as in the reference, except u8, which is rescaled: in f32, which here is a table per input. int16 must have no zero points; their scales are not looked at.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

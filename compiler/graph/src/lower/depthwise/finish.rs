@@ -5,7 +5,7 @@
 
 use super::Source;
 use crate::diagnostic::{Code, Diagnostic};
-use crate::lower::requantize::{INTEGER_64, Numbers, Rescaling, Target, clamp_float};
+use crate::lower::requantize::{INTEGER_64, Numbers, Rescaling, Target, clamp_float, sums_fit_32_bits};
 use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
 use crate::quantize::wide_requantization;
@@ -116,14 +116,9 @@ impl Finish {
         match self {
             Finish::Narrow { bias, references, target } => {
                 let all: Vec<_> = bias.iter().enumerate().map(|(c, b)| reach((*b).into(), c)).collect();
-                // The bias may make them wrap, as in the reference.
-                let fits = |(b, (_, (least, most))): (&i32, &(i32, (i64, i64)))| {
-                    i64::from(i32::MIN) <= least - i64::from(*b) && most - i64::from(*b) <= i64::from(i32::MAX)
-                };
-                if source.elem != Elem::I16 && !bias.iter().zip(&all).all(fits) {
-                    return Err(Diagnostic::new(Code::FEATURE, "the sums of products may not fit 32 bits")
-                        .expected("fewer or smaller weights per output channel")
-                        .found(format!("{} weights per channel", weights.len() / channels)));
+                if source.elem != Elem::I16 {
+                    let sums = bias.iter().zip(&all).map(|(b, a)| (i64::from(*b), a.1));
+                    sums_fit_32_bits(sums, weights.len() / channels)?;
                 }
                 let bias = bias.iter().zip(&all).map(|(b, (sum, _))| b.wrapping_sub(zero.wrapping_mul(*sum))).collect();
                 let reach: Vec<(i64, i64)> = all.iter().map(|a| a.1).collect();

@@ -23,7 +23,7 @@ pub use pack::Filter;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::pointwise::Destination;
-use crate::lower::requantize::{Rescaling, Target};
+use crate::lower::requantize::{Rescaling, Target, sums_fit_32_bits};
 use crate::lower::{Context, Goal};
 use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
@@ -218,10 +218,9 @@ impl Product<'_> {
             Rescale::Float => (Epilogue::Float { activation }, Scales::None),
             Rescale::Sum(references) => {
                 let reach = tables::reach(self);
-                if self.input != ElementType::I16 && !tables::sums_fit_32_bits(self, &reach) {
-                    return Err(Diagnostic::new(Code::FEATURE, "the sums of products may not fit 32 bits")
-                        .expected("fewer or smaller weights per output channel")
-                        .found(format!("{} weights per channel", self.filter.shape[1..].iter().product::<usize>())));
+                if self.input != ElementType::I16 {
+                    let sums = reach.iter().enumerate().map(|(o, r)| (self.bias.int(o), *r));
+                    sums_fit_32_bits(sums, self.filter.shape[1..].iter().product())?;
                 }
                 let (rescaling, numbers) = Rescaling::new(machine, references, &reach, target())?;
                 (Epilogue::Sum(rescaling), Scales::Sum(numbers))

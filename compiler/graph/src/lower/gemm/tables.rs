@@ -32,7 +32,7 @@ impl Bias {
         })
     }
 
-    fn int(&self, channel: usize) -> i64 {
+    pub(super) fn int(&self, channel: usize) -> i64 {
         match self {
             Bias::Int(all) => all[channel],
             _ => 0,
@@ -141,15 +141,6 @@ impl Scales {
         };
         panels.flat_map(panel).collect()
     }
-}
-
-/// Whether sums of products fit 32 bits, whatever the activations. The bias may make them wrap, as in the reference.
-pub fn sums_fit_32_bits(p: &Product, reach: &[(i64, i64)]) -> bool {
-    let fits = |(o, (low, high)): (usize, &(i64, i64))| {
-        let bias = p.bias.int(o);
-        i64::from(i32::MIN) <= low.saturating_sub(bias) && high.saturating_sub(bias) <= i64::from(i32::MAX)
-    };
-    reach.iter().enumerate().all(fits)
 }
 
 /// Between which bounds the sum of an output channel lies.
