@@ -10,7 +10,7 @@ use super::proved::{Affine, byte_values, float_of_byte, i32_lanes};
 use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
-use crate::quantize::{checked_log2, multiply_by_quantized_multiplier, quantize_multiplier, rounding_divide_by_pot};
+use crate::quantize::{checked_log2, multiply_by_quantized_multiplier, quantize_multiplier, shift_i16};
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Binary, KernelBuilder, Machine, Value};
 
@@ -19,7 +19,7 @@ use cranelite_tile::{Binary, KernelBuilder, Machine, Value};
 pub enum Sum {
     /// Zero point, multiplier and shift of each, and of the result.
     General { raise: u8, operands: [(i32, i32, i32); 2], result: (i32, i32) },
-    /// Of int16 with scales that are powers of two: rounding shifts to the right.
+    /// Of int16 with scales that are powers of two: rounding shifts to the right, as `shift_i16`.
     PowerOfTwo { shifts: [u8; 2] },
 }
 
@@ -63,7 +63,11 @@ impl Sum {
         match self {
             Sum::PowerOfTwo { shifts } => match shifts[i] {
                 0 => x,
-                n => k.rounding_shr(x, n),
+                n @ 1..=15 => k.rounding_shr(x, n),
+                _ => {
+                    let (sign, one) = (k.shr_imm(x, 31), k.int(ty, 1));
+                    k.or(sign, one)
+                }
             },
             Sum::General { raise, operands, .. } => {
                 let (zero_point, multiplier, shift) = operands[i];
@@ -91,7 +95,7 @@ impl Sum {
     /// What the reference computes for one pair, before zero point and clamp.
     fn scalar(self, x: [i32; 2], op: Binary) -> i32 {
         let term = |i: usize| match self {
-            Sum::PowerOfTwo { shifts } => rounding_divide_by_pot(x[i], shifts[i].into()),
+            Sum::PowerOfTwo { shifts } => shift_i16(x[i], shifts[i].into()),
             Sum::General { raise, operands, .. } => {
                 let (zero_point, multiplier, shift) = operands[i];
                 multiply_by_quantized_multiplier((x[i] - zero_point) << raise, multiplier, shift)

@@ -1,14 +1,14 @@
 //! LOGISTIC: 1 / (1 + e^−x).
 //!
 //! f32; i8, u8 by a table of all 256 results; i16 by straight lines between the entries of a table, as the reference. The scale of
-//! quantised results is fixed: 1/256, of int16 1/32768 with zero points 0.
+//! quantised results is fixed: 1/256, of int16 1/32768 with zero points 0. An int16 scale whose multiplier does not fit 32 bits is refused.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::{Context, math, table};
 use crate::ops::{Arity, Operator, Signature, Source, checks};
-use crate::quantize::{logistic_f32, logistic_multiplier_i16, lut_8bit, sigmoid_table_u16};
+use crate::quantize::{LOGISTIC_I16_SCALE_END, logistic_f32, logistic_multiplier_i16, lut_8bit, sigmoid_table_u16};
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +35,13 @@ impl Operator for Attributes {
             if element == I16 {
                 checks::no_zero_point("the input", s.input(0)?)?;
                 checks::no_zero_point("the output", s.output(0))?;
+                let (scale, _) = checks::per_tensor("the input", s.input(0)?)?;
+                if scale >= LOGISTIC_I16_SCALE_END {
+                    // The reference converts the multiplier to an int32, and such a conversion means nothing.
+                    return Err(Diagnostic::new(Code::SCALE, "the scale of the input is too large")
+                        .expected(format!("less than {LOGISTIC_I16_SCALE_END}"))
+                        .found(scale.to_string()));
+                }
             }
         }
         Ok(vec![s.input(0)?.shape.clone()])

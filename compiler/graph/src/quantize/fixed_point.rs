@@ -24,6 +24,12 @@ pub fn rounding_divide_by_pot(x: i32, exponent: i32) -> i32 {
     (x >> exponent) + (remainder > threshold) as i32
 }
 
+/// The same of an int16 `x`, as the reference computes it in 16 bits: from 16 on the mask has no bits of the remainder left, and the
+/// result is −1 or 1.
+pub fn shift_i16(x: i32, exponent: i32) -> i32 {
+    if exponent < 16 { rounding_divide_by_pot(x, exponent) } else { (x >> 31) | 1 }
+}
+
 /// x · 2^exponent: saturating to the left, rounding to the right.
 pub fn saturating_rounding_multiply_by_pot(x: i32, exponent: i32) -> i32 {
     if exponent <= 0 {

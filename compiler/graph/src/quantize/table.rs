@@ -125,6 +125,9 @@ pub fn sigmoid_table_u16() -> [u16; 256] {
     table
 }
 
+/// Scales from here on have no multiplier in 32 bits.
+pub const LOGISTIC_I16_SCALE_END: f32 = ((1u64 << 31) as f64 / (4096.0 * 3.0)) as f32;
+
 /// (multiplier, right shift) that bring an int16 input to steps of 1 / (3 · 4096), for `logistic_i16`.
 pub fn logistic_multiplier_i16(input_scale: f32) -> (i32, i32) {
     if checked_log2(input_scale) == Some((-12, true)) {

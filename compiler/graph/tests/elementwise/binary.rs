@@ -129,6 +129,16 @@ fn int16_with_powers_of_two() {
             });
         }
     }
+    // By 16 and more, the mask of the reference's 16 bits loses the remainder, and every number becomes its sign, zero a one.
+    for shift in [15, 16, 17, 30, 31] {
+        let q = [(0.25, 0), (0.25 / (1u32 << shift) as f32, 0), (0.25, 0)];
+        let small = |x: i64| if shift == 15 { rounding_divide_by_pot(x as i32, 15).into() } else { x.signum() | 1 };
+        for kind in [Add, Sub] {
+            check_int16(kind, q, true, 9, |a, b| (if kind == Add { a + small(b) } else { a - small(b) }).clamp(-32768, 32767));
+            let swapped = [q[1], q[0], q[2]];
+            check_int16(kind, swapped, true, 9, |a, b| (if kind == Add { small(a) + b } else { small(a) - b }).clamp(-32768, 32767));
+        }
+    }
     let ([a, b], y) = types(I16, [&[4], &[4]], [(0.5, 0), (0.25, 0), (0.25, 0)]);
     assert_eq!(refusal(&op(Add, Activation::None, true), &[a.clone(), b.clone()], &y), Some(Code::SCALE));
     assert_eq!(refusal(&op(Add, Activation::None, false), &[a, b], &y), None);

@@ -86,7 +86,7 @@ fn logistic_of_all_bytes() {
 fn logistic_of_all_int16() {
     let data: Vec<u8> = (i16::MIN..=i16::MAX).flat_map(i16::to_le_bytes).collect();
     let (y, table) = (TensorType::quantized(I16, [1 << 16], 1.0 / 32768.0, 0), sigmoid_table_u16());
-    for scale in [1.0 / 4096.0, 0.0003, 0.001, 1e-6, 0.1, 7.0] {
+    for scale in [1.0 / 4096.0, 0.0003, 0.001, 1e-6, 0.1, 7.0, 174_762.0] {
         let (m, s) = logistic_multiplier_i16(scale);
         let want: Vec<i64> = (i16::MIN..=i16::MAX).map(|x| logistic_i16(x, m, s, &table).into()).collect();
         let x = TensorType::quantized(I16, [1 << 16], scale, 0);
@@ -119,5 +119,6 @@ fn what_does_not_fit_is_refused() {
     }
     assert_eq!(refusal(&LOGISTIC, &[q(I8, 0.1, 0)], &q(I8, 1.0 / 255.0, -128)), Some(Code::SCALE));
     assert_eq!(refusal(&LOGISTIC, &[q(I16, 0.1, 0)], &q(I16, 1.0 / 32768.0, 5)), Some(Code::SCALE));
+    assert_eq!(refusal(&LOGISTIC, &[q(I16, 174_763.0, 0)], &q(I16, 1.0 / 32768.0, 0)), Some(Code::SCALE));
     assert_eq!(refusal(&LOGISTIC, &[q(I8, 0.1, 3)], &q(I8, 1.0 / 256.0, -128)), None);
 }
