@@ -18,6 +18,8 @@ mod platforms;
 mod section;
 #[path = "link/self_test.rs"]
 mod self_test;
+#[path = "link/unwind.rs"]
+mod unwind;
 #[path = "link/watched.rs"]
 mod watched;
 #[path = "link/weights.rs"]
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
     trials.extend(names::trials());
     trials.extend(platforms::trials());
     trials.extend(section::trials());
+    trials.extend(unwind::trials());
     trials.extend(watched::trials());
     trials.extend(weights::trials());
     trials.extend(self_test::trials());

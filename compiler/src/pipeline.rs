@@ -48,6 +48,8 @@ pub struct Options {
     pub const_section: Option<String>,
     /// The object does not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
+    /// The object describes its frames to profilers and debuggers.
+    pub unwind: bool,
     /// For how many threads long operators are divided; 0 and 1 leave them whole.
     pub threads: usize,
     /// Makes every result of an operator an output.
@@ -167,6 +169,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         const_section: options.const_section.clone(),
         weights: options.weights,
         no_cpu_check: options.no_cpu_check,
+        unwind: options.unwind,
         parallel: 1 < options.threads,
         clif: stages.wants(Stage::Clif),
         asm: stages.wants(Stage::Asm),
@@ -223,7 +226,7 @@ impl Compiled {
 fn not_emitted(e: object::Error) -> Diagnostic {
     match e {
         object::Error::TooManyConstants(_) => Diagnostic::new(Code::CONSTANTS, e.to_string()),
-        object::Error::CannotAsk(..) => Diagnostic::new(Code::TARGET, e.to_string()),
+        object::Error::CannotAsk(..) | object::Error::NoUnwind(_) => Diagnostic::new(Code::TARGET, e.to_string()),
         e => internal("there is no machine code for the program", e),
     }
 }

@@ -68,6 +68,9 @@ pub struct CompileArgs {
     /// Call a hook of the caller's around each operator
     #[arg(long)]
     profile: bool,
+    /// Describe the frames of functions in .eh_frame, so that profilers and debuggers see through them; for ELF
+    #[arg(long)]
+    unwind: bool,
     /// Add PREFIX_selftest, which tells on the device whether the numbers are right, and which output is not
     #[arg(long)]
     self_test: bool,
@@ -103,6 +106,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         const_section: args.const_section,
         weights: args.weights.is_some(),
         no_cpu_check: args.target.no_cpu_check,
+        unwind: args.unwind,
         threads: args.threads as usize,
         ..Options::named_after(&args.model)
     };

@@ -4,6 +4,7 @@
 //! which they come does not matter.
 
 use super::Error;
+use super::unwind::{self, Rows};
 use crate::clif;
 use crate::targets::Target;
 use crate::wide;
@@ -33,6 +34,8 @@ pub struct Compiled {
     pub stack_bytes: u32,
     /// Whether there are constants of whole vectors, which want an alignment, behind the code.
     pub has_vectors: bool,
+    /// Its frame, where wanted.
+    pub rows: Rows,
     pub clif: String,
     pub asm: String,
 }
@@ -45,6 +48,7 @@ impl Compiled {
         }
         self.bytes.splice(..0, instruction.iter().copied());
         self.relocs.iter_mut().for_each(|r| r.offset += instruction.len() as u32);
+        self.rows.iter_mut().for_each(|(offset, _)| *offset += instruction.len() as u32);
         if !self.asm.is_empty() {
             self.asm = format!("  {instruction:02x?}\n{}", self.asm);
         }
@@ -95,6 +99,7 @@ fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> 
             relocs: vec![],
             stack_bytes: code.stack_bytes,
             has_vectors: true,
+            rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
             clif: String::new(),
             asm,
             bytes: code.bytes,
@@ -118,6 +123,10 @@ fn function_of(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Co
     result.map_err(|_| "panicked".to_string())??;
     let code = context.take_compiled_code().ok_or("no code")?;
     let frame = code.buffer.frame_layout().map_or(0, |f| f.frame_to_fp_offset);
+    let rows = match isa.flags().unwind_info() {
+        true => unwind::of_clif(code.buffer.data(), &code.buffer.unwind_info, isa)?,
+        false => vec![],
+    };
     // Which id does not matter: the writer puts the function's own where a relocation refers to it.
     let relocs = code.buffer.relocs().iter().map(|r| ModuleReloc::from_mach_reloc(r, &context.func, FuncId::from_u32(0))).collect();
     Ok(Compiled {
@@ -125,11 +134,17 @@ fn function_of(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Co
         relocs,
         // Frame pointer and return address.
         stack_bytes: frame + 16,
+        rows,
         has_vectors: context.func.dfg.constants.iter().any(|(_, c)| 8 < c.len()),
         clif,
         asm: code.vcode.clone().unwrap_or_default(),
         bytes: code.buffer.data().to_vec(),
     })
+}
+
+/// The rows of code that is not Cranelift's.
+pub fn rows_of_assembled(bytes: &[u8], isa: &dyn TargetIsa) -> Result<Rows, String> {
+    if isa.flags().unwind_info() { unwind::of_assembled(bytes, isa) } else { Ok(vec![]) }
 }
 
 fn message(e: &CodegenError) -> String {

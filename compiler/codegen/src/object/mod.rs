@@ -14,6 +14,7 @@ mod property;
 mod schedule;
 pub mod section;
 pub mod self_test;
+mod unwind;
 pub mod weights;
 mod writer;
 
@@ -64,6 +65,8 @@ pub struct Options {
     pub weights: bool,
     /// Do not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
+    /// Also describe frames to profilers and debuggers, in `.eh_frame`.
+    pub unwind: bool,
     /// Keep the text of the stages.
     pub clif: bool,
     pub asm: bool,
@@ -87,6 +90,10 @@ pub enum Error {
     Unplaced(String),
     #[error("{0} needs {1}, and on this target a program cannot ask the CPU for it; --no-cpu-check leaves that to you")]
     CannotAsk(String, &'static str),
+    #[error("--unwind describes frames in .eh_frame, which is for ELF objects, and those of {0} are not ELF; leave out --unwind")]
+    NoUnwind(String),
+    #[error("a frame cannot be described: {0}")]
+    Frame(String),
     #[error("without a check of the CPU there is no choice between {0} levels; compile one level")]
     Unchecked(usize),
     #[error(transparent)]
@@ -178,6 +185,9 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     }
     if options.weights && options.const_section.is_some() {
         return Err(Error::Combination);
+    }
+    if options.unwind && levels[0].target.triple.binary_format != BinaryFormat::Elf {
+        return Err(Error::NoUnwind(levels[0].target.triple.to_string()));
     }
     let needed = needed(levels, options)?;
     let constants = Constants::of(levels);
@@ -299,10 +309,13 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         writer.module.define_data(id, &end)?;
     }
 
-    let Writer { module, written, .. } = writer;
+    let Writer { module, written, isa, .. } = writer;
     let mut product = module.finish();
     if let Some(note) = property::note(levels[0].target) {
         note.add(&mut product.object);
+    }
+    if options.unwind {
+        unwind::add(&mut product, &written, &*isa)?;
     }
     Ok(Object {
         bytes: product.emit().map_err(|e| Error::Cranelift(e.to_string()))?,
@@ -361,7 +374,8 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
     }
     let cpu::Function { bytes, stack_bytes } = cpu::function(target, wanted);
     let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
-    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, clif: String::new(), asm };
+    let rows = compile::rows_of_assembled(&bytes, &*writer.isa).map_err(Error::Frame)?;
+    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, clif: String::new(), asm };
     let signature = entry::ask_signature(&writer.module);
     let function = writer.define(format!("{prefix}.cpu"), Linkage::Local, &signature, compiled)?;
     let mut description = DataDescription::new();
@@ -402,7 +416,7 @@ fn kernels(
     options: &Options,
 ) -> Result<(Vec<FuncId>, Vec<KernelFacts>), Error> {
     let Level { program, target } = level;
-    let compiled = compile::kernels(program, target, &*target.isa(options.verify)?, writer.text, options.threads)?;
+    let compiled = compile::kernels(program, target, &*target.isa(options.verify, options.unwind)?, writer.text, options.threads)?;
     let symbols = unique(program.kernels.iter().map(|k| format!("{prefix}.{}", word(&k.name))));
     let (mut known, mut own) = (vec![], vec![]);
     for ((kernel, compiled), symbol) in program.kernels.iter().zip(compiled).zip(symbols) {

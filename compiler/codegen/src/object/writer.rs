@@ -1,6 +1,7 @@
 //! Puts compiled functions into the object and keeps what is to be said of each.
 
 use super::compile::{self, Compiled, Text};
+use super::unwind::Rows;
 use super::{Error, Options};
 use crate::targets::Target;
 use cranelift_codegen::ir::{Function, Signature};
@@ -24,8 +25,11 @@ pub struct Writer {
 
 /// A function in the object.
 pub struct Written {
+    pub id: FuncId,
     pub symbol: String,
     pub code_bytes: u64,
+    /// Its frame, where wanted.
+    pub rows: Rows,
     /// Its texts, where wanted.
     pub clif: String,
     pub asm: String,
@@ -33,7 +37,7 @@ pub struct Written {
 
 impl Writer {
     pub fn new(target: &Target, options: &Options) -> Result<Self, Error> {
-        let isa = target.baseline_isa(options.verify)?;
+        let isa = target.baseline_isa(options.verify, options.unwind)?;
         let builder = ObjectBuilder::new(isa.clone(), options.prefix.clone(), cranelift_module::default_libcall_names())?;
         let text = Text { clif: options.clif, asm: options.asm };
         Ok(Writer { module: ObjectModule::new(builder), isa, text, landing_pads: target.has_landing_pads(), written: vec![] })
@@ -65,7 +69,7 @@ impl Writer {
         let relocs: Vec<ModuleReloc> = c.relocs.into_iter().map(own).collect();
         self.module.define_function_bytes(id, u64::from(c.align), &c.bytes, &relocs)?;
         let code_bytes = c.bytes.len() as u64;
-        self.written.push(Written { symbol, code_bytes, clif: c.clif, asm: c.asm });
+        self.written.push(Written { id, symbol, code_bytes, rows: c.rows, clif: c.clif, asm: c.asm });
         Ok(id)
     }
 }

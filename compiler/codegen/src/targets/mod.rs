@@ -200,7 +200,7 @@ impl Target {
             level,
             set,
         };
-        target.isa(false).map(|_| target)
+        target.isa(false, false).map(|_| target)
     }
 
     /// Levels of one triple, separated by commas in `cpus`; by default the architecture's baseline.
@@ -268,24 +268,24 @@ impl Target {
         self.triple.binary_format == BinaryFormat::Elf && matches!(self.features.arch, Arch::X86 | Arch::Arm)
     }
 
-    /// Cranelift's back end. `verify` checks its input, for tests.
-    pub(crate) fn isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
-        self.isa_with(&self.set, verify)
+    /// Cranelift's back end. `verify` checks its input, for tests; `unwind` keeps what prologues do.
+    pub(crate) fn isa(&self, verify: bool, unwind: bool) -> Result<OwnedTargetIsa, Error> {
+        self.isa_with(&self.set, verify, unwind)
     }
 
     /// As [`Target::isa`], without what not every CPU of the target has.
-    pub(crate) fn baseline_isa(&self, verify: bool) -> Result<OwnedTargetIsa, Error> {
-        self.isa_with(&self.baseline(), verify)
+    pub(crate) fn baseline_isa(&self, verify: bool, unwind: bool) -> Result<OwnedTargetIsa, Error> {
+        self.isa_with(&self.baseline(), verify, unwind)
     }
 
-    fn isa_with(&self, set: &Set, verify: bool) -> Result<OwnedTargetIsa, Error> {
+    fn isa_with(&self, set: &Set, verify: bool, unwind: bool) -> Result<OwnedTargetIsa, Error> {
         let failed = |e: String| Error::Cranelift(self.triple.to_string(), e);
         let mut shared = settings::builder();
         for (name, value) in [
             // Why: the order of the text is the schedule (see `clif/mod.rs`).
             ("opt_level", "none"),
             ("is_pic", "false"),
-            ("unwind_info", "false"),
+            ("unwind_info", if unwind { "true" } else { "false" }),
             ("preserve_frame_pointers", "false"),
             // Frames of several pages touch them in order, as Windows wants it; no symbol is called for that.
             ("enable_probestack", "true"),
