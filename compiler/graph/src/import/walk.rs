@@ -9,9 +9,10 @@ use super::tensors::{self, Content, Refusals, Tensor};
 use super::{InputKey, Options, main_place};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{Graph, Node, Value, ValueId};
-use crate::ops::{Op, Operand, Signature, Source};
+use crate::ops::{Kept, Op, Operand, Signature, Source};
 use cranelite_schema as schema;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
 pub struct Walk<'f, 'a> {
     file: &'f File<'a>,
@@ -191,7 +192,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         for (&t, shape) in outputs.iter().zip(shapes) {
             self.tensors[t].ty.shape = shape;
         }
-        let inputs = inputs.iter().take(kept).map(|t| t.map(|t| self.value(t))).collect();
+        let inputs = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t))).collect();
         let outputs = outputs.iter().map(|&t| self.value(t)).collect();
         Some(Node { op, inputs, outputs, operator: index, then: vec![] })
     }
@@ -203,7 +204,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         o: schema::Operator<'a>,
         inputs: &[Option<usize>],
         outputs: &[usize],
-    ) -> Result<(Op, usize, Vec<Vec<usize>>), Diagnostic> {
+    ) -> Result<(Op, Kept, Vec<Vec<usize>>), Diagnostic> {
         let arity = Op::arity(code.code).ok_or_else(|| unsupported(code))?;
         let newest = Op::newest_version(code.code);
         if !(1..=newest).contains(&code.version) {
@@ -215,16 +216,10 @@ impl<'f, 'a> Walk<'f, 'a> {
             Err(Diagnostic::new(Code::ARITY, format!("wrong number of {what}")).expected(expected).found(found.to_string()))
         };
         if !arity.inputs.contains(&inputs.len()) {
-            let (low, high) = (arity.inputs.start(), arity.inputs.end());
-            let expected = match low == high {
-                true => low.to_string(),
-                false if *high == usize::MAX => format!("at least {low}"),
-                false => format!("{low} to {high}"),
-            };
-            return count("inputs", expected, inputs.len());
+            return count("inputs", range(&arity.inputs), inputs.len());
         }
-        if arity.outputs != outputs.len() {
-            return count("outputs", arity.outputs.to_string(), outputs.len());
+        if !arity.outputs.contains(&outputs.len()) {
+            return count("outputs", range(&arity.outputs), outputs.len());
         }
         let operand = |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data });
         let signature =
@@ -232,7 +227,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let source = Source { operator: o, version: code.version, signature };
         let op = Op::decode(code.code, &source)?;
         let mut signature = source.signature;
-        signature.inputs.truncate(arity.kept);
+        signature.inputs = arity.kept.of(&signature.inputs);
         let shapes = op.infer(&signature)?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
@@ -336,6 +331,15 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = &self.tensors[index].name;
         let name = if name.is_empty() { String::new() } else { format!(" {}", quoted(name)) };
         self.problems.push(d.at(place.clone()).detail(format!("{role}{name}")));
+    }
+}
+
+/// As in a sentence.
+fn range(counts: &RangeInclusive<usize>) -> String {
+    match (counts.start(), counts.end()) {
+        (low, high) if low == high => low.to_string(),
+        (low, &usize::MAX) => format!("at least {low}"),
+        (low, high) => format!("{low} to {high}"),
     }
 }
 

@@ -7,7 +7,8 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::window::{Kind, Pooling};
 use crate::ops::attributes::{Activation, Padding};
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::text::fields::fields;
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -16,6 +17,7 @@ pub struct Attributes {
     pub padding: Padding,
     pub activation: Activation,
 }
+fields!(filter, stride, padding, activation);
 
 impl Attributes {
     fn pooling(&self) -> Pooling {
@@ -25,7 +27,7 @@ impl Attributes {
 }
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -8,8 +8,9 @@ use crate::graph::Node;
 use crate::lower::copy::Piece;
 use crate::lower::{Context, join};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::rescale_table_u8;
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{I8, I16, U8};
 use crate::tensor::TensorType;
 
@@ -18,9 +19,10 @@ pub struct Attributes {
     pub axis: usize,
     pub activation: Activation,
 }
+fields!(axis, activation);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1024, kept: 1024, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1024, kept: Kept::All, outputs: 1..=1 };
     const TYPES: &'static str = "any of whole bytes";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

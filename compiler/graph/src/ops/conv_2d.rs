@@ -15,9 +15,10 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::text::fields::fields;
 use crate::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +28,7 @@ pub struct Attributes {
     pub padding: Padding,
     pub activation: Activation,
 }
+fields!(stride, dilation, padding, activation);
 
 /// [batch, rows, columns, channels]
 fn image(what: &str, ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
@@ -42,7 +44,7 @@ impl Attributes {
 }
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=3, kept: 3, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16 with i8 weights, f32 with i8 weights";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -13,9 +13,10 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::text::fields::fields;
 use crate::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -26,9 +27,10 @@ pub struct Attributes {
     pub depth_multiplier: usize,
     pub activation: Activation,
 }
+fields!(stride, dilation, padding, depth_multiplier, activation);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=3, kept: 3, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
     const TYPES: &'static str = "f32, f32 with i8 weights, i8, u8, i16 with i8 weights";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

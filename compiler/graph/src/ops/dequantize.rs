@@ -7,14 +7,16 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::convert;
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{F16, F32, I8, I16, U8};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
+fields!();
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "i8, u8, i16, f16 to f32";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {

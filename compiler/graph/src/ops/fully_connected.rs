@@ -17,9 +17,10 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::text::fields::fields;
 use crate::tensor::ElementType;
 use cranelite_schema as schema;
 
@@ -29,9 +30,10 @@ pub struct Attributes {
     pub keep_num_dims: bool,
     pub asymmetric_quantize_inputs: bool,
 }
+fields!(activation, keep_num_dims, asymmetric_quantize_inputs);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=3, kept: 3, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16 with i8 or i16 weights, f32 with i8 weights";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -7,15 +7,17 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::{Context, math, table};
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{LOGISTIC_I16_SCALE_END, logistic_f32, logistic_multiplier_i16, lut_8bit, sigmoid_table_u16};
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
+fields!();
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {

@@ -8,7 +8,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::reduce;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::text::fields::fields;
 use crate::tensor::ElementType;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -17,9 +18,10 @@ pub struct Attributes {
     pub axes: Vec<usize>,
     pub keep_dims: bool,
 }
+fields!(axes, keep_dims);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=2, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -12,6 +12,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::pointwise::Pointwise;
 use crate::tensor::{ElementType, TensorType};
+use crate::text::fields::{Field, Fields};
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
 use std::ops::RangeInclusive;
@@ -45,9 +46,35 @@ pub struct Source<'a> {
 pub struct Arity {
     /// Inputs in the model.
     pub inputs: RangeInclusive<usize>,
-    /// The first so many stay inputs of the node; `decode` turns the others (axes, paddings, shapes) into attributes.
-    pub kept: usize,
-    pub outputs: usize,
+    pub kept: Kept,
+    pub outputs: RangeInclusive<usize>,
+}
+
+/// Which inputs in the model are inputs of the node, too; `decode` turns the others (axes, paddings, shapes) into attributes.
+#[derive(Clone, Copy, Debug)]
+pub enum Kept {
+    All,
+    First(usize),
+    /// By position in the model, in the order of the node.
+    These(&'static [usize]),
+}
+
+impl Kept {
+    /// The kept ones of so many, in the order of the node.
+    pub fn of<T: Clone>(self, inputs: &[T]) -> Vec<T> {
+        match self {
+            Kept::All => inputs.to_vec(),
+            Kept::First(n) => inputs[..n.min(inputs.len())].to_vec(),
+            Kept::These(positions) => positions.iter().filter_map(|&i| inputs.get(i).cloned()).collect(),
+        }
+    }
+    /// Where in the model the node's input `index` was.
+    pub fn position(self, index: usize) -> usize {
+        match self {
+            Kept::All | Kept::First(_) => index,
+            Kept::These(positions) => positions.get(index).copied().unwrap_or(index),
+        }
+    }
 }
 
 /// The rules of one operator.
@@ -107,6 +134,19 @@ macro_rules! operators {
             pub fn pointwise<'a>(&self, m: &'a Machine, signature: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.pointwise(m, signature),)*
+                }
+            }
+            /// Attributes by name, in the order of their declaration.
+            pub fn fields(&self) -> Vec<(&'static str, Field)> {
+                match self {
+                    $(Op::$variant(a) => a.fields(),)*
+                }
+            }
+            /// The operator called `name` in a text; takes its attributes out of the list.
+            pub fn from_fields(name: &str, fields: &mut Vec<(String, Field)>) -> Result<Op, String> {
+                match name {
+                    $(stringify!($module) => $module::Attributes::from_fields(fields).map(Op::$variant),)*
+                    _ => Err(format!("no operator is called `{name}`")),
                 }
             }
             /// Number of operands, `None` for an operator that is not supported.

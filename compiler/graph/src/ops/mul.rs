@@ -10,8 +10,9 @@ use crate::lower::elementwise::Elementwise;
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
 use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, shift_range};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{mul_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::tensor::TensorType;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
@@ -21,9 +22,10 @@ pub struct Attributes {
     pub activation: Activation,
     pub pot_scale_int16: bool,
 }
+fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=2, kept: 2, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

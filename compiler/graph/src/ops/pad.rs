@@ -7,8 +7,9 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::pad::{Axis, pad};
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::element_range;
+use crate::text::fields::fields;
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Elem, Scalar};
 
@@ -17,9 +18,10 @@ pub struct Attributes {
     pub before: Vec<usize>,
     pub after: Vec<usize>,
 }
+fields!(before, after);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=2, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32, f16, bf16, i8, u8, i16, u16, i32, u32, i64, u64, bool";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -9,16 +9,18 @@ use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::requantize::{Target, elem, shift_range};
 use crate::lower::{Context, clip, convert};
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{element_range, quantize_multiplier, requantize_multiplier};
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, I32, U8};
 use crate::tensor::TensorType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
+fields!();
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32 to i8, u8, i16; i8, u8, i16, i32 among each other";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {

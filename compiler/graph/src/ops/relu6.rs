@@ -7,13 +7,15 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::{Context, clip};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::text::fields::fields;
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
+fields!();
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {

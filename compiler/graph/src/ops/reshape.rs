@@ -8,16 +8,18 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::{Context, copy};
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::text::fields::fields;
 use crate::tensor::ElementType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
     pub shape: Vec<usize>,
 }
+fields!(shape);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=2, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=2, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "any of fixed size";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -10,14 +10,16 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::requantize::shift_range;
 use crate::lower::{Context, softmax};
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::softmax_multiplier_i16;
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
     pub beta: f32,
 }
+fields!(beta);
 
 /// Bytes are multiplied by β · scale in Q5.26, with a multiplier of more than 1.
 const SMALLEST_DIFFERENCE: f64 = 1.0 / (1u64 << 26) as f64;
@@ -25,7 +27,7 @@ const SMALLEST_DIFFERENCE: f64 = 1.0 / (1u64 << 26) as f64;
 const LONGEST_ROW_I16: usize = i32::MAX as usize / 32767;
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 1..=1, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16; i8, u8 to i16";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -12,7 +12,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::slice::{self, slice};
-use crate::ops::{Arity, Operator, Signature, Source};
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::text::fields::fields;
 use crate::tensor::ElementType;
 
 /// Per axis of the input: the first element taken, the distance to the next, how many are taken; and the shape of the result.
@@ -23,6 +24,7 @@ pub struct Attributes {
     pub count: Vec<usize>,
     pub shape: Vec<usize>,
 }
+fields!(first, stride, count, shape);
 
 /// What the model says of one axis of the input.
 #[derive(Clone, Copy, Debug)]
@@ -131,7 +133,7 @@ fn bit(mask: i32, i: usize) -> bool {
 }
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 4..=4, kept: 1, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 4..=4, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static str = "any of 1, 2, 4 or 8 bytes";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -9,7 +9,8 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{Target, clamp_float};
 use crate::lower::{Context, sum};
 use crate::ops::attributes::Activation;
-use crate::ops::{Arity, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 use cranelite_tile::{Binary, Machine};
 
@@ -18,9 +19,10 @@ pub struct Attributes {
     pub activation: Activation,
     pub pot_scale_int16: bool,
 }
+fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 2..=2, kept: 2, outputs: 1 };
+    const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
     const TYPES: &'static str = "f32, i8, u8, i16";
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

@@ -1,10 +1,10 @@
 //! Attributes of operators as named fields, for printing and parsing.
 //!
-//! Not the syntax of a line (`print.rs`, `parse.rs`) and not the meaning of an attribute (`ops/NAME.rs`). The idea: one table lists the
-//! operators with their fields; everything else follows from the fields' Rust types.
+//! Not the syntax of a line (`print.rs`, `parse.rs`) and not the meaning of an attribute (`ops/NAME.rs`). The idea: each operator's file
+//! names its fields once (`fields!`); everything else follows from the fields' Rust types.
 
+use crate::ops::Op;
 use crate::ops::attributes::{Activation, Padding};
-use crate::ops::{self, Op};
 use std::fmt;
 
 /// A value that an attribute can have in a text.
@@ -34,7 +34,7 @@ impl fmt::Display for Field {
 }
 
 /// A Rust type that an attribute may have.
-trait FieldType: Sized {
+pub trait FieldType: Sized {
     fn to_field(&self) -> Field;
     fn from_field(field: &Field) -> Option<Self>;
 }
@@ -124,70 +124,57 @@ impl FieldType for Activation {
 }
 
 /// Takes the field called `name` out of the list.
-fn take<T: FieldType>(fields: &mut Vec<(String, Field)>, name: &str) -> Result<T, String> {
+pub fn take<T: FieldType>(fields: &mut Vec<(String, Field)>, name: &str) -> Result<T, String> {
     let Some(at) = fields.iter().position(|f| f.0 == name) else { return Err(format!("attribute `{name}` is missing")) };
     let (_, field) = fields.remove(at);
     T::from_field(&field).ok_or_else(|| format!("`{field}` cannot be the value of attribute `{name}`"))
 }
 
-macro_rules! operators {
-    ($($variant:ident $module:ident { $($field:ident),* })*) => {
-        /// The attributes of an operator in the order of their declaration.
-        pub fn fields(op: &Op) -> Vec<(&'static str, Field)> {
-            match op {
-                $(#[allow(unused_variables)] Op::$variant(a) => vec![$((stringify!($field), a.$field.to_field())),*],)*
-            }
-        }
-
-        /// The operator called `name` (as in a text, lower case) with these attributes: all of them and no others.
-        pub fn operator(name: &str, mut fields: Vec<(String, Field)>) -> Result<Op, String> {
-            let op = match name {
-                $(stringify!($module) => Op::$variant(ops::$module::Attributes { $($field: take(&mut fields, stringify!($field))?),* }),)*
-                _ => return Err(format!("no operator is called `{name}`")),
-            };
-            match fields.first() {
-                Some((field, _)) => Err(format!("operator `{name}` has no attribute `{field}`")),
-                None => Ok(op),
-            }
-        }
-
-        /// Names of all operators, as in a text.
-        pub const NAMES: &[&str] = &[$(stringify!($module)),*];
-    };
+/// Attributes that a text can have.
+pub trait Fields: Sized {
+    /// In the order of their declaration.
+    fn fields(&self) -> Vec<(&'static str, Field)>;
+    /// Takes what it needs out of the list.
+    fn from_fields(fields: &mut Vec<(String, Field)>) -> Result<Self, String>;
 }
 
-operators! {
-    Add add { activation, pot_scale_int16 }
-    AveragePool2d average_pool_2d { filter, stride, padding, activation }
-    Concatenation concatenation { axis, activation }
-    Conv2d conv_2d { stride, dilation, padding, activation }
-    DepthwiseConv2d depthwise_conv_2d { stride, dilation, padding, depth_multiplier, activation }
-    Dequantize dequantize {}
-    FullyConnected fully_connected { activation, keep_num_dims, asymmetric_quantize_inputs }
-    Logistic logistic {}
-    MaxPool2d max_pool_2d { filter, stride, padding, activation }
-    Mean mean { axes, keep_dims }
-    Mul mul { activation, pot_scale_int16 }
-    Pad pad { before, after }
-    Quantize quantize {}
-    Relu relu {}
-    Relu6 relu6 {}
-    Reshape reshape { shape }
-    Softmax softmax { beta }
-    StridedSlice strided_slice { first, stride, count, shape }
-    Sub sub { activation, pot_scale_int16 }
+/// Makes `Attributes` of the calling file, which has these fields and no others, readable and writable.
+macro_rules! fields {
+    ($($field:ident),*) => {
+        impl $crate::text::fields::Fields for Attributes {
+            fn fields(&self) -> Vec<(&'static str, $crate::text::fields::Field)> {
+                vec![$((stringify!($field), $crate::text::fields::FieldType::to_field(&self.$field))),*]
+            }
+            fn from_fields(_fields: &mut Vec<(String, $crate::text::fields::Field)>) -> Result<Self, String> {
+                Ok(Attributes { $($field: $crate::text::fields::take(_fields, stringify!($field))?),* })
+            }
+        }
+    };
+}
+pub(crate) use fields;
+
+/// The operator called `name` (as in a text, lower case) with these attributes: all of them and no others.
+pub fn operator(name: &str, mut fields: Vec<(String, Field)>) -> Result<Op, String> {
+    let op = Op::from_fields(name, &mut fields)?;
+    match fields.first() {
+        Some((field, _)) => Err(format!("operator `{name}` has no attribute `{field}`")),
+        None => Ok(op),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::TABLE;
 
     #[test]
     fn names_are_those_of_the_operators() {
-        for name in NAMES {
+        for (name, _) in TABLE {
+            let name = name.to_ascii_lowercase();
             // Every attribute is missing, so only operators without attributes come back.
-            if let Ok(op) = operator(name, vec![]) {
-                assert_eq!(op.name().to_ascii_lowercase(), *name);
+            match operator(&name, vec![]) {
+                Ok(op) => assert_eq!(op.name().to_ascii_lowercase(), name),
+                Err(e) => assert!(e.contains("is missing"), "{name}: {e}"),
             }
         }
     }

@@ -3,7 +3,6 @@
 //! Not a report for people in a hurry: every value has its line. The idea: lines stand in the order of values' indices except that
 //! nodes stand in their order, so the text reads in the order of execution.
 
-use super::fields;
 use crate::graph::{Graph, Node, Value, ValueId};
 use crate::ops::Op;
 use crate::tensor::{ElementType, Quantization, TensorType};
@@ -84,7 +83,7 @@ fn node(out: &mut String, graph: &Graph, n: &Node) {
 /// An operator with its operands, and a word for those that are not values.
 fn application(op: &Op, inputs: &[Option<ValueId>], absent: &str, operator: u32) -> String {
     let inputs: Vec<String> = inputs.iter().map(|i| i.map_or(format!(" {absent}"), |v| format!(" %{}", v.0))).collect();
-    let fields: Vec<String> = fields::fields(op).iter().map(|(name, f)| format!("{name}={f}")).collect();
+    let fields: Vec<String> = op.fields().iter().map(|(name, f)| format!("{name}={f}")).collect();
     let fields = if fields.is_empty() { String::new() } else { format!(" {{{}}}", fields.join(", ")) };
     format!("{}{}{fields} @{operator}", op.name().to_ascii_lowercase(), inputs.join(","))
 }
