@@ -102,12 +102,16 @@ fn architecture_shows_these_programs() {
 /// The README's table of operators is the one in the code.
 #[test]
 fn readme_lists_the_operators() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let table: Vec<&str> = readme.lines().filter(|l| l.starts_with("| ") && is_operator(l)).collect();
-    let expected: Vec<String> = cranelite_graph::ops::TABLE.iter().map(|(name, types)| format!("| {name} | {types} |")).collect();
-    assert_eq!(table, expected);
-}
-
-fn is_operator(line: &str) -> bool {
-    line[2..].split(' ').next().is_some_and(|w| w.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_') && 1 < w.len())
+    let path = root().join("README.md");
+    let text = fs::read_to_string(&path).expect("README.md");
+    let (begin, end) = ("<!-- made by `cranelite ops`; a test compares -->\n", "<!-- end -->");
+    let (before, rest) = text.split_once(begin).expect("where the table begins");
+    let (_, after) = rest.split_once(end).expect("where the table ends");
+    let rows: String = cranelite_graph::ops::TABLE.iter().map(|(name, types)| format!("| {name} | {types} |\n")).collect();
+    let out = format!("{before}{begin}| operator | element types |\n|---|---|\n{rows}{end}{after}");
+    if blessing() {
+        fs::write(&path, &out).expect("README.md can be written");
+    } else {
+        assert!(out == text, "README.md has another table than `cranelite ops`; CRANELITE_BLESS=1 copies it");
+    }
 }

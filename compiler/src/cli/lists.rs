@@ -19,7 +19,7 @@ pub struct OpsArgs {
 
 pub fn ops(args: OpsArgs) -> Outcome {
     if args.json {
-        let all: Vec<_> = ops::TABLE.iter().map(|(name, types)| json!({ "name": name, "types": types })).collect();
+        let all: Vec<_> = ops::TABLE.iter().map(|(name, types)| json!({ "name": name, "types": types.to_string() })).collect();
         print_json(&json!(all));
     } else {
         print(&ops::TABLE.iter().map(|(name, types)| format!("{name:<20} {types}\n")).collect::<String>());

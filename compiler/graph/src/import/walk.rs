@@ -228,7 +228,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let op = Op::decode(code.code, &source)?;
         let mut signature = source.signature;
         signature.inputs = arity.kept.of(&signature.inputs);
-        let shapes = op.infer(&signature)?;
+        let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }

@@ -12,17 +12,16 @@ use crate::graph::Node;
 use crate::ops::attributes::Activation;
 use crate::ops::{Signature, checks};
 use crate::quantize::{activation_range_float, multiply_by_quantized_multiplier, quantize_multiplier, relu_multiplier};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::ElementType::{F32, I16};
 use crate::tensor::TensorType;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
-/// Types of an operator that is one clamp: f32, or i8, u8, i16 quantised per tensor, int16 without zero points.
+/// Rules of an operator that is one clamp: integers are quantised per tensor, int16 without zero points.
 pub fn infer(s: &Signature, activation: Activation) -> Result<Vec<Vec<usize>>, Diagnostic> {
-    let element = checks::one_element(s, &[F32, I8, U8, I16])?;
     let (x, y) = (s.input(0)?, s.output(0));
-    if checks::is_quantized(element) {
+    if checks::is_quantized(y.element) {
         checks::all_per_tensor(s)?;
-        if element == I16 {
+        if y.element == I16 {
             checks::no_zero_point("the input", x)?;
             checks::no_zero_point("the output", y)?;
         }

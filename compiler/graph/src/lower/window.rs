@@ -76,13 +76,7 @@ impl Pooling {
 
     pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (input, output) = (signature.input(0)?, signature.output(0));
-        use ElementType::*;
-        if !matches!(input.element, F32 | I8 | U8 | I16) || output.element != input.element {
-            return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
-                .expected("f32, i8, u8 or i16, the same for input and output")
-                .found(format!("{} and {}", input.element, output.element)));
-        }
-        if input.element != F32 {
+        if input.element != ElementType::F32 {
             same_quantization(input, output)?;
         }
         let [n, height, width, c] = image(input)?;

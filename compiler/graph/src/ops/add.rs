@@ -10,9 +10,10 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{Target, clamp_float};
 use crate::lower::{Context, sum};
 use crate::ops::attributes::Activation;
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
-use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::text::fields::fields;
 use cranelite_tile::{Binary, Machine};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +25,7 @@ fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         // Without options the reference reads zeros.
@@ -35,9 +36,8 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        let element = checks::one_element(s, &[F32, I8, U8, I16])?;
         let (a, b, y) = (s.input(0)?, s.input(1)?, s.output(0));
-        if checks::is_quantized(element) {
+        if checks::is_quantized(y.element) {
             checks::all_per_tensor(s)?;
             sum::Sum::new([a, b], y, self.pot_scale_int16)?;
             Target::new(y, self.activation)?;

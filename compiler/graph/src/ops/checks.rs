@@ -8,28 +8,6 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::quantize::element_range;
 use crate::tensor::{ElementType, Quantization, TensorType};
 
-/// Names of element types as in a sentence.
-fn names(elements: &[ElementType]) -> String {
-    elements.iter().map(|e| e.name()).collect::<Vec<_>>().join(", ")
-}
-
-/// The element type of `ty` is one of `allowed`.
-pub fn element_is(what: &str, ty: &TensorType, allowed: &[ElementType]) -> Result<ElementType, Diagnostic> {
-    if allowed.contains(&ty.element) {
-        return Ok(ty.element);
-    }
-    Err(Diagnostic::new(Code::TYPES, format!("element type of {what} is not supported")).expected(names(allowed)).found(ty.element.name()))
-}
-
-/// All inputs and the output have one element type, one of `allowed`.
-pub fn one_element(signature: &Signature, allowed: &[ElementType]) -> Result<ElementType, Diagnostic> {
-    let element = element_is("input 0", signature.input(0)?, allowed)?;
-    for i in 1..signature.inputs.len() {
-        element_is(&format!("input {i}"), signature.input(i)?, &[element])?;
-    }
-    element_is("the output", signature.output(0), &[element])
-}
-
 pub fn is_quantized(element: ElementType) -> bool {
     matches!(element, ElementType::I8 | ElementType::U8 | ElementType::I16)
 }
@@ -105,10 +83,9 @@ pub fn broadcast(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Diagnostic> {
         .collect()
 }
 
-/// The optional bias of a product: one number per output channel, of one of the element types `allowed`.
-pub fn bias(signature: &Signature, index: usize, channels: usize, allowed: &[ElementType]) -> Result<(), Diagnostic> {
+/// The optional bias of a product: one number per output channel.
+pub fn bias(signature: &Signature, index: usize, channels: usize) -> Result<(), Diagnostic> {
     let Some(bias) = signature.optional(index) else { return Ok(()) };
-    element_is("the bias", bias.ty, allowed)?;
     if bias.ty.element_count() != channels {
         return Err(Diagnostic::new(Code::OPERAND, "the bias does not fit the weights")
             .expected(format!("{channels} numbers"))

@@ -8,11 +8,12 @@ use crate::graph::Node;
 use crate::lower::copy::Piece;
 use crate::lower::{Context, join};
 use crate::ops::attributes::Activation;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::rescale_table_u8;
-use crate::text::fields::fields;
 use crate::tensor::ElementType::{I8, I16, U8};
 use crate::tensor::TensorType;
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -23,7 +24,7 @@ fields!(axis, activation);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1024, kept: Kept::All, outputs: 1..=1 };
-    const TYPES: &'static str = "any of whole bytes";
+    const TYPES: &'static [Row] = &[Row::Same(types::WHOLE_BYTES)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let (axis, activation) = match source.operator.builtin_options_as_concatenation_options() {
@@ -46,9 +47,6 @@ impl Operator for Attributes {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "fused activation is not supported").expected("NONE"));
         }
         let element = y.element;
-        if element.bits().is_none_or(|b| b % 8 != 0) {
-            return Err(Diagnostic::new(Code::TYPES, "element type is not supported").expected("whole bytes").found(element.name()));
-        }
         // Scalars become a vector.
         let mut shape = if first.rank() == 0 { vec![1] } else { first.shape.clone() };
         if shape.len() <= self.axis {
@@ -57,7 +55,6 @@ impl Operator for Attributes {
         let mut length = 0usize;
         for i in 0..s.inputs.len() {
             let x = s.input(i)?;
-            checks::element_is(&format!("input {i}"), x, &[element])?;
             let own = if x.rank() == 0 { &[1][..] } else { &x.shape };
             let fits = x.rank() == first.rank() && own.iter().zip(&shape).enumerate().all(|(d, (a, b))| d == self.axis || a == b);
             if !fits {

@@ -15,11 +15,13 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::text::fields::fields;
+use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
 use crate::tensor::{ElementType, TensorType};
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -45,7 +47,12 @@ impl Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16 with i8 weights, f32 with i8 weights";
+    const TYPES: &'static [Row] = &[
+        Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
+        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
+        Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
+    ];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let Some(options) = source.operator.builtin_options_as_conv_2_doptions() else {
@@ -64,12 +71,12 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        use ElementType::*;
         let (x, w) = (s.input(0)?, s.input(1)?);
         let (input, filter) = (image("the input", x)?, image("the filter", w)?);
         if input[1..].contains(&0) || filter.contains(&0) {
-            return Err(Diagnostic::new(Code::OPERAND, "images and filters must not be empty")
-                .found(format!("input {input:?}, filter {filter:?}")));
+            return Err(
+                Diagnostic::new(Code::OPERAND, "images and filters must not be empty").found(format!("input {input:?}, filter {filter:?}"))
+            );
         }
         let groups = input[3] / filter[3];
         if input[3] % filter[3] != 0 || filter[0] % groups != 0 {
@@ -78,16 +85,8 @@ impl Operator for Attributes {
                 .found(format!("input {input:?}, filter {filter:?}")));
         }
 
-        let element = checks::element_is("the input", x, &[F32, I8, U8, I16])?;
-        checks::element_is("the output", s.output(0), &[element])?;
-        let (weights, biases): (&[ElementType], &[ElementType]) = match element {
-            F32 => (&[F32, I8], &[F32]),
-            U8 => (&[U8], &[I32]),
-            I8 => (&[I8], &[I32]),
-            _ => (&[I8], &[I32, I64]),
-        };
-        checks::element_is("the filter", w, weights)?;
-        checks::bias(s, 2, filter[0], biases)?;
+        let element = x.element;
+        checks::bias(s, 2, filter[0])?;
         if element != F32 {
             checks::per_tensor("the input", x)?;
             checks::per_tensor("the output", s.output(0))?;
@@ -143,7 +142,13 @@ impl Operator for Attributes {
                 let asymmetric = channels.clone().any(|c| scale(c) != scale(0)) || input[3] != filter[3];
                 let q = hybrid::quantize(cx, from, input[0], input[1..].iter().product(), asymmetric);
                 from = q.integers;
-                Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, in_turn: asymmetric, per_pixel: false, factors: q.factors }
+                Rescale::Hybrid {
+                    scales: channels.map(scale).collect(),
+                    asymmetric,
+                    in_turn: asymmetric,
+                    per_pixel: false,
+                    factors: q.factors,
+                }
             }
             (ElementType::U8, _) => {
                 let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);

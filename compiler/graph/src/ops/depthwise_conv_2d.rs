@@ -13,11 +13,13 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::text::fields::fields;
+use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
 use crate::tensor::{ElementType, TensorType};
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -31,7 +33,12 @@ fields!(stride, dilation, padding, depth_multiplier, activation);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, f32 with i8 weights, i8, u8, i16 with i8 weights";
+    const TYPES: &'static [Row] = &[
+        Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
+        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
+        Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
+    ];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let options = source
@@ -39,7 +46,8 @@ impl Operator for Attributes {
             .builtin_options_as_depthwise_conv_2_doptions()
             .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, "the options of the operator are absent"))?;
         let stride = [positive("stride_h", options.stride_h())?, positive("stride_w", options.stride_w())?];
-        let dilation = [positive("dilation_h_factor", options.dilation_h_factor())?, positive("dilation_w_factor", options.dilation_w_factor())?];
+        let dilation =
+            [positive("dilation_h_factor", options.dilation_h_factor())?, positive("dilation_w_factor", options.dilation_w_factor())?];
         let shapes = Shapes::new(source.signature.input(0)?, source.signature.input(1)?)?;
         let axis = |i: usize| Window { input: shapes.image[1 + i], filter: shapes.filter[i], stride: stride[i], dilation: dilation[i] };
         Ok(Attributes {
@@ -55,7 +63,7 @@ impl Operator for Attributes {
         let (x, w, y) = (signature.input(0)?, signature.input(1)?, signature.output(0));
         let bias = signature.optional(2).map(|o| o.ty);
         let shapes = Shapes::new(x, w)?;
-        check_types(x, w, bias, y)?;
+        check_scales(x, w, y)?;
         let channels = w.shape[3];
         if shapes.multiplier != self.depth_multiplier {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "the depth multiplier contradicts the weights")
@@ -68,7 +76,8 @@ impl Operator for Attributes {
                 .expected(format!("shape [{channels}]"))
                 .found(format!("{:?}", b.shape)));
         }
-        let axis = |i: usize| Window { input: shapes.image[1 + i], filter: shapes.filter[i], stride: self.stride[i], dilation: self.dilation[i] };
+        let axis =
+            |i: usize| Window { input: shapes.image[1 + i], filter: shapes.filter[i], stride: self.stride[i], dilation: self.dilation[i] };
         let p = self.padding;
         match (axis(0).output(p.top, p.bottom), axis(1).output(p.left, p.right)) {
             (Some(h), Some(w)) => Ok(vec![vec![shapes.image[0], h, w, channels]]),
@@ -117,8 +126,10 @@ impl Operator for Attributes {
             ElementType::F32 => (Weights::Float(f32s(weights)), vec![]),
             _ => {
                 let zero_point = w.zero_point() as i16;
-                let integers: Vec<i16> =
-                    weights.iter().map(|&b| if w.element == ElementType::I8 { i16::from(b as i8) } else { i16::from(b) } - zero_point).collect();
+                let integers: Vec<i16> = weights
+                    .iter()
+                    .map(|&b| if w.element == ElementType::I8 { i16::from(b as i8) } else { i16::from(b) } - zero_point)
+                    .collect();
                 let mut sums = vec![0u64; channels];
                 integers.iter().enumerate().for_each(|(i, w)| sums[i % channels] += u64::from(w.unsigned_abs()));
                 (Weights::Integer(integers), sums)
@@ -242,27 +253,16 @@ impl Shapes {
     }
 }
 
-fn check_types(x: &TensorType, w: &TensorType, bias: Option<&TensorType>, y: &TensorType) -> Result<(), Diagnostic> {
-    use ElementType::*;
-    let bias_is = |types: &[ElementType]| bias.is_none_or(|b| types.contains(&b.element));
-    let fits = y.element == x.element
-        && match (x.element, w.element) {
-            (F32, F32 | I8) => bias_is(&[F32]),
-            (I8, I8) | (U8, U8) => bias_is(&[I32]),
-            (I16, I8) => bias_is(&[I64, I32]),
-            _ => false,
-        };
-    if !fits {
-        let found = [Some(x), Some(w), bias, Some(y)].map(|t| t.map_or("none".into(), |t| t.element.to_string()));
-        return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
-            .expected("input, weights, bias, output: f32 f32 f32 f32, f32 i8 f32 f32, i8 i8 i32 i8, u8 u8 i32 u8 or i16 i8 i64 i16")
-            .found(found.join(" ")));
-    }
+fn check_scales(x: &TensorType, w: &TensorType, y: &TensorType) -> Result<(), Diagnostic> {
     let bad = |what: &str, found: std::string::String| Err(Diagnostic::new(Code::SCALE, what).found(found));
     for ty in [x, y].into_iter().filter(|t| t.element != F32) {
         match &ty.quantization {
-            Some(q) if !q.is_per_tensor() => return bad("quantisation of images per channel is not supported", format!("{} scales", q.scales.len())),
-            Some(q) if ty.element == I16 && q.zero_points[0] != 0 => return bad("the zero point of i16 must be 0", q.zero_points[0].to_string()),
+            Some(q) if !q.is_per_tensor() => {
+                return bad("quantisation of images per channel is not supported", format!("{} scales", q.scales.len()));
+            }
+            Some(q) if ty.element == I16 && q.zero_points[0] != 0 => {
+                return bad("the zero point of i16 must be 0", q.zero_points[0].to_string());
+            }
             Some(_) => {}
             None => return bad("integers need a scale and a zero point", "none".into()),
         }
@@ -272,7 +272,10 @@ fn check_types(x: &TensorType, w: &TensorType, bias: Option<&TensorType>, y: &Te
     }
     let Some(q) = &w.quantization else { return bad("the weights need scales", "none".into()) };
     if !q.is_per_tensor() && (q.axis != 3 || q.scales.len() != w.shape[3] || w.element == U8) {
-        return bad("the weights' scales must be one, or for i8 one per output channel", format!("{} along axis {}", q.scales.len(), q.axis));
+        return bad(
+            "the weights' scales must be one, or for i8 one per output channel",
+            format!("{} along axis {}", q.scales.len(), q.axis),
+        );
     }
     match q.zero_points.iter().find(|z| w.element == I8 && **z != 0 || **z < 0 || 255 < **z) {
         Some(z) => bad("the zero point of the weights must be 0, or for u8 fit them", z.to_string()),

@@ -17,11 +17,13 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy};
 use crate::ops::attributes::Activation;
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::text::fields::fields;
 use crate::tensor::ElementType;
+use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
+use crate::text::fields::fields;
 use cranelite_schema as schema;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +36,12 @@ fields!(activation, keep_num_dims, asymmetric_quantize_inputs);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16 with i8 or i16 weights, f32 with i8 weights";
+    const TYPES: &'static [Row] = &[
+        Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
+        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8, I16]]),
+        Row::Of(&[&[I16], &[I8, I16], &[I32, I64]], &[&[I16]]),
+    ];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         // Without options the reference reads zeros.
@@ -58,23 +65,14 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        use ElementType::*;
         let (x, w, y) = (s.input(0)?, s.input(1)?, s.output(0));
         let &[units, depth] = w.shape.as_slice() else {
             return Err(Diagnostic::new(Code::OPERAND, "the weights have the wrong rank")
                 .expected("2 dimensions")
                 .found(format!("{:?}", w.shape)));
         };
-        let element = checks::element_is("the input", x, &[F32, I8, U8, I16])?;
-        let (weights, biases, results): (&[ElementType], &[ElementType], &[ElementType]) = match element {
-            F32 => (&[F32, I8], &[F32], &[F32]),
-            U8 => (&[U8], &[I32], &[U8, I16]),
-            I8 => (&[I8], &[I32], &[I8]),
-            _ => (&[I8, I16], &[I32, I64], &[I16]),
-        };
-        checks::element_is("the weights", w, weights)?;
-        checks::element_is("the output", y, results)?;
-        checks::bias(s, 2, units, biases)?;
+        let element = x.element;
+        checks::bias(s, 2, units)?;
         if element != F32 {
             checks::per_tensor("the input", x)?;
             checks::per_tensor("the output", y)?;
@@ -91,11 +89,7 @@ impl Operator for Attributes {
             checks::symmetric("the weights", w)?;
         }
 
-        let fits = if self.keep_num_dims || depth == 0 {
-            x.shape.last() == Some(&depth)
-        } else {
-            x.element_count() % depth == 0
-        };
+        let fits = if self.keep_num_dims || depth == 0 { x.shape.last() == Some(&depth) } else { x.element_count() % depth == 0 };
         if !fits {
             return Err(Diagnostic::new(Code::OPERAND, "the input does not fit the weights")
                 .expected(format!("rows of {depth} numbers"))
@@ -148,8 +142,7 @@ impl Operator for Attributes {
             }
             (ElementType::I16, ElementType::I16) => {
                 let multiplier = |c| {
-                    let real =
-                        if per_tensor { convolution_multiplier_per_tensor(input_scale, scale(c), output_scale) } else { real(c) };
+                    let real = if per_tensor { convolution_multiplier_per_tensor(input_scale, scale(c), output_scale) } else { real(c) };
                     quantize_multiplier(real)
                 };
                 Rescale::Wide(channels.map(multiplier).collect())

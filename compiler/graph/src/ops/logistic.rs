@@ -7,10 +7,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::{Context, math, table};
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{LOGISTIC_I16_SCALE_END, logistic_f32, logistic_multiplier_i16, lut_8bit, sigmoid_table_u16};
-use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -18,14 +19,14 @@ fields!();
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        let element = checks::one_element(s, &[F32, I8, U8, I16])?;
+        let element = s.output(0).element;
         if checks::is_quantized(element) {
             checks::all_per_tensor(s)?;
             let wanted = if element == I16 { 1.0 / 32768.0 } else { 1.0 / 256.0 };

@@ -8,9 +8,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::reduce;
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::text::fields::fields;
-use crate::tensor::ElementType;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -22,7 +23,7 @@ fields!(axes, keep_dims);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let rank = source.signature.input(0)?.rank() as i64;
@@ -46,12 +47,6 @@ impl Operator for Attributes {
 
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (input, output) = (signature.input(0)?, signature.output(0));
-        use ElementType::*;
-        if !matches!(input.element, F32 | I8 | U8 | I16) || output.element != input.element {
-            return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
-                .expected("f32, i8, u8 or i16, the same for input and output")
-                .found(format!("{} and {}", input.element, output.element)));
-        }
         if let Some(axis) = self.axes.iter().find(|a| input.rank() <= **a) {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "an axis is out of range")
                 .expected(format!("below {}", input.rank()))
@@ -60,7 +55,9 @@ impl Operator for Attributes {
         if input.element != F32 {
             for ty in [input, output] {
                 if !ty.quantization.as_ref().is_some_and(|q| q.is_per_tensor()) {
-                    return Err(Diagnostic::new(Code::SCALE, "integers need one scale and zero point").found(format!("{:?}", ty.quantization)));
+                    return Err(
+                        Diagnostic::new(Code::SCALE, "integers need one scale and zero point").found(format!("{:?}", ty.quantization))
+                    );
                 }
                 if input.element == I16 && ty.zero_point() != 0 {
                     return Err(Diagnostic::new(Code::SCALE, "the zero point of i16 must be 0").found(ty.zero_point().to_string()));

@@ -6,6 +6,7 @@
 
 pub mod attributes;
 pub mod checks;
+pub mod types;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -55,7 +56,7 @@ pub struct Arity {
 pub enum Kept {
     All,
     First(usize),
-    /// By position in the model, in the order of the node.
+    /// By position in the model, in the order of the node; those that a model may leave out at its end come last.
     These(&'static [usize]),
 }
 
@@ -75,13 +76,21 @@ impl Kept {
             Kept::These(positions) => positions.get(index).copied().unwrap_or(index),
         }
     }
+    /// What `infer` says of the node's input `index` ("input 1"), as what it is of the model's.
+    pub fn in_model(self, mut d: Diagnostic) -> Diagnostic {
+        let index = d.place.detail.as_deref().and_then(|d| d.strip_prefix("input ")?.parse().ok());
+        if let Some(index) = index {
+            d.place.detail = Some(format!("input {}", self.position(index)));
+        }
+        d
+    }
 }
 
 /// The rules of one operator.
 pub trait Operator: Sized {
     const ARITY: Arity;
-    /// Element types it takes, for `cranelite ops` and the README.
-    const TYPES: &'static str;
+    /// Element types it takes; a signature that fits no row does not reach `infer`.
+    const TYPES: &'static [types::Row];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic>;
     /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
@@ -118,7 +127,10 @@ macro_rules! operators {
             }
             pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
                 match self {
-                    $(Op::$variant(a) => a.infer(signature),)*
+                    $(Op::$variant(a) => {
+                        types::check(<$module::Attributes as Operator>::TYPES, &<$module::Attributes as Operator>::ARITY, signature)?;
+                        a.infer(signature)
+                    })*
                 }
             }
             pub fn macs(&self, signature: &Signature) -> u64 {
@@ -172,7 +184,7 @@ macro_rules! operators {
         }
 
         /// (name, element types) of every operator, sorted by name.
-        pub const TABLE: &[(&str, &str)] = &[$((stringify!($code), <$module::Attributes as Operator>::TYPES)),*];
+        pub const TABLE: &[(&str, types::Shown)] = &[$((stringify!($code), types::Shown(<$module::Attributes as Operator>::TYPES))),*];
     };
 }
 

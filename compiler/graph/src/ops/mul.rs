@@ -10,11 +10,12 @@ use crate::lower::elementwise::Elementwise;
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
 use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, shift_range};
 use crate::ops::attributes::Activation;
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{mul_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
-use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::tensor::TensorType;
+use crate::text::fields::fields;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -26,7 +27,7 @@ fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let activation = match source.operator.builtin_options_as_mul_options() {
@@ -37,11 +38,10 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        let element = checks::one_element(s, &[F32, I8, U8, I16])?;
         let (a, b, y) = (s.input(0)?, s.input(1)?, s.output(0));
-        if checks::is_quantized(element) {
+        if checks::is_quantized(y.element) {
             checks::all_per_tensor(s)?;
-            if element == I16 {
+            if y.element == I16 {
                 // A product of differences would not fit 32 bits.
                 for (what, ty) in [("input 0", a), ("input 1", b), ("the output", y)] {
                     checks::no_zero_point(what, ty)?;
@@ -108,8 +108,7 @@ fn proved(m: &Machine, inputs: [&TensorType; 2], (multiplier, shift): (i32, i32)
     }
     products.sort_unstable();
     products.dedup();
-    let wanted: Vec<i32> =
-        products.iter().map(|&p| multiply_by_quantized_multiplier(p, multiplier, shift)).collect();
+    let wanted: Vec<i32> = products.iter().map(|&p| multiply_by_quantized_multiplier(p, multiplier, shift)).collect();
     let floats: Vec<f32> = products.iter().map(|&p| p as f32).collect();
     let factor = libm::scalbn(multiplier.into(), shift - 31);
     Affine::of_one(m, &floats, factor, &wanted, target)

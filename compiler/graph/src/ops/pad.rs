@@ -7,10 +7,12 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::pad::{Axis, pad};
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::element_range;
-use crate::text::fields::fields;
+use crate::tensor::ElementType::{BF16, Bool, F16, F32, I8, I16, I32, I64, U8, U16, U32, U64};
 use crate::tensor::{ElementType, TensorType};
+use crate::text::fields::fields;
 use cranelite_tile::{Elem, Scalar};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +24,7 @@ fields!(before, after);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, f16, bf16, i8, u8, i16, u16, i32, u32, i64, u64, bool";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, F16, BF16, I8, U8, I16, U16, I32, U32, I64, U64, Bool])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let (ty, values) = source.signature.constant_integers(1, "the paddings")?;
@@ -35,23 +37,15 @@ impl Operator for Attributes {
         }
         let mut numbers = vec![];
         for n in values {
-            numbers.push(
-                usize::try_from(n)
-                    .ok()
-                    .filter(|n| *n <= i32::MAX as usize)
-                    .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, "a padding is out of range").expected("0 to 2147483647").found(n.to_string()))?,
-            );
+            numbers.push(usize::try_from(n).ok().filter(|n| *n <= i32::MAX as usize).ok_or_else(|| {
+                Diagnostic::new(Code::ATTRIBUTE, "a padding is out of range").expected("0 to 2147483647").found(n.to_string())
+            })?);
         }
         Ok(Attributes { before: numbers.iter().copied().step_by(2).collect(), after: numbers.iter().copied().skip(1).step_by(2).collect() })
     }
 
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (input, output) = (signature.input(0)?, signature.output(0));
-        if container(input.element).is_none() || output.element != input.element {
-            return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
-                .expected(format!("one of {}, the same for input and output", Self::TYPES))
-                .found(format!("{} and {}", input.element, output.element)));
-        }
         if self.before.len() != input.rank() || self.after.len() != input.rank() {
             return Err(Diagnostic::new(Code::OPERAND, "one pair of paddings is needed per axis")
                 .expected(format!("{} pairs", input.rank()))
@@ -90,7 +84,6 @@ impl Operator for Attributes {
 
 /// An integer type with as many bytes as the element.
 fn container(element: ElementType) -> Option<Elem> {
-    use ElementType::*;
     Some(match element {
         I8 | U8 | Bool => Elem::U8,
         F16 | BF16 | I16 | U16 => Elem::U16,
@@ -102,7 +95,6 @@ fn container(element: ElementType) -> Option<Elem> {
 
 /// What stands for zero, as bits of the container.
 fn fill(ty: &TensorType) -> Result<Scalar, Diagnostic> {
-    use ElementType::*;
     let zero_point = if ty.quantization.is_some() && matches!(ty.element, I8 | U8 | I16) { ty.zero_point() } else { 0 };
     let range = element_range(ty.element).map_or((0, 0), |(low, high)| (low.into(), high.into()));
     if zero_point < range.0 || range.1 < zero_point {

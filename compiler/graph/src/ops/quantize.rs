@@ -9,11 +9,12 @@ use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::requantize::{Target, elem, shift_range};
 use crate::lower::{Context, clip, convert};
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{element_range, quantize_multiplier, requantize_multiplier};
-use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, I32, U8};
 use crate::tensor::TensorType;
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -21,7 +22,7 @@ fields!();
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "f32 to i8, u8, i16; i8, u8, i16, i32 among each other";
+    const TYPES: &'static [Row] = &[Row::Of(&[&[F32]], &[&[I8, U8, I16]]), Row::Of(&[&[I8, U8, I16, I32]], &[&[I8, U8, I16, I32]])];
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})
@@ -29,11 +30,9 @@ impl Operator for Attributes {
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (x, y) = (s.input(0)?, s.output(0));
-        if checks::element_is("the input", x, &[F32, I8, U8, I16, I32])? == F32 {
-            checks::element_is("the output", y, &[I8, U8, I16])?;
+        if x.element == F32 {
             checks::quantization("the output", &TensorType { shape: x.shape.clone(), ..y.clone() })?;
         } else {
-            checks::element_is("the output", y, &[I8, U8, I16, I32])?;
             checks::all_per_tensor(s)?;
             shift_range(&[multiplier(x, y).1])?;
         }

@@ -7,8 +7,10 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::{Context, clip};
 use crate::ops::attributes::Activation;
-use crate::text::fields::fields;
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -16,7 +18,7 @@ fields!();
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

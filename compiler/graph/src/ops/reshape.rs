@@ -8,9 +8,10 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::{Context, copy};
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
-use crate::text::fields::fields;
 use crate::tensor::ElementType;
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -20,7 +21,7 @@ fields!(shape);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=2, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "any of fixed size";
+    const TYPES: &'static [Row] = &[Row::Same(types::SIZED)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let s = &source.signature;
@@ -49,12 +50,7 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        let (x, y) = (s.input(0)?, s.output(0));
-        if x.element.bits().is_none() || x.element != y.element {
-            return Err(Diagnostic::new(Code::TYPES, "element types of input and output do not fit")
-                .expected("one type of fixed size")
-                .found(format!("{} and {}", x.element, y.element)));
-        }
+        let x = s.input(0)?;
         let count = self.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if count != Some(x.element_count()) {
             return Err(mismatch(&self.shape, x.element_count()));

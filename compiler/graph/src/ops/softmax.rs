@@ -10,10 +10,11 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::requantize::shift_range;
 use crate::lower::{Context, softmax};
+use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::softmax_multiplier_i16;
-use crate::text::fields::fields;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -28,7 +29,7 @@ const LONGEST_ROW_I16: usize = i32::MAX as usize / 32767;
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "f32, i8, u8, i16; i8, u8 to i16";
+    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16]), Row::Of(&[&[I8, U8]], &[&[I16]])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes { beta: source.operator.builtin_options_as_softmax_options().map_or(0.0, |o| o.beta()) })
@@ -36,9 +37,7 @@ impl Operator for Attributes {
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (x, y) = (s.input(0)?, s.output(0));
-        let from = checks::element_is("the input", x, &[F32, I8, U8, I16])?;
-        let results: &[_] = if matches!(from, I8 | U8) { &[from, I16] } else { &[from] };
-        let to = checks::element_is("the output", y, results)?;
+        let (from, to) = (x.element, y.element);
         if x.rank() == 0 {
             return Err(Diagnostic::new(Code::OPERAND, "input is a scalar").expected("at least one dimension"));
         }

@@ -12,9 +12,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::slice::{self, slice};
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
-use crate::text::fields::fields;
 use crate::tensor::ElementType;
+use crate::text::fields::fields;
 
 /// Per axis of the input: the first element taken, the distance to the next, how many are taken; and the shape of the result.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +135,7 @@ fn bit(mask: i32, i: usize) -> bool {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 4..=4, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static str = "any of 1, 2, 4 or 8 bytes";
+    const TYPES: &'static [Row] = &[Row::Same(types::UP_TO_8_BYTES)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let s = &source.signature;
@@ -144,12 +145,7 @@ impl Operator for Attributes {
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
-        let (x, y) = (s.input(0)?, s.output(0));
-        if element_bytes(x.element).is_none() || y.element != x.element {
-            return Err(Diagnostic::new(Code::TYPES, "element types are not supported")
-                .expected(format!("{}, the same for input and output", Self::TYPES))
-                .found(format!("{} and {}", x.element, y.element)));
-        }
+        let x = s.input(0)?;
         let lengths = [self.first.len(), self.stride.len(), self.count.len()];
         let last = |d: usize| self.first[d] as i128 + i128::from(self.stride[d]) * (self.count[d] as i128 - 1);
         let inside = |d: usize| self.count[d] == 0 || (self.first[d] < x.shape[d] && (0..x.shape[d] as i128).contains(&last(d)));
@@ -173,11 +169,17 @@ impl Operator for Attributes {
 impl Attributes {
     fn new(input: &[usize], [begin, end, strides]: [&[i64]; 3], options: &Masks) -> Result<Attributes, Diagnostic> {
         if begin.len() != end.len() || begin.len() != strides.len() {
-            return Err(Diagnostic::new(Code::OPERAND, "begin, end and strides must be equally long")
-                .found(format!("{}, {} and {}", begin.len(), end.len(), strides.len())));
+            return Err(Diagnostic::new(Code::OPERAND, "begin, end and strides must be equally long").found(format!(
+                "{}, {} and {}",
+                begin.len(),
+                end.len(),
+                strides.len()
+            )));
         }
         if strides.contains(&0) || strides.iter().any(|s| s.unsigned_abs() > i32::MAX as u64) {
-            return Err(Diagnostic::new(Code::ATTRIBUTE, "a stride is out of range").expected("any i32 but 0").found(format!("{strides:?}")));
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "a stride is out of range")
+                .expected("any i32 but 0")
+                .found(format!("{strides:?}")));
         }
         let mut a = Attributes { first: vec![], stride: vec![], count: vec![], shape: vec![] };
         for axis in axes(options, begin.len(), input.len())? {
@@ -288,7 +290,15 @@ mod tests {
             (&[4, 3], &[-2, -4, -4, 2], &[-7, -1, -5, -5], &[-1, 1, 1, -2], [0, 0, 1, 1, 0], &[4, 2], &[1, 2, 4, 5, 7, 8, 10, 11]),
             (&[2, 3], &[4, 7], &[-7, -5], &[-1, 1], [1, 1, 2, 2, 2], &[2, 3], &[4, 5, 6, 1, 2, 3]),
             (&[3], &[-4], &[-5], &[3], [0, 0, 0, 1, 1], &[1, 3], &[1, 2, 3]),
-            (&[2, 3, 6], &[-6, 7, 7, 5], &[0, -5, -4, 0], &[3, -2, 1, 3], [12, 6, 4, 0, 13], &[2, 6], &[13, 14, 15, 16, 17, 18, 1, 2, 3, 4, 5, 6]),
+            (
+                &[2, 3, 6],
+                &[-6, 7, 7, 5],
+                &[0, -5, -4, 0],
+                &[3, -2, 1, 3],
+                [12, 6, 4, 0, 13],
+                &[2, 6],
+                &[13, 14, 15, 16, 17, 18, 1, 2, 3, 4, 5, 6],
+            ),
             (&[3, 3, 1, 1], &[-5, -2, 6], &[-6, -6, -7], &[2, -1, 1], [7, 6, 4, 1, 0], &[1, 3, 3, 1, 1], &[7, 8, 9, 4, 5, 6, 1, 2, 3]),
         ];
         for (shape, begin, end, strides, masks, result, elements) in cases {
