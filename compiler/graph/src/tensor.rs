@@ -50,6 +50,11 @@ impl ElementType {
         })
     }
 
+    /// Bytes of one element; `None` where it has no bytes of its own.
+    pub fn bytes(self) -> Option<usize> {
+        self.bits().filter(|b| b % 8 == 0).map(|b| b as usize / 8)
+    }
+
     /// The name in texts and messages.
     pub fn name(self) -> &'static str {
         use ElementType::*;

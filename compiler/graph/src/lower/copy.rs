@@ -7,6 +7,11 @@
 use super::{Context, table};
 use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Machine};
 
+/// The integer type of so many bytes, in which elements are copied whatever they are.
+pub fn container(size_bytes: usize) -> Option<Elem> {
+    [Elem::U8, Elem::U16, Elem::U32, Elem::I64].into_iter().find(|e| e.bytes() as usize == size_bytes)
+}
+
 /// Copies all bytes of `from` to the equally large `to`.
 pub fn whole(cx: &mut Context, from: BufferId, to: BufferId) {
     let size_bytes = cx.size_bytes(from) as usize;

@@ -5,6 +5,7 @@
 
 use super::Context;
 use super::channels::each_block;
+use super::copy::container;
 use cranelite_tile::{Arg, BufferId, Elem, Index, Kernel, KernelBuilder, Machine};
 
 /// One axis: its size, the first element taken, the distance to the next (negative: backwards), and how many are taken.
@@ -65,7 +66,7 @@ impl Writer<'_> {
     fn axis(&self, k: &mut KernelBuilder, axes: &[Axis], from: Index, to: Index) {
         let bytes = |sizes: fn(&Axis) -> usize, axes: &[Axis]| axes.iter().map(sizes).product::<usize>() * self.element_bytes;
         let Some((axis, inner)) = axes.split_first() else {
-            let elem = [Elem::U8, Elem::U16, Elem::U32, Elem::I64][self.element_bytes.ilog2() as usize];
+            let elem = container(self.element_bytes).expect("1, 2, 4 or 8 bytes");
             let v = k.load(elem.x(1), self.x.at(from));
             return k.store(self.y.at(to), v);
         };

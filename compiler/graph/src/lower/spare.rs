@@ -64,8 +64,8 @@ impl Lives {
                 all.last[root.0 as usize] = i;
             }
             for v in &node.outputs {
-                match (&node.op, node.input(0)) {
-                    (Op::Reshape(_), Some(x)) if !is_output[v.0 as usize] => all.root[v.0 as usize] = all.root(x),
+                match node.input(0).filter(|_| node.op.is_view()) {
+                    Some(x) if !is_output[v.0 as usize] => all.root[v.0 as usize] = all.root(x),
                     _ => (all.producer[v.0 as usize], all.last[v.0 as usize]) = (Some(i), i),
                 }
             }

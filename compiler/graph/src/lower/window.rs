@@ -10,6 +10,7 @@ use super::{Context, Goal};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::checks::{image, same_quantization};
 use crate::ops::{Signature, Source};
 use crate::quantize::calculate_activation_range_quantized;
 use crate::tensor::{ElementType, TensorType};
@@ -64,7 +65,7 @@ impl Pooling {
             .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, "the options of the operator are absent"))?;
         let filter = [positive("filter_height", options.filter_height())?, positive("filter_width", options.filter_width())?];
         let stride = [positive("stride_h", options.stride_h())?, positive("stride_w", options.stride_w())?];
-        let [_, height, width, _] = image(source.signature.input(0)?)?;
+        let [_, height, width, _] = image("the input", source.signature.input(0)?)?;
         let axis = |input, i: usize| Window { input, filter: filter[i], stride: stride[i], dilation: 1 };
         Ok(Pooling {
             filter,
@@ -79,7 +80,7 @@ impl Pooling {
         if input.element != ElementType::F32 {
             same_quantization(input, output)?;
         }
-        let [n, height, width, c] = image(input)?;
+        let [n, height, width, c] = image("the input", input)?;
         let [rows, columns] = self.windows(height, width);
         let p = self.padding;
         if self.filter[0] <= p.top.max(p.bottom) || self.filter[1] <= p.left.max(p.right) {
@@ -102,7 +103,7 @@ impl Pooling {
         if output.element_count() == 0 {
             return Ok(());
         }
-        let ([n, height, width, c], [_, out_height, out_width, _]) = (image(input)?, image(output)?);
+        let ([n, height, width, c], [_, out_height, out_width, _]) = (image("the input", input)?, image("the output", output)?);
         let [rows, columns] = self.windows(height, width);
         let (rows, columns) = (runs(rows, self.padding.top, out_height), runs(columns, self.padding.left, out_width));
         if MAX_CALLS < rows.len() * columns.len() {
@@ -193,27 +194,6 @@ impl Part {
             parts.push(Part { x, y, channels: blocks(1) });
         }
         parts
-    }
-}
-
-/// Batch, height, width, channels.
-pub fn image(ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
-    <[usize; 4]>::try_from(ty.shape.as_slice())
-        .map_err(|_| Diagnostic::new(Code::OPERAND, "an image must have four dimensions").found(format!("{:?}", ty.shape)))
-}
-
-/// The operator copies integers, so it cannot change their meaning.
-fn same_quantization(input: &TensorType, output: &TensorType) -> Result<(), Diagnostic> {
-    match (&input.quantization, &output.quantization) {
-        (Some(a), Some(b)) if !a.is_per_tensor() || !b.is_per_tensor() => {
-            Err(Diagnostic::new(Code::SCALE, "quantisation per channel is not supported").expected("one scale and zero point"))
-        }
-        (Some(a), Some(b)) if a.zero_points[0] != b.zero_points[0] || 1e-3 * a.scales[0] < (a.scales[0] - b.scales[0]).abs() => {
-            Err(Diagnostic::new(Code::SCALE, "input and output must have the same scale and zero point")
-                .expected(format!("scale {} and zero point {}", a.scales[0], a.zero_points[0]))
-                .found(format!("{} and {}", b.scales[0], b.zero_points[0])))
-        }
-        _ => Ok(()),
     }
 }
 

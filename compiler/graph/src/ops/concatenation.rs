@@ -32,26 +32,18 @@ impl Operator for Attributes {
             None => (0, Activation::None),
         };
         let rank = source.signature.input(0)?.rank();
-        let from_front = if axis < 0 { i64::from(axis) + rank as i64 } else { axis.into() };
-        match usize::try_from(from_front) {
-            Ok(a) if a < rank.max(1) => Ok(Attributes { axis: a, activation }),
-            _ => Err(Diagnostic::new(Code::ATTRIBUTE, "axis is out of range")
-                .expected(format!("-{rank} to {}", rank.max(1) - 1))
-                .found(axis.to_string())),
-        }
+        // Scalars become a vector.
+        let axis = if (rank, axis) == (0, 0) { 0 } else { checks::axis(axis.into(), rank)? };
+        Ok(Attributes { axis, activation })
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (first, y) = (s.input(0)?, s.output(0));
-        if self.activation != Activation::None {
-            return Err(Diagnostic::new(Code::ATTRIBUTE, "fused activation is not supported").expected("NONE"));
-        }
+        checks::no_activation(self.activation)?;
         let element = y.element;
         // Scalars become a vector.
         let mut shape = if first.rank() == 0 { vec![1] } else { first.shape.clone() };
-        if shape.len() <= self.axis {
-            return Err(Diagnostic::new(Code::ATTRIBUTE, "axis is out of range").found(self.axis.to_string()));
-        }
+        checks::axes_exist(&[self.axis], shape.len())?;
         let mut length = 0usize;
         for i in 0..s.inputs.len() {
             let x = s.input(i)?;

@@ -15,12 +15,11 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, Padding, Window, positive};
-use crate::ops::types::Row;
-use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
-use crate::tensor::{ElementType, TensorType};
+use crate::tensor::ElementType;
+use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -32,13 +31,6 @@ pub struct Attributes {
 }
 fields!(stride, dilation, padding, activation);
 
-/// [batch, rows, columns, channels]
-fn image(what: &str, ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
-    ty.shape.as_slice().try_into().map_err(|_| {
-        Diagnostic::new(Code::OPERAND, format!("{what} has the wrong rank")).expected("4 dimensions").found(format!("{:?}", ty.shape))
-    })
-}
-
 impl Attributes {
     fn windows(&self, input: [usize; 4], filter: [usize; 4]) -> [Window; 2] {
         [0, 1].map(|d| Window { input: input[d + 1], filter: filter[d + 1], stride: self.stride[d], dilation: self.dilation[d] })
@@ -47,12 +39,7 @@ impl Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[
-        Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
-        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
-        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
-        Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
-    ];
+    const TYPES: &'static [types::Row] = types::CONVOLUTION;
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let Some(options) = source.operator.builtin_options_as_conv_2_doptions() else {
@@ -64,7 +51,8 @@ impl Operator for Attributes {
             padding: Padding::default(),
             activation: Activation::decode(options.fused_activation_function())?,
         };
-        let (input, filter) = (image("the input", source.signature.input(0)?)?, image("the filter", source.signature.input(1)?)?);
+        let (input, filter) =
+            (checks::image("the input", source.signature.input(0)?)?, checks::image("the filter", source.signature.input(1)?)?);
         let [rows, columns] = a.windows(input, filter);
         a.padding = Padding::decode(options.padding(), rows, columns)?;
         Ok(a)
@@ -72,7 +60,7 @@ impl Operator for Attributes {
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (x, w) = (s.input(0)?, s.input(1)?);
-        let (input, filter) = (image("the input", x)?, image("the filter", w)?);
+        let (input, filter) = (checks::image("the input", x)?, checks::image("the filter", w)?);
         if input[1..].contains(&0) || filter.contains(&0) {
             return Err(
                 Diagnostic::new(Code::OPERAND, "images and filters must not be empty").found(format!("input {input:?}, filter {filter:?}"))
@@ -114,6 +102,10 @@ impl Operator for Attributes {
         }
     }
 
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn macs(&self, s: &Signature) -> u64 {
         let filter = s.inputs[1].map_or(&[][..], |w| &w.ty.shape);
         (s.output(0).element_count() * filter.iter().skip(1).product::<usize>()) as u64
@@ -121,7 +113,7 @@ impl Operator for Attributes {
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
-        let (input, filter, result) = (image("the input", x)?, image("the filter", w)?, image("the output", y)?);
+        let (input, filter, result) = (checks::image("the input", x)?, checks::image("the filter", w)?, checks::image("the output", y)?);
         let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the filter"))?;
         let bias = Bias::of_node(cx, node, 2)?;
         let mut from = cx.input(node, 0);

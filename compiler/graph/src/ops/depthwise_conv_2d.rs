@@ -13,11 +13,10 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
-use crate::ops::types::Row;
-use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
+use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::fields;
 
@@ -33,12 +32,7 @@ fields!(stride, dilation, padding, depth_multiplier, activation);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[
-        Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
-        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
-        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
-        Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
-    ];
+    const TYPES: &'static [types::Row] = types::CONVOLUTION;
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let options = source
@@ -85,6 +79,10 @@ impl Operator for Attributes {
                 .expected(format!("at most {} × {} and the padding", shapes.image[1], shapes.image[2]))
                 .found(format!("{} × {}, dilated by {} × {}", shapes.filter[0], shapes.filter[1], self.dilation[0], self.dilation[1]))),
         }
+    }
+
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
     }
 
     fn macs(&self, signature: &Signature) -> u64 {
@@ -229,14 +227,8 @@ struct Shapes {
 
 impl Shapes {
     fn new(x: &TensorType, w: &TensorType) -> Result<Shapes, Diagnostic> {
-        let four = |ty: &TensorType, index: usize| {
-            <[usize; 4]>::try_from(ty.shape.as_slice()).map_err(|_| {
-                Diagnostic::new(Code::OPERAND, "an image and its weights must have four dimensions")
-                    .detail(format!("input {index}"))
-                    .found(format!("{:?}", ty.shape))
-            })
-        };
-        let (image, [one, rows, columns, channels]) = (four(x, 0)?, four(w, 1)?);
+        let image = checks::image("the image", x).map_err(|d| d.detail("input 0"))?;
+        let [one, rows, columns, channels] = checks::image("the filter", w).map_err(|d| d.detail("input 1"))?;
         if image[1..].contains(&0) {
             return Err(Diagnostic::new(Code::OPERAND, "the image is empty")
                 .detail("input 0")

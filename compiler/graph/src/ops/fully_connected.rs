@@ -104,6 +104,10 @@ impl Operator for Attributes {
         }])
     }
 
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
     fn macs(&self, s: &Signature) -> u64 {
         let depth = s.inputs[1].and_then(|w| w.ty.shape.last().copied()).unwrap_or(0);
         (s.output(0).element_count() * depth) as u64

@@ -7,10 +7,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::{Context, math, table};
-use crate::ops::types::Row;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{LOGISTIC_I16_SCALE_END, logistic_f32, logistic_multiplier_i16, lut_8bit, sigmoid_table_u16};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::ElementType::I16;
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ fields!();
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

@@ -8,9 +8,8 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::window::{Kind, Pooling};
 use crate::ops::attributes::{Activation, Padding};
-use crate::ops::types::Row;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +30,7 @@ impl Attributes {
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let Pooling { filter, stride, padding, activation } = Pooling::decode(source)?;
@@ -40,6 +39,10 @@ impl Operator for Attributes {
 
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         self.pooling().infer(signature)
+    }
+
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -4,13 +4,13 @@
 //! n; i16 has zero points 0. Where so many elements may have a sum beyond 32 bits it has 64, and is right where the reference's wraps
 //! around.
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::reduce;
-use crate::ops::types::Row;
-use crate::ops::{Arity, Kept, Operator, Signature, Source};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::ops::types::{self, Row};
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::tensor::ElementType::{F32, I16};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -23,46 +23,24 @@ fields!(axes, keep_dims);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
-        let rank = source.signature.input(0)?.rank() as i64;
         let (_, values) = source.signature.constant_integers(1, "the axes")?;
-        let mut axes = vec![];
-        // A scalar has no axis, whatever is asked for.
-        for a in values.into_iter().filter(|_| rank != 0) {
-            let axis = if a < 0 { a + rank } else { a };
-            if axis < 0 || rank <= axis {
-                return Err(Diagnostic::new(Code::ATTRIBUTE, "an axis is out of range")
-                    .expected(format!("{} to {}", -rank, rank - 1))
-                    .found(a.to_string()));
-            }
-            axes.push(axis as usize);
-        }
-        axes.sort();
-        axes.dedup();
+        let axes = checks::axes(&values, source.signature.input(0)?.rank())?;
         let keep_dims = source.operator.builtin_options_as_reducer_options().is_some_and(|o| o.keep_dims());
         Ok(Attributes { axes, keep_dims })
     }
 
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (input, output) = (signature.input(0)?, signature.output(0));
-        if let Some(axis) = self.axes.iter().find(|a| input.rank() <= **a) {
-            return Err(Diagnostic::new(Code::ATTRIBUTE, "an axis is out of range")
-                .expected(format!("below {}", input.rank()))
-                .found(axis.to_string()));
-        }
+        checks::axes_exist(&self.axes, input.rank())?;
         if input.element != F32 {
-            for ty in [input, output] {
-                if !ty.quantization.as_ref().is_some_and(|q| q.is_per_tensor()) {
-                    return Err(
-                        Diagnostic::new(Code::SCALE, "integers need one scale and zero point").found(format!("{:?}", ty.quantization))
-                    );
-                }
-                if input.element == I16 && ty.zero_point() != 0 {
-                    return Err(Diagnostic::new(Code::SCALE, "the zero point of i16 must be 0").found(ty.zero_point().to_string()));
-                }
-            }
+            checks::all_per_tensor(signature)?;
+        }
+        if input.element == I16 {
+            checks::no_zero_point("the input", input)?;
+            checks::no_zero_point("the output", output)?;
         }
         let sizes = input.shape.iter().enumerate();
         Ok(vec![match self.keep_dims {

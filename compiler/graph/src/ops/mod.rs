@@ -14,6 +14,7 @@ use crate::lower::Context;
 use crate::lower::pointwise::Pointwise;
 use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::{Field, Fields};
+use attributes::Activation;
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
 use std::ops::RangeInclusive;
@@ -100,6 +101,18 @@ pub trait Operator: Sized {
     fn macs(&self, _: &Signature) -> u64 {
         0
     }
+    /// The clamp of its result, which an operator RELU behind it may become.
+    fn activation(&mut self) -> Option<&mut Activation> {
+        None
+    }
+    /// The clamp that the whole operator is.
+    fn clamp(&self) -> Option<Activation> {
+        None
+    }
+    /// Is its result the bytes of its first input, whatever the shape of that?
+    fn is_view(&self) -> bool {
+        false
+    }
     /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
     fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
@@ -136,6 +149,21 @@ macro_rules! operators {
             pub fn macs(&self, signature: &Signature) -> u64 {
                 match self {
                     $(Op::$variant(a) => a.macs(signature),)*
+                }
+            }
+            pub fn activation(&mut self) -> Option<&mut Activation> {
+                match self {
+                    $(Op::$variant(a) => a.activation(),)*
+                }
+            }
+            pub fn clamp(&self) -> Option<Activation> {
+                match self {
+                    $(Op::$variant(a) => a.clamp(),)*
+                }
+            }
+            pub fn is_view(&self) -> bool {
+                match self {
+                    $(Op::$variant(a) => a.is_view(),)*
                 }
             }
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -10,10 +10,10 @@ use crate::lower::elementwise::Elementwise;
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
 use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, shift_range};
 use crate::ops::attributes::Activation;
-use crate::ops::types::Row;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{mul_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::ElementType::{F32, I16};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
@@ -27,7 +27,7 @@ fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let activation = match source.operator.builtin_options_as_mul_options() {
@@ -51,6 +51,10 @@ impl Operator for Attributes {
             Target::new(y, self.activation)?;
         }
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
+    }
+
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -6,14 +6,15 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
+use crate::lower::copy::container;
 use crate::lower::pad::{Axis, pad};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::element_range;
 use crate::tensor::ElementType::{BF16, Bool, F16, F32, I8, I16, I32, I64, U8, U16, U32, U64};
-use crate::tensor::{ElementType, TensorType};
+use crate::tensor::TensorType;
 use crate::text::fields::fields;
-use cranelite_tile::{Elem, Scalar};
+use cranelite_tile::Scalar;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -68,7 +69,7 @@ impl Operator for Attributes {
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (input, output) = (cx.input_type(node, 0), cx.output_type(node, 0));
-        let elem = container(input.element).expect("an element type that infer lets pass");
+        let elem = input.element.bytes().and_then(container).expect("an element type that infer lets pass");
         let fill = fill(output)?;
         let axes: Vec<Axis> = input
             .shape
@@ -80,17 +81,6 @@ impl Operator for Attributes {
         pad(cx, x, y, &axes, elem, fill);
         Ok(())
     }
-}
-
-/// An integer type with as many bytes as the element.
-fn container(element: ElementType) -> Option<Elem> {
-    Some(match element {
-        I8 | U8 | Bool => Elem::U8,
-        F16 | BF16 | I16 | U16 => Elem::U16,
-        F32 | I32 | U32 => Elem::U32,
-        I64 | U64 => Elem::I64,
-        _ => return None,
-    })
 }
 
 /// What stands for zero, as bits of the container.

@@ -7,9 +7,8 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::{Context, clip};
 use crate::ops::attributes::Activation;
-use crate::ops::types::Row;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +17,7 @@ fields!();
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})
@@ -26,6 +25,10 @@ impl Operator for Attributes {
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         clip::infer(s, Activation::Relu)
+    }
+
+    fn clamp(&self) -> Option<Activation> {
+        Some(Activation::Relu)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -58,6 +58,10 @@ impl Operator for Attributes {
         Ok(vec![self.shape.clone()])
     }
 
+    fn is_view(&self) -> bool {
+        true
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let x = node.input(0).expect("checked by infer");
         if !cx.alias(node.outputs[0], x) {

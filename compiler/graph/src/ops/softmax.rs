@@ -10,7 +10,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::requantize::shift_range;
 use crate::lower::{Context, softmax};
-use crate::ops::types::Row;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::softmax_multiplier_i16;
 use crate::tensor::ElementType::{F32, I8, I16, U8};
@@ -29,7 +29,7 @@ const LONGEST_ROW_I16: usize = i32::MAX as usize / 32767;
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16]), Row::Of(&[&[I8, U8]], &[&[I16]])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL), Row::Of(&[&[I8, U8]], &[&[I16]])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes { beta: source.operator.builtin_options_as_softmax_options().map_or(0.0, |o| o.beta()) })

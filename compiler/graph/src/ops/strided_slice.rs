@@ -14,7 +14,6 @@ use crate::lower::Context;
 use crate::lower::slice::{self, slice};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
-use crate::tensor::ElementType;
 use crate::text::fields::fields;
 
 /// Per axis of the input: the first element taken, the distance to the next, how many are taken; and the shape of the result.
@@ -161,7 +160,7 @@ impl Operator for Attributes {
         let axis = |d: usize| slice::Axis { size: x.shape[d], first: self.first[d], stride: self.stride[d], count: self.count[d] };
         let axes: Vec<slice::Axis> = (0..x.rank()).map(axis).collect();
         let (from, to) = (cx.input(node, 0), cx.output(node, 0));
-        slice(cx, from, to, &axes, element_bytes(x.element).expect("infer has seen the type"));
+        slice(cx, from, to, &axes, x.element.bytes().expect("infer has seen the type"));
         Ok(())
     }
 }
@@ -228,10 +227,6 @@ impl Attributes {
         }
         Ok(a)
     }
-}
-
-fn element_bytes(element: ElementType) -> Option<usize> {
-    element.bits().filter(|b| matches!(b, 8 | 16 | 32 | 64)).map(|b| b as usize / 8)
 }
 
 #[cfg(test)]

@@ -9,9 +9,9 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{Target, clamp_float};
 use crate::lower::{Context, sum};
 use crate::ops::attributes::Activation;
-use crate::ops::types::Row;
+use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::ElementType::F32;
 use crate::text::fields::fields;
 use cranelite_tile::{Binary, Machine};
 
@@ -24,7 +24,7 @@ fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I16])];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         // Without options the reference reads zeros.
@@ -42,6 +42,10 @@ impl Operator for Attributes {
             Target::new(y, self.activation)?;
         }
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
+    }
+
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
     }
 
     fn pointwise<'a>(&self, m: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {

@@ -6,6 +6,7 @@
 use super::{Arity, Signature};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::tensor::ElementType::{self, *};
+use std::collections::BTreeSet;
 use std::fmt::{self, Display, Formatter};
 
 /// Element types of which each will do.
@@ -17,7 +18,21 @@ pub enum Row {
     Same(Set),
     /// Of the operands and of the results by position; the last of each stands for all that follow.
     Of(&'static [Set], &'static [Set]),
+    /// As `Of`, where all that say [`T`] have one type, any of these.
+    With(Set, &'static [Set], &'static [Set]),
 }
+
+/// In `Row::With`: the type that several have in common.
+pub const T: Set = &[];
+/// f32, and the integers that stand for real numbers.
+pub const REAL: Set = &[F32, I8, U8, I16];
+/// Image or vectors, weights, bias, result of a convolution.
+pub const CONVOLUTION: &[Row] = &[
+    Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
+    Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+    Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
+    Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
+];
 
 /// All that have whole bytes.
 pub const WHOLE_BYTES: Set = &[F32, F16, BF16, F64, I8, U8, I16, U16, I32, U32, I64, U64, Bool, Complex64, Complex128, F8E4M3, F8E5M2];
@@ -28,72 +43,70 @@ pub const SIZED: Set =
 pub const UP_TO_8_BYTES: Set = &[F32, F16, BF16, F64, I8, U8, I16, U16, I32, U32, I64, U64, Bool, Complex64, F8E4M3, F8E5M2];
 
 const NAMED: &[(Set, &str)] =
-    &[(WHOLE_BYTES, "any of whole bytes"), (SIZED, "any of fixed size"), (UP_TO_8_BYTES, "any of 1, 2, 4 or 8 bytes")];
+    &[(WHOLE_BYTES, "any of whole bytes"), (SIZED, "any of fixed size"), (UP_TO_8_BYTES, "any of 1, 2, 4 or 8 bytes"), (T, "T")];
 
 impl Row {
-    fn input(&self, index: usize) -> Set {
-        match self {
-            Row::Same(set) => set,
-            Row::Of(inputs, _) => inputs.get(index).or(inputs.last()).copied().unwrap_or_default(),
-        }
-    }
-    fn output(&self, index: usize) -> Set {
-        match self {
-            Row::Same(set) => set,
-            Row::Of(_, outputs) => outputs.get(index).or(outputs.last()).copied().unwrap_or_default(),
+    /// What an operand or a result may be, and whether it is the type that several have in common.
+    fn place(&self, is_input: bool, index: usize) -> (Set, bool) {
+        let (common, inputs, outputs): (Set, &[Set], &[Set]) = match self {
+            Row::Same(set) => return (set, true),
+            Row::Of(inputs, outputs) => (&[], inputs, outputs),
+            Row::With(set, inputs, outputs) => (set, inputs, outputs),
+        };
+        let places = if is_input { inputs } else { outputs };
+        match places.get(index).or(places.last()) {
+            Some(set) if !set.is_empty() => (set, false),
+            _ => (common, true),
         }
     }
 }
 
 /// Refuses operands and results that fit no row.
 pub fn check(rows: &[Row], arity: &Arity, signature: &Signature) -> Result<(), Diagnostic> {
-    // With one type for all, which one the first operand has decided.
-    let mut fitting: Vec<(Row, Option<ElementType>)> = rows.iter().map(|r| (*r, None)).collect();
-    let inputs = signature.inputs.iter().enumerate().filter_map(|(i, o)| Some((true, i, o.as_ref()?.ty)));
-    let outputs = signature.outputs.iter().enumerate().map(|(i, ty)| (false, i, *ty));
-    for (is_input, index, ty) in inputs.chain(outputs) {
-        let set = |row: &Row| if is_input { row.input(index) } else { row.output(index) };
-        let fits = |(row, one): &(Row, Option<ElementType>)| set(row).contains(&ty.element) && one.is_none_or(|e| e == ty.element);
-        let expected: Vec<(Row, Option<ElementType>)> = fitting.clone();
-        fitting.retain(fits);
-        if fitting.is_empty() {
-            let mut names: Vec<&str> = vec![];
-            for (row, one) in &expected {
-                let all: Vec<ElementType> = one.map_or(set(row).to_vec(), |e| vec![e]);
-                names.extend(all.iter().map(|e| e.name()));
+    // With the common type, once an operand has decided it.
+    let mut fitting: Vec<(&Row, Option<ElementType>)> = rows.iter().map(|r| (r, None)).collect();
+    let inputs = signature.inputs.iter().enumerate().filter_map(|(i, o)| Some((true, i, o.as_ref()?.ty.element)));
+    let outputs = signature.outputs.iter().enumerate().map(|(i, ty)| (false, i, ty.element));
+    for (is_input, index, element) in inputs.chain(outputs) {
+        let mut expected: Vec<ElementType> = vec![];
+        fitting.retain_mut(|(row, common)| {
+            let (set, is_common) = row.place(is_input, index);
+            let decided = common.filter(|_| is_common);
+            expected.extend(set.iter().filter(|e| decided.is_none_or(|d| d == **e)));
+            if is_common {
+                common.get_or_insert(element);
             }
-            let mut seen = std::collections::BTreeSet::new();
-            names.retain(|n| seen.insert(*n));
+            set.contains(&element) && decided.is_none_or(|d| d == element)
+        });
+        if fitting.is_empty() {
+            let mut seen = BTreeSet::new();
+            expected.retain(|e| seen.insert(*e));
             let what = match is_input {
                 true => format!("input {}", arity.kept.position(index)),
                 false if *arity.outputs.end() == 1 => "the output".into(),
                 false => format!("output {index}"),
             };
             return Err(Diagnostic::new(Code::TYPES, format!("element type of {what} is not supported"))
-                .expected(names.join(", "))
-                .found(ty.element.name()));
-        }
-        for (row, one) in &mut fitting {
-            if let Row::Same(_) = row {
-                *one = Some(ty.element);
-            }
+                .expected(set_text(&expected, ", "))
+                .found(element.name()));
         }
     }
     Ok(())
 }
 
-/// The rows as in the README: `f32, i8; i16, i8, i32 or i64 to i16`.
+/// The rows as in the README: `f32, i8; i16 × i8 × i32/i64 → i16; bool × T × T → T, T = f32/i8`.
 pub struct Shown(pub &'static [Row]);
 
 impl Display for Shown {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        let all = |sets: &[Set], between| sets.iter().map(|s| set_text(s, "/")).collect::<Vec<_>>().join(between);
         for (i, row) in self.0.iter().enumerate() {
             f.write_str(if i == 0 { "" } else { "; " })?;
             match row {
                 Row::Same(set) => f.write_str(&set_text(set, ", "))?,
-                Row::Of(inputs, outputs) => {
-                    let all = |sets: &[Set], between| sets.iter().map(|s| set_text(s, "/")).collect::<Vec<_>>().join(between);
-                    write!(f, "{} → {}", all(inputs, " × "), all(outputs, ", "))?;
+                Row::Of(inputs, outputs) => write!(f, "{} → {}", all(inputs, " × "), all(outputs, ", "))?,
+                Row::With(set, inputs, outputs) => {
+                    write!(f, "{} → {}, T = {}", all(inputs, " × "), all(outputs, ", "), set_text(set, "/"))?;
                 }
             }
         }
@@ -101,7 +114,7 @@ impl Display for Shown {
     }
 }
 
-fn set_text(set: Set, between: &str) -> std::string::String {
+fn set_text(set: &[ElementType], between: &str) -> std::string::String {
     match NAMED.iter().find(|(named, _)| *named == set) {
         Some((_, name)) => name.to_string(),
         None => set.iter().map(|e| e.name()).collect::<Vec<_>>().join(between),
@@ -118,10 +131,15 @@ mod tests {
     const ARITY: Arity = Arity { inputs: 1..=3, kept: Kept::All, outputs: 1..=1 };
 
     fn problem(inputs: &[ElementType], output: ElementType) -> Option<std::string::String> {
-        let types: Vec<TensorType> = inputs.iter().map(|&e| TensorType::new(e, [1])).collect();
-        let y = TensorType::new(output, [1]);
-        let inputs = types.iter().map(|ty| Some(Operand { ty, data: None })).collect();
-        check(ROWS, &ARITY, &Signature { inputs, outputs: vec![&y] }).err().map(|d| d.to_string())
+        check(ROWS, &ARITY, &signature(&types(inputs), &TensorType::new(output, [1]))).err().map(|d| d.to_string())
+    }
+
+    fn types(elements: &[ElementType]) -> Vec<TensorType> {
+        elements.iter().map(|&e| TensorType::new(e, [1])).collect()
+    }
+
+    fn signature<'a>(types: &'a [TensorType], y: &'a TensorType) -> Signature<'a> {
+        Signature { inputs: types.iter().map(|ty| Some(Operand { ty, data: None })).collect(), outputs: vec![y] }
     }
 
     #[test]
@@ -137,6 +155,24 @@ mod tests {
         ] {
             let problem = problem(inputs, output).unwrap_or_default();
             assert!(problem.contains(what), "{inputs:?}: {problem}");
+        }
+    }
+
+    const SELECT: &[Row] = &[Row::With(&[F32, I8], &[&[Bool], T, T], &[T])];
+
+    #[test]
+    fn a_type_in_common_is_one() {
+        let problem = |inputs: &[ElementType], y| check(SELECT, &ARITY, &signature(&types(inputs), &TensorType::new(y, [1])));
+        let text = |inputs: &[ElementType], y| problem(inputs, y).err().map(|d| d.to_string()).unwrap_or_default();
+        assert_eq!(text(&[Bool, F32, F32], F32), "");
+        assert_eq!(text(&[Bool, I8, I8], I8), "");
+        for (inputs, output, what) in [
+            ([F32, F32, F32], F32, "input 0 is not supported; expected bool; found f32"),
+            ([Bool, U8, U8], U8, "input 1 is not supported; expected f32, i8; found u8"),
+            ([Bool, F32, I8], F32, "input 2 is not supported; expected f32; found i8"),
+            ([Bool, I8, I8], F32, "the output is not supported; expected i8; found f32"),
+        ] {
+            assert!(text(&inputs, output).contains(what), "{}", text(&inputs, output));
         }
     }
 
@@ -162,6 +198,7 @@ mod tests {
     #[test]
     fn as_text() {
         assert_eq!(Shown(ROWS).to_string(), "f32, i8; i16 × i8 × i32/i64 → i16");
+        assert_eq!(Shown(SELECT).to_string(), "bool × T × T → T, T = f32/i8");
         assert_eq!(Shown(&[Row::Same(SIZED)]).to_string(), "any of fixed size");
     }
 }

@@ -1,4 +1,4 @@
-//! RELU and RELU6 become the fused activation of the operator before them.
+//! RELU and its relatives become the fused activation of the operator before them.
 //!
 //! Floats: the clamp is the last thing either way, so results are the same bits. Integers: with the same scale and zero point on both
 //! sides the operator RELU rescales by exactly one, and clamps to the numbers that the fused activation clamps to; with others
@@ -6,7 +6,6 @@
 
 use super::Uses;
 use crate::graph::Graph;
-use crate::ops::Op;
 use crate::ops::attributes::Activation;
 
 pub fn run(graph: &mut Graph) -> bool {
@@ -14,17 +13,13 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for i in 0..graph.nodes.len() {
         let relu = &graph.nodes[i];
-        let wanted = match relu.op {
-            Op::Relu(_) => Activation::Relu,
-            Op::Relu6(_) => Activation::Relu6,
-            _ => continue,
-        };
+        let Some(wanted) = relu.op.clamp() else { continue };
         let (Some(x), y) = (relu.input(0), relu.outputs[0]) else { continue };
         let Some(p) = uses.producer(x).filter(|_| uses.inner_readers(x) == [i]) else { continue };
         if graph.ty(x) != graph.ty(y) {
             continue;
         }
-        let Some(activation) = activation(graph.nodes[p].last_op_mut()).filter(|a| **a == Activation::None) else { continue };
+        let Some(activation) = graph.nodes[p].last_op_mut().activation().filter(|a| **a == Activation::None) else { continue };
         *activation = wanted;
         // The node that is left behind writes a value that nobody reads.
         graph.nodes[p].outputs[0] = y;
@@ -33,19 +28,4 @@ pub fn run(graph: &mut Graph) -> bool {
     }
     graph.nodes.retain(|n| !n.outputs.is_empty());
     changed
-}
-
-/// Of the operators whose results are clamped last.
-fn activation(op: &mut Op) -> Option<&mut Activation> {
-    Some(match op {
-        Op::Add(a) => &mut a.activation,
-        Op::AveragePool2d(a) => &mut a.activation,
-        Op::Conv2d(a) => &mut a.activation,
-        Op::DepthwiseConv2d(a) => &mut a.activation,
-        Op::FullyConnected(a) => &mut a.activation,
-        Op::MaxPool2d(a) => &mut a.activation,
-        Op::Mul(a) => &mut a.activation,
-        Op::Sub(a) => &mut a.activation,
-        _ => return None,
-    })
 }

@@ -2,7 +2,7 @@
 //!
 //! There is no second implementation of operators: a node is lowered by itself and its program interpreted, on one machine for all
 //! targets, whose long vectors make that fast. Weights that are only unpacked go through the direct functions of `unpack.rs`; RESHAPE
-//! shares the bytes. Results without bytes are constants whatever they are computed from. What all this may cost is in `graph::Folding`;
+//! and the like share the bytes. Results without bytes are constants whatever they are computed from. What all this may cost is in `graph::Folding`;
 //! a node beyond it stays, and lowering says so where it must not.
 
 use super::unpack;
@@ -47,7 +47,7 @@ fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Byte
     if inputs.iter().any(|v| v.data.is_none()) || !node.then.is_empty() {
         return None;
     }
-    if let Op::Reshape(_) = &node.op {
+    if node.op.is_view() {
         return Some(vec![first.clone()]);
     }
     let rest = Folding { size_bytes: folding.size_bytes.checked_sub(size_bytes)?, work: folding.work.checked_sub(work(graph, node))? };

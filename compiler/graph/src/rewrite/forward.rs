@@ -40,7 +40,7 @@ pub fn run(graph: &mut Graph) -> bool {
 fn source<'n>(graph: &Graph, node: &Node, producer: impl Fn(ValueId) -> Option<&'n Node>) -> Option<ValueId> {
     let x = node.input(0)?;
     match &node.op {
-        Op::Reshape(_) => Some(x),
+        op if op.is_view() => Some(x),
         Op::Pad(pad) if pad.before.iter().chain(&pad.after).all(|&n| n == 0) => Some(x),
         Op::Concatenation(c) if node.inputs.len() == 1 && c.activation == Activation::None => Some(x),
         Op::Quantize(_) if graph.ty(x) == graph.ty(node.outputs[0]) => Some(x),
