@@ -458,11 +458,19 @@ impl Maker<'_> {
             }
             Main::AveragePool => {
                 let y = self.graph.ty(x).clone();
-                self.node(Op::AveragePool2d(average_pool_2d::Attributes { filter: c.filter, stride, padding, activation }), &[Some(x)], y)
+                self.node(
+                    Op::AveragePool2d(average_pool_2d::Attributes(pools::Attributes { filter: c.filter, stride, padding, activation })),
+                    &[Some(x)],
+                    y,
+                )
             }
             Main::MaxPool => {
                 let y = self.graph.ty(x).clone();
-                self.node(Op::MaxPool2d(max_pool_2d::Attributes { filter: c.filter, stride, padding, activation }), &[Some(x)], y)
+                self.node(
+                    Op::MaxPool2d(max_pool_2d::Attributes(pools::Attributes { filter: c.filter, stride, padding, activation })),
+                    &[Some(x)],
+                    y,
+                )
             }
             Main::Mean { axes, keep_dims } => {
                 let y = self.ty(&[], SCALE * 0.4);
@@ -506,7 +514,7 @@ impl Maker<'_> {
         let mut other = self.input(&ty.shape);
         if in_arena {
             let ty = self.graph.ty(other).clone();
-            other = self.node(Op::Relu(relu::Attributes {}), &[Some(other)], ty);
+            other = self.node(Op::Relu(relu::Attributes(clips::Attributes {})), &[Some(other)], ty);
             // It must be there before the product begins.
             let node = self.graph.nodes.pop().expect("the node");
             self.graph.nodes.insert(0, node);
@@ -523,8 +531,8 @@ impl Maker<'_> {
         }
         let inputs = if swapped { [Some(other), Some(y)] } else { [Some(y), Some(other)] };
         let op = match subtract {
-            false => Op::Add(add::Attributes { activation, pot_scale_int16: false }),
-            true => Op::Sub(sub::Attributes { activation, pot_scale_int16: false }),
+            false => Op::Add(add::Attributes(sums::Attributes { activation, pot_scale_int16: false })),
+            true => Op::Sub(sub::Attributes(sums::Attributes { activation, pot_scale_int16: false })),
         };
         self.node(op, &inputs, result)
     }
@@ -533,8 +541,8 @@ impl Maker<'_> {
         let ty = self.graph.ty(y).clone();
         match self.case.after {
             After::Nothing => vec![y],
-            After::Relu => vec![self.node(Op::Relu(relu::Attributes {}), &[Some(y)], ty)],
-            After::Relu6 => vec![self.node(Op::Relu6(relu6::Attributes {}), &[Some(y)], ty)],
+            After::Relu => vec![self.node(Op::Relu(relu::Attributes(clips::Attributes {})), &[Some(y)], ty)],
+            After::Relu6 => vec![self.node(Op::Relu6(relu6::Attributes(clips::Attributes {})), &[Some(y)], ty)],
             After::Sum { subtract, swapped, in_arena, activation } => vec![self.sum(y, subtract, swapped, in_arena, activation)],
             After::Product { stride, readers, sum } => {
                 let y = sum.map_or(y, |in_arena| self.sum(y, false, false, in_arena, Activation::None));

@@ -6,8 +6,8 @@
 use crate::reference::{Case, Kind, Operands, Want};
 use crate::support::{Input, f32_bytes, f32s, integers};
 use cranelite_graph::graph::{Graph, Node};
-use cranelite_graph::ops::Op;
 use cranelite_graph::ops::attributes::{Activation, Padding};
+use cranelite_graph::ops::{Op, add, average_pool_2d, max_pool_2d, sub};
 use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::{ElementType, TensorType};
 
@@ -58,13 +58,13 @@ fn result(node: &Node, mut operands: Vec<Option<Input>>, y: &TensorType) -> Vec<
             let attributes = ([1, 1], [1, 1], Padding::default(), a.activation);
             bytes(y, product(kind(&p, a.asymmetric_quantize_inputs), input, filter, attributes, &p).fully_connected(&p))
         }
-        Op::AveragePool2d(a) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, true),
-        Op::MaxPool2d(a) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, false),
+        Op::AveragePool2d(average_pool_2d::Attributes(a)) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, true),
+        Op::MaxPool2d(max_pool_2d::Attributes(a)) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, false),
         Op::Mean(a) => mean(operands[0].as_ref().expect("an operand"), y, &a.axes),
         Op::Relu(_) => clamp(&operands[0], y, Activation::Relu),
         Op::Relu6(_) => clamp(&operands[0], y, Activation::Relu6),
-        Op::Add(a) => sum(&operands, y, a.activation, 1),
-        Op::Sub(a) => sum(&operands, y, a.activation, -1),
+        Op::Add(add::Attributes(a)) => sum(&operands, y, a.activation, 1),
+        Op::Sub(sub::Attributes(a)) => sum(&operands, y, a.activation, -1),
         Op::Pad(a) => {
             let x = operands[0].as_ref().expect("an operand");
             let zero = match x.ty.element {

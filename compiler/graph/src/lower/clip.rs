@@ -35,9 +35,9 @@ fn multiplier(x: &TensorType, y: &TensorType) -> (i32, i32) {
     quantize_multiplier(relu_multiplier(x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0)))
 }
 
-pub fn lower(cx: &mut Context, node: &Node, name: &str, activation: Activation) -> Result<(), Diagnostic> {
+pub fn lower(cx: &mut Context, node: &Node, activation: Activation) -> Result<(), Diagnostic> {
     let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
-    let e = Elementwise::of_node(cx, format!("{name}_{}", y.element), node).unroll(4);
+    let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node).unroll(4);
     if y.element == F32 {
         // Infinity passes a one-sided clamp, unlike a fused one.
         let (low, high) = activation_range_float(activation);

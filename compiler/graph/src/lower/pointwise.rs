@@ -9,7 +9,7 @@ use super::elementwise::Elementwise;
 use super::requantize::{Target, elem};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Node, ValueId};
-use crate::ops::{Operand, Operator, Signature};
+use crate::ops::{Operand, Signature};
 use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Value};
 
 type Function<'a> = Box<dyn Fn(&mut KernelBuilder, &[Value]) -> Value + 'a>;
@@ -46,13 +46,13 @@ impl<'a> Pointwise<'a> {
 }
 
 /// Writes the call of an operator that is nothing but its function, with broadcasting.
-pub fn lower(cx: &mut Context, op: &impl Operator, name: &str, node: &Node) -> Result<(), Diagnostic> {
+pub fn lower(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
     let signature = cx.signature(node);
-    let f = op.pointwise(cx.machine, &signature)?.ok_or_else(not_pointwise)?;
+    let f = node.op.pointwise(cx.machine, &signature)?.ok_or_else(not_pointwise)?;
     f.note(cx, node.operator);
     let output = cx.output_type(node, 0).element;
     let unroll = if output.is_float() { 4 } else { 1 };
-    Elementwise::of_node(cx, format!("{name}_{output}"), node).unroll(unroll).lower(cx, |k, x, _| f.apply(k, x));
+    Elementwise::of_node(cx, node.op.kernel_name(output), node).unroll(unroll).lower(cx, |k, x, _| f.apply(k, x));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The operators: one file each, listed once below.
+//! The operators: one file each, or one row in the file of a family (`family.rs`), listed once below.
 //!
 //! An operator is its attributes and three functions: `decode` reads them from the model, `infer` checks types and gives the
 //! results' shapes, `lower` writes tile kernels and calls. There is no second implementation. No operator uses another
@@ -6,6 +6,10 @@
 
 pub mod attributes;
 pub mod checks;
+pub mod clips;
+pub mod family;
+pub mod pools;
+pub mod sums;
 pub mod types;
 
 use crate::diagnostic::{Code, Diagnostic};
@@ -122,8 +126,10 @@ pub trait Operator: Sized {
 }
 
 macro_rules! operators {
-    ($($variant:ident $module:ident $code:ident $version:literal;)*) => {
-        $(pub mod $module;)*
+    (@module $module:ident) => { pub mod $module; };
+    (@module $module:ident $family:ident) => { pub use $family::$module; };
+    ($($variant:ident $module:ident $(($family:ident))? $code:ident $version:literal;)*) => {
+        $(operators!(@module $module $($family)?);)*
 
         /// An operator with its attributes.
         #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +143,10 @@ macro_rules! operators {
                 match self {
                     $(Op::$variant(_) => stringify!($code),)*
                 }
+            }
+            /// For a kernel that does nothing but this operator.
+            pub fn kernel_name(&self, element: ElementType) -> String {
+                format!("{}_{element}", self.name().to_ascii_lowercase())
             }
             pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
                 match self {
@@ -216,27 +226,27 @@ macro_rules! operators {
     };
 }
 
-// Variant, module, name in the format, newest version that LiteRT 2.3.0 registers.
+// Variant, module (and the family in whose file it is), name in the format, newest version that LiteRT 2.3.0 registers.
 operators! {
-    Add add ADD 5;
-    AveragePool2d average_pool_2d AVERAGE_POOL_2D 3;
+    Add add(sums) ADD 5;
+    AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
     Concatenation concatenation CONCATENATION 5;
     Conv2d conv_2d CONV_2D 8;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     Dequantize dequantize DEQUANTIZE 8;
     FullyConnected fully_connected FULLY_CONNECTED 14;
     Logistic logistic LOGISTIC 3;
-    MaxPool2d max_pool_2d MAX_POOL_2D 3;
+    MaxPool2d max_pool_2d(pools) MAX_POOL_2D 3;
     Mean mean MEAN 3;
     Mul mul MUL 7;
     Pad pad PAD 5;
     Quantize quantize QUANTIZE 5;
-    Relu relu RELU 3;
-    Relu6 relu6 RELU6 3;
+    Relu relu(clips) RELU 3;
+    Relu6 relu6(clips) RELU6 3;
     Reshape reshape RESHAPE 1;
     Softmax softmax SOFTMAX 3;
     StridedSlice strided_slice STRIDED_SLICE 8;
-    Sub sub SUB 5;
+    Sub sub(sums) SUB 5;
 }
 
 impl<'a> Signature<'a> {

@@ -193,6 +193,12 @@ mod tests {
         assert!(problem(&x, &[Row::Same(&[I8])]).contains("input 1"));
         assert!(problem(&x, &[Row::Same(&[F32, I8])]).contains("output 1"));
         assert_eq!(problem(&x, &[Row::Of(&[&[F32]], &[&[F32], &[I8]])]), "");
+
+        let transposed = Kept::These(&[2, 1, 3]);
+        assert_eq!(transposed.of(&["shape", "filter", "image", "bias"]), ["image", "filter", "bias"]);
+        assert_eq!(transposed.of(&["shape", "filter", "image"]), ["image", "filter"]);
+        let place = |detail: &str| transposed.in_model(Diagnostic::new(Code::OPERAND, "wrong").detail(detail)).place.to_string();
+        assert_eq!(["input 0", "input 2", "output 0", "stride"].map(place), ["input 2", "input 3", "output 0", "stride"]);
     }
 
     #[test]

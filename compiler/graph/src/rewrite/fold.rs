@@ -43,16 +43,17 @@ fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Byte
         return Some(node.outputs.iter().map(|_| Bytes::new()).collect());
     }
     let inputs: Vec<_> = node.inputs.iter().flatten().map(|v| graph.value(*v)).collect();
-    let first = inputs.first()?.data.as_ref()?;
     if inputs.iter().any(|v| v.data.is_none()) || !node.then.is_empty() {
         return None;
     }
+    // An operator whose inputs are all attributes has none.
+    let first = inputs.first().and_then(|v| v.data.as_ref());
     if node.op.is_view() {
-        return Some(vec![first.clone()]);
+        return Some(vec![first?.clone()]);
     }
     let rest = Folding { size_bytes: folding.size_bytes.checked_sub(size_bytes)?, work: folding.work.checked_sub(work(graph, node))? };
     let unpacked = match &node.op {
-        Op::Dequantize(_) => unpack::floats(&inputs[0].ty, first),
+        Op::Dequantize(_) => unpack::floats(&inputs[0].ty, first?),
         _ => None,
     };
     let results = match unpacked {

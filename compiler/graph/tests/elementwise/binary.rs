@@ -4,7 +4,7 @@ use crate::support::{Input, bytes, f32_bytes, f32s, integers, machines, run};
 use crate::{all_bytes, refusal, run_integers, zero_points};
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::ops::attributes::Activation;
-use cranelite_graph::ops::{Op, add, mul, sub};
+use cranelite_graph::ops::{Op, add, mul, sub, sums};
 use cranelite_graph::quantize::{
     calculate_activation_range_quantized, multiply_by_quantized_multiplier as multiply, quantize_multiplier, rounding_divide_by_pot,
 };
@@ -22,8 +22,8 @@ use Kind::{Add, Mul, Sub};
 
 fn op(kind: Kind, activation: Activation, pot_scale_int16: bool) -> Op {
     match kind {
-        Add => Op::Add(add::Attributes { activation, pot_scale_int16 }),
-        Sub => Op::Sub(sub::Attributes { activation, pot_scale_int16 }),
+        Add => Op::Add(add::Attributes(sums::Attributes { activation, pot_scale_int16 })),
+        Sub => Op::Sub(sub::Attributes(sums::Attributes { activation, pot_scale_int16 })),
         Mul => Op::Mul(mul::Attributes { activation, pot_scale_int16 }),
     }
 }

@@ -4,13 +4,16 @@ use crate::support::{Input, f32_bytes, f32s, integers, machines, run};
 use crate::{all_bytes, refusal, run_integers, zero_points};
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::ops::attributes::Activation;
-use cranelite_graph::ops::{Op, logistic, relu, relu6};
+use cranelite_graph::ops::{Op, clips, logistic, relu, relu6};
 use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::ElementType::{F32, I8, I16, U8};
 use cranelite_graph::tensor::{ElementType, TensorType};
 
 fn clamps() -> [(Op, Activation); 2] {
-    [(Op::Relu(relu::Attributes {}), Activation::Relu), (Op::Relu6(relu6::Attributes {}), Activation::Relu6)]
+    [
+        (Op::Relu(relu::Attributes(clips::Attributes {})), Activation::Relu),
+        (Op::Relu6(relu6::Attributes(clips::Attributes {})), Activation::Relu6),
+    ]
 }
 
 fn check_clamp(element: ElementType, from: (f32, i32), to: (f32, i32), data: Vec<u8>) {

@@ -3,7 +3,7 @@
 use crate::support::{Input, bytes, f32_bytes, f32s, integers, machines, run};
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::ops::attributes::{Activation, Padding};
-use cranelite_graph::ops::{Op, average_pool_2d, max_pool_2d};
+use cranelite_graph::ops::{Op, average_pool_2d, max_pool_2d, pools};
 use cranelite_graph::quantize::calculate_activation_range_quantized;
 use cranelite_graph::tensor::{ElementType, TensorType};
 use proptest::prelude::*;
@@ -20,9 +20,10 @@ struct Case {
 impl Case {
     fn op(&self, average: bool) -> Op {
         let Case { filter, stride, padding, activation, .. } = *self;
+        let pooling = pools::Attributes { filter, stride, padding, activation };
         match average {
-            true => Op::AveragePool2d(average_pool_2d::Attributes { filter, stride, padding, activation }),
-            false => Op::MaxPool2d(max_pool_2d::Attributes { filter, stride, padding, activation }),
+            true => Op::AveragePool2d(average_pool_2d::Attributes(pooling)),
+            false => Op::MaxPool2d(max_pool_2d::Attributes(pooling)),
         }
     }
 

@@ -1,0 +1,50 @@
+//! RELU and its relatives: operators that are one clamp.
+//!
+//! f32 (NaN stays NaN); i8, u8, i16 quantised per tensor. Input and output may have different scales: the reference rescales by a
+//! multiplier that it computes in f32, then clamps.
+
+use super::attributes::Activation;
+use super::family::{Family, family};
+use super::types::{self, Row};
+use super::{Arity, Kept, Signature, Source};
+use crate::diagnostic::Diagnostic;
+use crate::graph::Node;
+use crate::lower::{Context, clip};
+use crate::text::fields::fields;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {}
+fields!();
+
+pub struct Clip {
+    types: &'static [Row],
+    activation: Activation,
+}
+
+family! { Clip:
+    /// max(x, 0)
+    relu = Clip { types: &[Row::Same(types::REAL)], activation: Activation::Relu };
+    /// min(max(x, 0), 6)
+    relu6 = Clip { types: &[Row::Same(types::REAL)], activation: Activation::Relu6 };
+}
+
+impl Family for Clip {
+    type Attributes = Attributes;
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
+
+    fn decode(&self, _: &Source) -> Result<Attributes, Diagnostic> {
+        Ok(Attributes {})
+    }
+
+    fn infer(&self, _: &Attributes, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        clip::infer(s, self.activation)
+    }
+
+    fn clamp(&self) -> Option<Activation> {
+        Some(self.activation)
+    }
+
+    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        clip::lower(cx, node, self.activation)
+    }
+}
