@@ -182,9 +182,9 @@ fn pads(n: usize) -> Vec<u8> {
         m.operator(Code::PAD, &[x, by], &[y], None);
         y
     });
-    let w = m.f32("w", &[1, 1, n as i32 + 1, 1], Some(&vec![0.5; n + 1]));
-    let bias = m.f32("bias", &[1], Some(&[1.0]));
-    let z = m.f32("z", &[1, 1, 4, 1], None);
+    let w = m.f32("w", &[16, 1, n as i32 + 1, 1], Some(&vec![0.5; 16 * (n + 1)]));
+    let bias = m.f32("bias", &[16], Some(&[1.0; 16]));
+    let z = m.f32("z", &[1, 1, 4, 16], None);
     m.conv_2d(&[y, w, bias], z, Padding::VALID, 1, Activation::NONE);
     m.finish(&[x], &[z])
 }

@@ -8,10 +8,13 @@ use crate::graph::{Graph, Node, ValueId};
 use crate::ops::Op;
 use crate::ops::attributes::Padding;
 use crate::tensor::ElementType;
+use std::collections::BTreeMap;
 
 pub fn run(graph: &mut Graph) -> bool {
     let mut uses = Uses::of(graph);
     let mut changed = false;
+    // Of weights, whether they are finite: looked at once, however many PADs there are.
+    let mut finite = BTreeMap::new();
     // From the last to the first: what has taken one PAD may take the one before.
     for i in (0..graph.nodes.len()).rev() {
         let (Some(padding), Some(x)) = (rows_and_columns(&graph.nodes[i]), graph.nodes[i].input(0)) else { continue };
@@ -23,7 +26,8 @@ pub fn run(graph: &mut Graph) -> bool {
         if empty || from.element != to.element || from.quantization != to.quantization || readers.is_empty() {
             continue;
         }
-        let Some(sums) = readers.iter().map(|&r| combined(graph, &graph.nodes[r], y, padding)).collect::<Option<Vec<_>>>() else {
+        let Some(sums) = readers.iter().map(|&r| combined(graph, &graph.nodes[r], y, padding, &mut finite)).collect::<Option<Vec<_>>>()
+        else {
             continue;
         };
         for (&r, sum) in readers.iter().zip(sums) {
@@ -51,7 +55,7 @@ fn rows_and_columns(node: &Node) -> Option<Padding> {
 }
 
 /// The padding of a convolution of `image` that does a PAD's work too; `None` when it is none or must not.
-fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding) -> Option<Padding> {
+fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding, finite: &mut BTreeMap<ValueId, bool>) -> Option<Padding> {
     let (own, dilation) = match &node.op {
         Op::Conv2d(a) => (a.padding, a.dilation),
         Op::DepthwiseConv2d(a) => (a.padding, a.dilation),
@@ -60,14 +64,15 @@ fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding) -> Option
     if node.input(0) != Some(image) || node.reads().filter(|v| *v == image).count() != 1 {
         return None;
     }
-    let (x, w) = (graph.ty(node.input(0)?), graph.ty(node.input(1)?));
-    let weights_are_finite = || {
-        let data = graph.value(node.input(1)?).data.as_ref()?;
-        Some(data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()))
+    let weights = node.input(1)?;
+    let (x, w) = (graph.ty(node.input(0)?), graph.ty(weights));
+    let mut weights_are_finite = || {
+        let all = |data: &[u8]| data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite());
+        *finite.entry(weights).or_insert_with(|| graph.value(weights).data.as_deref().is_some_and(all))
     };
     // Float images with integer weights are quantised as a whole, padding included.
     let legal = match (x.element, w.element) {
-        (ElementType::F32, ElementType::F32) => weights_are_finite() == Some(true),
+        (ElementType::F32, ElementType::F32) => weights_are_finite(),
         (ElementType::F32, _) => false,
         _ => true,
     };
