@@ -92,16 +92,19 @@ impl Sum {
         }
     }
 
-    /// What the reference computes for one pair, before zero point and clamp.
-    fn scalar(self, x: [i32; 2], op: Binary) -> i32 {
-        let term = |i: usize| match self {
-            Sum::PowerOfTwo { shifts } => shift_i16(x[i], shifts[i].into()),
+    /// Operand `i` in the common scale, as the reference computes it.
+    fn scalar_term(self, x: i32, i: usize) -> i32 {
+        match self {
+            Sum::PowerOfTwo { shifts } => shift_i16(x, shifts[i].into()),
             Sum::General { raise, operands, .. } => {
                 let (zero_point, multiplier, shift) = operands[i];
-                multiply_by_quantized_multiplier((x[i] - zero_point) << raise, multiplier, shift)
+                multiply_by_quantized_multiplier((x - zero_point) << raise, multiplier, shift)
             }
-        };
-        let sum = if op == Binary::Sub { term(0) - term(1) } else { term(0) + term(1) };
+        }
+    }
+
+    /// What the reference makes of a sum of terms, before zero point and clamp.
+    fn scalar_result(self, sum: i32) -> i32 {
         match self {
             Sum::PowerOfTwo { .. } => sum,
             Sum::General { result: (multiplier, shift), .. } => multiply_by_quantized_multiplier(sum, multiplier, shift),
@@ -111,7 +114,11 @@ impl Sum {
     /// The sum in f32, if it is the same for all pairs of bytes.
     fn proved(self, m: &Machine, types: [&TensorType; 3], op: Binary, target: Target) -> Option<Affine> {
         let values = byte_values(target.elem)?;
-        let wanted: Vec<i32> = values.iter().flat_map(|&a| values.iter().map(move |&b| self.scalar([a, b], op))).collect();
+        let [firsts, seconds] = [0, 1].map(|i| values.iter().map(|&v| self.scalar_term(v, i)).collect::<Vec<_>>());
+        let mut wanted = Vec::with_capacity(values.len() * values.len());
+        for a in firsts {
+            wanted.extend(seconds.iter().map(|&b| self.scalar_result(if op == Binary::Sub { a - b } else { a + b })));
+        }
         let [a, b, y] = types.map(|t| f64::from(t.scale().unwrap_or(1.0)));
         let factors = [a / y, if op == Binary::Sub { -b / y } else { b / y }];
         let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();
