@@ -27,7 +27,6 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "relus", about: "RELU after RELU", make: relus, is_slow: false },
     Shape { name: "adds", about: "ADD of the last two results", make: adds, is_slow: false },
     Shape { name: "fan_out", about: "RELU of one input, each an output", make: fan_out, is_slow: false },
-    Shape { name: "one_output", about: "times that one tensor is an output", make: one_output, is_slow: false },
     Shape { name: "inputs", about: "inputs, added one after the other", make: inputs, is_slow: false },
     Shape { name: "constants", about: "constants, added one after the other", make: constants, is_slow: false },
     Shape { name: "unused", about: "tensors that nobody uses", make: unused, is_slow: false },
@@ -69,13 +68,6 @@ fn fan_out(n: usize) -> Vec<u8> {
     let x = m.f32("x", &[4], None);
     let outputs: Vec<i32> = (0..n).map(|i| relu(&mut m, x, &[4], i)).collect();
     m.finish(&[x], &outputs)
-}
-
-fn one_output(n: usize) -> Vec<u8> {
-    let mut m = Maker::default();
-    let x = m.f32("x", &[4], None);
-    let y = relu(&mut m, x, &[4], 0);
-    m.finish(&[x], &vec![y; n])
 }
 
 fn inputs(n: usize) -> Vec<u8> {

@@ -44,6 +44,17 @@ fn a_good_model() {
 }
 
 #[test]
+fn a_tensor_is_not_an_output_too_often() {
+    // `z` is an output already.
+    let mut m = two_reshapes();
+    m.outputs.extend([4; 4096]);
+    assert_eq!(read(&m).outputs.len(), 4097);
+    expect(&["E0301 subgraph 0"], |m| m.outputs.extend([4; 4097]));
+    // However many tensors share the repetitions.
+    expect(&["E0301 subgraph 0"], |m| m.outputs.extend([0, 1, 2].repeat(1367)));
+}
+
+#[test]
 fn shapes_of_results_are_computed() {
     expect_same(|m| m.tensors[2].shape = vec![-1, 4]);
     expect_same(|m| m.tensors[4].shape = vec![]);

@@ -14,6 +14,9 @@ use cranelite_schema as schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+/// Outputs that repeat others, at most: four bytes of the file each, but a copy, a pointer and a description in what is made of it.
+const MOST_REPEATED: usize = 4096;
+
 pub struct Walk<'f, 'a> {
     file: &'f File<'a>,
     names: &'f signatures::Signature,
@@ -286,6 +289,16 @@ impl<'f, 'a> Walk<'f, 'a> {
         let indices = self.file.subgraph.outputs();
         if indices.is_none_or(|o| o.is_empty()) {
             self.problems.push(Diagnostic::new(Code::INDEX, "the model has no output").at(main_place()));
+        }
+        let count = indices.map_or(0, |o| o.len());
+        let repeated = count - indices.into_iter().flatten().collect::<BTreeSet<i32>>().len();
+        if MOST_REPEATED < repeated {
+            let d = Diagnostic::new(Code::FEATURE, "too many outputs of the model are the same tensors as others")
+                .expected(format!("at most {MOST_REPEATED} of them"))
+                .found(format!("{repeated} of {count} outputs"))
+                .help("make each tensor an output once, and let the caller copy it");
+            self.problems.push(d.at(main_place()));
+            return;
         }
         for (i, index) in indices.into_iter().flatten().enumerate() {
             let place = main_place();
