@@ -45,15 +45,15 @@ impl Index {
             t.params.sort();
         }
         terms.sort_by(|a, b| a.key().cmp(&b.key()));
-        let mut merged: Vec<Monomial> = Vec::with_capacity(terms.len());
-        for t in terms {
-            match merged.last_mut() {
-                Some(last) if last.key() == t.key() => last.coefficient = last.coefficient.wrapping_add(t.coefficient),
-                _ => merged.push(t),
+        terms.dedup_by(|t, before| {
+            let same = before.key() == t.key();
+            if same {
+                before.coefficient = before.coefficient.wrapping_add(t.coefficient);
             }
-        }
-        merged.retain(|t| t.coefficient != 0);
-        Index { terms: merged }
+            same
+        });
+        terms.retain(|t| t.coefficient != 0);
+        Index { terms }
     }
 
     /// In canonical order: the parts without counter first.

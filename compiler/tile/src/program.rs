@@ -420,6 +420,21 @@ impl Kernel {
             && self.rows == other.rows
             && self.body == other.body
     }
+
+    /// Gives memory back that its lists have reserved: a program may keep thousands of kernels.
+    pub fn shrink_to_fit(&mut self) {
+        self.types.shrink_to_fit();
+        shrink_to_fit(&mut self.body);
+    }
+}
+
+fn shrink_to_fit(block: &mut Vec<Stmt>) {
+    block.shrink_to_fit();
+    for s in block {
+        if let Stmt::Loop(l) = s {
+            shrink_to_fit(&mut l.body);
+        }
+    }
 }
 
 impl Program {

@@ -417,7 +417,7 @@ impl<'a> Context<'a> {
         self.program.schedule.push(Step::Call(Call { kernel, buffers, params, operator: self.operator }));
     }
 
-    fn kernel(&mut self, kernel: Kernel) -> KernelId {
+    fn kernel(&mut self, mut kernel: Kernel) -> KernelId {
         let mut hasher = DefaultHasher::new();
         kernel.body.hash(&mut hasher);
         let found = self.kernels.entry(hasher.finish()).or_default();
@@ -426,6 +426,7 @@ impl<'a> Context<'a> {
         }
         let id = KernelId(self.program.kernels.len() as u32);
         found.push(id);
+        kernel.shrink_to_fit();
         self.program.kernels.push(kernel);
         id
     }
