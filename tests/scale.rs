@@ -14,6 +14,10 @@ const GROWTH: f64 = 2.0;
 /// Differences below this are chance.
 const UNSURE: Duration = Duration::from_millis(100);
 
+/// As in the `cranelite` program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     if let Some(code) = as_cranelite() {
         return code;

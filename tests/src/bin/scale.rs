@@ -6,6 +6,10 @@ use cranelite_tests::scale::{self, SHAPES, Shape, Used, memory_limit_bytes};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+/// As in the `cranelite` program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<ExitCode> {
     if let Some(code) = scale::as_cranelite() {
         return Ok(code);
