@@ -138,7 +138,7 @@ fn which(targets: &[Target]) -> Result<Vec<u8>> {
             view: None,
             offset_bytes: None,
         };
-        let call = Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], operator: None };
+        let call = Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], advance: vec![], operator: None };
         let buffers = vec![buffer(Role::Const, Some(vec![number])), buffer(Role::Output(0), None), buffer(Role::Input(0), None)];
         Program { name: "which".into(), buffers, kernels: vec![k.finish()], schedule: vec![Step::Call(call)] }
     };

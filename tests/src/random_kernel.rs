@@ -159,7 +159,7 @@ impl Made {
         let p = &mut self.case.program;
         p.kernels.push(kernel);
         let kernel = KernelId(p.kernels.len() as u32 - 1);
-        p.schedule.push(Step::Call(Call { kernel, buffers, params, operator: None }));
+        p.schedule.push(Step::Call(Call { kernel, buffers, params, advance: vec![], operator: None }));
     }
 }
 

@@ -249,7 +249,7 @@ fn the_stack_is_as_deep_as_said_and_hardly_less() {
         k.store(y.at(16 * i as i64), v);
     }
     let buffer = |role| Buffer { name: "b".into(), role, size_bytes: 640, align: 4, data: None, view: None, offset_bytes: None };
-    let call = Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], operator: None };
+    let call = Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], advance: vec![], operator: None };
     let program = Program {
         name: "p".into(),
         buffers: vec![buffer(Role::Input(0)), buffer(Role::Output(0))],

@@ -11,6 +11,7 @@
 use crate::index::{Counter, Index};
 use crate::types::Type;
 use bytes::Bytes;
+use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub u32);
@@ -31,7 +32,7 @@ pub struct Program {
     pub name: String,
     pub buffers: Vec<Buffer>,
     pub kernels: Vec<Kernel>,
-    /// Executed from first to last.
+    /// A tree, executed from first to last.
     pub schedule: Vec<Step>,
 }
 
@@ -44,6 +45,8 @@ pub enum Role {
     Const,
     /// A place in the arena, decided by the planner.
     Scratch,
+    /// A place in the caller's state, which survives an invocation.
+    State,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -53,11 +56,12 @@ pub struct Buffer {
     pub size_bytes: u64,
     /// Power of two. Of an input or output: what the caller must guarantee.
     pub align: u32,
-    /// Contents of a constant.
+    /// Contents of a constant; what is in a state at first, if that is not zeros.
     pub data: Option<Bytes>,
     /// This buffer is the bytes of another one from `offset` on, and owns none.
     pub view: Option<View>,
-    /// Offset in the arena, once planned (not of views): of scratch buffers, and of inputs and outputs where these are there too.
+    /// Offset in the arena, once planned (not of views): of scratch buffers, and of inputs and outputs where these are there too. Of states:
+    /// in the caller's state.
     pub offset_bytes: Option<u64>,
 }
 
@@ -72,14 +76,117 @@ pub enum Step {
     Call(Call),
     /// Calls that may run at the same time and in any order: none writes what another one reads or writes.
     Parallel(Vec<Call>),
+    /// The body, so many times, at least once. Parameters of the calls in it may advance from turn to turn.
+    Repeat {
+        count: u64,
+        body: Vec<Step>,
+    },
+    /// One of two, by the first byte of a buffer: `then` unless it is 0.
+    If {
+        condition: BufferId,
+        then: Vec<Step>,
+        otherwise: Vec<Step>,
+    },
+    /// `test`, and while the first byte of the buffer is not 0 after it, `body` and `test` again.
+    While {
+        test: Vec<Step>,
+        condition: BufferId,
+        body: Vec<Step>,
+    },
+    /// Ends the invocation, with the status for an index out of range, unless the first four bytes of the buffer are 0.
+    Check(BufferId),
 }
 
 impl Step {
+    /// Its own calls, not those of steps inside of it.
     pub fn calls(&self) -> &[Call] {
         match self {
             Step::Call(c) => std::slice::from_ref(c),
             Step::Parallel(calls) => calls,
+            _ => &[],
         }
+    }
+    /// The steps inside of it, in the order of the text.
+    pub fn bodies(&self) -> [&[Step]; 2] {
+        match self {
+            Step::Call(_) | Step::Parallel(_) | Step::Check(_) => [&[], &[]],
+            Step::Repeat { body, .. } => [body, &[]],
+            Step::If { then, otherwise, .. } => [then, otherwise],
+            Step::While { test, body, .. } => [test, body],
+        }
+    }
+    pub fn bodies_mut(&mut self) -> Vec<&mut Vec<Step>> {
+        match self {
+            Step::Call(_) | Step::Parallel(_) | Step::Check(_) => vec![],
+            Step::Repeat { body, .. } => vec![body],
+            Step::If { then, otherwise, .. } => vec![then, otherwise],
+            Step::While { test, body, .. } => vec![test, body],
+        }
+    }
+}
+
+/// Something that a schedule does at one place of its text: calls, or a look at a buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a> {
+    pub calls: &'a [Call],
+    /// A condition, or what a check looks at.
+    pub looks_at: Option<BufferId>,
+    /// Of the innermost `Repeat` around it; 1 if there is none.
+    pub turns: u64,
+}
+
+/// A schedule as a line: what it does in the order of the text, which parts of it may come again, and which may not come at all.
+#[derive(Clone, Debug, Default)]
+pub struct Line<'a> {
+    pub moments: Vec<Moment<'a>>,
+    /// Ranges of moments, an outer loop before those inside of it.
+    pub loops: Vec<Range<usize>>,
+    /// Ranges of moments that are one of two branches, or the body of a loop that may not be entered.
+    pub optional: Vec<Range<usize>>,
+}
+
+impl<'a> Line<'a> {
+    pub fn of(schedule: &'a [Step]) -> Self {
+        let mut line = Line::default();
+        line.add(schedule, 1);
+        line
+    }
+
+    fn add(&mut self, steps: &'a [Step], turns: u64) {
+        for step in steps {
+            match step {
+                Step::Call(_) | Step::Parallel(_) => self.moments.push(Moment { calls: step.calls(), looks_at: None, turns }),
+                Step::Check(b) => self.look(*b),
+                Step::Repeat { count, body } => self.repeated(|line| line.add(body, *count)),
+                Step::If { condition, then, otherwise } => {
+                    self.look(*condition);
+                    self.maybe(then, turns);
+                    self.maybe(otherwise, turns);
+                }
+                Step::While { test, condition, body } => self.repeated(|line| {
+                    line.add(test, turns);
+                    line.look(*condition);
+                    line.maybe(body, turns);
+                }),
+            }
+        }
+    }
+
+    fn look(&mut self, buffer: BufferId) {
+        self.moments.push(Moment { calls: &[], looks_at: Some(buffer), turns: 1 });
+    }
+
+    fn repeated(&mut self, write: impl FnOnce(&mut Self)) {
+        let (at, first) = (self.loops.len(), self.moments.len());
+        self.loops.push(0..0);
+        write(self);
+        self.loops[at] = first..self.moments.len();
+    }
+
+    fn maybe(&mut self, steps: &'a [Step], turns: u64) {
+        let first = self.moments.len();
+        self.add(steps, turns);
+        self.optional.push(first..self.moments.len());
     }
 }
 
@@ -88,6 +195,8 @@ pub struct Call {
     pub kernel: KernelId,
     pub buffers: Vec<BufferId>,
     pub params: Vec<i64>,
+    /// What each turn of the innermost `Repeat` around the call adds to each parameter; empty: nothing.
+    pub advance: Vec<i64>,
     /// Which operator this call belongs to: an index into the model's operators, for reports and profiles.
     pub operator: Option<u32>,
 }
@@ -455,6 +564,6 @@ impl Program {
     }
     /// In the order of the text; a call's position in it is its number.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        self.schedule.iter().flat_map(Step::calls)
+        Line::of(&self.schedule).moments.into_iter().flat_map(|m| m.calls)
     }
 }

@@ -52,7 +52,11 @@ pub fn moved(program: &Program, buffer: BufferId, rows: Rows) -> Option<Vec<Move
         return None;
     }
     let mut all = vec![];
-    for (i, call) in program.calls().enumerate() {
+    let line = Line::of(&program.schedule);
+    if line.moments.iter().any(|m| m.looks_at.is_some_and(|b| program.root(b).0 == buffer)) {
+        return None;
+    }
+    for (i, call) in line.moments.iter().flat_map(|m| m.calls).enumerate() {
         let kernel = program.kernel(call.kernel);
         let root = |b: &BufferId| program.root(*b).0;
         let named: BTreeSet<Arg> = (0u32..).zip(&call.buffers).filter(|(_, b)| root(b) == buffer).map(|(a, _)| Arg(a)).collect();
@@ -67,6 +71,10 @@ pub fn moved(program: &Program, buffer: BufferId, rows: Rows) -> Option<Vec<Move
             return None;
         }
         if !rows.is_run(b.size_bytes) {
+            // What advances from turn to turn would have to advance by rows.
+            if call.advance.iter().any(|a| *a != 0) {
+                return None;
+            }
             let (kernel, params) = moved_call(program, kernel, call, &named, &rows)?;
             all.push(Moved { call: i, kernel, params });
         }
@@ -114,7 +122,7 @@ fn moved_call(program: &Program, kernel: &Kernel, call: &Call, named: &BTreeSet<
         })
         .collect();
     let within = Call { params: given(|rows, v| v.rem_euclid(rows.row_bytes as i64)), ..call.clone() };
-    if !verify::is_in_bounds(program, &in_row, &within, &memory) {
+    if !verify::is_in_bounds(program, &in_row, &within, 1, &memory) {
         return None;
     }
     for i in 0..new.args.len() {

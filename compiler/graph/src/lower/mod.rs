@@ -414,7 +414,7 @@ impl<'a> Context<'a> {
         assert_eq!(kernel.params.len(), params.len(), "parameters of kernel {}", kernel.name);
         let kernel = self.kernel(kernel);
         let (buffers, params) = (buffers.to_vec(), params.to_vec());
-        self.program.schedule.push(Step::Call(Call { kernel, buffers, params, operator: self.operator }));
+        self.program.schedule.push(Step::Call(Call { kernel, buffers, params, advance: vec![], operator: self.operator }));
     }
 
     fn kernel(&mut self, mut kernel: Kernel) -> KernelId {

@@ -95,7 +95,7 @@ fn plan_of(program: &mut Program, is_placed: fn(&Buffer) -> bool) -> Plan {
     let Placement { offsets_bytes, size_bytes, optimal, .. } = placement;
     let align_bytes = used.iter().map(|i| i.align).max().unwrap_or(1);
     let (arena_size_bytes, lower_bound_bytes) = (size_bytes.next_multiple_of(align_bytes), lower_bound_bytes.next_multiple_of(align_bytes));
-    program.buffers.iter_mut().for_each(|b| b.offset_bytes = None);
+    program.buffers.iter_mut().filter(|b| b.role != Role::State).for_each(|b| b.offset_bytes = None);
     for (&id, &offset) in buffers.iter().zip(&offsets_bytes) {
         program.buffers[id.0 as usize].offset_bytes = Some(offset);
     }
@@ -130,13 +130,21 @@ struct Use {
 
 /// The buffers to place, and when they live: from the first call that names them to the last, but an input from the beginning, and an output to the end.
 fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, Vec<Interval>) {
+    let line = Line::of(&program.schedule);
     let mut uses: Vec<Vec<Use>> = vec![vec![]; program.buffers.len()];
-    for (step, calls) in program.schedule.iter().map(Step::calls).enumerate() {
-        for (call, c) in calls.iter().enumerate() {
+    // Of those that calls with parameters that advance touch, which may be a part of the buffer only.
+    let mut advances = vec![false; program.buffers.len()];
+    for (step, moment) in line.moments.iter().enumerate() {
+        for (call, c) in moment.calls.iter().enumerate() {
             for (arg, &b) in c.buffers.iter().enumerate() {
                 let root = program.root(b).0;
                 uses[root.0 as usize].push(Use { step, call, arg, is_whole: root == b });
+                advances[root.0 as usize] |= !c.advance.is_empty();
             }
+        }
+        if let Some(b) = moment.looks_at {
+            let root = program.root(b).0;
+            uses[root.0 as usize].push(Use { step, call: 0, arg: 0, is_whole: false });
         }
     }
     // The caller writes an input that nobody reads, too.
@@ -150,18 +158,29 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
         .map(|&id| {
             let (b, uses) = (program.buffer(id), &uses[id.0 as usize]);
             let (first, last) = (uses.first().map_or(0, |u| u.step), uses.last().map_or(0, |u| u.step));
-            let (first, last) = match b.role {
+            let (mut first, mut last) = match b.role {
                 Role::Input(_) => (0, last),
-                Role::Output(_) => (first, program.schedule.len()),
+                Role::Output(_) => (first, line.moments.len()),
                 _ => (first, last),
             };
+            // What a loop finds or leaves behind lives in all of its turns; inner loops come first.
+            for turns in line.loops.iter().rev().filter(|l| uses.iter().any(|u| l.contains(&u.step))) {
+                if first < turns.start || turns.end <= last || advances[id.0 as usize] {
+                    (first, last) = (first.min(turns.start), last.max(turns.end - 1));
+                }
+            }
             Interval { size_bytes: b.size_bytes, align: u64::from(b.align), first, last, in_place_of: None }
         })
         .collect();
     // Of two that could take the same place, the one that saves more does.
     let mut taken_by: Vec<Option<usize>> = vec![None; ids.len()];
     for (i, &id) in ids.iter().enumerate() {
-        let Some(of) = place_to_take(program, &uses, id).and_then(|of| ids.binary_search(&of).ok()) else { continue };
+        let Some(of) = place_to_take(program, &line, &uses, id).and_then(|of| ids.binary_search(&of).ok()) else { continue };
+        // Elsewhere one of them lives on for the sake of another turn of a loop.
+        let here = uses[id.0 as usize][0].step;
+        if intervals[i].first != here || intervals[of].last != here {
+            continue;
+        }
         let saving = |i: usize| intervals[i].size_bytes.min(intervals[of].size_bytes);
         if 0 < saving(i) && taken_by[of].is_none_or(|other| saving(other) < saving(i)) {
             taken_by[of] = Some(i);
@@ -176,12 +195,12 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
 }
 
 /// The buffer which dies in the very step that first writes `id`, and whose place the kernels of that step let `id` take.
-fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<BufferId> {
+fn place_to_take(program: &Program, line: &Line, uses: &[Vec<Use>], id: BufferId) -> Option<BufferId> {
     let mine = &uses[id.0 as usize];
     let first = mine.first()?;
-    let calls = program.schedule[first.step].calls();
+    let Moment { calls, turns, .. } = line.moments[first.step];
     let taken = |u: &Use| {
-        let call = &calls[u.call];
+        let call = calls.get(u.call)?;
         Some(call.buffers[program.kernel(call.kernel).args[u.arg].in_place_of?.0 as usize])
     };
     let of = taken(first)?;
@@ -201,7 +220,7 @@ fn place_to_take(program: &Program, uses: &[Vec<Use>], id: BufferId) -> Option<B
     // Calls that may run at the same time must not overwrite what another one of them still reads.
     let mut group = Group::default();
     if 1 < calls.len() {
-        calls.iter().for_each(|c| group.add(program.kernel(c.kernel), c));
+        calls.iter().for_each(|c| group.add(program.kernel(c.kernel), c, turns));
     }
     (allowed && ends && group.is_apart_in_place(program, id, of)).then_some(of)
 }

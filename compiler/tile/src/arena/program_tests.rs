@@ -62,7 +62,7 @@ fn program(wishes: &[Wish]) -> Program {
     let call = |p: &mut Program, kernel, buffers: &[BufferId]| {
         p.kernels.push(kernel);
         let kernel = KernelId(p.kernels.len() as u32 - 1);
-        p.schedule.push(Step::Call(Call { kernel, buffers: buffers.to_vec(), params: vec![], operator: None }));
+        p.schedule.push(Step::Call(Call { kernel, buffers: buffers.to_vec(), params: vec![], advance: vec![], operator: None }));
     };
     let mut known = vec![buffer(&mut p, Role::Input(0), 8, None)];
     for w in wishes {

@@ -157,7 +157,13 @@ fn buffer(name: &str, role: Role, size_bytes: u64) -> Buffer {
     Buffer { name: name.into(), role, size_bytes, align: 1, data: None, view: None, offset_bytes: None }
 }
 fn step(kernel: u32, buffers: &[u32]) -> Step {
-    Step::Call(Call { kernel: KernelId(kernel), buffers: buffers.iter().map(|&b| BufferId(b)).collect(), params: vec![], operator: None })
+    Step::Call(Call {
+        kernel: KernelId(kernel),
+        buffers: buffers.iter().map(|&b| BufferId(b)).collect(),
+        params: vec![],
+        advance: vec![],
+        operator: None,
+    })
 }
 /// y[i] = x[n-1-i] + 1, in any order of places that `ascending` says.
 fn negate(n: i64, reversed: bool, in_place: bool) -> Kernel {

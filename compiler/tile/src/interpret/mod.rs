@@ -55,6 +55,8 @@ pub enum Fault {
     Overwritten { arg: u32, at: i64 },
     #[error("a size or a dividend is {0}")]
     NegativeSize(i64),
+    #[error("an index in the data is out of range")]
+    OutOfRange,
     #[error("an index does not fit 64 bits")]
     IndexOverflow,
     #[error("the shift {shift} is not in {low}..={high}")]
@@ -93,16 +95,38 @@ pub fn run_observed(
     program: &Program,
     inputs: &[&[u8]],
     outputs: &mut [&mut [u8]],
+    observe: impl FnMut(usize, &View),
+) -> Result<(), Error> {
+    run_with_state(program, inputs, outputs, &mut initial_state(program), observe)
+}
+
+/// The bytes of a new instance's state.
+pub fn initial_state(program: &Program) -> Vec<u8> {
+    let mut bytes = vec![];
+    for b in program.buffers.iter().filter(|b| b.role == Role::State && b.view.is_none()) {
+        let place = b.offset_bytes.unwrap_or(0) as usize;
+        bytes.resize(bytes.len().max(place + b.size_bytes as usize), 0);
+        if let Some(data) = &b.data {
+            bytes[place..][..data.len()].copy_from_slice(data);
+        }
+    }
+    bytes
+}
+
+/// As [`run_observed`], in an instance whose state is `state`, as large as [`initial_state`].
+pub fn run_with_state(
+    program: &Program,
+    inputs: &[&[u8]],
+    outputs: &mut [&mut [u8]],
+    state: &mut [u8],
     mut observe: impl FnMut(usize, &View),
 ) -> Result<(), Error> {
-    let refuse = |what| Error { call: None, kernel: String::new(), fault: Fault::Buffers(what) };
-    let (mut segments, windows, mut in_arena) = bind(program, inputs, outputs).map_err(refuse)?;
-    program.kernels.iter().try_for_each(well_formed)?;
-    for (i, call) in program.calls().enumerate() {
-        let kernel = program.kernels.get(call.kernel.0 as usize).ok_or_else(|| refuse(format!("no kernel {}", call.kernel.0)))?;
-        one_call(kernel, call, &mut segments, &windows).map_err(|fault| Error { call: Some(i), kernel: kernel.name.clone(), fault })?;
-        observe(i, &View { segments: &segments, windows: &windows });
+    if let Some(e) = verify::check_buffers(program).first() {
+        return Err(refuse(e.to_string()));
     }
+    let (mut segments, windows, mut in_arena) = bind(program, inputs, outputs, state).map_err(refuse)?;
+    program.kernels.iter().try_for_each(well_formed)?;
+    Run { program, segments: &mut segments, windows: &windows, observe: &mut observe }.steps(&program.schedule, 0, 0)?;
     for (b, w) in program.buffers.iter().zip(&windows) {
         if let (Role::Output(n), Some(_), None) = (b.role, b.offset_bytes, b.view)
             && let Some(output) = in_arena[n as usize].take()
@@ -113,13 +137,93 @@ pub fn run_observed(
     Ok(())
 }
 
+fn refuse(what: String) -> Error {
+    Error { call: None, kernel: String::new(), fault: Fault::Buffers(what) }
+}
+
+/// A program while it runs.
+struct Run<'r, 'a> {
+    program: &'r Program,
+    segments: &'r mut Vec<Segment<'a>>,
+    windows: &'r [Window],
+    observe: &'r mut dyn FnMut(usize, &View),
+}
+
+impl Run<'_, '_> {
+    /// `first`: the number of the first call of the steps. Returns that of the next call after them.
+    fn steps(&mut self, steps: &[Step], turn: u64, first: usize) -> Result<usize, Error> {
+        let mut number = first;
+        for step in steps {
+            let own = step.bodies().map(|body| Line::of(body).moments.iter().map(|m| m.calls.len()).sum::<usize>());
+            match step {
+                Step::Call(_) | Step::Parallel(_) => {
+                    for (i, call) in step.calls().iter().enumerate() {
+                        self.call(call, turn, number + i)?;
+                    }
+                    number += step.calls().len();
+                }
+                Step::Check(status) => {
+                    if self.look(*status, 4)? != [0; 4] {
+                        return Err(Error { call: None, kernel: String::new(), fault: Fault::OutOfRange });
+                    }
+                }
+                Step::Repeat { count, body } => {
+                    for turn in 0..*count {
+                        self.steps(body, turn, number)?;
+                    }
+                }
+                Step::If { condition, then, otherwise } => {
+                    if self.look(*condition, 1)? != [0] {
+                        self.steps(then, turn, number)?;
+                    } else {
+                        self.steps(otherwise, turn, number + own[0])?;
+                    }
+                }
+                Step::While { test, condition, body } => loop {
+                    self.steps(test, turn, number)?;
+                    if self.look(*condition, 1)? == [0] {
+                        break;
+                    }
+                    self.steps(body, turn, number + own[0])?;
+                },
+            }
+            number += own[0] + own[1];
+        }
+        Ok(number)
+    }
+
+    fn call(&mut self, call: &Call, turn: u64, number: usize) -> Result<(), Error> {
+        let kernel = self.program.kernels.get(call.kernel.0 as usize).ok_or_else(|| refuse(format!("no kernel {}", call.kernel.0)))?;
+        let failed = |fault| Error { call: Some(number), kernel: kernel.name.clone(), fault };
+        let moved;
+        let call = if call.advance.is_empty() {
+            call
+        } else {
+            let at = |(p, a): (&i64, &i64)| i64::try_from(i128::from(*p) + i128::from(*a) * i128::from(turn)).ok();
+            let params = call.params.iter().zip(&call.advance).map(at).collect::<Option<Vec<i64>>>();
+            moved = Call { params: params.ok_or_else(|| failed(Fault::IndexOverflow))?, ..call.clone() };
+            &moved
+        };
+        one_call(kernel, call, self.segments, self.windows).map_err(failed)?;
+        (self.observe)(number, &View { segments: self.segments, windows: self.windows });
+        Ok(())
+    }
+
+    /// The first bytes of a buffer.
+    fn look(&self, buffer: BufferId, count: usize) -> Result<&[u8], Error> {
+        let w = self.windows.get(buffer.0 as usize).ok_or_else(|| refuse(format!("no buffer {}", buffer.0)))?;
+        let bytes = &self.segments[w.segment].bytes()[w.start..w.start + w.size];
+        bytes.get(..count).ok_or_else(|| refuse(format!("buffer {} is too small", buffer.0)))
+    }
+}
+
 /// Calls one kernel on buffers of their own.
 pub fn call(kernel: &Kernel, params: &[i64], buffers: &mut [Vec<u8>]) -> Result<(), Error> {
     well_formed(kernel)?;
     let windows: Vec<Window> = buffers.iter().enumerate().map(|(i, b)| Window { size: b.len(), ..Window::of_segment(i) }).collect();
     let mut segments: Vec<Segment> = buffers.iter_mut().map(|b| Segment::Changing(b)).collect();
     let ids = (0..windows.len() as u32).map(BufferId).collect();
-    let call = Call { kernel: KernelId(0), buffers: ids, params: params.to_vec(), operator: None };
+    let call = Call { kernel: KernelId(0), buffers: ids, params: params.to_vec(), advance: vec![], operator: None };
     one_call(kernel, &call, &mut segments, &windows).map_err(|fault| Error { call: None, kernel: kernel.name.clone(), fault })
 }
 
@@ -143,19 +247,21 @@ fn one_call(kernel: &Kernel, call: &Call, segments: &mut [Segment], windows: &[W
 /// Memory for all buffers, where in it each of them is, and the outputs that are to be copied from the arena.
 type Memory<'a> = (Vec<Segment<'a>>, Vec<Window>, Vec<Option<&'a mut [u8]>>);
 
-fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u8]]) -> Result<Memory<'a>, String> {
-    if let Some(e) = verify::check_buffers(program).first() {
-        return Err(e.to_string());
-    }
+/// For a program of sound buffers.
+fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u8]], state: &'a mut [u8]) -> Result<Memory<'a>, String> {
     let mut outputs: Vec<Option<&mut [u8]>> = outputs.iter_mut().map(|o| Some(&mut **o)).collect();
-    let arena_size_bytes = program.buffers.iter().filter_map(|b| Some(b.offset_bytes? + b.size_bytes)).max().unwrap_or(0);
-    // The arena is segment 0.
-    let mut segments = vec![Segment::fresh(arena_size_bytes)?];
+    let end = |b: &Buffer| Some(b.offset_bytes? + b.size_bytes);
+    let ends = |is_state: bool| program.buffers.iter().filter(|b| (b.role == Role::State) == is_state).filter_map(end).max().unwrap_or(0);
+    if (state.len() as u64) < ends(true) {
+        return Err(format!("{} bytes of state are given, not {}", state.len(), ends(true)));
+    }
+    // The arena is segment 0, the state segment 1.
+    let mut segments = vec![Segment::fresh(ends(false))?, Segment::Changing(state)];
     let mut windows = vec![Window::of_segment(0); program.buffers.len()];
     for (b, window) in program.buffers.iter().zip(&mut windows).filter(|(b, _)| b.view.is_none()) {
         *window = Window { size: b.size_bytes as usize, is_const: b.role == Role::Const, ..Window::of_segment(segments.len()) };
         if let (Some(offset), false) = (b.offset_bytes, b.role == Role::Const) {
-            *window = Window { segment: 0, start: offset as usize, ..*window };
+            *window = Window { segment: usize::from(b.role == Role::State), start: offset as usize, ..*window };
             let (is_given, size) = match b.role {
                 Role::Input(n) => {
                     let input = inputs.get(n as usize).copied().unwrap_or_default();
@@ -178,6 +284,7 @@ fn bind<'a>(program: &'a Program, inputs: &[&'a [u8]], outputs: &'a mut [&mut [u
             Role::Input(n) => inputs.get(n as usize).map(|i| Segment::Fixed(i)),
             Role::Output(n) => outputs.get_mut(n as usize).and_then(Option::take).map(Segment::Changing),
             Role::Scratch => Some(Segment::fresh(b.size_bytes)?),
+            Role::State => return Err(format!("`{}` has no place", b.name)),
         };
         let segment = given.ok_or_else(|| format!("nothing is given for `{}`", b.name))?;
         if segment.bytes().len() != window.size {

@@ -61,28 +61,82 @@ impl Divided {
     }
 }
 
-/// Divides the calls of a program of steps that are single calls, for so many threads.
+/// Divides the calls of a program whose steps have single calls, for so many threads.
 pub fn divide(program: &mut Program, threads: usize) {
     if threads < 2 {
         return;
     }
     let steps = std::mem::take(&mut program.schedule);
-    let calls: Vec<Call> = steps.into_iter().flat_map(|s| s.calls().to_vec()).collect();
-    let mut groups: Vec<(bool, Vec<Divided>)> = vec![];
-    let mut rest = calls.as_slice();
+    let mut parts = vec![];
+    let tree = divide_steps(program, steps, threads, &mut parts);
+    let mut parts = rewrite(program, parts, threads).into_iter();
+    program.schedule = put_together(tree, &mut parts);
+}
+
+/// A schedule in which runs of calls are parts, by their order.
+enum Tree {
+    Part,
+    /// A step, and its bodies.
+    Inner(Step, Vec<Vec<Tree>>),
+}
+
+/// Calls, and whether they are worth to be run at the same time.
+type Part = Vec<(bool, Vec<Divided>)>;
+
+fn divide_steps(program: &Program, steps: Vec<Step>, threads: usize, parts: &mut Vec<Part>) -> Vec<Tree> {
+    let (mut tree, mut calls) = (vec![], vec![]);
+    let end_run = |calls: &mut Vec<Call>, tree: &mut Vec<Tree>, parts: &mut Vec<Part>| {
+        if !calls.is_empty() {
+            parts.push(divide_calls(program, &std::mem::take(calls), threads));
+            tree.push(Tree::Part);
+        }
+    };
+    for mut step in steps {
+        if let Step::Call(_) | Step::Parallel(_) = step {
+            calls.extend_from_slice(step.calls());
+            continue;
+        }
+        end_run(&mut calls, &mut tree, parts);
+        let bodies: Vec<Vec<Step>> = step.bodies_mut().into_iter().map(std::mem::take).collect();
+        let bodies = bodies.into_iter().map(|b| divide_steps(program, b, threads, parts)).collect();
+        tree.push(Tree::Inner(step, bodies));
+    }
+    end_run(&mut calls, &mut tree, parts);
+    tree
+}
+
+fn put_together(tree: Vec<Tree>, parts: &mut impl Iterator<Item = Vec<Step>>) -> Vec<Step> {
+    let mut steps = vec![];
+    for t in tree {
+        match t {
+            Tree::Part => steps.extend(parts.next().expect("a part")),
+            Tree::Inner(mut step, bodies) => {
+                let bodies: Vec<Vec<Step>> = bodies.into_iter().map(|b| put_together(b, parts)).collect();
+                step.bodies_mut().into_iter().zip(bodies).for_each(|(to, body)| *to = body);
+                steps.push(step);
+            }
+        }
+    }
+    steps
+}
+
+fn divide_calls(program: &Program, calls: &[Call], threads: usize) -> Part {
+    let mut groups = vec![];
+    let mut rest = calls;
     while let Some(n) = independent(program, rest) {
         let (step, others) = rest.split_at(n);
         rest = others;
         groups.push(divided(program, step, threads));
     }
-    rewrite(program, groups, threads);
+    groups
 }
 
 /// How many of the first calls belong to one operator and do not depend on each other.
 fn independent(program: &Program, calls: &[Call]) -> Option<usize> {
     let first = calls.first()?;
     let mut group = Group::default();
-    let alike = |c: &&Call| c.operator.is_some() && c.operator == first.operator;
+    // What advances from turn to turn stays whole.
+    let alike = |c: &&Call| c.operator.is_some() && c.operator == first.operator && c.advance.is_empty();
     let mut n = 0;
     for call in calls.iter().take(CALLS_LIMIT).take_while(alike) {
         if !group.admits(program, program.kernel(call.kernel), call) {
@@ -98,7 +152,7 @@ fn divided(program: &Program, calls: &[Call], threads: usize) -> (bool, Vec<Divi
     let cost = |c: &Call| cost::of_block(program.kernel(c.kernel), &c.params, &program.kernel(c.kernel).body);
     let mut all: Vec<Divided> = calls.iter().map(|c| Divided { call: c.clone(), cost: cost(c), division: None }).collect();
     let total: u64 = all.iter().map(|d| d.cost).fold(0, u64::saturating_add);
-    if total < STEP_COST {
+    if total < STEP_COST || calls.iter().any(|c| !c.advance.is_empty()) {
         return (false, all);
     }
     let mut order: Vec<usize> = (0..all.len()).collect();
@@ -186,10 +240,10 @@ fn estimate(calls: &[u64], total: u64, threads: usize) -> u64 {
     longest.max(total / threads as u64).saturating_add(last / DELAY).saturating_add(STEP_COST / 4)
 }
 
-/// Puts the steps together, with kernels that can be called for a part.
-fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>, threads: usize) {
+/// The steps of each part, with kernels that can be called for a piece of their work.
+fn rewrite(program: &mut Program, parts: Vec<Part>, threads: usize) -> Vec<Vec<Step>> {
     let mut paths: BTreeMap<KernelId, Vec<Path>> = BTreeMap::new();
-    for d in groups.iter().flat_map(|g| &g.1) {
+    for d in parts.iter().flatten().flat_map(|g| &g.1) {
         if let Some(division) = &d.division {
             let known = paths.entry(d.call.kernel).or_default();
             if !known.contains(&division.path) {
@@ -198,6 +252,15 @@ fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>, threads: us
         }
     }
     let ranged: BTreeMap<KernelId, Ranged> = paths.iter().map(|(&id, paths)| (id, Ranged::new(program.kernel(id), paths))).collect();
+    let steps = parts.into_iter().map(|groups| rewritten(program, groups, &ranged, threads)).collect();
+    for (id, r) in ranged {
+        program.kernels[id.0 as usize] = r.kernel;
+    }
+    steps
+}
+
+fn rewritten(program: &Program, groups: Part, ranged: &BTreeMap<KernelId, Ranged>, threads: usize) -> Vec<Step> {
+    let mut steps = vec![];
     for (at_once, calls) in groups {
         // What each thread begins with: its share of every divided call, and whole calls where there is most room.
         let mut shares: Vec<(u64, Vec<Call>)> = vec![(0, vec![]); threads];
@@ -205,7 +268,14 @@ fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>, threads: us
         for d in calls {
             let old = program.kernel(d.call.kernel);
             let part = |piece: Option<(&Path, &Range<i64>)>| match ranged.get(&d.call.kernel) {
-                Some(r) => Call { params: r.params(old, &d.call.params, piece), ..d.call.clone() },
+                Some(r) => {
+                    let params = r.params(old, &d.call.params, piece);
+                    let mut advance = d.call.advance.clone();
+                    if !advance.is_empty() {
+                        advance.resize(params.len(), 0);
+                    }
+                    Call { params, advance, ..d.call.clone() }
+                }
                 None => d.call.clone(),
             };
             let Some(division) = &d.division else {
@@ -226,12 +296,10 @@ fn rewrite(program: &mut Program, groups: Vec<(bool, Vec<Divided>)>, threads: us
                 share.0 += cost;
                 share.1.push(call);
             }
-            program.schedule.push(Step::Parallel(shares.into_iter().flat_map(|s| s.1).collect()));
+            steps.push(Step::Parallel(shares.into_iter().flat_map(|s| s.1).collect()));
         } else {
-            program.schedule.extend(whole.into_iter().map(|(_, call)| Step::Call(call)));
+            steps.extend(whole.into_iter().map(|(_, call)| Step::Call(call)));
         }
     }
-    for (id, r) in ranged {
-        program.kernels[id.0 as usize] = r.kernel;
-    }
+    steps
 }

@@ -79,7 +79,7 @@ fn program(panels: i64, rows: i64, pixels: i64) -> Program {
     p.buffers.push(Buffer { data: Some(vec![7; size as usize].into()), ..buffer(Role::Const, size) });
     let call = |kernel: u32, buffers: &[u32], params: &[i64]| {
         let buffers = buffers.iter().map(|&b| BufferId(b)).collect();
-        Step::Call(Call { kernel: KernelId(kernel), buffers, params: params.to_vec(), operator: Some(kernel) })
+        Step::Call(Call { kernel: KernelId(kernel), buffers, params: params.to_vec(), advance: vec![], operator: Some(kernel) })
     };
     p.schedule = vec![
         // Panels in two calls.
@@ -160,7 +160,13 @@ fn what_depends_on_itself_stays_whole() {
     });
     let mut p = Program { kernels: vec![k.finish()], ..Program::default() };
     p.buffers = vec![buffer(Role::Input(0), 100_000), buffer(Role::Scratch, 1), buffer(Role::Output(0), 100_000)];
-    p.schedule = vec![Step::Call(Call { kernel: KernelId(0), buffers: (0..3).map(BufferId).collect(), params: vec![], operator: Some(0) })];
+    p.schedule = vec![Step::Call(Call {
+        kernel: KernelId(0),
+        buffers: (0..3).map(BufferId).collect(),
+        params: vec![],
+        advance: vec![],
+        operator: Some(0),
+    })];
     let whole = p.clone();
     divide(&mut p, 2);
     assert_eq!(p, whole);

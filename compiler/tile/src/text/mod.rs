@@ -36,6 +36,8 @@
 //!   (counters, arguments, kernels) or `name$NUMBER` (parameters); any name can be in double quotes.
 //! - An index is any sum and product in which no two counters are multiplied.
 //! - The calls of `parallel` may run at the same time.
+//! - `repeat 49 { … }`, `if b5 { … } else { … }`, `while b5 { TEST } do { BODY }` and `check b5` are steps, too. In a call inside of `repeat`
+//!   a parameter may be `3 + 16 turn`: 3 in the first turn, 19 in the second.
 //! - `first N` limits a load or store to its first lanes, `group N` is the length of what `load_splat` repeats.
 //! - A float is a decimal number with a point, or the bits as `0x…`; an integer has neither.
 //! - `unused` names what a kernel numbers but does not define. `#` starts a comment.

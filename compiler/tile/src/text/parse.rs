@@ -80,13 +80,9 @@ fn top<'a>(program: &mut Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> 
             program.kernels.push(kernel);
             return Ok(());
         }
-        "call" => {
-            let call = call(program, c)?;
-            program.schedule.push(Step::Call(call));
-        }
-        "parallel" => {
-            let calls = parallel(program, c, lines)?;
-            program.schedule.push(Step::Parallel(calls));
+        word if STEPS.contains(&word) => {
+            let step = step(program, word, c, lines, 0)?;
+            program.schedule.push(step);
             return Ok(());
         }
         word if word == format!("b{}", program.buffers.len()) => {
@@ -95,7 +91,7 @@ fn top<'a>(program: &mut Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> 
         }
         word => {
             let b = program.buffers.len();
-            return Err(format!("expected `program`, `kernel`, `call`, `parallel` or buffer `b{b}`, found `{word}{}`", c.rest).into());
+            return Err(format!("expected `program`, `kernel`, `call` or another step, or buffer `b{b}`, found `{word}{}`", c.rest).into());
         }
     }
     Ok(c.expect_end()?)
@@ -107,7 +103,8 @@ fn buffer(c: &mut Cursor) -> Result<Buffer, String> {
         "output" => Role::Output(c.number()?),
         "const" => Role::Const,
         "scratch" => Role::Scratch,
-        other => return Err(format!("expected `input`, `output`, `const` or `scratch`, found `{other}{}`", c.rest)),
+        "state" => Role::State,
+        other => return Err(format!("expected `input`, `output`, `const`, `scratch` or `state`, found `{other}{}`", c.rest)),
     };
     let name = c.quoted()?;
     let size_bytes = c.number()?;
@@ -148,22 +145,73 @@ fn data(c: &mut Cursor, size_bytes: u64) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The calls up to the closing brace.
-fn parallel<'a>(program: &Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> Result<Vec<Call>, Problem> {
-    c.expect("{")?;
+/// What a step begins with.
+const STEPS: [&str; 6] = ["call", "parallel", "repeat", "if", "while", "check"];
+/// Of steps inside of each other.
+const DEPTH_LIMIT: usize = 32;
+
+/// A step after its first word, to the end of its last line.
+fn step<'a>(program: &Program, word: &str, c: &mut Cursor<'a>, lines: &mut Lines<'a>, depth: usize) -> Result<Step, Problem> {
+    if depth == DEPTH_LIMIT {
+        return Err(format!("more than {DEPTH_LIMIT} steps inside of each other").into());
+    }
+    let buffer = |c: &mut Cursor| c.numbered("b", "a buffer such as `b0`").map(BufferId);
+    let step = match word {
+        "call" => Step::Call(call(program, c)?),
+        "check" => Step::Check(buffer(c)?),
+        "repeat" => {
+            let count = c.number()?;
+            c.expect("{")?;
+            let (body, last) = block(program, c, lines, depth)?;
+            *c = last;
+            Step::Repeat { count, body }
+        }
+        "parallel" => {
+            c.expect("{")?;
+            let (body, last) = block(program, c, lines, depth)?;
+            *c = last;
+            let calls = body.into_iter().map(|s| match s {
+                Step::Call(call) => Ok(call),
+                _ => Err("only calls can be in `parallel`"),
+            });
+            let calls = calls.collect::<Result<_, _>>()?;
+            c.expect_end()?;
+            return Ok(Step::Parallel(calls));
+        }
+        _ => {
+            let condition = buffer(c)?;
+            c.expect("{")?;
+            let (first, mut last) = block(program, c, lines, depth)?;
+            last.expect(if word == "if" { "else" } else { "do" })?;
+            last.expect("{")?;
+            let (second, last) = block(program, &mut last, lines, depth)?;
+            *c = last;
+            match word {
+                "if" => Step::If { condition, then: first, otherwise: second },
+                _ => Step::While { test: first, condition, body: second },
+            }
+        }
+    };
     c.expect_end()?;
-    let mut calls = vec![];
+    Ok(step)
+}
+
+/// The steps up to the closing brace, and what follows it on its line.
+fn block<'a>(program: &Program, c: &mut Cursor<'a>, lines: &mut Lines<'a>, depth: usize) -> Result<(Vec<Step>, Cursor<'a>), Problem> {
+    c.expect_end()?;
+    let mut steps = vec![];
     while let Some(mut c) = lines.read() {
         let number = lines.number;
-        let wrong = |message: String| Problem::on_line(number, message);
         if c.take("}") {
-            c.expect_end().map_err(wrong)?;
-            return Ok(calls);
+            return Ok((steps, c));
         }
-        c.expect("call").map_err(wrong)?;
-        calls.push(call(program, &mut c).and_then(|call| c.expect_end().map(|_| call)).map_err(wrong)?);
+        let word = c.word();
+        if !STEPS.contains(&word) {
+            return Err(Problem::on_line(number, format!("expected `call` or another step or `}}`, found `{word}{}`", c.rest)));
+        }
+        steps.push(step(program, word, &mut c, lines, depth + 1).map_err(|e| Problem::from(e.at(number)))?);
     }
-    Err("expected `call` or `}`, found the end of the text".into())
+    Err("expected `call` or another step or `}`, found the end of the text".into())
 }
 
 fn call(program: &Program, c: &mut Cursor) -> Result<Call, String> {
@@ -177,7 +225,7 @@ fn call(program: &Program, c: &mut Cursor) -> Result<Call, String> {
         _ => return Err(format!("there is no kernel `{name}`{}", number.map_or(String::new(), |n| format!(" with number {n}")))),
     };
     let k = &program.kernels[kernel as usize];
-    let mut call = Call { kernel: KernelId(kernel), buffers: vec![], params: vec![], operator: None };
+    let mut call = Call { kernel: KernelId(kernel), buffers: vec![], params: vec![], advance: vec![], operator: None };
     c.expect("(")?;
     while !c.next_is(&[";", ")"]) {
         c.comma(call.buffers.is_empty())?;
@@ -189,7 +237,14 @@ fn call(program: &Program, c: &mut Cursor) -> Result<Call, String> {
             c.comma(call.params.is_empty())?;
             c.label(k.params.get(call.params.len()).map(String::as_str))?;
             call.params.push(c.number()?);
+            call.advance.push(if c.take("+") { c.number()? } else { 0 });
+            if call.advance.last() != Some(&0) {
+                c.expect("turn")?;
+            }
         }
+    }
+    if call.advance.iter().all(|a| *a == 0) {
+        call.advance.clear();
     }
     c.expect(")")?;
     if c.take("operator") {

@@ -32,17 +32,39 @@ fn text(program: &Program, data_limit_bytes: usize) -> String {
     if !program.schedule.is_empty() {
         out.push('\n');
     }
-    for step in &program.schedule {
+    steps(&mut out, program, &program.schedule, 0);
+    out
+}
+
+fn steps(out: &mut String, program: &Program, list: &[Step], depth: usize) {
+    let indent = "  ".repeat(depth);
+    for step in list {
+        let mut line = |text: String| {
+            let _ = writeln!(out, "{indent}{text}");
+        };
         match step {
-            Step::Call(c) => writeln!(out, "{}", call(program, c)),
+            Step::Call(c) => line(call(program, c)),
             Step::Parallel(calls) => {
-                let calls: String = calls.iter().map(|c| format!("  {}\n", call(program, c))).collect();
-                writeln!(out, "parallel {{\n{calls}}}")
+                line("parallel {".into());
+                calls.iter().for_each(|c| line(format!("  {}", call(program, c))));
+                line("}".into());
+            }
+            Step::Check(b) => line(format!("check b{}", b.0)),
+            Step::Repeat { count, body } => {
+                line(format!("repeat {count} {{"));
+                steps(out, program, body, depth + 1);
+                let _ = writeln!(out, "{indent}}}");
+            }
+            Step::If { condition: b, then: first, otherwise: second } | Step::While { condition: b, test: first, body: second } => {
+                let (word, between) = if let Step::If { .. } = step { ("if", "else") } else { ("while", "do") };
+                line(format!("{word} b{} {{", b.0));
+                steps(out, program, first, depth + 1);
+                let _ = writeln!(out, "{indent}}} {between} {{");
+                steps(out, program, second, depth + 1);
+                let _ = writeln!(out, "{indent}}}");
             }
         }
-        .expect("a string takes everything");
     }
-    out
 }
 
 fn buffer(b: &Buffer, data_limit_bytes: usize) -> String {
@@ -51,6 +73,7 @@ fn buffer(b: &Buffer, data_limit_bytes: usize) -> String {
         Role::Output(i) => format!("output {i}"),
         Role::Const => "const".into(),
         Role::Scratch => "scratch".into(),
+        Role::State => "state".into(),
     };
     let mut out = format!("{role} {} {} bytes align {}", quoted(&b.name), b.size_bytes, b.align);
     if let Some(v) = b.view {
@@ -108,6 +131,9 @@ fn call(program: &Program, c: &Call) -> String {
             let _ = write!(out, "{}: ", name(p));
         }
         let _ = write!(out, "{v}");
+        if let Some(advance) = c.advance.get(i).filter(|a| **a != 0) {
+            let _ = write!(out, " + {advance} turn");
+        }
     }
     out.push(')');
     if let Some(operator) = c.operator {

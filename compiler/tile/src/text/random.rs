@@ -28,7 +28,7 @@ pub fn program(choices: &[u32]) -> Program {
         let buffers = (0..args).map(|_| BufferId(r.number())).collect();
         let params = (0..params).map(|_| r.integer()).collect();
         let operator = r.maybe().then(|| r.number());
-        calls.push(Call { kernel, buffers, params, operator });
+        calls.push(Call { kernel, buffers, params, advance: vec![], operator });
     }
     if r.maybe() {
         p.schedule.push(Step::Parallel(calls));

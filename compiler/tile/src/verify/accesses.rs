@@ -3,7 +3,7 @@
 //! Not a judgement. The idea: one walk through the text with the call's parameters put in; what is read and written is noted together with
 //! what is known there of the counters. Loops are entered once, with all their iterations at a time.
 
-use super::affine::{Affine, Domain, Fact, Known, Range};
+use super::affine::{Affine, Domain, Fact, Given, Known, Range};
 use super::bounds::{guard_facts, read_bytes};
 use crate::index::Index;
 use crate::program::*;
@@ -52,9 +52,14 @@ pub struct Accesses<'a> {
 }
 
 /// For a kernel and parameters whose bounds have been proved. `None` when a number is too large.
-pub fn collect<'a>(kernel: &'a Kernel, params: &[i64]) -> Option<Accesses<'a>> {
+pub fn collect<'a>(kernel: &'a Kernel, given: &Given) -> Option<Accesses<'a>> {
     let rows = vec![None; kernel.rows as usize];
-    let mut walk = Walk { kernel, params, position: 0, domain: Domain::default(), scope: vec![], rows, reads: vec![], stores: vec![] };
+    let mut walk = Walk { kernel, given, position: 0, domain: Domain::default(), scope: vec![], rows, reads: vec![], stores: vec![] };
+    // Not a loop: what is said of one turn is said of each.
+    if let Some(known) = given.known() {
+        walk.domain.know(&known);
+        walk.scope.push(Binding::Statement(known));
+    }
     walk.block(&kernel.body)?;
     Some(Accesses { reads: walk.reads, stores: walk.stores })
 }
@@ -69,7 +74,7 @@ struct RowAt {
 
 struct Walk<'a, 'p> {
     kernel: &'a Kernel,
-    params: &'p [i64],
+    given: &'p Given<'p>,
     position: usize,
     domain: Domain,
     scope: Vec<Binding>,
@@ -81,7 +86,7 @@ struct Walk<'a, 'p> {
 
 impl<'a> Walk<'a, '_> {
     fn affine(&self, index: &Index) -> Option<Affine> {
-        Affine::of(index, self.params)
+        Affine::of(index, self.given)
     }
 
     /// `None` when a number is too large.

@@ -5,7 +5,8 @@
 //! the bounds of both parts, and where both vary together that is closer than the box. The factors worth trying are those
 //! that make a counter vanish. Every bound found is a bound; the least one is used.
 
-use crate::index::Index;
+use crate::index::{Index, Param};
+use crate::program::{Call, Kernel};
 
 /// Numbers in forms stay below this, so that no sum of products of them leaves an i128.
 const COEFFICIENT_LIMIT: i128 = 1 << 56;
@@ -13,6 +14,28 @@ const COEFFICIENT_LIMIT: i128 = 1 << 56;
 const COUNTER_LIMIT: i128 = 1 << 56;
 /// Forms looked at for one bound: far more than a kernel of ours needs.
 const SEARCH_LIMIT: u32 = 4000;
+
+/// What a call puts in for the parameters of its kernel: in turn t of the innermost `Repeat` around it, `params + t · advance`.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    params: &'a [i64],
+    advance: &'a [i64],
+    /// The turn is a counter in forms, one beyond those of the kernel.
+    turn: u32,
+    /// How many turns there are.
+    turns: u64,
+}
+
+impl<'a> Given<'a> {
+    pub fn of(kernel: &Kernel, call: &'a Call, turns: u64) -> Self {
+        Given { params: &call.params, advance: &call.advance, turn: kernel.counters.len() as u32, turns }
+    }
+    /// What is known of the turn; `None` where it does not matter, or when there are too many turns.
+    pub fn known(&self) -> Option<Known> {
+        let range = Range::new(0, i128::from(self.turns) - 1).filter(|_| !self.advance.is_empty())?;
+        Some(Known { ranges: vec![(self.turn, range)], fact: None })
+    }
+}
 
 /// `constant + Σ coefficient · counter`, counters ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,20 +52,32 @@ impl Affine {
         Affine { constant: 0, terms: vec![(counter, 1)] }
     }
 
-    /// `None` when a number in it is beyond all reason.
-    pub fn of(index: &Index, params: &[i64]) -> Option<Self> {
+    /// `None` when a number in it is beyond all reason, or when it is no sum of multiples: a parameter that advances times a counter or another
+    /// such parameter.
+    pub fn of(index: &Index, given: &Given) -> Option<Self> {
         let mut out = Affine::default();
+        for t in index.terms() {
+            let advance = |p: &Param| given.advance.get(p.0 as usize).copied().unwrap_or(0);
+            let mut advancing = t.params.iter().filter(|p| advance(p) != 0);
+            if let Some(moving) = advancing.next() {
+                if t.counter.is_some() || advancing.next().is_some() {
+                    return None;
+                }
+                let mut k = i128::from(t.coefficient).checked_mul(i128::from(advance(moving)))?;
+                for p in t.params.iter().filter(|p| *p != moving) {
+                    k = k.checked_mul(i128::from(*given.params.get(p.0 as usize)?)).filter(|k| k.abs() < COEFFICIENT_LIMIT)?;
+                }
+                out = out.plus(k, &Affine::counter(given.turn))?;
+            }
+        }
         for t in index.terms() {
             let mut k = i128::from(t.coefficient);
             for p in &t.params {
-                k = k.checked_mul(i128::from(*params.get(p.0 as usize)?)).filter(|k| k.abs() < COEFFICIENT_LIMIT)?;
+                k = k.checked_mul(i128::from(*given.params.get(p.0 as usize)?)).filter(|k| k.abs() < COEFFICIENT_LIMIT)?;
             }
             match t.counter {
                 None => out.constant = out.constant.checked_add(k)?,
-                Some(c) => match out.terms.last_mut() {
-                    Some((last, sum)) if *last == c.0 => *sum = sum.checked_add(k)?,
-                    _ => out.terms.push((c.0, k)),
-                },
+                Some(c) => out = out.plus(k, &Affine::counter(c.0))?,
             }
         }
         out.terms.retain(|t| t.1 != 0);
@@ -287,8 +322,24 @@ mod tests {
     use super::*;
     use crate::index::Counter;
 
+    fn given(params: &[i64]) -> Given<'_> {
+        Given { params, advance: &[], turn: 9, turns: 1 }
+    }
+
+    #[test]
+    fn what_advances_is_a_multiple_of_the_turn() {
+        let (p, q) = (crate::Param(0), crate::Param(1));
+        let given = Given { params: &[3, 5], advance: &[16, 0], turn: 9, turns: 7 };
+        let of = |index: Index| Affine::of(&index, &given);
+        assert_eq!(of(p * 2 + 1), Affine { constant: 7, terms: vec![(9, 32)] }.in_limits());
+        assert_eq!(of(Index::from(p) * q), Affine { constant: 15, terms: vec![(9, 80)] }.in_limits());
+        assert_eq!(of(Index::from(p) * p), None);
+        assert_eq!(of(Counter(0) * p), None);
+        assert_eq!(given.known().map(|k| k.ranges), Some(vec![(9, Range { low: 0, high: 6, step: 1 })]));
+    }
+
     fn form(index: Index) -> Affine {
-        Affine::of(&index, &[]).expect("small numbers")
+        Affine::of(&index, &given(&[])).expect("small numbers")
     }
     fn bounds(d: &Domain, e: &Affine) -> (i128, i128) {
         (d.low(e, i128::MAX), d.high(e, i128::MIN))
@@ -349,8 +400,8 @@ mod tests {
         assert_eq!(Range::new(0, i128::MAX), None);
         d.set(0, Range::new(0, COUNTER_LIMIT - 1).expect("a range"));
         assert!(i128::from(i64::MAX) < d.high(&form(i * (1 << 55)), 0));
-        assert_eq!(Affine::of(&(i * i64::MAX), &[]), None);
-        assert_eq!(Affine::of(&(Index::constant(1 << 40) * crate::Param(0)), &[1 << 40]), None);
-        assert_eq!(Affine::of(&Index::from(crate::Param(0)), &[]), None);
+        assert_eq!(Affine::of(&(i * i64::MAX), &given(&[])), None);
+        assert_eq!(Affine::of(&(Index::constant(1 << 40) * crate::Param(0)), &given(&[1 << 40])), None);
+        assert_eq!(Affine::of(&Index::from(crate::Param(0)), &given(&[])), None);
     }
 }

@@ -3,7 +3,7 @@
 //! Only for kernels of sound structure and types, called with as many buffers and parameters as they have. The idea: one walk
 //! through the text with what is known of the counters there; loops are entered once, with all their iterations at a time.
 
-use super::affine::{Affine, Domain, Fact, Range};
+use super::affine::{Affine, Domain, Fact, Given, Range};
 use super::{CONST_SLACK_BYTES, ERRORS_LIMIT, Error};
 use crate::index::Index;
 use crate::program::*;
@@ -52,6 +52,7 @@ struct Prover<'a> {
     program: &'a Program,
     kernel: &'a Kernel,
     call: &'a Call,
+    given: Given<'a>,
     memory: &'a [Memory],
     domain: Domain,
     /// Length in bytes of every row defined so far.
@@ -59,9 +60,16 @@ struct Prover<'a> {
     errors: Vec<Error>,
 }
 
-pub fn prove(program: &Program, kernel: &Kernel, call: &Call, memory: &[Memory]) -> Vec<Error> {
+/// `turns`: how often the call is repeated.
+pub fn prove(program: &Program, kernel: &Kernel, call: &Call, turns: u64, memory: &[Memory]) -> Vec<Error> {
     let rows = vec![None; kernel.rows as usize];
-    let mut p = Prover { program, kernel, call, memory, domain: Domain::default(), rows, errors: vec![] };
+    let given = Given::of(kernel, call, turns);
+    let mut p = Prover { program, kernel, call, given, memory, domain: Domain::default(), rows, errors: vec![] };
+    if let Some(known) = given.known() {
+        p.domain.know(&known);
+    } else if !call.advance.is_empty() {
+        return vec![Error::of_kernel(kernel, None, TOO_LARGE.into())];
+    }
     p.block(&kernel.body);
     p.errors
 }
@@ -77,7 +85,7 @@ impl<'a> Prover<'a> {
     }
 
     fn affine(&self, index: &Index) -> Option<Affine> {
-        Affine::of(index, &self.call.params)
+        Affine::of(index, &self.given)
     }
 
     fn block(&mut self, stmts: &'a [Stmt]) {

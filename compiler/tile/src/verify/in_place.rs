@@ -6,18 +6,18 @@
 //! forms over two sets of counters, of which the outer ones are common, and their distance must be proved.
 
 use super::accesses::{self, Binding, Event};
-use super::affine::{Affine, Domain, Fact, Known};
+use super::affine::{Affine, Domain, Fact, Given, Known};
 use super::{ERRORS_LIMIT, Error};
 use crate::program::*;
 
 /// For a kernel and parameters whose bounds have been proved.
-pub fn prove(kernel: &Kernel, params: &[i64]) -> Vec<Error> {
+pub fn prove(kernel: &Kernel, given: &Given) -> Vec<Error> {
     let pairs = kernel.args.iter().enumerate().filter_map(|(i, a)| Some((Arg(i as u32), a.in_place_of?)));
     let pairs: Vec<(Arg, Arg)> = pairs.collect();
     if pairs.is_empty() {
         return vec![];
     }
-    let Some(accesses) = accesses::collect(kernel, params) else {
+    let Some(accesses) = accesses::collect(kernel, given) else {
         return vec![Error::of_kernel(kernel, None, "an index is too large to be proved".into())];
     };
     let mut errors = vec![];
@@ -48,7 +48,7 @@ fn read_before_written(kernel: &Kernel, store: &Event, load: &Event) -> bool {
 /// a loop of which the load sees a later iteration.
 fn apart(kernel: &Kernel, store: &Event, load: &Event, shared: usize, later: bool) -> bool {
     let others = &load.scope[shared..];
-    let name = |c: u32| if others.iter().any(|b| b.binds(c)) { c + kernel.counters.len() as u32 } else { c };
+    let name = |c: u32| if others.iter().any(|b| b.binds(c)) { c + kernel.counters.len() as u32 + 1 } else { c };
     let mut domain = Domain::default();
     let mut reached = true;
     let mut bind = |b: &Binding, name: &dyn Fn(u32) -> u32| match b {

@@ -25,8 +25,12 @@ pub fn check_buffers(program: &Program) -> Vec<Error> {
             (None, None, Role::Const) => fail("a constant must have data"),
             (Some(_), None, Role::Input(_) | Role::Output(_) | Role::Scratch) => fail("only a constant has data"),
             (Some(_), Some(_), _) => fail("a view has no data of its own"),
+            (Some(d), None, Role::State) if d.len() as u64 != b.size_bytes => fail("the data has another size"),
             (Some(d), None, Role::Const) if d.len() as u64 != b.size_bytes => fail("the data has another size"),
             _ => {}
+        }
+        if b.role == Role::State && b.view.is_none() && b.offset_bytes.is_none() {
+            fail("a state must have a place");
         }
         if let Some(at) = b.offset_bytes {
             if b.view.is_some() || b.role == Role::Const {
@@ -52,6 +56,16 @@ pub fn check_buffers(program: &Program) -> Vec<Error> {
         if is_callers && !positions.insert(b.role) {
             fail("has the position in the signature of another buffer");
         }
+    }
+    let mut states: Vec<(u64, u64, usize)> = vec![];
+    for (i, b) in program.buffers.iter().enumerate().filter(|(_, b)| b.role == Role::State && b.view.is_none()) {
+        states.extend(
+            b.offset_bytes.filter(|at| *at <= SIZE_LIMIT_BYTES && 0 < b.size_bytes).map(|at| (at, at.saturating_add(b.size_bytes), i)),
+        );
+    }
+    states.sort_unstable();
+    for pair in states.windows(2).filter(|pair| pair[1].0 < pair[0].1) {
+        errors.push(Error::of_program(format!("b{} and b{} share bytes of the state", pair[0].2, pair[1].2)));
     }
     errors.truncate(super::ERRORS_LIMIT);
     errors
@@ -83,24 +97,70 @@ pub fn fits_kernel(program: &Program, kernel: &Kernel, call: &Call) -> bool {
 /// Arguments of all calls, for a program of sound buffers.
 pub fn check_schedule(program: &Program) -> Vec<Error> {
     let mut errors = vec![];
-    // By root; the caller's inputs and constants have contents from the beginning.
-    let mut written: Vec<bool> = program.buffers.iter().map(|b| matches!(b.role, Role::Input(_) | Role::Const)).collect();
-    let mut number = 0;
-    for step in &program.schedule {
-        // What calls of one step write, none of them may read.
-        let mut new = vec![];
-        for call in step.calls() {
-            check_call(program, call, number, &written, &mut new, &mut errors);
-            number += 1;
-        }
-        new.into_iter().for_each(|root: BufferId| written[root.0 as usize] = true);
-    }
+    // By root; the caller's inputs, constants and states have contents from the beginning.
+    let mut written: Vec<bool> = program.buffers.iter().map(|b| matches!(b.role, Role::Input(_) | Role::Const | Role::State)).collect();
+    check_steps(program, &program.schedule, false, &mut 0, &mut written, &mut errors);
     for (i, b) in program.buffers.iter().enumerate() {
         if matches!(b.role, Role::Output(_)) && b.view.is_none() && !written[i] && 0 < b.size_bytes {
             errors.push(Error::of_program(format!("b{i} {:?}: no call writes this output", b.name)));
         }
     }
     errors
+}
+
+/// `written`: which roots have contents before the steps, and then after them, whichever way is taken through them.
+fn check_steps(program: &Program, steps: &[Step], repeated: bool, number: &mut usize, written: &mut Vec<bool>, errors: &mut Vec<Error>) {
+    let looks_at = |id: BufferId, bytes: u64, written: &[bool], errors: &mut Vec<Error>| {
+        let Some(b) = program.buffers.get(id.0 as usize) else {
+            errors.push(Error::of_program(format!("b{} does not exist", id.0)));
+            return;
+        };
+        let mut fail = |message: &str| errors.push(Error::of_program(format!("b{} {:?}: {message}", id.0, b.name)));
+        if b.size_bytes < bytes {
+            fail("is too small for what is looked at");
+        }
+        if bytes == 4 && b.align < 4 {
+            fail("is not aligned for what is looked at");
+        }
+        if !written[program.root(id).0.0 as usize] {
+            fail("is looked at, but no earlier call has written it");
+        }
+    };
+    for step in steps {
+        match step {
+            Step::Call(_) | Step::Parallel(_) => {
+                // What calls of one step write, none of them may read.
+                let mut new = vec![];
+                for call in step.calls() {
+                    if !repeated && call.advance.iter().any(|a| *a != 0) {
+                        errors.push(Error::of_program("a parameter advances, but nothing is repeated".into()).in_call(*number, call));
+                    }
+                    check_call(program, call, *number, written, &mut new, errors);
+                    *number += 1;
+                }
+                new.into_iter().for_each(|root: BufferId| written[root.0 as usize] = true);
+            }
+            Step::Check(b) => looks_at(*b, 4, written, errors),
+            Step::Repeat { count, body } => {
+                if *count == 0 {
+                    errors.push(Error::of_program("nothing is repeated 0 times".into()));
+                }
+                check_steps(program, body, true, number, written, errors);
+            }
+            Step::If { condition, then, otherwise } => {
+                looks_at(*condition, 1, written, errors);
+                let mut other = written.clone();
+                check_steps(program, then, repeated, number, written, errors);
+                check_steps(program, otherwise, repeated, number, &mut other, errors);
+                written.iter_mut().zip(other).for_each(|(w, o)| *w &= o);
+            }
+            Step::While { test, condition, body } => {
+                check_steps(program, test, repeated, number, written, errors);
+                looks_at(*condition, 1, written, errors);
+                check_steps(program, body, repeated, number, &mut written.clone(), errors);
+            }
+        }
+    }
 }
 
 /// `written`: which roots have contents before the step; `new`: those that its calls write.
@@ -176,6 +236,7 @@ fn shared(program: &Program, kernel: &Kernel, call: &Call) -> Vec<(usize, usize)
 pub enum Space {
     Buffer(BufferId),
     Arena,
+    State,
 }
 
 /// The bytes of a buffer: space, start and end.
@@ -183,6 +244,7 @@ pub fn range(program: &Program, id: BufferId) -> (Space, u64, u64) {
     let (root, offset) = program.root(id);
     let size = program.buffer(id).size_bytes;
     match program.buffer(root).offset_bytes {
+        Some(at) if program.buffer(root).role == Role::State => (Space::State, at + offset, at + offset + size),
         Some(at) => (Space::Arena, at + offset, at + offset + size),
         None => (Space::Buffer(root), offset, offset + size),
     }

@@ -30,6 +30,7 @@ pub(crate) use parallel::Group;
 
 use crate::program::*;
 use crate::text::print_statement;
+use affine::Given;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -88,9 +89,9 @@ pub(crate) fn check_kernel(kernel: &Kernel) -> Vec<Error> {
     if found.is_empty() { types::check(kernel) } else { found }
 }
 
-/// Whether every access of a call of a sound kernel stays in so much of its arguments.
-pub(crate) fn is_in_bounds(program: &Program, kernel: &Kernel, call: &Call, memory: &[Memory]) -> bool {
-    bounds::prove(program, kernel, call, memory).is_empty()
+/// Whether every access of a call of a sound kernel stays in so much of its arguments. `turns`: how often the call is repeated.
+pub(crate) fn is_in_bounds(program: &Program, kernel: &Kernel, call: &Call, turns: u64, memory: &[Memory]) -> bool {
+    bounds::prove(program, kernel, call, turns, memory).is_empty()
 }
 
 /// Problems of buffers: their views, roles and sizes.
@@ -130,7 +131,8 @@ pub fn verify(program: &Program) -> Result<(), Vec<Error>> {
 fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
     // Equal calls up to the buffers' sizes have the same proof.
     let mut proved = BTreeSet::new();
-    for (i, call) in program.calls().enumerate() {
+    let line = Line::of(&program.schedule);
+    for (i, (call, turns)) in line.moments.iter().flat_map(|m| m.calls.iter().map(|c| (c, m.turns))).enumerate() {
         if ERRORS_LIMIT <= errors.len() {
             return;
         }
@@ -139,12 +141,12 @@ fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
             continue;
         }
         let sizes: Vec<bounds::Memory> = call.buffers.iter().map(|&b| bounds::Memory::of(program, b)).collect();
-        if !proved.insert((call.kernel, &call.params, sizes.clone())) {
+        if !proved.insert((call.kernel, &call.params, &call.advance, turns, sizes.clone())) {
             continue;
         }
-        let mut found = bounds::prove(program, kernel, call, &sizes);
+        let mut found = bounds::prove(program, kernel, call, turns, &sizes);
         if found.is_empty() {
-            found.extend(in_place::prove(kernel, &call.params));
+            found.extend(in_place::prove(kernel, &Given::of(kernel, call, turns)));
         }
         errors.extend(found.into_iter().map(|e| e.in_call(i, call)));
     }
@@ -154,11 +156,10 @@ fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
 fn prove_groups(program: &Program) -> Vec<Error> {
     let mut errors = vec![];
     let mut first = 0;
-    for step in &program.schedule {
-        let calls = step.calls();
+    for Moment { calls, turns, .. } in Line::of(&program.schedule).moments {
         let mut group = Group::default();
-        if let Step::Parallel(calls) = step {
-            calls.iter().for_each(|c| group.add(program.kernel(c.kernel), c));
+        if 1 < calls.len() {
+            calls.iter().for_each(|c| group.add(program.kernel(c.kernel), c, turns));
         }
         if let Some([(i, a), (j, b)]) = group.conflict(program) {
             let argument = |call: &Call, arg: usize| {

@@ -6,7 +6,7 @@
 //! part of a row. Arguments that share no byte need no proof, and what is only read is no conflict.
 
 use super::accesses::{Accesses, Binding, Event, collect};
-use super::affine::Range;
+use super::affine::{Given, Range};
 use super::memory::{Space, range};
 use crate::program::*;
 
@@ -69,8 +69,8 @@ struct Footprint {
 
 impl Footprint {
     /// `None` when a number is too large.
-    fn of(kernel: &Kernel, params: &[i64]) -> Option<Footprint> {
-        let Accesses { reads, stores } = collect(kernel, params)?;
+    fn of(kernel: &Kernel, given: &Given) -> Option<Footprint> {
+        let Accesses { reads, stores } = collect(kernel, given)?;
         let sets = |events: &[Event]| -> Option<Vec<Vec<Set>>> {
             (0..kernel.args.len() as u32).map(|a| merged(events.iter().filter(|e| e.arg == Arg(a)))).collect()
         };
@@ -162,14 +162,16 @@ type Place = (Space, u64, u64);
 pub type Pair = [(usize, usize); 2];
 
 impl Group {
-    pub fn add(&mut self, kernel: &Kernel, call: &Call) {
+    /// `turns`: how often the call is repeated.
+    pub fn add(&mut self, kernel: &Kernel, call: &Call, turns: u64) {
         let access = kernel.args.iter().map(|a| a.access).collect();
-        self.members.push(Member { buffers: call.buffers.clone(), access, footprint: Footprint::of(kernel, &call.params) });
+        let footprint = Footprint::of(kernel, &Given::of(kernel, call, turns));
+        self.members.push(Member { buffers: call.buffers.clone(), access, footprint });
     }
 
     /// Adds a call if it may run at the same time as the others, when all buffers have memory of their own.
     pub fn admits(&mut self, program: &Program, kernel: &Kernel, call: &Call) -> bool {
-        self.add(kernel, call);
+        self.add(kernel, call, 1);
         let last = self.members.len() - 1;
         let meets = (0..last).any(|i| self.meet(i, last, &|b| own(program, b)).is_some());
         if meets {

@@ -15,7 +15,13 @@ fn buffer(role: Role, size_bytes: u64) -> Buffer {
 }
 
 fn program(kernel: Kernel, buffers: Vec<Buffer>) -> Program {
-    let call = Call { kernel: KernelId(0), buffers: (0..buffers.len() as u32).map(BufferId).collect(), params: vec![], operator: Some(3) };
+    let call = Call {
+        kernel: KernelId(0),
+        buffers: (0..buffers.len() as u32).map(BufferId).collect(),
+        params: vec![],
+        advance: vec![],
+        operator: Some(3),
+    };
     Program { name: String::new(), buffers, kernels: vec![kernel], schedule: vec![Step::Call(call)] }
 }
 
@@ -47,7 +53,9 @@ fn errors_say_where() {
 fn impossible_numbers_are_errors() {
     type Change = (&'static str, fn(&mut Program));
     let changes: [Change; 12] = [
-        ("kernel 7", |p| p.schedule = vec![Step::Call(Call { kernel: KernelId(7), buffers: vec![], params: vec![], operator: None })]),
+        ("kernel 7", |p| {
+            p.schedule = vec![Step::Call(Call { kernel: KernelId(7), buffers: vec![], params: vec![], advance: vec![], operator: None })]
+        }),
         ("numbers that the kernel declares", |p| p.kernels[0].types.clear()),
         ("numbers that the kernel declares", |p| p.kernels[0].counters.clear()),
         ("argument 0", |p| p.kernels[0].args.clear()),
@@ -225,7 +233,8 @@ fn on_memory(kernel: &Kernel, size: u64) -> Program {
         k.store(y.at(i), v);
     });
     p.kernels.push(k.finish());
-    p.schedule.insert(0, Step::Call(Call { kernel: KernelId(1), buffers: vec![BufferId(0)], params: vec![], operator: None }));
+    p.schedule
+        .insert(0, Step::Call(Call { kernel: KernelId(1), buffers: vec![BufferId(0)], params: vec![], advance: vec![], operator: None }));
     p
 }
 
@@ -259,7 +268,8 @@ fn at_once(kernels: &[Kernel; 2], at: [u64; 4]) -> Program {
         p.buffers.push(Buffer { view: Some(view), align: 1, ..buffer(Role::Scratch, 300) });
         views.push(BufferId(p.buffers.len() as u32 - 1));
     }
-    let call = |kernel: u32, buffers: Vec<BufferId>| Call { kernel: KernelId(kernel), buffers, params: vec![], operator: None };
+    let call =
+        |kernel: u32, buffers: Vec<BufferId>| Call { kernel: KernelId(kernel), buffers, params: vec![], advance: vec![], operator: None };
     let group = (0..2).map(|i| call(i as u32, vec![views[2 * i], BufferId(2), views[2 * i + 1]])).collect();
     p.schedule = vec![Step::Call(call(2, vec![BufferId(0), BufferId(1), BufferId(3)])), Step::Parallel(group)];
     p
