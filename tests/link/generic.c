@@ -3,6 +3,7 @@
 #include "models.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void fail(const char *what, const char *model)
 {
@@ -38,16 +39,24 @@ int main(int argc, char **argv)
     for (k = 0; k < sizeof models / sizeof *models; k++) {
         const cranelite_model *m = models[k].model;
         void **inputs = buffers(m, m->inputs, m->input_count), **outputs = buffers(m, m->outputs, m->output_count);
-        void *arena = memory(m->arena_bytes + 1, m->arena_align);
+        void *arena = memory(m->arena_bytes + 1, m->arena_align), *state = memory(m->state_bytes + 1, m->state_align);
+        cranelite_call call;
         int step;
         uint32_t i;
         if (m->abi_version != 1 || m->struct_size < sizeof *m) fail("another version", m->name);
+        memset(&call, 0, sizeof call);
+        call.struct_size = sizeof call;
+        call.inputs = inputs;
+        call.outputs = outputs;
+        call.arena = arena;
+        call.state = state;
+        if (m->reset && m->reset(state)) fail("no state", m->name);
         for (step = 0; step < models[k].steps; step++) {
             for (i = 0; i < m->input_count; i++) {
                 size_t bytes = tensor(m, m->inputs, i)->bytes;
                 if (fread(inputs[i], 1, bytes, in) != bytes) fail("inputs end early", m->name);
             }
-            if (m->invoke(inputs, outputs, arena)) fail("does not run", m->name);
+            if (m->call(&call)) fail("does not run", m->name);
             for (i = 0; i < m->output_count; i++) fwrite(outputs[i], 1, tensor(m, m->outputs, i)->bytes, out);
         }
     }

@@ -26,8 +26,7 @@ static void count(void *user, uint32_t op, uint32_t call) {
 
 int main(void) {
     const cranelite_model *const m = &model_model, *const p = &placed_model;
-    check(p->invoke == NULL && p->profile == NULL && p->invoke_parallel == NULL && m->invoke_in_arena == NULL, "descriptor");
-    check(p->invoke_in_arena == placed_invoke && m->inputs[0].arena_offset == UINT64_MAX, "descriptor");
+    check(p->offers == 3 && m->inputs[0].arena_offset == UINT64_MAX, "descriptor");
     check(p->inputs[0].arena_offset == FIRST_INPUT && p->outputs[0].arena_offset == FIRST_OUTPUT, "offsets");
     uint64_t sum = m->arena_bytes;
     void *inputs[8], *outputs[8];
@@ -56,12 +55,15 @@ int main(void) {
             }
             memcpy(placed + p->inputs[i].arena_offset, inputs[i], (size_t)m->inputs[i].bytes);
         }
-        check(m->invoke(inputs, outputs, arena) == CRANELITE_OK, "model");
+        cranelite_call all = {.struct_size = sizeof all, .inputs = inputs, .outputs = outputs, .arena = arena};
+        check(m->call(&all) == CRANELITE_OK, "model");
         uint32_t calls = 0;
-        cranelite_status status = round % 3 == 0   ? placed_invoke(placed)
-                                  : round % 3 == 1 ? placed_invoke_parallel(placed, NULL)
-                                                   : placed_profile(placed, count, &calls);
-        check(status == CRANELITE_OK && (round % 3 == 2) == (0 < calls), "placed");
+        cranelite_call in_arena = {.struct_size = sizeof in_arena, .arena = placed, .hook = round % 5 == 4 ? count : NULL, .user = &calls};
+        cranelite_status status = round % 5 == 0   ? placed_invoke(placed)
+                                  : round % 5 == 1 ? placed_invoke_parallel(placed, NULL)
+                                  : round % 5 == 2 ? placed_profile(placed, count, &calls)
+                                                   : p->call(&in_arena);
+        check(status == CRANELITE_OK && (round % 5 == 2 || round % 5 == 4) == (0 < calls), "placed");
         for (uint32_t i = 0; i < m->output_count; i++) {
             check(memcmp(outputs[i], placed + p->outputs[i].arena_offset, (size_t)m->outputs[i].bytes) == 0, "another output");
         }

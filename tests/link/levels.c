@@ -45,11 +45,18 @@ static int call(const cranelite_model *m, int level, const unsigned char *input,
 {
     unsigned char *in = memory(m->inputs->bytes), *out = memory(m->outputs->bytes), *arena = memory(m->arena_bytes);
     void *inputs[1], *outputs[1];
+    cranelite_call all;
     int status;
     inputs[0] = in;
     outputs[0] = out;
     memcpy(in, input, m->inputs->bytes);
-    status = (int)(level < 0 ? m->invoke(inputs, outputs, arena) : m->invoke_at((uint32_t)level, inputs, outputs, arena));
+    memset(&all, 0, sizeof all);
+    all.struct_size = sizeof all;
+    all.level = (uint32_t)(level + 1);
+    all.inputs = inputs;
+    all.outputs = outputs;
+    all.arena = arena;
+    status = (int)m->call(&all);
     if (status == 0 && !right(out, expected, m->outputs)) status = -1;
     if (status != 0 && !(untouched(out, m->outputs->bytes) && untouched(arena, m->arena_bytes))) status = -2;
     if (!untouched(out + m->outputs->bytes, MARGIN) || !untouched(arena + m->arena_bytes, MARGIN)) status = -3;
@@ -62,9 +69,9 @@ int main(void)
     for (k = 0; k < sizeof models / sizeof *models; k++) {
         const cranelite_model *m = models[k].model;
         int level, twice;
-        if (m->struct_size < sizeof *m || m->level_count == 0 || (m->invoke_at != NULL) != (1 < m->level_count)) return 3;
+        if (m->struct_size < sizeof *m || m->level_count == 0) return 3;
         for (twice = 0; twice < 2; twice++) printf("%s%d", twice ? " " : "", call(m, -1, models[k].input, models[k].expected));
-        for (level = 0; m->invoke_at && level <= (int)m->level_count; level++) {
+        for (level = 0; 1 < m->level_count && level <= (int)m->level_count; level++) {
             printf(" %s=%d", level < (int)m->level_count ? m->levels[level] : "none", call(m, level, models[k].input, models[k].expected));
         }
         printf("\n");
@@ -73,10 +80,16 @@ int main(void)
         static unsigned char x[1], y[1], arena[64];
         const void *in[1];
         void *out[1];
+        cranelite_call all;
         int status;
         in[0] = x;
         out[0] = y;
-        status = (int)which_model.invoke(in, out, arena);
+        memset(&all, 0, sizeof all);
+        all.struct_size = sizeof all;
+        all.inputs = in;
+        all.outputs = out;
+        all.arena = arena;
+        status = (int)which_model.call(&all);
         printf("%s %d %d\n", which_model.name, status, y[0]);
     }
     return 0;

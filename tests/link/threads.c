@@ -28,7 +28,17 @@ static cranelite_status run(void *memory, float *result, const cranelite_executo
     memset(result, 0x5a, sizeof y);
     if (memory) memset(memory, 0x5a, DIVISIBLE_ARENA_BYTES);
     /* By name, and by the description. */
-    return result == y ? divisible_invoke_parallel(&in, &out, memory, executor) : divisible_model.invoke_parallel(&in, &out, memory, executor);
+    if (result == y) return divisible_invoke_parallel(&in, &out, memory, executor);
+    {
+        cranelite_call call;
+        memset(&call, 0, sizeof call);
+        call.struct_size = sizeof call;
+        call.inputs = &in;
+        call.outputs = &out;
+        call.arena = memory;
+        call.executor = executor;
+        return divisible_model.call(&call);
+    }
 }
 
 static int same(const float *result)

@@ -68,7 +68,13 @@ int main(void)
     size_t lowest, used = 0;
     uint32_t i;
     int pass;
-    memcpy(&invoke, &m->invoke, sizeof invoke);
+    cranelite_call call;
+    memset(&call, 0, sizeof call);
+    call.struct_size = sizeof call;
+    call.inputs = in;
+    call.outputs = out;
+    call.arena = arena;
+    memcpy(&invoke, &m->call, sizeof invoke);
     for (i = 0; i < m->input_count; i++) in[i] = memory(m->inputs[i].bytes);
     for (i = 0; i < m->output_count; i++) out[i] = memory(m->outputs[i].bytes);
     for (pass = 0; pass < 4; pass++) {
@@ -80,7 +86,7 @@ int main(void)
 #if defined(__x86_64__)
         feenableexcept(watched);
 #endif
-        if (call_on(stack.bytes + STACK_BYTES - 64, invoke, in, out, arena)) return 3;
+        if (call_on(stack.bytes + STACK_BYTES - 64, invoke, &call, NULL, NULL)) return 3;
 #if defined(__x86_64__)
         fedisableexcept(watched);
 #endif

@@ -27,8 +27,8 @@ static void ignore(void *user, uint32_t op, uint32_t call) {
 
 int main(void) {
     const cranelite_model *const m = &model_model, *const o = &outside_model;
-    check(o->invoke == NULL && o->invoke_with_weights != NULL && o->check_weights == outside_check_weights, "descriptor");
-    check(m->invoke_with_weights == NULL && m->check_weights == NULL && m->weights_bytes == 0, "descriptor");
+    check(o->check_weights == outside_check_weights, "descriptor");
+    check(m->check_weights == NULL && m->weights_bytes == 0, "descriptor");
     check(o->weights_bytes == OUTSIDE_WEIGHTS_BYTES, "descriptor");
     unsigned char *weights = memory(OUTSIDE_WEIGHTS_BYTES);
     FILE *file = fopen("weights.bin", "rb");
@@ -58,11 +58,16 @@ int main(void) {
                 ((float *)inputs[i])[k] = (float)((signed char *)inputs[i])[k] / 32.0f;
             }
         }
-        check(m->invoke(inputs, outputs, arena) == CRANELITE_OK, "model");
+        cranelite_call all = {.struct_size = sizeof all, .inputs = inputs, .outputs = outputs, .arena = arena};
+        check(m->call(&all) == CRANELITE_OK, "model");
         cranelite_status status = round % 3 == 0   ? outside_invoke(in, out, arena, weights)
                                   : round % 3 == 1 ? outside_invoke_parallel(in, out, arena, weights, NULL)
                                                    : outside_profile(in, out, arena, weights, ignore, NULL);
         check(status == CRANELITE_OK, "outside");
+        all.outputs = others;
+        check(o->call(&all) == CRANELITE_NULL_POINTER, "outside, as data, without weights");
+        all.weights = weights;
+        check(round % 5 != 0 || o->call(&all) == CRANELITE_OK, "outside, as data");
         for (uint32_t i = 0; i < m->output_count; i++) {
             check(memcmp(outputs[i], others[i], (size_t)m->outputs[i].bytes) == 0, "another output");
         }

@@ -67,7 +67,7 @@ int main(int argc, char **argv) {
     void *found = exported(image, "digits_invoke");
     const cranelite_model *model = exported(image, "digits_model");
     memcpy(&call, &found, sizeof call);
-    if (!found || !model || model->arena_bytes != DIGITS_ARENA_BYTES || (void *)model->invoke != found) {
+    if (!found || !model || model->arena_bytes != DIGITS_ARENA_BYTES || !model->call) {
         return 3;
     }
     int right = right_of(invoke);

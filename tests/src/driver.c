@@ -1,7 +1,7 @@
 /* Runs a compiled model under an emulator, without a C library.
 
    Standard input: for each buffer (inputs, then outputs) its alignment as four bytes and its contents, once with the buffers at the
-   start of their pages and once at the end. Standard output: what the outputs hold afterwards. Every buffer stands between pages that
+   start of their pages and once at the end, and how often to call it. Standard output: after each call its status and what the outputs hold. Every buffer stands between pages that
    nobody may touch. */
 
 #include <stddef.h>
@@ -72,9 +72,17 @@ void start(void) {
             if (is_input) inputs[i] = p; else outputs[i - m->input_count] = p;
         }
         char *arena = guarded(m->arena_bytes, m->arena_align < 16 ? 16 : m->arena_align, at_end);
-        int status = m->invoke(inputs, outputs, arena);
+        char *state = guarded(m->state_bytes, m->state_align < 16 ? 16 : m->state_align, at_end);
+        cranelite_call call = {.struct_size = sizeof call, .inputs = inputs, .outputs = outputs, .arena = arena, .state = state};
+        int status = m->reset ? m->reset(state) : 0;
         if (status != 0) leave(status);
-        for (uint32_t i = 0; i < m->output_count; i++) write_all(outputs[i], m->outputs[i].bytes);
+        uint32_t steps;
+        read_all(&steps, sizeof steps);
+        for (uint32_t step = 0; step < steps; step++) {
+            status = m->call(&call);
+            write_all(&status, sizeof status);
+            for (uint32_t i = 0; i < m->output_count; i++) write_all(outputs[i], m->outputs[i].bytes);
+        }
     }
     leave(0);
 }

@@ -36,7 +36,13 @@ fn program(number: u8, arena_bytes: u64, align: u32) -> Program {
     let buffers =
         vec![buffer(Role::Input(0), None), buffer(Role::Output(0), None), constant(number), constant(100), buffer(Role::Scratch, None)];
     let call = |buffers: [u32; 3]| {
-        Step::Call(Call { kernel: KernelId(0), buffers: buffers.map(BufferId).to_vec(), params: vec![], advance: vec![], operator: Some(0) })
+        Step::Call(Call {
+            kernel: KernelId(0),
+            buffers: buffers.map(BufferId).to_vec(),
+            params: vec![],
+            advance: vec![],
+            operator: Some(0),
+        })
     };
     let last = Step::Parallel(call([4, 3, 1]).calls().to_vec());
     Program { name: "p".into(), buffers, kernels: vec![k.finish()], schedule: vec![call([0, 2, 4]), last] }

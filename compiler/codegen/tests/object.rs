@@ -38,7 +38,7 @@ fn program() -> Program {
         buffer(Role::Scratch, None, Some(64)),
     ];
     let call = |buffers: [u32; 3], operator| {
-        Step::Call(Call { kernel: KernelId(0), buffers: buffers.map(BufferId).to_vec(), params: vec![33], operator })
+        Step::Call(Call { kernel: KernelId(0), buffers: buffers.map(BufferId).to_vec(), params: vec![33], advance: vec![], operator })
     };
     let schedule = vec![call([0, 2, 4], Some(5)), call([4, 3, 5], Some(5)), call([5, 2, 1], Some(9)), call([5, 3, 1], None)];
     Program { name: "p".into(), buffers, kernels: vec![add.clone(), Kernel { name: "add/bytes".into(), ..add }], schedule }
@@ -304,7 +304,7 @@ fn long_program(tensors: u32, steps: u32) -> Program {
     buffers.extend((0..3).map(|i| buffer(Role::Scratch, Some(i))));
     let last = 2 * tensors - 1;
     let call =
-        |x: u32, y: u32, i: u32| Call { kernel: KernelId(0), buffers: vec![BufferId(x), BufferId(y)], params: vec![], operator: Some(i) };
+        |x: u32, y: u32, i: u32| Call { kernel: KernelId(0), buffers: vec![BufferId(x), BufferId(y)], params: vec![], advance: vec![], operator: Some(i) };
     let mut schedule: Vec<Step> = (0..tensors).map(|i| Step::Call(call(i, tensors + i, i))).collect();
     for i in 0..steps {
         let (from, to) = if i % 2 == 0 { (last, 2 * tensors) } else { (2 * tensors, last) };

@@ -129,6 +129,8 @@ impl Step {
 #[derive(Clone, Copy, Debug)]
 pub struct Moment<'a> {
     pub calls: &'a [Call],
+    /// They may run at the same time.
+    pub at_once: bool,
     /// A condition, or what a check looks at.
     pub looks_at: Option<BufferId>,
     /// Of the innermost `Repeat` around it; 1 if there is none.
@@ -155,7 +157,10 @@ impl<'a> Line<'a> {
     fn add(&mut self, steps: &'a [Step], turns: u64) {
         for step in steps {
             match step {
-                Step::Call(_) | Step::Parallel(_) => self.moments.push(Moment { calls: step.calls(), looks_at: None, turns }),
+                Step::Call(_) | Step::Parallel(_) => {
+                    let at_once = matches!(step, Step::Parallel(_));
+                    self.moments.push(Moment { calls: step.calls(), at_once, looks_at: None, turns });
+                }
                 Step::Check(b) => self.look(*b),
                 Step::Repeat { count, body } => self.repeated(|line| line.add(body, *count)),
                 Step::If { condition, then, otherwise } => {
@@ -173,7 +178,7 @@ impl<'a> Line<'a> {
     }
 
     fn look(&mut self, buffer: BufferId) {
-        self.moments.push(Moment { calls: &[], looks_at: Some(buffer), turns: 1 });
+        self.moments.push(Moment { calls: &[], at_once: false, looks_at: Some(buffer), turns: 1 });
     }
 
     fn repeated(&mut self, write: impl FnOnce(&mut Self)) {
@@ -546,7 +551,39 @@ fn shrink_to_fit(block: &mut Vec<Stmt>) {
     }
 }
 
+/// What the caller keeps from one invocation to the next, for each instance of a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// What is in it at first: as many bytes as it has, a multiple of the alignment.
+    pub initial: Vec<u8>,
+    /// A power of two; 1 where there is no state.
+    pub align: u32,
+}
+
 impl Program {
+    /// A new state behind those that there are. Without `initial` its bytes are 0 at first.
+    pub fn add_state(&mut self, name: &str, size_bytes: u64, align: u32, initial: Option<Bytes>) -> BufferId {
+        let end = self.states().map(|b| b.offset_bytes.unwrap_or(0) + b.size_bytes).max().unwrap_or(0);
+        let offset_bytes = Some(end.next_multiple_of(u64::from(align)));
+        self.buffers.push(Buffer { name: name.into(), role: Role::State, size_bytes, align, data: initial, view: None, offset_bytes });
+        BufferId(self.buffers.len() as u32 - 1)
+    }
+    fn states(&self) -> impl Iterator<Item = &Buffer> {
+        self.buffers.iter().filter(|b| b.role == Role::State && b.view.is_none())
+    }
+    /// All states together, for a program of sound buffers. `None` when there is not so much memory.
+    pub fn state(&self) -> Option<State> {
+        let mut state = State { initial: vec![], align: self.states().map(|b| b.align.max(8)).max().unwrap_or(1) };
+        let end = self.states().map(|b| b.offset_bytes.unwrap_or(0) + b.size_bytes).max().unwrap_or(0);
+        let size = usize::try_from(end.next_multiple_of(u64::from(state.align))).ok()?;
+        state.initial.try_reserve_exact(size).ok()?;
+        state.initial.resize(size, 0);
+        for (b, data) in self.states().filter_map(|b| Some((b, b.data.as_ref()?))) {
+            state.initial[b.offset_bytes.unwrap_or(0) as usize..][..data.len()].copy_from_slice(data);
+        }
+        Some(state)
+    }
+
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.0 as usize]
     }
@@ -561,6 +598,21 @@ impl Program {
             id = v.parent;
         }
         (id, offset)
+    }
+    /// All calls in the order of their numbers, to be changed.
+    pub fn calls_mut(&mut self) -> Vec<&mut Call> {
+        fn collect<'a>(steps: &'a mut [Step], calls: &mut Vec<&'a mut Call>) {
+            for step in steps {
+                match step {
+                    Step::Call(c) => calls.push(c),
+                    Step::Parallel(all) => calls.extend(all),
+                    _ => step.bodies_mut().into_iter().for_each(|body| collect(body, calls)),
+                }
+            }
+        }
+        let mut calls = vec![];
+        collect(&mut self.schedule, &mut calls);
+        calls
     }
     /// In the order of the text; a call's position in it is its number.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {

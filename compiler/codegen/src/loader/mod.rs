@@ -128,11 +128,29 @@ pub struct Model<'a> {
     pub stack_bytes: usize,
     /// Names of the feature levels.
     pub levels: Vec<String>,
-    invoke: Invoke,
-    profile: Option<Profile>,
-    invoke_at: Option<InvokeAt>,
-    invoke_parallel: Option<InvokeParallel>,
+    /// What each instance keeps; 0 bytes where it keeps nothing.
+    pub state_bytes: usize,
+    pub state_align: usize,
+    call: Entry,
+    reset: Option<Reset>,
+    has_hook: bool,
+    has_executor: bool,
     _loaded: &'a Loaded,
+}
+
+/// `cranelite_call`
+#[repr(C)]
+struct Call {
+    struct_size: u32,
+    level: u32,
+    inputs: *const *const u8,
+    outputs: *const *mut u8,
+    arena: *mut u8,
+    state: *mut u8,
+    weights: *const u8,
+    executor: *const Executor,
+    hook: Option<Hook>,
+    user: *mut u8,
 }
 
 /// `cranelite_executor`
@@ -150,11 +168,9 @@ pub struct Signature {
     pub align: usize,
 }
 
-type Invoke = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8) -> i32;
-type InvokeAt = unsafe extern "C" fn(u32, *const *const u8, *const *mut u8, *mut u8) -> i32;
-type InvokeParallel = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8, *const Executor) -> i32;
+type Entry = unsafe extern "C" fn(*const Call) -> i32;
+type Reset = unsafe extern "C" fn(*mut u8) -> i32;
 type Hook = extern "C" fn(*mut u8, u32, u32);
-type Profile = unsafe extern "C" fn(*const *const u8, *const *mut u8, *mut u8, Hook, *mut u8) -> i32;
 
 impl<'a> Model<'a> {
     fn read(loaded: &'a Loaded, at: usize) -> Option<Model<'a>> {
@@ -164,12 +180,10 @@ impl<'a> Model<'a> {
         let signature =
             |t: &model::Tensor| Signature { name: t.name.clone(), size_bytes: t.size_bytes as usize, align: model::align(t.ty) };
         // SAFETY: the descriptor says that these are functions with that signature, and they are inside executable memory.
-        let (invoke, profile, invoke_at, invoke_parallel) = unsafe {
+        let (call, reset) = unsafe {
             (
-                std::mem::transmute::<*const u8, Invoke>(memory[fields.invoke..].as_ptr()),
-                fields.profile.map(|at| std::mem::transmute::<*const u8, Profile>(memory[at..].as_ptr())),
-                fields.invoke_at.map(|at| std::mem::transmute::<*const u8, InvokeAt>(memory[at..].as_ptr())),
-                fields.invoke_parallel.map(|at| std::mem::transmute::<*const u8, InvokeParallel>(memory[at..].as_ptr())),
+                std::mem::transmute::<*const u8, Entry>(memory[fields.call..].as_ptr()),
+                fields.reset.map(|at| std::mem::transmute::<*const u8, Reset>(memory[at..].as_ptr())),
             )
         };
         Some(Model {
@@ -177,20 +191,48 @@ impl<'a> Model<'a> {
             outputs: fields.outputs.iter().map(signature).collect(),
             arena_bytes: fields.arena_bytes as usize,
             arena_align: fields.arena_align as usize,
+            state_bytes: fields.state_bytes as usize,
+            state_align: fields.state_align as usize,
             stack_bytes: fields.stack_bytes as usize,
             levels: fields.levels,
-            invoke,
-            profile,
-            invoke_at,
-            invoke_parallel,
+            call,
+            reset,
+            has_hook: fields.has_hook,
+            has_executor: fields.has_executor,
             _loaded: loaded,
         })
     }
 
-    /// Buffers to run on. Panics if one has not the size or alignment that the model wants.
+    /// Writes what is in a state at first. Panics if it has not the size or alignment that the model wants.
+    pub fn reset(&self, state: &mut [u8]) {
+        assert!(self.fits_state(state), "state");
+        if let Some(reset) = self.reset {
+            // SAFETY: it writes so many bytes.
+            let status = unsafe { reset(state.as_mut_ptr()) };
+            assert_eq!(status, 0, "the state is aligned");
+        }
+    }
+
+    fn fits_state(&self, state: &[u8]) -> bool {
+        self.state_bytes <= state.len() && state.as_ptr().addr().is_multiple_of(self.state_align)
+    }
+
+    /// Buffers to run on, for a model that keeps no state. Panics if one has not the size or alignment that the model wants.
     pub fn bind<'b>(&'b self, inputs: &'b [&'b [u8]], outputs: &'b mut [&mut [u8]], arena: &'b mut [u8]) -> Bound<'b> {
+        self.bind_with_state(inputs, outputs, arena, &mut [])
+    }
+
+    /// As [`Model::bind`], with the state of an instance.
+    pub fn bind_with_state<'b>(
+        &'b self,
+        inputs: &'b [&'b [u8]],
+        outputs: &'b mut [&mut [u8]],
+        arena: &'b mut [u8],
+        state: &'b mut [u8],
+    ) -> Bound<'b> {
+        assert!(self.state_bytes == 0 || self.fits_state(state), "state");
         let (inputs, outputs) = self.check(inputs, outputs, arena);
-        Bound { model: self, inputs, outputs, arena: arena.as_mut_ptr(), _borrowed: PhantomData }
+        Bound { model: self, inputs, outputs, arena: arena.as_mut_ptr(), state: state.as_mut_ptr(), _borrowed: PhantomData }
     }
 
     fn check(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &[u8]) -> (Vec<*const u8>, Vec<*mut u8>) {
@@ -208,28 +250,44 @@ pub struct Bound<'b> {
     inputs: Vec<*const u8>,
     outputs: Vec<*mut u8>,
     arena: *mut u8,
+    state: *mut u8,
     _borrowed: PhantomData<&'b mut [u8]>,
 }
 
 impl Bound<'_> {
+    fn call(&mut self, level: u32, executor: *const Executor, hook: Option<Hook>, user: *mut u8) -> i32 {
+        let call = Call {
+            struct_size: size_of::<Call>() as u32,
+            level,
+            inputs: self.inputs.as_ptr(),
+            outputs: self.outputs.as_ptr(),
+            arena: self.arena,
+            state: self.state,
+            weights: std::ptr::null(),
+            executor,
+            hook,
+            user,
+        };
+        // SAFETY: checked by `bind`: every buffer is as large and as aligned as the code was proved to need, and none overlap.
+        unsafe { (self.model.call)(&call) }
+    }
+
     /// Runs the model once and returns its status.
     pub fn invoke(&mut self) -> i32 {
-        // SAFETY: checked by `bind`: every buffer is as large and as aligned as the code was proved to need, and none overlap.
-        unsafe { (self.model.invoke)(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena) }
+        self.call(0, std::ptr::null(), None, std::ptr::null_mut())
     }
 
     /// As [`Bound::invoke`], at that level. `None` if the object has one level only.
     pub fn invoke_at(&mut self, level: u32) -> Option<i32> {
-        // SAFETY: as for `invoke`.
-        Some(unsafe { (self.model.invoke_at?)(level, self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena) })
+        (1 < self.model.levels.len()).then(|| self.call(level + 1, std::ptr::null(), None, std::ptr::null_mut()))
     }
 
     /// As [`Bound::invoke`], with the threads of a pool. `None` if the object was made for one thread.
     pub fn invoke_parallel(&mut self, pool: &mut Pool) -> Option<i32> {
         let executor = Executor { run: pool::run, user: (&raw mut *pool).cast() };
-        // SAFETY: as for `invoke`. The pool is borrowed meanwhile; the object passes its own tasks, of which no two of a step touch
-        // the same bytes but to read them, as was proved.
-        Some(unsafe { (self.model.invoke_parallel?)(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena, &executor) })
+        // The pool is borrowed meanwhile; the object passes its own tasks, of which no two of a step touch the same bytes but to read
+        // them, as was proved.
+        self.model.has_executor.then(|| self.call(0, &executor, None, std::ptr::null_mut()))
     }
 
     /// As [`Bound::invoke`]; `hook` gets the operator (`u32::MAX` for none) and the number of every call before it is made, and the
@@ -240,10 +298,8 @@ impl Bound<'_> {
             let hook = unsafe { &mut *user.cast::<&mut dyn FnMut(u32, u32)>() };
             hook(operator, call);
         }
-        let profile = self.model.profile?;
         let mut hook = hook;
         let user = (&raw mut hook).cast::<u8>();
-        // SAFETY: as for `invoke`.
-        Some(unsafe { profile(self.inputs.as_ptr(), self.outputs.as_ptr(), self.arena, forward, user) })
+        self.model.has_hook.then(|| self.call(0, std::ptr::null(), Some(forward), user))
     }
 }

@@ -1,6 +1,6 @@
 //! The entry points: check the caller's pointers, find a level that the CPU has, then run that level's body.
 //!
-//! `int32_t PREFIX_invoke(const void *const inputs[], void *const outputs[], void *arena)`: to the machine, the structures of the
+//! `int32_t PREFIX_invoke(const void *const inputs[], void *const outputs[], void *arena)`, with a state and weights where there are any: to the machine, the structures of the
 //! generated header are arrays of pointers. Nothing of the caller's memory is touched, and no instruction beyond the target's baseline
 //! is executed, unless all checks pass. What calls the kernels of a level is in `schedule.rs`.
 
@@ -19,6 +19,7 @@ use cranelite_tile::Role;
 pub const OK: i64 = 0;
 pub const NULL_POINTER: i64 = 1;
 pub const MISALIGNED_ARENA: i64 = 2;
+pub const INDEX_OUT_OF_RANGE: i64 = 3;
 pub const CPU_LACKS_FEATURE: i64 = 4;
 pub const EXECUTOR_FAILED: i64 = 6;
 
@@ -32,7 +33,7 @@ pub enum Kind {
     Profile,
     /// An executor after them.
     Parallel,
-    /// Arena (and weights), a buffer for inputs and outputs, where to say which output is wrong.
+    /// Arena (and state, and weights), a buffer for inputs and outputs, where to say which output is wrong.
     SelfTest,
 }
 
@@ -61,6 +62,7 @@ pub struct Entries<'a> {
     pub bodies: &'a [Body<'a>],
     pub arena_bytes: u64,
     pub arena_align: u32,
+    pub state_align: u32,
     pub choice: Choice,
     pub form: Form,
     /// What they want of weights that the caller has.
@@ -75,6 +77,8 @@ pub struct Form {
     /// Then there are none for inputs and outputs.
     pub io_in_arena: bool,
     /// One more after the arena.
+    pub state: bool,
+    /// And one after that.
     pub weights: bool,
 }
 
@@ -105,12 +109,15 @@ pub fn body(body: &Body, kind: Kind, form: Form, module: &mut ObjectModule) -> F
     function
 }
 
-/// A function with the parameters of such a body, for a part of what it does.
-pub fn part(body: &Body, pieces: &[Piece], kind: Kind, form: Form, module: &mut ObjectModule) -> Function {
-    let (mut function, params) = begin(kind, form, module);
+/// A function with the parameters of such a body, and the turn if it is `repeated`, for a part of what it does.
+pub fn part(body: &Body, pieces: &[Piece], kind: Kind, form: Form, repeated: bool, module: &mut ObjectModule) -> Function {
+    let mut signature = signature(kind, form, module);
+    signature.params.extend(repeated.then(|| AbiParam::new(types::I64)));
+    let (mut function, mut params) = begin_function(signature);
+    let turn = if repeated { params.pop() } else { None };
     let mut c = at_first_block(&mut function);
     let (arguments, _) = arguments(&mut c, kind, form, &params);
-    body.write_pieces(&mut c, module, arguments, &params, pieces);
+    body.write_pieces(&mut c, module, arguments, &params, turn, pieces);
     let ok = c.ins().iconst(types::I32, OK);
     c.ins().return_(&[ok]);
     function
@@ -147,10 +154,11 @@ impl Entries<'_> {
         let (mut function, params) = begin(Kind::SelfTest, self.form, module);
         let mut c = at_first_block(&mut function);
         let Some((&arena, rest)) = params.split_first() else { unreachable!("there is an arena") };
-        let (weights, buffer) = (self.weights.map(|expected| (expected, rest[0])), rest[rest.len() - 2]);
-        let wanted = (0 < self.arena_bytes).then_some(arena).into_iter().chain(weights.map(|w| w.1)).chain([buffer]);
+        let state = self.form.state.then(|| rest[0]);
+        let (weights, buffer) = (self.weights.map(|expected| (expected, rest[rest.len() - 3])), rest[rest.len() - 2]);
+        let wanted = (0 < self.arena_bytes).then_some(arena).into_iter().chain(state).chain(weights.map(|w| w.1)).chain([buffer]);
         refuse_if_any_null(&mut c, &wanted.collect::<Vec<_>>());
-        self.refuse_misaligned_arena(&mut c, arena);
+        self.refuse_misaligned_memory(&mut c, arena, state);
         refuse_misaligned(&mut c, buffer, self_test::BUFFER_ALIGN);
         if let Some((expected, weights)) = weights {
             expected.refuse_others(&mut c, weights);
@@ -201,10 +209,10 @@ impl Entries<'_> {
     }
 
     fn refuse_wrong_pointers(&self, c: &mut FuncCursor, arguments: Arguments) {
-        let Arguments { inputs, outputs, arena, weights, .. } = arguments;
+        let Arguments { inputs, outputs, arena, state, weights, .. } = arguments;
         if self.form.io_in_arena {
-            refuse_if_any_null(c, &[arena]);
-            self.refuse_misaligned_arena(c, arena);
+            refuse_if_any_null(c, &[arena].into_iter().chain(state).collect::<Vec<_>>());
+            self.refuse_misaligned_memory(c, arena, state);
             return;
         }
         // The structures, then what they hold.
@@ -221,6 +229,7 @@ impl Entries<'_> {
         if 0 < self.arena_bytes {
             pointers.push(arena);
         }
+        pointers.extend(state);
         pointers.extend(weights);
         refuse_if_any_null(c, &pointers);
         let mut held = vec![];
@@ -234,15 +243,18 @@ impl Entries<'_> {
             }
         }
         refuse_if_any_null(c, &held);
-        self.refuse_misaligned_arena(c, arena);
+        self.refuse_misaligned_memory(c, arena, state);
         if let (Some(expected), Some(weights)) = (&self.weights, weights) {
             expected.refuse_others(c, weights);
         }
     }
 
-    fn refuse_misaligned_arena(&self, c: &mut FuncCursor, arena: ir::Value) {
+    fn refuse_misaligned_memory(&self, c: &mut FuncCursor, arena: ir::Value, state: Option<ir::Value>) {
         if 0 < self.arena_bytes && 1 < self.arena_align {
             refuse_misaligned(c, arena, self.arena_align.into());
+        }
+        if let Some(state) = state {
+            refuse_misaligned(c, state, self.state_align.into());
         }
     }
 }
@@ -326,6 +338,10 @@ pub fn ask_signature(module: &ObjectModule) -> Signature {
 
 /// An empty function of a kind with its first block.
 fn begin(kind: Kind, form: Form, module: &ObjectModule) -> (Function, Vec<ir::Value>) {
+    begin_function(signature(kind, form, module))
+}
+
+pub fn signature(kind: Kind, form: Form, module: &ObjectModule) -> Signature {
     let io: &[ir::Type] = if form.io_in_arena { &[] } else { &[types::I64; 2] };
     let weights: &[ir::Type] = if form.weights { &[types::I64] } else { &[] };
     let (first, last): (&[ir::Type], &[ir::Type]) = match kind {
@@ -335,9 +351,10 @@ fn begin(kind: Kind, form: Form, module: &ObjectModule) -> (Function, Vec<ir::Va
         Kind::Parallel => (&[], &[types::I64]),
     };
     let mut signature = Signature::new(module.isa().default_call_conv());
-    signature.params = [first, io, &[types::I64], weights, last].concat().into_iter().map(AbiParam::new).collect();
+    let state: &[ir::Type] = if form.state { &[types::I64] } else { &[] };
+    signature.params = [first, io, &[types::I64], state, weights, last].concat().into_iter().map(AbiParam::new).collect();
     signature.returns = vec![AbiParam::new(types::I32)];
-    begin_function(signature)
+    signature
 }
 
 /// An empty function with its first block.
@@ -363,10 +380,11 @@ fn arguments(c: &mut FuncCursor, kind: Kind, form: Form, params: &[ir::Value]) -
     let level = (kind == Kind::At).then(&mut next);
     let [inputs, outputs] = if form.io_in_arena { [c.ins().iconst(types::I64, 0); 2] } else { [next(), next()] };
     let arena = next();
+    let state = form.state.then(&mut next);
     let weights = form.weights.then(&mut next);
     let hook = (kind == Kind::Profile).then(|| [next(), next()]);
     let executor = (kind == Kind::Parallel).then(next);
-    (Arguments { inputs, outputs, arena, weights, hook, executor }, level)
+    (Arguments { inputs, outputs, arena, state, weights, hook, executor }, level)
 }
 
 pub fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
@@ -412,6 +430,18 @@ pub fn refuse_if(c: &mut FuncCursor, condition: ir::Value, status: i64) {
     c.func.layout.set_cold(refusal);
     c.goto_bottom(refusal);
     refuse(c, status);
+    c.func.layout.append_block(go_on);
+    c.goto_bottom(go_on);
+}
+
+/// Returns a status that is not 0.
+pub fn return_if(c: &mut FuncCursor, status: ir::Value) {
+    let (failed, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
+    c.ins().brif(status, failed, &[], go_on, &[]);
+    c.func.layout.append_block(failed);
+    c.func.layout.set_cold(failed);
+    c.goto_bottom(failed);
+    c.ins().return_(&[status]);
     c.func.layout.append_block(go_on);
     c.goto_bottom(go_on);
 }

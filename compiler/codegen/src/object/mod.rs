@@ -5,16 +5,19 @@
 //! check their arguments, choose a level and call its kernels as scheduled; every symbol but the documented ones is local, and nothing
 //! is left undefined.
 
+mod call;
 mod compile;
 mod constants;
 mod cpu;
 mod entry;
 pub mod model;
+mod parts;
 mod property;
 mod schedule;
 pub mod section;
 pub mod self_test;
 mod unwind;
+mod state;
 pub mod weights;
 mod writer;
 
@@ -26,7 +29,7 @@ use constants::Constants;
 use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelift_object::ObjectModule;
-use cranelite_tile::{BufferId, Program, Role, Step};
+use cranelite_tile::{BufferId, Line, Program, Role};
 use entry::{Ask, Choice, Entries, Form, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +87,10 @@ pub enum Error {
     Section(String),
     #[error("inputs and outputs in the arena would be elsewhere at each of {0} levels; compile one level")]
     PlacesByLevel(usize),
+    #[error("states are not the same at each level")]
+    StateByLevel,
+    #[error("there is not so much memory for the state")]
+    StateTooLarge,
     #[error("inputs and outputs in the arena exclude a self-test and weights outside; weights outside exclude a section for constants")]
     Combination,
     #[error("buffer {0} has no place in the arena")]
@@ -119,6 +126,9 @@ pub struct Object {
     /// What is enough for every level.
     pub arena_bytes: u64,
     pub arena_align: u32,
+    /// 0 where the model keeps no state.
+    pub state_bytes: u64,
+    pub state_align: u32,
     pub io_places: IoPlaces,
     /// The file beside the object, if constants are there.
     pub weights: Option<Vec<u8>>,
@@ -214,7 +224,8 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         None if apart => constants.define(&mut writer.module, &prefixes)?,
         section => constants.define_as_one(section.as_deref(), &mut writer.module, &format!("{}.constants", options.prefix))?,
     };
-    let form = Form { io_in_arena: places.is_in_arena(), weights: options.weights };
+    let state = state::of(levels)?;
+    let form = Form { io_in_arena: places.is_in_arena(), state: state.is_some(), weights: options.weights };
     let mut body_kinds: Vec<Kind> = kinds(levels, options).map(Kind::body).collect();
     body_kinds.dedup();
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
@@ -225,7 +236,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         let mut body = Body { program: level.program, functions, data, tasks: BTreeMap::new(), parts: BTreeMap::new() };
         let first = writer.written.len();
         let tasks_bytes = tasks(&mut writer, &mut body, &prefixes[n])?;
-        let parts_bytes = parts(&mut writer, &mut body, &prefixes[n], &body_kinds, form)?;
+        let parts_bytes = parts::define(&mut writer, &mut body, &prefixes[n], &body_kinds, form)?;
         bodies.push(body);
         deepest_calls.push(kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0) + tasks_bytes + parts_bytes);
         let of_kernels: u64 = kernels.iter().map(|k| k.code_bytes).sum();
@@ -243,7 +254,9 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
     let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
     let expected = file.as_ref().map(|f| f.1);
-    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, choice, form, weights: expected, invoke: None };
+    let state_align = state.as_ref().map_or(1, |s| s.align);
+    let state_bytes = state.as_ref().map_or(0, |s| s.initial.len() as u64);
+    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, state_align, choice, form, weights: expected, invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
     let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
@@ -268,9 +281,16 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         ids.insert(kind, id);
         entries.invoke = ids.get(&Kind::Invoke).copied();
     }
+    let reset = match &state {
+        None => None,
+        Some(state) => {
+            let function = state::reset(state, &options.prefix, &mut writer.module)?;
+            Some(writer.function(format!("{}_reset", options.prefix), Linkage::Export, function)?.0)
+        }
+    };
     if !options.self_test.is_empty() {
         let invoke: Vec<FuncId> = functions.get(&Kind::Invoke).cloned().unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
-        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke)?;
+        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke, reset)?;
         ids.insert(Kind::SelfTest, id);
         stack_bytes += frame_bytes;
     }
@@ -285,7 +305,9 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
             Some(id)
         }
     };
-    stack_bytes += below;
+    let function = call::function(&mut writer.module, &ids, form);
+    let (call, call_frame_bytes) = writer.function(format!("{}.call", options.prefix), Linkage::Local, function)?;
+    stack_bytes += below + call_frame_bytes;
     let model = model::Model {
         name: &options.prefix,
         inputs: &options.inputs,
@@ -295,7 +317,11 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         const_bytes,
         stack_bytes: stack_bytes.into(),
         levels: &levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
+        call,
         entries: &ids,
+        state_bytes,
+        state_align,
+        reset,
         places: &places,
         weights: expected.zip(check_weights),
         self_test_bytes: if options.self_test.is_empty() { 0 } else { self_test::places(&options.inputs, &options.outputs).1 },
@@ -323,6 +349,8 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         const_bytes,
         arena_bytes,
         arena_align,
+        state_bytes,
+        state_align,
         io_places: places,
         weights: file.map(|f| f.0),
         stack_bytes,
@@ -398,9 +426,11 @@ fn arena(program: &Program) -> Result<(u64, u32), Error> {
     Ok((bytes.next_multiple_of(u64::from(align)), align))
 }
 
-/// The buffers of that role that calls refer to, themselves or through their views.
+/// The buffers of that role that the schedule refers to, themselves or through their views.
 fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
-    let used = program.calls().flat_map(|c| &c.buffers).map(|&b| program.root(b).0);
+    let line = Line::of(&program.schedule);
+    let named = line.moments.iter().flat_map(|m| m.calls.iter().flat_map(|c| &c.buffers).chain(&m.looks_at));
+    let used = named.map(|&b| program.root(b).0);
     used.filter(|&b| program.buffer(b).role == role).collect()
 }
 
@@ -437,40 +467,18 @@ fn kernels(
 
 /// Defines the functions of a level's steps whose calls may run at the same time. Answers the largest frame.
 fn tasks(writer: &mut Writer, body: &mut Body, prefix: &str) -> Result<u32, Error> {
-    let mut largest = 0;
-    for (i, step) in body.program.schedule.iter().enumerate() {
-        if let Step::Parallel(calls) = step {
-            let function = body.tasks(calls, &mut writer.module);
-            let (id, frame_bytes) = writer.function(format!("{prefix}.tasks{i}"), Linkage::Local, function)?;
+    let (mut largest, mut number) = (0, 0);
+    for moment in Line::of(&body.program.schedule).moments {
+        let first = number;
+        number += moment.calls.len() as u32;
+        if moment.at_once {
+            let function = body.tasks(moment.calls, &mut writer.module);
+            let (id, frame_bytes) = writer.function(format!("{prefix}.tasks{first}"), Linkage::Local, function)?;
             largest = largest.max(frame_bytes);
-            body.tasks.insert(i, id);
+            body.tasks.insert(first, id);
         }
     }
     Ok(largest)
-}
-
-/// Defines the functions that a level with many steps is divided into, for each kind of body. Answers how much stack they take.
-fn parts(writer: &mut Writer, body: &mut Body, prefix: &str, kinds: &[Kind], form: Form) -> Result<u32, Error> {
-    let mut deepest = 0;
-    for &kind in kinds {
-        let mut pieces = schedule::pieces(body.program);
-        let mut stack_bytes = 0;
-        while schedule::PIECES_LIMIT < pieces.len() {
-            let (mut larger, mut largest) = (vec![], 0);
-            for pieces in pieces.chunks(schedule::PIECES_LIMIT) {
-                let function = entry::part(body, pieces, kind, form, &mut writer.module);
-                let symbol = format!("{prefix}.{}_part{}", kind.name(), writer.written.len());
-                let (id, frame_bytes) = writer.function(symbol, Linkage::Local, function)?;
-                largest = largest.max(frame_bytes);
-                larger.push(schedule::Piece::Part(id));
-            }
-            pieces = larger;
-            stack_bytes += largest;
-        }
-        body.parts.insert(kind, pieces);
-        deepest = deepest.max(stack_bytes);
-    }
-    Ok(deepest)
 }
 
 /// Defines `PREFIX_selftest`, with a function for each level that runs it by its `invoke`. Answers how much stack both take.
@@ -480,6 +488,7 @@ fn self_tests(
     options: &Options,
     prefixes: &[String],
     invoke: &[FuncId],
+    reset: Option<FuncId>,
 ) -> Result<(FuncId, u32), Error> {
     let mut part = |name: &str, make: fn(&ObjectModule) -> Function| {
         let function = make(&writer.module);
@@ -488,7 +497,7 @@ fn self_tests(
     let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
     let (mut own, mut largest) = (vec![], 0);
     for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
-        let parts = self_test::Parts { fill, hashing, invoke, weights: options.weights };
+        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights };
         let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
         let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
         own.push(id);

@@ -33,6 +33,20 @@ typedef struct {
     void *user;
 } cranelite_executor;
 
+/* Everything that a call may have, for callers without the model's header. Fields that are of no use to a model are not looked at. */
+typedef struct {
+    uint32_t struct_size;  /* sizeof(cranelite_call); fewer bytes are refused as a null pointer is */
+    uint32_t level;        /* 0: the best level that the CPU has; else 1 + the number of the level */
+    const void *inputs;    /* arrays of pointers, in the order of the model's; not looked at with --io arena */
+    const void *outputs;
+    void *arena;
+    void *state;           /* where the model keeps any */
+    const void *weights;   /* with --weights */
+    const cranelite_executor *executor; /* null: one thread */
+    void (*hook)(void *user, uint32_t op, uint32_t call); /* null, or to be called before every call of a kernel and once at the end */
+    void *user;
+} cranelite_call;
+
 typedef struct {
     uint32_t abi_version;
     uint32_t struct_size; /* of this structure in the object; fields beyond it do not exist there */
@@ -47,26 +61,19 @@ typedef struct {
     const cranelite_tensor *outputs;
     uint32_t input_count;
     uint32_t output_count;
-    /* inputs and outputs are arrays of pointers in the order above. With --io arena or --weights the functions that take them are null here */
-    cranelite_status (*invoke)(const void *inputs, const void *outputs, void *arena);
-    /* null unless compiled with --profile; calls hook before every call of a kernel and once at the end */
-    cranelite_status (*profile)(const void *inputs, const void *outputs, void *arena,
-                                void (*hook)(void *user, uint32_t op, uint32_t call), void *user);
+    cranelite_status (*call)(const cranelite_call *call);
+    /* null unless the model keeps a state, which it aligns so and fills with what is in it at first */
+    cranelite_status (*reset)(void *state);
+    uint32_t state_align;
+    uint32_t offers;      /* 1: an executor is of use (--threads), 2: the hook is called (--profile) */
     /* feature levels in the object, and their names by number */
     uint32_t level_count;
     uint32_t reserved;
     const char *const *levels;
-    /* null if there is one level only */
-    cranelite_status (*invoke_at)(uint32_t level, const void *inputs, const void *outputs, void *arena);
-    /* null unless compiled with --threads */
-    cranelite_status (*invoke_parallel)(const void *inputs, const void *outputs, void *arena, const cranelite_executor *executor);
-    /* null unless compiled with --self-test, and the bytes of its buffer */
+    /* null unless compiled with --self-test, or where it has more parameters; and the bytes of its buffer */
     cranelite_status (*selftest)(void *arena, void *buffer, uint32_t *wrong_output);
     uint64_t selftest_bytes;
-    /* null unless compiled with --io arena */
-    cranelite_status (*invoke_in_arena)(void *arena);
     /* null and 0 unless compiled with --weights */
-    cranelite_status (*invoke_with_weights)(const void *inputs, const void *outputs, void *arena, const void *weights);
     cranelite_status (*check_weights)(const void *weights);
     uint64_t weights_bytes;
 } cranelite_model;
@@ -94,7 +101,11 @@ pub(super) struct Model<'a> {
     pub const_bytes: u64,
     pub stack_bytes: u64,
     pub levels: &'a [&'a str],
+    pub call: FuncId,
     pub entries: &'a BTreeMap<Kind, FuncId>,
+    pub state_bytes: u64,
+    pub state_align: u32,
+    pub reset: Option<FuncId>,
     pub self_test_bytes: u64,
     pub places: &'a IoPlaces,
     pub weights: Option<(Expected, FuncId)>,
@@ -102,7 +113,10 @@ pub(super) struct Model<'a> {
 
 /// Sizes of the structures with 64-bit pointers.
 const TENSOR_BYTES: usize = 48;
-const MODEL_BYTES: usize = 176;
+const MODEL_BYTES: usize = 152;
+/// What a model may offer.
+const EXECUTOR: u32 = 1;
+const HOOK: u32 = 2;
 
 /// Bytes in which some places are addresses.
 #[derive(Default)]
@@ -157,7 +171,7 @@ impl Model<'_> {
         for v in [ABI_VERSION, MODEL_BYTES as u32, TENSOR_BYTES as u32, self.arena_align] {
             model.u32(v);
         }
-        for v in [self.arena_bytes, self.const_bytes, 0, self.stack_bytes] {
+        for v in [self.arena_bytes, self.const_bytes, self.state_bytes, self.stack_bytes] {
             model.u64(v);
         }
         model.string(append(&mut strings, self.name));
@@ -167,20 +181,18 @@ impl Model<'_> {
         }
         model.u32(self.inputs.len() as u32);
         model.u32(self.outputs.len() as u32);
-        let in_arena = self.places.is_in_arena();
-        let entry = |kind| self.entries.get(&kind).copied().filter(|_| !in_arena && self.weights.is_none());
-        model.function(entry(Kind::Invoke));
-        model.function(entry(Kind::Profile));
+        model.function(Some(self.call));
+        model.function(self.reset);
+        model.u32(self.state_align);
+        let offers = [(Kind::Parallel, EXECUTOR), (Kind::Profile, HOOK)];
+        model.u32(offers.iter().filter(|o| self.entries.contains_key(&o.0)).map(|o| o.1).sum());
         model.u32(self.levels.len() as u32);
         model.u32(0);
         model.levels.push((model.bytes.len(), 0));
         model.u64(0);
-        model.function(entry(Kind::At));
-        model.function(entry(Kind::Parallel));
-        model.function(entry(Kind::SelfTest));
+        let is_usual = self.weights.is_none() && self.reset.is_none();
+        model.function(self.entries.get(&Kind::SelfTest).copied().filter(|_| is_usual));
         model.u64(self.self_test_bytes);
-        model.function(self.entries.get(&Kind::Invoke).copied().filter(|_| in_arena));
-        model.function(self.entries.get(&Kind::Invoke).copied().filter(|_| self.weights.is_some()));
         model.function(self.weights.map(|w| w.1));
         model.u64(self.weights.map_or(0, |w| w.0.size_bytes));
         debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
@@ -239,12 +251,14 @@ pub(crate) struct Fields {
     pub outputs: Vec<Tensor>,
     pub arena_bytes: u64,
     pub arena_align: u32,
+    pub state_bytes: u64,
+    pub state_align: u32,
     pub stack_bytes: u64,
-    pub invoke: usize,
-    pub profile: Option<usize>,
+    pub call: usize,
+    pub reset: Option<usize>,
+    pub has_hook: bool,
+    pub has_executor: bool,
     pub levels: Vec<String>,
-    pub invoke_at: Option<usize>,
-    pub invoke_parallel: Option<usize>,
 }
 
 /// Reads the descriptor at `at` in memory that begins at address `base`.
@@ -273,18 +287,21 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
         return None;
     }
     let function = |at: usize| u64_at(at).map(|a| if a == 0 { None } else { Some((a as usize).wrapping_sub(base)) });
-    let levels = address(at + 104)?;
+    let levels = address(at + 112)?;
+    let offers = u32_at(at + 100)?;
     Some(Fields {
         inputs: tensors(56, 72)?,
         outputs: tensors(64, 76)?,
         arena_align: u32_at(at + 12)?,
         arena_bytes: u64_at(at + 16)?,
+        state_bytes: u64_at(at + 32)?,
+        state_align: u32_at(at + 96)?,
         stack_bytes: u64_at(at + 40)?,
-        invoke: address(at + 80)?,
-        profile: function(at + 88)?,
-        levels: (0..u32_at(at + 96)? as usize).map(|i| text(address(levels + 8 * i)?)).collect::<Option<_>>()?,
-        invoke_at: function(at + 112)?,
-        invoke_parallel: function(at + 120)?,
+        call: address(at + 80)?,
+        reset: function(at + 88)?,
+        has_hook: offers & HOOK != 0,
+        has_executor: offers & EXECUTOR != 0,
+        levels: (0..u32_at(at + 104)? as usize).map(|i| text(address(levels + 8 * i)?)).collect::<Option<_>>()?,
     })
 }
 

@@ -1,14 +1,15 @@
-//! The body of a level: its kernels, called in order.
+//! The body of a level: its kernels, called as the schedule says.
 //!
-//! Not the entry point, which has checked the pointers and the CPU before (`entry.rs`). The idea: calls that may run at the same time are a
+//! Not the entry point, which has checked the pointers and the CPU before (`entry.rs`). The ideas: what the schedule repeats is a loop here, and what it
+//! decides is a branch, so the code does not grow with the number of turns. Calls that may run at the same time are a
 //! function of their own, `void tasks(const void *context, uint32_t index)`, which makes one of them; the body calls it for
 //! one index after the other, or the caller's executor does, on any threads. The context is on the stack of the body.
 //!
 //! Compiling a function takes longer than in proportion to its calls, so a body of many steps is divided into functions with its parameters, these
-//! into others if there are many of them, and so on.
+//! into others if there are many of them, and so on (`parts.rs`).
 
 use super::constants::Place;
-use super::entry::{EXECUTOR_FAILED, Kind, OK, refuse_if};
+use super::entry::{self, EXECUTOR_FAILED, INDEX_OUT_OF_RANGE, Kind, OK, refuse_if};
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -27,33 +28,70 @@ pub struct Body<'a> {
     pub program: &'a Program,
     pub functions: Vec<FuncId>,
     pub data: BTreeMap<BufferId, Place>,
-    /// Of the steps whose calls may run at the same time, by position.
-    pub tasks: BTreeMap<usize, FuncId>,
+    /// Of the steps whose calls may run at the same time, by the number of the first of these.
+    pub tasks: BTreeMap<u32, FuncId>,
     /// What each kind of body does, one after the other.
-    pub parts: BTreeMap<Kind, Vec<Piece>>,
+    pub parts: BTreeMap<Kind, Vec<Piece<'a>>>,
 }
-
-/// In one function at most.
-pub const PIECES_LIMIT: usize = 256;
 
 /// Something that a body does.
-#[derive(Clone, Copy)]
-pub enum Piece {
-    /// A step of the schedule, and the number of its first call.
-    Step(usize, u32),
-    /// Several of them, by a function with the parameters of the body.
-    Part(FuncId),
+#[derive(Clone)]
+pub enum Piece<'a> {
+    /// Calls one after the other, or at the same time, and the number of the first.
+    Calls(&'a Step, u32),
+    Check(BufferId),
+    Repeat(u64, Vec<Piece<'a>>),
+    If(BufferId, [Vec<Piece<'a>>; 2]),
+    While(BufferId, [Vec<Piece<'a>>; 2]),
+    /// Several of them, by a function with the parameters of the body, and the turn where there is one.
+    Part(Part),
 }
 
-/// All steps.
-pub fn pieces(program: &Program) -> Vec<Piece> {
-    let mut number = 0;
-    let mut piece = |(i, step): (usize, &Step)| {
-        let first = number;
-        number += step.calls().len() as u32;
-        Piece::Step(i, first)
-    };
-    program.schedule.iter().enumerate().map(&mut piece).collect()
+#[derive(Clone, Copy)]
+pub struct Part {
+    pub function: FuncId,
+    /// Of its frame and of those of parts in it.
+    pub stack_bytes: u32,
+    /// Its status may be another one than that all is well.
+    pub may_fail: bool,
+}
+
+impl<'a> Piece<'a> {
+    /// All steps. `number`: that of the first call, and then of the first one after them.
+    pub fn of(steps: &'a [Step], number: &mut u32) -> Vec<Piece<'a>> {
+        let mut piece = |step: &'a Step| match step {
+            Step::Call(_) | Step::Parallel(_) => {
+                let first = *number;
+                *number += step.calls().len() as u32;
+                Piece::Calls(step, first)
+            }
+            Step::Check(b) => Piece::Check(*b),
+            Step::Repeat { count, body } => Piece::Repeat(*count, Piece::of(body, number)),
+            Step::If { condition, .. } => Piece::If(*condition, step.bodies().map(|body| Piece::of(body, number))),
+            Step::While { condition, .. } => Piece::While(*condition, step.bodies().map(|body| Piece::of(body, number))),
+        };
+        steps.iter().map(&mut piece).collect()
+    }
+
+    pub fn bodies(&self) -> &[Vec<Piece<'a>>] {
+        match self {
+            Piece::Calls(..) | Piece::Check(_) | Piece::Part(_) => &[],
+            Piece::Repeat(_, body) => std::slice::from_ref(body),
+            Piece::If(_, bodies) | Piece::While(_, bodies) => bodies,
+        }
+    }
+    pub fn bodies_mut(&mut self) -> &mut [Vec<Piece<'a>>] {
+        match self {
+            Piece::Calls(..) | Piece::Check(_) | Piece::Part(_) => &mut [],
+            Piece::Repeat(_, body) => std::slice::from_mut(body),
+            Piece::If(_, bodies) | Piece::While(_, bodies) => bodies,
+        }
+    }
+
+    /// Whether it is so of this piece or of one inside of it.
+    pub fn any(&self, is: &dyn Fn(&Piece) -> bool) -> bool {
+        is(self) || self.bodies().iter().flatten().any(|p| p.any(is))
+    }
 }
 
 /// The parameters of every entry point, and of a body that is a function of its own.
@@ -63,6 +101,8 @@ pub struct Arguments {
     pub inputs: ir::Value,
     pub outputs: ir::Value,
     pub arena: ir::Value,
+    /// Where the model keeps any.
+    pub state: Option<ir::Value>,
     /// Where constants are outside of the object.
     pub weights: Option<ir::Value>,
     /// `void (*hook)(void *user, uint32_t operator, uint32_t call)`, to be called before every call and once at the end, and `user`.
@@ -96,10 +136,22 @@ impl Hook {
 /// Functions that a function calls.
 type Callees = BTreeMap<FuncId, ir::FuncRef>;
 
-impl Body<'_> {
+/// Where pieces are written.
+struct Writing<'w, 'c> {
+    c: &'w mut FuncCursor<'c>,
+    module: &'w mut ObjectModule,
+    arguments: Arguments,
+    /// Those of the function, without the turn.
+    params: &'w [ir::Value],
+    hook: Option<Hook>,
+    context: Option<ir::Value>,
+    callees: Callees,
+}
+
+impl<'a> Body<'a> {
     /// Calls all kernels and returns. `params`: those of the function.
     pub fn write(&self, c: &mut FuncCursor, module: &mut ObjectModule, kind: Kind, arguments: Arguments, params: &[ir::Value]) {
-        self.write_pieces(c, module, arguments, params, &self.parts[&kind.body()]);
+        self.write_pieces(c, module, arguments, params, None, &self.parts[&kind.body()]);
         if let Some(hook) = Hook::of(c, module, arguments) {
             hook.call(c, None, self.program.calls().count() as u32);
         }
@@ -107,46 +159,95 @@ impl Body<'_> {
         c.ins().return_(&[ok]);
     }
 
-    /// Goes on behind them.
+    /// Goes on behind them. `turn`: of the innermost repetition that they are in.
     pub fn write_pieces(
         &self,
         c: &mut FuncCursor,
         module: &mut ObjectModule,
         arguments: Arguments,
         params: &[ir::Value],
+        turn: Option<ir::Value>,
         pieces: &[Piece],
     ) {
         let hook = Hook::of(c, module, arguments);
-        let mut callees = Callees::new();
-        let has_tasks = pieces.iter().any(|p| matches!(p, Piece::Step(i, _) if self.tasks.contains_key(i)));
+        let has_tasks = pieces.iter().any(|p| p.any(&|p| matches!(p, Piece::Calls(_, first) if self.tasks.contains_key(first))));
         let context = (hook.is_none() && has_tasks).then(|| context(c, arguments));
-        for &piece in pieces {
-            let (step, first) = match piece {
-                Piece::Step(step, first) => (step, first),
-                Piece::Part(function) => {
-                    let function = module.declare_func_in_func(function, c.func);
-                    let call = c.ins().call(function, params);
-                    if arguments.executor.is_some() {
-                        let failed = c.func.dfg.first_result(call);
-                        refuse_if(c, failed, EXECUTOR_FAILED);
+        self.pieces(&mut Writing { c, module, arguments, params, hook, context, callees: Callees::new() }, pieces, turn);
+    }
+
+    fn pieces(&self, w: &mut Writing, pieces: &[Piece], turn: Option<ir::Value>) {
+        for piece in pieces {
+            match piece {
+                Piece::Part(part) => {
+                    let function = w.module.declare_func_in_func(part.function, w.c.func);
+                    let params: Vec<ir::Value> = w.params.iter().copied().chain(turn).collect();
+                    let call = w.c.ins().call(function, &params);
+                    if part.may_fail {
+                        let status = w.c.func.dfg.first_result(call);
+                        entry::return_if(w.c, status);
                     }
-                    continue;
                 }
-            };
-            match (&self.program.schedule[step], context) {
-                (Step::Parallel(calls), Some(context)) => {
-                    at_once(c, module, self.tasks[&step], context, calls.len() as u32, arguments.executor);
-                }
-                (step, _) => {
-                    for (call, n) in step.calls().iter().zip(first..) {
-                        if let Some(hook) = hook {
-                            hook.call(c, call.operator, n);
+                Piece::Calls(step, first) => match (step, w.context) {
+                    (Step::Parallel(calls), Some(context)) => {
+                        at_once(w.c, w.module, self.tasks[first], context, calls.len() as u32, w.arguments.executor);
+                    }
+                    _ => {
+                        for (call, n) in step.calls().iter().zip(*first..) {
+                            if let Some(hook) = w.hook {
+                                hook.call(w.c, call.operator, n);
+                            }
+                            self.call(w.c, w.module, w.arguments, call, turn, &mut w.callees);
                         }
-                        self.call(c, module, arguments, call, &mut callees);
                     }
+                },
+                Piece::Check(status) => {
+                    let found = self.look(w, types::I32, *status);
+                    refuse_if(w.c, found, INDEX_OUT_OF_RANGE);
+                }
+                Piece::Repeat(count, body) => {
+                    let (again, go_on) = (w.c.func.dfg.make_block(), w.c.func.dfg.make_block());
+                    let turn = w.c.func.dfg.append_block_param(again, types::I64);
+                    let first = w.c.ins().iconst(types::I64, 0);
+                    w.c.ins().jump(again, &[BlockArg::Value(first)]);
+                    open(w.c, again);
+                    self.pieces(w, body, Some(turn));
+                    let next = w.c.ins().iadd_imm_s(turn, 1);
+                    let end = w.c.ins().iconst(types::I64, *count as i64);
+                    let more = w.c.ins().icmp(IntCC::UnsignedLessThan, next, end);
+                    w.c.ins().brif(more, again, &[BlockArg::Value(next)], go_on, &[]);
+                    open(w.c, go_on);
+                }
+                Piece::If(condition, bodies) => {
+                    let [then, otherwise, go_on] = [(); 3].map(|()| w.c.func.dfg.make_block());
+                    let condition = self.look(w, types::I8, *condition);
+                    w.c.ins().brif(condition, then, &[], otherwise, &[]);
+                    for (block, body) in [then, otherwise].into_iter().zip(bodies) {
+                        open(w.c, block);
+                        self.pieces(w, body, turn);
+                        w.c.ins().jump(go_on, &[]);
+                    }
+                    open(w.c, go_on);
+                }
+                Piece::While(condition, [test, body]) => {
+                    let [again, inside, go_on] = [(); 3].map(|()| w.c.func.dfg.make_block());
+                    w.c.ins().jump(again, &[]);
+                    open(w.c, again);
+                    self.pieces(w, test, turn);
+                    let condition = self.look(w, types::I8, *condition);
+                    w.c.ins().brif(condition, inside, &[], go_on, &[]);
+                    open(w.c, inside);
+                    self.pieces(w, body, turn);
+                    w.c.ins().jump(again, &[]);
+                    open(w.c, go_on);
                 }
             }
         }
+    }
+
+    /// What is at the beginning of a buffer now.
+    fn look(&self, w: &mut Writing, ty: ir::Type, buffer: BufferId) -> ir::Value {
+        let address = self.address(w.c, w.module, w.arguments, buffer);
+        w.c.ins().load(ty, MemFlagsData::new().with_notrap(), address, 0)
     }
 
     /// The function that makes one of some calls.
@@ -156,15 +257,15 @@ impl Body<'_> {
         let [context, index] = [types::I64, types::I32].map(|ty| function.dfg.append_block_param(first, ty));
         let mut c = FuncCursor::new(&mut function);
         c.insert_block(first);
-        let [inputs, outputs, arena, weights] = [0, 1, 2, 3].map(|i| load_pointer(&mut c, context, i));
-        let arguments = Arguments { inputs, outputs, arena, weights: Some(weights), hook: None, executor: None };
+        let [inputs, outputs, arena, state, weights] = [0, 1, 2, 3, 4].map(|i| load_pointer(&mut c, context, i));
+        let arguments = Arguments { inputs, outputs, arena, state: Some(state), weights: Some(weights), hook: None, executor: None };
         let blocks: Vec<ir::Block> = calls.iter().map(|_| c.func.dfg.make_block()).collect();
         let done = c.func.dfg.make_block();
         go_to(&mut c, index, 0, &blocks, done);
         let mut callees = Callees::new();
         for (&block, call) in blocks.iter().zip(calls) {
             c.insert_block(block);
-            self.call(&mut c, module, arguments, call, &mut callees);
+            self.call(&mut c, module, arguments, call, None, &mut callees);
             c.ins().jump(done, &[]);
         }
         c.insert_block(done);
@@ -172,9 +273,26 @@ impl Body<'_> {
         function
     }
 
-    fn call(&self, c: &mut FuncCursor, module: &mut ObjectModule, arguments: Arguments, call: &Call, callees: &mut Callees) {
+    fn call(
+        &self,
+        c: &mut FuncCursor,
+        module: &mut ObjectModule,
+        arguments: Arguments,
+        call: &Call,
+        turn: Option<ir::Value>,
+        callees: &mut Callees,
+    ) {
         let mut args: Vec<ir::Value> = call.buffers.iter().map(|&b| self.address(c, module, arguments, b)).collect();
-        args.extend(call.params.iter().map(|&p| c.ins().iconst(types::I64, p)));
+        for (i, &param) in call.params.iter().enumerate() {
+            let advance = call.advance.get(i).copied().filter(|a| *a != 0);
+            args.push(match (advance, turn) {
+                (Some(advance), Some(turn)) => {
+                    let sum = c.ins().imul_imm_s(turn, advance);
+                    c.ins().iadd_imm_s(sum, param)
+                }
+                _ => c.ins().iconst(types::I64, param),
+            });
+        }
         let function = self.functions[call.kernel.0 as usize];
         let function = *callees.entry(function).or_insert_with(|| module.declare_func_in_func(function, c.func));
         c.ins().call(function, &args);
@@ -190,6 +308,7 @@ impl Body<'_> {
             Role::Input(i) => (load_pointer(c, arguments.inputs, i), offset),
             Role::Output(i) => (load_pointer(c, arguments.outputs, i), offset),
             Role::Scratch => (arguments.arena, offset + buffer.offset_bytes.expect("checked: it is placed")),
+            Role::State => (arguments.state.expect("a parameter where there is a state"), offset + buffer.offset_bytes.expect("checked")),
             Role::Const => {
                 let place = self.data[&root];
                 let base = match place.symbol {
@@ -204,6 +323,12 @@ impl Body<'_> {
         };
         if offset == 0 { base } else { c.ins().iadd_imm_s(base, offset as i64) }
     }
+}
+
+/// Goes on in a block at the end of the function.
+fn open(c: &mut FuncCursor, block: ir::Block) {
+    c.func.layout.append_block(block);
+    c.goto_bottom(block);
 }
 
 /// The `i`th pointer of a structure of the caller's.
@@ -237,12 +362,12 @@ fn tasks_signature(module: &ObjectModule) -> Signature {
     signature
 }
 
-/// The address of what tasks find their buffers by: inputs, outputs, arena, and what means the arena once more where no weights are outside.
+/// The address of what tasks find their buffers by: inputs, outputs, arena, and what means the arena once more where there is no state or no weights
+/// are outside.
 fn context(c: &mut FuncCursor, arguments: Arguments) -> ir::Value {
-    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 32, 3));
-    for (i, value) in
-        [arguments.inputs, arguments.outputs, arguments.arena, arguments.weights.unwrap_or(arguments.arena)].into_iter().enumerate()
-    {
+    let Arguments { inputs, outputs, arena, state, weights, .. } = arguments;
+    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 40, 3));
+    for (i, value) in [inputs, outputs, arena, state.unwrap_or(arena), weights.unwrap_or(arena)].into_iter().enumerate() {
         c.ins().stack_store(types::I64, value, slot, 8 * i as i32);
     }
     c.ins().stack_addr(types::I64, slot, 0)

@@ -7,6 +7,8 @@
 //! is `mix(((v * n + i) << 40) + (k + 1) * 0x9e3779b97f4a7c15)`, where `mix` is that of SplitMix64, and then `word & keep | set`: floats are
 //! in ±[0.5, 1), Booleans 0 or 1, and everything else can be anything.
 //!
+//! A model that keeps a state begins with what is in it at first, and goes on from vector to vector.
+//!
 //! **Hash.** Of the same words, the last filled up with zeros: `h = (h ^ word) * 0x9e3779b97f4a7c15; h ^= h >> 32`, from 0. Each step can be
 //! undone, so outputs that differ in one word differ in their hashes.
 
@@ -132,16 +134,23 @@ pub struct Parts {
     pub hashing: FuncId,
     /// Runs the level.
     pub invoke: FuncId,
+    /// Writes what is in the state at first, where the model keeps any.
+    pub reset: Option<FuncId>,
     /// It has a parameter for weights.
     pub weights: bool,
 }
 
-/// The test of one level, which checks no pointer: `int32_t test(void *arena, [const void *weights,] void *buffer, uint32_t *wrong_output)`. `expected` has the hashes
-/// by vector and output.
+/// The test of one level, which checks no pointer: `int32_t test(void *arena, [void *state,] [const void *weights,] void *buffer, uint32_t *wrong_output)`.
+/// `expected` has the hashes by vector and output.
 pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], outputs: &[Tensor], expected: &[Vec<u64>]) -> Function {
-    let (mut function, params) = begin(module, &[types::I64; 4][usize::from(!parts.weights)..], &[types::I32]);
-    let [ref passed @ .., buffer, answer] = params[..] else { unreachable!("three parameters, or four") };
+    let count = 3 + usize::from(parts.weights) + usize::from(parts.reset.is_some());
+    let (mut function, params) = begin(module, &[types::I64; 5][..count], &[types::I32]);
+    let [ref passed @ .., buffer, answer] = params[..] else { unreachable!("three parameters at least") };
     let mut c = at_first_block(&mut function);
+    if let Some(reset) = parts.reset {
+        let reset = module.declare_func_in_func(reset, c.func);
+        c.ins().call(reset, &passed[1..2]);
+    }
     let [fill, hashing, invoke] = [parts.fill, parts.hashing, parts.invoke].map(|f| module.declare_func_in_func(f, c.func));
     let (places, _) = places(inputs, outputs);
     let addresses: Vec<ir::Value> = places.iter().map(|&at| c.ins().iadd_imm_s(buffer, at as i64)).collect();

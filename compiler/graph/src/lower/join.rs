@@ -10,7 +10,7 @@ use super::copy::{self, Piece};
 use crate::graph::Node;
 use cranelite_tile::arena::{self, Joining};
 use cranelite_tile::strided::{self, Rows};
-use cranelite_tile::{Access, BufferId, Step};
+use cranelite_tile::{Access, BufferId};
 use std::collections::BTreeSet;
 
 /// Calls and buffers that all concatenations of a model may look at to find out what can be written in its place, a second or two at most. Where there
@@ -42,10 +42,10 @@ pub fn rows(cx: &mut Context, node: &Node, count: usize, row_bytes: usize, mut p
         if parts.contains(&p.from)
             && let Some(calls) = strided::moved(&cx.program, p.from, place(p))
         {
-            for moved in calls {
-                let kernel = cx.kernel(moved.kernel);
-                let Step::Call(call) = &mut cx.program.schedule[moved.call] else { unreachable!("steps are calls until they are divided") };
-                (call.kernel, call.params) = (kernel, moved.params);
+            let changes: Vec<_> = calls.into_iter().map(|moved| (moved.call, cx.kernel(moved.kernel), moved.params)).collect();
+            let mut all = cx.program.calls_mut();
+            for (number, kernel, params) in changes {
+                (all[number].kernel, all[number].params) = (kernel, params);
             }
             strided::make_views(&mut cx.program, p.from, place(p));
         }

@@ -174,10 +174,8 @@ fn remove_unused_kernels(program: &mut Program) {
         used.contains(&KernelId(number - 1))
     });
     let numbers: BTreeMap<KernelId, KernelId> = used.iter().zip(0..).map(|(&old, new)| (old, KernelId(new))).collect();
-    for step in &mut program.schedule {
-        if let Step::Call(c) = step {
-            c.kernel = numbers[&c.kernel];
-        }
+    for c in program.calls_mut() {
+        c.kernel = numbers[&c.kernel];
     }
 }
 

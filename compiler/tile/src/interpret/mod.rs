@@ -97,20 +97,15 @@ pub fn run_observed(
     outputs: &mut [&mut [u8]],
     observe: impl FnMut(usize, &View),
 ) -> Result<(), Error> {
-    run_with_state(program, inputs, outputs, &mut initial_state(program), observe)
+    run_with_state(program, inputs, outputs, &mut initial_state(program)?, observe)
 }
 
 /// The bytes of a new instance's state.
-pub fn initial_state(program: &Program) -> Vec<u8> {
-    let mut bytes = vec![];
-    for b in program.buffers.iter().filter(|b| b.role == Role::State && b.view.is_none()) {
-        let place = b.offset_bytes.unwrap_or(0) as usize;
-        bytes.resize(bytes.len().max(place + b.size_bytes as usize), 0);
-        if let Some(data) = &b.data {
-            bytes[place..][..data.len()].copy_from_slice(data);
-        }
+pub fn initial_state(program: &Program) -> Result<Vec<u8>, Error> {
+    match verify::check_buffers(program).first() {
+        None => Ok(program.state().ok_or_else(|| refuse("there is not so much memory for the state".into()))?.initial),
+        Some(e) => Err(refuse(e.to_string())),
     }
-    bytes
 }
 
 /// As [`run_observed`], in an instance whose state is `state`, as large as [`initial_state`].
