@@ -20,6 +20,8 @@ mod section;
 mod self_test;
 #[path = "link/unwind.rs"]
 mod unwind;
+#[path = "link/state.rs"]
+mod state;
 #[path = "link/watched.rs"]
 mod watched;
 #[path = "link/weights.rs"]
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     trials.extend(platforms::trials());
     trials.extend(section::trials());
     trials.extend(unwind::trials());
+    trials.extend(state::trials());
     trials.extend(watched::trials());
     trials.extend(weights::trials());
     trials.extend(self_test::trials());

@@ -26,6 +26,23 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     line("    pub struct Arena([u8; ARENA_BYTES]);\n");
     line("    impl Arena {\n        pub const fn new() -> Self {\n            Arena([0; ARENA_BYTES])\n        }\n    }\n");
     line("    impl Default for Arena {\n        fn default() -> Self {\n            Self::new()\n        }\n    }\n");
+    let has_state = 0 < object.state_bytes;
+    if has_state {
+        line(&format!("    pub const STATE_BYTES: usize = {};\n", object.state_bytes));
+        line("    /// What an instance of the model keeps from call to call.");
+        line(&format!("    #[repr(C, align({}))]\n    #[derive(Clone)]", object.state_align));
+        line("    pub struct State([u8; STATE_BYTES]);\n");
+        line(
+            "    impl State {\n        pub fn new() -> Self {\n            let mut state = State([0; STATE_BYTES]);\n            state.reset();\n            state\n        }\n",
+        );
+        line("        /// What is in it at first, again.\n        pub fn reset(&mut self) {");
+        line("            unsafe extern \"C\" {");
+        line(&format!("                #[link_name = \"{prefix}_reset\"]"));
+        line("                fn reset(state: *mut ::core::ffi::c_void) -> i32;\n            }");
+        line("            // SAFETY: the state is as large and as aligned as the object wants it, which is all that could be refused.");
+        line("            unsafe { reset(self.0.as_mut_ptr().cast()) };\n        }\n    }\n");
+        line("    impl Default for State {\n        fn default() -> Self {\n            Self::new()\n        }\n    }\n");
+    }
     for (kind, tensors) in [("INPUT", &compiled.signature.inputs), ("OUTPUT", &compiled.signature.outputs)] {
         for t in tensors {
             line(&format!("    pub const {kind}_{}: Tensor = {};", t.identifier.to_ascii_uppercase(), tensor(t)));
@@ -45,14 +62,18 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
     line("\n    /// Computes the outputs. The floating-point environment must round to nearest and keep denormal numbers, as Rust's does.");
     line(&format!(
-        "    pub fn invoke(inputs: &Inputs{}, outputs: &mut Outputs{}, arena: &mut Arena) -> Result<(), Error> {{",
+        "    pub fn invoke(inputs: &Inputs{}, outputs: &mut Outputs{}, arena: &mut Arena{}) -> Result<(), Error> {{",
         lifetime(inputs),
-        lifetime(outputs)
+        lifetime(outputs),
+        if has_state { ", state: &mut State" } else { "" }
     ));
     line("        use ::core::ffi::c_void;");
     line("        unsafe extern \"C\" {");
     line(&format!("            #[link_name = \"{prefix}_invoke\"]"));
-    line("            fn invoke(inputs: *const *const c_void, outputs: *const *mut c_void, arena: *mut c_void) -> i32;");
+    let (declared, passed) = if has_state { (", state: *mut c_void", ", state.0.as_mut_ptr().cast::<c_void>()") } else { ("", "") };
+    line(&format!(
+        "            fn invoke(inputs: *const *const c_void, outputs: *const *mut c_void, arena: *mut c_void{declared}) -> i32;"
+    ));
     line("        }");
     let pointers = |of: &str, tensors: &[Tensor], method: &str| {
         let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", in_rust(&t.identifier))).collect();
@@ -61,7 +82,9 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
     line(&format!("        let outputs: [*mut c_void; {}] = [{}];", outputs.len(), pointers("outputs", outputs, "as_mut_ptr")));
     line("        // SAFETY: the arrays are as long as the object wants them, the arena is aligned, and no two exclusive borrows overlap.");
-    line("        Error::check(unsafe { invoke(inputs.as_ptr(), outputs.as_ptr(), arena.0.as_mut_ptr().cast::<c_void>()) })");
+    line(&format!(
+        "        Error::check(unsafe {{ invoke(inputs.as_ptr(), outputs.as_ptr(), arena.0.as_mut_ptr().cast::<c_void>(){passed}) }})"
+    ));
     line("    }\n}");
     out
 }

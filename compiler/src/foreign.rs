@@ -78,6 +78,14 @@ fn main_c(compiled: &Compiled) -> String {
     let needs = |t: &Target| format!("{} needs {}", t.level, t.beyond_baseline().join(" "));
     let lacks = format!("the CPU lacks a feature; {}", compiled.targets().iter().map(needs).collect::<Vec<_>>().join("; "));
     let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
+    let (mut state, mut reset, mut passed) = (String::new(), String::new(), "");
+    if 0 < compiled.object.state_bytes {
+        state = format!("    char *state = memory({upper}_STATE_BYTES + {upper}_STATE_ALIGN);\n");
+        reset = format!(
+            "    state += ({upper}_STATE_ALIGN - (size_t)state % {upper}_STATE_ALIGN) % {upper}_STATE_ALIGN;\n    if ({prefix}_reset(state)) return 8;\n"
+        );
+        passed = ", state";
+    }
     format!(
         r#"#include "model.h"
 #include <stdio.h>
@@ -118,12 +126,12 @@ int main(int argc, char **argv)
     {prefix}_inputs in = {{0}};
     {prefix}_outputs out = {{0}};
     char *arena = memory({upper}_ARENA_BYTES + {upper}_ARENA_ALIGN);
-    int k, steps = argc < 2 ? 0 : atoi(argv[1]);
+{state}    int k, steps = argc < 2 ? 0 : atoi(argv[1]);
     (void)get, (void)put;
-    arena += ({upper}_ARENA_ALIGN - (size_t)arena % {upper}_ARENA_ALIGN) % {upper}_ARENA_ALIGN;
+{reset}    arena += ({upper}_ARENA_ALIGN - (size_t)arena % {upper}_ARENA_ALIGN) % {upper}_ARENA_ALIGN;
 {}{}    for (k = 0; k < steps; k++) {{
         int status;
-{}        status = (int){prefix}_invoke(&in, &out, arena);
+{}        status = (int){prefix}_invoke(&in, &out, arena{passed});
         if (status) return fprintf(stderr, "status %d%s\n", status, status == 4 ? ": {lacks}" : ""), 7;
 {}    }}
     return 0;

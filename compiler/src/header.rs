@@ -19,7 +19,7 @@ typedef int32_t cranelite_status;
 enum {
     CRANELITE_OK = 0,
     CRANELITE_NULL_POINTER = 1,
-    CRANELITE_MISALIGNED_ARENA = 2,
+    CRANELITE_MISALIGNED_ARENA = 2, /* or state, or weights, or the buffer of the self-test */
     CRANELITE_INDEX_OUT_OF_RANGE = 3, /* the outputs are unspecified */
     CRANELITE_CPU_LACKS_FEATURE = 4,
     CRANELITE_WRONG_WEIGHTS = 5,
@@ -48,7 +48,8 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     for (name, value) in [
         ("ARENA_BYTES", object.arena_bytes),
         ("ARENA_ALIGN", u64::from(object.arena_align)),
-        ("STATE_BYTES", 0),
+        ("STATE_BYTES", object.state_bytes),
+        ("STATE_ALIGN", u64::from(object.state_align)),
         ("CONST_BYTES", object.const_bytes),
         ("STACK_BYTES", u64::from(object.stack_bytes)),
     ] {
@@ -99,7 +100,18 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         ));
         format!("const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena")
     };
+    let has_state = 0 < object.state_bytes;
+    let parameters = if has_state { format!("{parameters}, void *state") } else { parameters };
     let parameters = if options.weights { format!("{parameters}, const void *weights") } else { parameters };
+    if has_state {
+        line(&format!(
+            "/* What the model keeps from call to call: {upper}_STATE_BYTES bytes at `state`, aligned to {upper}_STATE_ALIGN, for each instance; it overlaps nothing\n   \
+             else. This writes what is in it at first, before the first call and whenever the instance is to start afresh. Calls with\n   \
+             different states, arenas and outputs may run at once, and go on from states of their own. A call that returns\n   \
+             CRANELITE_INDEX_OUT_OF_RANGE or CRANELITE_EXECUTOR_FAILED leaves the state unspecified, too. */\n\
+             cranelite_status {prefix}_reset(void *state);\n"
+        ));
+    }
     line(&format!("cranelite_status {prefix}_invoke({parameters});\n"));
     if options.weights {
         line(&format!(
@@ -132,7 +144,7 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         ));
     }
     if options.self_test {
-        line(&self_test(options, signature));
+        line(&self_test(options, signature, has_state));
     }
     line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
     line("#ifdef __cplusplus\n}\n#endif\n");
@@ -172,17 +184,18 @@ fn levels(prefix: &str, targets: &[Target], parameters: &str) -> String {
 }
 
 /// The self-test, and its buffer.
-fn self_test(options: &Options, signature: &Signature) -> String {
+fn self_test(options: &Options, signature: &Signature, has_state: bool) -> String {
     let (prefix, upper) = (&options.prefix, options.prefix.to_ascii_uppercase());
     let weights = if options.weights { "const void *weights, " } else { "" };
+    let (state, reset) = if has_state { ("void *state, ", ", and the state, which it resets") } else { ("", "") };
     let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect::<Vec<_>>();
     let (_, bytes) = self_test::places(&described(&signature.inputs), &described(&signature.outputs));
     format!(
         "#define {upper}_SELFTEST_BYTES {bytes}\n#define {upper}_SELFTEST_ALIGN {}\n\n\
          /* Runs {prefix}_invoke's level on inputs that it makes itself, and compares hashes of the outputs with what they must be: CRANELITE_OK,\n   \
          or CRANELITE_SELFTEST_FAILED and the position of the first wrong output in {prefix}_outputs (UINT32_MAX if all are right) in\n   \
-         *wrong_output, which may be null. {upper}_SELFTEST_BYTES bytes at `buffer`, aligned to {upper}_SELFTEST_ALIGN, are overwritten, and the arena. */\n\
-         cranelite_status {prefix}_selftest(void *arena, {weights}void *buffer, uint32_t *wrong_output);\n",
+         *wrong_output, which may be null. {upper}_SELFTEST_BYTES bytes at `buffer`, aligned to {upper}_SELFTEST_ALIGN, are overwritten, and the arena{reset}. */\n\
+         cranelite_status {prefix}_selftest(void *arena, {state}{weights}void *buffer, uint32_t *wrong_output);\n",
         self_test::BUFFER_ALIGN
     )
 }

@@ -19,6 +19,7 @@ pub struct Instance {
     inputs: Vec<Block>,
     outputs: Vec<Block>,
     arena: Block,
+    state: Block,
     /// None for one thread.
     pool: Option<Pool>,
 }
@@ -36,7 +37,11 @@ impl Instance {
         let output_types = types(&compiled.signature.outputs);
         let threads = compiled.threads;
         let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
+        let mut state = Block::new(compiled.object.state_bytes as usize, compiled.object.state_align as usize)?;
+        let no_model = || internal("the object does not describe itself", &compiled.prefix);
+        loaded.model(&compiled.prefix).ok_or_else(no_model)?.reset(state.bytes_mut());
         Ok(Instance {
+            state,
             pool: pool.map_err(|e| {
                 Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")).help("give fewer with --threads")
             })?,
@@ -59,7 +64,7 @@ impl Instance {
         let model = self.loaded.model(&self.prefix).ok_or_else(|| internal("the object does not describe itself", &self.prefix))?;
         let inputs: Vec<&[u8]> = self.inputs.iter().map(Block::bytes).collect();
         let mut outputs: Vec<&mut [u8]> = self.outputs.iter_mut().map(Block::bytes_mut).collect();
-        Ok(work(&mut model.bind(&inputs, &mut outputs, self.arena.bytes_mut())))
+        Ok(work(&mut model.bind_with_state(&inputs, &mut outputs, self.arena.bytes_mut(), self.state.bytes_mut())))
     }
 
     /// The model, again and again.
@@ -78,7 +83,7 @@ impl Instance {
         result
     }
 
-    /// Runs the model once for each step, whose arrays fit the signature.
+    /// Runs the model once for each step, whose arrays fit the signature. What it keeps goes from step to step.
     pub fn run(&mut self, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
         let one = |step: &Vec<Array>| {
             step.iter().enumerate().for_each(|(i, array)| self.set_input(i, &array.data));
@@ -90,12 +95,17 @@ impl Instance {
     }
 }
 
+const INDEX_OUT_OF_RANGE: i32 = 3;
 const CPU_LACKS_FEATURE: i32 = 4;
 
-/// The buffers are as the header wants them, so a model refuses for want of features only.
+/// The buffers are as the header wants them, so a model refuses for want of features, or for an index in its data.
 pub fn check_status(levels: &[Target], status: i32) -> Result<(), Diagnostic> {
     match status {
         0 => Ok(()),
+        INDEX_OUT_OF_RANGE => {
+            let message = "an index in the data is out of range, so the model stopped with status 3";
+            Err(Diagnostic::new(Code::INPUT, message).help("give inputs whose indices are in the tensors that the model picks from"))
+        }
         CPU_LACKS_FEATURE => Err(lacks_feature(levels)),
         _ => Err(internal("the model refuses to run", format!("status {status}"))),
     }

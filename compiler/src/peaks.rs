@@ -103,7 +103,13 @@ fn program(mut kernel: Kernel, input_bytes: usize) -> Program {
         name: NAME.into(),
         buffers: vec![buffer("x", Role::Input(0), input_bytes), buffer("y", Role::Output(0), OUTPUT_BYTES)],
         kernels: vec![kernel],
-        schedule: vec![Step::Call(Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], advance: vec![], operator: None })],
+        schedule: vec![Step::Call(Call {
+            kernel: KernelId(0),
+            buffers: vec![BufferId(0), BufferId(1)],
+            params: vec![],
+            advance: vec![],
+            operator: None,
+        })],
     }
 }
 

@@ -6,7 +6,7 @@ use crate::limits::peak;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
 use cranelite_graph::diagnostic::quoted;
-use cranelite_tile::Step;
+use cranelite_tile::Line;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -29,9 +29,12 @@ pub fn text(compiled: &Compiled) -> String {
     line(format!("code         {} bytes", grouped(compiled.object.code_bytes)));
     line(format!("stack        {} bytes", grouped(sizes.stack_bytes.into())));
     if 1 < compiled.threads {
-        let steps = &largest.program.schedule;
-        let divided = steps.iter().filter(|s| matches!(s, Step::Parallel(_))).count();
+        let steps = Line::of(&largest.program.schedule).moments;
+        let divided = steps.iter().filter(|s| s.at_once).count();
         line(format!("threads      {}, for {divided} of {} steps", compiled.threads, steps.len()));
+    }
+    if 0 < sizes.state_bytes {
+        line(format!("state        {} bytes, aligned to {}", grouped(sizes.state_bytes), sizes.state_align));
     }
     line(format!("arena        {} bytes, aligned to {}", grouped(sizes.arena_bytes), sizes.arena_align));
     line(format!("  bound of the model     {} bytes (its tensors, operators in file order)", grouped(facts.arena_lower_bound_bytes)));
@@ -93,7 +96,8 @@ pub fn json(compiled: &Compiled) -> Value {
         "arena_align": sizes.arena_align,
         "arena_lower_bound_bytes": facts.arena_lower_bound_bytes,
         "program_lower_bound_bytes": largest.plan.lower_bound_bytes,
-        "state_bytes": 0,
+        "state_bytes": sizes.state_bytes,
+        "state_align": sizes.state_align,
         "stack_bytes": sizes.stack_bytes,
         "threads": compiled.threads,
         "inputs": compiled.signature.inputs.iter().map(tensor).collect::<Vec<_>>(),

@@ -23,13 +23,14 @@ pub fn expected(planned: &Planned, signature: &Signature, macs: u64, stages: &mu
     let vectors = if macs <= MACS_FOR_ALL_VECTORS { VECTORS } else { 1 };
     let sizes = signature.inputs.iter().chain(&signature.outputs).map(|t| t.ty.size_bytes());
     check_memory(sizes.fold(planned.plan.arena_size_bytes as usize, usize::saturating_add))?;
+    let mut state = interpret::initial_state(&planned.program).map_err(|e| internal("the tile program fails", e))?;
     let calls = planned.program.calls().count();
-    let one = |vector: usize| {
+    let mut one = |vector: usize| {
         let inputs: Vec<Vec<u8>> = (0..inputs.len()).map(|i| input(&inputs, vector, i)).collect();
         let mut outputs: Vec<Vec<u8>> = signature.outputs.iter().map(|t| vec![0; t.ty.size_bytes()]).collect();
         let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
         let mut slices: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
-        interpret::run_observed(&planned.program, &inputs, &mut slices, |i, _| {
+        interpret::run_with_state(&planned.program, &inputs, &mut slices, &mut state, |i, _| {
             stages.begin(format!("computing the self-test: {} of {}", vector * calls + i + 1, vectors * calls));
         })
         .map_err(|e| internal("the tile program fails", e))?;
@@ -42,7 +43,7 @@ pub fn expected(planned: &Planned, signature: &Signature, macs: u64, stages: &mu
         }
         Ok(outputs.iter().map(|bytes| hash(bytes)).collect())
     };
-    (0..vectors).map(one).collect()
+    (0..vectors).map(&mut one).collect()
 }
 
 fn has_nan(element: ElementType, bytes: &[u8]) -> bool {

@@ -173,7 +173,7 @@ struct Row {
 const BATCH: Duration = Duration::from_micros(100);
 
 fn time(graph: &Graph, target: &Target, case: &differential::Case, options: &Options) -> Result<Row> {
-    let object = object::emit(&[object::Level { program: &case.program, target }], &differential::options(case))?;
+    let object = object::emit(&[object::Level { program: &case.program, target }], &differential::options(&case.program))?;
     let loaded = loader::Loaded::load(&object.bytes)?;
     let model = loaded.model("test").context("no model")?;
     let aligned = |bytes: &Vec<u8>| Guarded::new(bytes, 64, End::First);

@@ -3,10 +3,10 @@
 //! Needs qemu-user, clang and the linker that comes with Rust; tests say so and pass when one is missing, unless
 //! `CRANELITE_REQUIRE_TOOLS` is set.
 
-use crate::differential::{Case, options};
+use crate::differential::{Case, Step, options};
 use cranelite_codegen::object::{self, model};
 use cranelite_codegen::{Target, clif::Arch};
-use cranelite_tile::Role;
+use cranelite_tile::{Program, Role};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -38,9 +38,25 @@ impl Machine {
 
     /// Runs a case as code for `target`, with each end of the buffers against a forbidden page.
     pub fn run(&self, case: &Case, target: &Target) -> Result<[Vec<Vec<u8>>; 2], String> {
+        let of = |steps: Vec<Step>| match steps.into_iter().next() {
+            Some(Step { status: 0, outputs }) => Ok(outputs),
+            step => Err(format!("status {:?}", step.map(|s| s.status))),
+        };
+        let [first, last] = self.run_steps(&case.program, std::slice::from_ref(&case.inputs), &case.outputs, target)?;
+        Ok([of(first)?, of(last)?])
+    }
+
+    /// Calls a program once for each step, in one instance. `outputs`: what is in them at first.
+    pub fn run_steps(
+        &self,
+        program: &Program,
+        steps: &[Vec<Vec<u8>>],
+        outputs: &[Vec<u8>],
+        target: &Target,
+    ) -> Result<[Vec<Step>; 2], String> {
         // A program cannot ask a RISC-V for its extensions.
-        let options = object::Options { no_cpu_check: target.features.arch == Arch::Riscv, ..options(case) };
-        let object = object::emit(&[object::Level { program: &case.program, target }], &options).map_err(|e| e.to_string())?;
+        let options = object::Options { no_cpu_check: target.features.arch == Arch::Riscv, ..options(program) };
+        let object = object::emit(&[object::Level { program, target }], &options).map_err(|e| e.to_string())?;
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let file = |name: &str, contents: &[u8]| std::fs::write(dir.path().join(name), contents).map_err(|e| e.to_string());
         file("model.o", &object.bytes)?;
@@ -58,13 +74,15 @@ impl Machine {
         finish(lld.args(["-flavor", "gnu", "-static", "-o", "run", "driver.o", "model.o"]).current_dir(dir.path()))?;
 
         let mut stdin = vec![];
-        let align = |role: Role| case.program.buffers.iter().find(|b| b.role == role).map_or(1, |b| b.align);
+        let align = |role: Role| program.buffers.iter().find(|b| b.role == role).map_or(1, |b| b.align);
         for _ in 0..2 {
-            let inputs = case.inputs.iter().zip(0..).map(|(b, i)| (b, Role::Input(i)));
-            for (bytes, role) in inputs.chain(case.outputs.iter().zip(0..).map(|(b, i)| (b, Role::Output(i)))) {
-                stdin.extend(align(role).to_le_bytes());
+            (0..steps[0].len() as u32).for_each(|i| stdin.extend(align(Role::Input(i)).to_le_bytes()));
+            for (bytes, i) in outputs.iter().zip(0..) {
+                stdin.extend(align(Role::Output(i)).to_le_bytes());
                 stdin.extend(bytes);
             }
+            stdin.extend((steps.len() as u32).to_le_bytes());
+            stdin.extend(steps.iter().flatten().flatten());
         }
         let mut child = Command::new(self.qemu)
             .arg(dir.path().join("run"))
@@ -80,15 +98,17 @@ impl Machine {
             return Err(format!("{} ends with {}", self.qemu, out.status));
         }
         let mut bytes = out.stdout.as_slice();
-        let mut take = || {
-            let take = |b: &Vec<u8>| {
-                let (own, rest) = bytes.split_at(b.len());
-                bytes = rest;
-                own.to_vec()
-            };
-            case.outputs.iter().map(take).collect::<Vec<_>>()
+        let mut take = |size: usize| {
+            let (own, rest) = bytes.split_at(size);
+            bytes = rest;
+            own.to_vec()
         };
-        Ok([take(), take()])
+        let mut step = || {
+            let status = i32::from_le_bytes(take(4).try_into().expect("four bytes"));
+            Step { status, outputs: outputs.iter().map(|b| take(b.len())).collect() }
+        };
+        let mut all = || steps.iter().map(|_| step()).collect();
+        Ok([all(), all()])
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::guarded::{End, Guarded};
 use cranelite_codegen::object::{self, model};
 use cranelite_codegen::{Target, loader};
-use cranelite_tile::{Elem, Program, Role, interpret};
+use cranelite_tile::{Buffer, Elem, Program, Role, interpret};
 
 /// A program with its inputs, and what its outputs hold before it runs.
 pub struct Case {
@@ -39,22 +39,91 @@ pub fn native_levels() -> Vec<Target> {
     names.iter().filter_map(|n| Target::new(&triple, Some(n)).ok()).filter(Target::runs_here).collect()
 }
 
-pub fn options(case: &Case) -> object::Options {
-    let tensors = |role: fn(u32) -> Role, n: usize| {
-        (0..n as u32)
-            .map(|i| {
-                let buffer = case.program.buffers.iter().find(|b| b.role == role(i) && b.view.is_none()).expect("a buffer per tensor");
-                model::Tensor { name: buffer.name.clone(), ty: 9, size_bytes: buffer.size_bytes, ..model::Tensor::default() }
-            })
-            .collect()
+pub fn options(program: &Program) -> object::Options {
+    let tensors = |role: fn(u32) -> Role| {
+        let find = |i: u32| program.buffers.iter().find(|b| b.role == role(i) && b.view.is_none());
+        let tensor = |b: &Buffer| model::Tensor { name: b.name.clone(), ty: 9, size_bytes: b.size_bytes, ..model::Tensor::default() };
+        (0..).map_while(find).map(tensor).collect()
     };
     object::Options {
         prefix: "test".into(),
-        inputs: tensors(Role::Input, case.inputs.len()),
-        outputs: tensors(Role::Output, case.outputs.len()),
+        inputs: tensors(Role::Input),
+        outputs: tensors(Role::Output),
         verify: true,
         ..object::Options::default()
     }
+}
+
+/// What one call of an instance gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub status: i32,
+    /// Unspecified unless the status is 0.
+    pub outputs: Vec<Vec<u8>>,
+}
+
+/// What the interpreter makes of calls in one instance. `outputs`: what is in them at first.
+pub fn expected_steps(program: &Program, steps: &[Vec<Vec<u8>>], outputs: &[Vec<u8>]) -> Result<Vec<Step>, String> {
+    let mut state = interpret::initial_state(program).map_err(|e| e.to_string())?;
+    let one = |inputs: &Vec<Vec<u8>>| {
+        let mut outputs = outputs.to_vec();
+        let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+        let mut refs: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        match interpret::run_with_state(program, &inputs, &mut refs, &mut state, |_, _| {}) {
+            Ok(()) => Ok(Step { status: 0, outputs }),
+            Err(e) if e.fault == interpret::Fault::OutOfRange => Ok(Step { status: 3, outputs }),
+            Err(e) => Err(e.to_string()),
+        }
+    };
+    steps.iter().map(one).collect()
+}
+
+/// How a model is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    Invoke,
+    Parallel,
+    Profile,
+    At(u32),
+}
+
+/// Calls of one instance of an object for this machine, each buffer with one end against a forbidden page.
+pub fn native_steps(
+    object: &object::Object,
+    program: &Program,
+    steps: &[Vec<Vec<u8>>],
+    outputs: &[Vec<u8>],
+    entry: Entry,
+    end: End,
+) -> Result<Vec<Step>, String> {
+    let loaded = loader::Loaded::load(&object.bytes).map_err(|e| e.to_string())?;
+    let model = loaded.model("test").ok_or("no model")?;
+    let align = |role: Role| program.buffers.iter().find(|b| b.role == role).map_or(1, |b| b.align as usize);
+    let mut state = Guarded::new(&vec![0x5a; model.state_bytes], model.state_align.max(16), end);
+    model.reset(&mut state);
+    let mut pool = loader::Pool::new(2).map_err(|e| e.to_string())?;
+    let mut one = |inputs: &Vec<Vec<u8>>| {
+        let guard = |b: &Vec<u8>, role: Role| Guarded::new(b, align(role), end);
+        let inputs: Vec<Guarded> = inputs.iter().zip(0..).map(|(b, i)| guard(b, Role::Input(i))).collect();
+        let mut outputs: Vec<Guarded> = outputs.iter().zip(0..).map(|(b, i)| guard(b, Role::Output(i))).collect();
+        let mut arena = Guarded::new(&vec![0x5a; model.arena_bytes], model.arena_align.max(16), end);
+        let weights = object.weights.as_ref().map(|w| Guarded::new(w, 64, end));
+        let input_refs: Vec<&[u8]> = inputs.iter().map(|g| &**g).collect();
+        let mut output_refs: Vec<&mut [u8]> = outputs.iter_mut().map(|g| &mut **g).collect();
+        let mut bound = model.bind_with_state(&input_refs, &mut output_refs, &mut arena, &mut state);
+        if let Some(weights) = &weights {
+            bound.set_weights(weights);
+        }
+        let status = match entry {
+            Entry::Invoke => Some(bound.invoke()),
+            Entry::Parallel => bound.invoke_parallel(&mut pool),
+            Entry::Profile => bound.profile(&mut |_, _| {}),
+            Entry::At(level) => bound.invoke_at(level),
+        };
+        let status = status.ok_or("no such entry point")?;
+        Ok(Step { status, outputs: outputs.iter().map(|g| g.to_vec()).collect() })
+    };
+    steps.iter().map(&mut one).collect()
 }
 
 /// What the interpreter makes of a case.
@@ -68,7 +137,7 @@ pub fn expected(case: &Case) -> Result<Vec<Vec<u8>>, String> {
 
 /// Runs a case as code for this machine, with each end of the buffers against a forbidden page.
 pub fn native(case: &Case, target: &Target) -> Result<[Vec<Vec<u8>>; 2], String> {
-    let object = object::emit(&[object::Level { program: &case.program, target }], &options(case)).map_err(|e| e.to_string())?;
+    let object = object::emit(&[object::Level { program: &case.program, target }], &options(&case.program)).map_err(|e| e.to_string())?;
     let loaded = loader::Loaded::load(&object.bytes).map_err(|e| e.to_string())?;
     let model = loaded.model("test").ok_or("no model")?;
     let first = run(case, &model, End::First)?;

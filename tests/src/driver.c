@@ -1,7 +1,8 @@
 /* Runs a compiled model under an emulator, without a C library.
 
-   Standard input: for each buffer (inputs, then outputs) its alignment as four bytes and its contents, once with the buffers at the
-   start of their pages and once at the end, and how often to call it. Standard output: after each call its status and what the outputs hold. Every buffer stands between pages that
+   Standard input: for each buffer (inputs, then outputs) its alignment as four bytes, and what an output holds at first; then the number
+   of calls, and for each the contents of the inputs; once with the buffers at the start of their pages and once at the end. Standard output:
+   after each call its status as four bytes, and what the outputs hold. Every buffer stands between pages that
    nobody may touch. */
 
 #include <stddef.h>
@@ -68,7 +69,7 @@ void start(void) {
             uint32_t align;
             read_all(&align, sizeof align);
             void *p = guarded(t->bytes, align, at_end);
-            read_all(p, t->bytes);
+            if (!is_input) read_all(p, t->bytes);
             if (is_input) inputs[i] = p; else outputs[i - m->input_count] = p;
         }
         char *arena = guarded(m->arena_bytes, m->arena_align < 16 ? 16 : m->arena_align, at_end);
@@ -79,6 +80,7 @@ void start(void) {
         uint32_t steps;
         read_all(&steps, sizeof steps);
         for (uint32_t step = 0; step < steps; step++) {
+            for (uint32_t i = 0; i < m->input_count; i++) read_all(inputs[i], m->inputs[i].bytes);
             status = m->call(&call);
             write_all(&status, sizeof status);
             for (uint32_t i = 0; i < m->output_count; i++) write_all(outputs[i], m->outputs[i].bytes);

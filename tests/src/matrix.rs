@@ -196,6 +196,7 @@ impl Matrix {
             kernel: KernelId(p.kernels.len() as u32 - 1),
             buffers,
             params: params.to_vec(),
+            advance: vec![],
             operator: None,
         }));
     }

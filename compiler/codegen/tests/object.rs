@@ -303,8 +303,13 @@ fn long_program(tensors: u32, steps: u32) -> Program {
     buffers.extend((0..tensors).map(|i| buffer(Role::Output(i), None)));
     buffers.extend((0..3).map(|i| buffer(Role::Scratch, Some(i))));
     let last = 2 * tensors - 1;
-    let call =
-        |x: u32, y: u32, i: u32| Call { kernel: KernelId(0), buffers: vec![BufferId(x), BufferId(y)], params: vec![], advance: vec![], operator: Some(i) };
+    let call = |x: u32, y: u32, i: u32| Call {
+        kernel: KernelId(0),
+        buffers: vec![BufferId(x), BufferId(y)],
+        params: vec![],
+        advance: vec![],
+        operator: Some(i),
+    };
     let mut schedule: Vec<Step> = (0..tensors).map(|i| Step::Call(call(i, tensors + i, i))).collect();
     for i in 0..steps {
         let (from, to) = if i % 2 == 0 { (last, 2 * tensors) } else { (2 * tensors, last) };

@@ -165,6 +165,9 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
         grouped(compiled.object.code_bytes),
         grouped(sizes.stack_bytes.into()),
     );
+    if 0 < sizes.state_bytes {
+        out += &format!("state {} bytes for each instance\n", grouped(sizes.state_bytes));
+    }
     for (i, level) in sizes.levels.iter().enumerate().filter(|_| 1 < sizes.levels.len()) {
         let [arena, constants, code] = [level.arena_bytes, level.const_bytes, level.code_bytes].map(grouped);
         out += &format!("level {i} {}: arena {arena} bytes, constants {constants} bytes, code {code} bytes\n", level.name);

@@ -126,11 +126,13 @@ fn vector_bytes(text: &str) -> Result<u32, String> {
 }
 
 fn interpreted(planned: &Planned, signature: &Signature, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
+    let failed = |e| internal("the tile program fails", e);
+    let mut state = interpret::initial_state(&planned.program).map_err(failed)?;
     let one = |step: &Vec<Array>| {
         let inputs: Vec<&[u8]> = step.iter().map(|a| a.data.as_slice()).collect();
         let mut outputs: Vec<Array> = signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
         let mut bytes: Vec<&mut [u8]> = outputs.iter_mut().map(|a| a.data.as_mut_slice()).collect();
-        interpret::run(&planned.program, &inputs, &mut bytes).map_err(|e| internal("the tile program fails", e))?;
+        interpret::run_with_state(&planned.program, &inputs, &mut bytes, &mut state, |_, _| {}).map_err(failed)?;
         Ok(outputs)
     };
     steps.iter().map(one).collect()

@@ -206,6 +206,13 @@ pub struct Call {
     pub operator: Option<u32>,
 }
 
+impl Call {
+    /// Some parameter is another one in the next turn.
+    pub fn advances(&self) -> bool {
+        self.advance.iter().any(|a| *a != 0)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Kernel {
     pub name: String,
@@ -292,7 +299,8 @@ pub struct Guard {
     pub limit: Index,
 }
 
-/// The counter runs 0, step, 2·step … below `count`, which may name parameters but no counters.
+/// The counter runs 0, step, 2·step … below `count`, which may name parameters and counters: a clamped one makes a count from memory, of which
+/// the most is known.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Loop {
     pub counter: Counter,

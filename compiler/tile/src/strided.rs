@@ -72,7 +72,7 @@ pub fn moved(program: &Program, buffer: BufferId, rows: Rows) -> Option<Vec<Move
         }
         if !rows.is_run(b.size_bytes) {
             // What advances from turn to turn would have to advance by rows.
-            if call.advance.iter().any(|a| *a != 0) {
+            if call.advances() {
                 return None;
             }
             let (kernel, params) = moved_call(program, kernel, call, &named, &rows)?;

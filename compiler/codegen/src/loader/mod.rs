@@ -10,7 +10,7 @@ mod relocate;
 
 pub use pool::Pool;
 
-use crate::object::model;
+use crate::object::{model, weights};
 use memmap2::{Mmap, MmapMut};
 use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolSection};
@@ -131,6 +131,8 @@ pub struct Model<'a> {
     /// What each instance keeps; 0 bytes where it keeps nothing.
     pub state_bytes: usize,
     pub state_align: usize,
+    /// 0 unless constants are outside.
+    pub weights_bytes: usize,
     call: Entry,
     reset: Option<Reset>,
     has_hook: bool,
@@ -193,6 +195,7 @@ impl<'a> Model<'a> {
             arena_align: fields.arena_align as usize,
             state_bytes: fields.state_bytes as usize,
             state_align: fields.state_align as usize,
+            weights_bytes: fields.weights_bytes as usize,
             stack_bytes: fields.stack_bytes as usize,
             levels: fields.levels,
             call,
@@ -232,7 +235,15 @@ impl<'a> Model<'a> {
     ) -> Bound<'b> {
         assert!(self.state_bytes == 0 || self.fits_state(state), "state");
         let (inputs, outputs) = self.check(inputs, outputs, arena);
-        Bound { model: self, inputs, outputs, arena: arena.as_mut_ptr(), state: state.as_mut_ptr(), _borrowed: PhantomData }
+        Bound {
+            model: self,
+            inputs,
+            outputs,
+            arena: arena.as_mut_ptr(),
+            state: state.as_mut_ptr(),
+            weights: std::ptr::null(),
+            _borrowed: PhantomData,
+        }
     }
 
     fn check(&self, inputs: &[&[u8]], outputs: &mut [&mut [u8]], arena: &[u8]) -> (Vec<*const u8>, Vec<*mut u8>) {
@@ -251,10 +262,11 @@ pub struct Bound<'b> {
     outputs: Vec<*mut u8>,
     arena: *mut u8,
     state: *mut u8,
+    weights: *const u8,
     _borrowed: PhantomData<&'b mut [u8]>,
 }
 
-impl Bound<'_> {
+impl<'b> Bound<'b> {
     fn call(&mut self, level: u32, executor: *const Executor, hook: Option<Hook>, user: *mut u8) -> i32 {
         let call = Call {
             struct_size: size_of::<Call>() as u32,
@@ -263,13 +275,20 @@ impl Bound<'_> {
             outputs: self.outputs.as_ptr(),
             arena: self.arena,
             state: self.state,
-            weights: std::ptr::null(),
+            weights: self.weights,
             executor,
             hook,
             user,
         };
         // SAFETY: checked by `bind`: every buffer is as large and as aligned as the code was proved to need, and none overlap.
         unsafe { (self.model.call)(&call) }
+    }
+
+    /// The constants of a model that has them outside, which stay where they are. Panics if they are not aligned or not as many
+    /// bytes; that they are the model's is asked by each call.
+    pub fn set_weights(&mut self, weights: &'b [u8]) {
+        assert!(self.model.weights_bytes <= weights.len() && weights.as_ptr().addr().is_multiple_of(weights::ALIGN as usize), "weights");
+        self.weights = weights.as_ptr();
     }
 
     /// Runs the model once and returns its status.

@@ -189,6 +189,9 @@ impl<'a> Body<'a> {
                 }
                 Piece::Calls(step, first) => match (step, w.context) {
                     (Step::Parallel(calls), Some(context)) => {
+                        if let Some(turn) = turn.filter(|_| calls.iter().any(Call::advances)) {
+                            w.c.ins().store(MemFlagsData::trusted(), turn, context, 8 * TURN as i32);
+                        }
                         at_once(w.c, w.module, self.tasks[first], context, calls.len() as u32, w.arguments.executor);
                     }
                     _ => {
@@ -206,15 +209,16 @@ impl<'a> Body<'a> {
                 }
                 Piece::Repeat(count, body) => {
                     let (again, go_on) = (w.c.func.dfg.make_block(), w.c.func.dfg.make_block());
-                    let turn = w.c.func.dfg.append_block_param(again, types::I64);
-                    let first = w.c.ins().iconst(types::I64, 0);
-                    w.c.ins().jump(again, &[BlockArg::Value(first)]);
+                    // Down to 0: the number of turns is in no comparison, so the code is as long for any.
+                    let left = w.c.func.dfg.append_block_param(again, types::I64);
+                    let all = w.c.ins().iconst(types::I64, *count as i64);
+                    w.c.ins().jump(again, &[BlockArg::Value(all)]);
                     open(w.c, again);
+                    let all = w.c.ins().iconst(types::I64, *count as i64);
+                    let turn = w.c.ins().isub(all, left);
                     self.pieces(w, body, Some(turn));
-                    let next = w.c.ins().iadd_imm_s(turn, 1);
-                    let end = w.c.ins().iconst(types::I64, *count as i64);
-                    let more = w.c.ins().icmp(IntCC::UnsignedLessThan, next, end);
-                    w.c.ins().brif(more, again, &[BlockArg::Value(next)], go_on, &[]);
+                    let next = w.c.ins().iadd_imm_s(left, -1);
+                    w.c.ins().brif(next, again, &[BlockArg::Value(next)], go_on, &[]);
                     open(w.c, go_on);
                 }
                 Piece::If(condition, bodies) => {
@@ -265,7 +269,8 @@ impl<'a> Body<'a> {
         let mut callees = Callees::new();
         for (&block, call) in blocks.iter().zip(calls) {
             c.insert_block(block);
-            self.call(&mut c, module, arguments, call, None, &mut callees);
+            let turn = call.advances().then(|| load_pointer(&mut c, context, TURN));
+            self.call(&mut c, module, arguments, call, turn, &mut callees);
             c.ins().jump(done, &[]);
         }
         c.insert_block(done);
@@ -285,12 +290,13 @@ impl<'a> Body<'a> {
         let mut args: Vec<ir::Value> = call.buffers.iter().map(|&b| self.address(c, module, arguments, b)).collect();
         for (i, &param) in call.params.iter().enumerate() {
             let advance = call.advance.get(i).copied().filter(|a| *a != 0);
-            args.push(match (advance, turn) {
-                (Some(advance), Some(turn)) => {
+            args.push(match advance {
+                Some(advance) => {
+                    let turn = turn.expect("proved: what advances is repeated");
                     let sum = c.ins().imul_imm_s(turn, advance);
                     c.ins().iadd_imm_s(sum, param)
                 }
-                _ => c.ins().iconst(types::I64, param),
+                None => c.ins().iconst(types::I64, param),
             });
         }
         let function = self.functions[call.kernel.0 as usize];
@@ -362,11 +368,14 @@ fn tasks_signature(module: &ObjectModule) -> Signature {
     signature
 }
 
+/// Where in the context of tasks the turn is, if it is of use.
+const TURN: u32 = 5;
+
 /// The address of what tasks find their buffers by: inputs, outputs, arena, and what means the arena once more where there is no state or no weights
-/// are outside.
+/// are outside; then there is room for the turn.
 fn context(c: &mut FuncCursor, arguments: Arguments) -> ir::Value {
     let Arguments { inputs, outputs, arena, state, weights, .. } = arguments;
-    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 40, 3));
+    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 48, 3));
     for (i, value) in [inputs, outputs, arena, state.unwrap_or(arena), weights.unwrap_or(arena)].into_iter().enumerate() {
         c.ins().stack_store(types::I64, value, slot, 8 * i as i32);
     }

@@ -4,6 +4,9 @@
 //! placing its buffers is packing intervals of time and size (`place.rs`), and how few bytes could do is known too.
 //! An output whose kernel allows it takes the place of an input that is not needed afterwards.
 //!
+//! What is used in the turns of one loop alone, and written there first, is free between two turns; everything else that a loop uses lives in all of
+//! them. The branches of a choice may have the same memory. States are the caller's, and have no place here.
+//!
 //! The program's own inputs and outputs are the caller's, or in the arena too: then inputs live from the beginning, and outputs to the end.
 
 mod check;
@@ -139,7 +142,7 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
             for (arg, &b) in c.buffers.iter().enumerate() {
                 let root = program.root(b).0;
                 uses[root.0 as usize].push(Use { step, call, arg, is_whole: root == b });
-                advances[root.0 as usize] |= !c.advance.is_empty();
+                advances[root.0 as usize] |= c.advances();
             }
         }
         if let Some(b) = moment.looks_at {
@@ -163,9 +166,10 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
                 Role::Output(_) => (first, line.moments.len()),
                 _ => (first, last),
             };
-            // What a loop finds or leaves behind lives in all of its turns; inner loops come first.
+            // What a loop finds or leaves behind lives in all of its turns; inner loops come first. The caller wrote an input before all.
+            let lives_on = advances[id.0 as usize] || matches!(b.role, Role::Input(_));
             for turns in line.loops.iter().rev().filter(|l| uses.iter().any(|u| l.contains(&u.step))) {
-                if first < turns.start || turns.end <= last || advances[id.0 as usize] {
+                if first < turns.start || turns.end <= last || lives_on {
                     (first, last) = (first.min(turns.start), last.max(turns.end - 1));
                 }
             }

@@ -38,8 +38,59 @@ fn spread(from: u64, to: u64) -> Kernel {
     k.finish()
 }
 
+/// `y[at] = x[0] + 1`: of all bytes of y, one in each turn.
+fn put() -> Kernel {
+    let mut k = KernelBuilder::new("put");
+    let (y, x) = (k.write("y"), k.read("x"));
+    let at = k.param("at");
+    let (v, one) = (k.load(Elem::U8.x(1), x.at(0)), k.int(Elem::U8.x(1), 1));
+    let sum = k.add(v, one);
+    k.store(y.at(at), sum);
+    k.finish()
+}
+
+/// `y[i] += x[0]`
+fn accumulate() -> Kernel {
+    let mut k = KernelBuilder::new("accumulate");
+    let (x, y) = (k.read("x"), k.read_write("y"));
+    k.each("i", 8, 1, |k, i| {
+        let (v, sum) = (k.load(Elem::U8.x(1), x.at(0)), k.load(Elem::U8.x(1), y.at(i)));
+        let sum = k.add(sum, v);
+        k.store(y.at(i), sum);
+    });
+    k.finish()
+}
+
+/// `flag = count & 3`, then one less; the flag is 0 in the end.
+fn down() -> Kernel {
+    let mut k = KernelBuilder::new("down");
+    let (count, flag) = (k.read_write("count"), k.write("flag"));
+    let ty = Elem::U8.x(1);
+    let (v, three, one) = (k.load(ty, count.at(0)), k.int(ty, 3), k.int(ty, 1));
+    let left = k.and(v, three);
+    k.store(flag.at(0), left);
+    let less = k.sub(v, one);
+    k.store(count.at(0), less);
+    k.finish()
+}
+
+/// What is around the calls of some wishes one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    /// Several turns, which add up something.
+    Repeat,
+    /// The same in both branches.
+    If,
+    While,
+    /// Eight turns, each of which writes a byte of something that is read behind them.
+    Parts,
+}
+
 #[derive(Clone, Debug)]
 struct Wish {
+    around: Around,
+    span: usize,
     /// Of the buffers there are: which to read.
     a: usize,
     b: usize,
@@ -49,8 +100,11 @@ struct Wish {
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
-    (any::<usize>(), any::<usize>(), prop::sample::select(vec![1, 8, 8, 8, 24, 100]), prop::bool::weighted(0.2))
-        .prop_map(|(a, b, size, halves)| Wish { a, b, size, halves })
+    use Around::*;
+    let around = prop::sample::select(vec![Nothing, Nothing, Nothing, Nothing, Repeat, If, While, Parts]);
+    let sizes = prop::sample::select(vec![1, 8, 8, 8, 24, 100]);
+    (any::<usize>(), any::<usize>(), sizes, prop::bool::weighted(0.2), around, 1usize..4)
+        .prop_map(|(a, b, size, halves, around, span)| Wish { a, b, size, halves, around, span })
 }
 
 fn program(wishes: &[Wish]) -> Program {
@@ -59,11 +113,17 @@ fn program(wishes: &[Wish]) -> Program {
         p.buffers.push(Buffer { name: format!("b{}", p.buffers.len()), role, size_bytes, align: 8, data: None, view, offset_bytes: None });
         BufferId(p.buffers.len() as u32 - 1)
     };
-    let call = |p: &mut Program, kernel, buffers: &[BufferId]| {
+    let new_call = |p: &mut Program, kernel, buffers: &[BufferId]| {
         p.kernels.push(kernel);
         let kernel = KernelId(p.kernels.len() as u32 - 1);
-        p.schedule.push(Step::Call(Call { kernel, buffers: buffers.to_vec(), params: vec![], advance: vec![], operator: None }));
+        Step::Call(Call { kernel, buffers: buffers.to_vec(), params: vec![], advance: vec![], operator: None })
     };
+    let call = |p: &mut Program, kernel, buffers: &[BufferId]| {
+        let step = new_call(p, kernel, buffers);
+        p.schedule.push(step);
+    };
+    // The steps of each wish.
+    let mut units: Vec<Vec<Step>> = vec![];
     let mut known = vec![buffer(&mut p, Role::Input(0), 8, None)];
     for w in wishes {
         let recent = |n: usize| known[known.len() - 1 - n % known.len().min(4)];
@@ -91,7 +151,45 @@ fn program(wishes: &[Wish]) -> Program {
                 call(&mut p, kernel, &[a, temporary, y]);
             }
         }
+        units.push(std::mem::take(&mut p.schedule));
     }
+    for (i, w) in wishes.iter().enumerate().rev() {
+        if w.around == Around::Nothing {
+            continue;
+        }
+        let body: Vec<Step> = units[i..wishes.len().min(i + w.span)].iter_mut().flat_map(std::mem::take).collect();
+        let own = buffer(&mut p, Role::Scratch, 8, None);
+        let (temporary, read) = (buffer(&mut p, Role::Scratch, 8, None), buffer(&mut p, Role::Scratch, 8, None));
+        let last = Line::of(&body).moments.iter().flat_map(|m| m.calls).last().unwrap().buffers.last().copied().unwrap();
+        let new = new_call(&mut p, spread(8, 8), &[known[0], temporary, own]);
+        let behind = new_call(&mut p, spread(8, 8), &[own, temporary, read]);
+        let mut inside = body.clone();
+        units[i] = match w.around {
+            Around::Nothing => body,
+            Around::If => vec![Step::If { condition: known[0], then: body.clone(), otherwise: body }],
+            Around::Repeat => {
+                inside.push(new_call(&mut p, accumulate(), &[last, own]));
+                vec![new, Step::Repeat { count: 3, body: inside }, behind]
+            }
+            Around::While => {
+                let flag = buffer(&mut p, Role::Scratch, 1, None);
+                // Where no plan can destroy it, so that every loop ends.
+                let count = p.add_state("count", 1, 1, Some(vec![3].into()));
+                let test = vec![new_call(&mut p, down(), &[count, flag])];
+                vec![Step::While { test, condition: flag, body: inside }]
+            }
+            Around::Parts => {
+                let mut each = new_call(&mut p, put(), &[own, last]);
+                if let Step::Call(c) = &mut each {
+                    (c.params, c.advance) = (vec![7], vec![-1]);
+                }
+                inside.push(each);
+                vec![Step::Repeat { count: 8, body: inside }, behind]
+            }
+        };
+    }
+    p.schedule = units.into_iter().flatten().collect();
+    // What is behind a loop that might have no turn has its contents from before it, or from the loop.
     let last = known[known.len() - 1];
     let out = buffer(&mut p, Role::Output(0), 8, None);
     let kernel = spread(p.buffer(last).size_bytes, 8);
@@ -142,11 +240,69 @@ proptest! {
     }
 }
 
+/// A loop at the very beginning reads an input in every turn, so nothing of the loop may have the input's place.
+#[test]
+fn an_input_lives_in_all_turns_of_the_first_loop() {
+    let around = |around| Wish { around, span: 2, a: 0, b: 0, size: 8, halves: false };
+    for kind in [Around::Parts, Around::Repeat] {
+        let mut p = program(&[around(kind), around(Around::Nothing), around(Around::Nothing)]);
+        let apart = trace(&p).unwrap();
+        plan_with_io(&mut p, 16);
+        assert_eq!((check(&p), trace(&p).unwrap() == apart), (Ok(()), true));
+        let input = p.buffers[0].offset_bytes.unwrap();
+        let body = p.schedule.iter().find(|s| matches!(s, Step::Repeat { .. })).unwrap().bodies()[0];
+        let inside: Vec<BufferId> = body.iter().flat_map(|s| s.calls()).flat_map(|c| c.buffers.clone()).collect();
+        for b in inside.into_iter().filter(|b| b.0 != 0) {
+            let mut other = p.clone();
+            other.buffers[b.0 as usize].offset_bytes = Some(input);
+            assert!(check(&other).is_err(), "{} in the place of the input", p.buffer(b).name);
+        }
+    }
+}
+
+/// The two branches of a choice have the same memory; a state has none of the arena.
+#[test]
+fn branches_share_and_states_do_not() {
+    let wish = |a| Wish { around: Around::Nothing, span: 1, a, b: 0, size: 24, halves: false };
+    let mut p = program(&[wish(0)]);
+    let (out, mut calls) = (p.schedule.pop().unwrap(), std::mem::take(&mut p.schedule));
+    let one = plan_of_schedule(&mut p, calls.clone());
+    let mut other = calls.clone();
+    for c in other.iter_mut().flat_map(|s| match s {
+        Step::Call(c) => Some(c),
+        _ => None,
+    }) {
+        for b in c.buffers.iter_mut().filter(|b| b.0 != 0) {
+            p.buffers.push(p.buffer(*b).clone());
+            *b = BufferId(p.buffers.len() as u32 - 1);
+        }
+    }
+    let both = vec![Step::If { condition: BufferId(0), then: calls.clone(), otherwise: other.clone() }];
+    assert_eq!(plan_of_schedule(&mut p, both), one);
+    calls.extend(other);
+    assert!(one < plan_of_schedule(&mut p, [calls, vec![out]].concat()) + 1);
+    let state = p.add_state("state", 1 << 20, 64, None);
+    let last = p.schedule.len() - 1;
+    if let Step::Call(c) = &mut p.schedule[last] {
+        c.buffers[0] = state;
+    }
+    let before = p.state();
+    assert!(plan(&mut p).arena_size_bytes < 1 << 20);
+    assert_eq!((check(&p), p.state()), (Ok(()), before));
+}
+
+fn plan_of_schedule(p: &mut Program, schedule: Vec<Step>) -> u64 {
+    p.schedule = schedule;
+    let size = plan(p).arena_size_bytes;
+    assert_eq!(check(p), Ok(()));
+    size
+}
+
 #[test]
 fn places_are_taken_where_that_is_allowed() {
     // b1 is made of the input b0 by way of b2, then sums of the last two are b3, b4 and b5.
     let taken = |a, b| {
-        let mut p = program(&[0; 4].map(|_| Wish { a, b, size: 8, halves: false }));
+        let mut p = program(&[0; 4].map(|_| Wish { around: Around::Nothing, span: 1, a, b, size: 8, halves: false }));
         let plan = plan(&mut p);
         let taken = plan.intervals.iter().filter_map(|l| Some((l.buffer.0, l.in_place_of?.0))).collect::<Vec<_>>();
         (taken, plan.arena_size_bytes, plan.lower_bound_bytes)
@@ -159,7 +315,7 @@ fn places_are_taken_where_that_is_allowed() {
 
 #[test]
 fn unused_buffers_have_no_place() {
-    let mut p = program(&[Wish { a: 0, b: 0, size: 8, halves: false }]);
+    let mut p = program(&[Wish { around: Around::Nothing, span: 1, a: 0, b: 0, size: 8, halves: false }]);
     p.buffers.push(Buffer {
         name: "idle".into(),
         role: Role::Scratch,
@@ -177,7 +333,7 @@ fn unused_buffers_have_no_place() {
 
 #[test]
 fn the_check_wants_places_and_alignment() {
-    let mut p = program(&[Wish { a: 0, b: 0, size: 8, halves: false }]);
+    let mut p = program(&[Wish { around: Around::Nothing, span: 1, a: 0, b: 0, size: 8, halves: false }]);
     assert_eq!(check(&p), Err("`b1` has no place".into()));
     plan(&mut p);
     let offset = p.buffers[1].offset_bytes.unwrap();

@@ -57,8 +57,9 @@ impl Frame<'_, '_, '_> {
                 for c in *carried {
                     self.copy(c.init, c.inside);
                 }
+                let count = count.at(&self.counters)?;
                 let mut i = 0;
-                while i < *count {
+                while i < count {
                     self.counters[*counter] = i;
                     self.block(body)?;
                     self.advance(carried, *crossed);

@@ -52,7 +52,7 @@ pub enum Code<'k> {
     },
     Loop {
         counter: usize,
-        count: i64,
+        count: Affine,
         step: i64,
         carried: &'k [Carried],
         /// Some next value is itself a carried one, so that all must be read before any is written.
@@ -124,7 +124,7 @@ impl<'k> Prepare<'k, '_> {
             }
             Stmt::Loop(l) => Code::Loop {
                 counter: l.counter.0 as usize,
-                count: self.affine(&l.count)?.constant,
+                count: self.affine(&l.count)?,
                 step: l.step,
                 carried: &l.carried,
                 crossed: l.carried.iter().any(|a| l.carried.iter().any(|b| a.next == b.inside)),

@@ -6,6 +6,8 @@ use crate::program::*;
 
 /// What a loop costs per iteration, beside its body.
 const ITERATION: u64 = 2;
+/// Of loops whose count is read from memory.
+const UNKNOWN_ITERATIONS: u64 = 16;
 
 pub fn of_block(kernel: &Kernel, params: &[i64], stmts: &[Stmt]) -> u64 {
     stmts.iter().map(|s| of_stmt(kernel, params, s)).fold(0, u64::saturating_add)
@@ -25,7 +27,11 @@ pub fn of_iteration(kernel: &Kernel, params: &[i64], l: &Loop) -> u64 {
     ITERATION.saturating_add(of_block(kernel, params, &l.body))
 }
 
+/// Where the number is not known, a few.
 pub fn iterations(l: &Loop, params: &[i64]) -> u64 {
+    if l.count.counters().next().is_some() {
+        return UNKNOWN_ITERATIONS;
+    }
     let count = l.count.evaluate(params, |_| 0).unwrap_or(0).max(0);
     count.unsigned_abs().div_ceil(l.step.max(1).unsigned_abs())
 }

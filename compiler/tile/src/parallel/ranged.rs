@@ -46,7 +46,8 @@ fn walk(kernel: &Kernel, params: &[i64], block: &[Stmt], around: &Candidate, tim
     for (i, s) in block.iter().enumerate() {
         let Stmt::Loop(l) = s else { continue };
         let iterations = cost::iterations(l, params);
-        if !l.carried.is_empty() || iterations == 0 || !stores(s) {
+        let is_known = l.count.counters().next().is_none();
+        if !is_known || !l.carried.is_empty() || iterations == 0 || !stores(s) {
             continue;
         }
         let mut c = around.clone();

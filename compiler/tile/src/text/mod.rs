@@ -34,6 +34,7 @@
 //! - Loops, `split q, r = INDEX by N` and `clamp i = VALUE to LOW..=HIGH` declare counters. A name means the innermost counter of that
 //!   name that is visible, else a parameter. Where that would be another one, or the name is no word, it is written `name.NUMBER`
 //!   (counters, arguments, kernels) or `name$NUMBER` (parameters); any name can be in double quotes.
+//! - The count of a loop may be a clamped counter, `clamp n = v0 to 0..=12` and `loop i in 0..n`: so many turns as memory says, 12 at most.
 //! - An index is any sum and product in which no two counters are multiplied.
 //! - The calls of `parallel` may run at the same time.
 //! - `repeat 49 { … }`, `if b5 { … } else { … }`, `while b5 { TEST } do { BODY }` and `check b5` are steps, too. In a call inside of `repeat`

@@ -119,7 +119,7 @@ impl<'a> Walk<'a, '_> {
             }
             Stmt::Prefetch(_) => {}
             Stmt::Loop(l) => {
-                let count = self.affine(&l.count)?.as_number()?;
+                let count = self.domain.high(&self.affine(&l.count)?, i128::MIN);
                 if 0 < count {
                     let range = Range::of_loop(count, l.step)?;
                     self.domain.set(l.counter.0, range);

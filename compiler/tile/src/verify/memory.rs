@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 
 /// Bytes in all that a buffer may have: more is not addressable anyway, and sums of sizes must not overflow.
 const SIZE_LIMIT_BYTES: u64 = 1 << 48;
+/// Of one repetition: more would not end, and their numbers must fit where indices are proved.
+const TURNS_LIMIT: u64 = 1 << 48;
 
 pub fn check_buffers(program: &Program) -> Vec<Error> {
     let mut errors = vec![];
@@ -91,6 +93,7 @@ fn root(program: &Program, mut id: BufferId) -> Option<(BufferId, u64)> {
 pub fn fits_kernel(program: &Program, kernel: &Kernel, call: &Call) -> bool {
     call.buffers.len() == kernel.args.len()
         && call.params.len() == kernel.params.len()
+        && (call.advance.is_empty() || call.advance.len() == call.params.len())
         && call.buffers.iter().all(|b| (b.0 as usize) < program.buffers.len())
 }
 
@@ -119,9 +122,6 @@ fn check_steps(program: &Program, steps: &[Step], repeated: bool, number: &mut u
         if b.size_bytes < bytes {
             fail("is too small for what is looked at");
         }
-        if bytes == 4 && b.align < 4 {
-            fail("is not aligned for what is looked at");
-        }
         if !written[program.root(id).0.0 as usize] {
             fail("is looked at, but no earlier call has written it");
         }
@@ -132,7 +132,7 @@ fn check_steps(program: &Program, steps: &[Step], repeated: bool, number: &mut u
                 // What calls of one step write, none of them may read.
                 let mut new = vec![];
                 for call in step.calls() {
-                    if !repeated && call.advance.iter().any(|a| *a != 0) {
+                    if !repeated && call.advances() {
                         errors.push(Error::of_program("a parameter advances, but nothing is repeated".into()).in_call(*number, call));
                     }
                     check_call(program, call, *number, written, &mut new, errors);
@@ -142,8 +142,8 @@ fn check_steps(program: &Program, steps: &[Step], repeated: bool, number: &mut u
             }
             Step::Check(b) => looks_at(*b, 4, written, errors),
             Step::Repeat { count, body } => {
-                if *count == 0 {
-                    errors.push(Error::of_program("nothing is repeated 0 times".into()));
+                if *count == 0 || TURNS_LIMIT < *count {
+                    errors.push(Error::of_program(format!("what is repeated has 1 to {TURNS_LIMIT} turns, not {count}")));
                 }
                 check_steps(program, body, true, number, written, errors);
             }

@@ -5,14 +5,32 @@
 //!
 //! - `structure`: every value, counter and row is defined once and used where it is visible; loops, splits and clamps are possible;
 //! - `types`: every operation has the types that its meaning needs;
-//! - `memory`: buffers, views and roles are possible, arguments share bytes only where the kernel allows it, and nothing is read that
-//!   no earlier call has written (whole buffers count, not bytes);
+//! - `memory`: buffers, views and roles are possible, arguments share bytes only where the kernel allows it, states share none, conditions and
+//!   statuses are in their buffers, and nothing is read or looked at that not every way through the schedule has written before (whole buffers count, not
+//!   bytes; what a loop's body writes counts behind a `repeat`, which has a turn at least, and not behind a `while`);
 //! - `bounds`: with the call's parameters put in, every access lies in its buffer or its row, and what is compared or divided on the way
-//!   fits the 64 bits in which code computes it;
+//!   fits the 64 bits in which code computes it. In a `repeat` the turn is a counter like any other, so one proof is for all turns; a loop whose count
+//!   is read from memory has the most turns that the clamp leaves it;
 //! - `in_place`: an argument that may be overwritten by another is read, at each byte, before that byte is written;
 //! - `parallel`: of calls that may run at the same time, none writes what another one reads or writes.
 //!
 //! The last three are proofs about affine forms over the ranges of counters (`affine`).
+//!
+//! **What is proved.** Let a program be accepted, its inputs, outputs, arena and state be as large and as aligned as it says and overlap nowhere, and
+//! 64 bytes behind its constants be readable. Then, whatever bytes inputs and state hold, whichever branches are taken, however often a `while`
+//! goes round, and in whatever order the calls of a `parallel` run:
+//!
+//! - every load reads bytes of its argument (of a constant, 64 more), every store writes bytes of an argument that is written, which is never
+//!   an input or a constant; the schedule reads the first byte of a condition and the first four of a status, which are there;
+//! - two arguments of one call share bytes only where one is declared to be in place of the other, begins where that begins, and overwrites no byte
+//!   before that was read; the calls of one `parallel` write no byte that another one reads or writes;
+//! - no comparison or division of indices leaves 64 bits, and no parameter of a call leaves the values `param + turn · advance` of its turns.
+//!
+//! It is not proved that a `while` ends, nor that places in the arena keep what is still needed: the latter is `arena::check`'s theorem.
+//!
+//! **What emitters may rely on.** All of that: no access needs a check when the program runs. They must keep the order of memory accesses in the text, count
+//! turns from 0, compute parameters in 64 bits, compare counts as signed numbers before the first turn where they are not constants, and look at
+//! conditions and statuses in memory each time. They may not rely on the contents of memory, but that a buffer which is looked at was written.
 
 mod accesses;
 mod affine;

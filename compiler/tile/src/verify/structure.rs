@@ -222,9 +222,6 @@ impl<'a> Checker<'a> {
             return self.fail(format!("more than {DEPTH_LIMIT} loops in each other"));
         }
         self.index(&l.count);
-        if l.count.counters().next().is_some() {
-            self.fail("the count of a loop may name parameters, but no counters".into());
-        }
         if l.step < 1 {
             self.fail(format!("the step is {}", l.step));
         }

@@ -350,3 +350,91 @@ fn the_proof_is_close() {
     }
     assert!(all * 9 / 10 < tight, "{tight} of {all}");
 }
+
+/// Every number of it is the last one that is right.
+const TIGHT: &str = r#"program "tight"
+b0 = input 0 "x" 60 bytes align 4
+b1 = output 0 "y" 44 bytes align 4
+b2 = state "h" 16 bytes align 16 at 0
+b3 = state "more" 4 bytes align 4 at 16
+b4 = scratch "goes on" 1 bytes align 1
+b5 = scratch "status" 4 bytes align 4
+b6 = scratch "sum" 12 bytes align 4
+kernel step(x: read, h: read write, y: write; from, to) {
+  v0: i32x4 = load h[0]
+  v1: i32x4 = load x[from + 4]
+  v2: i32x4 = add v0, v1
+  store h[0] = v2
+  store y[to] = v2
+}
+kernel test(more: read write, on: write, status: write) {
+  v0: u8 = load more[0]
+  store on[0] = v0
+  v1: u8x4 = load more[0]
+  store status[0] = v1
+}
+kernel counted(x: read, sum: write, rest: write) {
+  v0: i32 = load x[56]
+  clamp n = v0 to 0..=3
+  loop i in 0..n {
+    v1: i32 = load x[i*4 + 48]
+    store sum[i*4] = v1
+  }
+  store rest[8] = v0
+}
+repeat 5 {
+  call step(x: b0, h: b2, y: b1; from: 0 + 10 turn, to: 28 + -7 turn)
+}
+while b4 {
+  call test(more: b3, on: b4, status: b5)
+} do {
+  check b5
+  call counted(x: b0, sum: b6, rest: b1)
+}
+if b4 {
+} else {
+}
+"#;
+
+/// One more or less of anything is refused: sizes, turns, parameters, what they advance by, the most of a count, places of states.
+#[test]
+fn schedules_are_proved_to_the_last_number() {
+    let refused = |from: &str, to: &str| {
+        assert_eq!(TIGHT.matches(from).count(), 1, "{from}");
+        let program = crate::text::parse(&TIGHT.replace(from, to)).unwrap_or_else(|e| panic!("{to}: {e}"));
+        assert!(verify(&program).is_err(), "accepted: {from} -> {to}");
+    };
+    assert_eq!(verify(&crate::text::parse(TIGHT).expect("a program")), Ok(()));
+    for (from, to) in [
+        ("\"x\" 60 bytes", "\"x\" 59 bytes"),
+        ("\"y\" 44 bytes", "\"y\" 43 bytes"),
+        ("\"h\" 16 bytes", "\"h\" 15 bytes"),
+        ("\"more\" 4 bytes", "\"more\" 3 bytes"),
+        ("\"goes on\" 1 bytes", "\"goes on\" 0 bytes"),
+        ("\"status\" 4 bytes", "\"status\" 3 bytes"),
+        ("\"sum\" 12 bytes", "\"sum\" 11 bytes"),
+        ("align 4 at 16", "align 4 at 12"),
+        ("align 4 at 16", "align 4"),
+        ("repeat 5", "repeat 6"),
+        ("repeat 5", "repeat 0"),
+        ("from: 0 +", "from: 1 +"),
+        ("from: 0 +", "from: -5 +"),
+        ("10 turn", "11 turn"),
+        ("10 turn", "-2 turn"),
+        ("to: 28", "to: 29"),
+        ("to: 28", "to: 27"),
+        ("-7 turn", "-8 turn"),
+        ("0..=3", "0..=4"),
+        ("in 0..n {", "in 0..n + 1 {"),
+        ("i*4 + 48", "i*4 + 49"),
+    ] {
+        refused(from, to);
+    }
+    // What a `while` does may not have been done; its test has.
+    refused("if b4 {\n", "if b6 {\n");
+    // Nothing is repeated there.
+    refused("repeat 5 {\n", "if b3 {\n} else {\n");
+    let mut short = crate::text::parse(TIGHT).expect("a program");
+    short.calls_mut()[0].advance.pop();
+    assert!(verify(&short).is_err(), "parameters without advance");
+}

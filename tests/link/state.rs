@@ -1,0 +1,160 @@
+//! Models that keep a state: header, Rust module, `run` in all its ways, reports.
+//!
+//! The model is a text of a tile program (tests/filetests/tile/run/recurrent.tile), put where a lowered model would be.
+
+use super::failed;
+use anyhow::{Result, anyhow, ensure};
+use cranelite::array::Array;
+use cranelite::facts::Facts;
+use cranelite::files::Files;
+use cranelite::foreign::{self, Tools};
+use cranelite::instance::Instance;
+use cranelite::pipeline::{Compiled, Level, Options, Planned};
+use cranelite::signature::{Signature, Tensor};
+use cranelite::{bindings, header, report};
+use cranelite_codegen::object::{self, self_test};
+use cranelite_codegen::targets::Target;
+use cranelite_graph::tensor::{ElementType, TensorType};
+use cranelite_tests::differential::expected_steps;
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
+use cranelite_tile::{arena, interpret, text, verify};
+use libtest_mimic::Trial;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+const LEVELS: &str = "x86-64,x86-64-v3,x86-64-v4";
+
+pub fn trials() -> Vec<Trial> {
+    let mut trials = vec![];
+    for m in &MACHINES {
+        for cpu in if m.triple == X86 { &["x86-64", LEVELS][..] } else { std::slice::from_ref(&m.cpu) } {
+            let trial = Trial::test(format!("state/{}/{cpu}", m.name), move || in_c(m, cpu).map_err(failed));
+            trials.push(trial.with_ignored_flag(m.is_to_be_ignored()));
+        }
+    }
+    trials.push(Trial::test("state/rust", || in_rust().map_err(failed)).with_ignored_flag(!exists("rustc")));
+    trials
+}
+
+/// As the pipeline would leave it.
+fn compiled(targets: &[Target]) -> Result<Compiled> {
+    let options = Options { prefix: "kept".into(), made_from: "recurrent.tile".into(), threads: 2, profile: true, self_test: true, ..Options::default() };
+    let tensor = |name: &str| {
+        let ty = TensorType::new(ElementType::I32, [5, 8]);
+        Tensor { name: name.into(), tensor_name: name.into(), identifier: name.into(), ty }
+    };
+    let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], own_output_count: 1, exposed: vec![] };
+    let mut levels = vec![];
+    for target in targets {
+        let mut program = text::parse(include_str!("../filetests/tile/run/recurrent.tile"))?;
+        let plan = arena::plan(&mut program);
+        arena::check(&program).map_err(|e| anyhow!(e))?;
+        verify::verify(&program).map_err(|e| anyhow!("{e:?}"))?;
+        levels.push(Level { target: target.clone(), planned: Planned { program, plan, rescalings: vec![] } });
+    }
+    let described = [&signature.inputs[0], &signature.outputs[0]].map(|t| vec![t.described()]);
+    let [inputs, outputs] = described;
+    let program = &levels[0].planned.program;
+    let mut state = interpret::initial_state(program)?;
+    let mut hashes = vec![];
+    for vector in 0..3 {
+        let mut y = [0; 160];
+        interpret::run_with_state(program, &[&self_test::input(&inputs, vector, 0)], &mut [&mut y], &mut state, |_, _| {})?;
+        hashes.push(vec![self_test::hash(&y)]);
+    }
+    let emitted: Vec<object::Level> = levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect();
+    let object_options = object::Options {
+        prefix: options.prefix.clone(),
+        inputs,
+        outputs,
+        profile: true,
+        parallel: true,
+        self_test: vec![hashes; targets.len()],
+        ..object::Options::default()
+    };
+    let object = object::emit(&emitted, &object_options)?;
+    let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
+    let header = header::write(&options, &signature, targets, &object);
+    let prefix = options.prefix;
+    Ok(Compiled { prefix, no_cpu_check: false, signature, facts, left_out: vec![], levels, threads: 2, object, header })
+}
+
+fn steps() -> Vec<Vec<u8>> {
+    (0..5).map(|step| (0..160).map(|i| (i * 37 + i / 7 * 11 + step * 101) as u8).collect()).collect()
+}
+
+fn in_c(m: &Machine, cpu: &str) -> Result<()> {
+    let targets = Target::list(m.triple, Some(cpu))?;
+    let compiled = compiled(&targets)?;
+    ensure!((compiled.object.state_bytes, compiled.object.state_align) == (32, 16));
+    let json = report::json(&compiled);
+    ensure!(json["state_bytes"] == 32 && json["state_align"] == 16 && report::text(&compiled).contains("state        32 bytes"), "{json}");
+    let inputs: Vec<Vec<Vec<u8>>> = steps().into_iter().map(|x| vec![x]).collect();
+    let expected = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
+
+    let folder = tempfile::tempdir()?;
+    let (folder, mut files) = (folder.path(), Files::default());
+    files.add(folder.join("kept.o"), compiled.object.bytes.as_slice());
+    files.add(folder.join("kept.h"), compiled.header.as_str());
+    files.add(folder.join("main.c"), include_str!("state.c"));
+    let numbers = |bytes: &[u8]| -> String {
+        let all = bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().expect("four bytes")));
+        all.map(|n| if n == i32::MIN { "-2147483647 - 1,".into() } else { format!("{n},") }).collect()
+    };
+    let mut table = format!("#define STEPS {}\nstatic const struct {{ int32_t x[40], y[40]; }} steps[] = {{\n", expected.len());
+    for (x, y) in inputs.iter().zip(&expected) {
+        writeln!(table, "{{{{{}}}, {{{}}}}},", numbers(&x[0]), numbers(&y.outputs[0]))?;
+    }
+    files.add(folder.join("steps.h"), table + "};\n");
+    files.write()?;
+    let undefined = output(Command::new(m.nm).arg("-u").arg(folder.join("kept.o")))?;
+    ensure!(undefined.is_empty(), "kept needs {undefined}");
+    let mut link = Command::new(m.compiler);
+    output(link.current_dir(folder).args(WARNINGS).args(["-std=c99", "-O1", "main.c", "kept.o", "-o", "main"]))?;
+    output(&mut m.run(&folder.join("main")))?;
+
+    // The two ways in which `run` runs objects.
+    let array = |bytes: &Vec<u8>| Array { data: bytes.clone(), ..Array::zeros(&compiled.signature.inputs[0].ty) };
+    let arrays: Vec<Vec<Array>> = inputs.iter().map(|step| step.iter().map(array).collect()).collect();
+    let right = |found: Vec<Vec<Array>>| found.iter().zip(&expected).all(|(f, e)| f[0].data == e.outputs[0]);
+    let runner = m.runner.iter().map(|w| w.to_string()).collect();
+    let tools = Tools { linker: vec![m.compiler.into()], runner };
+    ensure!(right(foreign::run(&compiled, &tools, &arrays).map_err(|e| anyhow!("{e:?}"))?), "linked");
+    if targets.iter().any(Target::runs_here) {
+        let mut instance = Instance::new(&compiled).map_err(|e| anyhow!("{e:?}"))?;
+        ensure!(right(instance.run(&arrays).map_err(|e| anyhow!("{e:?}"))?), "in this process");
+    }
+    Ok(())
+}
+
+/// The module is sound Rust, and a program that uses it gives the same numbers.
+fn in_rust() -> Result<()> {
+    let Ok(target) = Target::native() else { return Ok(()) };
+    let compiled = compiled(&[target])?;
+    let inputs: Vec<Vec<Vec<u8>>> = steps().into_iter().map(|x| vec![x]).collect();
+    let expected = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
+    let folder = tempfile::tempdir()?;
+    let (folder, mut files) = (folder.path(), Files::default());
+    files.add(folder.join("kept.o"), compiled.object.bytes.as_slice());
+    files.add(folder.join("kept.rs"), bindings::write(&compiled, "recurrent.tile"));
+    let number = |bytes: &[u8]| format!("{:?}", bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>());
+    let mut main = String::from(
+        "include!(\"kept.rs\");\nfn main() {\n    let (mut a, mut b, mut arena) = (kept::State::new(), kept::State::default(), kept::Arena::new());\n    \
+         b.reset();\n    let mut y = [0; 40];\n",
+    );
+    for (x, y) in inputs.iter().zip(&expected) {
+        for state in ["a", "b"] {
+            let call = format!("kept::invoke(&kept::Inputs {{ x: &{} }}, &mut kept::Outputs {{ y: &mut y }}, &mut arena, &mut {state})", number(&x[0]));
+            writeln!(main, "    {call}.unwrap();\n    assert_eq!(y, {});", number(&y.outputs[0]))?;
+        }
+    }
+    files.add(folder.join("main.rs"), main + "}\n");
+    files.add(folder.join("runtime.rs"), include_str!("../../runtime-stub/cranelite-runtime/src/lib.rs"));
+    files.write()?;
+    let rustc = |arguments: &[&str]| output(Command::new("rustc").current_dir(folder).args(["--edition=2024", "-Dwarnings"]).args(arguments));
+    rustc(&["--crate-type=rlib", "--crate-name=cranelite_runtime", "runtime.rs"])?;
+    rustc(&["--extern=cranelite_runtime=libcranelite_runtime.rlib", "-Clink-arg=kept.o", "main.rs"])?;
+    output(&mut Command::new(Path::new(folder).join("main")))?;
+    Ok(())
+}
