@@ -42,6 +42,24 @@ pub struct Then {
     pub operator: u32,
 }
 
+/// What a model keeps from one invocation to the next, for each instance of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// What nodes read and write it as; it has no producer.
+    pub value: ValueId,
+    /// What is in it at first; zeros without.
+    pub initial: Option<Bytes>,
+}
+
+/// What a node does beside computing its results. Nothing that changes a state is removed, and nothing that has an effect moves across
+/// a change of the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    None,
+    ReadsState,
+    WritesState,
+}
+
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     pub name: String,
@@ -50,6 +68,7 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     pub inputs: Vec<ValueId>,
     pub outputs: Vec<ValueId>,
+    pub states: Vec<State>,
     /// What computing nodes of constants may still cost; `None` while nothing was computed.
     pub folding: Option<Folding>,
 }
@@ -81,6 +100,16 @@ impl Folding {
 }
 
 impl Graph {
+    pub fn is_state(&self, id: ValueId) -> bool {
+        self.states.iter().any(|s| s.value == id)
+    }
+    pub fn effect(&self, node: &Node) -> Effect {
+        match node.reads().any(|v| self.is_state(v)) {
+            _ if !node.op.writes().is_empty() => Effect::WritesState,
+            true => Effect::ReadsState,
+            false => Effect::None,
+        }
+    }
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
     }
@@ -119,6 +148,10 @@ impl Graph {
 }
 
 impl Node {
+    /// Whether another node gives what were its results, so that nothing is left for it to do.
+    pub fn is_left_behind(&self) -> bool {
+        self.outputs.is_empty() && self.op.writes().is_empty()
+    }
     /// The input at `index`, `None` when absent.
     pub fn input(&self, index: usize) -> Option<ValueId> {
         self.inputs.get(index).copied().flatten()

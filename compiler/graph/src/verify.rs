@@ -26,8 +26,13 @@ pub fn verify(graph: &Graph) -> Result<(), Vec<String>> {
 
 fn ids(graph: &Graph) -> Vec<String> {
     let in_range = |v: &&ValueId| graph.values.len() <= v.0 as usize;
-    let of_graph =
-        graph.inputs.iter().chain(&graph.outputs).filter(in_range).map(|v| format!("the graph names %{}, which does not exist", v.0));
+    let of_graph = graph
+        .inputs
+        .iter()
+        .chain(&graph.outputs)
+        .chain(graph.states.iter().map(|s| &s.value))
+        .filter(in_range)
+        .map(|v| format!("the graph names %{}, which does not exist", v.0));
     let of_nodes = graph.nodes.iter().enumerate().flat_map(|(i, n)| {
         let ids = n.reads().chain(n.outputs.iter().copied());
         ids.filter(|v| in_range(&v)).map(move |v| format!("node {i} {}: %{} does not exist", n.op.name(), v.0))
@@ -42,8 +47,21 @@ fn order(graph: &Graph, errors: &mut Vec<String>) {
             errors.push(format!("input %{} is a constant or an input twice", v.0));
         }
     }
+    for s in &graph.states {
+        if std::mem::replace(&mut written[s.value.0 as usize], true) {
+            errors.push(format!("state %{} is a constant, an input or a state twice", s.value.0));
+        }
+        if s.initial.as_ref().is_some_and(|data| data.len() != graph.ty(s.value).size_bytes()) {
+            errors.push(format!("state %{} does not have as many bytes at first as later", s.value.0));
+        }
+    }
     for (i, n) in graph.nodes.iter().enumerate() {
         let name = n.op.name();
+        for &at in n.op.writes() {
+            if !n.input(at).is_some_and(|v| graph.is_state(v)) {
+                errors.push(format!("node {i} {name}: writes its input {at}, which is no state"));
+            }
+        }
         errors.extend(n.reads().filter(|v| !written[v.0 as usize]).map(|v| format!("node {i} {name}: reads %{} too early", v.0)));
         for v in &n.outputs {
             if std::mem::replace(&mut written[v.0 as usize], true) {

@@ -4,8 +4,10 @@ mod model;
 
 use cranelite_graph::graph::{Graph, ValueId};
 use cranelite_graph::import::{self, InputKey, Options, import};
+use cranelite_graph::lower::{Goal, lower};
 use cranelite_schema::{BuiltinOperator, TensorType};
-use model::{Buffer, Model, Signature, two_reshapes};
+use cranelite_tile::{ByteDot, Machine, interpret};
+use model::{Buffer, Model, Signature, accumulator, two_reshapes};
 
 fn read(m: &Model) -> Graph {
     import(&m.bytes(), &Options::default()).unwrap_or_else(|p| panic!("{p:#?}"))
@@ -314,11 +316,10 @@ fn what_nobody_needs_may_be_of_any_kind() {
         m.outputs.push(a);
     });
     // Needed by what may do more than compute its result.
-    for (code, name) in [(BuiltinOperator::ASSIGN_VARIABLE, "ASSIGN_VARIABLE"), (BuiltinOperator(9999), "number 9999")] {
+    for (code, name) in [(BuiltinOperator::HASHTABLE_IMPORT, "HASHTABLE_IMPORT"), (BuiltinOperator(9999), "number 9999")] {
         expect(&[&format!("E0201 subgraph 0, operator 2 {name}")], |m| _ = dead(m, code));
     }
-    for (code, name) in [(BuiltinOperator::CALL_ONCE, "CALL_ONCE"), (BuiltinOperator::WHILE, "WHILE"), (BuiltinOperator::CUSTOM, "CUSTOM")]
-    {
+    for (code, name) in [(BuiltinOperator::WHILE, "WHILE"), (BuiltinOperator::CUSTOM, "CUSTOM")] {
         expect(&[&format!("E0301 subgraph 0, operator 2 {name}")], |m| _ = dead(m, code));
     }
     // A tensor that is refused is so for a later operator that is needed.
@@ -482,4 +483,66 @@ fn shapes_that_are_no_vectors() {
     }
     let none: [usize; 0] = [];
     assert_eq!(read(&reshape(&[1, 1], &[1, 1])).values[1].ty.shape, none);
+}
+
+/// The sums of three calls of one instance.
+fn sums(m: &Model) -> Vec<[f32; 2]> {
+    let mut graph = read(m);
+    cranelite_graph::rewrite::all(&mut graph, |_, _| {});
+    let program = lower(&graph, &Machine::example(16, ByteDot::S8S8, false, false), Goal::Speed).unwrap();
+    cranelite_tile::verify::verify(&program).unwrap();
+    let mut state = program.state().unwrap().initial;
+    let call = |x: [f32; 2]| {
+        let (input, mut output) = (x.map(f32::to_le_bytes).concat(), [0; 8]);
+        interpret::run_with_state(&program, &[&input], &mut [&mut output], &mut state, |_, _| {}).unwrap();
+        [0, 4].map(|i| f32::from_le_bytes(output[i..i + 4].try_into().unwrap()))
+    };
+    [[1.0, 2.0], [10.0, 20.0], [100.0, 200.0]].map(call).to_vec()
+}
+
+#[test]
+fn variables_keep_what_is_assigned() {
+    assert_eq!(sums(&accumulator(Some([0.5, -1.0]))), [[1.5, 1.0], [11.5, 21.0], [111.5, 221.0]]);
+    // Two handles name one variable; a tensor read before the assignment keeps the old numbers.
+    let mut m = accumulator(Some([0.0; 2]));
+    let w = m.tensor("w", TensorType::RESOURCE, &[], None, &[]);
+    let z = m.tensor("z", TensorType::FLOAT32, &[2], None, &[]);
+    m.operator(BuiltinOperator::VAR_HANDLE, &[], w, model::Options::VarHandle { name: "sum" });
+    m.operator(BuiltinOperator::READ_VARIABLE, &[w], z, model::Options::None);
+    m.outputs = vec![z];
+    assert_eq!(sums(&m), [[1.0, 2.0], [11.0, 22.0], [111.0, 222.0]]);
+    let old = m.tensors.iter().position(|t| t.name == "old").unwrap() as i32;
+    m.outputs = vec![old];
+    assert_eq!(sums(&m), [[0.0, 0.0], [1.0, 2.0], [11.0, 22.0]]);
+}
+
+#[test]
+fn variables_that_mean_nothing_are_refused() {
+    let all = |m: &Model| problems(m, &Options::default());
+    assert_eq!(all(&accumulator(None)), ["E0108 subgraph 0, operator 1 READ_VARIABLE"]);
+    let good = || accumulator(Some([0.0; 2]));
+    let with = |change: fn(&mut Model)| {
+        let mut m = good();
+        change(&mut m);
+        all(&m)
+    };
+    let missing = with(|m| m.operators[0].options = model::Options::CallOnce { subgraph: 7 });
+    assert_eq!(missing[0], "E0104 subgraph 0, operator 0 CALL_ONCE");
+    let itself = with(|m| m.operators[0].options = model::Options::CallOnce { subgraph: 0 });
+    assert_eq!(itself[0], "E0301 subgraph 0, operator 0 CALL_ONCE");
+    let cyclic = with(|m| m.called[0].operators.insert(0, m.operators[0].clone()));
+    assert_eq!(cyclic[0], "E0301 subgraph 1, operator 0 CALL_ONCE");
+    let late = with(|m| m.operators.rotate_left(1));
+    assert_eq!(late, ["E0301 subgraph 0, operator 4 CALL_ONCE"]);
+    let other_shape = with(|m| {
+        let short = m.tensor("short", TensorType::FLOAT32, &[1], None, &[0; 4]);
+        let handle = m.operators[4].inputs[0];
+        m.operator(BuiltinOperator::ASSIGN_VARIABLE, &[handle, short], 0, model::Options::None);
+        m.operators[5].outputs = vec![];
+    });
+    assert_eq!(other_shape, ["E0203 subgraph 0, operator 5 ASSIGN_VARIABLE, input 1 \"short\""]);
+    let as_number = with(|m| m.operators[3].inputs[0] = 1);
+    assert_eq!(as_number[0], "E0202 subgraph 0, operator 3 ADD");
+    let as_result = with(|m| m.outputs = vec![1]);
+    assert_eq!(as_result, ["E0202 subgraph 0, model output 0 \"v\""]);
 }

@@ -4,7 +4,7 @@
 //! so every offset, index, size, product and number is checked here once, and what comes out can be trusted by everything after. All
 //! problems are collected: after one the walk goes on with what the file declares, and what cannot be known stays silent.
 //!
-//! Only the first subgraph is compiled. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
+//! Only the first subgraph is compiled, and those that it calls. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
 //! whose results nothing uses, unless they may do more than compute these.
 
 mod buffers;
@@ -13,9 +13,10 @@ mod guess;
 mod quantization;
 mod signatures;
 mod tensors;
+mod variables;
 mod walk;
 
-use crate::diagnostic::{Code, Diagnostic, Place};
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, ValueId};
 use bytes::Bytes;
 
@@ -67,21 +68,21 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>>
 pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
     let bytes = Bytes::copy_from_slice(bytes);
     let file = file::File::open(&bytes).map_err(|d| vec![d])?;
-    let mut problems = vec![];
-    let tensors = tensors::read(&file, &mut problems);
+    let problems = vec![];
     let names = signatures::read(&file);
-    let graph = walk::Walk::new(&file, &names, tensors, problems).run(options)?;
+    let mut variables = variables::Variables::read(&file);
+    let main = walk::Walk::new(&file, 0, file.subgraph, problems);
+    let (mut graph, used) = main.run(&names, &mut variables, options)?;
+    let problems = variables.finish(&mut graph);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
     let or_tensors = |names: Vec<Option<String>>, values: &[ValueId]| {
         names.into_iter().zip(values).map(|(name, v)| name.unwrap_or_else(|| graph.value(*v).name.clone())).collect()
     };
     let (input_names, output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
     match crate::verify::verify(&graph) {
-        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file) }),
+        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file, &used) }),
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
     }
-}
-
-/// The subgraph that is compiled.
-fn main_place() -> Place {
-    Place { subgraph: Some(0), ..Place::default() }
 }

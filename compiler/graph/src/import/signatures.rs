@@ -26,8 +26,8 @@ pub fn read(file: &File) -> Signature {
     }
 }
 
-/// In words, what of the file is not compiled or not used.
-pub fn left_out(file: &File) -> Vec<String> {
+/// In words, what of the file is not compiled or not used; `used` are the subgraphs that the first one calls.
+pub fn left_out(file: &File, used: &BTreeSet<usize>) -> Vec<String> {
     let mut out = vec![];
     let main: Vec<String> = of_main(file).map(|s| named("signature", s.signature_key())).collect();
     if 1 < main.len() {
@@ -36,11 +36,12 @@ pub fn left_out(file: &File) -> Vec<String> {
             few(main)
         ));
     }
-    let others = file.signatures().filter(|s| s.subgraph_index() != 0);
+    let others = file.signatures().filter(|s| s.subgraph_index() != 0 && !used.contains(&(s.subgraph_index() as usize)));
     let mut parts: Vec<String> =
         others.map(|s| format!("{} of subgraph {}", named("signature", s.signature_key()), s.subgraph_index())).collect();
     let with_signature: BTreeSet<usize> = file.signatures().map(|s| s.subgraph_index() as usize).collect();
-    let subgraphs = file.model.subgraphs().into_iter().flatten().enumerate().skip(1).filter(|(i, _)| !with_signature.contains(i));
+    let subgraphs =
+        file.model.subgraphs().into_iter().flatten().enumerate().skip(1).filter(|(i, _)| !with_signature.contains(i) && !used.contains(i));
     parts.extend(subgraphs.map(|(i, s)| named(&format!("subgraph {i}"), s.name())));
     if !parts.is_empty() {
         out.push(format!("only the model's first subgraph is compiled; left out: {}", few(parts)));

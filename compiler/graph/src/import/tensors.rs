@@ -3,8 +3,8 @@
 //! The idea: damage is a problem wherever it is, but a feature that is not supported is one only when something uses the tensor.
 
 use super::file::File;
-use super::{main_place, quantization};
-use crate::diagnostic::{Code, Diagnostic, quoted};
+use super::quantization;
+use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::graph::ValueId;
 use crate::tensor::{ElementType, TensorType};
 use crate::text::print::type_text;
@@ -65,15 +65,21 @@ pub enum Content {
     Unknown,
 }
 
-pub fn read<'a>(file: &File<'a>, problems: &mut Vec<Diagnostic>) -> Vec<Tensor<'a>> {
+pub fn read<'a>(file: &File<'a>, subgraph: schema::SubGraph<'a>, place: &Place, problems: &mut Vec<Diagnostic>) -> Vec<Tensor<'a>> {
     let mut tensors = vec![];
-    for (i, t) in file.subgraph.tensors().into_iter().flatten().enumerate() {
+    for (i, t) in subgraph.tensors().into_iter().flatten().enumerate() {
         let (tensor, found) = tensor(file, t);
         let name = if tensor.name.is_empty() { String::new() } else { format!(" {}", quoted(&tensor.name)) };
-        problems.extend(found.into_iter().map(|d| d.at(main_place()).detail(format!("tensor {i}{name}"))));
+        problems.extend(found.into_iter().map(|d| d.at(place.clone()).detail(format!("tensor {i}{name}"))));
         tensors.push(tensor);
     }
     tensors
+}
+
+/// The type that the file declares, if nothing is wrong or open about it.
+pub fn declared_type(file: &File, t: schema::Tensor) -> Option<TensorType> {
+    let (tensor, problems) = tensor(file, t);
+    (problems.is_empty() && tensor.refusal.is_none() && tensor.shape_is_known).then_some(tensor.ty)
 }
 
 /// With problems the tensor is `Unknown`.

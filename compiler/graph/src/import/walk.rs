@@ -6,11 +6,13 @@
 use super::file::{File, OperatorCode};
 use super::signatures;
 use super::tensors::{self, Content, Refusals, Tensor};
-use super::{InputKey, Options, main_place};
+use super::variables::Variables;
+use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
-use crate::graph::{Graph, Node, Value, ValueId};
+use crate::graph::{Effect, Graph, Node, Value, ValueId};
 use crate::ops::{Kept, Op, Operand, Signature, Source};
 use cranelite_schema as schema;
+use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
@@ -19,34 +21,116 @@ const MOST_REPEATED: usize = 4096;
 
 pub struct Walk<'f, 'a> {
     file: &'f File<'a>,
-    names: &'f signatures::Signature,
+    /// Of the subgraph.
+    number: usize,
+    subgraph: schema::SubGraph<'a>,
     tensors: Vec<Tensor<'a>>,
     problems: Vec<Diagnostic>,
     graph: Graph,
+    /// Tensors that are variables' states.
+    handles: BTreeSet<usize>,
+    /// Numbers of the subgraphs that are called.
+    called: BTreeSet<usize>,
 }
 
 impl<'f, 'a> Walk<'f, 'a> {
-    pub fn new(file: &'f File<'a>, names: &'f signatures::Signature, tensors: Vec<Tensor<'a>>, problems: Vec<Diagnostic>) -> Self {
-        let name = file.subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
+    pub fn new(file: &'f File<'a>, number: usize, subgraph: schema::SubGraph<'a>, mut problems: Vec<Diagnostic>) -> Self {
+        let name = subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
+        let tensors = tensors::read(file, subgraph, &place(number), &mut problems);
         let graph = Graph { name, ..Graph::default() };
-        Walk { file, names, tensors, problems, graph }
+        Walk { file, number, subgraph, tensors, problems, graph, handles: BTreeSet::new(), called: BTreeSet::new() }
     }
 
-    pub fn run(mut self, options: &Options) -> Result<Graph, Vec<Diagnostic>> {
-        self.inputs(options);
+    /// The graph, and the numbers of the subgraphs that it has called.
+    pub fn run(
+        mut self,
+        names: &signatures::Signature,
+        variables: &mut Variables,
+        options: &Options,
+    ) -> Result<(Graph, BTreeSet<usize>), Vec<Diagnostic>> {
+        self.inputs(names, options);
         let is_needed = self.needed();
-        for (i, o) in self.file.subgraph.operators().into_iter().flatten().enumerate() {
-            let node = self.operator(i as u32, o, is_needed[i]);
-            self.graph.nodes.extend(node);
+        for (i, o) in self.subgraph.operators().into_iter().flatten().enumerate() {
+            let (code, i) = (self.file.codes.get(o.opcode_index() as usize).map(|c| c.code), i as u32);
+            match code {
+                Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, variables),
+                Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, variables),
+                _ => {
+                    let node = self.operator(i, o, is_needed[i as usize]);
+                    self.graph.nodes.extend(node);
+                }
+            }
         }
         self.outputs();
-        if self.problems.is_empty() { Ok(self.graph) } else { Err(self.problems) }
+        if self.problems.is_empty() { Ok((self.graph, self.called)) } else { Err(self.problems) }
+    }
+
+    fn place(&self) -> Place {
+        place(self.number)
+    }
+
+    fn operator_place(&self, index: u32, name: &str) -> Place {
+        Place { operator: Some((index, name.into())), ..self.place() }
+    }
+
+    /// VAR_HANDLE: from here on its result is the variable's state.
+    fn handle(&mut self, index: u32, o: schema::Operator<'a>, variables: &mut Variables) {
+        let place = self.operator_place(index, "VAR_HANDLE");
+        let outputs: Vec<i32> = o.outputs().into_iter().flatten().collect();
+        let [output] = outputs[..] else {
+            let d = Diagnostic::new(Code::ARITY, "wrong number of outputs").expected("1").found(outputs.len().to_string());
+            return self.problems.push(d.at(place));
+        };
+        let Some(t) = self.result(&place, index, 0, output, Refusals::Left) else { return };
+        let variable = variables.of(o);
+        if let Some(v) = variables.value(variable, &mut self.graph) {
+            let tensor = &mut self.tensors[t];
+            (tensor.ty, tensor.value, tensor.content) = (self.graph.ty(v).clone(), Some(v), Content::Result);
+            (tensor.data, tensor.refusal) = (None, None);
+            self.handles.insert(t);
+        }
+    }
+
+    /// CALL_ONCE: what the subgraph assigns is in the variables from the beginning.
+    fn call_once(&mut self, index: u32, o: schema::Operator<'a>, variables: &mut Variables) {
+        let place = self.operator_place(index, "CALL_ONCE");
+        let number = o.builtin_options_as_call_once_options().map_or(0, |o| o.init_subgraph_index());
+        let found = usize::try_from(number).ok().zip(self.file.model.subgraphs());
+        let Some((number, subgraph)) = found.and_then(|(i, all)| (i < all.len()).then(|| (i, all.get(i)))) else {
+            let d = Diagnostic::new(Code::INDEX, format!("subgraph {number} does not exist"));
+            return self.problems.push(d.at(place));
+        };
+        let problem = if self.number != 0 || number == 0 {
+            Some(Diagnostic::new(Code::FEATURE, "the subgraph of a CALL_ONCE calls another one").expected("assignments of constants"))
+        } else if self.graph.nodes.iter().any(|n| self.graph.effect(n) != Effect::None) {
+            Some(Diagnostic::new(Code::FEATURE, "variables are used before they get what is in them at first"))
+        } else {
+            None
+        };
+        if let Some(d) = problem {
+            return self.problems.push(d.at(place));
+        }
+        if !self.called.insert(number) {
+            return;
+        }
+        let values = variables.enter();
+        let names = signatures::Signature { inputs: vec![], outputs: vec![] };
+        let assigned = Walk::new(self.file, number, subgraph, vec![]).run(&names, variables, &Options::default());
+        let problems = match assigned {
+            Err(problems) => problems,
+            Ok((mut graph, _)) => {
+                while crate::rewrite::fold(&mut graph) {}
+                variables.initialise(&graph).err().map(|d| d.at(place)).into_iter().collect()
+            }
+        };
+        self.problems.extend(problems);
+        variables.leave(values);
     }
 
     /// Of each operator, whether an output of the model depends on it or it may do more than compute its results.
     fn needed(&self) -> Vec<bool> {
-        let mut tensors: BTreeSet<i32> = self.file.subgraph.outputs().into_iter().flatten().collect();
-        let operators: Vec<_> = self.file.subgraph.operators().into_iter().flatten().collect();
+        let mut tensors: BTreeSet<i32> = self.subgraph.outputs().into_iter().flatten().collect();
+        let operators: Vec<_> = self.subgraph.operators().into_iter().flatten().collect();
         let mut is_needed = vec![false; operators.len()];
         for (o, is_needed) in operators.iter().zip(&mut is_needed).rev() {
             let outputs = o.outputs().unwrap_or_default();
@@ -59,9 +143,9 @@ impl<'f, 'a> Walk<'f, 'a> {
         is_needed
     }
 
-    fn inputs(&mut self, options: &Options) {
-        let indices: Vec<i32> = self.file.subgraph.inputs().into_iter().flatten().collect();
-        let shapes = self.given_shapes(&indices, options);
+    fn inputs(&mut self, names: &signatures::Signature, options: &Options) {
+        let indices: Vec<i32> = self.subgraph.inputs().into_iter().flatten().collect();
+        let shapes = self.given_shapes(names, &indices, options);
         if !shapes.is_empty() {
             // Shapes in the file were computed from others.
             for t in &mut self.tensors {
@@ -71,7 +155,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
         }
         for (i, &index) in indices.iter().enumerate() {
-            let place = main_place();
+            let place = self.place();
             let role = format!("model input {i}");
             let Some(index) = self.tensor_index(&place, &role, index) else { continue };
             let tensor = &mut self.tensors[index];
@@ -87,10 +171,10 @@ impl<'f, 'a> Walk<'f, 'a> {
                     tensor.ty.shape = shape.to_vec();
                     tensors::check_size(tensor.ty.element, shape).err()
                 }
-                None if !tensor.shape_is_known => Some(
-                    Diagnostic::new(Code::SHAPE, "the shape of a model input is open")
-                        .help(format!("give it: --input-shape {}=1,...", self.names.inputs[i].as_ref().unwrap_or(&tensor.name))),
-                ),
+                None if !tensor.shape_is_known => Some(Diagnostic::new(Code::SHAPE, "the shape of a model input is open").help(format!(
+                    "give it: --input-shape {}=1,...",
+                    names.inputs.get(i).and_then(Option::as_ref).unwrap_or(&tensor.name)
+                ))),
                 None => None,
             });
             // What the file gave it is replaced at run time.
@@ -107,10 +191,10 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     /// The shapes that the user chose, by position of the input.
-    fn given_shapes<'o>(&mut self, indices: &[i32], options: &'o Options) -> BTreeMap<usize, &'o [usize]> {
+    fn given_shapes<'o>(&mut self, names: &signatures::Signature, indices: &[i32], options: &'o Options) -> BTreeMap<usize, &'o [usize]> {
         let tensor_name =
             |i: usize| indices.get(i).and_then(|&t| self.tensors.get(usize::try_from(t).ok()?)).map_or("", |t| t.name.as_str());
-        let name = |i: usize| self.names.inputs[i].as_deref().unwrap_or_else(|| tensor_name(i));
+        let name = |i: usize| names.inputs.get(i).and_then(Option::as_deref).unwrap_or_else(|| tensor_name(i));
         let mut shapes = BTreeMap::new();
         let mut problems = vec![];
         for (key, shape) in &options.input_shapes {
@@ -131,7 +215,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                     };
                     let names: Vec<String> = (0..indices.len()).map(|i| quoted(name(i))).collect();
                     let d = Diagnostic::new(Code::INPUT, format!("the model has no input {key} to give a shape"));
-                    problems.push(d.at(main_place()).expected(names.join(", ")));
+                    problems.push(d.at(self.place()).expected(names.join(", ")));
                 }
             }
         }
@@ -143,7 +227,7 @@ impl<'f, 'a> Walk<'f, 'a> {
     fn operator(&mut self, index: u32, o: schema::Operator<'a>, is_needed: bool) -> Option<Node> {
         let code = self.file.codes.get(o.opcode_index() as usize);
         let name = code.map_or_else(|| "?".to_string(), operator_name);
-        let place = Place { operator: Some((index, name.clone())), ..main_place() };
+        let place = self.operator_place(index, &name);
 
         let supported = code.is_some_and(|c| Op::arity(c.code).is_some());
         let refusals = match (is_needed, supported) {
@@ -157,12 +241,18 @@ impl<'f, 'a> Walk<'f, 'a> {
         let outputs: Vec<usize> =
             o.outputs().into_iter().flatten().enumerate().filter_map(|(i, t)| self.result(&place, index, i, t, refusals)).collect();
         let known = |t: &usize| self.tensors[*t].content != Content::Unknown && self.tensors[*t].refusal.is_none();
+        let takes_handles = matches!(code.map(|c| c.code), Some(BuiltinOperator::READ_VARIABLE | BuiltinOperator::ASSIGN_VARIABLE));
+        let is_handle = |i: &usize| self.handles.contains(i);
+        let misplaced = |(i, t): (usize, &Option<usize>)| t.as_ref().is_some_and(is_handle) != (takes_handles && i == 0);
         let decoded = match code {
             None => {
                 let found = format!("{} operator codes", self.file.codes.len());
                 Err(Diagnostic::new(Code::INDEX, format!("operator code {} does not exist", o.opcode_index())).found(found))
             }
             Some(code) if !supported => Err(unsupported(code)),
+            Some(_) if self.problems.len() == before && inputs.iter().enumerate().any(misplaced) && inputs.iter().flatten().all(known) => {
+                Err(Diagnostic::new(Code::TYPES, "variables are read and assigned by READ_VARIABLE and ASSIGN_VARIABLE only"))
+            }
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
                 self.decode(code, o, &inputs, &outputs).map(Some)
             }
@@ -177,7 +267,9 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Some(self.tensors[tensor?].name.clone())
             };
             if is_needed {
-                self.problems.push(d.in_operator(index, &name, tensor_name));
+                let mut d = d.in_operator(index, &name, tensor_name);
+                d.place.subgraph = self.place().subgraph;
+                self.problems.push(d);
             }
             None
         });
@@ -286,9 +378,9 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     fn outputs(&mut self) {
-        let indices = self.file.subgraph.outputs();
-        if indices.is_none_or(|o| o.is_empty()) {
-            self.problems.push(Diagnostic::new(Code::INDEX, "the model has no output").at(main_place()));
+        let indices = self.subgraph.outputs();
+        if self.number == 0 && indices.is_none_or(|o| o.is_empty()) {
+            self.problems.push(Diagnostic::new(Code::INDEX, "the model has no output").at(self.place()));
         }
         let count = indices.map_or(0, |o| o.len());
         let repeated = count - indices.into_iter().flatten().collect::<BTreeSet<i32>>().len();
@@ -301,7 +393,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             return;
         }
         for (i, index) in indices.into_iter().flatten().enumerate() {
-            let place = main_place();
+            let place = self.place();
             let role = format!("model output {i}");
             let Some(index) = self.tensor_index(&place, &role, index) else { continue };
             let tensor = &mut self.tensors[index];
@@ -310,6 +402,13 @@ impl<'f, 'a> Walk<'f, 'a> {
             } else if matches!(tensor.content, Content::Unwritten { .. }) && tensor.data.is_none() {
                 let d = Diagnostic::new(Code::ORDER, "nothing writes a model output");
                 self.report(&place, &role, index, d);
+            } else if self.handles.contains(&index) {
+                self.report(
+                    &place,
+                    &role,
+                    index,
+                    Diagnostic::new(Code::TYPES, "a variable is no result").expected("what READ_VARIABLE gives"),
+                );
             } else if tensor.content != Content::Unknown {
                 let v = self.value(index);
                 self.graph.outputs.push(v);
@@ -345,6 +444,10 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = if name.is_empty() { String::new() } else { format!(" {}", quoted(name)) };
         self.problems.push(d.at(place.clone()).detail(format!("{role}{name}")));
     }
+}
+
+fn place(subgraph: usize) -> Place {
+    Place { subgraph: Some(subgraph as u32), ..Place::default() }
 }
 
 /// As in a sentence.
@@ -394,7 +497,6 @@ fn unsupported(c: &OperatorCode) -> Diagnostic {
         schema::BuiltinOperator::IF
         | schema::BuiltinOperator::WHILE
         | schema::BuiltinOperator::CALL
-        | schema::BuiltinOperator::CALL_ONCE
         | schema::BuiltinOperator::STABLEHLO_WHILE
         | schema::BuiltinOperator::STABLEHLO_COMPOSITE => {
             Diagnostic::new(Code::FEATURE, format!("{name} calls other subgraphs, which is not supported yet"))

@@ -140,6 +140,12 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
             cx.new_caller_buffer(v, Role::Output(i as u32));
         }
     }
+    for s in &graph.states {
+        let value = graph.value(s.value);
+        let size_bytes = value.ty.size_bytes() as u64;
+        let id = cx.program.add_state(&value.name, size_bytes, element_align(&value.ty).max(8), s.initial.clone());
+        cx.bind(s.value, id);
+    }
     let mut problems = vec![];
     let spare = spare::Spare::of(graph, goal);
     cx.least_bytes = spare.least_bytes;
@@ -185,6 +191,8 @@ fn last_reads(graph: &Graph) -> Vec<Option<usize>> {
         node.reads().for_each(|v| last[v.0 as usize] = Some(i));
     }
     graph.outputs.iter().for_each(|v| last[v.0 as usize] = Some(AFTER_ALL));
+    // The next invocation reads it.
+    graph.states.iter().for_each(|s| last[s.value.0 as usize] = Some(AFTER_ALL));
     last
 }
 
@@ -217,6 +225,11 @@ impl<'a> Context<'a> {
     }
     pub fn is_input(&self, v: ValueId) -> bool {
         self.is_input[v.0 as usize]
+    }
+
+    /// Whether a later node changes a state.
+    pub fn changes_later(&self, state: ValueId) -> bool {
+        self.graph.nodes[self.here + 1..].iter().any(|n| n.op.writes().iter().any(|&at| n.input(at) == Some(state)))
     }
 
     fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {

@@ -117,6 +117,10 @@ pub trait Operator: Sized {
     fn is_view(&self) -> bool {
         false
     }
+    /// Positions of the node's inputs that are states and change.
+    fn writes(&self) -> &'static [usize] {
+        &[]
+    }
     /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
     fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
@@ -176,6 +180,11 @@ macro_rules! operators {
                     $(Op::$variant(a) => a.is_view(),)*
                 }
             }
+            pub fn writes(&self) -> &'static [usize] {
+                match self {
+                    $(Op::$variant(a) => a.writes(),)*
+                }
+            }
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.lower(cx, node),)*
@@ -229,6 +238,7 @@ macro_rules! operators {
 // Variant, module (and the family in whose file it is), name in the format, newest version that LiteRT 2.3.0 registers.
 operators! {
     Add add(sums) ADD 5;
+    AssignVariable assign_variable ASSIGN_VARIABLE 1;
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
     Concatenation concatenation CONCATENATION 5;
     Conv2d conv_2d CONV_2D 8;
@@ -241,6 +251,7 @@ operators! {
     Mul mul MUL 7;
     Pad pad PAD 5;
     Quantize quantize QUANTIZE 5;
+    ReadVariable read_variable READ_VARIABLE 1;
     Relu relu(clips) RELU 3;
     Relu6 relu6(clips) RELU6 3;
     Reshape reshape RESHAPE 1;

@@ -26,6 +26,6 @@ pub fn run(graph: &mut Graph) -> bool {
         graph.nodes[i].outputs.clear();
         changed = true;
     }
-    graph.nodes.retain(|n| !n.outputs.is_empty());
+    graph.nodes.retain(|n| !n.is_left_behind());
     changed
 }

@@ -1,4 +1,4 @@
-//! Nodes whose results nobody reads, and values that nobody names, are removed.
+//! Nodes whose results nobody reads and that change no state, and values that nobody names, are removed.
 //!
 //! The graph's inputs stay: they are the caller's interface. Values are renumbered, in their old order.
 
@@ -11,8 +11,8 @@ pub fn run(graph: &mut Graph) -> bool {
     }
     let count = graph.nodes.len();
     let mut kept = vec![];
-    for n in std::mem::take(&mut graph.nodes).into_iter().rev().filter(|n| !n.outputs.is_empty()) {
-        if n.outputs.iter().any(|v| used[v.0 as usize]) {
+    for n in std::mem::take(&mut graph.nodes).into_iter().rev() {
+        if !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]) {
             for v in n.reads().chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;
             }
@@ -24,6 +24,7 @@ pub fn run(graph: &mut Graph) -> bool {
     for v in &graph.inputs {
         used[v.0 as usize] = true;
     }
+    graph.states.retain(|s| used[s.value.0 as usize]);
     let changed = graph.nodes.len() != count || used.contains(&false);
     renumber(graph, &used);
     changed
@@ -37,7 +38,8 @@ fn renumber(graph: &mut Graph, used: &[bool]) {
     for n in &mut graph.nodes {
         n.reads_mut().for_each(|v| *v = ids[v.0 as usize]);
     }
-    for v in graph.nodes.iter_mut().flat_map(|n| &mut n.outputs).chain(&mut graph.inputs).chain(&mut graph.outputs) {
+    let states = graph.states.iter_mut().map(|s| &mut s.value);
+    for v in graph.nodes.iter_mut().flat_map(|n| &mut n.outputs).chain(&mut graph.inputs).chain(&mut graph.outputs).chain(states) {
         *v = ids[v.0 as usize];
     }
 }

@@ -38,6 +38,9 @@ pub fn run(graph: &mut Graph) -> bool {
 
 /// The bytes of a node's results, if they can be known.
 fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Bytes>> {
+    if !node.op.writes().is_empty() {
+        return None;
+    }
     let size_bytes: usize = node.outputs.iter().map(|v| graph.ty(*v).size_bytes()).sum();
     if size_bytes == 0 {
         return Some(node.outputs.iter().map(|_| Bytes::new()).collect());

@@ -21,7 +21,7 @@ pub fn run(graph: &mut Graph) -> bool {
             uses.set_producer(graph.nodes[product].outputs[0], product);
         }
     }
-    graph.nodes.retain(|n| !n.outputs.is_empty());
+    graph.nodes.retain(|n| !n.is_left_behind());
     graph.nodes.len() != count
 }
 

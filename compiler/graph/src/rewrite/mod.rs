@@ -16,6 +16,7 @@ mod unpack;
 mod uses;
 
 use crate::graph::Graph;
+pub(crate) use fold::run as fold;
 use uses::{Same, Uses};
 
 /// A pass: its name in tests and messages, and what it does. True when something changed.

@@ -12,6 +12,9 @@
 //! %3: i8[1,4,4,8] q(0.05, -128) "y" = conv_2d %0, %1, %2 {stride=[1,1], dilation=[1,1], padding=[1,1,1,1], activation=relu} @0
 //! ```
 //!
+//! `%4 = state f32[1,8] "memory" zeros` is a state, with what is in it at first. An operator without results has no `%` before it:
+//! `assign_variable %4, %3 @1`.
+//!
 //! The number after `%` is the value's index. `@` gives the model's operator. An absent input is `none`, several results are separated
 //! by commas. What becomes of a result before it is stored follows as `then TYPE add it, %4 {...} @1`: TYPE is that of `it`, the result
 //! up to there. A text written by hand may use names (`%x`); values then get indices in the order of their lines and, where no
@@ -64,13 +67,17 @@ outputs %2, %24
 %24: f32[4] = relu %23 @14
 %25: f32[4] = relu6 %24 @15
 %26: f32[2,2] = reshape %25 {shape=[2,2]} @16
+%28 = state f32[2] "kept\n" [1.0, 2.0]
+%29 = state f32[2] zeros
+%30: f32[2] = read_variable %28 @20
+assign_variable %29, %30 @21
 %27: f32[4] = relu %4 @17 then f32[4] add it, %10 {activation=none, pot_scale_int16=false} @18 then f32[4] sub %4, it {activation=relu, pot_scale_int16=false} @19
 "#;
 
     #[test]
     fn prints_what_it_parses() {
         let g = parsed(EVERYTHING);
-        assert_eq!(g.values.len(), 28);
+        assert_eq!(g.values.len(), 31);
         assert_eq!(g.value(crate::graph::ValueId(2)).name, "conv/relu;\n\\");
         let text = print(&g, Constants::Whole);
         assert_eq!(parsed(&text), g, "{text}");

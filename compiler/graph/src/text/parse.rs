@@ -4,7 +4,7 @@
 //! to right by a cursor that knows what it expected; values are resolved when all lines are read.
 
 use super::fields::{self, Field};
-use crate::graph::{Graph, Node, Then, Value, ValueId};
+use crate::graph::{Graph, Node, State, Then, Value, ValueId};
 use crate::ops::Op;
 use crate::tensor::{ElementType, Quantization, TensorType};
 use bytes::Bytes;
@@ -47,6 +47,8 @@ struct Reader {
     values: Vec<(String, Value)>,
     line_of: BTreeMap<String, usize>,
     nodes: Vec<Unresolved>,
+    /// Line, name in the text, what is in it at first.
+    states: Vec<(usize, String, Option<Bytes>)>,
 }
 
 pub fn parse(text: &str) -> Result<Graph, Error> {
@@ -70,7 +72,12 @@ impl Reader {
                 "graph" => self.name = c.quoted()?,
                 "inputs" => self.inputs = (number, c.value_names()?),
                 "outputs" => self.outputs = (number, c.value_names()?),
-                _ => return Err(format!("expected `graph`, `inputs`, `outputs` or a value, found `{}`", c.rest)),
+                // An operator without results.
+                word if !word.is_empty() => {
+                    let first = c.application_of(word, "none")?;
+                    self.application(number, vec![], first, c)?;
+                }
+                _ => return Err(format!("expected `graph`, `inputs`, `outputs`, an operator or a value, found `{}`", c.rest)),
             }
         }
         if c.at_end() { Ok(()) } else { Err(format!("expected the end of the line, found `{}`", c.rest)) }
@@ -80,6 +87,9 @@ impl Reader {
     fn value_line(&mut self, number: usize, c: &mut Cursor) -> Result<(), String> {
         let mut outputs = vec![c.value_name()?];
         if c.take("=") {
+            if c.take("state") {
+                return self.state_line(number, &outputs[0], c);
+            }
             c.expect("const")?;
             let ty = c.tensor_type()?;
             let name = c.optional_name(&outputs[0])?;
@@ -102,6 +112,19 @@ impl Reader {
             return if outputs.len() == 1 { Ok(()) } else { Err("expected `=` after several results".into()) };
         }
         let first = c.application("none")?;
+        self.application(number, outputs, first, c)
+    }
+
+    /// After `state`.
+    fn state_line(&mut self, number: usize, text_name: &str, c: &mut Cursor) -> Result<(), String> {
+        let ty = c.tensor_type()?;
+        let name = c.optional_name(text_name)?;
+        let initial = if c.take("zeros") { None } else { Some(c.data(&ty)?) };
+        self.states.push((number, text_name.into(), initial));
+        self.define(number, text_name, Value { name, ty, data: None })
+    }
+
+    fn application(&mut self, number: usize, outputs: Vec<String>, first: Application, c: &mut Cursor) -> Result<(), String> {
         let mut then = vec![];
         while c.take("then") {
             then.push((c.tensor_type()?, c.application("it")?));
@@ -149,8 +172,11 @@ impl Reader {
         }
         let inputs = find_all(self.inputs.0, &self.inputs.1)?;
         let outputs = find_all(self.outputs.0, &self.outputs.1)?;
+        let state =
+            |(line, name, initial): &(usize, String, Option<Bytes>)| Ok(State { value: find(*line, name)?, initial: initial.clone() });
+        let states = self.states.iter().map(state).collect::<Result<Vec<State>, Error>>()?;
         let values = self.values.into_iter().map(|(_, v)| v).collect();
-        Ok(Graph { name: self.name, values, nodes, inputs, outputs, folding: None })
+        Ok(Graph { name: self.name, values, nodes, inputs, outputs, states, folding: None })
     }
 }
 
@@ -243,6 +269,11 @@ impl<'a> Cursor<'a> {
 
     fn application(&mut self, absent: &str) -> Result<Application, String> {
         let name = self.word();
+        self.application_of(name, absent)
+    }
+
+    /// After the operator's name.
+    fn application_of(&mut self, name: &str, absent: &str) -> Result<Application, String> {
         let inputs = self.operands(absent)?;
         let op = fields::operator(name, self.attributes()?)?;
         Ok((op, inputs, if self.take("@") { self.number()? } else { 0 }))

@@ -35,7 +35,7 @@ pub fn print(graph: &Graph, constants: Constants) -> String {
     let mut leaves_before = |end: usize, out: &mut String| {
         while next < end {
             if !produced[next] && !std::mem::replace(&mut printed[next], true) {
-                leaf(out, next, &graph.values[next], constants);
+                leaf(out, next, graph, constants);
             }
             next += 1;
         }
@@ -54,9 +54,15 @@ fn ids(ids: &[ValueId]) -> String {
     items.join(",")
 }
 
-fn leaf(out: &mut String, index: usize, value: &Value, constants: Constants) {
+fn leaf(out: &mut String, index: usize, graph: &Graph, constants: Constants) {
+    let value = &graph.values[index];
     let name = name(value);
+    let state = graph.states.iter().find(|s| s.value.0 as usize == index);
     match &value.data {
+        None if state.is_some() => {
+            let data = state.and_then(|s| s.initial.as_ref()).map_or("zeros".into(), |data| data_text(&value.ty, data, constants));
+            let _ = writeln!(out, "%{index} = state {}{name} {data}", type_text(&value.ty));
+        }
         None => out.push_str(&format!("%{index}: {}{name}\n", type_text(&value.ty))),
         Some(data) => {
             let _ = writeln!(out, "%{index} = const {}{name} {}", type_text(&value.ty), data_text(&value.ty, data, constants));
@@ -73,7 +79,8 @@ fn node(out: &mut String, graph: &Graph, n: &Node) {
             None => format!("%{}: ?", v.0),
         })
         .collect();
-    let _ = write!(out, "{} = {}", results.join(", "), application(&n.op, &n.inputs, "none", n.operator));
+    let assigned = if results.is_empty() { String::new() } else { format!("{} = ", results.join(", ")) };
+    let _ = write!(out, "{assigned}{}", application(&n.op, &n.inputs, "none", n.operator));
     for t in &n.then {
         let _ = write!(out, " then {} {}", type_text(&t.from), application(&t.op, &t.inputs, "it", t.operator));
     }

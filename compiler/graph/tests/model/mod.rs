@@ -21,7 +21,9 @@ pub struct Model {
     /// Bytes behind the flatbuffer.
     pub tail: Vec<u8>,
     pub signatures: Vec<Signature>,
-    /// Subgraphs without anything, behind the main one, by name.
+    /// Subgraphs behind the main one: tensors and operators of other models, whose buffers count behind this one's.
+    pub called: Vec<Model>,
+    /// Subgraphs without anything, behind those, by name.
     pub more_subgraphs: Vec<String>,
 }
 
@@ -81,6 +83,8 @@ pub enum Options {
     Softmax { beta: f32 },
     Reducer { keep_dims: bool },
     Reshape,
+    VarHandle { name: &'static str },
+    CallOnce { subgraph: i32 },
 }
 
 impl Model {
@@ -115,21 +119,30 @@ impl Model {
         self.operators.push(Operator { code: code.0, version: 1, opcode_index: None, custom_code: None, inputs, outputs, options });
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut b = Builder::new();
-        let tensors: Vec<_> = self.tensors.iter().map(|t| t.write(&mut b)).collect();
-        let operators: Vec<_> = self.operators.iter().enumerate().map(|(i, o)| o.write(&mut b, i as u32)).collect();
-        let codes: Vec<_> = self.operators.iter().map(|o| o.write_code(&mut b)).collect();
-        let buffers: Vec<_> = self.buffers.iter().map(|x| x.write(&mut b)).collect();
-        let main = schema::SubGraphArgs {
+    fn write(&self, b: &mut Builder, first_code: usize, first_buffer: usize) -> WIPOffset<schema::SubGraph<'static>> {
+        let moved = |t: &Tensor| Tensor { buffer: if t.buffer == 0 { 0 } else { t.buffer + first_buffer as u32 }, ..t.clone() };
+        let tensors: Vec<_> = self.tensors.iter().map(|t| moved(t).write(b)).collect();
+        let operators: Vec<_> = self.operators.iter().enumerate().map(|(i, o)| o.write(b, (first_code + i) as u32)).collect();
+        let args = schema::SubGraphArgs {
             tensors: Some(b.create_vector(&tensors)),
             operators: Some(b.create_vector(&operators)),
             inputs: Some(b.create_vector(&self.inputs)),
             outputs: Some(b.create_vector(&self.outputs)),
             ..Default::default()
         };
-        let main = schema::SubGraph::create(&mut b, &main);
-        let mut subgraphs = vec![main];
+        schema::SubGraph::create(b, &args)
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut b = Builder::new();
+        let all = || std::iter::once(self).chain(&self.called);
+        let codes: Vec<_> = all().flat_map(|m| &m.operators).map(|o| o.write_code(&mut b)).collect();
+        let buffers: Vec<_> = all().flat_map(|m| &m.buffers).map(|x| x.write(&mut b)).collect();
+        let (mut subgraphs, mut first_code, mut first_buffer) = (vec![], 0, 0);
+        for m in all() {
+            subgraphs.push(m.write(&mut b, first_code, first_buffer));
+            (first_code, first_buffer) = (first_code + m.operators.len(), first_buffer + m.buffers.len());
+        }
         for name in &self.more_subgraphs {
             let name = Some(b.create_string(name));
             subgraphs.push(schema::SubGraph::create(&mut b, &schema::SubGraphArgs { name, ..Default::default() }));
@@ -281,9 +294,52 @@ impl Options {
                 let options = schema::ReshapeOptions::create(b, &Default::default());
                 (BuiltinOptions::ReshapeOptions, options.as_union_value())
             }
+            Options::VarHandle { name } => {
+                let shared_name = Some(b.create_string(name));
+                let options = schema::VarHandleOptions::create(b, &schema::VarHandleOptionsArgs { shared_name, ..Default::default() });
+                (BuiltinOptions::VarHandleOptions, options.as_union_value())
+            }
+            Options::CallOnce { subgraph } => {
+                let options = schema::CallOnceOptions::create(b, &schema::CallOnceOptionsArgs { init_subgraph_index: subgraph });
+                (BuiltinOptions::CallOnceOptions, options.as_union_value())
+            }
         };
         (tag, Some(offset))
     }
+}
+
+/// y = v + x, v = y, where the variable v has the numbers `first` at first, if there are any.
+pub fn accumulator(first: Option<[f32; 2]>) -> Model {
+    use BuiltinOperator as B;
+    let assign = |m: &mut Model, v: i32, x: i32| {
+        m.operator(B::ASSIGN_VARIABLE, &[v, x], 0, Options::None);
+        m.operators.last_mut().unwrap().outputs = vec![];
+    };
+    let handle = |m: &mut Model| {
+        let v = m.tensor("v", TensorType::RESOURCE, &[], None, &[]);
+        m.operator(B::VAR_HANDLE, &[], v, Options::VarHandle { name: "sum" });
+        v
+    };
+    let mut m = Model::new();
+    if let Some(first) = first {
+        m.operator(B::CALL_ONCE, &[], 0, Options::CallOnce { subgraph: 1 });
+        m.operators[0].outputs = vec![];
+        let mut begin = Model::new();
+        let v = handle(&mut begin);
+        let bytes: Vec<u8> = first.iter().flat_map(|f| f.to_le_bytes()).collect();
+        let c = begin.tensor("c", TensorType::FLOAT32, &[2], None, &bytes);
+        assign(&mut begin, v, c);
+        m.called = vec![begin];
+    }
+    let x = m.tensor("x", TensorType::FLOAT32, &[2], None, &[]);
+    let v = handle(&mut m);
+    let old = m.tensor("old", TensorType::FLOAT32, &[2], None, &[]);
+    let y = m.tensor("y", TensorType::FLOAT32, &[2], None, &[]);
+    m.operator(B::READ_VARIABLE, &[v], old, Options::None);
+    m.operator(B::ADD, &[old, x], y, Options::Add);
+    assign(&mut m, v, y);
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
 }
 
 fn i32_bytes(values: &[i32]) -> Vec<u8> {

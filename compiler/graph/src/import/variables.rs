@@ -1,0 +1,136 @@
+//! Resource variables: what VAR_HANDLE names, and the states that they become.
+//!
+//! Not READ_VARIABLE and ASSIGN_VARIABLE, which are operators. The idea: a handle is a name that is known when the model is compiled, so
+//! that every tensor that holds one is the variable's state itself. A variable has the type of what is read from it or assigned to it anywhere in the
+//! file; what a CALL_ONCE assigns is in it from the beginning.
+
+use super::file::File;
+use super::tensors;
+use crate::diagnostic::{Code, Diagnostic, quoted};
+use crate::graph::{Graph, Node, State, Value, ValueId};
+use crate::ops::Op;
+use crate::tensor::TensorType;
+use bytes::Bytes;
+use cranelite_schema as schema;
+use schema::BuiltinOperator;
+use std::collections::BTreeMap;
+
+/// Container and name.
+type Key = (String, String);
+
+pub struct Variable {
+    name: String,
+    ty: Option<TensorType>,
+    initial: Option<Bytes>,
+    /// In the graph that is being built.
+    value: Option<ValueId>,
+}
+
+/// Those of the whole file.
+#[derive(Default)]
+pub struct Variables {
+    all: Vec<Variable>,
+    by_key: BTreeMap<Key, usize>,
+}
+
+impl Variables {
+    pub fn read(file: &File) -> Variables {
+        let mut variables = Variables::default();
+        for subgraph in file.model.subgraphs().into_iter().flatten() {
+            let mut handles: BTreeMap<i32, usize> = BTreeMap::new();
+            for o in subgraph.operators().into_iter().flatten() {
+                let input = |i: usize| o.inputs().filter(|all| i < all.len()).map(|all| all.get(i));
+                let output = o.outputs().filter(|all| !all.is_empty()).map(|all| all.get(0));
+                let moved = match file.codes.get(o.opcode_index() as usize).map(|c| c.code) {
+                    Some(BuiltinOperator::VAR_HANDLE) => {
+                        handles.extend(output.map(|t| (t, variables.of(o))));
+                        continue;
+                    }
+                    Some(BuiltinOperator::ASSIGN_VARIABLE) => input(1),
+                    Some(BuiltinOperator::READ_VARIABLE) => output,
+                    _ => continue,
+                };
+                let tensor = moved.and_then(|t| subgraph.tensors().filter(|all| (t as usize) < all.len()).map(|all| all.get(t as usize)));
+                if let (Some(&v), Some(tensor)) = (input(0).and_then(|t| handles.get(&t)), tensor) {
+                    let ty = &mut variables.all[v].ty;
+                    *ty = ty.take().or_else(|| tensors::declared_type(file, tensor));
+                }
+            }
+        }
+        variables
+    }
+
+    /// The variable that a VAR_HANDLE names.
+    pub fn of(&mut self, o: schema::Operator) -> usize {
+        let options = o.builtin_options_as_var_handle_options();
+        let text = |t: Option<_>| t.map(schema::text).unwrap_or_default();
+        let key = (text(options.and_then(|o| o.container())), text(options.and_then(|o| o.shared_name())));
+        let name = key.1.clone();
+        *self.by_key.entry(key).or_insert_with(|| {
+            self.all.push(Variable { name, ty: None, initial: None, value: None });
+            self.all.len() - 1
+        })
+    }
+
+    /// The variable's state in `graph`; `None` where nothing anywhere reads or assigns it.
+    pub fn value(&mut self, variable: usize, graph: &mut Graph) -> Option<ValueId> {
+        let v = &mut self.all[variable];
+        let ty = v.ty.clone()?;
+        let value = *v.value.get_or_insert_with(|| graph.add_value(Value { name: v.name.clone(), ty, data: None }));
+        if !graph.is_state(value) {
+            graph.states.push(State { value, initial: None });
+        }
+        Some(value)
+    }
+
+    /// From now on values are those of another graph.
+    pub fn enter(&mut self) -> Vec<Option<ValueId>> {
+        self.all.iter_mut().map(|v| v.value.take()).collect()
+    }
+
+    /// Back in the graph that `enter` left.
+    pub fn leave(&mut self, values: Vec<Option<ValueId>>) {
+        for (v, value) in self.all.iter_mut().zip(values) {
+            v.value = value;
+        }
+    }
+
+    /// What the graph of a CALL_ONCE, whose constants are computed, assigns; its states are this graph's still.
+    pub fn initialise(&mut self, graph: &Graph) -> Result<(), Diagnostic> {
+        for n in &graph.nodes {
+            let assigned = match n.op {
+                Op::AssignVariable(_) => n.input(1).and_then(|v| graph.value(v).data.clone()),
+                _ => None,
+            };
+            let variable = self.all.iter_mut().find(|v| v.value.is_some() && v.value == n.input(0));
+            let (Some(data), Some(variable)) = (assigned, variable) else {
+                return Err(Diagnostic::new(Code::CONSTANT, "what is assigned at the beginning is not known when the model is compiled")
+                    .expected("ASSIGN_VARIABLE of constants")
+                    .found(n.op.name())
+                    .help("assign constants when the model is converted"));
+            };
+            variable.initial = Some(data);
+        }
+        Ok(())
+    }
+
+    /// Writes into the states what is in them at first. Without that, nothing may be read before it is assigned.
+    pub fn finish(&mut self, graph: &mut Graph) -> Vec<Diagnostic> {
+        let mut problems = vec![];
+        for v in &mut self.all {
+            let Some(state) = graph.states.iter_mut().find(|s| Some(s.value) == v.value) else { continue };
+            state.initial = v.initial.take();
+            let value = state.value;
+            let first = graph.nodes.iter().find(|n| n.reads().any(|r| r == value));
+            if let Some(n) = first.filter(|n| graph.states.iter().any(|s| s.value == value && s.initial.is_none()) && !assigns(n, value)) {
+                let d = Diagnostic::new(Code::ORDER, format!("the variable {} is read before anything is assigned to it", quoted(&v.name)));
+                problems.push(d.help("let the model assign it at the beginning (CALL_ONCE)").in_node(graph, n));
+            }
+        }
+        problems
+    }
+}
+
+fn assigns(n: &Node, state: ValueId) -> bool {
+    n.op.writes().iter().any(|&at| n.input(at) == Some(state))
+}
