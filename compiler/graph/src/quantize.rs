@@ -12,6 +12,10 @@
 //! | i64 accumulators (int16 activations with int64 bias) | 16-bit reduced multiplier, single rounding |
 //! | FULLY_CONNECTED, 8-bit weights | the sum times the real scale in f64, rounded once, half away from zero (`multiply_by_real`) |
 //! | LOGISTIC int8, uint8 | 256-entry table, computed in f32 (`table::lut_8bit`) |
+//! | TANH int8, uint8 | 256-entry table, computed in f32 |
+//! | TANH int16 | interpolation in the table of LOGISTIC (`table::tanh_i16`) |
+//! | RSQRT int8 | five steps of Newton's method in fixed point (`fixed_point::reciprocal_root`) |
+//! | RSQRT int16 | an interpolated 513-entry table, computed in f32 (`table::lut_i16_f32`) |
 //! | LOGISTIC int16 | interpolation in a 256-entry table of sigmoid(i/24) (`table::logistic_i16`) |
 //! | SOFTMAX int8, uint8 | fixed-point exp in Q5.26 (`fixed_point`), not the float tables of the optimised kernel |
 //! | SOFTMAX int16 | two interpolated 513-entry tables (`table::softmax_exp_lut_i16` and `..._reciprocal_...`) |
@@ -138,6 +142,18 @@ pub fn mul_multiplier(a_scale: f32, b_scale: f32, output_scale: f32) -> f64 {
     (a_scale * b_scale / output_scale) as f64
 }
 
+/// Multipliers of SQUARED_DIFFERENCE: of both operands, raised by 7 bits, to twice the larger scale, and of the square.
+pub fn squared_difference_multipliers(a_scale: f32, b_scale: f32, output_scale: f32) -> [f64; 3] {
+    let twice_larger = f64::from(2.0 * a_scale.max(b_scale));
+    let square = twice_larger * twice_larger / f64::from((1 << 14) as f32 * output_scale);
+    [f64::from(a_scale) / twice_larger, f64::from(b_scale) / twice_larger, square]
+}
+
+/// Multiplier of RSQRT of int8: root and product are rounded to f32.
+pub fn rsqrt_multiplier(input_scale: f32, output_scale: f32) -> f64 {
+    1.0 / f64::from(libm::sqrtf(input_scale) * output_scale)
+}
+
 /// x · multiplier / 2^31 · 2^shift for i32 with two roundings: halves up at the high multiply, then halves away from zero at the right
 /// shift. A left shift comes first and wraps.
 pub fn multiply_by_quantized_multiplier(x: i32, multiplier: i32, shift: i32) -> i32 {
@@ -193,6 +209,20 @@ pub fn requantize(q: i32, input_zero_point: i32, multiplier: i32, shift: i32, ou
     scaled.wrapping_add(output_zero_point).min(range.1).max(range.0)
 }
 
+/// RSQRT of one int8, whose multiplier is that of the scales. Numbers of zero and less, at which the reference stops or which it takes
+/// for very small ones, give the largest integer.
+pub fn rsqrt_i8(q: i8, input_zero_point: i32, (multiplier, shift): (i32, i32), output_zero_point: i32) -> i8 {
+    const RAISE: i32 = 20;
+    let value = i32::from(q) - input_zero_point;
+    if value <= 0 {
+        return i8::MAX;
+    }
+    let (root, root_shift) = reciprocal_root(value);
+    let raised = multiply_by_quantized_multiplier(1, root, root_shift + RAISE);
+    let scaled = multiply_by_quantized_multiplier(raised, multiplier, shift - RAISE);
+    scaled.wrapping_add(output_zero_point).clamp(i8::MIN.into(), i8::MAX.into()) as i8
+}
+
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Real numbers to integers and back
 // ---------------------------------------------------------------------------------------------------------------------------------
@@ -236,6 +266,16 @@ pub fn activation_range_float(activation: Activation) -> (f32, f32) {
         Activation::Relu => (0.0, f32::MAX),
         Activation::ReluN1To1 => (-1.0, 1.0),
         Activation::Relu6 => (0.0, 6.0),
+    }
+}
+
+/// The bounds that a fused activation has for integers that stand for themselves.
+pub fn activation_range_integer(activation: Activation) -> (Option<i64>, Option<i64>) {
+    match activation {
+        Activation::None => (None, None),
+        Activation::Relu => (Some(0), None),
+        Activation::ReluN1To1 => (Some(-1), Some(1)),
+        Activation::Relu6 => (Some(0), Some(6)),
     }
 }
 

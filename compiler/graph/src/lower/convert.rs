@@ -1,15 +1,16 @@
 //! Between real numbers and integers: the vectors of QUANTIZE and DEQUANTIZE.
 //!
-//! Not requantisation, which stays in integers. The idea: scales and zero points per channel are one more input, broadcast along all
+//! Not requantisation, which stays in integers. CAST is here, too, whose numbers have no scale. The idea: scales and zero points per channel are one more input, broadcast along all
 //! other dimensions.
 
 use super::Context;
 use super::elementwise::{Elementwise, Operand};
+use super::math::copy_sign;
 use super::requantize::elem;
 use crate::graph::Node;
 use crate::quantize::element_range;
 use crate::quantize::quotient::{HALF, OVERFLOW, Quotient};
-use crate::tensor::{Quantization, TensorType};
+use crate::tensor::{ElementType, Quantization, TensorType};
 use cranelite_tile::{Cond, Elem, KernelBuilder, Rounding, Unary, Value};
 
 /// Scale and zero point of every lane: numbers in the code, or vectors that come as further inputs.
@@ -100,7 +101,7 @@ pub fn quantize(cx: &mut Context, node: &Node) {
             }
         };
         let half = k.float(float, HALF);
-        let half = with_sign_of(k, half, x[0]);
+        let half = copy_sign(k, half, x[0]);
         let sum = k.add(quotient, half);
         // NaN and what does not fit become the smallest integer, as on x86; the zero point may take it round to the largest.
         let (magnitude, limit, lowest) = (k.unary(Unary::Abs, sum), k.float(float, OVERFLOW), k.float(float, -OVERFLOW));
@@ -115,35 +116,186 @@ pub fn quantize(cx: &mut Context, node: &Node) {
     });
 }
 
-/// A positive float with the sign of another.
-fn with_sign_of(k: &mut KernelBuilder, magnitude: Value, x: Value) -> Value {
-    let (float, int) = (k.ty(x), k.ty(x).with_elem(Elem::I32));
-    let (bits, top, magnitude) = (k.bitcast(x, int), k.int(int, i32::MIN.into()), k.bitcast(magnitude, int));
-    let sign = k.and(bits, top);
-    let bits = k.or(sign, magnitude);
+pub fn from_f16(cx: &mut Context, node: &Node) {
+    Elementwise::of_node(cx, "dequantize_f16", node).lower(cx, |k, x, _| float_of_half(k, x[0]));
+}
+
+/// Half precision, as u16 lanes, to single: exponent and mantissa move, then a multiplication corrects the bias of the exponent, which also
+/// makes denormals right; infinity and NaN keep the largest exponent.
+fn float_of_half(k: &mut KernelBuilder, x: Value) -> Value {
+    let half = k.widen(x, Elem::I32);
+    let ty = k.ty(half);
+    let (low, sign) = (k.int(ty, 0x7FFF), k.int(ty, 0x8000));
+    let magnitude = k.and(half, low);
+    let bits = k.shl_imm(magnitude, 13);
+    let float = ty.with_elem(Elem::F32);
+    let (real, power) = (k.bitcast(bits, float), k.float(float, f32::from_bits((127 + 112) << 23)));
+    let real = k.mul(real, power);
+    let (largest, exponent) = (k.int(ty, 0x7C00), k.int(ty, 0xFF << 23));
+    let special = k.compare(Cond::Ge, magnitude, largest);
+    let special_bits = k.or(bits, exponent);
+    let bits = k.bitcast(real, ty);
+    let bits = k.select(special, special_bits, bits);
+    let sign = k.and(half, sign);
+    let sign = k.shl_imm(sign, 16);
+    let bits = k.or(bits, sign);
     k.bitcast(bits, float)
 }
 
-/// Half precision to single: exponent and mantissa move, then a multiplication corrects the bias of the exponent, which also makes
-/// denormals right; infinity and NaN keep the largest exponent.
-pub fn from_f16(cx: &mut Context, node: &Node) {
-    Elementwise::of_node(cx, "dequantize_f16", node).lower(cx, |k, x, _| {
-        let half = k.widen(x[0], Elem::I32);
-        let ty = k.ty(half);
-        let (low, sign) = (k.int(ty, 0x7FFF), k.int(ty, 0x8000));
-        let magnitude = k.and(half, low);
-        let bits = k.shl_imm(magnitude, 13);
-        let float = ty.with_elem(Elem::F32);
-        let (real, power) = (k.bitcast(bits, float), k.float(float, f32::from_bits((127 + 112) << 23)));
-        let real = k.mul(real, power);
-        let (largest, exponent) = (k.int(ty, 0x7C00), k.int(ty, 0xFF << 23));
-        let special = k.compare(Cond::Ge, magnitude, largest);
-        let special_bits = k.or(bits, exponent);
-        let bits = k.bitcast(real, ty);
-        let bits = k.select(special, special_bits, bits);
-        let sign = k.and(half, sign);
-        let sign = k.shl_imm(sign, 16);
-        let bits = k.or(bits, sign);
-        k.bitcast(bits, float)
-    });
+/// Single precision to half, as u16 lanes, to nearest with ties to even. Denormal halves are what is left of the last bits of a sum with
+/// 1/2; others are rounded by an addition below the bits that stay, which may carry into the exponent.
+fn half_of_float(k: &mut KernelBuilder, x: Value) -> Value {
+    let (float, ty) = (k.ty(x), k.ty(x).with_elem(Elem::I32));
+    let bits = k.bitcast(x, ty);
+    let (rest, half, one) = (k.int(ty, 0x7FFF_FFFF), k.float(float, 0.5), k.int(ty, 1));
+    let magnitude = k.and(bits, rest);
+    let real = k.bitcast(magnitude, float);
+    let sum = k.add(real, half);
+    let (sum, base) = (k.bitcast(sum, ty), k.int(ty, 0.5f32.to_bits().into()));
+    let denormal = k.sub(sum, base);
+    let (bias, last) = (k.int(ty, 0xFFF - (112 << 23)), k.shr_imm(magnitude, 13));
+    let (last, normal) = (k.and(last, one), k.add(magnitude, bias));
+    let normal = k.add(normal, last);
+    let (normal, infinity) = (k.shr_imm(normal, 13), k.int(ty, 0x7C00));
+    let normal = k.min(normal, infinity);
+    let (least, largest, nan) = (k.int(ty, 113 << 23), k.int(ty, 0xFF << 23), k.int(ty, 0x7E00));
+    let is_small = k.compare(Cond::Lt, magnitude, least);
+    let number = k.select(is_small, denormal, normal);
+    let is_nan = k.compare(Cond::Gt, magnitude, largest);
+    let number = k.select(is_nan, nan, number);
+    let (sign, top) = (k.shr_imm(bits, 16), k.int(ty, 0x8000));
+    let sign = k.and(sign, top);
+    let y = k.or(number, sign);
+    k.narrow(y, Elem::U16)
+}
+
+/// A mask as bytes, 1 where it is true.
+pub fn truth(k: &mut KernelBuilder, mask: Value) -> Value {
+    let elem = match k.ty(mask).elem.bits() {
+        8 => Elem::U8,
+        16 => Elem::U16,
+        32 => Elem::U32,
+        _ => Elem::I64,
+    };
+    let ty = k.ty(mask).with_elem(elem);
+    let (one, zero) = (k.int(ty, 1), k.int(ty, 0));
+    let y = k.select(mask, one, zero);
+    k.narrow(y, Elem::U8)
+}
+
+/// The rules of CAST, between types that have them; lanes of short floats are their bits, those of complex numbers 64 bits.
+pub fn cast(k: &mut KernelBuilder, x: Value, from: ElementType, to: ElementType) -> Value {
+    use ElementType::{Bool, Complex64, F16, F32};
+    match (from, to) {
+        _ if from == to => x,
+        (F16, _) => {
+            let real = float_of_half(k, x);
+            cast(k, real, F32, to)
+        }
+        (Complex64, _) => {
+            let parts = k.bitcast(x, Elem::F32.x(2 * k.ty(x).lanes as usize));
+            let real = k.deinterleave(parts, 0);
+            cast(k, real, F32, to)
+        }
+        (_, F16) => {
+            let real = cast(k, x, from, F32);
+            half_of_float(k, real)
+        }
+        (_, Complex64) => {
+            let real = cast(k, x, from, F32);
+            let zero = k.float(k.ty(real), 0.0);
+            let parts = k.interleave(real, zero);
+            k.bitcast(parts, k.ty(x).with_elem(Elem::I64))
+        }
+        (_, Bool) => {
+            let ty = k.ty(x);
+            let zero = if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) };
+            let mask = k.compare(Cond::Ne, x, zero);
+            truth(k, mask)
+        }
+        _ => {
+            let to = elem(to).expect("an element type checked by infer");
+            match (k.ty(x).elem.is_float(), to.is_float()) {
+                (true, true) if k.ty(x).elem == to => x,
+                (true, true) => k.to_float(x, to),
+                (true, false) => integer_of_float(k, x, to),
+                (false, true) => float_of_integer(k, x, to),
+                (false, false) => integer_of_integer(k, x, to),
+            }
+        }
+    }
+}
+
+/// The low bits, or more bits with the sign.
+fn integer_of_integer(k: &mut KernelBuilder, x: Value, to: Elem) -> Value {
+    let from = k.ty(x).elem;
+    if to.bits() < from.bits() {
+        return k.narrow(x, to);
+    }
+    let as_wide = match to.bits() {
+        _ if to.is_signed() == from.is_signed() || !from.is_signed() => to,
+        16 => Elem::I16,
+        _ => Elem::I32,
+    };
+    let wide = if from.bits() < to.bits() { k.widen(x, as_wide) } else { x };
+    k.bitcast(wide, k.ty(x).with_elem(to))
+}
+
+fn float_of_integer(k: &mut KernelBuilder, x: Value, to: Elem) -> Value {
+    match (k.ty(x).elem, to) {
+        (Elem::U32, Elem::F32) => {
+            // The upper half times 2^16 is exact, so that only the sum is rounded.
+            let (ty, low) = (k.ty(x).with_elem(Elem::I32), k.int(k.ty(x), 0xFFFF));
+            let (upper, lower) = (k.shr_imm(x, 16), k.and(x, low));
+            let [upper, lower] = [upper, lower].map(|v| {
+                let v = k.bitcast(v, ty);
+                k.to_float(v, Elem::F32)
+            });
+            let power = k.float(k.ty(upper), 65536.0);
+            let upper = k.mul(upper, power);
+            k.add(upper, lower)
+        }
+        (Elem::U32, _) => {
+            let wide = k.widen(x, Elem::I64);
+            k.to_float(wide, to)
+        }
+        (Elem::I32 | Elem::I64, _) => k.to_float(x, to),
+        _ => {
+            let wide = k.widen(x, Elem::I32);
+            k.to_float(wide, to)
+        }
+    }
+}
+
+/// Toward zero; what does not fit becomes the nearest integer, NaN the largest.
+fn integer_of_float(k: &mut KernelBuilder, x: Value, to: Elem) -> Value {
+    let float = k.ty(x);
+    match to {
+        Elem::I64 => {
+            let end = k.float(float, (1u64 << 63) as f32);
+            let x = k.min(x, end);
+            k.convert(x, Elem::I64, Rounding::TowardZero)
+        }
+        Elem::U32 => {
+            let (end, zero, half) = (k.float(float, (1u64 << 32) as f32), k.float(float, 0.0), k.float(float, (1u64 << 31) as f32));
+            let x = k.min(x, end);
+            let x = k.max(x, zero);
+            // Moved down by half the range and, as integers, up again; small numbers would lose bits on the way.
+            let is_upper = k.compare(Cond::Ge, x, half);
+            let by = k.select(is_upper, half, zero);
+            let moved = k.sub(x, by);
+            let word = k.convert(moved, Elem::I32, Rounding::TowardZero);
+            // Either nothing or the top bit, as the saturated negative of the float.
+            let lift = k.neg(by);
+            let lift = k.convert(lift, Elem::I32, Rounding::TowardZero);
+            let word = k.xor(word, lift);
+            k.bitcast(word, float.with_elem(Elem::U32))
+        }
+        _ => {
+            let end = k.float(float, (1u64 << 31) as f32);
+            let x = k.min(x, end);
+            let word = k.convert(x, Elem::I32, Rounding::TowardZero);
+            k.narrow_sat(word, to)
+        }
+    }
 }

@@ -94,11 +94,12 @@ impl Operand {
         Operand { buffer, elem, shape: shape.into() }
     }
 
-    /// A value of the graph whose element type has a tile type, which `infer` has checked; of short floats their bits.
+    /// A value of the graph whose element type has a tile type, which `infer` has checked; of short floats and complex numbers their bits.
     pub fn of_value(cx: &mut Context, v: ValueId) -> Self {
         let ty: &TensorType = cx.graph.ty(v);
         let elem = match ty.element {
             ElementType::F16 | ElementType::BF16 => Elem::U16,
+            ElementType::Complex64 => Elem::I64,
             other => elem(other).expect("an element type checked by infer"),
         };
         Operand { buffer: cx.buffer(v), elem, shape: ty.shape.clone() }

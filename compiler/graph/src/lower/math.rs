@@ -3,7 +3,7 @@
 //! Not the tables of quantised operators: those are computed when the model is compiled, in f64. The idea: a fixed order of additions
 //! and multiplications, so that every machine with the same choice of fused multiply-add gets the same bits; NaN comes out as NaN.
 
-use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
+use cranelite_tile::{Cond, Elem, KernelBuilder, Machine, Unary, Value};
 
 /// `a · b + c`: fused where the machine does that in one instruction.
 pub fn mul_add(k: &mut KernelBuilder, m: &Machine, a: Value, b: Value, c: Value) -> Value {
@@ -77,6 +77,43 @@ pub fn logistic(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     let (y, power) = scaled_exp(k, m, bounded, -1.0);
     let denominator = mul_add(k, m, y, power, one);
     k.div(one, denominator)
+}
+
+/// The hyperbolic tangent: an odd polynomial near 0, 1 − 2 / (e^2x + 1) beyond.
+pub fn tanh(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
+    let ty = k.ty(x);
+    let magnitude = k.unary(Unary::Abs, x);
+    let square = k.mul(x, x);
+    let mut y = k.float(ty, -5.717_045e-3);
+    for c in [2.065_058_8e-2, -5.374_35e-2, 1.333_149_1e-1, -3.333_328_4e-1] {
+        let c = k.float(ty, c);
+        y = mul_add(k, m, y, square, c);
+    }
+    let cube = k.mul(x, square);
+    let near = mul_add(k, m, y, cube, x);
+    let (one, two, limit) = (k.float(ty, 1.0), k.float(ty, 2.0), k.float(ty, 0.625));
+    // From 10 on the result is 1.
+    let bounded = clamp(k, magnitude, None, Some(10.0));
+    let twice = k.add(bounded, bounded);
+    let (e, power) = scaled_exp(k, m, twice, 1.0);
+    let denominator = mul_add(k, m, e, power, one);
+    let quotient = k.div(two, denominator);
+    let far = k.sub(one, quotient);
+    let far = copy_sign(k, far, x);
+    let is_near = k.compare(Cond::Lt, magnitude, limit);
+    k.select(is_near, near, far)
+}
+
+/// A number without sign, with the sign of another.
+pub fn copy_sign(k: &mut KernelBuilder, magnitude: Value, of: Value) -> Value {
+    let ty = k.ty(of);
+    let (bits, sign) = if ty.elem == Elem::F64 { (Elem::I64, i64::MIN) } else { (Elem::I32, i32::MIN.into()) };
+    let bits = ty.with_elem(bits);
+    let sign = k.int(bits, sign);
+    let (of, magnitude) = (k.bitcast(of, bits), k.bitcast(magnitude, bits));
+    let sign = k.and(of, sign);
+    let v = k.or(sign, magnitude);
+    k.bitcast(v, ty)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub struct Pointwise<'a> {
 }
 
 impl<'a> Pointwise<'a> {
+    /// Of floats, and of integers that are not quantised.
     pub fn floats(f: impl Fn(&mut KernelBuilder, &[Value]) -> Value + 'a) -> Self {
         Pointwise { f: Box::new(f), target: None, form: None }
     }

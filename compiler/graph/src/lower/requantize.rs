@@ -4,11 +4,12 @@
 //! that a kernel calls with values in hand. The idea: the numbers per channel live in constants, so that equal kernels can be
 //! shared; only what changes the code (the kind of shift, the range, the zero point) is fixed in it.
 
+use super::math::copy_sign;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
 use crate::quantize::doubles;
 use crate::quantize::steps::{self, Form, Reference, Steps};
-use crate::quantize::{activation_range_float, calculate_activation_range_quantized, wide_requantization};
+use crate::quantize::{activation_range_float, activation_range_integer, calculate_activation_range_quantized, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Binary, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Value};
 
@@ -330,18 +331,6 @@ impl Rescaling {
     }
 }
 
-/// A number without sign, with the sign of another.
-fn copy_sign(k: &mut KernelBuilder, magnitude: Value, of: Value) -> Value {
-    let ty = k.ty(of);
-    let (bits, sign) = if ty.elem == Elem::F64 { (Elem::I64, i64::MIN) } else { (Elem::I32, i32::MIN.into()) };
-    let bits = ty.with_elem(bits);
-    let sign = k.int(bits, sign);
-    let (of, magnitude) = (k.bitcast(of, bits), k.bitcast(magnitude, bits));
-    let sign = k.and(of, sign);
-    let v = k.or(sign, magnitude);
-    k.bitcast(v, ty)
-}
-
 /// Multiplier, rounding addend and shift of i64 accumulators (int16 activations with an int64 bias): i64 vectors in a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct WideScale {
@@ -480,6 +469,20 @@ pub fn clamp_float(k: &mut KernelBuilder, x: Value, activation: Activation) -> V
     let (low, high) = (k.float(ty, low), k.float(ty, high));
     let x = k.max(low, x);
     k.min(high, x)
+}
+
+/// Fused activation of integers that stand for themselves.
+pub fn clamp_integer(k: &mut KernelBuilder, x: Value, activation: Activation) -> Value {
+    let (low, high) = activation_range_integer(activation);
+    let ty = k.ty(x);
+    let x = low.map_or(x, |low| {
+        let low = k.int(ty, low);
+        k.max(x, low)
+    });
+    high.map_or(x, |high| {
+        let high = k.int(ty, high);
+        k.min(x, high)
+    })
 }
 
 /// Floats to i32, to nearest with halves away from zero, saturating: C's `round`, for all that fits.

@@ -53,15 +53,26 @@ pub fn look_up_i16(k: &mut KernelBuilder, lines: Arg, x: Value) -> Value {
     k.add(start, sum)
 }
 
-/// A constant of `logistic_i16`: beyond the table the curve is flat.
-pub fn logistic_lines(cx: &mut Context, table: &[u16; 256]) -> BufferId {
+/// Every int16 of the first input by `quantize::lut_lookup_i16`.
+pub fn interpolated_i16(cx: &mut Context, e: Elementwise, table: &[i16; LUT_I16_SIZE]) {
+    let lines = lines_i16(cx, "table", table);
+    e.table(lines).lower(cx, |k, x, tables| {
+        let wide = k.widen(x[0], Elem::I32);
+        let y = look_up_i16(k, tables[0], wide);
+        k.narrow(y, Elem::I16)
+    });
+}
+
+/// A constant of `logistic_i16` and `tanh_i16`: beyond the table the curve is flat.
+pub fn sigmoid_lines(cx: &mut Context, table: &[u16; 256], beyond: i32) -> BufferId {
     let mut lines: Vec<i32> = table.windows(2).map(|w| line(w[0].into(), i32::from(w[1]) - i32::from(w[0]))).collect();
-    lines.push(line(0xFFFE, 0));
+    lines.push(line(beyond, 0));
     cx.constant_i32("sigmoid", &lines)
 }
 
-/// `quantize::logistic_i16` of int16 lanes.
-pub fn logistic_i16(k: &mut KernelBuilder, lines: Arg, x: Value, (multiplier, shift): (i32, i32)) -> Value {
+/// The sigmoid of int16 lanes in steps of 2^-`place_bits`, of which the table has 256, for their magnitude: the scaled numbers, and i32
+/// lanes with `place_bits` bits more than the table.
+fn sigmoid_i16(k: &mut KernelBuilder, lines: Arg, x: Value, (multiplier, shift): (i32, i32), place_bits: u8) -> (Value, Value) {
     let ty = k.ty(x).with_elem(Elem::I32);
     let wide = k.widen(x, Elem::I32);
     let multiplier = k.int(ty, multiplier.into());
@@ -72,21 +83,38 @@ pub fn logistic_i16(k: &mut KernelBuilder, lines: Arg, x: Value, (multiplier, sh
         scaled = k.shr_imm(scaled, shift as u8);
     }
     let magnitude = k.unary(cranelite_tile::Unary::Abs, scaled);
-    let (last, low) = (k.int(ty, 255), k.int(ty, 0x1FF));
-    let step = k.shr_imm(magnitude, 9);
+    let (last, low) = (k.int(ty, 255), k.int(ty, (1 << place_bits) - 1));
+    let step = k.shr_imm(magnitude, place_bits);
     let step = k.min(step, last);
     let index = k.narrow(step, Elem::U8);
     let line = k.lookup(Elem::I32, lines.at(0), index);
     let (place, rise, mask) = (k.and(magnitude, low), k.shr_imm(line, 16), k.int(ty, 0xFFFF));
     let start = k.and(line, mask);
-    let start = k.shl_imm(start, 9);
+    let start = k.shl_imm(start, place_bits);
     let product = k.mul(rise, place);
-    let result = k.add(start, product);
-    let (half, below_one, zero) = (k.int(ty, 1 << 9), k.int(ty, (1 << 25) + (1 << 9) - 1), k.int(ty, 0));
-    let of_positive = k.add(result, half);
-    let of_negative = k.sub(below_one, result);
-    let negative = k.compare(Cond::Lt, scaled, zero);
+    (scaled, k.add(start, product))
+}
+
+/// Where `of` is negative `sum - x`, elsewhere `x + addend`, without the lowest bits, as int16.
+fn mirrored(k: &mut KernelBuilder, of: Value, x: Value, addend: i64, sum: i64, bits: u8) -> Value {
+    let ty = k.ty(x);
+    let (addend, sum, zero) = (k.int(ty, addend), k.int(ty, sum), k.int(ty, 0));
+    let of_positive = k.add(x, addend);
+    let of_negative = k.sub(sum, x);
+    let negative = k.compare(Cond::Lt, of, zero);
     let result = k.select(negative, of_negative, of_positive);
-    let result = k.shr_imm(result, 10);
+    let result = k.shr_imm(result, bits);
     k.narrow(result, Elem::I16)
+}
+
+/// `quantize::logistic_i16` of int16 lanes.
+pub fn logistic_i16(k: &mut KernelBuilder, lines: Arg, x: Value, scale: (i32, i32)) -> Value {
+    let (scaled, result) = sigmoid_i16(k, lines, x, scale, 9);
+    mirrored(k, scaled, result, 1 << 9, (1 << 25) + (1 << 9) - 1, 10)
+}
+
+/// `quantize::tanh_i16` of int16 lanes.
+pub fn tanh_i16(k: &mut KernelBuilder, lines: Arg, x: Value, scale: (i32, i32)) -> Value {
+    let (scaled, result) = sigmoid_i16(k, lines, x, scale, 8);
+    mirrored(k, scaled, result, (1 << 7) - (1 << 23), (1 << 23) + (1 << 7) - 1, 8)
 }

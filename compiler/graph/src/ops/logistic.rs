@@ -57,7 +57,7 @@ impl Operator for Attributes {
         match lut_8bit(x.element, parameters(x), parameters(y), logistic_f32) {
             Some(entries) => table::bytes(cx, e, &entries),
             None if x.element == I16 => {
-                let lines = table::logistic_lines(cx, &sigmoid_table_u16());
+                let lines = table::sigmoid_lines(cx, &sigmoid_table_u16(), 0xFFFE);
                 let scale = logistic_multiplier_i16(parameters(x).0);
                 e.table(lines).lower(cx, |k, x, tables| table::logistic_i16(k, tables[0], x[0], scale));
             }

@@ -7,7 +7,10 @@
 pub mod attributes;
 pub mod checks;
 pub mod clips;
+pub mod comparisons;
 pub mod family;
+pub mod maps;
+pub mod pairs;
 pub mod pools;
 pub mod sums;
 pub mod types;
@@ -240,24 +243,45 @@ operators! {
     Add add(sums) ADD 5;
     AssignVariable assign_variable ASSIGN_VARIABLE 1;
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
+    Cast cast CAST 9;
+    Ceil ceil(maps) CEIL 1;
     Concatenation concatenation CONCATENATION 5;
     Conv2d conv_2d CONV_2D 8;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     Dequantize dequantize DEQUANTIZE 8;
+    Equal equal(comparisons) EQUAL 5;
+    Floor floor(maps) FLOOR 1;
     FullyConnected fully_connected FULLY_CONNECTED 14;
+    Greater greater(comparisons) GREATER 2;
+    GreaterEqual greater_equal(comparisons) GREATER_EQUAL 3;
+    Less less(comparisons) LESS 3;
+    LessEqual less_equal(comparisons) LESS_EQUAL 2;
+    LogicalAnd logical_and(pairs) LOGICAL_AND 1;
+    LogicalNot logical_not(maps) LOGICAL_NOT 1;
+    LogicalOr logical_or(pairs) LOGICAL_OR 1;
     Logistic logistic LOGISTIC 3;
+    Maximum maximum(pairs) MAXIMUM 4;
     MaxPool2d max_pool_2d(pools) MAX_POOL_2D 3;
     Mean mean MEAN 3;
+    Minimum minimum(pairs) MINIMUM 4;
     Mul mul MUL 7;
+    Neg neg(maps) NEG 1;
+    NotEqual not_equal(comparisons) NOT_EQUAL 4;
     Pad pad PAD 5;
     Quantize quantize QUANTIZE 5;
     ReadVariable read_variable READ_VARIABLE 1;
     Relu relu(clips) RELU 3;
     Relu6 relu6(clips) RELU6 3;
     Reshape reshape RESHAPE 1;
+    Round round(maps) ROUND 1;
+    Rsqrt rsqrt RSQRT 3;
     Softmax softmax SOFTMAX 3;
+    Sqrt sqrt(maps) SQRT 2;
+    Square square(maps) SQUARE 1;
+    SquaredDifference squared_difference SQUARED_DIFFERENCE 2;
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
+    Tanh tanh TANH 3;
 }
 
 impl<'a> Signature<'a> {

@@ -1,6 +1,6 @@
 //! MUL: a · b with broadcasting and a fused activation.
 //!
-//! f32; i8, u8, i16 quantised per tensor: the exact product of the integers, requantised once, of bytes mostly in f32 with the same
+//! f32; i32 and i64, which wrap; i8, u8, i16 quantised per tensor: the exact product of the integers, requantised once, of bytes mostly in f32 with the same
 //! results. The reference computes the multiplier in f32.
 
 use crate::diagnostic::Diagnostic;
@@ -8,7 +8,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
-use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, shift_range};
+use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, clamp_integer, shift_range};
 use crate::ops::attributes::Activation;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
@@ -27,7 +27,7 @@ fields!(activation, pot_scale_int16);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
+    const TYPES: &'static [Row] = &[Row::Same(types::REAL), Row::Same(types::WHOLE)];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let activation = match source.operator.builtin_options_as_mul_options() {
@@ -63,6 +63,13 @@ impl Operator for Attributes {
             Elementwise::of_node(cx, "mul_f32", node).unroll(4).lower(cx, |k, x, _| {
                 let product = k.mul(x[0], x[1]);
                 clamp_float(k, product, self.activation)
+            });
+            return Ok(());
+        }
+        if types::WHOLE.contains(&output.element) {
+            Elementwise::of_node(cx, node.op.kernel_name(output.element), node).unroll(4).lower(cx, |k, x, _| {
+                let product = k.mul(x[0], x[1]);
+                clamp_integer(k, product, self.activation)
             });
             return Ok(());
         }

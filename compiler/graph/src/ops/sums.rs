@@ -1,6 +1,6 @@
 //! Sums: a + b and a − b with broadcasting and a fused activation.
 //!
-//! f32; i8, u8, i16 quantised per tensor, in the fixed-point arithmetic of `lower/sum.rs`. As in the reference, int16 whose scales
+//! f32; i32 and i64, which wrap; i8, u8, i16 quantised per tensor, in the fixed-point arithmetic of `lower/sum.rs`. As in the reference, int16 whose scales
 //! are powers of two only shifts, if the model allows it. Beyond the reference: results whose scale is so small that the sum grows
 //! are computed, where it aborts.
 
@@ -11,9 +11,9 @@ use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::pointwise::{self, Pointwise};
-use crate::lower::requantize::{Target, clamp_float};
+use crate::lower::requantize::{Target, clamp_float, clamp_integer};
 use crate::lower::{Context, sum};
-use crate::tensor::ElementType::F32;
+use crate::tensor::ElementType::{F32, I32, I64};
 use crate::text::fields::fields;
 use cranelite_schema::{ActivationFunctionType, Operator};
 use cranelite_tile::{Binary, Machine};
@@ -34,13 +34,13 @@ pub struct Sum {
 family! { Sum:
     /// a + b
     add = Sum {
-        types: &[Row::Same(types::REAL)],
+        types: &[Row::Same(types::REAL), Row::Same(types::WHOLE)],
         op: Binary::Add,
         options: |o| o.builtin_options_as_add_options().map(|o| (o.fused_activation_function(), o.pot_scale_int16())),
     };
     /// a − b
     sub = Sum {
-        types: &[Row::Same(types::REAL)],
+        types: &[Row::Same(types::REAL), Row::Same(types::WHOLE)],
         op: Binary::Sub,
         options: |o| o.builtin_options_as_sub_options().map(|o| (o.fused_activation_function(), o.pot_scale_int16())),
     };
@@ -77,6 +77,10 @@ impl Family for Sum {
             F32 => Pointwise::floats(move |k, x| {
                 let sum = k.binary(op, x[0], x[1]);
                 clamp_float(k, sum, activation)
+            }),
+            I32 | I64 => Pointwise::floats(move |k, x| {
+                let sum = k.binary(op, x[0], x[1]);
+                clamp_integer(k, sum, activation)
             }),
             _ => sum::pointwise(m, inputs, output, op, a.pot_scale_int16, activation)?,
         }))

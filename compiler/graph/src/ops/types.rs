@@ -26,6 +26,8 @@ pub enum Row {
 pub const T: Set = &[];
 /// f32, and the integers that stand for real numbers.
 pub const REAL: Set = &[F32, I8, U8, I16];
+/// Integers that stand for themselves.
+pub const WHOLE: Set = &[I32, I64];
 /// Image or vectors, weights, bias, result of a convolution.
 pub const CONVOLUTION: &[Row] = &[
     Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),

@@ -114,6 +114,36 @@ pub fn get_reciprocal(x: i32, integer_bits: u32) -> (i32, i32) {
     (one_over_one_plus_x_for_x_in_0_1(mantissa_minus_one), integer_bits as i32 - headroom as i32)
 }
 
+/// 1 / √x of a positive integer as a multiplier and a shift, for `multiply_by_quantized_multiplier`.
+pub fn reciprocal_root(x: i32) -> (i32, i32) {
+    if x <= 1 {
+        return (i32::MAX, 0);
+    }
+    let (mut input, mut right) = (x, 11);
+    while input >= 1 << 29 {
+        input /= 4;
+        right += 1;
+    }
+    let pairs = (input.leading_zeros() as i32 - 1) / 2 - 1;
+    right -= pairs;
+    input <<= 2 * pairs;
+    // Newton's method in Q3, from 1: y · 3/2 − x / 2 · y³.
+    let half_input = rounding_divide_by_pot(input >> 1, 1);
+    let mut y = 1 << 28;
+    for _ in 0..5 {
+        let cube = saturating_rounding_multiply_by_pot(mul(mul(y, y), y), 6);
+        let next = mul((1 << 28) + (1 << 27), y).wrapping_sub(mul(half_input, cube));
+        y = saturating_rounding_multiply_by_pot(next, 3);
+    }
+    // √2 / 2 in Q0.
+    let mut root = mul(y, 1_518_500_250);
+    if right < 0 {
+        root = root.wrapping_shl(-right as u32);
+        right = 0;
+    }
+    (root, -right)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,6 +42,11 @@ pub fn logistic_f32(x: f32) -> f32 {
     1.0 / (1.0 + exp_f32(-x))
 }
 
+/// Hyperbolic tangent as the reference computes it in f32.
+pub fn tanh_f32(x: f32) -> f32 {
+    libm::tanh(x.into()) as f32
+}
+
 // ---------------------------------------------------------------------------------------------------------------------------------
 // Interpolated tables of 16 bits
 // ---------------------------------------------------------------------------------------------------------------------------------
@@ -49,32 +54,45 @@ pub fn logistic_f32(x: f32) -> f32 {
 /// Entries of an interpolated table: 512 steps and the end of the last.
 pub const LUT_I16_SIZE: usize = 513;
 
-/// A function over 512 equal steps of the int16 range, each sample shifted by half of the error that a straight line has in the
-/// middle of its step. `input` and `output` are (scale, zero point) in f64.
-pub fn lut_i16(input: (f64, i32), output: (f64, i32), function: impl Fn(f64) -> f64) -> [i16; LUT_I16_SIZE] {
-    const MIN: i32 = i16::MIN as i32;
-    const MAX: i32 = i16::MAX as i32;
-    let input_min = input.0 * (MIN - input.1) as f64;
-    let input_max = input.0 * (MAX - input.1) as f64;
-    let output_min = output.0 * (MIN - output.1) as f64;
-    let output_max = output.0 * (MAX - output.1) as f64;
-    let step = (input_max - input_min) / 512.0;
-    let half_step = step / 2.0;
-    let inverse_scale = 65536.0 / (output_max - output_min);
-    let saturate = |v: f64| v.max(MIN as f64).min(MAX as f64) as i16;
-    let mut table = [0; LUT_I16_SIZE];
-    for (i, entry) in table.iter_mut().enumerate().take(512) {
-        let start = input_min + i as f64 * step;
-        let value = function(start);
-        let middle = function(start + half_step);
-        let next = function(input_min + (i + 1) as f64 * step);
-        let sample = round_half_away(value * inverse_scale);
-        let line = round_half_away((next * inverse_scale + sample) / 2.0);
-        let error = line - round_half_away(middle * inverse_scale);
-        *entry = saturate(sample - round_half_away(error / 2.0));
-    }
-    table[512] = saturate(round_half_away(function(input_max) * inverse_scale));
-    table
+macro_rules! lut_i16 {
+    ($(#[$doc:meta])* $name:ident, $float:ident, $round:ident) => {
+        $(#[$doc])*
+        pub fn $name(input: ($float, i32), output: ($float, i32), function: impl Fn($float) -> $float) -> [i16; LUT_I16_SIZE] {
+            const MIN: i32 = i16::MIN as i32;
+            const MAX: i32 = i16::MAX as i32;
+            let input_min = input.0 * (MIN - input.1) as $float;
+            let input_max = input.0 * (MAX - input.1) as $float;
+            let output_min = output.0 * (MIN - output.1) as $float;
+            let output_max = output.0 * (MAX - output.1) as $float;
+            let step = (input_max - input_min) / 512.0;
+            let half_step = step / 2.0;
+            let inverse_scale = 65536.0 / (output_max - output_min);
+            let saturate = |v: $float| v.max(MIN as $float).min(MAX as $float) as i16;
+            let mut table = [0; LUT_I16_SIZE];
+            for (i, entry) in table.iter_mut().enumerate().take(512) {
+                let start = input_min + i as $float * step;
+                let value = function(start);
+                let middle = function(start + half_step);
+                let next = function(input_min + (i + 1) as $float * step);
+                let sample = $round(value * inverse_scale);
+                let line = $round((next * inverse_scale + sample) / 2.0);
+                let error = line - $round(middle * inverse_scale);
+                *entry = saturate(sample - $round(error / 2.0));
+            }
+            table[512] = saturate($round(function(input_max) * inverse_scale));
+            table
+        }
+    };
+}
+
+lut_i16! {
+    /// A function over 512 equal steps of the int16 range, each sample shifted by half of the error that a straight line has in the
+    /// middle of its step. `input` and `output` are (scale, zero point) in f64.
+    lut_i16, f64, round_half_away
+}
+lut_i16! {
+    /// The same computed in f32.
+    lut_i16_f32, f32, round_half_away_f32
 }
 
 /// Looks a value up in an interpolated table: the upper 9 bits choose the step, the lower 7 the place in it.
@@ -130,9 +148,10 @@ pub const LOGISTIC_I16_SCALE_END: f32 = ((1u64 << 31) as f64 / (4096.0 * 3.0)) a
 
 /// (multiplier, right shift) that bring an int16 input to steps of 1 / (3 · 4096), for `logistic_i16`.
 pub fn logistic_multiplier_i16(input_scale: f32) -> (i32, i32) {
-    if checked_log2(input_scale) == Some((-12, true)) {
-        return (3, 0);
-    }
+    if checked_log2(input_scale) == Some((-12, true)) { (3, 0) } else { doubled_multiplier(input_scale) }
+}
+
+fn doubled_multiplier(input_scale: f32) -> (i32, i32) {
     // The reference stops at 31 doublings, whatever is left.
     let mut multiplier = (input_scale as f64) * 4096.0 * 3.0;
     let mut shift = 0;
@@ -141,6 +160,32 @@ pub fn logistic_multiplier_i16(input_scale: f32) -> (i32, i32) {
         multiplier *= 2.0;
     }
     (multiplier as i32, shift)
+}
+
+/// (multiplier, right shift) that bring an int16 input to steps of 1 / (3 · 4096), for `tanh_i16`.
+pub fn tanh_multiplier_i16(input_scale: f32) -> (i32, i32) {
+    match checked_log2(input_scale) {
+        Some((-12, true)) => (3, 0),
+        Some((-11, true)) => (6, 0),
+        _ => doubled_multiplier(input_scale),
+    }
+}
+
+/// TANH of one int16 with scale 2^-15 of the result: 2 · sigmoid(2x) − 1.
+pub fn tanh_i16(x: i16, multiplier: i32, shift: i32, table: &[u16; 256]) -> i16 {
+    let round = if shift > 0 { 1i32 << (shift - 1) } else { 0 };
+    let scaled = (x as i32).wrapping_mul(multiplier).wrapping_add(round) >> shift;
+    let magnitude = scaled.unsigned_abs();
+    let result = match (magnitude >> 8) as usize {
+        255.. => 0xFFFF << 8,
+        i => {
+            let (a, b) = (table[i] as i32, table[i + 1] as i32);
+            (a << 8) + (magnitude & 0xFF) as i32 * (b - a)
+        }
+    };
+    let half = 1 << 23;
+    let centred = if scaled >= 0 { result - half + (1 << 7) } else { half - result + (1 << 7) - 1 };
+    (centred >> 8) as i16
 }
 
 /// LOGISTIC of one int16 with scale 2^-15 of the result: linear between the entries of `sigmoid_table_u16`, negative inputs by

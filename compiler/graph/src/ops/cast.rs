@@ -1,0 +1,39 @@
+//! CAST: the same number in another element type.
+//!
+//! Between all floats, integers, bool and c64, of which the real part counts. Floats to integers are cut off toward zero; what does not fit
+//! becomes the nearest number that there is, and NaN the largest, as in LiteRT. Integers to shorter ones lose the upper bits. True is what is
+//! not zero, NaN too. The types that the options name are not looked at, as in the reference.
+
+use crate::diagnostic::Diagnostic;
+use crate::graph::Node;
+use crate::lower::elementwise::Elementwise;
+use crate::lower::{Context, convert};
+use crate::ops::types::Row;
+use crate::ops::{Arity, Kept, Operator, Signature, Source};
+use crate::tensor::ElementType::{self, Bool, Complex64, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32};
+use crate::text::fields::fields;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {}
+fields!();
+
+const NUMBERS: &[ElementType] = &[F32, F16, F64, I8, U8, I16, U16, I32, U32, I64, Bool, Complex64];
+
+impl Operator for Attributes {
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
+    const TYPES: &'static [Row] = &[Row::Of(&[NUMBERS], &[NUMBERS])];
+
+    fn decode(_: &Source) -> Result<Self, Diagnostic> {
+        Ok(Attributes {})
+    }
+
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        Ok(vec![s.input(0)?.shape.clone()])
+    }
+
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (from, to) = (cx.input_type(node, 0).element, cx.output_type(node, 0).element);
+        Elementwise::of_node(cx, format!("cast_{from}_{to}"), node).lower(cx, |k, x, _| convert::cast(k, x[0], from, to));
+        Ok(())
+    }
+}

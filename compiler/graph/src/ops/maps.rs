@@ -1,0 +1,64 @@
+//! Functions of one number that need no rescaling.
+//!
+//! Not functions of quantised numbers (`tanh.rs` and others). Integers wrap: the negative of the smallest one is itself.
+
+use super::family::{Family, family};
+use super::types::Row;
+use super::{Arity, Kept, Signature, Source};
+use crate::diagnostic::Diagnostic;
+use crate::graph::Node;
+use crate::lower::Context;
+use crate::lower::elementwise::Elementwise;
+use crate::tensor::ElementType::{Bool, F32, I32, I64};
+use crate::text::fields::fields;
+use cranelite_tile::{KernelBuilder, Machine, Unary, Value};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {}
+fields!();
+
+pub struct Map {
+    types: &'static [Row],
+    f: fn(&mut KernelBuilder, &Machine, Value) -> Value,
+}
+
+const FLOATS: &[Row] = &[Row::Same(&[F32])];
+
+family! { Map:
+    /// The smallest integer that is no less than x
+    ceil = Map { types: FLOATS, f: |k, _, x| k.unary(Unary::Ceil, x) };
+    /// The largest integer that is no more than x
+    floor = Map { types: FLOATS, f: |k, _, x| k.unary(Unary::Floor, x) };
+    /// Whether x is false
+    logical_not = Map { types: &[Row::Same(&[Bool])], f: |k, _, x| {
+        let one = k.int(k.ty(x), 1);
+        k.xor(x, one)
+    } };
+    /// −x
+    neg = Map { types: &[Row::Same(&[F32, I32, I64])], f: |k, _, x| k.neg(x) };
+    /// To the nearest integer, halves to even ones
+    round = Map { types: FLOATS, f: |k, _, x| k.unary(Unary::RoundEven, x) };
+    /// √x
+    sqrt = Map { types: FLOATS, f: |k, _, x| k.unary(Unary::Sqrt, x) };
+    /// x · x
+    square = Map { types: FLOATS, f: |k, _, x| k.mul(x, x) };
+}
+
+impl Family for Map {
+    type Attributes = Attributes;
+    const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
+
+    fn decode(&self, _: &Source) -> Result<Attributes, Diagnostic> {
+        Ok(Attributes {})
+    }
+
+    fn infer(&self, _: &Attributes, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        Ok(vec![s.input(0)?.shape.clone()])
+    }
+
+    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (element, machine) = (cx.output_type(node, 0).element, cx.machine);
+        Elementwise::of_node(cx, node.op.kernel_name(element), node).unroll(4).lower(cx, |k, x, _| (self.f)(k, machine, x[0]));
+        Ok(())
+    }
+}
