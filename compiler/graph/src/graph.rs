@@ -3,6 +3,7 @@
 //! Not the file (tensors, buffers and operator codes end at import) and not code. The idea: values are numbered, nodes stand in an
 //! order in which they can be executed, every value has at most one producer, and constants carry their bytes.
 
+use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::Op;
 use crate::tensor::TensorType;
 use bytes::Bytes;
@@ -91,11 +92,26 @@ impl Folding {
 
     /// For a model as it was imported.
     pub fn of(graph: &Graph) -> Folding {
-        let constants_bytes = graph.constants_size_bytes();
+        Folding::of_constants(graph.constants_size_bytes())
+    }
+    /// For a model with so many bytes of constants.
+    pub fn of_constants(constants_bytes: usize) -> Folding {
         Folding {
             size_bytes: constants_bytes.saturating_mul(Folding::MOST_GROWTH).max(Folding::FREE_BYTES),
             work: (constants_bytes as u64).saturating_mul(Folding::WORK_PER_BYTE).max(Folding::FREE_WORK),
         }
+    }
+    /// The problem of what cannot be computed within the limits.
+    pub fn exceeded(what: &str) -> Diagnostic {
+        Diagnostic::new(Code::CONSTANT, format!("computing {what} from constants takes more than the compiler may spend"))
+            .expected(format!(
+                "{} MiB of such results, or {} times the model's constants; {} operations, or {} for each byte of the constants",
+                Folding::FREE_BYTES >> 20,
+                Folding::MOST_GROWTH,
+                Folding::FREE_WORK,
+                Folding::WORK_PER_BYTE
+            ))
+            .help("store the result in the model, instead of the operators that compute it")
     }
 }
 
@@ -125,16 +141,7 @@ impl Graph {
     }
     /// Bytes of all constants; those that several of them share count once.
     pub fn constants_size_bytes(&self) -> usize {
-        let range = |d: &Bytes| (d.as_ptr() as usize, d.as_ptr() as usize + d.len());
-        let mut ranges: Vec<_> = self.values.iter().filter_map(|v| v.data.as_ref()).map(range).collect();
-        ranges.sort_unstable();
-        let mut end = 0;
-        let mut beyond = |(from, to): (usize, usize)| {
-            let own = to.saturating_sub(from.max(end));
-            end = end.max(to);
-            own
-        };
-        ranges.into_iter().map(&mut beyond).sum()
+        size_bytes_of_all(self.values.iter().filter_map(|v| v.data.as_deref()))
     }
     /// By value, whether it is a constant, or would be if all nodes of constants were computed.
     pub fn computed_from_constants(&self) -> Vec<bool> {
@@ -145,6 +152,19 @@ impl Graph {
         }
         constant
     }
+}
+
+/// How many bytes there are in slices of memory that may overlap.
+pub fn size_bytes_of_all<'a>(slices: impl Iterator<Item = &'a [u8]>) -> usize {
+    let mut ranges: Vec<_> = slices.map(|d| (d.as_ptr() as usize, d.as_ptr() as usize + d.len())).collect();
+    ranges.sort_unstable();
+    let mut end = 0;
+    let mut beyond = |(from, to): (usize, usize)| {
+        let own = to.saturating_sub(from.max(end));
+        end = end.max(to);
+        own
+    };
+    ranges.into_iter().map(&mut beyond).sum()
 }
 
 impl Node {

@@ -97,6 +97,12 @@ impl ElementType {
         Self::ALL.into_iter().find(|t| t.name() == name)
     }
 
+    /// Integers as elements of this type, of which they have what fits.
+    pub fn integer_bytes(self, values: impl IntoIterator<Item = i64>) -> Vec<u8> {
+        let size_bytes = self.bytes().unwrap_or(0).min(8);
+        values.into_iter().flat_map(|v| v.to_le_bytes().into_iter().take(size_bytes)).collect()
+    }
+
     pub fn is_float(self) -> bool {
         matches!(self, ElementType::F32 | ElementType::F16 | ElementType::BF16 | ElementType::F64)
     }

@@ -1,7 +1,8 @@
 //! One walk over the operators in the file's order, which is the order of execution.
 //!
 //! The idea: each operator is decoded and its results' shapes inferred as soon as its operands are known. When that fails, the shapes
-//! that the file declares stand in, so that operators behind a faulty one are checked too.
+//! that the file declares stand in, so that operators behind a faulty one are checked too. Shapes, axes and the like that operators compute from
+//! constants, and from shapes, are computed here when an operator asks for them, by what folds constants later (`rewrite/fold.rs`).
 
 use super::file::{File, OperatorCode};
 use super::signatures;
@@ -9,8 +10,9 @@ use super::tensors::{self, Content, Refusals, Tensor};
 use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
-use crate::graph::{Effect, Graph, Node, Value, ValueId};
+use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
 use crate::ops::{Kept, Op, Operand, Signature, Source};
+use crate::rewrite::fold;
 use cranelite_schema as schema;
 use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +33,8 @@ pub struct Walk<'f, 'a> {
     handles: BTreeSet<usize>,
     /// Numbers of the subgraphs that are called.
     called: BTreeSet<usize>,
+    /// The node that computes a value from nothing but constants, for those values.
+    computable: BTreeMap<ValueId, usize>,
 }
 
 impl<'f, 'a> Walk<'f, 'a> {
@@ -38,7 +42,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
         let tensors = tensors::read(file, subgraph, &place(number), &mut problems);
         let graph = Graph { name, ..Graph::default() };
-        Walk { file, number, subgraph, tensors, problems, graph, handles: BTreeSet::new(), called: BTreeSet::new() }
+        Walk { file, number, subgraph, tensors, problems, graph, handles: BTreeSet::new(), called: BTreeSet::new(), computable: BTreeMap::new() }
     }
 
     /// The graph, and the numbers of the subgraphs that it has called.
@@ -56,13 +60,23 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, variables),
                 Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, variables),
                 _ => {
-                    let node = self.operator(i, o, is_needed[i as usize]);
-                    self.graph.nodes.extend(node);
+                    if let Some(node) = self.operator(i, o, is_needed[i as usize]) {
+                        self.add_node(node);
+                    }
                 }
             }
         }
         self.outputs();
+        let Graph { nodes, values, .. } = &mut self.graph;
+        nodes.retain(|n| !n.op.writes().is_empty() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
         if self.problems.is_empty() { Ok((self.graph, self.called)) } else { Err(self.problems) }
+    }
+
+    fn add_node(&mut self, node: Node) {
+        if node.reads().all(|v| self.graph.value(v).data.is_some() || self.computable.contains_key(&v)) {
+            self.computable.extend(node.outputs.iter().map(|&v| (v, self.graph.nodes.len())));
+        }
+        self.graph.nodes.push(node);
     }
 
     fn place(&self) -> Place {
@@ -119,7 +133,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let problems = match assigned {
             Err(problems) => problems,
             Ok((mut graph, _)) => {
-                while crate::rewrite::fold(&mut graph) {}
+                while fold::run(&mut graph) {}
                 variables.initialise(&graph).err().map(|d| d.at(place)).into_iter().collect()
             }
         };
@@ -254,7 +268,12 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Err(Diagnostic::new(Code::TYPES, "variables are read and assigned by READ_VARIABLE and ASSIGN_VARIABLE only"))
             }
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
-                self.decode(code, o, &inputs, &outputs).map(Some)
+                let computed = self.compute_attributes(code, &inputs);
+                // What is not computed need not be wanted.
+                self.decode(code, o, &inputs, &outputs).map(Some).map_err(|d| match computed {
+                    Err(exceeded) if d.code == Code::CONSTANT => exceeded,
+                    _ => d,
+                })
             }
             Some(_) => Ok(None),
         };
@@ -292,6 +311,46 @@ impl<'f, 'a> Walk<'f, 'a> {
         Some(Node { op, inputs, outputs, operator: index, then: vec![] })
     }
 
+    /// Computes the inputs that become attributes, where they are made of constants; the problem if there is too much to do.
+    fn compute_attributes(&mut self, code: &OperatorCode, inputs: &[Option<usize>]) -> Result<(), Diagnostic> {
+        let Some(arity) = Op::arity(code.code) else { return Ok(()) };
+        let kept: Vec<usize> = arity.kept.of(&(0..inputs.len()).collect::<Vec<_>>());
+        for (i, t) in inputs.iter().enumerate().filter(|(i, _)| !kept.contains(i)) {
+            if let Some(v) = t.and_then(|t| self.tensors[t].value) {
+                self.compute(v).map_err(|d| d.detail(format!("input {i}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn compute(&mut self, wanted: ValueId) -> Result<(), Diagnostic> {
+        let (mut nodes, mut values) = (BTreeSet::new(), vec![wanted]);
+        while let Some(v) = values.pop() {
+            if let Some(&n) = self.computable.get(&v).filter(|_| self.graph.value(v).data.is_none())
+                && nodes.insert(n)
+            {
+                values.extend(self.graph.nodes[n].reads());
+            }
+        }
+        let constants = || graph::size_bytes_of_all(self.tensors.iter().filter_map(|t| t.data));
+        let mut folding = self.graph.folding.unwrap_or_else(|| Folding::of_constants(constants()));
+        while let Some(n) = nodes.pop_first() {
+            let node = self.graph.nodes[n].clone();
+            let is_affordable = fold::rest(&self.graph, &node, folding).is_some();
+            let Some(results) = fold::results(&self.graph, &node, &mut folding) else {
+                // Nothing is tried twice.
+                nodes.insert(n);
+                nodes.iter().flat_map(|n| &self.graph.nodes[*n].outputs).for_each(|v| _ = self.computable.remove(v));
+                return if is_affordable { Ok(()) } else { Err(Folding::exceeded("what shapes and axes are made of")) };
+            };
+            for (v, data) in node.outputs.iter().zip(results) {
+                self.graph.value_mut(*v).data = Some(data);
+            }
+            self.graph.folding = Some(folding);
+        }
+        Ok(())
+    }
+
     /// The operator, how many inputs it keeps, and the shapes of its results.
     fn decode(
         &self,
@@ -316,7 +375,9 @@ impl<'f, 'a> Walk<'f, 'a> {
         if !arity.outputs.contains(&outputs.len()) {
             return count("outputs", range(&arity.outputs), outputs.len());
         }
-        let operand = |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data });
+        let computed = |t: usize| self.graph.value(self.tensors[t].value?).data.as_deref();
+        let operand =
+            |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.or_else(|| computed(t)) });
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
         let source = Source { operator: o, version: code.version, signature };
@@ -389,7 +450,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 .expected(format!("at most {MOST_REPEATED} of them"))
                 .found(format!("{repeated} of {count} outputs"))
                 .help("make each tensor an output once, and let the caller copy it");
-            self.problems.push(d.at(main_place()));
+            self.problems.push(d.at(self.place()));
             return;
         }
         for (i, index) in indices.into_iter().flatten().enumerate() {

@@ -5,6 +5,7 @@
 //! byte to the first: then nothing is written before it is read.
 
 use super::{Context, table};
+use crate::graph::Node;
 use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Machine};
 
 /// The integer type of so many bytes, in which elements are copied whatever they are.
@@ -16,6 +17,13 @@ pub fn container(size_bytes: usize) -> Option<Elem> {
 pub fn whole(cx: &mut Context, from: BufferId, to: BufferId) {
     let size_bytes = cx.size_bytes(from) as usize;
     rows(cx, 1, size_bytes, &[Piece { from, offset: 0, size_bytes, table: None, is_overwritten: false }], to);
+}
+
+/// Makes constant bytes the only result of a node.
+pub fn constant(cx: &mut Context, node: &Node, bytes: Vec<u8>) {
+    let from = cx.constant("result", bytes, 64);
+    let to = cx.output(node, 0);
+    whole(cx, from, to);
 }
 
 /// What each row of a result takes from one source, whose rows are as long as the piece.

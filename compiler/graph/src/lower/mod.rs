@@ -12,6 +12,7 @@ pub mod elementwise;
 pub mod gemm;
 pub mod join;
 pub mod math;
+pub mod moves;
 pub mod pad;
 pub mod pointwise;
 pub mod proved;
@@ -270,15 +271,7 @@ impl<'a> Context<'a> {
         let all = self.computed.get_or_init(|| self.graph.computed_from_constants());
         let computed = node.input(index).is_some_and(|v| all[v.0 as usize]);
         let d = match computed {
-            true => Diagnostic::new(Code::CONSTANT, format!("computing {what} from constants takes more than the compiler may spend"))
-                .expected(format!(
-                    "{} MiB of such results, or {} times the model's constants; {} operations, or {} for each byte of the constants",
-                    Folding::FREE_BYTES >> 20,
-                    Folding::MOST_GROWTH,
-                    Folding::FREE_WORK,
-                    Folding::WORK_PER_BYTE
-                ))
-                .help("store the result in the model, instead of the operators that compute it"),
+            true => Folding::exceeded(what),
             false => Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
                 .help("store it in the model; products of two run-time tensors are not supported yet"),
         };
@@ -312,6 +305,20 @@ impl<'a> Context<'a> {
             return false;
         }
         let b = self.buffer(of);
+        self.bind(v, b);
+        true
+    }
+
+    /// As `alias`, for the bytes from `offset_bytes` on.
+    pub fn alias_part(&mut self, v: ValueId, of: ValueId, offset_bytes: usize) -> bool {
+        if self.buffers.contains_key(&v) {
+            return false;
+        }
+        let (parent, value) = (self.buffer(of), self.graph.value(v));
+        let b = match value.ty.size_bytes() as u64 {
+            all if all == self.size_bytes(parent) => parent,
+            part => self.view(&value.name, parent, offset_bytes as u64, part),
+        };
         self.bind(v, b);
         true
     }

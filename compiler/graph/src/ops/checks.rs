@@ -100,6 +100,67 @@ pub fn axes_exist(axes: &[usize], rank: usize) -> Result<(), Diagnostic> {
     axes.iter().try_for_each(|&a| axis(i64::try_from(a).unwrap_or(i64::MAX), rank).map(|_| ()))
 }
 
+/// The same elements in another shape.
+pub fn same_elements(x: &TensorType, shape: &[usize]) -> Result<Vec<Vec<usize>>, Diagnostic> {
+    match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d)) {
+        Some(count) if count == x.element_count() => Ok(vec![shape.to_vec()]),
+        _ => Err(Diagnostic::new(Code::OPERAND, "the new shape does not fit the input")
+            .expected(format!("a shape of {} elements", x.element_count()))
+            .found(format!("{shape:?}"))),
+    }
+}
+
+/// The number of results that the options of the model name is that of the results.
+pub fn result_count(named: i32, s: &Signature) -> Result<(), Diagnostic> {
+    if usize::try_from(named) == Ok(s.outputs.len()) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::ATTRIBUTE, "the options name another number of results")
+        .expected(s.outputs.len().to_string())
+        .found(named.to_string()))
+}
+
+/// The type of indices that the options of the model name is that of the result.
+pub fn index_type(named: cranelite_schema::TensorType, y: &TensorType) -> Result<(), Diagnostic> {
+    let element = match named {
+        cranelite_schema::TensorType::INT32 => Some(ElementType::I32),
+        cranelite_schema::TensorType::INT64 => Some(ElementType::I64),
+        _ => None,
+    };
+    if element == Some(y.element) {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::TYPES, "the options name another type of the result")
+        .expected(y.element.name())
+        .found(named.variant_name().map_or_else(|| format!("number {}", named.0), str::to_lowercase)))
+}
+
+/// Shape of an array with so many elements before and after it along each axis.
+pub fn padded(shape: &[usize], before: &[usize], after: &[usize]) -> Result<Vec<Vec<usize>>, Diagnostic> {
+    if [before.len(), after.len()] != [shape.len(); 2] {
+        return Err(Diagnostic::new(Code::OPERAND, "one pair of paddings is needed per axis")
+            .expected(format!("{} pairs", shape.len()))
+            .found(format!("{} and {}", before.len(), after.len())));
+    }
+    sized(shape.iter().zip(before).zip(after).map(|((&d, &b), &a)| d.saturating_add(b).saturating_add(a)).collect())
+}
+
+/// The product of dimensions that an operator makes of others, which have not been checked.
+pub fn sized(shape: Vec<usize>) -> Result<Vec<Vec<usize>>, Diagnostic> {
+    match shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1))) {
+        Some(count) if count < 1 << 48 => Ok(vec![shape]),
+        _ => Err(Diagnostic::new(Code::SHAPE, "the result is too large").found(format!("{shape:?}"))),
+    }
+}
+
+/// A dimension, count or multiple that an input of the model names.
+pub fn dimension(what: &str, n: i64) -> Result<usize, Diagnostic> {
+    usize::try_from(n)
+        .ok()
+        .filter(|n| *n <= i32::MAX as usize)
+        .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, format!("{what} is out of range")).expected("0 to 2147483647").found(n.to_string()))
+}
+
 /// For operators that have an activation in the format, which the reference refuses.
 pub fn no_activation(activation: Activation) -> Result<(), Diagnostic> {
     match activation {

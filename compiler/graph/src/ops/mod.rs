@@ -250,6 +250,8 @@ operators! {
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     Dequantize dequantize DEQUANTIZE 8;
     Equal equal(comparisons) EQUAL 5;
+    ExpandDims expand_dims EXPAND_DIMS 1;
+    Fill fill FILL 4;
     Floor floor(maps) FLOOR 1;
     FullyConnected fully_connected FULLY_CONNECTED 14;
     Greater greater(comparisons) GREATER 2;
@@ -267,21 +269,31 @@ operators! {
     Mul mul MUL 7;
     Neg neg(maps) NEG 1;
     NotEqual not_equal(comparisons) NOT_EQUAL 4;
+    Pack pack PACK 4;
     Pad pad PAD 5;
     Quantize quantize QUANTIZE 5;
+    Range range RANGE 2;
+    Rank rank RANK 1;
     ReadVariable read_variable READ_VARIABLE 1;
     Relu relu(clips) RELU 3;
     Relu6 relu6(clips) RELU6 3;
     Reshape reshape RESHAPE 1;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt RSQRT 3;
+    Shape shape SHAPE 1;
+    Slice slice SLICE 7;
     Softmax softmax SOFTMAX 3;
+    Split split SPLIT 4;
+    SplitV split_v SPLIT_V 2;
     Sqrt sqrt(maps) SQRT 2;
     Square square(maps) SQUARE 1;
     SquaredDifference squared_difference SQUARED_DIFFERENCE 2;
+    Squeeze squeeze SQUEEZE 2;
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
     Tanh tanh TANH 3;
+    Transpose transpose TRANSPOSE 7;
+    Unpack unpack UNPACK 4;
 }
 
 impl<'a> Signature<'a> {
@@ -305,8 +317,32 @@ impl<'a> Signature<'a> {
             Some(data) => Ok((ty, data)),
             None => Err(Diagnostic::new(Code::CONSTANT, format!("{what} must be stored in the model"))
                 .detail(format!("input {index}"))
-                .help("store its numbers as a constant; what operators compute is not supported here yet")),
+                .help("store its numbers as a constant, or compute them from constants and shapes alone")),
         }
+    }
+
+    /// The only element of a constant input of integers.
+    pub fn constant_integer(&self, index: usize, what: &str) -> Result<i64, Diagnostic> {
+        let (ty, numbers) = self.constant_integers(index, what)?;
+        match numbers[..] {
+            [n] => Ok(n),
+            _ => Err(Diagnostic::new(Code::OPERAND, format!("{what} must be one number"))
+                .detail(format!("input {index}"))
+                .found(format!("shape {:?}", ty.shape))),
+        }
+    }
+
+    /// Elements of a constant input of this shape that are dimensions, counts or multiples.
+    pub fn constant_counts(&self, index: usize, what: &str, shape: &[usize]) -> Result<Vec<usize>, Diagnostic> {
+        let (ty, numbers) = self.constant_integers(index, what)?;
+        if ty.shape != shape {
+            return Err(Diagnostic::new(Code::OPERAND, format!("{what} cannot be of this shape"))
+                .detail(format!("input {index}"))
+                .expected(format!("{shape:?}"))
+                .found(format!("{:?}", ty.shape)));
+        }
+        let count = |n| checks::dimension(&format!("one of {what}"), n).map_err(|d| d.detail(format!("input {index}")));
+        numbers.into_iter().map(count).collect()
     }
 
     /// Elements of a constant input of integers: axes, paddings, shapes.

@@ -2,7 +2,7 @@
 //!
 //! There is no second implementation of operators: a node is lowered by itself and its program interpreted, on one machine for all
 //! targets, whose long vectors make that fast. Weights that are only unpacked go through the direct functions of `unpack.rs`; RESHAPE
-//! and the like share the bytes. Results without bytes are constants whatever they are computed from. What all this may cost is in `graph::Folding`;
+//! and the like share the bytes. Shapes, axes and the like that operators compute are wanted earlier: the import asks for them. Results without bytes are constants whatever they are computed from. What all this may cost is in `graph::Folding`;
 //! a node beyond it stays, and lowering says so where it must not.
 
 use super::unpack;
@@ -37,7 +37,7 @@ pub fn run(graph: &mut Graph) -> bool {
 }
 
 /// The bytes of a node's results, if they can be known.
-fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Bytes>> {
+pub fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Bytes>> {
     if !node.op.writes().is_empty() {
         return None;
     }
@@ -54,7 +54,7 @@ fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Byte
     if node.op.is_view() {
         return Some(vec![first?.clone()]);
     }
-    let rest = Folding { size_bytes: folding.size_bytes.checked_sub(size_bytes)?, work: folding.work.checked_sub(work(graph, node))? };
+    let rest = rest(graph, node, *folding)?;
     let unpacked = match &node.op {
         Op::Dequantize(_) => unpack::floats(&inputs[0].ty, first?),
         _ => None,
@@ -65,6 +65,12 @@ fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Byte
     };
     *folding = rest;
     Some(results)
+}
+
+/// What may be spent after a node has been computed; `None` if that takes more.
+pub fn rest(graph: &Graph, node: &Node, folding: Folding) -> Option<Folding> {
+    let size_bytes = node.outputs.iter().map(|v| graph.ty(*v).size_bytes()).sum();
+    Some(Folding { size_bytes: folding.size_bytes.checked_sub(size_bytes)?, work: folding.work.checked_sub(work(graph, node))? })
 }
 
 fn work(graph: &Graph, node: &Node) -> u64 {

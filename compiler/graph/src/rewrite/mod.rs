@@ -6,7 +6,7 @@
 
 mod activation;
 mod dead;
-mod fold;
+pub(crate) mod fold;
 mod forward;
 mod fuse;
 mod pad;
@@ -16,7 +16,6 @@ mod unpack;
 mod uses;
 
 use crate::graph::Graph;
-pub(crate) use fold::run as fold;
 use uses::{Same, Uses};
 
 /// A pass: its name in tests and messages, and what it does. True when something changed.
