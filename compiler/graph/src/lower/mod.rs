@@ -9,6 +9,7 @@ pub mod convert;
 pub mod copy;
 pub mod depthwise;
 pub mod elementwise;
+pub mod gather;
 pub mod gemm;
 pub mod join;
 pub mod math;

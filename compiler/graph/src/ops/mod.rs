@@ -254,6 +254,8 @@ operators! {
     Fill fill FILL 4;
     Floor floor(maps) FLOOR 1;
     FullyConnected fully_connected FULLY_CONNECTED 14;
+    Gather gather GATHER 7;
+    GatherNd gather_nd GATHER_ND 5;
     Greater greater(comparisons) GREATER 2;
     GreaterEqual greater_equal(comparisons) GREATER_EQUAL 3;
     Less less(comparisons) LESS 3;
