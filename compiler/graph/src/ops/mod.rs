@@ -5,9 +5,11 @@
 //! operator's file; what they share is in `attributes.rs`, `quantize.rs` and `lower/`.
 
 pub mod attributes;
+pub mod batches;
 pub mod checks;
 pub mod clips;
 pub mod comparisons;
+pub mod depths;
 pub mod family;
 pub mod maps;
 pub mod pairs;
@@ -243,11 +245,15 @@ operators! {
     Add add(sums) ADD 5;
     AssignVariable assign_variable ASSIGN_VARIABLE 1;
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
+    BatchToSpaceNd batch_to_space_nd(batches) BATCH_TO_SPACE_ND 4;
+    BroadcastArgs broadcast_args BROADCAST_ARGS 1;
+    BroadcastTo broadcast_to BROADCAST_TO 3;
     Cast cast CAST 9;
     Ceil ceil(maps) CEIL 1;
     Concatenation concatenation CONCATENATION 5;
     Conv2d conv_2d CONV_2D 8;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
+    DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;
     Equal equal(comparisons) EQUAL 5;
     ExpandDims expand_dims EXPAND_DIMS 1;
@@ -264,15 +270,19 @@ operators! {
     LogicalNot logical_not(maps) LOGICAL_NOT 1;
     LogicalOr logical_or(pairs) LOGICAL_OR 1;
     Logistic logistic LOGISTIC 3;
+    MatrixDiag matrix_diag MATRIX_DIAG 1;
+    MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
     MaxPool2d max_pool_2d(pools) MAX_POOL_2D 3;
     Mean mean MEAN 3;
     Minimum minimum(pairs) MINIMUM 4;
+    MirrorPad mirror_pad MIRROR_PAD 3;
     Mul mul MUL 7;
     Neg neg(maps) NEG 1;
     NotEqual not_equal(comparisons) NOT_EQUAL 4;
     Pack pack PACK 4;
     Pad pad PAD 5;
+    Padv2 padv2 PADV2 5;
     Quantize quantize QUANTIZE 5;
     Range range RANGE 2;
     Rank rank RANK 1;
@@ -280,11 +290,14 @@ operators! {
     Relu relu(clips) RELU 3;
     Relu6 relu6(clips) RELU6 3;
     Reshape reshape RESHAPE 1;
+    ReverseV2 reverse_v2 REVERSE_V2 3;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt RSQRT 3;
     Shape shape SHAPE 1;
     Slice slice SLICE 7;
     Softmax softmax SOFTMAX 3;
+    SpaceToBatchNd space_to_batch_nd(batches) SPACE_TO_BATCH_ND 4;
+    SpaceToDepth space_to_depth(depths) SPACE_TO_DEPTH 2;
     Split split SPLIT 4;
     SplitV split_v SPLIT_V 2;
     Sqrt sqrt(maps) SQRT 2;
@@ -294,8 +307,10 @@ operators! {
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
     Tanh tanh TANH 3;
+    Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     Unpack unpack UNPACK 4;
+    ZerosLike zeros_like ZEROS_LIKE 1;
 }
 
 impl<'a> Signature<'a> {
