@@ -19,12 +19,17 @@ pub struct OpsArgs {
 
 pub fn ops(args: OpsArgs) -> Outcome {
     if args.json {
-        let all: Vec<_> = ops::TABLE.iter().map(|(name, types)| json!({ "name": name, "types": types.to_string() })).collect();
-        print_json(&json!(all));
+        print_json(&json!(operators().map(|(name, types)| json!({ "name": name, "types": types })).collect::<Vec<_>>()));
     } else {
-        print(&ops::TABLE.iter().map(|(name, types)| format!("{name:<20} {types}\n")).collect::<String>());
+        print(&operators().map(|(name, types)| format!("{name:<20} {types}\n")).collect::<String>());
     }
     Ok(())
+}
+
+/// Names, and element types or what becomes of the operator at import.
+fn operators() -> impl Iterator<Item = (&'static str, String)> {
+    let resolved = ops::RESOLVED.iter().map(|(name, text)| (*name, text.to_string()));
+    ops::TABLE.iter().map(|(name, types)| (*name, types.to_string())).chain(resolved)
 }
 
 /// Lists the targets and the feature levels of their CPUs

@@ -240,6 +240,10 @@ macro_rules! operators {
     };
 }
 
+/// Operators that are gone when the graph is there, and what becomes of them.
+pub const RESOLVED: &[(&str, &str)] =
+    &[("CALL_ONCE", "what it assigns is in the variables from the beginning"), ("VAR_HANDLE", "a variable becomes a state")];
+
 // Variant, module (and the family in whose file it is), name in the format, newest version that LiteRT 2.3.0 registers.
 operators! {
     Add add(sums) ADD 5;
