@@ -16,6 +16,11 @@
 //! | TANH int16 | interpolation in the table of LOGISTIC (`table::tanh_i16`) |
 //! | RSQRT int8 | five steps of Newton's method in fixed point (`fixed_point::reciprocal_root`) |
 //! | RSQRT int16 | an interpolated 513-entry table, computed in f32 (`table::lut_i16_f32`) |
+//! | EXP, LOG, ELU, GELU int8, uint8 | 256-entry table, computed in f32 |
+//! | EXP, LOG int16 | an interpolated 513-entry table, computed in f32 |
+//! | HARD_SWISH int8, uint8 | 16-bit fixed point (`HardSwish`) |
+//! | LEAKY_RELU | the magnitude of a negative alpha is multiplied, then the sign changes |
+//! | DIV int8, uint8 | a fixed-point reciprocal (`fixed_point::get_reciprocal`) |
 //! | LOGISTIC int16 | interpolation in a 256-entry table of sigmoid(i/24) (`table::logistic_i16`) |
 //! | SOFTMAX int8, uint8 | fixed-point exp in Q5.26 (`fixed_point`), not the float tables of the optimised kernel |
 //! | SOFTMAX int16 | two interpolated 513-entry tables (`table::softmax_exp_lut_i16` and `..._reciprocal_...`) |
@@ -142,11 +147,21 @@ pub fn mul_multiplier(a_scale: f32, b_scale: f32, output_scale: f32) -> f64 {
     (a_scale * b_scale / output_scale) as f64
 }
 
+/// Multiplier of DIV: product and quotient are rounded to f32.
+pub fn div_multiplier(a_scale: f32, b_scale: f32, output_scale: f32) -> f64 {
+    f64::from(a_scale / (b_scale * output_scale))
+}
+
 /// Multipliers of SQUARED_DIFFERENCE: of both operands, raised by 7 bits, to twice the larger scale, and of the square.
 pub fn squared_difference_multipliers(a_scale: f32, b_scale: f32, output_scale: f32) -> [f64; 3] {
     let twice_larger = f64::from(2.0 * a_scale.max(b_scale));
     let square = twice_larger * twice_larger / f64::from((1 << 14) as f32 * output_scale);
     [f64::from(a_scale) / twice_larger, f64::from(b_scale) / twice_larger, square]
+}
+
+/// Multipliers of LEAKY_RELU and PRELU: of positive numbers, and of negative ones times alpha, or its integer. In f32.
+pub fn leaky_multipliers(input_scale: f32, alpha: f32, output_scale: f32) -> [f64; 2] {
+    [f64::from(input_scale / output_scale), f64::from(input_scale * alpha / output_scale)]
 }
 
 /// Multiplier of RSQRT of int8: root and product are rounded to f32.
@@ -247,6 +262,13 @@ pub fn dequantize(q: i32, scale: f32, zero_point: i32) -> f32 {
     (scale as f64 * (q as i64 - zero_point as i64) as f64) as f32
 }
 
+/// The real numbers that the smallest and the largest integer stand for, computed in f32.
+pub fn real_range(element: ElementType, (scale, zero_point): (f32, i32)) -> (f32, f32) {
+    let (low, high) = element_range(element).unwrap_or((0, 0));
+    let real = |q: i32| q.wrapping_sub(zero_point) as f32 * scale;
+    (real(low), real(high))
+}
+
 pub fn f16_to_f32(bits: u16) -> f32 {
     half::f16::from_bits(bits).to_f32()
 }
@@ -265,6 +287,7 @@ pub fn activation_range_float(activation: Activation) -> (f32, f32) {
         Activation::None => (f32::MIN, f32::MAX),
         Activation::Relu => (0.0, f32::MAX),
         Activation::ReluN1To1 => (-1.0, 1.0),
+        Activation::Relu0To1 => (0.0, 1.0),
         Activation::Relu6 => (0.0, 6.0),
     }
 }
@@ -275,6 +298,7 @@ pub fn activation_range_integer(activation: Activation) -> (Option<i64>, Option<
         Activation::None => (None, None),
         Activation::Relu => (Some(0), None),
         Activation::ReluN1To1 => (Some(-1), Some(1)),
+        Activation::Relu0To1 => (Some(0), Some(1)),
         Activation::Relu6 => (Some(0), Some(6)),
     }
 }
@@ -300,8 +324,69 @@ pub fn calculate_activation_range_quantized(
         Activation::None => (min, max),
         Activation::Relu => (min.max(bound(0.0)?), max),
         Activation::ReluN1To1 => (min.max(bound(-1.0)?), max.min(bound(1.0)?)),
+        Activation::Relu0To1 => (min.max(bound(0.0)?), max.min(bound(1.0)?)),
         Activation::Relu6 => (min.max(bound(0.0)?), max.min(bound(6.0)?)),
     })
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------------
+// HARD_SWISH in fixed point
+// ---------------------------------------------------------------------------------------------------------------------------------
+
+/// HARD_SWISH of bytes in 16 bits: x is raised by 7 bits, brought to the scale of the result, and multiplied by (x + 3) / 6 as a fraction.
+#[derive(Clone, Copy, Debug)]
+pub struct HardSwish {
+    input_zero_point: i32,
+    output_zero_point: i32,
+    /// Multiplier of 16 bits and shift, to the scale of the result and to that of the fraction.
+    output: (i32, i32),
+    fraction: (i32, i32),
+}
+
+impl HardSwish {
+    /// `None` where the reference stops: the result must not need a shift to the left.
+    pub fn new(input: (f32, i32), output: (f32, i32)) -> Option<HardSwish> {
+        let raised_scale = 1.0 / 128.0 * input.0;
+        let short = |real: f32| {
+            let (multiplier, shift) = quantize_multiplier(real.into());
+            (if multiplier >= i32::MAX - (1 << 15) { i16::MAX.into() } else { (multiplier + (1 << 15)) >> 16 }, shift)
+        };
+        let all = HardSwish {
+            input_zero_point: input.1,
+            output_zero_point: output.1,
+            output: short(raised_scale / output.0),
+            fraction: short(raised_scale / (3.0 / 32768.0)),
+        };
+        (all.output.1 <= 0).then_some(all)
+    }
+
+    /// Before the clamp.
+    pub fn apply(&self, q: i32) -> i32 {
+        const MIN: i32 = i16::MIN as i32;
+        const MAX: i32 = i16::MAX as i32;
+        // As in 32 bits: to nearest, halves upwards but of negative products toward zero.
+        let high_mul = |a: i32, b: i32| {
+            let product = a * b;
+            (product + if product >= 0 { 1 << 14 } else { 1 - (1 << 14) }) / (1 << 15)
+        };
+        let raised = (q - self.input_zero_point) << 7;
+        let product = high_mul(raised, self.output.0);
+        let (multiplier, shift) = self.fraction;
+        let shifted = |x: i32, n: i32| ((i64::from(x) << n.min(31)).clamp(MIN.into(), MAX.into())) as i32;
+        let mut fraction = raised;
+        if 0 < shift {
+            fraction = shifted(fraction, shift - 1);
+        }
+        fraction = high_mul(fraction, multiplier);
+        if 0 < shift {
+            fraction = shifted(fraction, 1);
+        }
+        fraction = rounding_divide_by_pot(fraction, -shift.min(0));
+        let fraction = (fraction + (1 << 15)) >> 1;
+        // Cut off toward zero, against the biases of the roundings before.
+        let result = fraction * product / (1 << 15);
+        rounding_divide_by_pot(result, -self.output.1) + self.output_zero_point
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------------

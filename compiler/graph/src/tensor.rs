@@ -167,6 +167,17 @@ impl TensorType {
     pub fn size_bytes(&self) -> usize {
         (self.element_count() * self.element.bits().unwrap_or(0) as usize).div_ceil(8)
     }
+    /// The elements of a tensor of integers with sign and less than 8 bits: the first is in the lowest bits of the first byte. `None` of
+    /// other types.
+    pub fn unpacked(&self, data: &[u8]) -> Option<Vec<i8>> {
+        let bits = match self.element {
+            ElementType::I2 => 2,
+            ElementType::I4 => 4,
+            _ => return None,
+        };
+        let all = data.iter().flat_map(|&b| (0..8 / bits).map(move |i| (b << (8 - bits - i * bits)) as i8 >> (8 - bits)));
+        Some(all.take(self.element_count()).collect())
+    }
     /// Scale of a per-tensor quantised tensor.
     pub fn scale(&self) -> Option<f32> {
         self.quantization.as_ref().map(|q| q.scales[0])

@@ -7,6 +7,7 @@ use super::Context;
 use super::elementwise::{Elementwise, Operand};
 use super::math::copy_sign;
 use super::requantize::elem;
+use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::quantize::element_range;
 use crate::quantize::quotient::{HALF, OVERFLOW, Quotient};
@@ -58,9 +59,20 @@ impl<'a> Parameters<'a> {
     }
 }
 
-pub fn dequantize(cx: &mut Context, node: &Node) {
+pub fn dequantize(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
     let ty = cx.input_type(node, 0);
-    let e = Elementwise::of_node(cx, format!("dequantize_{}", ty.element), node);
+    let name = format!("dequantize_{}", ty.element);
+    // Elements that share bytes are constants, and become bytes when the model is compiled.
+    let e = match ty.element.bytes() {
+        Some(_) => Elementwise::of_node(cx, name, node),
+        None => {
+            let unpacked = cx.constant_input(node, 0).and_then(|data| ty.unpacked(data));
+            let unpacked = unpacked.ok_or_else(|| cx.not_constant(node, 0, "the numbers of less than 8 bits"))?;
+            let bytes: Vec<u8> = unpacked.into_iter().map(|v| v as u8).collect();
+            let x = Operand::new(cx.constant("unpacked", bytes, 64), Elem::I8, ty.shape.clone());
+            Elementwise::new(name, vec![x], Operand::of_value(cx, node.outputs[0]))
+        }
+    };
     let (e, p) = Parameters::new(cx, e, ty);
     e.lower(cx, |k, x, _| {
         let wide = k.widen(x[0], Elem::I32);
@@ -71,6 +83,7 @@ pub fn dequantize(cx: &mut Context, node: &Node) {
         let (real, scale) = (k.to_float(q, Elem::F32), p.scale(k, x));
         k.mul(real, scale)
     });
+    Ok(())
 }
 
 /// f32 to 8 or 16 bits: halves away from zero by adding to the magnitude a half, then cutting.
@@ -181,6 +194,19 @@ pub fn truth(k: &mut KernelBuilder, mask: Value) -> Value {
     let (one, zero) = (k.int(ty, 1), k.int(ty, 0));
     let y = k.select(mask, one, zero);
     k.narrow(y, Elem::U8)
+}
+
+/// Bytes as a mask of lanes as long as those of `elem`: what is not zero is true.
+pub fn mask(k: &mut KernelBuilder, truth: Value, elem: Elem) -> Value {
+    let wide = match elem.bits() {
+        8 => Elem::U8,
+        16 => Elem::U16,
+        32 => Elem::U32,
+        _ => Elem::I64,
+    };
+    let wide = k.widen(truth, wide);
+    let zero = k.int(k.ty(wide), 0);
+    k.compare(Cond::Ne, wide, zero)
 }
 
 /// The rules of CAST, between types that have them; lanes of short floats are their bits, those of complex numbers 64 bits.

@@ -48,6 +48,16 @@ impl Elementwise {
         self.inputs.push(operand);
         self
     }
+    /// An input as if it had another shape of as many elements.
+    pub fn reshape_input(mut self, index: usize, operand: Operand) -> Self {
+        self.inputs[index] = operand;
+        self
+    }
+    /// The output is where this input is, which is a buffer of the kernel's own operator.
+    pub fn in_place(mut self, input: usize) -> Self {
+        self.in_place = Some(input);
+        self
+    }
     pub fn table(mut self, table: BufferId) -> Self {
         self.tables.push(table);
         self

@@ -11,6 +11,7 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod gather;
 pub mod gemm;
+pub mod integers;
 pub mod join;
 pub mod math;
 pub mod moves;

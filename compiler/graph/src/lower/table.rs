@@ -5,13 +5,24 @@
 
 use super::Context;
 use super::elementwise::Elementwise;
-use crate::quantize::LUT_I16_SIZE;
+use crate::quantize::{LUT_I16_SIZE, element_range};
+use crate::tensor::ElementType;
 use cranelite_tile::{Arg, BufferId, Cond, Elem, KernelBuilder, Value};
 
 /// Every byte of the first input by its entry.
 pub fn bytes(cx: &mut Context, e: Elementwise, table: &[u8; 256]) {
     let table = cx.constant("table", table.to_vec(), 64);
     e.table(table).lower(cx, |k, x, tables| look_up_byte(k, tables[0], x[0]));
+}
+
+/// The table of an 8-bit function from integer to integer, clamped to the type.
+pub fn entries(element: ElementType, f: impl Fn(i32) -> i32) -> [u8; 256] {
+    let (low, high) = element_range(element).expect("bytes");
+    let mut table = [0; 256];
+    for q in low..=high {
+        table[q as u8 as usize] = f(q).clamp(low, high) as u8;
+    }
+    table
 }
 
 /// The entry of each byte lane, as the same type.

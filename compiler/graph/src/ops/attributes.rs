@@ -12,6 +12,8 @@ pub enum Activation {
     None,
     Relu,
     ReluN1To1,
+    /// Of the operator RELU_0_TO_1 alone: the format has no such fused activation.
+    Relu0To1,
     Relu6,
 }
 

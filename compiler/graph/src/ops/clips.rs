@@ -10,6 +10,7 @@ use super::{Arity, Kept, Signature, Source};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::{Context, clip};
+use crate::tensor::ElementType::{F32, I8, U8};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,8 +25,12 @@ pub struct Clip {
 family! { Clip:
     /// max(x, 0)
     relu = Clip { types: &[Row::Same(types::REAL)], activation: Activation::Relu };
+    /// min(max(x, 0), 1)
+    relu_0_to_1 = Clip { types: &[Row::Same(&[F32, I8, U8])], activation: Activation::Relu0To1 };
     /// min(max(x, 0), 6)
     relu6 = Clip { types: &[Row::Same(types::REAL)], activation: Activation::Relu6 };
+    /// min(max(x, −1), 1)
+    relu_n1_to_1 = Clip { types: &[Row::Same(&[F32, I8, U8])], activation: Activation::ReluN1To1 };
 }
 
 impl Family for Clip {

@@ -9,9 +9,9 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
-use crate::tensor::ElementType::{Bool, F32, I32, I64};
+use crate::tensor::ElementType::{Bool, F32, F64, I32, I64};
 use crate::text::fields::fields;
-use cranelite_tile::{KernelBuilder, Machine, Unary, Value};
+use cranelite_tile::{Cond, KernelBuilder, Machine, Unary, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -38,6 +38,14 @@ family! { Map:
     neg = Map { types: &[Row::Same(&[F32, I32, I64])], f: |k, _, x| k.neg(x) };
     /// To the nearest integer, halves to even ones
     round = Map { types: FLOATS, f: |k, _, x| k.unary(Unary::RoundEven, x) };
+    /// −1, 0 or 1; of NaN NaN
+    sign = Map { types: &[Row::Same(&[F32, F64, I32])], f: |k, _, x| {
+        let ty = k.ty(x);
+        let [one, zero, minus_one] = [1, 0, -1].map(|n| if ty.elem.is_float() { k.float(ty, n as f32) } else { k.int(ty, n) });
+        let (is_positive, is_negative) = (k.compare(Cond::Gt, x, zero), k.compare(Cond::Lt, x, zero));
+        let y = k.select(is_negative, minus_one, x);
+        k.select(is_positive, one, y)
+    } };
     /// √x
     sqrt = Map { types: FLOATS, f: |k, _, x| k.unary(Unary::Sqrt, x) };
     /// x · x

@@ -6,13 +6,13 @@
 use super::family::{Family, family};
 use super::types::Row;
 use super::{Arity, Kept, Signature, Source, checks};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
-use crate::tensor::ElementType::{self, Bool, F32, I8, I16, I32, I64, U8};
+use crate::lower::{Context, integers, math};
+use crate::tensor::ElementType::{Bool, F32, I8, I16, I32, I64, U8, U16, U32};
 use crate::text::fields::fields;
-use cranelite_tile::{KernelBuilder, Value};
+use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -20,21 +20,61 @@ fields!();
 
 pub struct Pair {
     types: &'static [Row],
-    f: fn(&mut KernelBuilder, Value, Value) -> Value,
+    /// Otherwise both have one shape.
+    broadcasts: bool,
+    f: fn(&mut KernelBuilder, &Machine, Value, Value) -> Value,
 }
 
-const ORDERED: &[ElementType] = &[F32, I8, U8, I16, I32, I64];
+const ORDERED: &[Row] = &[Row::Same(&[F32, I8, U8, I16, I32, I64])];
 const TRUTHS: &[Row] = &[Row::Same(&[Bool])];
+const SHORT: &[Row] = &[Row::Same(&[I8, U8, I16, U16, I32, U32])];
+const STABLEHLO: &[Row] = &[Row::Same(&[F32, I8, U8, I16, I32, U32, I64])];
 
 family! { Pair:
+    /// The angle of the point (b, a)
+    atan2 = Pair { types: &[Row::Same(&[F32])], broadcasts: false, f: math::atan2 };
+    /// The bits in which a and b differ
+    bitwise_xor = Pair { types: SHORT, broadcasts: true, f: |k, _, a, b| k.xor(a, b) };
+    /// a / b, rounded down; the reference stops where an integer is divided by zero, here that gives 0
+    floor_div = Pair { types: &[Row::Same(&[F32, I8, I16, I32])], broadcasts: true, f: |k, _, a, b| match k.ty(a).elem {
+        Elem::F32 => math::floor_quotient(k, a, b),
+        _ => integers::divide(k, a, b, true),
+    } };
+    /// What is left of a after division by b, with the sign of b; the reference stops at integer zeros, where here a is left
+    floor_mod = Pair { types: &[Row::Same(&[F32, I8, I16, I32, I64])], broadcasts: true, f: |k, _, a, b| match k.ty(a).elem {
+        Elem::F32 => math::floor_modulo(k, a, b),
+        _ => integers::modulo(k, a, b),
+    } };
     /// a where both are true
-    logical_and = Pair { types: TRUTHS, f: |k, a, b| k.and(a, b) };
+    logical_and = Pair { types: TRUTHS, broadcasts: true, f: |k, _, a, b| k.and(a, b) };
     /// Whether one of them is true
-    logical_or = Pair { types: TRUTHS, f: |k, a, b| k.or(a, b) };
+    logical_or = Pair { types: TRUTHS, broadcasts: true, f: |k, _, a, b| k.or(a, b) };
     /// a if it is larger, else b: NaN of a gives b
-    maximum = Pair { types: &[Row::Same(ORDERED)], f: |k, a, b| k.max(a, b) };
+    maximum = Pair { types: ORDERED, broadcasts: true, f: |k, _, a, b| k.max(a, b) };
     /// a if it is smaller, else b: NaN of a gives b
-    minimum = Pair { types: &[Row::Same(ORDERED)], f: |k, a, b| k.min(a, b) };
+    minimum = Pair { types: ORDERED, broadcasts: true, f: |k, _, a, b| k.min(a, b) };
+    /// a to the power of b; the reference stops at negative powers of integers
+    pow = Pair { types: &[Row::Same(&[F32, I32])], broadcasts: true, f: |k, m, a, b| match k.ty(a).elem {
+        Elem::F32 => math::pow(k, m, a, b),
+        _ => integers::power(k, a, b),
+    } };
+    /// a moved by b bits to the right, b being brought into the range of such counts
+    right_shift = Pair { types: SHORT, broadcasts: true, f: |k, _, a, b| integers::shift_right(k, a, b) };
+    /// a + b
+    stablehlo_add = Pair { types: STABLEHLO, broadcasts: false, f: |k, _, a, b| k.add(a, b) };
+    /// The bits that a and b have in common
+    stablehlo_and = Pair { types: &[Row::Same(&[Bool, I8, I16, I32, I64])], broadcasts: false, f: |k, _, a, b| k.and(a, b) };
+    /// b if it is larger, else a: NaN of b gives a
+    stablehlo_maximum = Pair { types: STABLEHLO, broadcasts: false, f: |k, _, a, b| k.max(b, a) };
+    /// b if it is smaller, else a: NaN of b gives a
+    stablehlo_minimum = Pair { types: STABLEHLO, broadcasts: false, f: |k, _, a, b| k.min(b, a) };
+    /// a · b
+    stablehlo_multiply = Pair { types: STABLEHLO, broadcasts: false, f: |k, _, a, b| match k.ty(a).elem {
+        Elem::F32 => k.mul(a, b),
+        _ => integers::multiply(k, a, b),
+    } };
+    /// a moved by b bits to the left
+    stablehlo_shift_left = Pair { types: &[Row::Same(&[I8, I16, I32])], broadcasts: false, f: |k, _, a, b| integers::shift_left(k, a, b) };
 }
 
 impl Family for Pair {
@@ -50,12 +90,17 @@ impl Family for Pair {
         for x in [a, b] {
             checks::same_quantization(x, y)?;
         }
+        if !self.broadcasts && a.shape != b.shape {
+            return Err(Diagnostic::new(Code::OPERAND, "both operands must have the same shape")
+                .expected(format!("{:?}", a.shape))
+                .found(format!("{:?}", b.shape)));
+        }
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let element = cx.output_type(node, 0).element;
-        Elementwise::of_node(cx, node.op.kernel_name(element), node).unroll(4).lower(cx, |k, x, _| (self.f)(k, x[0], x[1]));
+        let (element, machine) = (cx.output_type(node, 0).element, cx.machine);
+        Elementwise::of_node(cx, node.op.kernel_name(element), node).lower(cx, |k, x, _| (self.f)(k, machine, x[0], x[1]));
         Ok(())
     }
 }

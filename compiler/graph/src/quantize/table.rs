@@ -42,6 +42,42 @@ pub fn logistic_f32(x: f32) -> f32 {
     1.0 / (1.0 + exp_f32(-x))
 }
 
+/// How many quarter turns the last bit of an f32 with this exponent field is worth as an angle in radians, less multiples of 4; NaN of
+/// infinities.
+pub fn quarter_turns(exponent: u8) -> f64 {
+    // 2 / π behind the point.
+    const DIGITS: [u64; 3] = [0xA2F9_836E_4E44_1529, 0xFC27_57D1_F534_DDC0, 0xDB62_9599_3C43_9041];
+    let power = i32::from(exponent.max(1)) - 150;
+    match (exponent, power) {
+        (255, _) => f64::NAN,
+        (_, ..=1) => libm::scalbn(std::f64::consts::FRAC_2_PI, power),
+        _ => {
+            // The first of the digits that are worth less than 4.
+            let (word, bit) = ((power as usize - 2) / 64, (power as usize - 2) % 64);
+            let both = u128::from(DIGITS[word]) << 64 | u128::from(DIGITS[word + 1]);
+            libm::scalbn((both << bit >> 64) as u64 as f64, -62)
+        }
+    }
+}
+
+/// The natural logarithm in f32, as exactly as `exp_f32`.
+pub fn log_f32(x: f32) -> f32 {
+    libm::log(x.into()) as f32
+}
+
+/// ELU as the reference computes it in f32.
+pub fn elu_f32(x: f32) -> f32 {
+    if x < 0.0 { libm::expm1(x.into()) as f32 } else { x }
+}
+
+/// GELU as the reference computes it in f32.
+pub fn gelu_f32(x: f32, approximate: bool) -> f32 {
+    if approximate {
+        return 0.5 * x * (1.0 + tanh_f32(0.797_884_6 * (x + 0.044_715 * x * x * x)));
+    }
+    0.5 * x * libm::erfc(f64::from(x * -std::f32::consts::FRAC_1_SQRT_2)) as f32
+}
+
 /// Hyperbolic tangent as the reference computes it in f32.
 pub fn tanh_f32(x: f32) -> f32 {
     libm::tanh(x.into()) as f32

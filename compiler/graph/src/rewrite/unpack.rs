@@ -12,7 +12,7 @@ pub fn floats(ty: &TensorType, data: &[u8]) -> Option<Vec<f32>> {
         ElementType::I8 => data.iter().map(|&b| i32::from(b as i8)).collect(),
         ElementType::U8 => data.iter().map(|&b| i32::from(b)).collect(),
         ElementType::I16 => data.chunks_exact(2).map(|b| i32::from(i16::from_le_bytes([b[0], b[1]]))).collect(),
-        _ => return None,
+        _ => ty.unpacked(data)?.into_iter().map(i32::from).collect(),
     };
     let q = ty.quantization.as_ref()?;
     // Elements that follow each other with the same scale, and how many scales there are.

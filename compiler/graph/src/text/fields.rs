@@ -109,8 +109,13 @@ impl FieldType for Padding {
     }
 }
 
-const ACTIVATIONS: [(Activation, &str); 4] =
-    [(Activation::None, "none"), (Activation::Relu, "relu"), (Activation::ReluN1To1, "relu_n1_to_1"), (Activation::Relu6, "relu6")];
+const ACTIVATIONS: [(Activation, &str); 5] = [
+    (Activation::None, "none"),
+    (Activation::Relu, "relu"),
+    (Activation::ReluN1To1, "relu_n1_to_1"),
+    (Activation::Relu0To1, "relu_0_to_1"),
+    (Activation::Relu6, "relu6"),
+];
 
 impl FieldType for Activation {
     fn to_field(&self) -> Field {
