@@ -8,7 +8,7 @@ use cranelite_graph::ops::{Op, add, mul, sub, sums};
 use cranelite_graph::quantize::{
     calculate_activation_range_quantized, multiply_by_quantized_multiplier as multiply, quantize_multiplier, rounding_divide_by_pot,
 };
-use cranelite_graph::tensor::ElementType::{F32, I8, I16, I32, U8};
+use cranelite_graph::tensor::ElementType::{F32, I8, I16, U8, U32};
 use cranelite_graph::tensor::{ElementType, TensorType};
 use proptest::prelude::*;
 
@@ -226,7 +226,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(refusal(&plain, &[f(&[0]), f(&[3])], &f(&[])), Some(Code::OPERAND));
     assert_eq!(refusal(&plain, &[f(&[4]), q(0.1, 0)], &f(&[])), Some(Code::TYPES));
     assert_eq!(refusal(&plain, &[q(0.1, 0), q(0.1, 0)], &f(&[])), Some(Code::TYPES));
-    assert_eq!(refusal(&plain, &[TensorType::new(I32, [4]), TensorType::new(I32, [4])], &TensorType::new(I32, [])), Some(Code::TYPES));
+    assert_eq!(refusal(&plain, &[TensorType::new(U32, [4]), TensorType::new(U32, [4])], &TensorType::new(U32, [])), Some(Code::TYPES));
     assert_eq!(refusal(&plain, &[TensorType::new(I8, [4]), q(0.1, 0)], &q(0.1, 0)), Some(Code::SCALE));
     assert_eq!(refusal(&plain, &[q(f32::NAN, 0), q(0.1, 0)], &q(0.1, 0)), Some(Code::QUANTIZATION));
     assert_eq!(refusal(&plain, &[q(0.1, 200), q(0.1, 0)], &q(0.1, 0)), Some(Code::QUANTIZATION));

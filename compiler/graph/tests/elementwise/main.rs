@@ -3,6 +3,7 @@
 mod binary;
 mod conversions;
 mod copies;
+mod pointwise;
 mod softmax;
 #[allow(dead_code)]
 #[path = "../windows/support.rs"]

@@ -117,7 +117,7 @@ pub fn integers(ty: &TensorType, bytes: &[u8]) -> Vec<i64> {
     use cranelite_graph::tensor::ElementType::*;
     match ty.element {
         I8 => bytes.iter().map(|&b| i64::from(b as i8)).collect(),
-        U8 => bytes.iter().map(|&b| i64::from(b)).collect(),
+        U8 | Bool => bytes.iter().map(|&b| i64::from(b)).collect(),
         I16 => bytes.chunks_exact(2).map(|b| i64::from(i16::from_le_bytes([b[0], b[1]]))).collect(),
         other => panic!("{other}"),
     }
