@@ -206,11 +206,19 @@ class Generator:
         moves = [self.reshape, self.pad, self.strided_slice, self.concatenation]
         if t.type == "f16":
             return [self.dequantize, self.dequantize, self.reshape]
-        if t.type == "i32":
-            return moves + [self.quantize] * 2 * (t.scales != ())
-        if t.type not in QUANTIZED + ("f32",):
-            return moves
-        same = moves + [self.add, self.add, self.sub, self.mul, self.relu, self.relu6, self.logistic]
+        if t.type == "i32" and t.scales:
+            return moves + [self.quantize] * 2
+        if t.type in ("i32", "i64"):
+            return moves + [self.add, self.sub, self.mul, self.neg, self.extreme, self.comparison, self.cast]
+        if t.type == "bool":
+            return moves + [self.logical, self.logical_not, self.cast]
+        same = moves + [self.add, self.add, self.sub, self.mul, self.relu, self.relu6, self.logistic, self.tanh, self.extreme]
+        if t.error == 0:
+            same += [self.comparison, self.cast]
+        if t.type in ("f32", "i8"):
+            same += [self.squared_difference]
+        if t.type == "f32":
+            same += [self.neg]
         if t.shape:
             same += [self.softmax, self.mean] + [self.fully_connected] * 3
         if len(t.shape) == 4:
@@ -376,6 +384,8 @@ class Generator:
             y = self.tensor("f32", shape, size=size, error=error and error + ULP * size)
             if 1e6 < size:
                 raise Impossible
+        elif t.type in ("i32", "i64"):
+            y = self.tensor(t.type, shape)
         else:
             reach = 74 if t.type != "i16" else 19000
             size = t.scale * s.scale * reach * reach if name == "MUL" else max(t.scale, s.scale) * reach * 1.4
@@ -394,6 +404,62 @@ class Generator:
         operands = [x, other]
         r.shuffle(operands)
         return self.emit(name, operands, y, (table, options))
+
+    def alike(self, x):
+        """As `other`, with the scale of the operand."""
+        t, other = self.tensors[x], self.other(x)
+        s = self.tensors[other]
+        if (s.scales, s.zero_points) != (t.scales, t.zero_points):
+            if s.data is not None or other in self.values:
+                raise Impossible
+            s.scales, s.zero_points = t.scales, t.zero_points
+        return other
+
+    def extreme(self, x):
+        t, other = self.tensors[x], self.alike(x)
+        s = self.tensors[other]
+        y = self.like(x, numpy.broadcast_shapes(t.shape, s.shape), size=max(t.size, s.size), error=max(t.error, s.error))
+        return self.emit(self.r.choice(["MINIMUM", "MAXIMUM"]), [x, other], y, ("MaximumMinimumOptions", {}))
+
+    def comparison(self, x):
+        t, other = self.tensors[x], self.alike(x) if self.tensors[x].type == "i16" else self.other(x)
+        s = self.tensors[other]
+        # Scales from 1 on abort the reference or mean nothing there; floats that may differ compare differently.
+        if s.error or t.error or t.type in ("i8", "u8") and 1 <= max(t.scale, s.scale):
+            raise Impossible
+        name = self.r.choice(["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"])
+        return self.emit(name, [x, other], self.tensor("bool", numpy.broadcast_shapes(t.shape, s.shape)))
+
+    def logical(self, x):
+        other = self.other(x)
+        shape = numpy.broadcast_shapes(self.tensors[x].shape, self.tensors[other].shape)
+        return self.emit(self.r.choice(["LOGICAL_AND", "LOGICAL_OR"]), [x, other], self.tensor("bool", shape))
+
+    def logical_not(self, x):
+        return self.emit("LOGICAL_NOT", [x], self.like(x))
+
+    def cast(self, x):
+        t = self.tensors[x]
+        small = {"i8": 128.0, "u8": 255.0, "i16": 32768.0, "bool": 1.0}
+        to = self.r.choice([type for type in ["i32", "i64", "bool"] + ["f32"] * (t.type in small) if type != t.type])
+        y = self.tensor(to, t.shape, size=small[t.type] if to == "f32" else 0.0)
+        return self.emit("CAST", [x], y, ("CastOptions", {}))
+
+    def neg(self, x):
+        return self.emit("NEG", [x], self.like(x))
+
+    def squared_difference(self, x):
+        r, t, other = self.r, self.tensors[x], self.other(x)
+        s = self.tensors[other]
+        shape = numpy.broadcast_shapes(t.shape, s.shape)
+        if t.type == "f32":
+            size, error = t.size + s.size, t.error + s.error
+            if 1e3 < size:
+                raise Impossible
+            y = self.tensor("f32", shape, size=size * size, error=error and 2 * error * size + ULP * size * size)
+        else:
+            y = self.tensor(t.type, shape, (max(t.scale, s.scale) * 100) ** 2 / 255 * 2 ** r.uniform(-2, 3), self.zero_point(t.type))
+        return self.emit("SQUARED_DIFFERENCE", [x, other], y)
 
     def add(self, x):
         return self.binary(x, "ADD", "AddOptions")
@@ -459,6 +525,16 @@ class Generator:
         else:
             y = self.tensor(t.type, t.shape, 1 / 256, RANGE[t.type][0] if t.type == "i8" else 0)
         return self.emit("LOGISTIC", [x], y)
+
+    def tanh(self, x):
+        r, t = self.r, self.tensors[x]
+        if t.type == "f32":
+            y = self.tensor("f32", t.shape, size=1.0, error=t.error + 4 * ULP)
+        elif t.type == "i16":
+            y = self.tensor("i16", t.shape, 1 / 32768)
+        else:
+            y = self.tensor(t.type, t.shape, 1 / 128 * 2 ** r.uniform(-1, 2), self.zero_point(t.type))
+        return self.emit("TANH", [x], y)
 
     def softmax(self, x):
         r, t = self.r, self.tensors[x]
