@@ -142,6 +142,11 @@ pub fn mean_multiplier(multiplier: i32, shift: i32, count: u64) -> (i32, i32) {
     (divided as i32, shift - more)
 }
 
+/// What each of so many factors of a product is rescaled by.
+pub fn product_multiplier(input_scale: f32, output_scale: f32, count: u64) -> f64 {
+    f64::from(input_scale) / libm::pow(f64::from(output_scale), 1.0 / count as f64)
+}
+
 /// Multiplier of MUL: product and quotient are rounded to f32.
 pub fn mul_multiplier(a_scale: f32, b_scale: f32, output_scale: f32) -> f64 {
     (a_scale * b_scale / output_scale) as f64

@@ -20,6 +20,7 @@ pub mod pointwise;
 pub mod proved;
 pub mod reduce;
 pub mod requantize;
+pub mod scan;
 pub mod sizes;
 pub mod slice;
 pub mod softmax;

@@ -11,12 +11,14 @@ pub mod clips;
 pub mod comparisons;
 pub mod depths;
 pub mod curves;
+pub mod extremes;
 pub mod family;
 pub mod maps;
 pub mod pairs;
 pub mod pools;
 pub mod selects;
 pub mod sines;
+pub mod reductions;
 pub mod sums;
 pub mod types;
 
@@ -252,6 +254,8 @@ operators! {
     Abs abs ABS 3;
     Add add(sums) ADD 5;
     AddN add_n ADD_N 1;
+    ArgMax arg_max(extremes) ARG_MAX 3;
+    ArgMin arg_min(extremes) ARG_MIN 3;
     AssignVariable assign_variable ASSIGN_VARIABLE 1;
     Atan2 atan2(pairs) ATAN2 1;
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
@@ -264,6 +268,7 @@ operators! {
     Concatenation concatenation CONCATENATION 5;
     Conv2d conv_2d CONV_2D 8;
     Cos cos(sines) COS 1;
+    Cumsum cumsum CUMSUM 1;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;
@@ -295,12 +300,13 @@ operators! {
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
     MaxPool2d max_pool_2d(pools) MAX_POOL_2D 3;
-    Mean mean MEAN 3;
+    Mean mean(reductions) MEAN 3;
     Minimum minimum(pairs) MINIMUM 4;
     MirrorPad mirror_pad MIRROR_PAD 3;
     Mul mul MUL 7;
     Neg neg(maps) NEG 1;
     NotEqual not_equal(comparisons) NOT_EQUAL 4;
+    OneHot one_hot ONE_HOT 1;
     Pack pack PACK 4;
     Pad pad PAD 5;
     Padv2 padv2 PADV2 5;
@@ -310,6 +316,11 @@ operators! {
     Range range RANGE 2;
     Rank rank RANK 1;
     ReadVariable read_variable READ_VARIABLE 1;
+    ReduceAll reduce_all(reductions) REDUCE_ALL 1;
+    ReduceAny reduce_any(reductions) REDUCE_ANY 1;
+    ReduceMax reduce_max(reductions) REDUCE_MAX 3;
+    ReduceMin reduce_min(reductions) REDUCE_MIN 3;
+    ReduceProd reduce_prod(reductions) REDUCE_PROD 2;
     Relu relu(clips) RELU 3;
     Relu6 relu6(clips) RELU6 3;
     Relu0To1 relu_0_to_1(clips) RELU_0_TO_1 1;
@@ -342,6 +353,7 @@ operators! {
     StablehloShiftLeft stablehlo_shift_left(pairs) STABLEHLO_SHIFT_LEFT 1;
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
+    Sum sum(reductions) SUM 2;
     Tanh tanh TANH 3;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
