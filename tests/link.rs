@@ -18,10 +18,10 @@ mod platforms;
 mod section;
 #[path = "link/self_test.rs"]
 mod self_test;
-#[path = "link/unwind.rs"]
-mod unwind;
 #[path = "link/state.rs"]
 mod state;
+#[path = "link/unwind.rs"]
+mod unwind;
 #[path = "link/watched.rs"]
 mod watched;
 #[path = "link/weights.rs"]

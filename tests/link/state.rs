@@ -39,7 +39,14 @@ pub fn trials() -> Vec<Trial> {
 
 /// As the pipeline would leave it.
 fn compiled(targets: &[Target]) -> Result<Compiled> {
-    let options = Options { prefix: "kept".into(), made_from: "recurrent.tile".into(), threads: 2, profile: true, self_test: true, ..Options::default() };
+    let options = Options {
+        prefix: "kept".into(),
+        made_from: "recurrent.tile".into(),
+        threads: 2,
+        profile: true,
+        self_test: true,
+        ..Options::default()
+    };
     let tensor = |name: &str| {
         let ty = TensorType::new(ElementType::I32, [5, 8]);
         Tensor { name: name.into(), tensor_name: name.into(), identifier: name.into(), ty }
@@ -138,21 +145,26 @@ fn in_rust() -> Result<()> {
     let (folder, mut files) = (folder.path(), Files::default());
     files.add(folder.join("kept.o"), compiled.object.bytes.as_slice());
     files.add(folder.join("kept.rs"), bindings::write(&compiled, "recurrent.tile"));
-    let number = |bytes: &[u8]| format!("{:?}", bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>());
+    let number =
+        |bytes: &[u8]| format!("{:?}", bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>());
     let mut main = String::from(
         "include!(\"kept.rs\");\nfn main() {\n    let (mut a, mut b, mut arena) = (kept::State::new(), kept::State::default(), kept::Arena::new());\n    \
          b.reset();\n    let mut y = [0; 40];\n",
     );
     for (x, y) in inputs.iter().zip(&expected) {
         for state in ["a", "b"] {
-            let call = format!("kept::invoke(&kept::Inputs {{ x: &{} }}, &mut kept::Outputs {{ y: &mut y }}, &mut arena, &mut {state})", number(&x[0]));
+            let call = format!(
+                "kept::invoke(&kept::Inputs {{ x: &{} }}, &mut kept::Outputs {{ y: &mut y }}, &mut arena, &mut {state})",
+                number(&x[0])
+            );
             writeln!(main, "    {call}.unwrap();\n    assert_eq!(y, {});", number(&y.outputs[0]))?;
         }
     }
     files.add(folder.join("main.rs"), main + "}\n");
     files.add(folder.join("runtime.rs"), include_str!("../../runtime-stub/cranelite-runtime/src/lib.rs"));
     files.write()?;
-    let rustc = |arguments: &[&str]| output(Command::new("rustc").current_dir(folder).args(["--edition=2024", "-Dwarnings"]).args(arguments));
+    let rustc =
+        |arguments: &[&str]| output(Command::new("rustc").current_dir(folder).args(["--edition=2024", "-Dwarnings"]).args(arguments));
     rustc(&["--crate-type=rlib", "--crate-name=cranelite_runtime", "runtime.rs"])?;
     rustc(&["--extern=cranelite_runtime=libcranelite_runtime.rlib", "-Clink-arg=kept.o", "main.rs"])?;
     output(&mut Command::new(Path::new(folder).join("main")))?;

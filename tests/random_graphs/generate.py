@@ -192,8 +192,9 @@ class Generator:
         return self.values[-1] if r.random() < 0.7 else r.choice(self.values)
 
     def emit(self, name, inputs, output, options=None):
-        self.operators.append(Operator(name, inputs, [output], options))
-        return [output]
+        outputs = output if isinstance(output, list) else [output]
+        self.operators.append(Operator(name, inputs, outputs, options))
+        return outputs
 
     def activation(self):
         return self.r.choice(["NONE", "NONE", "NONE", "RELU", "RELU6", "RELU_N1_TO_1"])
@@ -203,7 +204,8 @@ class Generator:
     def possible(self, x):
         """Operators that take a tensor, some of them more often than others."""
         t = self.tensors[x]
-        moves = [self.reshape, self.pad, self.strided_slice, self.concatenation]
+        moves = [self.reshape, self.pad, self.strided_slice, self.concatenation, self.transpose, self.slice, self.view]
+        moves += [self.parts, self.repeat, self.gather]
         if t.type == "f16":
             return [self.dequantize, self.dequantize, self.reshape]
         if t.type == "i32" and t.scales:
@@ -220,8 +222,10 @@ class Generator:
         if t.type == "f32":
             same += [self.neg]
         if t.shape:
+            same += [self.sum, self.extreme]
             same += [self.softmax, self.mean] + [self.fully_connected] * 3
         if len(t.shape) == 4:
+            same += [self.blocks]
             same += [self.conv_2d] * 5 + [self.depthwise_conv_2d] * 4 + [self.average_pool_2d, self.max_pool_2d]
         if t.error == 0:
             same += [self.quantize]
@@ -661,6 +665,140 @@ class Generator:
         y = self.like(x, shape)
         inputs = [x] + [self.vector("i32", v) for v in (begin, end, strides)]
         return self.emit("STRIDED_SLICE", inputs, y, ("StridedSliceOptions", masks | {"offset": offset}))
+
+    def transpose(self, x):
+        r, t = self.r, self.tensors[x]
+        # The reference takes six at most.
+        if not 1 <= len(t.shape) <= 6:
+            raise Impossible
+        order = r.sample(range(len(t.shape)), len(t.shape))
+        return self.emit("TRANSPOSE", [x, self.vector("i32", order)], self.like(x, [t.shape[a] for a in order]), ("TransposeOptions", {}))
+
+    def slice(self, x):
+        r, t = self.r, self.tensors[x]
+        if not 1 <= len(t.shape) <= 5:
+            raise Impossible
+        # Parts of the outermost axis are no copies.
+        whole = r.random() < 0.5
+        begin = [0 if whole and a else r.randrange(d) for a, d in enumerate(t.shape)]
+        size = [d if whole and a else r.randint(1, d - b) for a, (b, d) in enumerate(zip(begin, t.shape))]
+        asked = [-1 if b + s == d and r.random() < 0.5 else s for b, s, d in zip(begin, size, t.shape)]
+        return self.emit("SLICE", [x, self.vector("i32", begin), self.vector("i32", asked)], self.like(x, size), ("SliceOptions", {}))
+
+    def view(self, x):
+        r, t = self.r, self.tensors[x]
+        ones = [a for a, d in enumerate(t.shape) if d == 1]
+        if ones and r.random() < 0.5:
+            axes = r.sample(ones, r.randint(0, len(ones)))
+            shape = [d for a, d in enumerate(t.shape) if a not in (axes or ones)]
+            return self.emit("SQUEEZE", [x], self.like(x, shape), ("SqueezeOptions", {"squeeze_dims": axes}))
+        if 5 <= len(t.shape):
+            raise Impossible
+        axis = r.randrange(len(t.shape) + 1)
+        shape = list(t.shape[:axis]) + [1] + list(t.shape[axis:])
+        return self.emit("EXPAND_DIMS", [x, self.vector("i32", axis)], self.like(x, shape), ("ExpandDimsOptions", {}))
+
+    def parts(self, x):
+        """SPLIT, SPLIT_V, UNPACK, or PACK of all that is alike."""
+        r, t = self.r, self.tensors[x]
+        kind = r.choice(["SPLIT", "SPLIT_V", "UNPACK", "PACK"])
+        if t.type == "bool" and kind != "UNPACK" or t.type == "i64" and kind == "SPLIT" or not t.shape:
+            raise Impossible
+        axis = r.randrange(len(t.shape)) if r.random() < 0.6 else 0
+        size = t.shape[axis]
+        def of(n):
+            return self.like(x, [n if a == axis else d for a, d in enumerate(t.shape)])
+        if kind == "SPLIT":
+            count = r.choice([n for n in range(1, size + 1) if size % n == 0][:6])
+            outputs = [of(size // count) for _ in range(count)]
+            return self.emit(kind, [self.vector("i32", axis), x], outputs, ("SplitOptions", {"num_splits": count}))
+        if kind == "SPLIT_V":
+            cuts = sorted(r.randint(0, size) for _ in range(r.randint(0, 3)))
+            sizes = [b - a for a, b in zip([0] + cuts, cuts + [size])]
+            if 0 in sizes:
+                raise Impossible
+            outputs = [of(n) for n in sizes]
+            sizes[r.randrange(len(sizes))] = -1
+            inputs = [x, self.vector("i32", sizes), self.vector("i32", axis)]
+            return self.emit(kind, inputs, outputs, ("SplitVOptions", {"num_splits": len(sizes)}))
+        if kind == "UNPACK":
+            if 9 < size:
+                raise Impossible
+            shape = [d for a, d in enumerate(t.shape) if a != axis]
+            return self.emit(kind, [x], [self.like(x, shape) for _ in range(size)], ("UnpackOptions", {"num": size, "axis": axis}))
+        alike = lambda s: (s.type, s.shape, s.scales, s.zero_points) == (t.type, t.shape, t.scales, t.zero_points)
+        inputs = [x] + r.choices([v for v in self.values if alike(self.tensors[v])], k=r.randint(0, 3))
+        y = self.like(x, list(t.shape[:axis]) + [len(inputs)] + list(t.shape[axis:]))
+        self.tensors[y].size = max(self.tensors[i].size for i in inputs)
+        self.tensors[y].error = max(self.tensors[i].error for i in inputs)
+        return self.emit(kind, inputs, y, ("PackOptions", {"values_count": len(inputs), "axis": axis}))
+
+    def repeat(self, x):
+        """TILE, MIRROR_PAD or REVERSE_V2."""
+        r, t = self.r, self.tensors[x]
+        if not 1 <= len(t.shape) <= 4:
+            raise Impossible
+        kind = r.choice(["TILE", "MIRROR_PAD", "REVERSE_V2"])
+        if kind == "TILE":
+            times = [r.choice([1, 1, 2, 3]) for _ in t.shape]
+            return self.emit(kind, [x, self.vector("i32", times)], self.like(x, [d * m for d, m in zip(t.shape, times)]), ("TileOptions", {}))
+        if kind == "REVERSE_V2":
+            return self.emit(kind, [x, self.vector("i32", [r.randrange(len(t.shape))])], self.like(x), ("ReverseV2Options", {}))
+        if t.type == "bool":
+            raise Impossible
+        mode = r.choice(["REFLECT", "SYMMETRIC"])
+        pads = [[r.choice([0, 0, r.randint(0, d - (mode == "REFLECT"))]) for _ in range(2)] for d in t.shape]
+        y = self.like(x, [d + a + b for d, (a, b) in zip(t.shape, pads)])
+        return self.emit(kind, [x, self.vector("i32", pads)], y, ("MirrorPadOptions", {"mode": mode}))
+
+    def gather(self, x):
+        r, t = self.r, self.tensors[x]
+        if not t.shape:
+            raise Impossible
+        axis = r.randrange(len(t.shape))
+        shape = [r.randint(1, 4) for _ in range(r.randint(0, 2))]
+        indices = self.n.integers(0, t.shape[axis], shape)
+        y = self.like(x, list(t.shape[:axis]) + shape + list(t.shape[axis + 1:]))
+        return self.emit("GATHER", [x, self.vector(r.choice(["i32", "i64"]), indices)], y, ("GatherOptions", {"axis": axis}))
+
+    def blocks(self, x):
+        """SPACE_TO_DEPTH, DEPTH_TO_SPACE or SPACE_TO_BATCH_ND."""
+        r, t = self.r, self.tensors[x]
+        n, h, w, c = t.shape
+        b = r.choice([1, 2, 2, 3])
+        kind = r.choice(["SPACE_TO_DEPTH", "DEPTH_TO_SPACE", "SPACE_TO_BATCH_ND"])
+        if kind == "SPACE_TO_BATCH_ND":
+            before = [r.randint(0, 2), r.randint(0, 2)]
+            pads = [[a, -(a + d) % b] for a, d in zip(before, (h, w))]
+            shape = [n * b * b] + [(d + a + z) // b for d, (a, z) in zip((h, w), pads)] + [c]
+            inputs = [x, self.vector("i32", [b, b]), self.vector("i32", pads)]
+            return self.emit(kind, inputs, self.like(x, shape), ("SpaceToBatchNDOptions", {}))
+        if t.type == "i16" or (h % b or w % b if kind == "SPACE_TO_DEPTH" else c % (b * b)):
+            raise Impossible
+        shape = [n, h // b, w // b, c * b * b] if kind == "SPACE_TO_DEPTH" else [n, h * b, w * b, c // (b * b)]
+        table = "SpaceToDepthOptions" if kind == "SPACE_TO_DEPTH" else "DepthToSpaceOptions"
+        return self.emit(kind, [x], self.like(x, shape), (table, {"block_size": b}))
+
+    def extreme(self, x):
+        r, t = self.r, self.tensors[x]
+        axes = r.sample(range(len(t.shape)), r.randint(1, len(t.shape)))
+        keep = r.random() < 0.5
+        shape = [1 if a in axes else d for a, d in enumerate(t.shape) if keep or a not in axes]
+        name = r.choice(["REDUCE_MAX", "REDUCE_MIN"])
+        return self.emit(name, [x, self.vector("i32", axes)], self.like(x, shape), ("ReducerOptions", {"keep_dims": keep}))
+
+    def sum(self, x):
+        r, t = self.r, self.tensors[x]
+        rank = len(t.shape)
+        axes = r.sample(range(rank), r.randint(1, rank))
+        keep = r.random() < 0.5
+        shape = [1 if a in axes else d for a, d in enumerate(t.shape) if keep or a not in axes]
+        count = numpy.prod([t.shape[a] for a in axes])
+        if t.type == "f32":
+            y = self.tensor("f32", shape, size=t.size * count, error=(t.error + ULP * t.size * count) * count)
+        else:
+            y = self.tensor(t.type, shape, t.scale * count ** 0.5 * 2 ** r.uniform(0, 2), self.zero_point(t.type))
+        return self.emit("SUM", [x, self.vector("i32", axes)], y, ("ReducerOptions", {"keep_dims": keep}))
 
     def concatenation(self, x):
         r, t = self.r, self.tensors[x]

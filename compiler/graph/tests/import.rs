@@ -546,3 +546,72 @@ fn variables_that_mean_nothing_are_refused() {
     let as_result = with(|m| m.outputs = vec![1]);
     assert_eq!(as_result, ["E0202 subgraph 0, model output 0 \"v\""]);
 }
+
+/// A RESHAPE whose shape operators compute from the input's: its last two dimensions, and what is left.
+fn computed_shape() -> Model {
+    use TensorType as T;
+    let i32s = |v: &[i32]| -> Vec<u8> { v.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let mut m = Model::new();
+    let x = m.tensor("x", T::FLOAT32, &[2, 3, 4], None, &[]);
+    let shape = m.tensor("shape", T::INT32, &[3], None, &[]);
+    m.operator(BuiltinOperator::SHAPE, &[x], shape, model::Options::Shape { out_type: T::INT32 });
+    let [begin, end, step] = [1, 3, 1].map(|n| m.tensor("n", T::INT32, &[1], None, &i32s(&[n])));
+    let last = m.tensor("last", T::INT32, &[2], None, &[]);
+    m.operator(BuiltinOperator::STRIDED_SLICE, &[shape, begin, end, step], last, model::Options::None);
+    let rest = m.tensor("rest", T::INT32, &[1], None, &i32s(&[-1]));
+    let wanted = m.tensor("wanted", T::INT32, &[3], None, &[]);
+    m.operator(BuiltinOperator::CONCATENATION, &[last, rest], wanted, model::Options::Concatenation { axis: 0 });
+    let y = m.tensor("y", T::FLOAT32, &[3, 4, 2], None, &[]);
+    m.operator(BuiltinOperator::RESHAPE, &[x, wanted], y, model::Options::None);
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
+}
+
+#[test]
+fn what_shapes_and_constants_compute_is_known() {
+    let m = computed_shape();
+    let of = |options: &Options| {
+        let g = import(&m.bytes(), options).unwrap_or_else(|d| panic!("{d:?}"));
+        // What was only needed for the shape is no part of the graph.
+        assert_eq!(g.nodes.iter().map(|n| n.op.name()).collect::<Vec<_>>(), ["RESHAPE"]);
+        g.ty(g.outputs[0]).shape.clone()
+    };
+    assert_eq!(of(&Options::default()), [3, 4, 2]);
+    assert_eq!(of(&Options { input_shapes: vec![("x".into(), vec![6, 2, 5])] }), [2, 5, 6]);
+
+    // The shape itself may be an output, too.
+    let mut m = computed_shape();
+    m.outputs.push(7);
+    let g = read(&m);
+    assert_eq!(g.value(g.outputs[1]).data.as_deref(), Some(&[3, 0, 0, 0, 4, 0, 0, 0, 255, 255, 255, 255][..]));
+    // What the input's numbers decide is not known.
+    let mut m = computed_shape();
+    m.tensors[6].buffer = 0;
+    m.inputs.push(6);
+    assert_eq!(problems(&m, &Options::default()), ["E0207 subgraph 0, operator 3 RESHAPE, input 1 `wanted`"]);
+}
+
+/// A few bytes that stand for many are not computed, and the message names the limits.
+#[test]
+fn computing_shapes_has_a_limit() {
+    use TensorType as T;
+    let mut m = Model::new();
+    let x = m.tensor("x", T::FLOAT32, &[2, 3], None, &[]);
+    let long = m.tensor("long", T::INT32, &[1], None, &(1i32 << 25).to_le_bytes());
+    let three = m.tensor("three", T::INT32, &[], None, &3i32.to_le_bytes());
+    let filled = m.tensor("filled", T::INT32, &[1 << 25], None, &[]);
+    m.operator(BuiltinOperator::FILL, &[long, three], filled, model::Options::None);
+    let [begin, end, step] = [0i32, 1, 1].map(|n| m.tensor("n", T::INT32, &[1], None, &n.to_le_bytes()));
+    let first = m.tensor("first", T::INT32, &[1], None, &[]);
+    m.operator(BuiltinOperator::STRIDED_SLICE, &[filled, begin, end, step], first, model::Options::None);
+    let y = m.tensor("y", T::FLOAT32, &[3], None, &[]);
+    m.operator(BuiltinOperator::RESHAPE, &[x, first], y, model::Options::None);
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    let said = import(&m.bytes(), &Options::default()).expect_err("a problem");
+    assert!(said[0].code.0 == "E0207" && said[0].to_string().contains("more than the compiler may spend"), "{}", said[0]);
+    assert!(said[0].to_string().contains("64 MiB"), "{}", said[0]);
+
+    // An operator that cannot be computed is no matter of limits.
+    m.operators[0].inputs = vec![2, 2];
+    assert!(!problems(&m, &Options::default()).is_empty());
+}

@@ -16,8 +16,8 @@ mod property;
 mod schedule;
 pub mod section;
 pub mod self_test;
-mod unwind;
 mod state;
+mod unwind;
 pub mod weights;
 mod writer;
 

@@ -42,7 +42,17 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
         let tensors = tensors::read(file, subgraph, &place(number), &mut problems);
         let graph = Graph { name, ..Graph::default() };
-        Walk { file, number, subgraph, tensors, problems, graph, handles: BTreeSet::new(), called: BTreeSet::new(), computable: BTreeMap::new() }
+        Walk {
+            file,
+            number,
+            subgraph,
+            tensors,
+            problems,
+            graph,
+            handles: BTreeSet::new(),
+            called: BTreeSet::new(),
+            computable: BTreeMap::new(),
+        }
     }
 
     /// The graph, and the numbers of the subgraphs that it has called.

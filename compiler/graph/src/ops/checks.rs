@@ -161,6 +161,15 @@ pub fn dimension(what: &str, n: i64) -> Result<usize, Diagnostic> {
         .ok_or_else(|| Diagnostic::new(Code::ATTRIBUTE, format!("{what} is out of range")).expected("0 to 2147483647").found(n.to_string()))
 }
 
+/// As `axes_exist`, of axes that are ascending, each at most once.
+pub fn axes_ascend(axes: &[usize], rank: usize) -> Result<(), Diagnostic> {
+    axes_exist(axes, rank)?;
+    match axes.is_sorted_by(|a, b| a < b) {
+        true => Ok(()),
+        false => Err(Diagnostic::new(Code::ATTRIBUTE, "axes must be ascending, each at most once").found(format!("{axes:?}"))),
+    }
+}
+
 /// For operators that have an activation in the format, which the reference refuses.
 pub fn no_activation(activation: Activation) -> Result<(), Diagnostic> {
     match activation {

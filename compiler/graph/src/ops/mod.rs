@@ -9,16 +9,16 @@ pub mod batches;
 pub mod checks;
 pub mod clips;
 pub mod comparisons;
-pub mod depths;
 pub mod curves;
+pub mod depths;
 pub mod extremes;
 pub mod family;
 pub mod maps;
 pub mod pairs;
 pub mod pools;
+pub mod reductions;
 pub mod selects;
 pub mod sines;
-pub mod reductions;
 pub mod sums;
 pub mod types;
 
@@ -326,6 +326,7 @@ operators! {
     Relu0To1 relu_0_to_1(clips) RELU_0_TO_1 1;
     ReluN1To1 relu_n1_to_1(clips) RELU_N1_TO_1 1;
     Reshape reshape RESHAPE 1;
+    ReverseSequence reverse_sequence REVERSE_SEQUENCE 1;
     ReverseV2 reverse_v2 REVERSE_V2 3;
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
     Round round(maps) ROUND 1;

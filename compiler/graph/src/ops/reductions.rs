@@ -60,7 +60,7 @@ impl Family for Reduce {
 
     fn infer(&self, a: &Attributes, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (input, output) = (signature.input(0)?, signature.output(0));
-        checks::axes_exist(&a.axes, input.rank())?;
+        checks::axes_ascend(&a.axes, input.rank())?;
         if checks::is_quantized(input.element) {
             match self.reduction {
                 Reduction::Largest | Reduction::Least => checks::same_quantization(input, output)?,

@@ -32,7 +32,7 @@ impl Operator for Attributes {
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let x = s.input(0)?;
-        checks::axes_exist(&self.axes, x.rank())?;
+        checks::axes_ascend(&self.axes, x.rank())?;
         Ok(vec![x.shape.clone()])
     }
 

@@ -85,6 +85,7 @@ pub enum Options {
     Reshape,
     VarHandle { name: &'static str },
     CallOnce { subgraph: i32 },
+    Shape { out_type: TensorType },
 }
 
 impl Model {
@@ -302,6 +303,10 @@ impl Options {
             Options::CallOnce { subgraph } => {
                 let options = schema::CallOnceOptions::create(b, &schema::CallOnceOptionsArgs { init_subgraph_index: subgraph });
                 (BuiltinOptions::CallOnceOptions, options.as_union_value())
+            }
+            Options::Shape { out_type } => {
+                let options = schema::ShapeOptions::create(b, &schema::ShapeOptionsArgs { out_type });
+                (BuiltinOptions::ShapeOptions, options.as_union_value())
             }
         };
         (tag, Some(offset))

@@ -7,8 +7,8 @@ use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{
     Op, Operand, Signature, batch_to_space_nd, batches, broadcast_args, broadcast_to, depth_to_space, depths, expand_dims, fill, gather,
-    gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, pack, padv2, range, rank, reverse_v2, shape, slice, space_to_batch_nd,
-    space_to_depth, split, split_v, squeeze, tile, transpose, unpack, zeros_like,
+    gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, pack, padv2, range, rank, reverse_sequence, reverse_v2, shape, slice,
+    space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile, transpose, unpack, zeros_like,
 };
 use cranelite_graph::tensor::ElementType::{self, Bool, Complex128, F32, I4, I8, I16, I32, I64, U8};
 use cranelite_graph::tensor::TensorType;
@@ -103,6 +103,22 @@ proptest! {
         let axes: Vec<usize> = (0..x.len()).filter(|&d| picks[16 + d].is_multiple_of(2)).collect();
         let source = |i: &[usize]| Some((0..x.len()).map(|d| if axes.contains(&d) { x[d] - 1 - i[d] } else { i[d] }).collect());
         check(&Op::ReverseV2(reverse_v2::Attributes { axes: axes.clone() }), element, &x, &x, &source);
+    }
+
+    #[test]
+    fn sequences(x in shapes(2..5), element in elements(), picks in picks()) {
+        let axis = picks[0] % x.len();
+        let batch_axis = (axis + 1 + picks[1] % (x.len() - 1)) % x.len();
+        let lengths: Vec<usize> = (0..x[batch_axis]).map(|b| picks[2 + b] % (x[axis] + 1)).collect();
+        let source = |i: &[usize]| {
+            let (mut from, length) = (i.to_vec(), lengths[i[batch_axis]]);
+            if i[axis] < length {
+                from[axis] = length - 1 - i[axis];
+            }
+            Some(from)
+        };
+        let a = reverse_sequence::Attributes { axis, batch_axis, lengths: lengths.clone() };
+        check(&Op::ReverseSequence(a), element, &x, &x, &source);
     }
 
     #[test]
@@ -411,7 +427,13 @@ fn what_does_not_fit_is_refused() {
     for shape in [vec![2, 4], vec![3], vec![1, 3]] {
         assert_eq!(refusal(Op::BroadcastTo(broadcast_to::Attributes { shape }), &x, &y), Some(Code::OPERAND));
     }
-    assert_eq!(refusal(Op::ReverseV2(reverse_v2::Attributes { axes: vec![2] }), &x, &y), Some(Code::ATTRIBUTE));
+    for axes in [vec![2], vec![1, 0], vec![1, 1]] {
+        assert_eq!(refusal(Op::ReverseV2(reverse_v2::Attributes { axes }), &x, &y), Some(Code::ATTRIBUTE));
+    }
+    for (axis, batch_axis, lengths) in [(0, 0, vec![1, 1]), (1, 0, vec![4, 0]), (1, 0, vec![1])] {
+        let a = reverse_sequence::Attributes { axis, batch_axis, lengths };
+        assert_eq!(refusal(Op::ReverseSequence(a), &x, &y), Some(Code::OPERAND));
+    }
     let mirror = |n, symmetric| Op::MirrorPad(mirror_pad::Attributes { before: vec![n, 0], after: vec![0, 0], symmetric });
     assert_eq!([mirror(1, false), mirror(2, true)].map(|op| refusal(op, &x, &y)), [None; 2]);
     assert_eq!([mirror(2, false), mirror(3, true)].map(|op| refusal(op, &x, &y)), [Some(Code::ATTRIBUTE); 2]);

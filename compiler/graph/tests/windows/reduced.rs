@@ -258,6 +258,7 @@ fn what_does_not_fit_is_refused() {
     let q = |element, scale, zero_point| TensorType::quantized(element, [2, 3], scale, zero_point);
     assert_eq!(refusal(op(SUM, &[1]), &f, &f), None);
     assert_eq!(refusal(op(SUM, &[2]), &f, &f), Some(Code::ATTRIBUTE));
+    assert_eq!([[1, 0], [1, 1]].map(|axes| refusal(op(SUM, &axes), &f, &f)), [Some(Code::ATTRIBUTE); 2]);
     assert_eq!(refusal(op(ANY, &[1]), &f, &f), Some(Code::TYPES));
     assert_eq!(refusal(op(PROD, &[1]), &q(U8, 0.1, 0), &q(U8, 0.1, 0)), Some(Code::TYPES));
     assert_eq!(refusal(op(MAX, &[1]), &q(I8, 0.1, 0), &q(I8, 0.2, 0)), Some(Code::SCALE));
