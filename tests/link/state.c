@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cranelite_arena.h"
 #include "kept.h"
 #include "steps.h"
 
@@ -31,6 +32,7 @@ static void ignore(void *user, uint32_t op, uint32_t call)
 
 static int32_t x[KEPT_IN_X_COUNT], y[KEPT_OUT_Y_COUNT];
 static unsigned char *arena;
+CRANELITE_STATIC_STATE(own, KEPT);
 
 /* In several ways in turn. */
 static int right(void *state, int step, int way)
@@ -79,6 +81,7 @@ int main(void)
             check(step == 0 || right(b, step - 1, way), "the second instance");
         }
     }
+    check(kept_reset(own) == CRANELITE_OK && right(own, 0, 0) && right(own, 1, 1), "static memory");
     in.x = x;
     out.y = y;
     memset(y, 77, sizeof y);

@@ -104,6 +104,7 @@ fn in_c(m: &Machine, cpu: &str) -> Result<()> {
     let (folder, mut files) = (folder.path(), Files::default());
     files.add(folder.join("kept.o"), compiled.object.bytes.as_slice());
     files.add(folder.join("kept.h"), compiled.header.as_str());
+    files.add(folder.join("cranelite_arena.h"), include_str!("../../runtime-stub/cranelite_arena.h"));
     files.add(folder.join("main.c"), include_str!("state.c"));
     let numbers = |bytes: &[u8]| -> String {
         let all = bytes.chunks_exact(4).map(|b| i32::from_le_bytes(b.try_into().expect("four bytes")));

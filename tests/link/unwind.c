@@ -128,7 +128,8 @@ int main(void)
     void *in[16], *out[16], *arena = memory(m->arena_bytes), *invoke;
     struct sigaction action;
     uint32_t i;
-    memcpy(&invoke, &m->invoke, sizeof invoke);
+    cranelite_status (*typed)(const m_inputs *, const m_outputs *, void *) = m_invoke;
+    memcpy(&invoke, &typed, sizeof invoke);
     for (i = 0; i < m->input_count; i++) in[i] = memory(m->inputs[i].bytes);
     for (i = 0; i < m->output_count; i++) out[i] = memory(m->outputs[i].bytes);
     memset(&action, 0, sizeof action);

@@ -624,6 +624,17 @@ impl Program {
     }
     /// In the order of the text; a call's position in it is its number.
     pub fn calls(&self) -> impl Iterator<Item = &Call> {
-        Line::of(&self.schedule).moments.into_iter().flat_map(|m| m.calls)
+        let mut open = vec![self.schedule.iter()];
+        let steps = std::iter::from_fn(move || {
+            loop {
+                let Some(step) = open.last_mut()?.next() else {
+                    open.pop();
+                    continue;
+                };
+                open.extend(step.bodies().into_iter().rev().map(<[Step]>::iter));
+                return Some(step);
+            }
+        });
+        steps.flat_map(Step::calls)
     }
 }

@@ -36,14 +36,11 @@ impl Run {
 }
 
 /// Of all levels; none if the model keeps no state.
-pub fn of(levels: &[Level]) -> Result<Option<State>, Error> {
-    let places = |l: &Level| -> Vec<(u64, Option<u64>, u32, Option<Vec<u8>>)> {
-        let states = l.program.buffers.iter().filter(|b| b.role == Role::State && b.view.is_none());
-        let place = |b: &Buffer| (b.size_bytes, b.offset_bytes, b.align, b.data.as_ref().map(|d| d.to_vec()));
-        states.map(place).collect()
-    };
-    let first = places(&levels[0]);
-    if levels.iter().any(|l| places(l) != first) {
+pub fn of<'a>(levels: &[Level<'a>]) -> Result<Option<State>, Error> {
+    let states =
+        |l: &Level<'a>| -> Vec<&'a Buffer> { l.program.buffers.iter().filter(|b| b.role == Role::State && b.view.is_none()).collect() };
+    let first = states(&levels[0]);
+    if levels.iter().any(|l| states(l) != first) {
         return Err(Error::StateByLevel);
     }
     if first.is_empty() {
