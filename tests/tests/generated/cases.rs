@@ -475,7 +475,7 @@ impl Maker<'_> {
             Main::Mean { axes, keep_dims } => {
                 let y = self.ty(&[], SCALE * 0.4);
                 let axes = (0..4).filter(|i| axes[*i]).collect();
-                self.node(Op::Mean(mean::Attributes { axes, keep_dims }), &[Some(x)], y)
+                self.node(Op::Mean(mean::Attributes(reductions::Attributes { axes, keep_dims })), &[Some(x)], y)
             }
             Main::Pad { before, after } => {
                 let y = self.graph.ty(x).clone();

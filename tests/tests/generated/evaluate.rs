@@ -60,7 +60,7 @@ fn result(node: &Node, mut operands: Vec<Option<Input>>, y: &TensorType) -> Vec<
         }
         Op::AveragePool2d(average_pool_2d::Attributes(a)) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, true),
         Op::MaxPool2d(max_pool_2d::Attributes(a)) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, false),
-        Op::Mean(a) => mean(operands[0].as_ref().expect("an operand"), y, &a.axes),
+        Op::Mean(a) => mean(operands[0].as_ref().expect("an operand"), y, &a.0.axes),
         Op::Relu(_) => clamp(&operands[0], y, Activation::Relu),
         Op::Relu6(_) => clamp(&operands[0], y, Activation::Relu6),
         Op::Add(add::Attributes(a)) => sum(&operands, y, a.activation, 1),

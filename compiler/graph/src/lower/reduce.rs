@@ -579,13 +579,16 @@ fn product(cx: &mut Context, node: &Node, axes: &[usize], count: u64) -> Result<
     Ok(())
 }
 
+/// What the innermost loop does at an element with the values that it carries.
+type Body<'a> = dyn Fn(&mut KernelBuilder, Index, &[Value]) -> Vec<Value> + 'a;
+
 /// Loops in each other, of (count, element stride), that carry values.
 fn factors(
     k: &mut KernelBuilder,
     loops: &[(usize, usize)],
     at: Index,
     init: &[Value],
-    body: &dyn Fn(&mut KernelBuilder, Index, &[Value]) -> Vec<Value>,
+    body: &Body,
 ) -> Vec<Value> {
     match loops.split_first() {
         None => body(k, at, init),

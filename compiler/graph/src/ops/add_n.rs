@@ -54,7 +54,7 @@ impl Operator for Attributes {
         let sum = |k: &mut cranelite_tile::KernelBuilder, x: &[cranelite_tile::Value]| x[1..].iter().fold(x[0], |sum, &v| k.add(sum, v));
         Elementwise::new(name.clone(), first.to_vec(), y.clone()).unroll(2).lower(cx, |k, x, _| sum(k, x));
         for some in others.chunks(OPERANDS - 1) {
-            let inputs = [&[y.clone()], some].concat();
+            let inputs = [std::slice::from_ref(&y), some].concat();
             Elementwise::new(name.clone(), inputs, y.clone()).in_place(0).unroll(2).lower(cx, |k, x, _| sum(k, x));
         }
         Ok(())
