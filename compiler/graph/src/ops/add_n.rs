@@ -10,6 +10,7 @@ use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::tensor::ElementType::{F32, I32};
 use crate::text::fields::fields;
+use cranelite_tile::{Arg, KernelBuilder, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -41,21 +42,20 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let element = cx.output_type(node, 0).element;
-        let name = node.op.kernel_name(element);
+        let name = node.op.kernel_name(cx.output_type(node, 0).element);
+        let sum = |k: &mut KernelBuilder, x: &[Value], _: &[Arg]| x[1..].iter().fold(x[0], |sum, &v| k.add(sum, v));
         if node.inputs.len() <= OPERANDS {
-            Elementwise::of_node(cx, name, node).unroll(2).lower(cx, |k, x, _| x[1..].iter().fold(x[0], |sum, &v| k.add(sum, v)));
+            Elementwise::of_node(cx, name, node).unroll(2).lower(cx, sum);
             return Ok(());
         }
         // The sum so far is where the result will be.
         let y = Operand::of_value(cx, node.outputs[0]);
         let operands: Vec<Operand> = node.inputs.iter().flatten().map(|&v| Operand::of_value(cx, v)).collect();
         let (first, others) = operands.split_at(OPERANDS);
-        let sum = |k: &mut cranelite_tile::KernelBuilder, x: &[cranelite_tile::Value]| x[1..].iter().fold(x[0], |sum, &v| k.add(sum, v));
-        Elementwise::new(name.clone(), first.to_vec(), y.clone()).unroll(2).lower(cx, |k, x, _| sum(k, x));
+        Elementwise::new(name.clone(), first.to_vec(), y.clone()).unroll(2).lower(cx, sum);
         for some in others.chunks(OPERANDS - 1) {
             let inputs = [std::slice::from_ref(&y), some].concat();
-            Elementwise::new(name.clone(), inputs, y.clone()).in_place(0).unroll(2).lower(cx, |k, x, _| sum(k, x));
+            Elementwise::new(name.clone(), inputs, y.clone()).in_place(0).unroll(2).lower(cx, sum);
         }
         Ok(())
     }
