@@ -588,7 +588,7 @@ fn what_shapes_and_constants_compute_is_known() {
     let mut m = computed_shape();
     m.tensors[6].buffer = 0;
     m.inputs.push(6);
-    assert_eq!(problems(&m, &Options::default()), ["E0207 subgraph 0, operator 3 RESHAPE, input 1 `wanted`"]);
+    assert_eq!(problems(&m, &Options::default()), ["E0207 subgraph 0, operator 3 RESHAPE, input 1 \"wanted\""]);
 }
 
 /// A few bytes that stand for many are not computed, and the message names the limits.

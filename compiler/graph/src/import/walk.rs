@@ -278,7 +278,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Err(Diagnostic::new(Code::TYPES, "variables are read and assigned by READ_VARIABLE and ASSIGN_VARIABLE only"))
             }
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
-                let computed = self.compute_attributes(code, &inputs);
+                let computed = if is_needed { self.compute_attributes(code, &inputs) } else { Ok(()) };
                 // What is not computed need not be wanted.
                 self.decode(code, o, &inputs, &outputs).map(Some).map_err(|d| match computed {
                     Err(exceeded) if d.code == Code::CONSTANT => exceeded,
@@ -333,6 +333,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok(())
     }
 
+    /// Computes a value that is made of constants, and what it is made of.
     fn compute(&mut self, wanted: ValueId) -> Result<(), Diagnostic> {
         let (mut nodes, mut values) = (BTreeSet::new(), vec![wanted]);
         while let Some(v) = values.pop() {
@@ -342,8 +343,12 @@ impl<'f, 'a> Walk<'f, 'a> {
                 values.extend(self.graph.nodes[n].reads());
             }
         }
+        if nodes.is_empty() {
+            return Ok(());
+        }
         let constants = || graph::size_bytes_of_all(self.tensors.iter().filter_map(|t| t.data));
         let mut folding = self.graph.folding.unwrap_or_else(|| Folding::of_constants(constants()));
+        self.graph.folding = Some(folding);
         while let Some(n) = nodes.pop_first() {
             let node = self.graph.nodes[n].clone();
             let is_affordable = fold::rest(&self.graph, &node, folding).is_some();

@@ -1,7 +1,8 @@
 //! Copying runs of an array that other numbers choose.
 //!
-//! Not an operator: GATHER and GATHER_ND are. The idea: some axes of the source are replaced by tuples of indices; each is clamped to its axis, so that
-//! every access is in bounds whatever the numbers are. That they are in range is the operators' business: what a clamp changes is not right.
+//! Not an operator: GATHER and GATHER_ND are. The idea: some axes of the source are replaced by tuples of indices; each is clamped to
+//! its axis, so that every access is in bounds whatever the numbers are. That they are in range is the operators' business: what a
+//! clamp changes is not right.
 
 use super::Context;
 use super::channels::each_block;

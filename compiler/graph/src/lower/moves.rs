@@ -1,9 +1,9 @@
 //! Moving elements: from places along axes in one array to places along the same axes in another.
 //!
-//! Not an operator: transposes, slices, splits, tiles and fills end here. The idea: an axis is how many elements there are and how far apart they
-//! are, in the source and in the result. Axes that continue each other are one, the result is written in order, and the innermost axis says how: runs
-//! of bytes are copied in vectors, one element for all is a vector of it, and where another axis is a run of the source, squares of
-//! elements are transposed in registers.
+//! Not an operator: transposes, slices, splits, tiles and fills end here. The idea: an axis is how many elements there are and how far
+//! apart they are, in the source and in the result. Axes that continue each other are one, the result is written in order, and the
+//! innermost axis says how: runs of bytes are copied in vectors, one element for all is a vector of it, and where another axis is a run
+//! of the source, squares of elements are transposed in registers.
 
 use super::channels::each_block;
 use super::copy::{self, container};

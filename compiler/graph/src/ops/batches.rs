@@ -1,7 +1,7 @@
 //! SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND: every n-th row and column of images as images of their own, and back.
 //!
-//! Any element type of whole bytes; images [n, rows, channels] and [n, rows, columns, channels]. Sizes of blocks, paddings and what is cut off are constants. Padding is
-//! the zero point.
+//! Any element type of whole bytes; images [n, rows, channels] and [n, rows, columns, channels]. Sizes of blocks, paddings and what is
+//! cut off are constants. Padding is the zero point.
 
 use super::family::{Family, family};
 use super::types::{self, Row};
@@ -105,29 +105,38 @@ impl Family for Batch {
             moves::fill(cx, node, zero_point);
         }
         let (in_space, in_batch) = (moves::strides(&space.shape), moves::strides(&batch.shape));
-        let n = space.shape[0];
-        let rank = x.rank();
-        for image in 0..a.block.iter().product() {
-            // Where in a block: the last axis counts fastest.
-            let mut rest = image;
-            let mut offsets = vec![0; rank - 2];
-            for d in (0..rank - 2).rev() {
-                (offsets[d], rest) = (rest % a.block[d], rest / a.block[d]);
-            }
-            let mut axes = vec![Axis { count: n, from: in_space[0], to: in_batch[0] }];
-            let mut first = (0, image * n * in_batch[0] as usize);
-            for (d, offset) in offsets.into_iter().enumerate() {
-                let (b, before, size) = (a.block[d], a.before[d], space.shape[d + 1]);
-                // Elements of the axis that come from inside of the image.
-                let start = before.saturating_sub(offset).div_ceil(b);
-                let end = (before + size).saturating_sub(offset).div_ceil(b).min(batch.shape[d + 1]);
-                let count = end.saturating_sub(start);
-                axes.push(Axis { count, from: in_space[d + 1] * b as i64, to: in_batch[d + 1] });
-                if 0 < count {
-                    first.0 += (start * b + offset - before) * in_space[d + 1] as usize;
-                    first.1 += start * in_batch[d + 1] as usize;
+        let (n, rank) = (space.shape[0], x.rank());
+        let images = moves::strides(&a.block);
+        let mut regions = vec![((0, 0), vec![Axis { count: n, from: in_space[0], to: in_batch[0] }])];
+        for d in 0..rank - 2 {
+            let (b, before, size) = (a.block[d], a.before[d], space.shape[d + 1]);
+            // For each place in a block, the first and the last element of the axis that come from inside of the image: the same for up to
+            // three runs of places.
+            let range = |place: usize| {
+                let start = before.saturating_sub(place).div_ceil(b);
+                (start, (before + size).saturating_sub(place).div_ceil(b).min(batch.shape[d + 1]).max(start))
+            };
+            let mut runs: Vec<(usize, usize)> = vec![];
+            for place in 0..b {
+                match runs.last_mut() {
+                    Some((first, count)) if range(*first) == range(place) => *count += 1,
+                    _ => runs.push((place, 1)),
                 }
             }
+            let each = regions.iter().flat_map(|(first, axes): &((usize, usize), Vec<Axis>)| {
+                runs.iter().filter(|r| range(r.0).0 < range(r.0).1).map(|&(place, places)| {
+                    let (start, end) = range(place);
+                    let to_image = images[d] * n as i64 * in_batch[0];
+                    let mut axes = axes.clone();
+                    axes.push(Axis { count: places, from: in_space[d + 1], to: to_image });
+                    axes.push(Axis { count: end - start, from: in_space[d + 1] * b as i64, to: in_batch[d + 1] });
+                    let in_space = first.0 + (start * b + place - before) * in_space[d + 1] as usize;
+                    ((in_space, first.1 + place * to_image as usize + start * in_batch[d + 1] as usize), axes)
+                })
+            });
+            regions = each.collect();
+        }
+        for (mut first, mut axes) in regions {
             axes.push(Axis { count: space.shape[rank - 1], from: 1, to: 1 });
             if !self.to_batch {
                 first = (first.1, first.0);

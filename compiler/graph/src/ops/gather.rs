@@ -1,7 +1,7 @@
 //! GATHER: the elements along an axis that a list of indices names.
 //!
-//! Any element type of whole bytes; indices of i16, i32 and i64. The first `batch_dims` axes are common to input and indices. An index beyond the axis is
-//! refused, as all are that are only known at run time.
+//! Any element type of whole bytes; indices of i16, i32 and i64. The first `batch_dims` axes are common to input and indices. An index
+//! beyond the axis is refused, as all are that are only known at run time.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

@@ -1,6 +1,7 @@
 //! GATHER_ND: the parts of the input that tuples of indices along its first axes name.
 //!
-//! Any element type of whole bytes; indices of i16, i32 and i64. An index beyond its axis is refused, as all are that are only known at run time.
+//! Any element type of whole bytes; indices of i16, i32 and i64. An index beyond its axis is refused, as all are that are only known at
+//! run time.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

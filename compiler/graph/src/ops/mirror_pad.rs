@@ -1,7 +1,7 @@
 //! MIRROR_PAD: y = x with its own elements before and after it, along every axis, as in a mirror.
 //!
-//! Any element type of whole bytes. The mirror stands on the outermost element (REFLECT), which is not repeated, or beyond it (SYMMETRIC). The paddings
-//! are a constant.
+//! Any element type of whole bytes. The mirror stands on the outermost element (REFLECT), which is not repeated, or beyond it
+//! (SYMMETRIC). The paddings are a constant.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -11,6 +11,9 @@ use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
 use cranelite_schema::MirrorPadMode;
+
+/// Of the result, each of which is a call: along each axis what is before the input, the input, and what is after it.
+const MOST_REGIONS: usize = 3 * 3 * 3 * 3 * 3 * 3;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -49,6 +52,12 @@ impl Operator for Attributes {
             return Err(Diagnostic::new(Code::ATTRIBUTE, format!("the paddings of axis {d} are longer than its mirror image"))
                 .expected(format!("at most {}", most(d)))
                 .found(format!("{} and {}", self.before[d], self.after[d])));
+        }
+        let parts = |d: usize| 1 + usize::from(0 < self.before[d]) + usize::from(0 < self.after[d]);
+        if MOST_REGIONS < (0..x.rank()).map(parts).product() {
+            return Err(Diagnostic::new(Code::FEATURE, "mirror images along so many axes are not supported")
+                .expected("at most 6 axes with paddings at both ends")
+                .found(format!("{:?} and {:?}", self.before, self.after)));
         }
         Ok(shape)
     }

@@ -1,7 +1,7 @@
 //! ONE_HOT: along a new axis, one element where the index is that of the input, and another elsewhere.
 //!
-//! Elements of 1, 2, 4 or 8 whole bytes; indices of i32 and i64, of which the low 32 bits count, as in the reference. The length of the axis is a constant;
-//! the two elements need not be.
+//! Elements of 1, 2, 4 or 8 whole bytes; indices of i32 and i64, of which the low 32 bits count, as in the reference. The length of the
+//! axis is a constant; the two elements need not be.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -12,7 +12,7 @@ use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I32, I64};
 use crate::text::fields::fields;
-use cranelite_tile::{Cond, Elem, KernelBuilder, Value};
+use cranelite_tile::{Cond, Elem, Index, KernelBuilder, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -59,7 +59,7 @@ impl Operator for Attributes {
         let mut k = KernelBuilder::new(format!("one_hot_{elem}_{}x{inner}", self.depth));
         let (x, on, off, places, y) = (k.read("x"), k.read("on"), k.read("off"), k.read("places"), k.write("y"));
         let [on, off] = [on, off].map(|a| k.load(elem.x(1), a.at(0)));
-        let lanes = cx.machine.lanes(if elem.bytes() == 8 { elem } else { Elem::I32 });
+        let lanes = cx.machine.lanes(if elem.bytes() == 8 { elem } else { Elem::I32 }).max(1);
         let size = i64::from(elem.bytes());
         let low_bits = |k: &mut KernelBuilder, v: Value| k.narrow(v, Elem::I32);
         let pick = |k: &mut KernelBuilder, b: &Block, index: Value, place: Value| {
@@ -71,28 +71,46 @@ impl Operator for Attributes {
         k.each("outer", outer, 1, |k, o| {
             let at = o * (self.depth * inner) as i64;
             if inner == 1 {
+                // Lanes are places along the new axis.
                 let v = k.load(index.x(1), x.at(o * i64::from(index.bytes())));
                 let v = low_bits(k, v);
-                each_block(k, self.depth, lanes, 1, |k, b| {
-                    let v = k.splat(v, b.lanes);
-                    let place = b.load(k, Elem::I32, places.at(b.first.clone() * 4));
-                    let v = pick(k, &b, v, place);
-                    b.store(k, y.at((at.clone() + b.first.clone()) * size), v);
-                });
+                let v = k.splat(v, lanes);
+                let first = k.load(Elem::I32.x(lanes), places.at(0));
+                let store = |k: &mut KernelBuilder, place: Value, from: Index, count: usize| {
+                    let v = pick(k, &Block { first: from.clone(), lanes, count }, v, place);
+                    k.store_part(y.at((at.clone() + from) * size), v, count);
+                };
+                let whole = self.depth / lanes;
+                let mut place = first;
+                if 0 < whole {
+                    let next = |k: &mut KernelBuilder, v: Value| {
+                        let step = k.int(Elem::I32.x(lanes), lanes as i64);
+                        k.add(v, step)
+                    };
+                    place = k.repeat("c", whole, 1, &[first], |k, c, v| {
+                        store(k, v[0], c * lanes as i64, lanes);
+                        vec![next(k, v[0])]
+                    })[0];
+                }
+                if !self.depth.is_multiple_of(lanes) {
+                    store(k, place, (whole * lanes).into(), self.depth % lanes);
+                }
             } else {
-                k.each("place", self.depth, 1, |k, p| {
-                    let place = k.load(Elem::I32.x(1), places.at(p * 4));
+                let zero = k.int(Elem::I32.x(1), 0);
+                k.repeat("place", self.depth, 1, &[zero], |k, p, place| {
                     each_block(k, inner, lanes, 1, |k, b| {
                         let v = b.load(k, index, x.at((o * inner as i64 + b.first.clone()) * i64::from(index.bytes())));
                         let v = low_bits(k, v);
-                        let place = k.splat(place, b.lanes);
+                        let place = k.splat(place[0], b.lanes);
                         let v = pick(k, &b, v, place);
                         b.store(k, y.at((at.clone() + p * inner as i64 + b.first.clone()) * size), v);
                     });
+                    let one = k.int(Elem::I32.x(1), 1);
+                    vec![k.add(place[0], one)]
                 });
             }
         });
-        let places = cx.constant_i32("places", &(0..self.depth as i32).collect::<Vec<_>>());
+        let places = cx.constant_i32("places", &(0..lanes as i32).collect::<Vec<_>>());
         let buffers = [cx.input(node, 0), cx.input(node, 1), cx.input(node, 2), places, cx.output(node, 0)];
         cx.call(k.finish(), &buffers, &[]);
         Ok(())

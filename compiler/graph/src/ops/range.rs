@@ -1,15 +1,17 @@
 //! RANGE: the numbers from a start to before a limit, by steps.
 //!
-//! i32, i64 and f32, of constants. Floats are added up one after the other, as in the reference. Not handled: numbers known only at run time, which
-//! would decide the shape.
+//! i32, i64 and f32, of constants. Floats are added up one after the other, as in the reference. Not handled: numbers known only at run
+//! time, which would decide the shape.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::{Context, copy};
+use crate::lower::Context;
+use crate::lower::requantize::elem;
 use crate::ops::types::{Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I32, I64};
 use crate::text::fields::{Field, FieldType, fields};
+use cranelite_tile::KernelBuilder;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -81,22 +83,31 @@ impl Operator for Attributes {
         if [self.start, self.step].iter().any(|n| matches!(n, Number::Float(_)) != is_float) {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "the numbers are not of the result's type"));
         }
+        let (low, high) = elem(s.output(0).element).map_or((0, 0), |e| e.int_range());
+        if [self.start, self.step].iter().any(|n| matches!(n, Number::Integer(v) if !(low..=high).contains(v))) {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "the numbers do not fit the result's type"));
+        }
         checks::dimension("the number of elements", i64::try_from(self.count).unwrap_or(i64::MAX))?;
         Ok(vec![vec![self.count]])
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let element = cx.output_type(node, 0).element;
-        let bytes = match (self.start, self.step) {
-            (Number::Float(start), Number::Float(step)) => {
-                std::iter::successors(Some(start), |v| Some(v + step)).take(self.count).flat_map(f32::to_le_bytes).collect()
-            }
-            (Number::Integer(start), Number::Integer(step)) => {
-                element.integer_bytes((0..self.count as i64).map(|i| start.wrapping_add(i.wrapping_mul(step))))
-            }
-            _ => unreachable!("infer has seen the types"),
-        };
-        copy::constant(cx, node, bytes);
+        if self.count == 0 {
+            return Ok(());
+        }
+        let elem = elem(cx.output_type(node, 0).element).expect("infer has seen the type");
+        let mut k = KernelBuilder::new(format!("range_{elem}_{}", self.count));
+        let y = k.write("y");
+        let [start, step] = [self.start, self.step].map(|n| match n {
+            Number::Float(v) => k.float(elem.x(1), v),
+            Number::Integer(v) => k.int(elem.x(1), v),
+        });
+        k.repeat("i", self.count, 1, &[start], |k, i, v| {
+            k.store(y.at(i * i64::from(elem.bytes())), v[0]);
+            vec![k.add(v[0], step)]
+        });
+        let y = cx.output(node, 0);
+        cx.call(k.finish(), &[y], &[]);
         Ok(())
     }
 }

@@ -1,9 +1,11 @@
 //! Reductions: MEAN, SUM, REDUCE_PROD, REDUCE_MAX, REDUCE_MIN, REDUCE_ANY and REDUCE_ALL of the elements along the given axes.
 //!
-//! The axes are a constant. Quantised integers are summed exactly and rescaled once, for MEAN by the quotient of the scales divided by the number of elements; i16 has zero points
-//! 0. Where so many elements may have a sum beyond 32 bits it has 64, and is right where the reference's wraps around. Products of quantised integers
-//! are rescaled after each factor, as in the reference. Sums and products of i32 and i64 wrap, the mean is rounded toward zero. Of no elements the result is that which changes
-//! no other, except for MEAN and quantised products, which are refused.
+//! The axes are a constant. Quantised integers are summed exactly and rescaled once, for MEAN by the quotient of the scales divided by
+//! the number of elements; i16 has zero points 0. Where so many elements may have a sum beyond 32 bits it has 64, and is right where
+//! the reference's wraps around. Products of quantised integers are rescaled after each factor, as in the reference. SUM takes i8 and
+//! i16 for what they are, where LiteRT 2.3.0's reference kernel reads their bytes as u8. Sums and products of i32 and i64 wrap, the
+//! mean is rounded toward zero. Of no elements the result is that which changes no other, except for MEAN and quantised products, which
+//! are refused.
 
 use super::family::{Family, family};
 use super::types::{self, Row};

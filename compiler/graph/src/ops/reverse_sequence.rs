@@ -1,4 +1,5 @@
-//! REVERSE_SEQUENCE: the first elements along an axis, from the last of them to the first; how many is said for each index of another axis.
+//! REVERSE_SEQUENCE: the first elements along an axis, from the last of them to the first; how many is said for each index of another
+//! axis.
 //!
 //! Any element type of whole bytes. The lengths are a constant. Not handled: lengths known only at run time.
 
@@ -49,15 +50,18 @@ impl Operator for Attributes {
         let x = cx.input_type(node, 0);
         let strides = moves::strides(&x.shape);
         let stride = strides[self.axis];
-        for (b, &length) in self.lengths.iter().enumerate() {
+        let mut b = 0;
+        for equal in self.lengths.chunk_by(|a, b| a == b) {
+            let length = equal[0];
             let mut axes = moves::axes(&x.shape, &strides);
-            axes[self.batch_axis].count = 1;
+            axes[self.batch_axis].count = equal.len();
             let first = b * strides[self.batch_axis] as usize;
             let (turned, kept) = (first + length.saturating_sub(1) * stride as usize, first + length * stride as usize);
             axes[self.axis] = Axis { count: length, from: -stride, to: stride };
             moves::of_node(cx, node, (turned, first), &axes);
             axes[self.axis] = Axis { count: x.shape[self.axis] - length, from: stride, to: stride };
             moves::of_node(cx, node, (kept, kept), &axes);
+            b += equal.len();
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! SLICE: so many elements along every axis, from a first one on.
 //!
-//! Any element type of whole bytes. Begin and size are constants; a size of −1 is all that is left. Part of the outermost axis alone is no copy.
+//! Any element type of whole bytes. Begin and size are constants; a size of −1 is all that is left. Part of the outermost axis alone is
+//! no copy.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

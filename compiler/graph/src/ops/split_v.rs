@@ -1,7 +1,7 @@
 //! SPLIT_V: the parts of the input along an axis, of given sizes.
 //!
-//! Any element type of whole bytes. Sizes and axis are constants; one size may be −1, which is what is left. Parts along the outermost axis are no
-//! copies.
+//! Any element type of whole bytes. Sizes and axis are constants; one size may be −1, which is what is left. Parts along the outermost
+//! axis are no copies.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

@@ -437,6 +437,8 @@ fn what_does_not_fit_is_refused() {
     let mirror = |n, symmetric| Op::MirrorPad(mirror_pad::Attributes { before: vec![n, 0], after: vec![0, 0], symmetric });
     assert_eq!([mirror(1, false), mirror(2, true)].map(|op| refusal(op, &x, &y)), [None; 2]);
     assert_eq!([mirror(2, false), mirror(3, true)].map(|op| refusal(op, &x, &y)), [Some(Code::ATTRIBUTE); 2]);
+    let many = Op::MirrorPad(mirror_pad::Attributes { before: vec![1; 7], after: vec![1; 7], symmetric: true });
+    assert_eq!(refusal(many, &[f(&[1; 7])], &y), Some(Code::FEATURE));
     let pad = || Op::Padv2(padv2::Attributes { before: vec![1, 1], after: vec![0, 0] });
     assert_eq!(refusal(pad(), &[f(&[2, 3]), f(&[])], &y), None);
     assert_eq!(refusal(pad(), &[f(&[2, 3]), f(&[2])], &y), Some(Code::OPERAND));
@@ -479,6 +481,8 @@ fn what_does_not_fit_is_refused() {
     let range = |count| range::Attributes { start: range::Number::Integer(0), step: range::Number::Integer(1), count };
     assert_eq!(refusal(Op::Range(range(2)), &[], &[f(&[])]), Some(Code::ATTRIBUTE));
     assert_eq!(refusal(Op::Range(range(1 << 31)), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
+    let far = range::Attributes { start: range::Number::Integer(1 << 31), step: range::Number::Integer(1), count: 1 };
+    assert_eq!(refusal(Op::Range(far), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
     assert_eq!(refusal(Op::Shape(shape::Attributes { shape: vec![1 << 31] }), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
 }
 
