@@ -583,13 +583,7 @@ fn product(cx: &mut Context, node: &Node, axes: &[usize], count: u64) -> Result<
 type Body<'a> = dyn Fn(&mut KernelBuilder, Index, &[Value]) -> Vec<Value> + 'a;
 
 /// Loops in each other, of (count, element stride), that carry values.
-fn factors(
-    k: &mut KernelBuilder,
-    loops: &[(usize, usize)],
-    at: Index,
-    init: &[Value],
-    body: &Body,
-) -> Vec<Value> {
+fn factors(k: &mut KernelBuilder, loops: &[(usize, usize)], at: Index, init: &[Value], body: &Body) -> Vec<Value> {
     match loops.split_first() {
         None => body(k, at, init),
         Some((&(count, stride), inner)) => k.repeat("s", count, 1, init, |k, s, v| factors(k, inner, at + s * stride as i64, v, body)),
