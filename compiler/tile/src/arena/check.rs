@@ -22,7 +22,10 @@ struct Life {
 /// The first fault found, in words.
 pub fn check(program: &Program) -> Result<(), String> {
     let walk = Walk::of(program);
-    let mut lives = lives(program, &walk)?;
+    let (mut lives, rounds): (Vec<Life>, BTreeMap<BufferId, Rounds>) = {
+        let all = lives(program, &walk)?;
+        (all.iter().map(|l| l.0).collect(), all.into_iter().map(|(l, rounds)| (l.id, rounds)).collect())
+    };
     lives.retain(|l| l.start < l.end);
     lives.sort_by_key(|l| (l.first, l.id));
     // What lives now, by start: no two of them meet. And by last step.
@@ -40,7 +43,7 @@ pub fn check(program: &Program) -> Result<(), String> {
         }
         let met: Vec<Life> = now.range(..new.end).rev().map(|(_, l)| *l).take_while(|l| new.start < l.end).collect();
         for &old in met.iter().chain(&replaced).filter(|l| l.start < new.end && new.start < l.end) {
-            if !is_in_place(program, &walk, old, new) {
+            if !is_in_place(program, &walk, &rounds, old, new) {
                 return Err(fault(program, old, new));
             }
         }
@@ -116,6 +119,9 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Loops by their first and last steps.
+type Rounds = Vec<(usize, usize)>;
+
 /// How a step names a buffer, itself or through its views.
 #[derive(Clone, Copy)]
 struct Naming {
@@ -146,15 +152,16 @@ fn namings(program: &Program, walk: &Walk) -> Vec<Vec<Naming>> {
     all
 }
 
-/// First and last step in which a buffer holds something.
-fn life(walk: &Walk, role: Role, namings: &[Naming]) -> Option<(usize, usize)> {
+/// First and last step in which a buffer holds something, and the first and last steps of loops in all of whose turns it does.
+fn life(walk: &Walk, role: Role, namings: &[Naming]) -> Option<(usize, usize, Rounds)> {
+    let mut rounds = vec![];
     let end = walk.steps.len();
     let (mut first, mut last) = match (role, namings) {
         // What the caller writes must last until it is read, and what it reads until it does, after the last step.
         (Role::Input(_), [.., n]) => (0, n.step),
-        (Role::Input(_), []) => return Some((0, 0)),
+        (Role::Input(_), []) => return Some((0, 0, rounds)),
         (Role::Output(_), [n, ..]) => (n.step, end),
-        (Role::Output(_), []) => return Some((0, end)),
+        (Role::Output(_), []) => return Some((0, end, rounds)),
         (_, [n, .., m]) => (n.step, m.step),
         (_, [n]) => (n.step, n.step),
         (_, []) => return None,
@@ -169,18 +176,19 @@ fn life(walk: &Walk, role: Role, namings: &[Naming]) -> Option<(usize, usize)> {
         let advances = namings.iter().filter(inside).any(|n| walk.steps[n.step].0.iter().any(Call::advances));
         if !(is_own && begins_anew && !advances) {
             (first, last) = (first.min(start), last.max(end - 1));
+            rounds.push((start, end - 1));
         }
     }
-    Some((first, last))
+    Some((first, last, rounds))
 }
 
 /// What has a place, if every place is one that can be.
-fn lives(program: &Program, walk: &Walk) -> Result<Vec<Life>, String> {
+fn lives(program: &Program, walk: &Walk) -> Result<Vec<(Life, Rounds)>, String> {
     let name = |id: BufferId| format!("`{}`", program.buffer(id).name);
     let mut lives = vec![];
     for (id, namings) in (0..).map(BufferId).zip(namings(program, walk)) {
         let buffer = program.buffer(id);
-        let Some((first, last)) = life(walk, buffer.role, &namings) else { continue };
+        let Some((first, last, rounds)) = life(walk, buffer.role, &namings) else { continue };
         if buffer.view.is_some() {
             continue;
         }
@@ -191,7 +199,7 @@ fn lives(program: &Program, walk: &Walk) -> Result<Vec<Life>, String> {
                     return Err(format!("{} is at {start}, not aligned to {}", name(id), buffer.align));
                 }
                 let end = start.checked_add(buffer.size_bytes).ok_or_else(|| format!("{} has no end", name(id)))?;
-                lives.push(Life { id, start, end, first, last });
+                lives.push((Life { id, start, end, first, last }, rounds));
             }
             (Role::Const, Some(_)) => return Err(format!("{} is a constant, but has a place in the arena", name(id))),
             // A state's place is in the caller's state.
@@ -207,7 +215,7 @@ fn common(a: Life, b: Life) -> (usize, usize) {
 }
 
 /// Whether one of two that share bytes takes the other one's place, in the only step in which both live.
-fn is_in_place(program: &Program, walk: &Walk, a: Life, b: Life) -> bool {
+fn is_in_place(program: &Program, walk: &Walk, rounds: &BTreeMap<BufferId, Rounds>, a: Life, b: Life) -> bool {
     let (from, to) = common(a, b);
     let replaces = |new: BufferId, old: BufferId| {
         // How often a call names a buffer, itself or through its views.
@@ -221,7 +229,13 @@ fn is_in_place(program: &Program, walk: &Walk, a: Life, b: Life) -> bool {
         let mut naming = walk.steps.get(from).map_or(&[][..], |s| s.0).iter().filter(|c| 0 < named(new, c)).peekable();
         naming.peek().is_some() && naming.all(by)
     };
-    from == to && a.start == b.start && (a.last == b.first && replaces(b.id, a.id) || b.last == a.first && replaces(a.id, b.id))
+    // The next turn still needs what lives in all of them.
+    let goes_on = |l: Life| rounds[&l.id].iter().any(|&(first, last)| first <= from && from <= last);
+    from == to
+        && a.start == b.start
+        && !goes_on(a)
+        && !goes_on(b)
+        && (a.last == b.first && replaces(b.id, a.id) || b.last == a.first && replaces(a.id, b.id))
 }
 
 fn fault(program: &Program, a: Life, b: Life) -> String {

@@ -24,6 +24,7 @@ use crate::program::*;
 use crate::verify::Group;
 use place::{Interval, Placement, place};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
 const NODE_LIMIT: u64 = 200_000;
@@ -156,6 +157,8 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
         is_placed(b) && (is_io(b) || !uses[id.0 as usize].is_empty())
     };
     let ids: Vec<BufferId> = (0..program.buffers.len() as u32).map(BufferId).filter(is_placed).collect();
+    // By buffer that has a place: the loops in all of whose turns it lives.
+    let mut goes_round: Vec<Vec<Range<usize>>> = vec![];
     let mut intervals: Vec<Interval> = ids
         .iter()
         .map(|&id| {
@@ -168,11 +171,14 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
             };
             // What a loop finds or leaves behind lives in all of its turns; inner loops come first. The caller wrote an input before all.
             let lives_on = advances[id.0 as usize] || matches!(b.role, Role::Input(_));
+            let mut rounds = vec![];
             for turns in line.loops.iter().rev().filter(|l| uses.iter().any(|u| l.contains(&u.step))) {
                 if first < turns.start || turns.end <= last || lives_on {
                     (first, last) = (first.min(turns.start), last.max(turns.end - 1));
+                    rounds.push(turns.clone());
                 }
             }
+            goes_round.push(rounds);
             Interval { size_bytes: b.size_bytes, align: u64::from(b.align), first, last, in_place_of: None }
         })
         .collect();
@@ -182,7 +188,8 @@ fn lives(program: &Program, is_placed: fn(&Buffer) -> bool) -> (Vec<BufferId>, V
         let Some(of) = place_to_take(program, &line, &uses, id).and_then(|of| ids.binary_search(&of).ok()) else { continue };
         // Elsewhere one of them lives on for the sake of another turn of a loop.
         let here = uses[id.0 as usize][0].step;
-        if intervals[i].first != here || intervals[of].last != here {
+        let lives_on = |i: usize| goes_round[i].iter().any(|turns| turns.contains(&here));
+        if intervals[i].first != here || intervals[of].last != here || lives_on(i) || lives_on(of) {
             continue;
         }
         let saving = |i: usize| intervals[i].size_bytes.min(intervals[of].size_bytes);

@@ -344,3 +344,18 @@ fn the_check_wants_places_and_alignment() {
     p.buffers[0].offset_bytes = Some(0);
     assert_eq!(check(&p), Err("`b0` is a constant, but has a place in the arena".into()));
 }
+
+/// An operand that is read at the very end of a loop is read there again in the next turn, so no result takes its place.
+#[test]
+fn nothing_takes_the_place_of_what_the_next_turn_reads() {
+    let wish = |around, a, b| Wish { around, span: 1, a, b, size: 8, halves: false };
+    let mut p = program(&[wish(Around::Nothing, 0, 0), wish(Around::While, 0, 1), wish(Around::Nothing, 1, 1)]);
+    let apart = trace(&p).unwrap();
+    plan(&mut p);
+    assert_eq!((check(&p), trace(&p).unwrap() == apart), (Ok(()), true));
+    let body = p.schedule.iter().find(|s| matches!(s, Step::While { .. })).unwrap().bodies()[1];
+    let [a, _, y] = body[0].calls()[0].buffers[..] else { panic!("a sum") };
+    let place = p.buffer(a).offset_bytes;
+    p.buffers[y.0 as usize].offset_bytes = place;
+    assert!(check(&p).is_err());
+}
