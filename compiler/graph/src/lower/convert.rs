@@ -1,7 +1,7 @@
 //! Between real numbers and integers: the vectors of QUANTIZE and DEQUANTIZE.
 //!
-//! Not requantisation, which stays in integers. CAST is here, too, whose numbers have no scale. The idea: scales and zero points per channel are one more input, broadcast along all
-//! other dimensions.
+//! Not requantisation, which stays in integers. CAST is here, too, whose numbers have no scale. The idea: scales and zero points per
+//! channel are one more input, broadcast along all other dimensions.
 
 use super::Context;
 use super::elementwise::{Elementwise, Operand};

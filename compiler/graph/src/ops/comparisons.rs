@@ -1,8 +1,8 @@
 //! Comparisons of two numbers at the same place, with broadcasting.
 //!
 //! f32 (with NaN only "not equal" is true); whole numbers; bool for equality; i8, u8 quantised per tensor, in the fixed point of the
-//! reference: (q − zero point) · 2^8 is multiplied by the scale and rounded, so that with small scales different integers may be equal. int16
-//! is compared as it is, so it has one scale and zero point. Beyond the reference: scales of 1 and more, where it aborts or shifts by
+//! reference: (q − zero point) · 2^8 is multiplied by the scale and rounded, so that with small scales different integers may be equal.
+//! int16 is compared as it is, so it has one scale and zero point. Beyond the reference: scales of 1 and more, where it aborts or shifts by
 //! negative numbers.
 
 use super::family::{Family, family};

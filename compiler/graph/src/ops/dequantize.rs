@@ -1,7 +1,7 @@
 //! DEQUANTIZE: scale · (q − zero point) as f32.
 //!
-//! i8, u8, i16, and constants of i4 and i2, per tensor or per channel; f16 is only widened. The difference and its conversion are exact, so that one
-//! multiplication in f32 rounds as the reference's in f64. Beyond the reference: i16 per channel.
+//! i8, u8, i16, and constants of i4 and i2, per tensor or per channel; f16 is only widened. The difference and its conversion are exact, so
+//! that one multiplication in f32 rounds as the reference's in f64. Beyond the reference: i16 per channel.
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;

@@ -1,7 +1,7 @@
 //! LEAKY_RELU: x, of negative numbers alpha · x.
 //!
-//! f32; i8, u8, i16 quantised per tensor, with a multiplier for each sign that the reference computes in f32. Bytes are looked up in a table of
-//! all 256 results.
+//! f32; i8, u8, i16 quantised per tensor, with a multiplier for each sign that the reference computes in f32. Bytes are looked up in a
+//! table of all 256 results.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;

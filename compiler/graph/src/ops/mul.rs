@@ -1,7 +1,7 @@
 //! MUL: a · b with broadcasting and a fused activation.
 //!
-//! f32; i32 and i64, which wrap; i8, u8, i16 quantised per tensor: the exact product of the integers, requantised once, of bytes mostly in f32 with the same
-//! results. The reference computes the multiplier in f32.
+//! f32; i32 and i64, which wrap; i8, u8, i16 quantised per tensor: the exact product of the integers, requantised once, of bytes mostly in
+//! f32 with the same results. The reference computes the multiplier in f32.
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;

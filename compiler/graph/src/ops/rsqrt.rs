@@ -1,7 +1,7 @@
 //! RSQRT: 1 / √x.
 //!
-//! f32; i8 quantised per tensor, by a table of all 256 results, whose entries are fixed point; i16 by straight lines between 513 results, with
-//! zero points 0. The reference stops at numbers below zero; here, as of zero, their result is the largest integer.
+//! f32; i8 quantised per tensor, by a table of all 256 results, whose entries are fixed point; i16 by straight lines between 513 results,
+//! with zero points 0. The reference stops at numbers below zero; here, as of zero, their result is the largest integer.
 
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;

@@ -1,8 +1,8 @@
 //! Sums: a + b and a − b with broadcasting and a fused activation.
 //!
-//! f32; i32 and i64, which wrap; i8, u8, i16 quantised per tensor, in the fixed-point arithmetic of `lower/sum.rs`. As in the reference, int16 whose scales
-//! are powers of two only shifts, if the model allows it. Beyond the reference: results whose scale is so small that the sum grows
-//! are computed, where it aborts.
+//! f32; i32 and i64, which wrap; i8, u8, i16 quantised per tensor, in the fixed-point arithmetic of `lower/sum.rs`. As in the reference,
+//! int16 whose scales are powers of two only shifts, if the model allows it. Beyond the reference: results whose scale is so small that the
+//! sum grows are computed, where it aborts.
 
 use super::attributes::Activation;
 use super::family::{Family, family};
