@@ -146,7 +146,7 @@ const CONVOLUTION: &[Path] = &[
     ("PAD in the convolution", |s| s.passes.contains(&"pad")),
     ("RELU in the convolution", |s| s.passes.contains(&"activation")),
     ("strides moved to the input", |s| s.passes.contains(&"stride")),
-    ("pixels picked for a sum", |s| s.passes.contains(&"stride") && s.has("slice_")),
+    ("pixels picked for a sum", |s| s.passes.contains(&"stride") && s.has("move_")),
     ("sums in the product", |s| s.has_then()),
 ];
 
@@ -207,7 +207,7 @@ const COPY: &[Path] = &[
     ("rows of pieces", |s| s.has_text("copy", &["loop row"], &[])),
     ("more pieces than a kernel has", |s| 1 < s.count("copy")),
     ("padding", |s| s.has("pad_")),
-    ("slices", |s| s.has("slice_")),
+    ("slices", |s| s.has("move_")),
     ("slices backwards", |s| {
         s.graph.nodes.iter().any(|n| matches!(&n.op, Op::StridedSlice(a) if a.stride.iter().zip(&a.count).any(|(s, n)| *s < 0 && 1 < *n)))
     }),

@@ -267,7 +267,6 @@ fn functions_of_floats() {
     check(&op("abs"), I32, &INTEGERS, 0.0, f64::abs);
     check(&op("sign"), I32, &INTEGERS, 0.0, f64::signum_or_zero);
     check(&op("logical_not"), Bool, &[0.0, 1.0, 1.0], 0.0, |x| 1.0 - x);
-    check(&op("zeros_like"), F32, &all, 0.0, |_| 0.0);
     check(&with("leaky_relu", "alpha", Field::Float(0.25)), F32, &all, 0.0, |x| if x > 0.0 { x } else { f64::from(0.25 * x as f32) });
     let some: Vec<f64> = all.iter().copied().filter(|x| x.abs() < 12.0).collect();
     check(&with("gelu", "approximate", Field::Bool(false)), F32, &some, 1e-5, |x| {
