@@ -15,6 +15,7 @@ pub mod integers;
 pub mod join;
 pub mod math;
 pub mod moves;
+pub mod narrow;
 pub mod pad;
 pub mod pointwise;
 pub mod proved;
@@ -276,7 +277,7 @@ impl<'a> Context<'a> {
         let d = match computed {
             true => Folding::exceeded(what),
             false => Diagnostic::new(Code::CONSTANT, format!("{what} must be a constant"))
-                .help("store it in the model; products of two run-time tensors are not supported yet"),
+                .help("store it in the model; here it cannot be computed at run time yet"),
         };
         d.detail(format!("input {index}"))
     }

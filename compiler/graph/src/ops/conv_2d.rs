@@ -1,25 +1,23 @@
 //! CONV_2D: y[n, i, j, o] = clamp(bias[o] + Σ x[n, i·s + a·d − p, j·s + b·d − p, g + c] · w[o, a, b, c]); NHWC, padding adds nothing.
 //!
-//! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32
-//! where the bias is; f32 with i8 weights, for which the input is quantised at run time, image by image. Weights and bias are
-//! constants. When the filter has fewer input channels than the image, output channels fall into as many groups (g). A batch may be empty,
-//! an image may not, as in the reference.
+//! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32 where
+//! the bias is; f32 with i8 weights, for which the input is quantised at run time, image by image. For i8 weights there may be i4, except
+//! beside i16. Weights and bias are constants. When the filter has fewer input channels than the image, output channels fall into as many
+//! groups (g). A batch may be empty, an image may not, as in the reference.
 //!
-//! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others. An
-//! int32 bias beside int16 activations is added as what it is; the reference kernels of LiteRT 2.3.0 read it as int64, beyond its end.
+//! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others. An int32
+//! bias beside int16 activations is added as what it is; the reference kernels of LiteRT 2.3.0 read it as int64, beyond its end.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::Context;
-use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
+use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
-use crate::quantize::steps::Reference;
-use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
 use crate::tensor::ElementType;
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::ElementType::{F32, I4, I8, I16, U8};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +80,7 @@ impl Operator for Attributes {
         }
         match w.element {
             U8 => drop(checks::per_tensor("the filter", w)?),
-            I8 => {
+            I8 | I4 => {
                 checks::per_channel_of("the filter", w, 0)?;
                 checks::symmetric("the filter", w)?;
             }
@@ -115,6 +113,7 @@ impl Operator for Attributes {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (checks::image("the input", x)?, checks::image("the filter", w)?, checks::image("the output", y)?);
         let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the filter"))?;
+        let (w, data) = narrow::widened(w, data);
         let bias = Bias::of_node(cx, node, 2)?;
         let mut from = cx.input(node, 0);
         let to = Destination::of_node(cx, node)?;
@@ -124,8 +123,6 @@ impl Operator for Attributes {
 
         let channels = 0..filter[0];
         let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
-        let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
-        let multiplier = |c| quantize_multiplier(convolution_multiplier(input_scale, scale(c), output_scale));
         let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != ElementType::I32);
         let rescale = match (x.element, w.element) {
             (ElementType::F32, ElementType::F32) => Rescale::Float,
@@ -142,13 +139,7 @@ impl Operator for Attributes {
                     factors: q.factors,
                 }
             }
-            (ElementType::U8, _) => {
-                let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);
-                let (multiplier, shift) = quantize_multiplier(real);
-                Rescale::Sum(vec![Reference::Fixed(multiplier, shift); filter[0]])
-            }
-            (ElementType::I16, _) if i64_sums => Rescale::Wide(channels.map(multiplier).collect()),
-            _ => Rescale::Sum(channels.map(multiplier).map(|(m, s)| Reference::Fixed(m, s)).collect()),
+            _ => Rescale::of_convolution(x, &w, y, filter[0], i64_sums),
         };
         let axis = |d: usize, before: usize| Axis {
             input: input[d + 1],
@@ -156,14 +147,15 @@ impl Operator for Attributes {
             output: result[d + 1],
             stride: self.stride[d],
             dilation: self.dilation[d],
-            before,
+            before: before as i64,
+            places: Places::all(result[d + 1]),
         };
         let product = Product {
             batch: input[0],
             rows: axis(0, self.padding.top),
             columns: axis(1, self.padding.left),
             channels: input[3],
-            filter: Filter { element: w.element, shape: filter, data },
+            filter: Filter { element: w.element, shape: filter, data: &data },
             input: if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) },
             input_zero_point: if x.element == ElementType::F32 { 0 } else { x.zero_point() },
             weight_zero_point: if w.element == ElementType::U8 { w.zero_point() } else { 0 },

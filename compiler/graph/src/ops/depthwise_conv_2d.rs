@@ -1,22 +1,22 @@
 //! DEPTHWISE_CONV_2D: y[c·M + m] = clamp(bias + Σ x[c] · w[c·M + m]) over the taps of a window; NHWC, weights [1, rows, columns, C·M].
 //!
-//! f32; f32 with i8 weights, where the activations of each image are quantised at run time; i8 with i8 weights per channel or tensor;
-//! u8 with u8 weights; i16 with i8 weights and a bias of i64 (or of i32, with the rounding that CONV_2D has then). M follows
-//! from the shapes; the attribute of that name in the model is not used, as in the reference. Weights and bias are constants. A batch may
-//! be empty, an image may not, as in the reference.
+//! f32; f32 with i8 weights, where the activations of each image are quantised at run time; i8 with i8 weights per channel or tensor; u8
+//! with u8 weights; i16 with i8 weights and a bias of i64 (or of i32, with the rounding that CONV_2D has then). M follows from the shapes;
+//! the attribute of that name in the model is not used, as in the reference. Weights and bias are constants. For i8 weights there may be
+//! i4, except beside i16. A batch may be empty, an image may not, as in the reference.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::Context;
 use crate::lower::depthwise::{self, Convolution, Finish, Geometry, Source as Image, Weights};
-use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
+use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::tensor::ElementType::{F32, I8, I16, U8};
+use crate::tensor::ElementType::{F32, I4, I8, I16, U8};
 use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::fields;
 
@@ -109,7 +109,8 @@ impl Operator for Attributes {
             dilation: self.dilation,
             padding: self.padding,
         };
-        let weights = constant(cx, node, 1, "the weights")?;
+        let (w, weights) = narrow::widened(w, constant(cx, node, 1, "the weights")?);
+        let (w, weights) = (&*w, &*weights);
         let bias = match node.input(2) {
             Some(_) => Some(constant(cx, node, 2, "the bias")?),
             None => None,
@@ -118,7 +119,7 @@ impl Operator for Attributes {
         let channels = geometry.out_channels();
         let hybrid = x.element == ElementType::F32 && w.element != ElementType::F32;
         if geometry.channels == 1 && 1 < channels && self.padding != Padding::default() && !hybrid {
-            return self.lower_as_product(cx, node, &geometry, weights);
+            return self.lower_as_product(cx, node, &geometry, w, weights);
         }
         let (weights, weight_sums) = match w.element {
             ElementType::F32 => (Weights::Float(f32s(weights)), vec![]),
@@ -178,8 +179,8 @@ impl Operator for Attributes {
 
 impl Attributes {
     /// With one input channel it is an ordinary convolution, whose schedule needs no padded copy of the image.
-    fn lower_as_product(&self, cx: &mut Context, node: &Node, g: &Geometry, weights: &[u8]) -> Result<(), Diagnostic> {
-        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+    fn lower_as_product(&self, cx: &mut Context, node: &Node, g: &Geometry, w: &TensorType, weights: &[u8]) -> Result<(), Diagnostic> {
+        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
         let (channels, size) = (g.out_channels(), (w.element.bits().unwrap_or(8) / 8) as usize);
         // From [ky][kx][channel] to [channel][ky][kx].
         let transposed: Vec<u8> =
@@ -191,13 +192,14 @@ impl Attributes {
             ElementType::I16 if i64_sums => Rescale::Wide(fixed().collect()),
             _ => Rescale::Sum(fixed().map(|(m, s)| Reference::Fixed(m, s)).collect()),
         };
-        let axis = |d: usize, input, output, before| Axis {
+        let axis = |d: usize, input, output, before: usize| Axis {
             input,
             filter: g.filter[d],
             output,
             stride: g.stride[d],
             dilation: g.dilation[d],
-            before,
+            before: before as i64,
+            places: Places::all(output),
         };
         let product = Product {
             batch: g.images,
@@ -269,7 +271,7 @@ fn check_scales(x: &TensorType, w: &TensorType, y: &TensorType) -> Result<(), Di
             format!("{} along axis {}", q.scales.len(), q.axis),
         );
     }
-    match q.zero_points.iter().find(|z| w.element == I8 && **z != 0 || **z < 0 || 255 < **z) {
+    match q.zero_points.iter().find(|z| matches!(w.element, I8 | I4) && **z != 0 || **z < 0 || 255 < **z) {
         Some(z) => bad("the zero point of the weights must be 0, or for u8 fit them", z.to_string()),
         None => Ok(()),
     }

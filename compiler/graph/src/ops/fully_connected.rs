@@ -1,30 +1,33 @@
-//! FULLY_CONNECTED: y[m, o] = clamp(bias[o] + Σ x[m, k] · w[o, k]); the input's dimensions are flattened to rows of as many numbers as
-//! the weights have columns.
+//! FULLY_CONNECTED: y[m, o] = clamp(bias[o] + Σ x[m, k] · w[o, k]); the input's dimensions are flattened to rows of as many numbers as the
+//! weights have columns.
 //!
-//! f32; i8, u8 (also with an i16 result) and i16 with i8 weights, whose sums are multiplied by the real scale and rounded once; i16 with i16
-//! weights, whose i64 sums are rescaled by a 16-bit multiplier; f32 with i8 weights, for which the input is quantised at run time,
-//! row by row. Weights and bias are constants, the bias is optional.
+//! f32; i8, u8 (also with an i16 result) and i16 with i8 weights, whose sums are multiplied by the real scale and rounded once; i16 with
+//! i16 weights, whose i64 sums are rescaled by a 16-bit multiplier; f32 with i8 weights, for which the input is quantised at run time, row
+//! by row. For i8 weights there may be i4, and i2 beside i8. Weights of whole bytes may be computed at run time, unless they are i8 beside
+//! i16; the bias is a constant, and optional.
 //!
-//! Differences from TensorFlow Lite: the bias's scale need not be the product of the others. The model's types say what a number is,
-//! where the reference kernels of LiteRT 2.3.0 read other memory: of i16 with i8 weights an i32 bias is added as what it is (they read
-//! i64, beyond its end), of i16 with i16 weights an i64 bias (they read i32). An i8 weight of −128
-//! beside f32 counts as −128, which not all kernels there give. Without options i16 is refused, as there; sums of bytes must fit 32 bits.
+//! Differences from TensorFlow Lite: the bias's scale need not be the product of the others. The model's types say what a number is, where
+//! the reference kernels of LiteRT 2.3.0 read other memory: of i16 with i8 weights an i32 bias is added as what it is (they read i64,
+//! beyond its end), of i16 with i16 weights an i64 bias (they read i32). An i8 weight of −128 beside f32 counts as −128, which not all
+//! kernels there give. Without options i16 is refused, as there; sums of bytes must fit 32 bits.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
+use crate::lower::gemm::direct::{self, Direct};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
-use crate::lower::{Context, copy};
+use crate::lower::{Context, copy, narrow};
 use crate::ops::attributes::Activation;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
 use crate::tensor::ElementType;
-use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
+use crate::tensor::ElementType::{F32, I2, I4, I8, I16, I32, I64, U8};
 use crate::text::fields::fields;
 use cranelite_schema as schema;
+use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -37,8 +40,8 @@ fields!(activation, keep_num_dims, asymmetric_quantize_inputs);
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[
-        Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
-        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+        Row::Of(&[&[F32], &[F32, I8, I4], &[F32]], &[&[F32]]),
+        Row::Of(&[&[I8], &[I8, I4, I2], &[I32]], &[&[I8]]),
         Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8, I16]]),
         Row::Of(&[&[I16], &[I8, I16], &[I32, I64]], &[&[I16]]),
     ];
@@ -80,7 +83,7 @@ impl Operator for Attributes {
         }
         match w.element {
             U8 => drop(checks::per_tensor("the weights", w)?),
-            I8 | I16 => checks::per_channel_of("the weights", w, 0)?,
+            I8 | I4 | I2 | I16 => checks::per_channel_of("the weights", w, 0)?,
             _ => {}
         }
         if element == I16 {
@@ -116,7 +119,17 @@ impl Operator for Attributes {
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (units, depth) = (w.shape[0], w.shape[1]);
-        let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the weights"))?;
+        let data = cx.constant_input(node, 1);
+        if data.is_none() && ((x.element, w.element) == (I16, I8) || matches!(w.element, I4 | I2)) {
+            return Err(cx.not_constant(node, 1, "the weights"));
+        }
+        let (w, data) = match data {
+            Some(data) => {
+                let (w, data) = narrow::widened(w, data);
+                (w, Some(data))
+            }
+            None => (Cow::Borrowed(w), None),
+        };
         let bias = Bias::of_node(cx, node, 2)?;
         let mut from = cx.input(node, 0);
         if y.element_count() == 0 {
@@ -153,22 +166,34 @@ impl Operator for Attributes {
             }
             _ => Rescale::Sum(channels.map(real).map(Reference::Real).collect()),
         };
+        let input = if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) };
+        let input_zero_point = if x.element == ElementType::F32 { 0 } else { x.zero_point() };
+        // Weights quantised per channel have none in the reference, nor have those of quantised activations.
+        let weight_zero_point = if per_tensor && x.element != ElementType::F32 { w.zero_point() } else { 0 };
+        let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };
+        let activation = self.activation;
+        let to = Destination::of_node(cx, node)?;
+        let Some(data) = data else {
+            let weights = cx.input(node, 1);
+            let weights = direct::transposed(cx, weights, w.element, 1, units, depth);
+            let (elements, zero_points) = ([input, w.element], [input_zero_point, weight_zero_point]);
+            let product = Direct { batches: vec![], rows, depth, columns: units, elements, zero_points, bias, rescale, activation, target };
+            return direct::lower(cx, &product, [from, weights], &to);
+        };
         let product = Product {
             batch: 1,
             rows: Axis::plain(1),
             columns: Axis::plain(rows),
             channels: depth,
-            filter: Filter { element: w.element, shape: [units, 1, 1, depth], data },
-            input: if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) },
-            input_zero_point: if x.element == ElementType::F32 { 0 } else { x.zero_point() },
-            // Weights quantised per channel have none in the reference, nor have those of quantised activations.
-            weight_zero_point: if per_tensor && x.element != ElementType::F32 { w.zero_point() } else { 0 },
+            filter: Filter { element: w.element, shape: [units, 1, 1, depth], data: &data },
+            input,
+            input_zero_point,
+            weight_zero_point,
             bias,
             rescale,
-            activation: self.activation,
-            target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
+            activation,
+            target,
         };
-        let to = Destination::of_node(cx, node)?;
         gemm::lower(cx, &product, from, &to)
     }
 }

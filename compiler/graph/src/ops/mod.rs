@@ -259,6 +259,7 @@ operators! {
     AssignVariable assign_variable ASSIGN_VARIABLE 1;
     Atan2 atan2(pairs) ATAN2 1;
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
+    BatchMatmul batch_matmul BATCH_MATMUL 4;
     BatchToSpaceNd batch_to_space_nd(batches) BATCH_TO_SPACE_ND 4;
     BitwiseXor bitwise_xor(pairs) BITWISE_XOR 1;
     BroadcastArgs broadcast_args BROADCAST_ARGS 1;
@@ -358,6 +359,7 @@ operators! {
     Tanh tanh TANH 3;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
+    TransposeConv transpose_conv TRANSPOSE_CONV 5;
     Unpack unpack UNPACK 4;
     ZerosLike zeros_like ZEROS_LIKE 1;
 }

@@ -30,8 +30,8 @@ pub const REAL: Set = &[F32, I8, U8, I16];
 pub const WHOLE: Set = &[I32, I64];
 /// Image or vectors, weights, bias, result of a convolution.
 pub const CONVOLUTION: &[Row] = &[
-    Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
-    Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+    Row::Of(&[&[F32], &[F32, I8, I4], &[F32]], &[&[F32]]),
+    Row::Of(&[&[I8], &[I8, I4], &[I32]], &[&[I8]]),
     Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
     Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
 ];

@@ -51,7 +51,7 @@ fn convolutions() {
         (x.clone(), w.clone(), float(&[5]), Code::OPERAND),
         (x.clone(), w.clone(), quantized(I32, &[4]), Code::TYPES),
         (x.clone(), quantized(U8, &[4, 3, 3, 6]), b.clone(), Code::TYPES),
-        (x.clone(), quantized(I4, &[4, 3, 3, 6]), b.clone(), Code::TYPES),
+        (x.clone(), quantized(I2, &[4, 3, 3, 6]), b.clone(), Code::TYPES),
         (TensorType::new(F16, [1, 8, 8, 6]), w.clone(), b.clone(), Code::TYPES),
     ] {
         assert_eq!(infer(&op, &[&x, &w, &b], &float(&[])), Err(code), "{x:?} {w:?} {b:?}");

@@ -46,7 +46,7 @@ prop_compose! {
             k => k,
         };
         Case { kind, input: [batch, size[0], size[1], channels * groups], filter: [outputs.div_ceil(groups) * groups, filter[0], filter[1], channels],
-               stride, dilation, padding, activation, bias, seed: seed.into() }
+               stride, dilation, padding, activation, bias, seed: seed.into(), transposed: None }
     }
 }
 
@@ -71,6 +71,7 @@ fn plain(kind: Kind, input: [usize; 4], filter: [usize; 4]) -> Case {
         activation: Activation::None,
         bias: true,
         seed: 12345,
+        transposed: None,
     }
 }
 
@@ -199,5 +200,21 @@ fn for_size_one_kernel_serves_all() {
     ];
     for other in others {
         assert!(one.same_code(&other));
+    }
+}
+
+/// Weights of four bits give what the same numbers in bytes give; an odd number of them ends within a byte.
+#[test]
+fn weights_of_four_bits() {
+    for kind in
+        [Kind::Int8 { per_channel: true }, Kind::Int8 { per_channel: false }, Kind::Hybrid { per_channel: false, asymmetric: false }]
+    {
+        let case = plain(kind, [1, 4, 5, 3], [5, 3, 3, 3]);
+        let mut p = case.operands();
+        p.w.data.iter_mut().for_each(|b| *b = (((*b << 4) as i8) >> 4) as u8);
+        let want = case.convolution(&p);
+        p.w.data = p.w.data.chunks(2).map(|pair| pair[0] & 15 | pair.get(1).map_or(0, |high| high << 4)).collect();
+        p.w.ty.element = ElementType::I4;
+        check(&op(&case), &p, &case.output(), &want);
     }
 }

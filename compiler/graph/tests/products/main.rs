@@ -1,9 +1,12 @@
-//! CONV_2D and FULLY_CONNECTED of every element type, lowered for several machines, proved and interpreted, against plain loops.
+//! Convolutions, transposed ones, FULLY_CONNECTED and BATCH_MATMUL of every element type, lowered for several machines, proved and
+//! interpreted, against plain loops.
 
 mod bad;
+mod batches;
 mod convolutions;
 mod fully_connected;
 mod reference;
 #[allow(dead_code)]
 #[path = "../windows/support.rs"]
 mod support;
+mod transposed;

@@ -75,6 +75,8 @@ pub struct Case {
     pub activation: Activation,
     pub bias: bool,
     pub seed: u64,
+    /// Rows and columns of the result of a TRANSPOSE_CONV, which loses `padding` before the first and has no dilation.
+    pub transposed: Option<[usize; 2]>,
 }
 
 /// The operands and the type of the result, without shape.
@@ -88,6 +90,9 @@ pub struct Operands {
 impl Case {
     pub fn output(&self) -> [usize; 4] {
         let p = &self.padding;
+        if let Some([h, w]) = self.transposed {
+            return [self.input[0], h, w, self.filter[0]];
+        }
         let out = |i: usize, pad: usize| (self.input[i + 1] + pad - (self.filter[i + 1] - 1) * self.dilation[i] - 1) / self.stride[i] + 1;
         [self.input[0], out(0, p.top + p.bottom), out(1, p.left + p.right), self.filter[0]]
     }
@@ -145,8 +150,12 @@ impl Case {
         for (b, oy, ox, oc) in (0..n * oh * ow * o).map(|i| (i / o / ow / oh, i / o / ow % oh, i / o % ow, i % o)) {
             let mut pairs = vec![];
             for (ky, kx) in (0..fh * fw).map(|t| (t / fw, t % fw)) {
-                let (y, x) = (oy * self.stride[0] + ky * self.dilation[0], ox * self.stride[1] + kx * self.dilation[1]);
-                let (Some(y), Some(x)) = (y.checked_sub(self.padding.top), x.checked_sub(self.padding.left)) else { continue };
+                let place = |d: usize, out: usize, tap: usize, before: usize| match self.transposed {
+                    Some(_) => (out + before).checked_sub(tap).filter(|i| i.is_multiple_of(self.stride[d])).map(|i| i / self.stride[d]),
+                    None => (out * self.stride[d] + tap * self.dilation[d]).checked_sub(before),
+                };
+                let (y, x) = (place(0, oy, ky, self.padding.top), place(1, ox, kx, self.padding.left));
+                let (Some(y), Some(x)) = (y, x) else { continue };
                 if y < h && x < w {
                     let (xi, wi) = (((b * h + y) * w + x) * c + oc / filters * d, ((oc * fh + ky) * fw + kx) * d);
                     pairs.extend((0..d).map(|i| (xi + i, wi + i)));
@@ -308,6 +317,7 @@ pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal, spare: usize) -
     let program = lower(&graph, machine, goal).map_err(|mut d| d.remove(0))?;
     verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", machine.name, e[0]));
     let (mut inputs, mut outputs): (Vec<&[u8]>, Vec<&mut [u8]>) = (vec![&p.x.data], vec![&mut result]);
+    inputs.extend((!p.w.constant).then_some(&p.w.data[..]));
     if 0 < spare {
         inputs.push(&[0]);
         outputs.push(&mut padded);
@@ -328,7 +338,8 @@ fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>), Dia
             graph.add_value(Value { name: "operand".into(), ty: i.ty.clone(), data })
         })
     });
-    graph.inputs.extend(ids[0]);
+    let given = ids.iter().zip(&inputs).filter(|(_, i)| i.is_some_and(|i| !i.constant));
+    graph.inputs.extend(given.filter_map(|(id, _)| *id));
     let ty = TensorType { shape: shape.clone(), ..p.result.clone() };
     let y = graph.add_value(Value { name: "y".into(), ty, data: None });
     graph.outputs.push(y);

@@ -112,13 +112,14 @@ pub fn f32s(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect()
 }
 
-/// Elements of an 8-bit or 16-bit integer tensor.
+/// Elements of a tensor of integers.
 pub fn integers(ty: &TensorType, bytes: &[u8]) -> Vec<i64> {
     use cranelite_graph::tensor::ElementType::*;
     match ty.element {
         I8 => bytes.iter().map(|&b| i64::from(b as i8)).collect(),
         U8 | Bool => bytes.iter().map(|&b| i64::from(b)).collect(),
         I16 => bytes.chunks_exact(2).map(|b| i64::from(i16::from_le_bytes([b[0], b[1]]))).collect(),
+        I32 => bytes.chunks_exact(4).map(|b| i64::from(i32::from_le_bytes([b[0], b[1], b[2], b[3]]))).collect(),
         other => panic!("{other}"),
     }
 }

@@ -13,6 +13,8 @@ use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, Value};
 pub enum Epilogue {
     /// f32 accumulators, clamped.
     Float { activation: Activation },
+    /// i32 as they are.
+    Plain,
     /// i32 or i64, rescaled to 8 or 16 bits.
     Sum(Rescaling),
     /// i32 or i64, 16-bit multiplier.
@@ -26,6 +28,7 @@ impl Epilogue {
     pub fn output(&self) -> Elem {
         match self {
             Epilogue::Float { .. } | Epilogue::Hybrid { .. } => Elem::F32,
+            Epilogue::Plain => Elem::I32,
             Epilogue::Sum(rescaling) => rescaling.elem(),
             Epilogue::Wide { target } => target.elem,
         }
@@ -34,7 +37,7 @@ impl Epilogue {
     /// How integer results are rescaled.
     pub fn form(&self) -> Option<&'static str> {
         match self {
-            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => None,
+            Epilogue::Float { .. } | Epilogue::Plain | Epilogue::Hybrid { .. } => None,
             Epilogue::Sum(rescaling) => Some(rescaling.form()),
             Epilogue::Wide { .. } => Some(INTEGER_64),
         }
@@ -49,7 +52,7 @@ impl Epilogue {
     /// Bytes per column in the table of scales.
     pub fn scale_bytes(&self) -> usize {
         match self {
-            Epilogue::Float { .. } => 0,
+            Epilogue::Float { .. } | Epilogue::Plain => 0,
             Epilogue::Sum(rescaling) => rescaling.channel_bytes(),
             Epilogue::Hybrid { .. } => 8,
             Epilogue::Wide { .. } => 24,
@@ -59,7 +62,7 @@ impl Epilogue {
 
 /// Where the last steps find their numbers, at the first column of a panel.
 pub(super) struct Tables {
-    pub class: (Arg, Index),
+    pub class: Option<(Arg, Index)>,
     pub scale: Option<(Arg, Index)>,
     /// Scale and offset of the activations, of this pixel.
     pub factor: Option<(Place, Place)>,
@@ -71,7 +74,8 @@ impl Tables {
         arg.at(index.clone() + at as i64)
     }
     fn class(&self, at: usize) -> Place {
-        self.class.0.at(self.class.1.clone() + at as i64)
+        let (arg, index) = self.class.as_ref().expect("a table of classes");
+        arg.at(index.clone() + at as i64)
     }
 }
 
@@ -86,6 +90,7 @@ impl Epilogue {
             .enumerate()
             .map(|(j, &acc)| match *self {
                 Epilogue::Float { activation } => clamp_float(k, acc, activation),
+                Epilogue::Plain => acc,
                 Epilogue::Sum(rescaling) => rescaling.apply(k, acc, |i, size| tables.scale(size * (i * width + j * lanes))),
                 Epilogue::Wide { .. } => {
                     let at = |i: usize| tables.scale(8 * (i * width + j * lanes));
@@ -120,7 +125,7 @@ impl Epilogue {
             })
             .collect();
         let target = match *self {
-            Epilogue::Float { .. } | Epilogue::Hybrid { .. } => None,
+            Epilogue::Float { .. } | Epilogue::Plain | Epilogue::Hybrid { .. } => None,
             Epilogue::Sum(rescaling) => Some(rescaling.target()),
             Epilogue::Wide { target } => Some(target),
         };

@@ -11,8 +11,26 @@ pub struct Axis {
     pub output: usize,
     pub stride: usize,
     pub dilation: usize,
-    /// Padding before the first element.
-    pub before: usize,
+    /// Padding before the first element; negative: so many elements are seen by nobody.
+    pub before: i64,
+    pub places: Places,
+}
+
+/// Where the output positions of an axis lie in the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    pub first: usize,
+    /// From one to the next.
+    pub step: usize,
+    /// All positions of the result.
+    pub count: usize,
+}
+
+impl Places {
+    /// The positions are all of the result.
+    pub fn all(count: usize) -> Places {
+        Places { first: 0, step: 1, count }
+    }
 }
 
 /// Consecutive output positions that see the taps `first..end` and no others.
@@ -33,19 +51,26 @@ impl Segment {
 impl Axis {
     /// A dimension of which every output position sees all of the one input position.
     pub fn plain(len: usize) -> Axis {
-        Axis { input: len, filter: 1, output: len, stride: 1, dilation: 1, before: 0 }
+        Axis { input: len, filter: 1, output: len, stride: 1, dilation: 1, before: 0, places: Places::all(len) }
     }
 
     /// Whether every output position sees the input position of its own number and no other, and there is none that nobody sees.
     pub fn sees_itself(&self) -> bool {
-        self.filter == 1 && self.before == 0 && self.input == self.output && (self.stride == 1 || self.output == 1)
+        let all = self.places == Places::all(self.output);
+        all && self.filter == 1 && self.before == 0 && self.input == self.output && (self.stride == 1 || self.output == 1)
+    }
+
+    /// Where the window of an output position begins.
+    fn begin(&self, position: usize) -> i64 {
+        (position * self.stride) as i64 - self.before
     }
 
     /// Taps that hit the input at an output position; empty ones begin and end at 0.
     fn taps(&self, position: usize) -> (usize, usize) {
-        let origin = position * self.stride;
-        let first = self.before.saturating_sub(origin).div_ceil(self.dilation);
-        let end = (self.input + self.before).saturating_sub(origin).div_ceil(self.dilation).min(self.filter);
+        let begin = self.begin(position);
+        let taps_to = |end: i64| (end - begin).max(0).unsigned_abs() as usize;
+        let first = taps_to(0).div_ceil(self.dilation);
+        let end = taps_to(self.input as i64).div_ceil(self.dilation).min(self.filter);
         if first < end { (first, end) } else { (0, 0) }
     }
 
@@ -66,14 +91,15 @@ impl Axis {
 
     /// How many positions from `p` on certainly see the same taps: many where that is all or nothing.
     fn alike(&self, p: usize, first: usize, end: usize) -> usize {
-        let (origin, span) = (p * self.stride, (self.filter - 1) * self.dilation);
+        let (begin, input) = (self.begin(p), self.input as i64);
+        let last = begin + ((self.filter - 1) * self.dilation) as i64;
         if first == 0 && end == self.filter {
             // The last tap stays below the end of the input.
-            (self.input + self.before - span - 1) / self.stride + 1 - p
-        } else if first == end && self.input + self.before <= origin {
+            (input - 1 - last) as usize / self.stride + 1
+        } else if first == end && input <= begin {
             usize::MAX
-        } else if first == end && origin + span < self.before {
-            (self.before - span - origin).div_ceil(self.stride)
+        } else if first == end && last < 0 {
+            last.unsigned_abs().div_ceil(self.stride as u64) as usize
         } else {
             1
         }
@@ -81,7 +107,7 @@ impl Axis {
 
     /// Input position of the first tap of the first pixel of a segment.
     pub fn origin(&self, s: &Segment) -> usize {
-        if s.taps() == 0 { 0 } else { s.start * self.stride + s.first * self.dilation - self.before }
+        if s.taps() == 0 { 0 } else { (self.begin(s.start) + (s.first * self.dilation) as i64) as usize }
     }
 }
 
@@ -129,7 +155,7 @@ mod tests {
 
     #[test]
     fn borders_of_three_by_three() {
-        let axis = Axis { input: 7, filter: 3, output: 7, stride: 1, dilation: 1, before: 1 };
+        let axis = Axis { input: 7, filter: 3, output: 7, stride: 1, dilation: 1, before: 1, places: Places::all(7) };
         let s = axis.segments();
         assert_eq!(s.len(), 3);
         assert_eq!(s[0], Segment { start: 0, len: 1, first: 1, end: 3 });
@@ -141,15 +167,15 @@ mod tests {
     proptest! {
         #[test]
         fn segments_hold_the_taps_that_exist(input in 1usize..20, filter in 1usize..9, stride in 1usize..4, dilation in 1usize..4,
-                                             before in 0usize..12, output in 1usize..20) {
-            let axis = Axis { input, filter, output, stride, dilation, before };
+                                             before in -5i64..12, output in 1usize..20) {
+            let axis = Axis { input, filter, output, stride, dilation, before, places: Places::all(output) };
             let mut next = 0;
             for s in axis.segments() {
                 prop_assert_eq!(s.start, next);
                 next += s.len;
                 for p in s.start..s.start + s.len {
                     for k in 0..filter {
-                        let at = (p * stride + k * dilation) as i64 - before as i64;
+                        let at = (p * stride + k * dilation) as i64 - before;
                         let exists = 0 <= at && at < input as i64;
                         prop_assert_eq!(exists, s.first <= k && k < s.end, "pixel {} tap {}", p, k);
                     }

@@ -290,7 +290,7 @@ impl Nest<'_> {
                 }
             }
             let tables = Tables {
-                class: (self.class, at.class.clone()),
+                class: Some((self.class, at.class.clone())),
                 scale: self.scale.map(|a| (a, at.scale.clone())),
                 factor: self.factor.map(|(f, o)| (f.at(factor.clone()), o.at(factor.clone()))),
             };

@@ -7,6 +7,7 @@
 //! for whatever tile the machine prefers.
 
 mod ahead;
+pub mod direct;
 mod epilogue;
 mod geometry;
 pub mod hybrid;
@@ -18,7 +19,7 @@ mod small;
 mod sums;
 mod tables;
 
-pub use geometry::Axis;
+pub use geometry::{Axis, Places};
 pub use pack::Filter;
 
 use crate::diagnostic::{Code, Diagnostic};
@@ -27,7 +28,8 @@ use crate::lower::requantize::{Rescaling, Target, sums_fit_32_bits};
 use crate::lower::{Context, Goal};
 use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
-use crate::tensor::ElementType;
+use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{BufferId, Elem, Machine};
 use epilogue::Epilogue;
 use geometry::{Segment, grids};
@@ -41,6 +43,8 @@ use tables::Scales;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Rescale {
     Float,
+    /// Sums of 32 bits stay what they are.
+    None,
     /// Of sums of at most 32 bits, or times a real factor.
     Sum(Vec<Reference>),
     /// (multiplier, shift) for 64-bit sums.
@@ -54,6 +58,24 @@ pub enum Rescale {
         per_pixel: bool,
         factors: [BufferId; 2],
     },
+}
+
+impl Rescale {
+    /// As the reference has it for the integer sums of convolutions, which are 64 bits wide for int16 if `i64_sums`.
+    pub fn of_convolution(x: &TensorType, w: &TensorType, y: &TensorType, channels: usize, i64_sums: bool) -> Rescale {
+        let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
+        let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
+        let multiplier = |c| quantize_multiplier(convolution_multiplier(input_scale, scale(c), output_scale));
+        match x.element {
+            ElementType::U8 => {
+                let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);
+                let (multiplier, shift) = quantize_multiplier(real);
+                Rescale::Sum(vec![Reference::Fixed(multiplier, shift); channels])
+            }
+            ElementType::I16 if i64_sums => Rescale::Wide((0..channels).map(multiplier).collect()),
+            _ => Rescale::Sum((0..channels).map(multiplier).map(|(m, s)| Reference::Fixed(m, s)).collect()),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -214,13 +236,20 @@ impl Product<'_> {
     fn epilogue(&self, machine: &Machine, numbers: &Numbers) -> Result<(Epilogue, Scales), Diagnostic> {
         let activation = self.activation;
         let target = || self.target.expect("the target of an integer result");
+        let fit = |reach: &[(i64, i64)]| {
+            let sums = reach.iter().enumerate().map(|(o, r)| (self.bias.int(o), *r));
+            sums_fit_32_bits(sums, self.filter.shape[1..].iter().product())
+        };
         Ok(match &self.rescale {
             Rescale::Float => (Epilogue::Float { activation }, Scales::None),
+            Rescale::None => {
+                fit(&tables::reach(self))?;
+                (Epilogue::Plain, Scales::None)
+            }
             Rescale::Sum(references) => {
                 let reach = tables::reach(self);
                 if self.input != ElementType::I16 {
-                    let sums = reach.iter().enumerate().map(|(o, r)| (self.bias.int(o), *r));
-                    sums_fit_32_bits(sums, self.filter.shape[1..].iter().product())?;
+                    fit(&reach)?;
                 }
                 let (rescaling, numbers) = Rescaling::new(machine, references, &reach, target())?;
                 (Epilogue::Sum(rescaling), Scales::Sum(numbers))
@@ -271,7 +300,8 @@ impl Lowering<'_> {
         let classes = tables::classes(p, n, &self.epilogue, first..first + columns, width, rectangles, |r| self.absent(r));
         let class_stride = if classes.uniform { 0 } else { classes.data.len() / rectangles.len() };
         let class = cx.constant("bias", classes.data, 64);
-        let scale = (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", scales.table(p, first..first + columns, width), 64));
+        let scale =
+            (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", scales.table(&p.bias, first..first + columns, width), 64));
         let mut weights: Vec<(Depth, BufferId)> = vec![];
         for (_, column) in rectangles {
             let depth = self.depth(column);
@@ -334,8 +364,9 @@ impl Lowering<'_> {
         let w_run = depth.groups() as i64 * group_bytes;
         let w_tap_row = depth.runs() as i64 * w_run;
         let y_element = i64::from(self.epilogue.output().bytes());
+        let (rows, columns) = (&p.rows.places, &p.columns.places);
         let y_pixel = p.filter.shape[0] as i64 * y_element;
-        let y_row = p.columns.output as i64 * y_pixel;
+        let y_row = columns.count as i64 * y_pixel;
         let per_pixel = self.sums.is_some() || matches!(p.rescale, Rescale::Hybrid { per_pixel: true, .. });
         let strides = Strides {
             x_batch: p.rows.input as i64 * line,
@@ -346,9 +377,9 @@ impl Lowering<'_> {
             w_panel: p.filter.shape[1] as i64 * w_tap_row,
             w_tap_row,
             w_run,
-            y_batch: p.rows.output as i64 * y_row,
-            y_row,
-            y_pixel,
+            y_batch: rows.count as i64 * y_row,
+            y_row: rows.step as i64 * y_row,
+            y_pixel: columns.step as i64 * y_pixel,
             f_batch: if per_pixel { 0 } else { 4 },
             f_pixel: if per_pixel { 4 } else { 0 },
         };
@@ -381,6 +412,7 @@ impl Lowering<'_> {
             let rest = full % step;
             let y = (row.start + grid.y) as i64;
             let first = self.group * (p.filter.shape[0] / p.groups()) + self.block.first;
+            let y0 = (rows.first as i64 + y * rows.step as i64) * y_row + (columns.first + column.start * columns.step) as i64 * y_pixel;
             let mut counts: Counts = Default::default();
             let values = [
                 (Count::Panels, self.block.panels as i64),
@@ -395,7 +427,7 @@ impl Lowering<'_> {
                 (Count::Weights, w0),
                 (Count::Class, class),
                 (Count::Scale, 0),
-                (Count::Output, y * y_row + column.start as i64 * y_pixel + first as i64 * y_element),
+                (Count::Output, y0 + first as i64 * y_element),
                 (Count::Factor, (y * p.columns.output as i64 + column.start as i64) * strides.f_pixel),
             ];
             let mut fixed = vec![];

@@ -9,7 +9,7 @@ use super::kernel::{Cells, Spec, Step};
 use super::pack::{self, Depth};
 use super::shape::Shape;
 use super::tables::{self, Scales};
-use super::{Axis, Filter, Numbers, Product, Rescale, Segment};
+use super::{Axis, Filter, Numbers, Places, Product, Rescale, Segment};
 use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::pointwise::{Destination, Output};
@@ -21,9 +21,12 @@ use cranelite_tile::{Arg, Base, BufferId, Elem, Index, Kernel, KernelBuilder, Va
 const REGISTERS: usize = 2;
 
 /// Whether the product can be had so. Activations quantised at run time and weights with a zero point need more than one number per
-/// column, and what is not finite cannot be multiplied with padding.
+/// column, what is not finite cannot be multiplied with padding, and pixels are numbered without gaps.
 pub fn is_possible(p: &Product, numbers: &Numbers) -> bool {
+    let all = |a: &Axis| a.places == Places::all(a.output) && 0 <= a.before;
     !matches!(p.rescale, Rescale::Hybrid { .. })
+        && all(&p.rows)
+        && all(&p.columns)
         && numbers.sum_factor(p.weight_zero_point) == 0
         && (!is_padded(p) || all_finite(numbers.packed, p.filter.data))
 }
@@ -148,7 +151,7 @@ impl Part<'_> {
         let x = if x0 == 0 { input } else { cx.view("part", input, x0, cx.size_bytes(input) - x0) };
         let mut buffers = vec![x, cx.constant("weights", weights, 64), class];
         let mut scale = self.limits().map_or(vec![], |t| t.limits().to_vec());
-        scale.extend(scales.table(p, range, width));
+        scale.extend(scales.table(&p.bias, range, width));
         if !scale.is_empty() {
             buffers.push(cx.constant("scales", scale, 64));
         }
@@ -228,7 +231,7 @@ impl Part<'_> {
                     output: a.output,
                     stride: a.stride,
                     dilation: a.dilation,
-                    before: a.before,
+                    before: a.before as usize,
                     taps,
                 };
                 let columns = Way { output: self.strip.column.len, ..way(&p.columns, depth.runs()) };
@@ -339,7 +342,7 @@ impl Nest<'_> {
                     self.y.store(k, &out, &[v], None, spec.columns);
                 }
                 _ => {
-                    let tables = Tables { class: (self.class, class), scale: self.scale.map(|a| (a, p * scale_bytes)), factor: None };
+                    let tables = Tables { class: Some((self.class, class)), scale: self.scale.map(|a| (a, p * scale_bytes)), factor: None };
                     let store = |k: &mut KernelBuilder| part.epilogue.store(k, &tables, &sums, spec.columns, &self.y, out);
                     match self.pool {
                         Some(pool) => k.with_pool(pool, store),

@@ -32,6 +32,17 @@ impl Bias {
         })
     }
 
+    /// The starts of accumulators: those of `count` columns, and zeros until there are `padded`.
+    pub(super) fn bytes(&self, accumulator: Elem, count: usize, padded: usize) -> Vec<u8> {
+        let column = |c: usize| match (accumulator, c < count) {
+            (Elem::F32, true) => self.float(c).to_le_bytes().to_vec(),
+            (Elem::I64, true) => self.int(c).to_le_bytes().to_vec(),
+            (_, true) => (self.int(c) as i32).to_le_bytes().to_vec(),
+            (_, false) => vec![0; accumulator.bytes() as usize],
+        };
+        (0..padded).flat_map(column).collect()
+    }
+
     pub(super) fn int(&self, channel: usize) -> i64 {
         match self {
             Bias::Int(all) => all[channel],
@@ -121,7 +132,7 @@ pub enum Scales {
 
 impl Scales {
     /// The table of scales of some channels.
-    pub fn table(&self, p: &Product, channels: Range<usize>, width: usize) -> Vec<u8> {
+    pub fn table(&self, bias: &Bias, channels: Range<usize>, width: usize) -> Vec<u8> {
         let panels = channels
             .clone()
             .step_by(width)
@@ -135,7 +146,7 @@ impl Scales {
             }
             Scales::Hybrid(all) => {
                 let scales = channels.iter().map(|c| c.map_or(0.0, |c| all[c]));
-                let bias = channels.iter().map(|c| c.map_or(0.0, |c| p.bias.float(c)));
+                let bias = channels.iter().map(|c| c.map_or(0.0, |c| bias.float(c)));
                 scales.chain(bias).flat_map(f32::to_le_bytes).collect()
             }
         };

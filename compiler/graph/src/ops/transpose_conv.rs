@@ -1,0 +1,219 @@
+//! TRANSPOSE_CONV: y[n, i·s + a − p, j·s + b − p, o] += x[n, i, j, c] · w[o, a, b, c], from the bias on, then clamped; NHWC. What falls
+//! beside the result is dropped, and where nothing falls is the bias.
+//!
+//! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32 where
+//! the bias is. Result's shape, weights and bias are constants. Output positions that are equal modulo the stride see the same taps of the
+//! filter, and no others: each such phase is a plain convolution, with stride 1, of the image with the taps of its own, last tap first.
+//!
+//! Differences from TensorFlow Lite: the bias's scale need not be the product of the others. An image may not be empty.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::Node;
+use crate::lower::Context;
+use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
+use crate::lower::pointwise::Destination;
+use crate::lower::requantize::Target;
+use crate::ops::attributes::{Activation, positive};
+use crate::ops::types::Row;
+use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
+use crate::text::fields::fields;
+use cranelite_schema as schema;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attributes {
+    /// Of the result.
+    pub shape: Vec<usize>,
+    pub stride: [usize; 2],
+    /// Rows and columns that are cut off before the result's first.
+    pub before: [usize; 2],
+    pub activation: Activation,
+}
+fields!(shape, stride, before, activation);
+
+/// Half of what the reference takes for padding of the convolution from the result to the image; the rest comes after the last element.
+fn before(padding: schema::Padding, input: usize, output: usize, filter: usize, stride: usize) -> Result<usize, Diagnostic> {
+    let [input, output, filter, stride] = [input, output, filter, stride].map(|n| n as i64);
+    let positions = match padding {
+        schema::Padding::SAME => (output + stride - 1) / stride,
+        schema::Padding::VALID => (output + stride - filter) / stride,
+        other => {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "padding is not known")
+                .expected("SAME or VALID")
+                .found(format!("number {}", other.0)));
+        }
+    };
+    if positions != input {
+        return Err(Diagnostic::new(Code::OPERAND, "the shape of the result does not fit the image")
+            .expected(format!("a size from which the padding and the stride of {stride} make {input}"))
+            .found(format!("{output}, which becomes {positions}")));
+    }
+    Ok(((positions - 1) * stride + filter - output).max(0) as usize / 2)
+}
+
+impl Operator for Attributes {
+    const ARITY: Arity = Arity { inputs: 3..=4, kept: Kept::These(&[2, 1, 3]), outputs: 1..=1 };
+    const TYPES: &'static [Row] = &[
+        Row::Of(&[&[F32], &[F32], &[F32]], &[&[F32]]),
+        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
+        Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
+    ];
+
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        let Some(options) = source.operator.builtin_options_as_transpose_conv_options() else {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "the options of the operator are absent"));
+        };
+        let (_, sizes) = source.signature.constant_integers(0, "the shape of the result")?;
+        let shape: Option<Vec<usize>> = sizes.iter().map(|&n| usize::try_from(n).ok().filter(|n| *n <= i32::MAX as usize)).collect();
+        let shape = shape.filter(|s| s.len() == 4).ok_or_else(|| {
+            Diagnostic::new(Code::ATTRIBUTE, "the shape of the result is not that of images")
+                .expected("batch, rows, columns, channels")
+                .found(format!("{sizes:?}"))
+        })?;
+        let image = checks::image("the image", source.signature.input(2)?)?;
+        let filter = checks::image("the filter", source.signature.input(1)?)?;
+        let stride = [positive("stride_h", options.stride_h())?, positive("stride_w", options.stride_w())?];
+        let before = |d: usize| before(options.padding(), image[d + 1], shape[d + 1], filter[d + 1], stride[d]);
+        Ok(Attributes {
+            before: [before(0)?, before(1)?],
+            shape,
+            stride,
+            activation: Activation::decode(options.fused_activation_function())?,
+        })
+    }
+
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let (x, w, y) = (s.input(0)?, s.input(1)?, s.output(0));
+        let (input, filter) = (checks::image("the image", x)?, checks::image("the filter", w)?);
+        if input[1..].contains(&0) || filter.contains(&0) {
+            return Err(
+                Diagnostic::new(Code::OPERAND, "images and filters must not be empty").found(format!("image {input:?}, filter {filter:?}"))
+            );
+        }
+        if input[3] != filter[3] {
+            return Err(Diagnostic::new(Code::OPERAND, "channels of image and filter do not fit each other")
+                .expected("as many in both")
+                .found(format!("image {input:?}, filter {filter:?}")));
+        }
+        if self.shape.len() != 4 || self.shape[0] != input[0] || self.shape[3] != filter[0] {
+            return Err(Diagnostic::new(Code::OPERAND, "the shape of the result does not fit image and filter")
+                .expected(format!("[{}, rows, columns, {}]", input[0], filter[0]))
+                .found(format!("{:?}", self.shape)));
+        }
+        if self.stride.contains(&0) || (0..2).any(|d| filter[d + 1] <= self.before[d]) {
+            return Err(Diagnostic::new(Code::ATTRIBUTE, "strides or padding are out of range")
+                .expected("strides of at least 1, and less padding than the filter has taps")
+                .found(format!("strides {:?}, padding {:?}", self.stride, self.before)));
+        }
+        checks::bias(s, 2, filter[0])?;
+        if x.element != F32 {
+            checks::per_tensor("the image", x)?;
+            checks::per_tensor("the result", y)?;
+            Target::new(y, self.activation)?;
+        }
+        match w.element {
+            U8 => drop(checks::per_tensor("the filter", w)?),
+            I8 => {
+                checks::per_channel_of("the filter", w, 0)?;
+                checks::symmetric("the filter", w)?;
+            }
+            _ => {}
+        }
+        if x.element == I16 {
+            checks::no_zero_point("the image", x)?;
+            checks::no_zero_point("the result", y)?;
+        }
+        Ok(vec![self.shape.clone()])
+    }
+
+    fn activation(&mut self) -> Option<&mut Activation> {
+        Some(&mut self.activation)
+    }
+
+    fn macs(&self, s: &Signature) -> u64 {
+        let size = |i: usize| s.inputs[i].map_or(0, |o| o.ty.element_count());
+        let channels = s.inputs[0].and_then(|o| o.ty.shape.last().copied()).unwrap_or(1);
+        (size(0) / channels.max(1) * size(1)) as u64
+    }
+
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
+        let (input, filter, result) = (checks::image("the image", x)?, checks::image("the filter", w)?, checks::image("the result", y)?);
+        let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the filter"))?;
+        let bias = Bias::of_node(cx, node, 2)?;
+        let from = cx.input(node, 0);
+        let to = Destination::of_node(cx, node)?;
+        if y.element_count() == 0 {
+            return Ok(());
+        }
+        let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != I32);
+        let rescale = match x.element {
+            F32 => Rescale::Float,
+            _ => Rescale::of_convolution(x, w, y, filter[0], i64_sums),
+        };
+        let target = if y.element == F32 { None } else { Some(Target::new(y, self.activation)?) };
+        let weight_zero_point = if w.element == U8 { w.zero_point() } else { 0 };
+        let phases = [0, 1].map(|d| Phase::all(input[d + 1], filter[d + 1], result[d + 1], self.stride[d], self.before[d]));
+        for row in &phases[0] {
+            for column in &phases[1] {
+                let data = Phase::filter([row, column], filter, data, w.element.bytes().unwrap_or(1), weight_zero_point as u8);
+                let product = Product {
+                    batch: input[0],
+                    rows: row.axis,
+                    columns: column.axis,
+                    channels: input[3],
+                    filter: Filter { element: w.element, shape: [filter[0], row.axis.filter, column.axis.filter, filter[3]], data: &data },
+                    input: x.element,
+                    input_zero_point: if x.element == F32 { 0 } else { x.zero_point() },
+                    weight_zero_point,
+                    bias: bias.clone(),
+                    rescale: rescale.clone(),
+                    activation: self.activation,
+                    target,
+                };
+                gemm::lower(cx, &product, from, &to)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Output positions of one axis that are equal modulo the stride, as a convolution.
+struct Phase {
+    axis: Axis,
+    /// The taps of the filter that they see, last first; of none one that is outside everywhere.
+    taps: Vec<usize>,
+}
+
+impl Phase {
+    fn all(input: usize, filter: usize, output: usize, stride: usize, before: usize) -> Vec<Phase> {
+        let phase = |first: usize| {
+            // Position `first + t · stride` sees element `begin + t − i` through tap `least + i · stride`.
+            let (begin, least) = ((first + before) / stride, (first + before) % stride);
+            let taps: Vec<usize> = (least..filter).step_by(stride).rev().collect();
+            let places = Places { first, step: stride, count: output };
+            let positions = (output - first).div_ceil(stride);
+            let (before, taps_seen) =
+                if taps.is_empty() { (-(input as i64), 1) } else { (taps.len() as i64 - 1 - begin as i64, taps.len()) };
+            Phase { axis: Axis { input, filter: taps_seen, output: positions, stride: 1, dilation: 1, before, places }, taps }
+        };
+        (0..stride.min(output)).map(phase).collect()
+    }
+
+    /// The taps of a phase of rows and one of columns; `zero` where there is none.
+    fn filter(
+        [rows, columns]: [&Phase; 2],
+        [filters, height, width, channels]: [usize; 4],
+        data: &[u8],
+        element: usize,
+        zero: u8,
+    ) -> Vec<u8> {
+        let pixel = channels * element;
+        if rows.taps.is_empty() || columns.taps.is_empty() {
+            return vec![zero; filters * rows.axis.filter * columns.axis.filter * pixel];
+        }
+        let taps = |o: usize| rows.taps.iter().flat_map(move |y| columns.taps.iter().map(move |x| (o * height + y) * width + x));
+        (0..filters).flat_map(taps).flat_map(|tap| &data[tap * pixel..][..pixel]).copied().collect()
+    }
+}
