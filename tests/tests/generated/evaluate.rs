@@ -121,7 +121,7 @@ type Attributes = ([usize; 2], [usize; 2], Padding, Activation);
 
 fn product(kind: Kind, input: [usize; 4], filter: [usize; 4], attributes: Attributes, p: &Operands) -> Case {
     let (stride, dilation, padding, activation) = attributes;
-    Case { kind, input, filter, stride, dilation, padding, activation, bias: p.bias.is_some(), seed: 0 }
+    Case { kind, input, filter, stride, dilation, padding, activation, bias: p.bias.is_some(), seed: 0, transposed: None }
 }
 
 fn bytes(ty: &TensorType, want: Want) -> Vec<u8> {
