@@ -222,7 +222,7 @@ class Generator:
         if t.type == "f32":
             same += [self.neg]
         if t.shape:
-            same += [self.sum, self.extreme]
+            same += [self.sum, self.reduced_extreme]
             same += [self.softmax, self.mean] + [self.fully_connected] * 3
         if len(t.shape) == 4:
             same += [self.blocks]
@@ -429,7 +429,7 @@ class Generator:
         t, other = self.tensors[x], self.alike(x) if self.tensors[x].type == "i16" else self.other(x)
         s = self.tensors[other]
         # Scales from 1 on abort the reference or mean nothing there; floats that may differ compare differently.
-        if s.error or t.error or t.type in ("i8", "u8") and 1 <= max(t.scale, s.scale):
+        if s.error or t.error or t.type in ("i8", "u8", "i16") and 1 <= max(t.scale, s.scale):
             raise Impossible
         name = self.r.choice(["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"])
         return self.emit(name, [x, other], self.tensor("bool", numpy.broadcast_shapes(t.shape, s.shape)))
@@ -779,8 +779,10 @@ class Generator:
         table = "SpaceToDepthOptions" if kind == "SPACE_TO_DEPTH" else "DepthToSpaceOptions"
         return self.emit(kind, [x], self.like(x, shape), (table, {"block_size": b}))
 
-    def extreme(self, x):
+    def reduced_extreme(self, x):
         r, t = self.r, self.tensors[x]
+        if not t.shape:
+            raise Impossible
         axes = r.sample(range(len(t.shape)), r.randint(1, len(t.shape)))
         keep = r.random() < 0.5
         shape = [1 if a in axes else d for a, d in enumerate(t.shape) if keep or a not in axes]
