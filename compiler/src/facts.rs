@@ -42,7 +42,7 @@ impl Arithmetic {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operator {
-    /// In the model.
+    /// In the model, whose operators are numbered through all subgraphs. What a loop runs counts as one turn.
     pub index: u32,
     pub name: &'static str,
     pub macs: u64,
@@ -58,7 +58,9 @@ pub struct Operator {
 
 impl Facts {
     pub fn of(graph: &Graph) -> Self {
-        let operators = graph.nodes.iter().map(|n| Operator {
+        let graphs = graph.with_bodies();
+        let nodes = graphs.iter().flat_map(|&g| g.nodes.iter().map(move |n| (g, n)));
+        let operators = nodes.map(|(graph, n)| Operator {
             index: n.operator,
             name: n.op.name(),
             macs: n.op.macs(&signature(graph, n)),
@@ -67,7 +69,7 @@ impl Facts {
             result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
             within: None,
         });
-        let constants = graph.values.iter().filter_map(|v| Some((v.name.clone(), v.data.as_ref()?.len() as u64)));
+        let constants = graphs.iter().flat_map(|g| &g.values).filter_map(|v| Some((v.name.clone(), v.data.as_ref()?.len() as u64)));
         let mut parameters: Vec<_> = constants.collect();
         parameters.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
         Facts { operators: operators.collect(), parameters, arena_lower_bound_bytes: arena_lower_bound_bytes(graph) }
@@ -75,7 +77,8 @@ impl Facts {
 
     /// Notes which operators have become part of others in the graph that is lowered.
     pub fn note_fused(&mut self, graph: &Graph) {
-        let within: BTreeMap<u32, u32> = graph.nodes.iter().flat_map(|n| n.then.iter().map(|t| (t.operator, n.operator))).collect();
+        let nodes = graph.with_bodies().into_iter().flat_map(|g| &g.nodes);
+        let within: BTreeMap<u32, u32> = nodes.flat_map(|n| n.then.iter().map(|t| (t.operator, n.operator))).collect();
         for o in &mut self.operators {
             o.within = within.get(&o.index).copied().or(o.within);
         }

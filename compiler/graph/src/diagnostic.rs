@@ -157,15 +157,21 @@ impl Diagnostic {
         }
         self
     }
-    /// The same for a node of a graph.
+    /// The same for a node of a graph, unless the problem is in a node of a body.
     pub fn in_node(self, graph: &Graph, node: &Node) -> Self {
-        self.in_operator(node.operator, node.op.name(), |side, index| {
+        if self.place.operator.is_some() {
+            return self;
+        }
+        let (subgraph, index) = graph.site(node.operator);
+        let mut d = self.in_operator(index, node.op.name(), |side, index| {
             let v = match side {
                 Side::Input => node.input(index)?,
                 Side::Output => *node.outputs.get(index)?,
             };
             Some(graph.value(v).name.clone())
-        })
+        });
+        d.place.subgraph = Some(subgraph);
+        d
     }
 }
 

@@ -7,6 +7,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::Op;
 use crate::tensor::TensorType;
 use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ValueId(pub u32);
@@ -26,7 +28,7 @@ pub struct Node {
     /// `None` where an optional input is absent.
     pub inputs: Vec<Option<ValueId>>,
     pub outputs: Vec<ValueId>,
-    /// Index of the model's operator it came from, for messages and reports.
+    /// Number of the model's operator it came from, for messages and reports: operators are numbered through all subgraphs.
     pub operator: u32,
     /// What becomes of its only result before that is stored.
     pub then: Vec<Then>,
@@ -48,7 +50,7 @@ pub struct Then {
 pub struct State {
     /// What nodes read and write it as; it has no producer.
     pub value: ValueId,
-    /// What is in it at first; zeros without.
+    /// What is in it at first; zeros without. Of a body nothing: its states are those of the graph around it.
     pub initial: Option<Bytes>,
 }
 
@@ -61,6 +63,8 @@ pub enum Effect {
     WritesState,
 }
 
+/// The model, or a body: what a node with control flow runs of its operands. The node's operands are then those that its operator hands on, one for
+/// each of the body's inputs, and after them one for each of the body's states.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
     pub name: String,
@@ -72,6 +76,8 @@ pub struct Graph {
     pub states: Vec<State>,
     /// What computing nodes of constants may still cost; `None` while nothing was computed.
     pub folding: Option<Folding>,
+    /// Number of the first operator of each subgraph of the file; empty where there is one.
+    pub first_operators: Arc<[u32]>,
 }
 
 /// What the compiler may spend on nodes whose operands are constants, all in all: a small file must not fill the memory.
@@ -126,6 +132,42 @@ impl Graph {
             false => Effect::None,
         }
     }
+    /// Positions among `states` of those that some node changes.
+    pub fn changed_states(&self) -> Vec<usize> {
+        let changed: BTreeSet<ValueId> = self.nodes.iter().flat_map(Node::writes).collect();
+        (0..self.states.len()).filter(|&i| changed.contains(&self.states[i].value)).collect()
+    }
+    /// The graph and all bodies in it, a node's before what is in them.
+    pub fn with_bodies(&self) -> Vec<&Graph> {
+        let mut all = vec![self];
+        let mut next = 0;
+        while let Some(&graph) = all.get(next) {
+            all.extend(graph.nodes.iter().flat_map(|n| n.op.bodies()));
+            next += 1;
+        }
+        all
+    }
+    /// Subgraph of the file, and index in it, of an operator.
+    pub fn site(&self, operator: u32) -> (u32, u32) {
+        let subgraph = self.first_operators.partition_point(|first| *first <= operator).saturating_sub(1);
+        (subgraph as u32, operator - self.first_operators.get(subgraph).unwrap_or(&0))
+    }
+    /// Puts the nodes of `body` at the end of this graph's, its inputs being `inputs` and its states `states`; the values that are its outputs.
+    pub fn inline(&mut self, body: Graph, inputs: &[ValueId], states: &[ValueId]) -> Vec<ValueId> {
+        let mut ids: Vec<Option<ValueId>> = vec![None; body.values.len()];
+        let own = body.inputs.iter().zip(inputs).chain(body.states.iter().map(|s| &s.value).zip(states));
+        own.for_each(|(v, here)| ids[v.0 as usize] = Some(*here));
+        for (id, value) in ids.iter_mut().zip(body.values).filter(|(id, _)| id.is_none()) {
+            *id = Some(self.add_value(value));
+        }
+        let here = |v: ValueId| ids[v.0 as usize].expect("every value has an id here");
+        for mut node in body.nodes {
+            node.reads_mut().for_each(|v| *v = here(*v));
+            node.outputs.iter_mut().for_each(|v| *v = here(*v));
+            self.nodes.push(node);
+        }
+        body.outputs.into_iter().map(here).collect()
+    }
     pub fn value(&self, id: ValueId) -> &Value {
         &self.values[id.0 as usize]
     }
@@ -141,7 +183,7 @@ impl Graph {
     }
     /// Bytes of all constants; those that several of them share count once.
     pub fn constants_size_bytes(&self) -> usize {
-        size_bytes_of_all(self.values.iter().filter_map(|v| v.data.as_deref()))
+        size_bytes_of_all(self.with_bodies().into_iter().flat_map(|g| &g.values).filter_map(|v| v.data.as_deref()))
     }
     /// By value, whether it is a constant, or would be if all nodes of constants were computed.
     pub fn computed_from_constants(&self) -> Vec<bool> {
@@ -171,6 +213,10 @@ impl Node {
     /// Whether another node gives what were its results, so that nothing is left for it to do.
     pub fn is_left_behind(&self) -> bool {
         self.outputs.is_empty() && self.op.writes().is_empty()
+    }
+    /// The states that it changes.
+    pub fn writes(&self) -> impl Iterator<Item = ValueId> {
+        self.op.writes().into_iter().filter_map(|at| self.input(at))
     }
     /// The input at `index`, `None` when absent.
     pub fn input(&self, index: usize) -> Option<ValueId> {

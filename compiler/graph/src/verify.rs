@@ -1,15 +1,21 @@
 //! The verifier of graphs: what every pass may rely on and must keep.
 //!
 //! Not a check of models: import reports those to the user. An error here is a mistake of ours. The idea: ids in range, one producer
-//! for each value, nothing read before it is written, constants of the right size, and types that agree with `infer`.
+//! for each value, nothing read before it is written, constants of the right size, and types that agree with `infer`; and all of it in the
+//! bodies, too.
 
 use crate::graph::{Graph, Value, ValueId};
 use crate::ops::{Op, Operand, Signature};
 use crate::tensor::TensorType;
 use crate::text::print::type_text;
 
-/// Every rule that the graph breaks, in words.
+/// Every rule that the graph, or a body in it, breaks, in words.
 pub fn verify(graph: &Graph) -> Result<(), Vec<String>> {
+    let errors: Vec<String> = graph.with_bodies().into_iter().flat_map(of_one).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn of_one(graph: &Graph) -> Vec<String> {
     let mut errors = ids(graph);
     // Everything else indexes values.
     if errors.is_empty() {
@@ -21,7 +27,7 @@ pub fn verify(graph: &Graph) -> Result<(), Vec<String>> {
             types(graph, &mut errors);
         }
     }
-    if errors.is_empty() { Ok(()) } else { Err(errors) }
+    errors
 }
 
 fn ids(graph: &Graph) -> Vec<String> {
@@ -57,7 +63,7 @@ fn order(graph: &Graph, errors: &mut Vec<String>) {
     }
     for (i, n) in graph.nodes.iter().enumerate() {
         let name = n.op.name();
-        for &at in n.op.writes() {
+        for at in n.op.writes() {
             if !n.input(at).is_some_and(|v| graph.is_state(v)) {
                 errors.push(format!("node {i} {name}: writes its input {at}, which is no state"));
             }

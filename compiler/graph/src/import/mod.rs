@@ -68,12 +68,10 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>>
 pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
     let bytes = Bytes::copy_from_slice(bytes);
     let file = file::File::open(&bytes).map_err(|d| vec![d])?;
-    let problems = vec![];
     let names = signatures::read(&file);
-    let mut variables = variables::Variables::read(&file);
-    let main = walk::Walk::new(&file, 0, file.subgraph, problems);
-    let (mut graph, used) = main.run(&names, &mut variables, options)?;
-    let problems = variables.finish(&mut graph);
+    let mut session = walk::Session::new(&file);
+    let mut graph = walk::Walk::new(&file, 0, file.subgraph).run(walk::Inputs::Caller(&names, options), &mut session)?;
+    let problems = session.variables.finish(&mut graph);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -82,7 +80,7 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>
     };
     let (input_names, output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
     match crate::verify::verify(&graph) {
-        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file, &used) }),
+        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file, &session.called) }),
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
     }
 }

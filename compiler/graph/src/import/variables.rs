@@ -13,12 +13,12 @@ use crate::tensor::TensorType;
 use bytes::Bytes;
 use cranelite_schema as schema;
 use schema::BuiltinOperator;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Container and name.
 type Key = (String, String);
 
-pub struct Variable {
+struct Variable {
     name: String,
     ty: Option<TensorType>,
     initial: Option<Bytes>,
@@ -95,21 +95,41 @@ impl Variables {
         }
     }
 
-    /// What the graph of a CALL_ONCE, whose constants are computed, assigns; its states are this graph's still.
-    pub fn initialise(&mut self, graph: &Graph) -> Result<(), Diagnostic> {
+    /// Which variables the states of a graph are, as long as values are those of that graph.
+    pub fn of_states(&self, graph: &Graph) -> Vec<usize> {
+        let by_value: BTreeMap<ValueId, usize> = self.all.iter().enumerate().filter_map(|(i, v)| Some((v.value?, i))).collect();
+        graph.states.iter().filter_map(|s| by_value.get(&s.value).copied()).collect()
+    }
+
+    /// Makes the states of a body, which are the variables `own`, `all` of these in their order.
+    pub fn complete(&self, body: &mut Graph, own: &[usize], all: &BTreeSet<usize>) {
+        let known: BTreeMap<usize, ValueId> = own.iter().copied().zip(body.states.iter().map(|s| s.value)).collect();
+        body.states = all
+            .iter()
+            .filter_map(|v| {
+                let Variable { name, ty, .. } = &self.all[*v];
+                let new = |body: &mut Graph| Some(body.add_value(Value { name: name.clone(), ty: ty.clone()?, data: None }));
+                let value = known.get(v).copied().or_else(|| new(body))?;
+                Some(State { value, initial: None })
+            })
+            .collect();
+    }
+
+    /// What the graph of a CALL_ONCE, whose constants are computed, assigns; its states are the variables `own`.
+    pub fn initialise(&mut self, graph: &Graph, own: &[usize]) -> Result<(), Diagnostic> {
         for n in &graph.nodes {
             let assigned = match n.op {
                 Op::AssignVariable(_) => n.input(1).and_then(|v| graph.value(v).data.clone()),
                 _ => None,
             };
-            let variable = self.all.iter_mut().find(|v| v.value.is_some() && v.value == n.input(0));
+            let variable = graph.states.iter().zip(own).find(|(s, _)| Some(s.value) == n.input(0)).map(|(_, v)| *v);
             let (Some(data), Some(variable)) = (assigned, variable) else {
                 return Err(Diagnostic::new(Code::CONSTANT, "what is assigned at the beginning is not known when the model is compiled")
                     .expected("ASSIGN_VARIABLE of constants")
                     .found(n.op.name())
                     .help("assign constants when the model is converted"));
             };
-            variable.initial = Some(data);
+            self.all[variable].initial = Some(data);
         }
         Ok(())
     }
@@ -132,5 +152,5 @@ impl Variables {
 }
 
 fn assigns(n: &Node, state: ValueId) -> bool {
-    n.op.writes().iter().any(|&at| n.input(at) == Some(state))
+    n.writes().any(|v| v == state)
 }

@@ -3,6 +3,9 @@
 //! The idea: each operator is decoded and its results' shapes inferred as soon as its operands are known. When that fails, the shapes
 //! that the file declares stand in, so that operators behind a faulty one are checked too. Shapes, axes and the like that operators compute from
 //! constants, and from shapes, are computed here when an operator asks for them, by what folds constants later (`rewrite/fold.rs`).
+//!
+//! A subgraph that an operator calls is walked with the operands' shapes, and their bytes where these are constants, each time that it is called.
+//! What surely runs once becomes part of the graph around it; a branch or the body of a loop becomes a graph of the operator's own.
 
 use super::file::{File, OperatorCode};
 use super::signatures;
@@ -11,15 +14,67 @@ use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
-use crate::ops::{Kept, Op, Operand, Signature, Source};
+use crate::ops::{Control, Kept, Op, Operand, Signature, Source};
 use crate::rewrite::fold;
+use crate::tensor::TensorType;
+use bytes::Bytes;
 use cranelite_schema as schema;
 use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// Outputs that repeat others, at most: four bytes of the file each, but a copy, a pointer and a description in what is made of it.
 const MOST_REPEATED: usize = 4096;
+
+/// Subgraphs in subgraphs, at most: the compiler recurses for each.
+const MOST_NESTED: usize = 24;
+/// Operators of subgraphs that are called several times count each time: so many of them at most for each operator of the file, or so many.
+const MOST_COPIES: usize = 16;
+const FREE_COPIES: usize = 4096;
+
+/// What the walks over the subgraphs of a file have in common.
+pub struct Session {
+    pub variables: Variables,
+    /// Numbers of the subgraphs that are called.
+    pub called: BTreeSet<usize>,
+    /// Those that are being walked, outer ones first.
+    path: Vec<usize>,
+    /// Operators that may still be walked.
+    operators_left: usize,
+    first_operators: Arc<[u32]>,
+}
+
+impl Session {
+    pub fn new(file: &File) -> Session {
+        let counts: Vec<usize> =
+            file.model.subgraphs().into_iter().flatten().map(|s| s.operators().map_or(0, |operators| operators.len())).collect();
+        let mut next = 0;
+        let first_operators = counts.iter().map(|n| (next as u32, next += n).0).collect::<Vec<u32>>();
+        Session {
+            variables: Variables::read(file),
+            called: BTreeSet::new(),
+            path: vec![],
+            operators_left: next.saturating_mul(MOST_COPIES).max(FREE_COPIES),
+            first_operators: if 1 < counts.len() { first_operators.into() } else { Arc::default() },
+        }
+    }
+}
+
+/// What the inputs of a subgraph are.
+pub enum Inputs<'o> {
+    /// The caller's of the compiled model.
+    Caller(&'o signatures::Signature, &'o Options),
+    /// Operands of the operator that runs it.
+    Operands(Vec<Argument>),
+}
+
+/// An operand that a subgraph gets, with its bytes if it is the same constant whenever the subgraph runs.
+#[derive(Clone)]
+pub struct Argument {
+    ty: TensorType,
+    data: Option<Bytes>,
+}
 
 pub struct Walk<'f, 'a> {
     file: &'f File<'a>,
@@ -31,14 +86,15 @@ pub struct Walk<'f, 'a> {
     graph: Graph,
     /// Tensors that are variables' states.
     handles: BTreeSet<usize>,
-    /// Numbers of the subgraphs that are called.
-    called: BTreeSet<usize>,
+    /// Number of its first operator.
+    first_operator: u32,
     /// The node that computes a value from nothing but constants, for those values.
     computable: BTreeMap<ValueId, usize>,
 }
 
 impl<'f, 'a> Walk<'f, 'a> {
-    pub fn new(file: &'f File<'a>, number: usize, subgraph: schema::SubGraph<'a>, mut problems: Vec<Diagnostic>) -> Self {
+    pub fn new(file: &'f File<'a>, number: usize, subgraph: schema::SubGraph<'a>) -> Self {
+        let mut problems = vec![];
         let name = subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
         let tensors = tensors::read(file, subgraph, &place(number), &mut problems);
         let graph = Graph { name, ..Graph::default() };
@@ -50,36 +106,52 @@ impl<'f, 'a> Walk<'f, 'a> {
             problems,
             graph,
             handles: BTreeSet::new(),
-            called: BTreeSet::new(),
+            first_operator: 0,
             computable: BTreeMap::new(),
         }
     }
 
-    /// The graph, and the numbers of the subgraphs that it has called.
-    pub fn run(
-        mut self,
-        names: &signatures::Signature,
-        variables: &mut Variables,
-        options: &Options,
-    ) -> Result<(Graph, BTreeSet<usize>), Vec<Diagnostic>> {
-        self.inputs(names, options);
+    pub fn run(mut self, inputs: Inputs, session: &mut Session) -> Result<Graph, Vec<Diagnostic>> {
+        let count = self.subgraph.operators().map_or(0, |operators| operators.len());
+        let problem = if session.path.contains(&self.number) {
+            Some(Diagnostic::new(Code::FEATURE, format!("subgraph {} runs itself", self.number)).help("write it as a loop"))
+        } else if MOST_NESTED <= session.path.len() {
+            Some(Diagnostic::new(Code::FEATURE, "too many subgraphs within each other").expected(format!("at most {MOST_NESTED}")))
+        } else if session.operators_left < count {
+            let d = Diagnostic::new(Code::FEATURE, "subgraphs are run from so many places that the model becomes too large");
+            Some(d.expected(format!("at most {FREE_COPIES} operators, or {MOST_COPIES} times as many as the file has")))
+        } else {
+            None
+        };
+        if let Some(d) = problem {
+            return Err(vec![d]);
+        }
+        session.operators_left -= count;
+        session.path.push(self.number);
+        self.first_operator = session.first_operators.get(self.number).copied().unwrap_or(0);
+        self.graph.first_operators = session.first_operators.clone();
+        match inputs {
+            Inputs::Caller(names, options) => self.inputs(names, options),
+            Inputs::Operands(arguments) => self.arguments(arguments),
+        }
         let is_needed = self.needed();
         for (i, o) in self.subgraph.operators().into_iter().flatten().enumerate() {
             let (code, i) = (self.file.codes.get(o.opcode_index() as usize).map(|c| c.code), i as u32);
             match code {
-                Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, variables),
-                Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, variables),
+                Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, &mut session.variables),
+                Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, session),
                 _ => {
-                    if let Some(node) = self.operator(i, o, is_needed[i as usize]) {
+                    if let Some(node) = self.operator(i, o, is_needed[i as usize], session) {
                         self.add_node(node);
                     }
                 }
             }
         }
+        session.path.pop();
         self.outputs();
         let Graph { nodes, values, .. } = &mut self.graph;
         nodes.retain(|n| !n.op.writes().is_empty() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
-        if self.problems.is_empty() { Ok((self.graph, self.called)) } else { Err(self.problems) }
+        if self.problems.is_empty() { Ok(self.graph) } else { Err(self.problems) }
     }
 
     fn add_node(&mut self, node: Node) {
@@ -115,17 +187,24 @@ impl<'f, 'a> Walk<'f, 'a> {
         }
     }
 
+    /// The subgraph that an operator names.
+    fn named_subgraph(&self, number: i32) -> Result<(usize, schema::SubGraph<'a>), Diagnostic> {
+        let found = usize::try_from(number).ok().zip(self.file.model.subgraphs());
+        found
+            .and_then(|(i, all)| (i < all.len()).then(|| (i, all.get(i))))
+            .ok_or_else(|| Diagnostic::new(Code::INDEX, format!("subgraph {number} does not exist")))
+    }
+
     /// CALL_ONCE: what the subgraph assigns is in the variables from the beginning.
-    fn call_once(&mut self, index: u32, o: schema::Operator<'a>, variables: &mut Variables) {
+    fn call_once(&mut self, index: u32, o: schema::Operator<'a>, session: &mut Session) {
         let place = self.operator_place(index, "CALL_ONCE");
         let number = o.builtin_options_as_call_once_options().map_or(0, |o| o.init_subgraph_index());
-        let found = usize::try_from(number).ok().zip(self.file.model.subgraphs());
-        let Some((number, subgraph)) = found.and_then(|(i, all)| (i < all.len()).then(|| (i, all.get(i)))) else {
-            let d = Diagnostic::new(Code::INDEX, format!("subgraph {number} does not exist"));
-            return self.problems.push(d.at(place));
+        let (number, subgraph) = match self.named_subgraph(number) {
+            Ok(found) => found,
+            Err(d) => return self.problems.push(d.at(place)),
         };
-        let problem = if self.number != 0 || number == 0 {
-            Some(Diagnostic::new(Code::FEATURE, "the subgraph of a CALL_ONCE calls another one").expected("assignments of constants"))
+        let problem = if 1 < session.path.len() || number == self.number {
+            Some(Diagnostic::new(Code::FEATURE, "CALL_ONCE is not in the model's main graph").expected("assignments of constants"))
         } else if self.graph.nodes.iter().any(|n| self.graph.effect(n) != Effect::None) {
             Some(Diagnostic::new(Code::FEATURE, "variables are used before they get what is in them at first"))
         } else {
@@ -134,21 +213,180 @@ impl<'f, 'a> Walk<'f, 'a> {
         if let Some(d) = problem {
             return self.problems.push(d.at(place));
         }
-        if !self.called.insert(number) {
+        if !session.called.insert(number) {
             return;
         }
-        let values = variables.enter();
-        let names = signatures::Signature { inputs: vec![], outputs: vec![] };
-        let assigned = Walk::new(self.file, number, subgraph, vec![]).run(&names, variables, &Options::default());
-        let problems = match assigned {
+        let problems = match self.walk(number, subgraph, vec![], session) {
             Err(problems) => problems,
-            Ok((mut graph, _)) => {
+            Ok((mut graph, variables)) => {
                 while fold::run(&mut graph) {}
-                variables.initialise(&graph).err().map(|d| d.at(place)).into_iter().collect()
+                session.variables.initialise(&graph, &variables).err().map(|d| d.at(place)).into_iter().collect()
             }
         };
         self.problems.extend(problems);
-        variables.leave(values);
+    }
+
+    /// The graph of another subgraph, and which variables its states are.
+    fn walk(
+        &mut self,
+        number: usize,
+        subgraph: schema::SubGraph<'a>,
+        arguments: Vec<Argument>,
+        session: &mut Session,
+    ) -> Result<(Graph, Vec<usize>), Vec<Diagnostic>> {
+        session.called.insert(number);
+        let values = session.variables.enter();
+        let mut walk = Walk::new(self.file, number, subgraph);
+        let depth = session.path.len();
+        walk.graph.folding = self.graph.folding;
+        let graph = walk.run(Inputs::Operands(arguments), session);
+        session.path.truncate(depth);
+        let variables = graph.as_ref().map(|g| session.variables.of_states(g)).unwrap_or_default();
+        session.variables.leave(values);
+        let graph = graph?;
+        self.graph.folding = graph.folding;
+        Ok((graph, variables))
+    }
+
+    /// The graphs that an operator runs, and the states that they all have after their inputs.
+    fn bodies(
+        &mut self,
+        place: &Place,
+        control: &Control,
+        inputs: &[Option<usize>],
+        session: &mut Session,
+    ) -> Result<(Vec<Graph>, Vec<ValueId>), Vec<Diagnostic>> {
+        let here = |d: Diagnostic| vec![d.at(place.clone())];
+        let arguments = self.handed_on(control.first_input, inputs).map_err(here)?;
+        let subgraphs = control.subgraphs.iter().map(|s| self.named_subgraph(*s)).collect::<Result<Vec<_>, _>>().map_err(here)?;
+        let (mut bodies, mut variables) = (vec![], vec![]);
+        for &(number, subgraph) in &subgraphs {
+            let mut arguments = arguments.clone();
+            if control.is_loop() {
+                // After the first turn operands are results, except for those that the last subgraph hands on as they are.
+                let last = subgraphs[subgraphs.len() - 1].1;
+                let tensors = |tensors: Option<_>, i: usize| tensors.and_then(|t: schema::flatbuffers::Vector<i32>| t.iter().nth(i));
+                for (i, a) in arguments.iter_mut().enumerate() {
+                    a.data.take_if(|_| tensors(last.inputs(), i) != tensors(last.outputs(), i));
+                }
+            }
+            let (body, its) = self.walk(number, subgraph, arguments, session).map_err(|problems| of_caller(problems, place))?;
+            bodies.push(body);
+            variables.push(its);
+        }
+        let all: BTreeSet<usize> = variables.iter().flatten().copied().collect();
+        for (body, its) in bodies.iter_mut().zip(variables) {
+            session.variables.complete(body, &its, &all);
+        }
+        let states = all.into_iter().filter_map(|v| session.variables.value(v, &mut self.graph)).collect();
+        Ok((bodies, states))
+    }
+
+    /// What an operator's subgraphs get of its inputs.
+    fn handed_on(&mut self, first: usize, inputs: &[Option<usize>]) -> Result<Vec<Argument>, Diagnostic> {
+        let mut arguments = vec![];
+        for (i, t) in inputs.iter().enumerate().skip(first) {
+            let t = t.ok_or_else(|| Diagnostic::new(Code::ARITY, format!("input {i} is absent but not optional")))?;
+            if let Some(v) = self.tensors[t].value {
+                self.compute(v).map_err(|d| d.detail(format!("input {i}")))?;
+            }
+            arguments.push(Argument { ty: self.tensors[t].ty.clone(), data: self.known_bytes(t) });
+        }
+        Ok(arguments)
+    }
+
+    /// The bytes of a constant, or of what was computed from constants.
+    fn known_bytes(&self, t: usize) -> Option<Bytes> {
+        let tensor = &self.tensors[t];
+        let computed = || self.graph.value(tensor.value?).data.clone();
+        tensor.data.map(|d| self.file.bytes.slice_ref(d)).or_else(computed)
+    }
+
+    /// A subgraph whose operators stand for the operator that runs it.
+    fn inline(
+        &mut self,
+        place: &Place,
+        number: i32,
+        inputs: &[Option<usize>],
+        outputs: &[usize],
+        session: &mut Session,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let here = |d: Diagnostic| vec![d.at(place.clone())];
+        let (number, subgraph) = self.named_subgraph(number).map_err(here)?;
+        let arguments = self.handed_on(0, inputs).map_err(here)?;
+        let (body, variables) = self.walk(number, subgraph, arguments, session).map_err(|problems| of_caller(problems, place))?;
+        if body.outputs.len() != outputs.len() {
+            let d = Diagnostic::new(Code::ARITY, "the subgraph that is run has another number of outputs").expected(outputs.len().to_string());
+            return Err(here(d.found(body.outputs.len().to_string())));
+        }
+        let types = |t: &TensorType| TensorType { shape: vec![], ..t.clone() };
+        let inner = body.inputs.iter().map(|v| types(body.ty(*v)));
+        let outer = inputs.iter().flatten().map(|t| types(&self.tensors[*t].ty));
+        let results = outputs.iter().map(|t| types(&self.tensors[*t].ty)).zip(body.outputs.iter().map(|v| types(body.ty(*v))));
+        if outer.zip(inner).chain(results).any(|(a, b)| a != b) {
+            let d = Diagnostic::new(Code::TYPES, "the subgraph that is run has other types or scales than the operator that runs it");
+            return Err(here(d));
+        }
+        let inputs: Vec<ValueId> = inputs.iter().flatten().map(|t| self.value(*t)).collect();
+        let states: Vec<ValueId> = variables.into_iter().filter_map(|v| session.variables.value(v, &mut self.graph)).collect();
+        let first = self.graph.nodes.len();
+        let results = self.graph.inline(body, &inputs, &states);
+        for node in self.graph.nodes.split_off(first) {
+            self.add_node(node);
+        }
+        let produced: BTreeSet<ValueId> = self.graph.nodes[first..].iter().flat_map(|n| n.outputs.clone()).collect();
+        for (&t, v) in outputs.iter().zip(results) {
+            let tensor = &mut self.tensors[t];
+            (tensor.ty, tensor.value, tensor.content) = (self.graph.ty(v).clone(), Some(v), Content::Result);
+            if produced.contains(&v) {
+                self.graph.value_mut(v).name = tensor.name.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// Inputs of a subgraph that an operator runs.
+    fn arguments(&mut self, arguments: Vec<Argument>) {
+        let indices: Vec<i32> = self.subgraph.inputs().into_iter().flatten().collect();
+        if indices.len() != arguments.len() {
+            let d = Diagnostic::new(Code::ARITY, "wrong number of operands for the subgraph that is run");
+            return self.problems.push(d.at(self.place()).expected(indices.len().to_string()).found(arguments.len().to_string()));
+        }
+        for t in &mut self.tensors {
+            // Shapes in the file may have been computed from others.
+            if let Content::Unwritten { declared } = &mut t.content {
+                *declared = false;
+            }
+        }
+        for (i, (index, argument)) in indices.into_iter().zip(arguments).enumerate() {
+            let (place, role) = (self.place(), format!("subgraph input {i}"));
+            let Some(index) = self.tensor_index(&place, &role, index) else { continue };
+            let tensor = &mut self.tensors[index];
+            let problem = match tensor.content {
+                _ if tensor.refusal.is_some() => tensor.refusal.take(),
+                Content::Unknown => continue,
+                Content::Input => Some(Diagnostic::new(Code::ORDER, "the tensor is an input of the subgraph twice")),
+                Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant cannot be an input of the subgraph")),
+                _ if tensor.ty.element != argument.ty.element => {
+                    let d = Diagnostic::new(Code::TYPES, "the subgraph that is run takes another element type");
+                    Some(d.expected(tensor.ty.element.to_string()).found(argument.ty.element.to_string()))
+                }
+                Content::Result | Content::Unwritten { .. } => None,
+            };
+            tensor.data = None;
+            tensor.content = if problem.is_some() { Content::Unknown } else { Content::Input };
+            if let Some(d) = problem {
+                self.report(&place, &role, index, d);
+                continue;
+            }
+            tensor.ty.shape = argument.ty.shape;
+            let v = self.value(index);
+            self.graph.inputs.push(v);
+            if let Some(data) = argument.data {
+                let Value { name, ty, .. } = self.graph.value(v).clone();
+                self.tensors[index].value = Some(self.graph.add_value(Value { name, ty, data: Some(data) }));
+            }
+        }
     }
 
     /// Of each operator, whether an output of the model depends on it or it may do more than compute its results.
@@ -248,12 +486,13 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     /// The node, unless there is a problem with it or with what it reads. What it cannot be is no problem when nobody needs it.
-    fn operator(&mut self, index: u32, o: schema::Operator<'a>, is_needed: bool) -> Option<Node> {
+    fn operator(&mut self, index: u32, o: schema::Operator<'a>, is_needed: bool, session: &mut Session) -> Option<Node> {
         let code = self.file.codes.get(o.opcode_index() as usize);
         let name = code.map_or_else(|| "?".to_string(), operator_name);
         let place = self.operator_place(index, &name);
 
-        let supported = code.is_some_and(|c| Op::arity(c.code).is_some());
+        let control = code.and_then(|c| control(c.code, &o));
+        let supported = control.is_some() || code.is_some_and(|c| Op::arity(c.code).is_some());
         let refusals = match (is_needed, supported) {
             (false, _) => Refusals::Left,
             (true, false) => Refusals::Dropped,
@@ -279,11 +518,20 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
                 let computed = if is_needed { self.compute_attributes(code, &inputs) } else { Ok(()) };
-                // What is not computed need not be wanted.
-                self.decode(code, o, &inputs, &outputs).map(Some).map_err(|d| match computed {
-                    Err(exceeded) if d.code == Code::CONSTANT => exceeded,
-                    _ => d,
-                })
+                let run = control.map(|c| self.control(&place, &c, &inputs, &outputs, session));
+                match run.transpose() {
+                    Ok(Some(Run::Inlined)) => return None,
+                    Ok(Some(Run::Bodies(bodies, states))) => self.decode(code, o, &inputs, &outputs, bodies, states).map(Some),
+                    // What is not computed need not be wanted.
+                    Ok(None) => self.decode(code, o, &inputs, &outputs, vec![], vec![]).map(Some).map_err(|d| match computed {
+                        Err(exceeded) if d.code == Code::CONSTANT => exceeded,
+                        _ => d,
+                    }),
+                    Err(problems) => {
+                        self.problems.extend(problems);
+                        Ok(None)
+                    }
+                }
             }
             Some(_) => Ok(None),
         };
@@ -312,13 +560,44 @@ impl<'f, 'a> Walk<'f, 'a> {
                 _ => Content::Unknown,
             };
         }
-        let (op, kept, shapes) = decoded?;
+        let Decoded { op, kept, shapes, states } = decoded?;
         for (&t, shape) in outputs.iter().zip(shapes) {
             self.tensors[t].ty.shape = shape;
         }
-        let inputs = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t))).collect();
+        let inputs = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t)));
+        let inputs = inputs.chain(states.into_iter().map(Some)).collect();
         let outputs = outputs.iter().map(|&t| self.value(t)).collect();
-        Some(Node { op, inputs, outputs, operator: index, then: vec![] })
+        Some(Node { op, inputs, outputs, operator: self.first_operator + index, then: vec![] })
+    }
+
+    /// Walks the subgraphs that an operator runs.
+    fn control(
+        &mut self,
+        place: &Place,
+        control: &Control,
+        inputs: &[Option<usize>],
+        outputs: &[usize],
+        session: &mut Session,
+    ) -> Result<Run, Vec<Diagnostic>> {
+        if let Some(t) = inputs.first().copied().flatten().filter(|_| 0 < control.first_input)
+            && let Some(v) = self.tensors[t].value
+        {
+            self.compute(v).map_err(|d| vec![d.at(place.clone()).detail("input 0")])?;
+        }
+        let chosen = control.chosen.and_then(|chosen| match control.first_input {
+            0 => Some(0),
+            _ => {
+                let t = inputs.first().copied().flatten()?;
+                chosen(self.tensors[t].ty.element, &self.known_bytes(t)?)
+            }
+        });
+        match chosen.and_then(|i| control.subgraphs.get(i).or(control.subgraphs.last())) {
+            Some(&number) => {
+                let operands = inputs.get(control.first_input..).unwrap_or_default();
+                self.inline(place, number, operands, outputs, session).map(|()| Run::Inlined)
+            }
+            None => self.bodies(place, control, inputs, session).map(|(bodies, states)| Run::Bodies(bodies, states)),
+        }
     }
 
     /// Computes the inputs that become attributes, where they are made of constants; the problem if there is too much to do.
@@ -366,14 +645,15 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok(())
     }
 
-    /// The operator, how many inputs it keeps, and the shapes of its results.
     fn decode(
         &self,
         code: &OperatorCode,
         o: schema::Operator<'a>,
         inputs: &[Option<usize>],
         outputs: &[usize],
-    ) -> Result<(Op, Kept, Vec<Vec<usize>>), Diagnostic> {
+        bodies: Vec<Graph>,
+        states: Vec<ValueId>,
+    ) -> Result<Decoded, Diagnostic> {
         let arity = Op::arity(code.code).ok_or_else(|| unsupported(code))?;
         let newest = Op::newest_version(code.code);
         if !(1..=newest).contains(&code.version) {
@@ -395,15 +675,16 @@ impl<'f, 'a> Walk<'f, 'a> {
             |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.or_else(|| computed(t)) });
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
-        let source = Source { operator: o, version: code.version, signature };
+        let source = Source { operator: o, version: code.version, signature, bodies };
         let op = Op::decode(code.code, &source)?;
         let mut signature = source.signature;
         signature.inputs = arity.kept.of(&signature.inputs);
+        signature.inputs.extend(states.iter().map(|v| Some(Operand { ty: self.graph.ty(*v), data: None })));
         let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
-        Ok((op, arity.kept, shapes))
+        Ok(Decoded { op, kept: arity.kept, shapes, states })
     }
 
     /// Index of an input's tensor that can be read.
@@ -522,6 +803,40 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 }
 
+struct Decoded {
+    op: Op,
+    kept: Kept,
+    /// Of the results.
+    shapes: Vec<Vec<usize>>,
+    /// What its bodies read and write beside its inputs.
+    states: Vec<ValueId>,
+}
+
+/// What became of the subgraphs that an operator runs.
+enum Run {
+    /// The graph has their operators.
+    Inlined,
+    /// Graphs of the operator's own, and the states that they have.
+    Bodies(Vec<Graph>, Vec<ValueId>),
+}
+
+/// Which subgraphs an operator runs.
+fn control(code: BuiltinOperator, o: &schema::Operator) -> Option<Control> {
+    let always = |subgraph: i32| Some(Control { subgraphs: vec![subgraph], first_input: 0, chosen: Some(|_, _| Some(0)) });
+    match code {
+        BuiltinOperator::CALL => always(o.builtin_options_as_call_options().map_or(0, |o| o.subgraph() as i32)),
+        BuiltinOperator::STABLEHLO_COMPOSITE => {
+            always(o.builtin_options_2_as_stable_hlocomposite_options().map_or(-1, |o| o.decomposition_subgraph_index()))
+        }
+        _ => Op::control(code, o),
+    }
+}
+
+/// Problems of a subgraph; those without a place are of the operator that runs it.
+fn of_caller(problems: Vec<Diagnostic>, place: &Place) -> Vec<Diagnostic> {
+    problems.into_iter().map(|d| if d.place == Place::default() { d.at(place.clone()) } else { d }).collect()
+}
+
 fn place(subgraph: usize) -> Place {
     Place { subgraph: Some(subgraph as u32), ..Place::default() }
 }
@@ -569,14 +884,6 @@ fn unsupported(c: &OperatorCode) -> Diagnostic {
     match c.code {
         schema::BuiltinOperator::CUSTOM => {
             Diagnostic::new(Code::FEATURE, "custom operators are not supported").help("convert the model with builtin operators only")
-        }
-        schema::BuiltinOperator::IF
-        | schema::BuiltinOperator::WHILE
-        | schema::BuiltinOperator::CALL
-        | schema::BuiltinOperator::STABLEHLO_WHILE
-        | schema::BuiltinOperator::STABLEHLO_COMPOSITE => {
-            Diagnostic::new(Code::FEATURE, format!("{name} calls other subgraphs, which is not supported yet"))
-                .help("choose branches and unroll loops before the model is converted (Keras: unroll=True), or move them into the program")
         }
         code if code.variant_name().is_none() => Diagnostic::new(Code::OPERATOR, "the operator is not known").found(name),
         _ => Diagnostic::new(Code::OPERATOR, format!("{name} is not supported yet"))

@@ -5,6 +5,7 @@
 
 pub mod channels;
 pub mod clip;
+pub mod control;
 pub mod convert;
 pub mod copy;
 pub mod depthwise;
@@ -49,21 +50,12 @@ pub enum Goal {
 }
 
 pub struct Context<'a> {
+    /// The model, or the body whose nodes are being lowered.
     pub graph: &'a Graph,
     pub machine: &'a Machine,
     pub goal: Goal,
     program: Program,
-    /// Of values that have one already.
-    buffers: BTreeMap<ValueId, BufferId>,
-    /// By root of the buffers: after which node nobody reads any of the values in it.
-    holdings: BTreeMap<BufferId, Option<usize>>,
-    /// Position of the node that is being lowered.
-    here: usize,
-    /// By value: after which node nobody reads it; of an output after none.
-    last_read: Vec<Option<usize>>,
-    is_input: Vec<bool>,
-    /// For messages: which values all nodes of constants would give.
-    computed: OnceCell<Vec<bool>>,
+    scope: Scope,
     /// Candidates by hash of their code.
     kernels: HashMap<u64, Vec<KernelId>>,
     constants: HashMap<u64, Vec<BufferId>>,
@@ -82,6 +74,42 @@ pub struct Context<'a> {
     join_budget: u64,
     /// Bytes of scratch that the node which is being lowered may take to be faster.
     pub spare_bytes: u64,
+}
+
+/// What is known of the values of one graph while its nodes are lowered.
+pub struct Scope {
+    /// Of values that have one already.
+    buffers: BTreeMap<ValueId, BufferId>,
+    /// By root of the buffers: after which node nobody reads any of the values in it.
+    holdings: BTreeMap<BufferId, Option<usize>>,
+    /// Roots of buffers that belong to the graph around this one.
+    outer: BTreeSet<BufferId>,
+    /// Where values should be, if nobody reads what is there when they are computed or later.
+    wanted: BTreeMap<ValueId, BufferId>,
+    /// Position of the node that is being lowered.
+    here: usize,
+    /// By value: after which node nobody reads it; of an output after none.
+    last_read: Vec<Option<usize>>,
+    is_input: Vec<bool>,
+    /// For messages: which values all nodes of constants would give.
+    computed: OnceCell<Vec<bool>>,
+}
+
+impl Scope {
+    fn of(graph: &Graph) -> Scope {
+        let mut is_input = vec![false; graph.values.len()];
+        graph.inputs.iter().for_each(|v| is_input[v.0 as usize] = true);
+        Scope {
+            buffers: BTreeMap::new(),
+            holdings: BTreeMap::new(),
+            outer: BTreeSet::new(),
+            wanted: BTreeMap::new(),
+            here: 0,
+            last_read: last_reads(graph),
+            is_input,
+            computed: OnceCell::new(),
+        }
+    }
 }
 
 /// Stands for what reads the outputs after the last node.
@@ -111,18 +139,14 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
     };
-    let constants_bytes: usize = graph.values.iter().filter_map(|v| v.data.as_ref()).map(|d| d.len()).sum();
+    let constants = graph.with_bodies().into_iter().flat_map(|g| &g.values).filter_map(|v| v.data.as_ref());
+    let constants_bytes: usize = constants.map(|d| d.len()).sum();
     let mut cx = Context {
         graph,
         machine,
         goal,
         program: Program { name: graph.name.clone(), ..Program::default() },
-        buffers: BTreeMap::new(),
-        holdings: BTreeMap::new(),
-        here: 0,
-        last_read: last_reads(graph),
-        is_input: vec![false; graph.values.len()],
-        computed: OnceCell::new(),
+        scope: Scope::of(graph),
         kernels: HashMap::new(),
         constants: HashMap::new(),
         fills: BTreeMap::new(),
@@ -136,12 +160,11 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         spare_bytes: 0,
     };
     for (i, &v) in graph.inputs.iter().enumerate() {
-        cx.is_input[v.0 as usize] = true;
         cx.new_caller_buffer(v, Role::Input(i as u32));
     }
     for (i, &v) in graph.outputs.iter().enumerate() {
         // An input or constant that is also an output, or one value returned twice, is copied at the end.
-        if !cx.buffers.contains_key(&v) && graph.value(v).data.is_none() {
+        if !cx.scope.buffers.contains_key(&v) && graph.value(v).data.is_none() {
             cx.new_caller_buffer(v, Role::Output(i as u32));
         }
     }
@@ -151,16 +174,8 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         let id = cx.program.add_state(&value.name, size_bytes, element_align(&value.ty).max(8), s.initial.clone());
         cx.bind(s.value, id);
     }
-    let mut problems = vec![];
-    let spare = spare::Spare::of(graph, goal);
-    cx.least_bytes = spare.least_bytes;
-    for (here, (node, spare_bytes)) in graph.nodes.iter().zip(spare.by_node).enumerate() {
-        (cx.here, cx.operator, cx.spare_bytes) = (here, Some(node.operator), spare_bytes);
-        if let Err(d) = node.op.lower(&mut cx, node) {
-            problems.push(d.in_node(graph, node));
-        }
-    }
-    cx.operator = None;
+    cx.least_bytes = spare::Spare::of(graph, goal).least_bytes;
+    let problems = cx.lower_nodes();
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -207,6 +222,66 @@ fn element_align(ty: &TensorType) -> u32 {
 }
 
 impl<'a> Context<'a> {
+    /// Lowers the nodes of the graph; the problems that there are.
+    fn lower_nodes(&mut self) -> Vec<Diagnostic> {
+        let (graph, around) = (self.graph, (self.operator, self.spare_bytes));
+        let mut problems = vec![];
+        for (here, (node, spare_bytes)) in graph.nodes.iter().zip(spare::Spare::of(graph, self.goal).by_node).enumerate() {
+            (self.scope.here, self.operator, self.spare_bytes) = (here, Some(node.operator), spare_bytes);
+            if let Err(d) = node.op.lower(self, node) {
+                problems.push(d.in_node(graph, node));
+            }
+        }
+        (self.operator, self.spare_bytes) = around;
+        problems
+    }
+
+    /// A body of the node that is being lowered.
+    fn body(&self, number: usize) -> &'a Graph {
+        &self.graph.nodes[self.scope.here].op.bodies()[number]
+    }
+
+    /// Does something with the values of another graph.
+    fn within<T>(&mut self, graph: &'a Graph, scope: Scope, write: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = (std::mem::replace(&mut self.graph, graph), std::mem::replace(&mut self.scope, scope));
+        let result = write(self);
+        (self.graph, self.scope) = outer;
+        result
+    }
+
+    /// What is written meanwhile, instead of at the end of the schedule.
+    fn apart<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> (T, Vec<Step>) {
+        let before = std::mem::take(&mut self.program.schedule);
+        let result = write(self);
+        (result, std::mem::replace(&mut self.program.schedule, before))
+    }
+
+    /// Appends a step.
+    pub fn step(&mut self, step: Step) {
+        self.program.schedule.push(step);
+    }
+
+    /// The bytes of `v` are in a buffer of the graph around this one.
+    fn bind_outer(&mut self, v: ValueId, buffer: BufferId) {
+        self.bind(v, buffer);
+        let root = self.root(buffer);
+        self.scope.outer.insert(root);
+    }
+
+    /// Where results of the graph should be: those that nodes compute, and each in one place.
+    fn want(&mut self, wanted: &[(ValueId, BufferId)]) {
+        let computed: BTreeSet<ValueId> = self.graph.nodes.iter().flat_map(|n| n.outputs.iter().copied()).collect();
+        for &(v, buffer) in wanted.iter().filter(|(v, _)| computed.contains(v)) {
+            self.scope.wanted.entry(v).or_insert(buffer);
+        }
+        let roots: Vec<BufferId> = wanted.iter().map(|(_, b)| self.root(*b)).collect();
+        self.scope.outer.extend(roots);
+    }
+
+    fn root(&self, buffer: BufferId) -> BufferId {
+        self.program.root(buffer).0
+    }
+
     fn new_caller_buffer(&mut self, v: ValueId, role: Role) {
         let value = self.graph.value(v);
         let id = self.add_buffer(&value.name, role, value.ty.size_bytes() as u64, element_align(&value.ty));
@@ -215,26 +290,26 @@ impl<'a> Context<'a> {
 
     /// From now on the bytes of `v` are in `buffer`.
     fn bind(&mut self, v: ValueId, buffer: BufferId) {
-        self.buffers.insert(v, buffer);
+        self.scope.buffers.insert(v, buffer);
         let root = self.program.root(buffer).0;
-        let last_read = self.holdings.entry(root).or_default();
-        *last_read = self.last_read[v.0 as usize].max(*last_read);
+        let last_read = self.scope.holdings.entry(root).or_default();
+        *last_read = self.scope.last_read[v.0 as usize].max(*last_read);
     }
 
-    /// Whether a later node reads the value, or the caller.
+    /// Whether a later node reads the value, or whoever gets the results of the graph.
     pub fn is_needed_later(&self, v: ValueId) -> bool {
-        self.last_read[v.0 as usize].is_some_and(|at| self.here < at)
+        self.scope.last_read[v.0 as usize].is_some_and(|at| self.scope.here < at)
     }
     pub fn is_output(&self, v: ValueId) -> bool {
-        self.last_read[v.0 as usize] == Some(AFTER_ALL)
+        self.scope.last_read[v.0 as usize] == Some(AFTER_ALL)
     }
     pub fn is_input(&self, v: ValueId) -> bool {
-        self.is_input[v.0 as usize]
+        self.scope.is_input[v.0 as usize]
     }
 
     /// Whether a later node changes a state.
     pub fn changes_later(&self, state: ValueId) -> bool {
-        self.graph.nodes[self.here + 1..].iter().any(|n| n.op.writes().iter().any(|&at| n.input(at) == Some(state)))
+        self.graph.nodes[self.scope.here + 1..].iter().any(|n| n.writes().any(|v| v == state))
     }
 
     fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {
@@ -272,7 +347,7 @@ impl<'a> Context<'a> {
     }
     /// The problem of an operand that is packed when the model is compiled, and is no constant.
     pub fn not_constant(&self, node: &Node, index: usize, what: &str) -> Diagnostic {
-        let all = self.computed.get_or_init(|| self.graph.computed_from_constants());
+        let all = self.scope.computed.get_or_init(|| self.graph.computed_from_constants());
         let computed = node.input(index).is_some_and(|v| all[v.0 as usize]);
         let d = match computed {
             true => Folding::exceeded(what),
@@ -290,8 +365,14 @@ impl<'a> Context<'a> {
 
     /// The buffer that holds a value: the caller's, a constant's, or one in the arena.
     pub fn buffer(&mut self, v: ValueId) -> BufferId {
-        if let Some(&b) = self.buffers.get(&v) {
+        if let Some(&b) = self.scope.buffers.get(&v) {
             return b;
+        }
+        if let Some(&wanted) = self.scope.wanted.get(&v)
+            && self.scope.holdings.get(&self.root(wanted)).is_none_or(|last| last.is_none_or(|at| at < self.scope.here))
+        {
+            self.bind(v, wanted);
+            return wanted;
         }
         let value = self.graph.value(v);
         let id = match &value.data {
@@ -305,7 +386,7 @@ impl<'a> Context<'a> {
     /// Makes `v` another name for the bytes of `of`; false when that cannot be (the value already has a buffer, such as the
     /// caller's output) and the bytes must be copied.
     pub fn alias(&mut self, v: ValueId, of: ValueId) -> bool {
-        if self.buffers.contains_key(&v) {
+        if self.scope.buffers.contains_key(&v) {
             return false;
         }
         let b = self.buffer(of);
@@ -315,7 +396,7 @@ impl<'a> Context<'a> {
 
     /// As `alias`, for the bytes from `offset_bytes` on.
     pub fn alias_part(&mut self, v: ValueId, of: ValueId, offset_bytes: usize) -> bool {
-        if self.buffers.contains_key(&v) {
+        if self.scope.buffers.contains_key(&v) {
             return false;
         }
         let (parent, value) = (self.buffer(of), self.graph.value(v));
@@ -329,7 +410,7 @@ impl<'a> Context<'a> {
 
     /// Whether the bytes of `v` are in the arena, whole, and neither what `node` itself is computed from nor what anybody needs later.
     fn is_free_after(&self, node: &Node, v: ValueId) -> bool {
-        let Some(&buffer) = self.buffers.get(&v) else { return false };
+        let Some(&buffer) = self.scope.buffers.get(&v) else { return false };
         self.is_last_read(node, buffer) && !node.inputs.iter().flatten().any(|w| self.shares(*w, buffer))
     }
 
@@ -338,18 +419,19 @@ impl<'a> Context<'a> {
         let b = self.program.buffer(buffer);
         b.role == Role::Scratch
             && b.view.is_none()
+            && !self.scope.outer.contains(&buffer)
             && node.reads().filter(|w| self.shares(*w, buffer)).count() == 1
             && !self.is_read_later(buffer)
     }
 
     /// Whether a later node, or the caller, reads anything of a buffer that owns its own bytes.
     pub fn is_read_later(&self, buffer: BufferId) -> bool {
-        self.holdings.get(&buffer).is_some_and(|last| last.is_some_and(|at| self.here < at))
+        self.scope.holdings.get(&buffer).is_some_and(|last| last.is_some_and(|at| self.scope.here < at))
     }
 
     /// Whether the bytes of `v` are among those of a buffer that owns its own.
     fn shares(&self, v: ValueId, buffer: BufferId) -> bool {
-        self.buffers.get(&v).is_some_and(|&b| self.program.root(b).0 == buffer)
+        self.scope.buffers.get(&v).is_some_and(|&b| self.program.root(b).0 == buffer)
     }
 
     pub fn size_bytes(&self, buffer: BufferId) -> u64 {

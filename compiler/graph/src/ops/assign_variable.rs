@@ -33,8 +33,8 @@ impl Operator for Attributes {
         Ok(vec![])
     }
 
-    fn writes(&self) -> &'static [usize] {
-        &[0]
+    fn writes(&self) -> Vec<usize> {
+        vec![0]
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

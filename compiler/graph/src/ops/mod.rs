@@ -6,6 +6,7 @@
 
 pub mod attributes;
 pub mod batches;
+pub mod bodies;
 pub mod checks;
 pub mod clips;
 pub mod comparisons;
@@ -23,7 +24,7 @@ pub mod sums;
 pub mod types;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Graph, Node};
 use crate::lower::Context;
 use crate::lower::pointwise::Pointwise;
 use crate::tensor::{ElementType, TensorType};
@@ -55,6 +56,8 @@ pub struct Source<'a> {
     pub operator: schema::Operator<'a>,
     pub version: i32,
     pub signature: Signature<'a>,
+    /// Of the subgraphs that it names.
+    pub bodies: Vec<Graph>,
 }
 
 /// How many operands and results an operator has.
@@ -101,6 +104,24 @@ impl Kept {
     }
 }
 
+/// Subgraphs that an operator runs.
+#[derive(Clone, Debug)]
+pub struct Control {
+    /// In the file.
+    pub subgraphs: Vec<i32>,
+    /// Position of the first of the inputs that they get.
+    pub first_input: usize,
+    /// Which of them runs (the last one if there are fewer), by the first input where that is a constant; without it they run again and again, and the results of the last one are the
+    /// operands of the next turn.
+    pub chosen: Option<fn(ElementType, &[u8]) -> Option<usize>>,
+}
+
+impl Control {
+    pub fn is_loop(&self) -> bool {
+        self.chosen.is_none()
+    }
+}
+
 /// The rules of one operator.
 pub trait Operator: Sized {
     const ARITY: Arity;
@@ -108,6 +129,16 @@ pub trait Operator: Sized {
     const TYPES: &'static [types::Row];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic>;
+    /// What it runs of its operands, and which subgraphs of the file that is.
+    fn control(_: &schema::Operator) -> Option<Control> {
+        None
+    }
+    fn bodies(&self) -> &[Graph] {
+        &[]
+    }
+    fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
+        None
+    }
     /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
     /// kept inputs only; constants may not be known yet (weights behind a DEQUANTIZE).
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
@@ -128,8 +159,8 @@ pub trait Operator: Sized {
         false
     }
     /// Positions of the node's inputs that are states and change.
-    fn writes(&self) -> &'static [usize] {
-        &[]
+    fn writes(&self) -> Vec<usize> {
+        vec![]
     }
     /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
     fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
@@ -190,7 +221,24 @@ macro_rules! operators {
                     $(Op::$variant(a) => a.is_view(),)*
                 }
             }
-            pub fn writes(&self) -> &'static [usize] {
+            /// What an operator in the file runs, if it is one with control flow.
+            pub fn control(code: schema::BuiltinOperator, operator: &schema::Operator) -> Option<Control> {
+                match code {
+                    $(schema::BuiltinOperator::$code => <$module::Attributes as Operator>::control(operator),)*
+                    _ => None,
+                }
+            }
+            pub fn bodies(&self) -> &[Graph] {
+                match self {
+                    $(Op::$variant(a) => a.bodies(),)*
+                }
+            }
+            pub fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
+                match self {
+                    $(Op::$variant(a) => a.bodies_mut(),)*
+                }
+            }
+            pub fn writes(&self) -> Vec<usize> {
                 match self {
                     $(Op::$variant(a) => a.writes(),)*
                 }
@@ -213,8 +261,9 @@ macro_rules! operators {
             }
             /// The operator called `name` in a text; takes its attributes out of the list.
             pub fn from_fields(name: &str, fields: &mut Vec<(String, Field)>) -> Result<Op, String> {
+                // A module's name may be a word of Rust (`r#if`).
                 match name {
-                    $(stringify!($module) => $module::Attributes::from_fields(fields).map(Op::$variant),)*
+                    $(_ if stringify!($module).trim_start_matches("r#") == name => $module::Attributes::from_fields(fields).map(Op::$variant),)*
                     _ => Err(format!("no operator is called `{name}`")),
                 }
             }
@@ -246,8 +295,12 @@ macro_rules! operators {
 }
 
 /// Operators that are gone when the graph is there, and what becomes of them.
-pub const RESOLVED: &[(&str, &str)] =
-    &[("CALL_ONCE", "what it assigns is in the variables from the beginning"), ("VAR_HANDLE", "a variable becomes a state")];
+pub const RESOLVED: &[(&str, &str)] = &[
+    ("CALL", "the operators of the subgraph stand for it"),
+    ("CALL_ONCE", "what it assigns is in the variables from the beginning"),
+    ("STABLEHLO_COMPOSITE", "the operators of its decomposition stand for it"),
+    ("VAR_HANDLE", "a variable becomes a state"),
+];
 
 // Variant, module (and the family in whose file it is), name in the format, newest version that LiteRT 2.3.0 registers.
 operators! {
@@ -289,6 +342,7 @@ operators! {
     Greater greater(comparisons) GREATER 2;
     GreaterEqual greater_equal(comparisons) GREATER_EQUAL 3;
     HardSwish hard_swish HARD_SWISH 1;
+    If r#if IF 1;
     LeakyRelu leaky_relu LEAKY_RELU 2;
     Less less(comparisons) LESS 3;
     LessEqual less_equal(comparisons) LESS_EQUAL 2;
@@ -349,6 +403,7 @@ operators! {
     Squeeze squeeze SQUEEZE 2;
     StablehloAdd stablehlo_add(pairs) STABLEHLO_ADD 1;
     StablehloAnd stablehlo_and(pairs) STABLEHLO_AND 1;
+    StablehloCase stablehlo_case STABLEHLO_CASE 1;
     StablehloMaximum stablehlo_maximum(pairs) STABLEHLO_MAXIMUM 1;
     StablehloMinimum stablehlo_minimum(pairs) STABLEHLO_MINIMUM 1;
     StablehloMultiply stablehlo_multiply(pairs) STABLEHLO_MULTIPLY 1;
@@ -361,6 +416,7 @@ operators! {
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
     Unpack unpack UNPACK 4;
+    While r#while WHILE 1;
     ZerosLike zeros_like ZEROS_LIKE 1;
 }
 

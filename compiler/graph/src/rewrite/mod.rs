@@ -33,8 +33,15 @@ pub const PASSES: &[Pass] = &[
     ("fuse", fuse::run),
 ];
 
-/// Runs all passes; `observe` sees the graph after each one that changed it.
+/// Runs all passes, in bodies before the graph around them; `observe` sees the graph, or the body, after each pass that changed it.
 pub fn all(graph: &mut Graph, mut observe: impl FnMut(&'static str, &Graph)) {
+    all_in(graph, &mut observe);
+}
+
+fn all_in(graph: &mut Graph, observe: &mut impl FnMut(&'static str, &Graph)) {
+    for body in graph.nodes.iter_mut().filter_map(|n| n.op.bodies_mut()).flatten() {
+        all_in(body, observe);
+    }
     let mut changed = true;
     while changed {
         changed = false;

@@ -15,6 +15,19 @@
 //! `%4 = state f32[1,8] "memory" zeros` is a state, with what is in it at first. An operator without results has no `%` before it:
 //! `assign_variable %4, %3 @1`.
 //!
+//! What an operator with control flow runs follows its line, each body a graph of its own:
+//!
+//! ```text
+//! %5: f32[4] = if %0, %1 @3
+//! body
+//! graph "then"
+//! inputs %0
+//! outputs %1
+//! %0: f32[4]
+//! %1: f32[4] = relu %0 @4
+//! end
+//! ```
+//!
 //! The number after `%` is the value's index. `@` gives the model's operator. An absent input is `none`, several results are separated
 //! by commas. What becomes of a result before it is stored follows as `then TYPE add it, %4 {...} @1`: TYPE is that of `it`, the result
 //! up to there. A text written by hand may use names (`%x`); values then get indices in the order of their lines and, where no
@@ -71,6 +84,33 @@ outputs %2, %24
 %29 = state f32[2] zeros
 %30: f32[2] = read_variable %28 @20
 assign_variable %29, %30 @21
+if %0, %28 @22
+body
+graph "then"
+inputs
+outputs
+%0 = state f32[2] zeros
+%1: f32[2] = read_variable %0 @23
+while %1 @24
+body
+graph "test"
+inputs %0
+outputs %1
+%0: f32[2]
+%1 = const bool[1] 0x00
+end
+body
+graph ""
+inputs %0
+outputs %0
+%0: f32[2]
+end
+end
+body
+graph "otherwise"
+inputs
+outputs
+end
 %27: f32[4] = relu %4 @17 then f32[4] add it, %10 {activation=none, pot_scale_int16=false} @18 then f32[4] sub %4, it {activation=relu, pot_scale_int16=false} @19
 "#;
 

@@ -28,6 +28,9 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// Bodies in bodies, at most: whoever looks at them recurses for each.
+const MOST_NESTED: usize = 24;
+
 /// A node whose values still have the names of the text.
 struct Unresolved {
     line: usize,
@@ -53,11 +56,28 @@ struct Reader {
 
 pub fn parse(text: &str) -> Result<Graph, Error> {
     let mut reader = Reader::default();
+    // Graphs around the body that is being read.
+    let mut outer: Vec<Reader> = vec![];
+    let mut last = 0;
     for (i, line) in text.lines().enumerate() {
-        let mut cursor = Cursor { rest: line };
-        reader.line(i + 1, &mut cursor).map_err(|message| Error { line: i + 1, message })?;
+        let at = |message: String| Error { line: i + 1, message };
+        last = i + 1;
+        match line.split('#').next().unwrap_or_default().trim() {
+            "body" if MOST_NESTED <= outer.len() => return Err(at("too many bodies within each other".into())),
+            "body" => outer.push(std::mem::take(&mut reader)),
+            "end" => {
+                let around = outer.pop().ok_or_else(|| at("`end` without `body`".into()))?;
+                let body = std::mem::replace(&mut reader, around).graph()?;
+                let bodies = reader.nodes.last_mut().and_then(|n| n.first.0.bodies_mut());
+                bodies.ok_or_else(|| at("only an operator with control flow has a body".into()))?.push(body);
+            }
+            _ => reader.line(i + 1, &mut Cursor { rest: line }).map_err(at)?,
+        }
     }
-    reader.graph()
+    match outer.is_empty() {
+        true => reader.graph(),
+        false => Err(Error { line: last, message: "a body has no `end`".into() }),
+    }
 }
 
 impl Reader {
@@ -176,7 +196,7 @@ impl Reader {
             |(line, name, initial): &(usize, String, Option<Bytes>)| Ok(State { value: find(*line, name)?, initial: initial.clone() });
         let states = self.states.iter().map(state).collect::<Result<Vec<State>, Error>>()?;
         let values = self.values.into_iter().map(|(_, v)| v).collect();
-        Ok(Graph { name: self.name, values, nodes, inputs, outputs, states, folding: None })
+        Ok(Graph { name: self.name, values, nodes, inputs, outputs, states, ..Graph::default() })
     }
 }
 

@@ -43,7 +43,7 @@ pub fn print(graph: &Graph, constants: Constants) -> String {
     for n in &graph.nodes {
         let end = n.outputs.first().map_or(0, |o| o.0 as usize).min(graph.values.len());
         leaves_before(end, &mut out);
-        node(&mut out, graph, n);
+        node(&mut out, graph, n, constants);
     }
     leaves_before(graph.values.len(), &mut out);
     out
@@ -70,7 +70,7 @@ fn leaf(out: &mut String, index: usize, graph: &Graph, constants: Constants) {
     }
 }
 
-fn node(out: &mut String, graph: &Graph, n: &Node) {
+fn node(out: &mut String, graph: &Graph, n: &Node, constants: Constants) {
     let results: Vec<String> = n
         .outputs
         .iter()
@@ -85,6 +85,9 @@ fn node(out: &mut String, graph: &Graph, n: &Node) {
         let _ = write!(out, " then {} {}", type_text(&t.from), application(&t.op, &t.inputs, "it", t.operator));
     }
     out.push('\n');
+    for body in n.op.bodies() {
+        let _ = write!(out, "body\n{}end\n", print(body, constants));
+    }
 }
 
 /// An operator with its operands, and a word for those that are not values.

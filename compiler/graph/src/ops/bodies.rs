@@ -1,0 +1,95 @@
+//! What operators with control flow have in common: graphs of their own, called bodies, which they run of their operands.
+//!
+//! The idea: a body's inputs are the operands that the operator hands on; the states that it reads or writes follow them among the node's operands, so
+//! that whoever looks at a node sees all that it touches.
+
+use super::{Signature, types};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::Graph;
+use crate::text::print::type_text;
+
+/// Refuses operands, from `first` on, that are not what the body takes.
+pub fn takes(s: &Signature, first: usize, body: &Graph) -> Result<(), Diagnostic> {
+    let wanted = body.inputs.iter().chain(body.states.iter().map(|s| &s.value));
+    let (wanted, found) = (wanted.map(|v| body.ty(*v)).collect::<Vec<_>>(), s.inputs.len().saturating_sub(first));
+    if wanted.len() != found {
+        let d = Diagnostic::new(Code::ARITY, "wrong number of operands for the subgraph that is run");
+        return Err(d.expected(wanted.len().to_string()).found(found.to_string()));
+    }
+    for (i, ty) in wanted.into_iter().enumerate() {
+        let operand = s.input(first + i)?;
+        if (operand.element, &operand.shape) != (ty.element, &ty.shape) {
+            let d = Diagnostic::new(Code::OPERAND, "the subgraph that is run takes another type").detail(format!("input {}", first + i));
+            return Err(d.expected(type_text(ty)).found(type_text(operand)));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses results that are not what the body gives.
+pub fn gives(s: &Signature, body: &Graph) -> Result<(), Diagnostic> {
+    if body.outputs.len() != s.outputs.len() {
+        let d = Diagnostic::new(Code::ARITY, "wrong number of results of the subgraph that is run");
+        return Err(d.expected(s.outputs.len().to_string()).found(body.outputs.len().to_string()));
+    }
+    for (i, v) in body.outputs.iter().enumerate() {
+        let (inner, outer) = (body.ty(*v).element, s.output(i).element);
+        if inner != outer {
+            let d = Diagnostic::new(Code::TYPES, "the subgraph that is run gives another element type").detail(format!("output {i}"));
+            return Err(d.expected(outer.to_string()).found(inner.to_string()));
+        }
+    }
+    Ok(())
+}
+
+/// The shapes of the results of a node that runs one of the bodies; the same ones whichever that is.
+pub fn results_of_any(s: &Signature, first: usize, bodies: &[Graph]) -> Result<Vec<Vec<usize>>, Diagnostic> {
+    let mut shapes: Option<Vec<Vec<usize>>> = None;
+    for body in bodies {
+        takes(s, first, body)?;
+        gives(s, body)?;
+        let its: Vec<Vec<usize>> = body.outputs.iter().map(|v| body.ty(*v).shape.clone()).collect();
+        let all = shapes.get_or_insert_with(|| its.clone());
+        if let Some(i) = (0..its.len()).find(|&i| all[i] != its[i]) {
+            return Err(Diagnostic::new(Code::OPERAND, "which shape a result has depends on which branch runs")
+                .detail(format!("output {i}"))
+                .expected(format!("{:?} in all branches", all[i]))
+                .found(format!("{:?}", its[i]))
+                .help("give the results of all branches the same shape, padding the smaller ones"));
+        }
+    }
+    shapes.ok_or_else(|| Diagnostic::new(Code::ARITY, "there is no subgraph to run"))
+}
+
+/// Positions of the node's operands that are states which some body changes.
+pub fn writes(bodies: &[Graph], first: usize) -> Vec<usize> {
+    let mut all: Vec<usize> =
+        bodies.iter().flat_map(|b| b.changed_states().into_iter().map(move |s| first + b.inputs.len() + s)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// Operands and results of any type whose size is known.
+pub const ANY: types::Set = types::SIZED;
+
+/// The attributes of an operator that are nothing but its bodies, and their text.
+macro_rules! of_bodies {
+    () => {
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Attributes {
+            /// In the order in which the format names them.
+            pub bodies: Vec<$crate::graph::Graph>,
+        }
+        impl $crate::text::fields::Fields for Attributes {
+            fn fields(&self) -> Vec<(&'static str, $crate::text::fields::Field)> {
+                vec![]
+            }
+            // A text has the bodies in lines of their own.
+            fn from_fields(_: &mut Vec<(String, $crate::text::fields::Field)>) -> Result<Self, String> {
+                Ok(Attributes { bodies: vec![] })
+            }
+        }
+    };
+}
+pub(crate) use of_bodies;

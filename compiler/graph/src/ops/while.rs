@@ -1,0 +1,78 @@
+//! WHILE: a subgraph again and again, of its own results, as long as another one of the same operands gives true.
+//!
+//! The condition is one bool. Operands keep their shapes from turn to turn; LiteRT lets them change, which is refused, since memory is planned when
+//! the model is compiled. What the body hands on as it is stays where it is; all else has one place, which the body's results are copied to unless
+//! they can be computed there.
+
+use super::bodies::{self, of_bodies};
+use super::types::Row;
+use super::{Arity, Control, Kept, Operator, Signature, Source};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::{Graph, Node};
+use crate::lower::{Context, control};
+use crate::text::print::type_text;
+use crate::tensor::ElementType;
+use cranelite_schema as schema;
+
+of_bodies!();
+
+impl Operator for Attributes {
+    const ARITY: Arity = Arity { inputs: 0..=usize::MAX, kept: Kept::All, outputs: 0..=usize::MAX };
+    const TYPES: &'static [Row] = &[Row::Of(&[bodies::ANY], &[bodies::ANY])];
+
+    fn control(o: &schema::Operator) -> Option<Control> {
+        let options = o.builtin_options_as_while_options();
+        let subgraphs = options.map_or([0, 0], |o| [o.cond_subgraph_index(), o.body_subgraph_index()]);
+        Some(Control { subgraphs: subgraphs.to_vec(), first_input: 0, chosen: None })
+    }
+
+    fn decode(source: &Source) -> Result<Self, Diagnostic> {
+        Ok(Attributes { bodies: source.bodies.clone() })
+    }
+
+    fn bodies(&self) -> &[Graph] {
+        &self.bodies
+    }
+
+    fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
+        Some(&mut self.bodies)
+    }
+
+    fn writes(&self) -> Vec<usize> {
+        bodies::writes(&self.bodies, 0)
+    }
+
+    fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        let [test, body] = &self.bodies[..] else {
+            return Err(Diagnostic::new(Code::ARITY, "WHILE has a condition and a body").found(self.bodies.len().to_string()));
+        };
+        bodies::takes(s, 0, test)?;
+        bodies::takes(s, 0, body)?;
+        bodies::gives(s, body)?;
+        let condition = test.outputs.iter().map(|v| test.ty(*v)).collect::<Vec<_>>();
+        if !matches!(condition[..], [ty] if ty.element == ElementType::Bool && ty.element_count() == 1) {
+            let found: Vec<String> = condition.into_iter().map(type_text).collect();
+            let found = if found.is_empty() { "no output".into() } else { found.join(", ") };
+            return Err(Diagnostic::new(Code::OPERAND, "the condition must give one bool").found(found));
+        }
+        if body.inputs.len() != body.outputs.len() {
+            let d = Diagnostic::new(Code::ARITY, "the body gives another number of results than it takes operands");
+            return Err(d.expected(body.inputs.len().to_string()).found(body.outputs.len().to_string()));
+        }
+        for (i, (before, after)) in body.inputs.iter().zip(&body.outputs).enumerate() {
+            let (before, after) = (body.ty(*before), body.ty(*after));
+            if (before.element, &before.shape) != (after.element, &after.shape) {
+                return Err(Diagnostic::new(Code::OPERAND, "an operand of the loop has another shape after a turn")
+                    .detail(format!("input {i}"))
+                    .expected(type_text(before))
+                    .found(type_text(after))
+                    .help("give it the largest shape that it can have, and count how much of it is in use"));
+            }
+        }
+        Ok(body.outputs.iter().map(|v| body.ty(*v).shape.clone()).collect())
+    }
+
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        control::repeat(cx, node)
+    }
+}
