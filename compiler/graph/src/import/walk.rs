@@ -98,17 +98,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
         let tensors = tensors::read(file, subgraph, &place(number), &mut problems);
         let graph = Graph { name, ..Graph::default() };
-        Walk {
-            file,
-            number,
-            subgraph,
-            tensors,
-            problems,
-            graph,
-            handles: BTreeSet::new(),
-            first_operator: 0,
-            computable: BTreeMap::new(),
-        }
+        Walk { file, number, subgraph, tensors, problems, graph, handles: BTreeSet::new(), first_operator: 0, computable: BTreeMap::new() }
     }
 
     pub fn run(mut self, inputs: Inputs, session: &mut Session) -> Result<Graph, Vec<Diagnostic>> {
@@ -316,7 +306,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         let arguments = self.handed_on(0, inputs).map_err(here)?;
         let (body, variables) = self.walk(number, subgraph, arguments, session).map_err(|problems| of_caller(problems, place))?;
         if body.outputs.len() != outputs.len() {
-            let d = Diagnostic::new(Code::ARITY, "the subgraph that is run has another number of outputs").expected(outputs.len().to_string());
+            let d =
+                Diagnostic::new(Code::ARITY, "the subgraph that is run has another number of outputs").expected(outputs.len().to_string());
             return Err(here(d.found(body.outputs.len().to_string())));
         }
         let types = |t: &TensorType| TensorType { shape: vec![], ..t.clone() };
@@ -349,6 +340,8 @@ impl<'f, 'a> Walk<'f, 'a> {
     fn arguments(&mut self, arguments: Vec<Argument>) {
         let indices: Vec<i32> = self.subgraph.inputs().into_iter().flatten().collect();
         if indices.len() != arguments.len() {
+            let named = indices.iter().filter_map(|i| usize::try_from(*i).ok());
+            named.for_each(|i| _ = self.tensors.get_mut(i).map(|t| t.content = Content::Unknown));
             let d = Diagnostic::new(Code::ARITY, "wrong number of operands for the subgraph that is run");
             return self.problems.push(d.at(self.place()).expected(indices.len().to_string()).found(arguments.len().to_string()));
         }

@@ -44,17 +44,17 @@ pub fn branches(cx: &mut Context, node: &Node, count: usize) -> Result<(), Diagn
 /// result is.
 pub fn repeat(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
     let (test, body) = (cx.body(0), cx.body(1));
+    let changes: Vec<bool> = body.outputs.iter().zip(&body.inputs).map(|(after, before)| after != before).collect();
     let mut places = vec![];
     for i in 0..node.inputs.len() {
-        let stays = body.inputs.get(i).is_none_or(|v| body.outputs[i] == *v);
         let from = cx.input(node, i);
-        places.push(match node.outputs.get(i).filter(|_| !stays) {
-            Some(_) => {
+        places.push(match changes.get(i) {
+            Some(true) => {
                 let to = cx.output(node, i);
                 copy::whole(cx, from, to);
                 to
             }
-            None => from,
+            _ => from,
         });
     }
     let condition = cx.scratch("goes_on", 1);
@@ -65,10 +65,9 @@ pub fn repeat(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         return Err(Diagnostic::new(Code::FEATURE, "the loop never ends: its condition is always true"));
     }
     let test_steps = inside(cx, test, &places, &wanted, |cx| wanted.iter().for_each(|(v, to)| copied(cx, *v, *to)))?;
-    let changed = (0..node.outputs.len()).filter(|&i| body.outputs[i] != body.inputs[i]);
-    let wanted: Vec<(ValueId, BufferId)> = changed.map(|i| (body.outputs[i], places[i])).collect();
+    let wanted: Vec<(ValueId, BufferId)> = (0..changes.len()).filter(|&i| changes[i]).map(|i| (body.outputs[i], places[i])).collect();
     let body_steps = inside(cx, body, &places, &wanted, |cx| {
-        // Operands that become others are saved before any changes.
+        // Operands that others become are saved before any changes.
         let mut moves = vec![];
         for &(v, to) in &wanted {
             let from = cx.buffer(v);
@@ -81,7 +80,7 @@ pub fn repeat(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
     })?;
     cx.step(Step::While { test: test_steps, condition, body: body_steps });
     // What has stayed is the operand.
-    for (i, &v) in node.outputs.iter().enumerate().filter(|(i, _)| body.outputs[*i] == body.inputs[*i]) {
+    for (i, &v) in node.outputs.iter().enumerate().filter(|(i, _)| !changes[*i]) {
         let of = node.input(i).expect("a loop has as many operands as results");
         if !cx.alias(v, of) {
             let to = cx.buffer(v);

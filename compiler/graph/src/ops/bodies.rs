@@ -63,8 +63,7 @@ pub fn results_of_any(s: &Signature, first: usize, bodies: &[Graph]) -> Result<V
 
 /// Positions of the node's operands that are states which some body changes.
 pub fn writes(bodies: &[Graph], first: usize) -> Vec<usize> {
-    let mut all: Vec<usize> =
-        bodies.iter().flat_map(|b| b.changed_states().into_iter().map(move |s| first + b.inputs.len() + s)).collect();
+    let mut all: Vec<usize> = bodies.iter().flat_map(|b| b.changed_states().into_iter().map(move |s| first + b.inputs.len() + s)).collect();
     all.sort_unstable();
     all.dedup();
     all

@@ -3,15 +3,18 @@
 //! The condition is one bool. Operands keep their shapes from turn to turn; LiteRT lets them change, which is refused, since memory is planned when
 //! the model is compiled. What the body hands on as it is stays where it is; all else has one place, which the body's results are copied to unless
 //! they can be computed there.
+//!
+//! The reference copies results one after the other to where the operands are: of operands that change places the later one gets what the earlier one
+//! has become, not what it was, except in the condition. The import writes that into the body's outputs, so that from then on all change at once.
 
 use super::bodies::{self, of_bodies};
 use super::types::Row;
 use super::{Arity, Control, Kept, Operator, Signature, Source};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, ValueId};
 use crate::lower::{Context, control};
-use crate::text::print::type_text;
 use crate::tensor::ElementType;
+use crate::text::print::type_text;
 use cranelite_schema as schema;
 
 of_bodies!();
@@ -27,7 +30,11 @@ impl Operator for Attributes {
     }
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
-        Ok(Attributes { bodies: source.bodies.clone() })
+        let mut bodies = source.bodies.clone();
+        if let [test, body] = &mut bodies[..] {
+            in_turn(test, body)?;
+        }
+        Ok(Attributes { bodies })
     }
 
     fn bodies(&self) -> &[Graph] {
@@ -75,4 +82,22 @@ impl Operator for Attributes {
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         control::repeat(cx, node)
     }
+}
+
+/// A result that is an operand before it becomes what that operand becomes.
+fn in_turn(test: &Graph, body: &mut Graph) -> Result<(), Diagnostic> {
+    for i in 0..body.outputs.len().min(body.inputs.len()) {
+        let Some(j) = body.inputs[..i].iter().position(|v| *v == body.outputs[i]) else { continue };
+        if body.outputs[j] == body.inputs[j] {
+            continue;
+        }
+        let is_read = |v: &ValueId| test.outputs.contains(v) || test.nodes.iter().any(|n| n.reads().any(|r| r == *v));
+        if test.inputs.get(i).is_some_and(is_read) {
+            return Err(Diagnostic::new(Code::FEATURE, "the condition reads an operand that gets the number of one before it")
+                .detail(format!("input {i}"))
+                .help("copy the operand in the body before it is handed on"));
+        }
+        body.outputs[i] = body.outputs[j];
+    }
+    Ok(())
 }

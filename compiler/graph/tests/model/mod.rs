@@ -85,6 +85,9 @@ pub enum Options {
     Reshape,
     VarHandle { name: &'static str },
     CallOnce { subgraph: i32 },
+    Call { subgraph: i32 },
+    If { then: i32, otherwise: i32 },
+    While { test: i32, body: i32 },
     Shape { out_type: TensorType },
 }
 
@@ -303,6 +306,18 @@ impl Options {
             Options::CallOnce { subgraph } => {
                 let options = schema::CallOnceOptions::create(b, &schema::CallOnceOptionsArgs { init_subgraph_index: subgraph });
                 (BuiltinOptions::CallOnceOptions, options.as_union_value())
+            }
+            Options::Call { subgraph } => {
+                let options = schema::CallOptions::create(b, &schema::CallOptionsArgs { subgraph: subgraph as u32 });
+                (BuiltinOptions::CallOptions, options.as_union_value())
+            }
+            Options::If { then, otherwise } => {
+                let args = schema::IfOptionsArgs { then_subgraph_index: then, else_subgraph_index: otherwise };
+                (BuiltinOptions::IfOptions, schema::IfOptions::create(b, &args).as_union_value())
+            }
+            Options::While { test, body } => {
+                let args = schema::WhileOptionsArgs { cond_subgraph_index: test, body_subgraph_index: body };
+                (BuiltinOptions::WhileOptions, schema::WhileOptions::create(b, &args).as_union_value())
             }
             Options::Shape { out_type } => {
                 let options = schema::ShapeOptions::create(b, &schema::ShapeOptionsArgs { out_type });
