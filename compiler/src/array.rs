@@ -3,6 +3,7 @@
 //! Not a general reader: little-endian numbers in C order, the element types of tensors. The idea: an array is its type and its
 //! bytes, exactly as a tensor lies in memory, so nothing is ever converted; and what the header says is either understood or refused.
 
+use cranelite_graph::import::InputValue;
 use cranelite_graph::tensor::{ElementType, TensorType};
 use std::fmt;
 
@@ -12,6 +13,12 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// Little endian, C order.
     pub data: Vec<u8>,
+}
+
+impl From<Array> for InputValue {
+    fn from(a: Array) -> InputValue {
+        InputValue { element: a.element, shape: a.shape, data: a.data.into() }
+    }
 }
 
 /// (type, NumPy's name without the byte order).

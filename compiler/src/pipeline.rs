@@ -18,7 +18,7 @@ use cranelite_codegen::object::{self, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::graph::Graph;
-use cranelite_graph::import::{self, Imported, InputKey};
+use cranelite_graph::import::{self, Imported};
 use cranelite_graph::lower::{self, Goal, Lowered, Rescaled};
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
@@ -33,7 +33,8 @@ pub struct Options {
     pub prefix: String,
     /// The model's file name, for the header.
     pub made_from: String,
-    pub input_shapes: Vec<(InputKey, Vec<usize>)>,
+    /// What is decided about the model itself.
+    pub import: import::Options,
     pub goal: Goal,
     pub limits: Limits,
     pub profile: bool,
@@ -83,9 +84,8 @@ pub struct Planned {
 }
 
 pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Model, Vec<Diagnostic>> {
-    let import_options = import::Options { input_shapes: options.input_shapes.clone() };
     stages.begin("reading the model");
-    let mut imported = import::read(model, &import_options)?;
+    let mut imported = import::read(model, &options.import)?;
     if options.float_io {
         float_io::apply(&mut imported.graph);
     }

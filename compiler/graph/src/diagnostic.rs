@@ -109,11 +109,13 @@ pub struct Diagnostic {
     pub found: Option<String>,
     /// The way out, where it is not the code's.
     pub help: Option<String>,
+    /// Positions of the model's inputs that decide whether there is a problem: it has none where these are constants.
+    pub deciding: Vec<usize>,
 }
 
 impl Diagnostic {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Diagnostic { code, place: Place::default(), message: message.into(), expected: None, found: None, help: None }
+        Diagnostic { code, place: Place::default(), message: message.into(), expected: None, found: None, help: None, deciding: vec![] }
     }
     pub fn at(mut self, place: Place) -> Self {
         self.place = place;

@@ -68,7 +68,9 @@ fn shapes_of_inputs_can_be_given() {
     let mut m = two_reshapes();
     m.tensors[3].shape = vec![1];
     m.buffers[2].data = (-1i32).to_le_bytes().to_vec();
-    let give = |m: &Model, key: InputKey, shape: &[usize]| import(&m.bytes(), &Options { input_shapes: vec![(key, shape.to_vec())] });
+    let give = |m: &Model, key: InputKey, shape: &[usize]| {
+        import(&m.bytes(), &Options { input_shapes: vec![(key, shape.to_vec())], ..Options::default() })
+    };
     for key in ["x".into(), InputKey::Index(0)] {
         let g = give(&m, key, &[4, 6]).unwrap();
         assert_eq!(g.values.iter().map(|v| v.ty.shape.clone()).collect::<Vec<_>>(), [vec![4, 6], vec![3, 8], vec![24]]);
@@ -271,7 +273,7 @@ fn names_need_not_be_utf8() {
     let name = "caf\\xe9\\xff \u{e9}";
     assert_eq!(import(&bytes, &Options::default()).unwrap().values[0].name, name);
     // It can be given as it is shown.
-    let g = import(&bytes, &Options { input_shapes: vec![(name.into(), vec![6, 2])] }).unwrap();
+    let g = import(&bytes, &Options { input_shapes: vec![(name.into(), vec![6, 2])], ..Options::default() }).unwrap();
     assert_eq!(g.values[0].ty.shape, [6, 2]);
 }
 
@@ -354,10 +356,10 @@ fn signatures_name_inputs_and_outputs() {
     // As often as it has a name; what has none bears its tensor's.
     assert_eq!(read(&m), ("image".into(), "y scores again z".into(), vec![]));
     for key in ["image", "x"] {
-        let g = import(&m.bytes(), &Options { input_shapes: vec![(key.into(), vec![6, 2])] }).unwrap();
+        let g = import(&m.bytes(), &Options { input_shapes: vec![(key.into(), vec![6, 2])], ..Options::default() }).unwrap();
         assert_eq!(g.values[0].ty.shape, [6, 2]);
     }
-    let said = import(&m.bytes(), &Options { input_shapes: vec![("z".into(), vec![6, 2])] }).unwrap_err();
+    let said = import(&m.bytes(), &Options { input_shapes: vec![("z".into(), vec![6, 2])], ..Options::default() }).unwrap_err();
     assert_eq!(said[0].expected.as_deref(), Some("\"image\""));
 
     m.more_subgraphs = ["helper\n", ""].map(String::from).to_vec();
@@ -575,7 +577,7 @@ fn what_shapes_and_constants_compute_is_known() {
         g.ty(g.outputs[0]).shape.clone()
     };
     assert_eq!(of(&Options::default()), [3, 4, 2]);
-    assert_eq!(of(&Options { input_shapes: vec![("x".into(), vec![6, 2, 5])] }), [2, 5, 6]);
+    assert_eq!(of(&Options { input_shapes: vec![("x".into(), vec![6, 2, 5])], ..Options::default() }), [2, 5, 6]);
 
     // The shape itself may be an output, too.
     let mut m = computed_shape();

@@ -1,13 +1,12 @@
 //! `check`: all problems of models at once, without writing anything.
 
-use super::options::{TargetOptions, distinct, input_shape};
+use super::options::{ModelOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::{Failure, Problem, shown};
 use crate::files;
 use crate::pipeline::{self, Options};
 use crate::stages::Stages;
 use clap::Args;
-use cranelite_graph::import::InputKey;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -19,9 +18,8 @@ pub struct CheckArgs {
     models: Vec<PathBuf>,
     #[command(flatten)]
     target: TargetOptions,
-    /// Shape of an input instead of the model's; may be repeated
-    #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
-    input_shapes: Vec<(InputKey, Vec<usize>)>,
+    #[command(flatten)]
+    about: ModelOptions,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -29,7 +27,7 @@ pub struct CheckArgs {
 
 pub fn check(args: CheckArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
-    let options = Options { input_shapes: distinct(args.input_shapes)?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
+    let options = Options { import: args.about.read()?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
     let (mut problems, mut left_out) = (vec![], vec![]);
     for file in &args.models {
         let model = files::read(file).map_err(|d| vec![d]);

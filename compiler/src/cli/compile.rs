@@ -1,6 +1,6 @@
 //! `compile`: a model becomes an object and a header.
 
-use super::options::{Opt, TargetOptions, distinct, input_shape, size_bytes, threads};
+use super::options::{ModelOptions, Opt, TargetOptions, size_bytes, threads};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
 use crate::diagnostic::{Failure, shown};
@@ -12,7 +12,6 @@ use crate::report::{self, grouped};
 use crate::stages::{Stage, Stages};
 use clap::Args;
 use cranelite_codegen::object::section;
-use cranelite_graph::import::InputKey;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -29,9 +28,8 @@ pub struct CompileArgs {
     /// Begins every name in C; from the model's file name by default
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
     name: Option<String>,
-    /// Shape of an input instead of the model's; may be repeated
-    #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
-    input_shapes: Vec<(InputKey, Vec<usize>)>,
+    #[command(flatten)]
+    about: ModelOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -96,7 +94,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     }
     let model = files::read(&args.model)?;
     let mut options = Options {
-        input_shapes: distinct(args.input_shapes)?,
+        import: args.about.read()?,
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,

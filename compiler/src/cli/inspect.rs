@@ -1,6 +1,6 @@
 //! `inspect`: what a model is and what it needs.
 
-use super::options::{Opt, TargetOptions, distinct, input_shape};
+use super::options::{ModelOptions, Opt, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::Failure;
 use crate::files;
@@ -8,7 +8,6 @@ use crate::pipeline::{self, Options};
 use crate::report;
 use crate::stages::Stages;
 use clap::Args;
-use cranelite_graph::import::InputKey;
 use std::path::PathBuf;
 
 /// Shows inputs, outputs, operators, parameters, multiply-accumulates and the memory plan of a model
@@ -18,9 +17,8 @@ pub struct InspectArgs {
     model: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
-    /// Shape of an input instead of the model's; may be repeated
-    #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
-    input_shapes: Vec<(InputKey, Vec<usize>)>,
+    #[command(flatten)]
+    about: ModelOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -33,7 +31,7 @@ pub fn inspect(args: InspectArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
     let model = files::read(&args.model)?;
     let options = Options {
-        input_shapes: distinct(args.input_shapes)?,
+        import: args.about.read()?,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
         ..Options::named_after(&args.model)

@@ -1,11 +1,14 @@
-//! Options that several commands share: the target, the goal, the shapes of inputs, sizes in bytes.
+//! Options that several commands share: the target, the goal, what is decided about the model, sizes in bytes.
 
-use crate::diagnostic::Failure;
+use crate::array::Array;
+use crate::diagnostic::{Failure, shown};
+use crate::files;
 use clap::{Args, ValueEnum};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
-use cranelite_graph::import::InputKey;
+use cranelite_graph::import::{self, InputKey};
 use cranelite_graph::lower::Goal;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct TargetOptions {
@@ -46,6 +49,40 @@ impl TargetOptions {
     }
 }
 
+#[derive(Args)]
+pub struct ModelOptions {
+    /// Compile the subgraph of this signature instead of the model's first
+    #[arg(long, value_name = "NAME")]
+    pub signature: Option<String>,
+    /// Shape of an input instead of the model's; may be repeated
+    #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
+    input_shapes: Vec<(InputKey, Vec<usize>)>,
+    /// What an input always is, where it decides about shapes: it is then no input of the compiled model; may be repeated
+    #[arg(long = "input-value", value_name = "NAME=FILE.npy", value_parser = input_value)]
+    input_values: Vec<(InputKey, PathBuf)>,
+}
+
+impl ModelOptions {
+    pub fn read(self) -> Result<import::Options, Failure> {
+        let value = |(key, path): (InputKey, PathBuf)| {
+            let array = read_array(&path)?;
+            Ok((key, array.into()))
+        };
+        Ok(import::Options {
+            input_shapes: distinct(self.input_shapes, "--input-shape", "shapes")?,
+            input_values: distinct(self.input_values, "--input-value", "values")?
+                .into_iter()
+                .map(value)
+                .collect::<Result<_, Diagnostic>>()?,
+            signature: self.signature,
+        })
+    }
+}
+
+pub fn read_array(path: &Path) -> Result<Array, Diagnostic> {
+    Array::parse(&files::read(path)?).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", shown(path))))
+}
+
 /// What to prefer where speed costs memory or code
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Opt {
@@ -82,16 +119,22 @@ pub fn words(text: &str) -> Result<Words, String> {
     if words.is_empty() { Err("the command is empty".into()) } else { Ok(Words(words)) }
 }
 
-/// One shape for each input at most.
-pub fn distinct(shapes: Vec<(InputKey, Vec<usize>)>) -> Result<Vec<(InputKey, Vec<usize>)>, Failure> {
-    match shapes.iter().enumerate().find(|(i, (key, _))| shapes[..*i].iter().any(|(other, _)| other == key)) {
-        Some((_, (InputKey::Name(name), _))) => Err(Failure::Usage(format!("--input-shape gives input {} two shapes", quoted(name)))),
-        _ => Ok(shapes),
+/// One for each input at most.
+fn distinct<T>(all: Vec<(InputKey, T)>, option: &str, what: &str) -> Result<Vec<(InputKey, T)>, Failure> {
+    match all.iter().enumerate().find(|(i, (key, _))| all[..*i].iter().any(|(other, _)| other == key)) {
+        Some((_, (InputKey::Name(name), _))) => Err(Failure::Usage(format!("{option} gives input {} two {what}", quoted(name)))),
+        _ => Ok(all),
     }
 }
 
+/// `NAME=FILE.npy`; names may contain `=`.
+fn input_value(text: &str) -> Result<(InputKey, PathBuf), String> {
+    let (name, path) = text.rsplit_once('=').ok_or("write NAME=FILE.npy")?;
+    Ok((InputKey::Name(name.into()), path.into()))
+}
+
 /// `NAME=1,96,96,3`; names may contain `=`.
-pub fn input_shape(text: &str) -> Result<(InputKey, Vec<usize>), String> {
+fn input_shape(text: &str) -> Result<(InputKey, Vec<usize>), String> {
     let (name, shape) = text.rsplit_once('=').ok_or("write NAME=1,96,96,3")?;
     let shape = shape.split(',').filter(|d| !d.is_empty()).map(|d| d.trim().parse().map_err(|_| format!("{d:?} is no dimension")));
     Ok((InputKey::Name(name.into()), shape.collect::<Result<_, _>>()?))

@@ -3,13 +3,13 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{Opt, TargetOptions, Words, threads, words};
+use super::options::{Opt, TargetOptions, Words, read_array, threads, words};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
-use crate::diagnostic::{Failure, internal, shown, tidy};
+use crate::diagnostic::{Failure, internal, tidy};
 use crate::files::{self, Files};
-use crate::fit;
+use crate::fit::{self, Fitted};
 use crate::foreign::{self, Tools};
 use crate::instance::Instance;
 use crate::pipeline::{self, Options, Planned};
@@ -23,7 +23,8 @@ use std::path::PathBuf;
 /// Runs a model on arrays
 ///
 /// Reads one .npy file for each input, in the order of the model's inputs, and writes out0.npy, out1.npy, ... Arrays with other
-/// shapes than the model's inputs compile the model for those shapes, which a note on standard error says.
+/// shapes than the model's inputs compile the model for those shapes, and inputs that decide about shapes are compiled in, which a note on
+/// standard error says.
 #[derive(Args)]
 pub struct RunArgs {
     /// The .tflite file
@@ -33,6 +34,9 @@ pub struct RunArgs {
     /// Folder for the outputs; step K > 0 writes sK.out0.npy, ...
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
+    /// Run the subgraph of this signature instead of the model's first
+    #[arg(long, value_name = "NAME")]
+    signature: Option<String>,
     #[command(flatten)]
     target: TargetOptions,
     /// What to prefer where speed costs memory or code
@@ -59,10 +63,10 @@ pub fn run(args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
-    let (input_shapes, notes) = fit::input_shapes(&model, &steps).map_err(in_model)?;
+    let Fitted { import, steps, notes } = fit::fit(&model, args.signature.clone(), steps).map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
-        input_shapes,
+        import,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
@@ -141,11 +145,7 @@ fn interpreted(planned: &Planned, signature: &Signature, steps: &[Vec<Array>]) -
 /// All arrays of all steps, or every file that is none.
 fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
     let mut problems = vec![];
-    let mut read = |path: &PathBuf| {
-        let array = files::read(path)
-            .and_then(|bytes| Array::parse(&bytes).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", shown(path)))));
-        array.map_err(|d| problems.push(d)).ok()
-    };
+    let mut read = |path: &PathBuf| read_array(path).map_err(|d| problems.push(d)).ok();
     let arrays = steps.iter().map(|step| step.iter().filter_map(&mut read).collect()).collect();
     if problems.is_empty() { Ok(arrays) } else { Err(problems.into()) }
 }

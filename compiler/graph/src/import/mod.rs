@@ -4,7 +4,7 @@
 //! so every offset, index, size, product and number is checked here once, and what comes out can be trusted by everything after. All
 //! problems are collected: after one the walk goes on with what the file declares, and what cannot be known stays silent.
 //!
-//! Only the first subgraph is compiled, and those that it calls. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
+//! Only one subgraph is compiled, the first or that of a signature, and those that it calls. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
 //! whose results nothing uses, unless they may do more than compute these.
 
 mod buffers;
@@ -18,6 +18,7 @@ mod walk;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, ValueId};
+use crate::tensor::ElementType;
 use bytes::Bytes;
 
 /// What the user decides about a model.
@@ -25,6 +26,19 @@ use bytes::Bytes;
 pub struct Options {
     /// Shapes of inputs, instead of those in the file.
     pub input_shapes: Vec<(InputKey, Vec<usize>)>,
+    /// Inputs that are constants of the compiled model, because they decide about shapes.
+    pub input_values: Vec<(InputKey, InputValue)>,
+    /// Key of the signature that is compiled; by default the file's first subgraph.
+    pub signature: Option<String>,
+}
+
+/// What an input always is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InputValue {
+    pub element: ElementType,
+    pub shape: Vec<usize>,
+    /// As a tensor's.
+    pub data: Bytes,
 }
 
 /// One of the model's inputs.
@@ -68,19 +82,27 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>>
 pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
     let bytes = Bytes::copy_from_slice(bytes);
     let file = file::File::open(&bytes).map_err(|d| vec![d])?;
-    let names = signatures::read(&file);
+    let (number, subgraph) = signatures::subgraph(&file, options.signature.as_deref()).map_err(|d| vec![d])?;
+    let mut names = signatures::read(&file, number, subgraph, options.signature.as_deref());
     let mut session = walk::Session::new(&file);
-    let mut graph = walk::Walk::new(&file, 0, file.subgraph).run(walk::Inputs::Caller(&names, options), &mut session)?;
+    let mut graph = walk::Walk::new(&file, number, subgraph).run(walk::Inputs::Caller(&names, options), &mut session)?;
     let problems = session.variables.finish(&mut graph);
     if !problems.is_empty() {
         return Err(problems);
     }
+    let mut position = 0..;
+    names.inputs.retain(|_| !position.next().is_some_and(|i| session.settled.contains(&i)));
     let or_tensors = |names: Vec<Option<String>>, values: &[ValueId]| {
         names.into_iter().zip(values).map(|(name, v)| name.unwrap_or_else(|| graph.value(*v).name.clone())).collect()
     };
     let (input_names, output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
     match crate::verify::verify(&graph) {
-        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file, &session.called) }),
+        Ok(()) => Ok(Imported {
+            graph,
+            input_names,
+            output_names,
+            left_out: signatures::left_out(&file, number, options.signature.as_deref(), &session.called),
+        }),
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
     }
 }

@@ -38,6 +38,8 @@ pub struct Session {
     pub variables: Variables,
     /// Numbers of the subgraphs that are called.
     pub called: BTreeSet<usize>,
+    /// Positions of the model's inputs that are constants.
+    pub settled: Vec<usize>,
     /// Those that are being walked, outer ones first.
     path: Vec<usize>,
     /// Operators that may still be walked.
@@ -54,6 +56,7 @@ impl Session {
         Session {
             variables: Variables::read(file),
             called: BTreeSet::new(),
+            settled: vec![],
             path: vec![],
             operators_left: next.saturating_mul(MOST_COPIES).max(FREE_COPIES),
             first_operators: if 1 < counts.len() { first_operators.into() } else { Arc::default() },
@@ -121,7 +124,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         self.first_operator = session.first_operators.get(self.number).copied().unwrap_or(0);
         self.graph.first_operators = session.first_operators.clone();
         match inputs {
-            Inputs::Caller(names, options) => self.inputs(names, options),
+            Inputs::Caller(names, options) => self.inputs(names, options, session),
             Inputs::Operands(arguments) => self.arguments(arguments),
         }
         let is_needed = self.needed();
@@ -138,7 +141,8 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
         }
         session.path.pop();
-        self.outputs();
+        self.outputs(session.path.is_empty());
+        self.name_ways_out(session);
         let Graph { nodes, values, .. } = &mut self.graph;
         nodes.retain(|n| !n.op.writes().is_empty() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
         if self.problems.is_empty() { Ok(self.graph) } else { Err(self.problems) }
@@ -398,10 +402,11 @@ impl<'f, 'a> Walk<'f, 'a> {
         is_needed
     }
 
-    fn inputs(&mut self, names: &signatures::Signature, options: &Options) {
+    fn inputs(&mut self, names: &signatures::Signature, options: &Options, session: &mut Session) {
         let indices: Vec<i32> = self.subgraph.inputs().into_iter().flatten().collect();
-        let shapes = self.given_shapes(names, &indices, options);
-        if !shapes.is_empty() {
+        let shapes = self.given(names, &indices, &options.input_shapes, "a shape");
+        let values = self.given(names, &indices, &options.input_values, "a value");
+        if !shapes.is_empty() || !values.is_empty() {
             // Shapes in the file were computed from others.
             for t in &mut self.tensors {
                 if let Content::Unwritten { declared } = &mut t.content {
@@ -421,9 +426,14 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant cannot be a model input")),
                 Content::Result | Content::Unwritten { .. } => None,
             };
-            let problem = problem.or_else(|| match shapes.get(&i) {
+            let value = values.get(&i).copied();
+            let problem = problem.or_else(|| match value.map(|v| &v.shape).or(shapes.get(&i).copied()) {
+                _ if value.is_some_and(|v| v.element != tensor.ty.element) => {
+                    let d = Diagnostic::new(Code::INPUT, "the value that is given has another element type");
+                    Some(d.expected(tensor.ty.element.to_string()).found(value.map_or(String::new(), |v| v.element.to_string())))
+                }
                 Some(shape) => {
-                    tensor.ty.shape = shape.to_vec();
+                    tensor.ty.shape = shape.clone();
                     tensors::check_size(tensor.ty.element, shape).err()
                 }
                 None if !tensor.shape_is_known => Some(Diagnostic::new(Code::SHAPE, "the shape of a model input is open").help(format!(
@@ -439,20 +449,31 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Some(d) => self.report(&place, &role, index, d),
                 None => {
                     let v = self.value(index);
-                    self.graph.inputs.push(v);
+                    match value {
+                        Some(value) => {
+                            self.graph.value_mut(v).data = Some(value.data.clone());
+                            session.settled.push(i);
+                        }
+                        None => self.graph.inputs.push(v),
+                    }
                 }
             }
         }
     }
 
-    /// The shapes that the user chose, by position of the input.
-    fn given_shapes<'o>(&mut self, names: &signatures::Signature, indices: &[i32], options: &'o Options) -> BTreeMap<usize, &'o [usize]> {
+    /// What the user gave inputs, by their positions.
+    fn given<'o, T>(
+        &mut self,
+        names: &signatures::Signature,
+        indices: &[i32],
+        given: &'o [(InputKey, T)],
+        what: &str,
+    ) -> BTreeMap<usize, &'o T> {
         let tensor_name =
             |i: usize| indices.get(i).and_then(|&t| self.tensors.get(usize::try_from(t).ok()?)).map_or("", |t| t.name.as_str());
         let name = |i: usize| names.inputs.get(i).and_then(Option::as_deref).unwrap_or_else(|| tensor_name(i));
-        let mut shapes = BTreeMap::new();
-        let mut problems = vec![];
-        for (key, shape) in &options.input_shapes {
+        let (mut found, mut problems) = (BTreeMap::new(), vec![]);
+        for (key, of_input) in given {
             let position = match key {
                 InputKey::Index(i) => Some(*i).filter(|i| *i < indices.len()),
                 InputKey::Name(n) => {
@@ -461,7 +482,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             };
             match position {
                 Some(i) => {
-                    shapes.insert(i, shape.as_slice());
+                    found.insert(i, of_input);
                 }
                 None => {
                     let key = match key {
@@ -469,13 +490,26 @@ impl<'f, 'a> Walk<'f, 'a> {
                         InputKey::Index(i) => i.to_string(),
                     };
                     let names: Vec<String> = (0..indices.len()).map(|i| quoted(name(i))).collect();
-                    let d = Diagnostic::new(Code::INPUT, format!("the model has no input {key} to give a shape"));
+                    let d = Diagnostic::new(Code::INPUT, format!("the model has no input {key} to give {what}"));
                     problems.push(d.at(self.place()).expected(names.join(", ")));
                 }
             }
         }
         self.problems.extend(problems);
-        shapes
+        found
+    }
+
+    /// Positions of the subgraph's inputs that the tensors are computed from, before operator `end`.
+    fn inputs_behind(&self, end: u32, tensors: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let mut behind: BTreeSet<i32> = tensors.into_iter().map(|t| t as i32).collect();
+        let operators: Vec<_> = self.subgraph.operators().into_iter().flatten().take(end as usize).collect();
+        for o in operators.into_iter().rev() {
+            if o.outputs().into_iter().flatten().any(|t| behind.contains(&t)) {
+                behind.extend(o.inputs().into_iter().flatten());
+            }
+        }
+        let inputs = self.subgraph.inputs().into_iter().flatten().enumerate();
+        inputs.filter(|(_, t)| behind.contains(t)).map(|(i, _)| i).collect()
     }
 
     /// The node, unless there is a problem with it or with what it reads. What it cannot be is no problem when nobody needs it.
@@ -511,6 +545,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
                 let computed = if is_needed { self.compute_attributes(code, &inputs) } else { Ok(()) };
+                let first_input = control.as_ref().map_or(0, |c| c.first_input);
                 let run = control.map(|c| self.control(&place, &c, &inputs, &outputs, session));
                 match run.transpose() {
                     Ok(Some(Run::Inlined)) => return None,
@@ -520,7 +555,12 @@ impl<'f, 'a> Walk<'f, 'a> {
                         Err(exceeded) if d.code == Code::CONSTANT => exceeded,
                         _ => d,
                     }),
-                    Err(problems) => {
+                    Err(mut problems) => {
+                        // What a subgraph's inputs decide, those of this one do that its operands come from.
+                        for d in problems.iter_mut().filter(|d| !d.deciding.is_empty()) {
+                            let operand = |i: &usize| inputs.get(first_input + i).copied().flatten();
+                            d.deciding = self.inputs_behind(index, d.deciding.iter().filter_map(operand));
+                        }
                         self.problems.extend(problems);
                         Ok(None)
                     }
@@ -529,6 +569,8 @@ impl<'f, 'a> Walk<'f, 'a> {
             Some(_) => Ok(None),
         };
         let decoded = decoded.unwrap_or_else(|d| {
+            let operand = || inputs.get(d.place.detail.as_deref()?.strip_prefix("input ")?.parse::<usize>().ok()?).copied().flatten();
+            let deciding = if d.code == Code::CONSTANT { self.inputs_behind(index, operand()) } else { vec![] };
             let tensor_name = |side, i: usize| {
                 let tensor = match side {
                     Side::Input => *inputs.get(i)?,
@@ -538,6 +580,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             };
             if is_needed {
                 let mut d = d.in_operator(index, &name, tensor_name);
+                d.deciding = deciding;
                 d.place.subgraph = self.place().subgraph;
                 self.problems.push(d);
             }
@@ -727,9 +770,27 @@ impl<'f, 'a> Walk<'f, 'a> {
         Some(index)
     }
 
-    fn outputs(&mut self) {
+    /// In the messages: which inputs of the model could be given.
+    fn name_ways_out(&mut self, session: &Session) {
+        if !session.path.is_empty() {
+            return;
+        }
+        let names: Vec<String> = self
+            .subgraph
+            .inputs()
+            .into_iter()
+            .flatten()
+            .map(|t| usize::try_from(t).ok().and_then(|t| self.tensors.get(t)).map_or(String::new(), |t| t.name.clone()))
+            .collect();
+        for d in self.problems.iter_mut().filter(|d| !d.deciding.is_empty()) {
+            let options: Vec<String> = d.deciding.iter().map(|i| format!("--input-value {}=FILE.npy", names[*i])).collect();
+            d.help = Some(format!("if it is always the same, give it when the model is compiled: {}", options.join(" ")));
+        }
+    }
+
+    fn outputs(&mut self, is_main: bool) {
         let indices = self.subgraph.outputs();
-        if self.number == 0 && indices.is_none_or(|o| o.is_empty()) {
+        if is_main && indices.is_none_or(|o| o.is_empty()) {
             self.problems.push(Diagnostic::new(Code::INDEX, "the model has no output").at(self.place()));
         }
         let count = indices.map_or(0, |o| o.len());
