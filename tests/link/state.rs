@@ -9,13 +9,15 @@ use cranelite::facts::Facts;
 use cranelite::files::Files;
 use cranelite::foreign::{self, Tools};
 use cranelite::instance::Instance;
-use cranelite::pipeline::{Compiled, Level, Options, Planned};
+use cranelite::pipeline::{self, Compiled, Level, Options, Planned};
 use cranelite::signature::{Signature, Tensor};
+use cranelite::stages::Stages;
 use cranelite::{bindings, header, report};
 use cranelite_codegen::object::{self, self_test};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::tensor::{ElementType, TensorType};
 use cranelite_tests::differential::expected_steps;
+use cranelite_tests::suite::{self, Suite};
 use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
 use cranelite_tile::{arena, interpret, text, verify};
 use libtest_mimic::Trial;
@@ -32,6 +34,10 @@ pub fn trials() -> Vec<Trial> {
             let trial = Trial::test(format!("state/{}/{cpu}", m.name), move || in_c(m, cpu).map_err(failed));
             trials.push(trial.with_ignored_flag(m.is_to_be_ignored()));
         }
+    }
+    for m in &MACHINES {
+        let trial = Trial::test(format!("state/instances/{}", m.name), move || instances(m).map_err(failed));
+        trials.push(trial.with_ignored_flag(m.is_to_be_ignored() || suite::shared().is_none()));
     }
     trials.push(Trial::test("state/rust", || in_rust().map_err(failed)).with_ignored_flag(!exists("rustc")));
     trials
@@ -169,5 +175,39 @@ fn in_rust() -> Result<()> {
     rustc(&["--crate-type=rlib", "--crate-name=cranelite_runtime", "runtime.rs"])?;
     rustc(&["--extern=cranelite_runtime=libcranelite_runtime.rlib", "-Clink-arg=kept.o", "main.rs"])?;
     output(&mut Command::new(Path::new(folder).join("main")))?;
+    Ok(())
+}
+
+/// A streaming wake-word model of the suites, in C: 1,000 steps, two instances in turn, and one that starts afresh.
+fn instances(m: &Machine) -> Result<()> {
+    const STEPS: usize = 1000;
+    let zoo = Suite::open(suite::shared().expect("the suites").join("zoo"))?;
+    let case = zoo.cases.iter().find(|c| c.name == "mww_v2_okay_nabu").ok_or_else(|| anyhow!("no such model"))?;
+    let options = Options { prefix: "kws".into(), ..Options::default() };
+    let targets = Target::list(m.triple, Some(m.cpu))?;
+    let compiled = pipeline::compile(&zoo.model(case)?, &targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
+    let (x, y) = (&compiled.signature.inputs[0].ty, &compiled.signature.outputs[0].ty);
+    // As loud as speech, and different in every step.
+    let mut random = 1u32;
+    let mut byte = || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 24) as u8
+    };
+    let inputs: Vec<Vec<Vec<u8>>> = (0..STEPS).map(|_| vec![(0..x.size_bytes()).map(|_| byte()).collect()]).collect();
+    let outputs = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; y.size_bytes()]]).map_err(|e| anyhow!(e))?;
+    let mut steps = inputs.concat().concat();
+    outputs.iter().for_each(|o| steps.extend(&o.outputs[0]));
+    ensure!(outputs.iter().any(|o| o.outputs[0] != outputs[0].outputs[0]), "every step gives the same");
+
+    let folder = tempfile::tempdir()?;
+    let (folder, mut files) = (folder.path(), Files::default());
+    files.add(folder.join("kws.o"), compiled.object.bytes.as_slice());
+    files.add(folder.join("kws.h"), compiled.header.as_str());
+    files.add(folder.join("main.c"), include_str!("instances.c"));
+    files.add(folder.join("steps.bin"), steps);
+    files.write()?;
+    let mut link = Command::new(m.compiler);
+    output(link.current_dir(folder).args(WARNINGS).args(["-std=c99", "-O1", "main.c", "kws.o", "-o", "main"]))?;
+    output(m.run(&folder.join("main")).current_dir(folder))?;
     Ok(())
 }

@@ -364,7 +364,7 @@ fn signatures_name_inputs_and_outputs() {
 
     m.more_subgraphs = ["helper\n", ""].map(String::from).to_vec();
     m.signatures.push(signature("decode", 2));
-    let what = "only the model's first subgraph is compiled; left out: signature \"decode\" of subgraph 2, subgraph 1 \"helper\\n\"";
+    let what = "only the model's first subgraph is compiled (--signature chooses another one); left out: signature \"decode\" of subgraph 2, subgraph 1 \"helper\\n\"";
     assert_eq!(read(&m), ("image".into(), "y scores again z".into(), vec![what.into()]));
     m.more_subgraphs.clear();
     m.signatures[1].subgraph = 0;
