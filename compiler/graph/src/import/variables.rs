@@ -78,6 +78,7 @@ impl Variables {
         let ty = v.ty.clone()?;
         let value = *v.value.get_or_insert_with(|| graph.add_value(Value { name: v.name.clone(), ty, data: None }));
         if !graph.is_state(value) {
+            // A new value, behind all others.
             graph.states.push(State { value, initial: None });
         }
         Some(value)
@@ -97,35 +98,43 @@ impl Variables {
 
     /// What the graph of a CALL_ONCE, whose constants are computed, assigns; its states are this graph's still.
     pub fn initialise(&mut self, graph: &Graph) -> Result<(), Diagnostic> {
+        let by_value: BTreeMap<ValueId, usize> = self.all.iter().enumerate().filter_map(|(i, v)| Some((v.value?, i))).collect();
         for n in &graph.nodes {
             let assigned = match n.op {
                 Op::AssignVariable(_) => n.input(1).and_then(|v| graph.value(v).data.clone()),
                 _ => None,
             };
-            let variable = self.all.iter_mut().find(|v| v.value.is_some() && v.value == n.input(0));
-            let (Some(data), Some(variable)) = (assigned, variable) else {
+            let variable = n.input(0).and_then(|v| by_value.get(&v));
+            let (Some(data), Some(&variable)) = (assigned, variable) else {
                 return Err(Diagnostic::new(Code::CONSTANT, "what is assigned at the beginning is not known when the model is compiled")
                     .expected("ASSIGN_VARIABLE of constants")
                     .found(n.op.name())
                     .help("assign constants when the model is converted"));
             };
-            variable.initial = Some(data);
+            self.all[variable].initial = Some(data);
         }
         Ok(())
     }
 
     /// Writes into the states what is in them at first. Without that, nothing may be read before it is assigned.
     pub fn finish(&mut self, graph: &mut Graph) -> Vec<Diagnostic> {
-        let mut problems = vec![];
+        let (mut problems, mut initial) = (vec![], vec![None; graph.states.len()]);
+        // Who uses each state first.
+        let mut first: BTreeMap<ValueId, &Node> = BTreeMap::new();
+        for n in &graph.nodes {
+            n.reads().filter(|v| graph.is_state(*v)).for_each(|v| _ = first.entry(v).or_insert(n));
+        }
         for v in &mut self.all {
-            let Some(state) = graph.states.iter_mut().find(|s| Some(s.value) == v.value) else { continue };
-            state.initial = v.initial.take();
-            let value = state.value;
-            let first = graph.nodes.iter().find(|n| n.reads().any(|r| r == value));
-            if let Some(n) = first.filter(|n| graph.states.iter().any(|s| s.value == value && s.initial.is_none()) && !assigns(n, value)) {
+            let Some(value) = v.value else { continue };
+            let Ok(at) = graph.states.binary_search_by_key(&value, |s| s.value) else { continue };
+            initial[at] = v.initial.take();
+            if let Some(n) = first.get(&value).filter(|n| initial[at].is_none() && !assigns(n, value)) {
                 let d = Diagnostic::new(Code::ORDER, format!("the variable {} is read before anything is assigned to it", quoted(&v.name)));
                 problems.push(d.help("let the model assign it at the beginning (CALL_ONCE)").in_node(graph, n));
             }
+        }
+        for (state, initial) in graph.states.iter_mut().zip(initial) {
+            state.initial = initial;
         }
         problems
     }

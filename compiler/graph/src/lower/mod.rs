@@ -61,6 +61,8 @@ pub struct Context<'a> {
     here: usize,
     /// By value: after which node nobody reads it; of an output after none.
     last_read: Vec<Option<usize>>,
+    /// By value: which node is the last that changes it, of a state.
+    last_change: Vec<Option<usize>>,
     is_input: Vec<bool>,
     /// For messages: which values all nodes of constants would give.
     computed: OnceCell<Vec<bool>>,
@@ -116,11 +118,12 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         graph,
         machine,
         goal,
-        program: Program { name: graph.name.clone(), ..Program::default() },
+        program: Program { name: graph.name.clone(), buffers: Vec::with_capacity(graph.values.len()), ..Program::default() },
         buffers: BTreeMap::new(),
         holdings: BTreeMap::new(),
         here: 0,
         last_read: last_reads(graph),
+        last_change: last_changes(graph),
         is_input: vec![false; graph.values.len()],
         computed: OnceCell::new(),
         kernels: HashMap::new(),
@@ -201,6 +204,14 @@ fn last_reads(graph: &Graph) -> Vec<Option<usize>> {
     last
 }
 
+fn last_changes(graph: &Graph) -> Vec<Option<usize>> {
+    let mut last = vec![None; graph.values.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        node.op.writes().iter().filter_map(|&at| node.input(at)).for_each(|v| last[v.0 as usize] = Some(i));
+    }
+    last
+}
+
 /// Alignment that a caller must give a tensor.
 fn element_align(ty: &TensorType) -> u32 {
     (ty.element.bits().unwrap_or(8) / 8).max(1)
@@ -234,7 +245,7 @@ impl<'a> Context<'a> {
 
     /// Whether a later node changes a state.
     pub fn changes_later(&self, state: ValueId) -> bool {
-        self.graph.nodes[self.here + 1..].iter().any(|n| n.op.writes().iter().any(|&at| n.input(at) == Some(state)))
+        self.last_change[state.0 as usize].is_some_and(|at| self.here < at)
     }
 
     fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {

@@ -10,17 +10,17 @@ pub fn run(graph: &mut Graph) -> bool {
         used[v.0 as usize] = true;
     }
     let count = graph.nodes.len();
-    let mut kept = vec![];
-    for n in std::mem::take(&mut graph.nodes).into_iter().rev() {
-        if !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]) {
+    let mut kept = vec![false; count];
+    for (n, kept) in graph.nodes.iter().zip(&mut kept).rev() {
+        *kept = !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]);
+        if *kept {
             for v in n.reads().chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;
             }
-            kept.push(n);
         }
     }
-    kept.reverse();
-    graph.nodes = kept;
+    let mut kept = kept.into_iter();
+    graph.nodes.retain(|_| kept.next() == Some(true));
     for v in &graph.inputs {
         used[v.0 as usize] = true;
     }
