@@ -154,7 +154,8 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
     }
     stages.level = None;
-    let Model { signature, facts, left_out, .. } = model;
+    let Model { signature, facts, left_out, graph } = model;
+    drop(graph);
     let mut self_test = vec![];
     for level in levels.iter().filter(|_| options.self_test) {
         self_test.push(self_test::expected(&level.planned, &signature, facts.macs(), stages).map_err(|d| vec![d])?);

@@ -20,8 +20,6 @@ KNOWN = [
     Known("the reference shifts int32 by 31 and more, which means nothing", r"E0206: the quotient of input and output scales is out of range"),
     Known("the reference's multiplier of LOGISTIC does not fit 32 bits", r"E0206: the scale of the input is too large", ("LOGISTIC",)),
     Known("the reference's multiplier of TANH does not fit 32 bits", r"E0206: the scale of the input is too large", ("TANH",)),
-    # As the header of the operator says.
-    Known("STRIDED_SLICE with `offset` takes no new axes", r"E0204: with `offset`, new axes are not supported", ("STRIDED_SLICE",)),
 ]
 
 

@@ -136,6 +136,16 @@ impl Maker<'_> {
         self.operator(Code::SOFTMAX, &[input], &[output], Some((BuiltinOptions::SoftmaxOptions, options)));
     }
 
+    /// A handle of a variable of its own.
+    pub fn variable(&mut self, name: &str) -> i32 {
+        let handle = self.tensor(name, Element::RESOURCE, &[], None, None);
+        let shared_name = Some(self.builder.create_string(name));
+        let args = VarHandleOptionsArgs { shared_name, ..Default::default() };
+        let options = VarHandleOptions::create(&mut self.builder, &args).as_union_value();
+        self.operator(Code::VAR_HANDLE, &[], &[handle], Some((BuiltinOptions::VarHandleOptions, options)));
+        handle
+    }
+
     /// The file, with these tensors as the model's inputs and outputs.
     pub fn finish(mut self, inputs: &[i32], outputs: &[i32]) -> Vec<u8> {
         let b = &mut self.builder;

@@ -41,6 +41,7 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "joined", about: "results that a few CONCATENATIONs join", make: joined, is_slow: false },
     Shape { name: "reshapes", about: "RESHAPE of one tensor, and a RELU of each", make: reshapes, is_slow: false },
     Shape { name: "round_trips", about: "DEQUANTIZE and QUANTIZE", make: round_trips, is_slow: false },
+    Shape { name: "variables", about: "variables, each assigned, read and added", make: variables, is_slow: false },
     Shape { name: "kernels", about: "CONCATENATION, each of other sizes", make: kernels, is_slow: true },
 ];
 
@@ -229,6 +230,19 @@ fn round_trips(n: usize) -> Vec<u8> {
     let real = m.f32("real", &[4], None);
     m.operator(Code::DEQUANTIZE, &[y], &[real], None);
     m.finish(&[x], &[real])
+}
+
+fn variables(n: usize) -> Vec<u8> {
+    let mut m = Maker::default();
+    let x = m.f32("x", &[4], None);
+    let handles: Vec<i32> = (0..n).map(|i| m.variable(&format!("v{i}"))).collect();
+    let y = chain(&mut m, n, x, |m, y, i| {
+        m.operator(Code::ASSIGN_VARIABLE, &[handles[i], y], &[], None);
+        let kept = m.f32(&format!("kept{i}"), &[4], None);
+        m.operator(Code::READ_VARIABLE, &[handles[i]], &[kept], None);
+        add(m, [kept, x], &[4], i)
+    });
+    m.finish(&[x], &[y])
 }
 
 fn kernels(n: usize) -> Vec<u8> {

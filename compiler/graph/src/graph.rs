@@ -73,6 +73,7 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     pub inputs: Vec<ValueId>,
     pub outputs: Vec<ValueId>,
+    /// Ascending by value, so that one of them is found at once.
     pub states: Vec<State>,
     /// What computing nodes of constants may still cost; `None` while nothing was computed.
     pub folding: Option<Folding>,
@@ -122,8 +123,11 @@ impl Folding {
 }
 
 impl Graph {
+    pub fn state(&self, id: ValueId) -> Option<&State> {
+        self.states.binary_search_by_key(&id, |s| s.value).ok().map(|i| &self.states[i])
+    }
     pub fn is_state(&self, id: ValueId) -> bool {
-        self.states.iter().any(|s| s.value == id)
+        self.state(id).is_some()
     }
     pub fn effect(&self, node: &Node) -> Effect {
         match node.reads().any(|v| self.is_state(v)) {

@@ -53,6 +53,9 @@ fn order(graph: &Graph, errors: &mut Vec<String>) {
             errors.push(format!("input %{} is a constant or an input twice", v.0));
         }
     }
+    if !graph.states.is_sorted_by_key(|s| s.value) {
+        errors.push("the states are not in the order of their values".into());
+    }
     for s in &graph.states {
         if std::mem::replace(&mut written[s.value.0 as usize], true) {
             errors.push(format!("state %{} is a constant, an input or a state twice", s.value.0));

@@ -654,7 +654,7 @@ fn branches_that_mean_nothing_are_refused() {
             m.called[n].tensor("c", TensorType::BOOL, &[1], None, &[]);
             m.called[n].inputs = vec![2, 0];
             m.called[n].operators[0].code = BuiltinOperator::IF.0;
-            m.called[n].operators[0].inputs = vec![2, 0];
+            m.called[n].operators[0].inputs = vec![2, 2, 0];
             m.called[n].operators[0].options = model::Options::If { then: other, otherwise: other };
         }
         m.operators[0].inputs = vec![0, 0, 1];

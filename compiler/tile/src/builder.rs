@@ -129,14 +129,14 @@ impl KernelBuilder {
             carried.push(Carried { init, inside, next, result });
             results.push(result);
         }
-        self.push(Stmt::Loop(Loop { counter, count: count.into(), step, carried, body: stmts }));
+        self.push(Stmt::Loop(Loop { counter, count: count.into(), step, carried, body: stmts }.into()));
         results
     }
 
     pub fn row(&mut self, arg: Arg, at: impl Into<Index>, bytes: impl Into<Index>, guards: Vec<Guard>, fill: Arg) -> Row {
         let row = Row(self.kernel.rows);
         self.kernel.rows += 1;
-        self.push(Stmt::Row { row, arg, at: at.into(), bytes: bytes.into(), guards, fill });
+        self.push(Stmt::Row { row, arg, at: at.into(), bytes: bytes.into(), guards: guards.into(), fill });
         row
     }
     pub fn prefetch(&mut self, place: Place) {

@@ -19,7 +19,7 @@ pub struct Param(pub u32);
 pub struct Monomial {
     pub coefficient: i64,
     /// Sorted; a parameter may occur more than once.
-    pub params: Vec<Param>,
+    pub params: Box<[Param]>,
     pub counter: Option<Counter>,
 }
 
@@ -29,15 +29,16 @@ impl Monomial {
     }
 }
 
-/// A sum of monomials, kept sorted and merged so that equal expressions compare equal.
+/// A sum of monomials, kept sorted and merged so that equal expressions compare equal. Exactly as long as it is: most of what a program's kernels
+/// take is indices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Index {
-    terms: Vec<Monomial>,
+    terms: Box<[Monomial]>,
 }
 
 impl Index {
     pub fn constant(value: i64) -> Self {
-        Self::from_terms(vec![Monomial { coefficient: value, params: vec![], counter: None }])
+        Self::from_terms(vec![Monomial { coefficient: value, params: Box::default(), counter: None }])
     }
 
     pub fn from_terms(mut terms: Vec<Monomial>) -> Self {
@@ -53,7 +54,7 @@ impl Index {
             same
         });
         terms.retain(|t| t.coefficient != 0);
-        Index { terms }
+        Index { terms: terms.into() }
     }
 
     /// In canonical order: the parts without counter first.
@@ -63,7 +64,7 @@ impl Index {
 
     /// The value when nothing in it varies or depends on a parameter.
     pub fn as_constant(&self) -> Option<i64> {
-        match self.terms.as_slice() {
+        match &self.terms[..] {
             [] => Some(0),
             [t] if t.counter.is_none() && t.params.is_empty() => Some(t.coefficient),
             _ => None,
@@ -101,7 +102,7 @@ impl Index {
             .iter()
             .map(|t| Monomial {
                 coefficient: t.params.iter().fold(t.coefficient, |c, p| c.saturating_mul(params[p.0 as usize])),
-                params: vec![],
+                params: Box::default(),
                 counter: t.counter,
             })
             .collect();
@@ -142,12 +143,12 @@ impl From<usize> for Index {
 }
 impl From<Counter> for Index {
     fn from(c: Counter) -> Self {
-        Index { terms: vec![Monomial { coefficient: 1, params: vec![], counter: Some(c) }] }
+        Index { terms: [Monomial { coefficient: 1, params: Box::default(), counter: Some(c) }].into() }
     }
 }
 impl From<Param> for Index {
     fn from(p: Param) -> Self {
-        Index { terms: vec![Monomial { coefficient: 1, params: vec![p], counter: None }] }
+        Index { terms: [Monomial { coefficient: 1, params: [p].into(), counter: None }].into() }
     }
 }
 impl From<&Index> for Index {
@@ -158,9 +159,8 @@ impl From<&Index> for Index {
 
 impl<T: Into<Index>> Add<T> for Index {
     type Output = Index;
-    fn add(mut self, other: T) -> Index {
-        self.terms.extend(other.into().terms);
-        Index::from_terms(self.terms)
+    fn add(self, other: T) -> Index {
+        Index::from_terms(self.terms.into_iter().chain(other.into().terms).collect())
     }
 }
 impl<T: Into<Index>> Sub<T> for Index {
@@ -181,16 +181,16 @@ impl Mul<i64> for Index {
         for t in &mut self.terms {
             t.coefficient = t.coefficient.wrapping_mul(k);
         }
-        Index::from_terms(self.terms)
+        Index::from_terms(self.terms.into())
     }
 }
 impl Mul<Param> for Index {
     type Output = Index;
     fn mul(mut self, p: Param) -> Index {
         for t in &mut self.terms {
-            t.params.push(p);
+            t.params = [&t.params[..], &[p]].concat().into();
         }
-        Index::from_terms(self.terms)
+        Index::from_terms(self.terms.into())
     }
 }
 impl Mul<i64> for Counter {

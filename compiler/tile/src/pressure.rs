@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(pressure(&flat, &m), 3);
         let one = Stmt::Let(v[0], Op::Const(Scalar::Int(0)));
         let inner = Loop { counter: crate::Counter(0), count: 4.into(), step: 1, carried: vec![], body: vec![one] };
-        flat.body.push(Stmt::Loop(inner));
+        flat.body.push(Stmt::Loop(inner.into()));
         assert_eq!(pressure(&flat, &m), 1);
     }
 }

@@ -266,14 +266,14 @@ pub enum Stmt {
     },
     /// The bytes there will be read soon: a hint, which reads nothing and may point anywhere.
     Prefetch(Place),
-    Loop(Loop),
+    Loop(Box<Loop>),
     /// `row` = the `bytes` bytes at `arg[at]` if every guard holds, else the first `bytes` bytes of `fill`.
     Row {
         row: Row,
         arg: Arg,
         at: Index,
         bytes: Index,
-        guards: Vec<Guard>,
+        guards: Box<[Guard]>,
         fill: Arg,
     },
     /// `quotient · by + remainder = of`, with `0 <= remainder < by`; `of` is never negative.
@@ -545,7 +545,10 @@ impl Kernel {
 
     /// Gives memory back that its lists have reserved: a program may keep thousands of kernels.
     pub fn shrink_to_fit(&mut self) {
+        self.args.shrink_to_fit();
+        self.params.shrink_to_fit();
         self.types.shrink_to_fit();
+        self.counters.shrink_to_fit();
         shrink_to_fit(&mut self.body);
     }
 }
@@ -569,14 +572,14 @@ pub struct State {
 }
 
 impl Program {
-    /// A new state behind those that there are. Without `initial` its bytes are 0 at first.
+    /// A new state behind the last that was added. Without `initial` its bytes are 0 at first.
     pub fn add_state(&mut self, name: &str, size_bytes: u64, align: u32, initial: Option<Bytes>) -> BufferId {
-        let end = self.states().map(|b| b.offset_bytes.unwrap_or(0) + b.size_bytes).max().unwrap_or(0);
+        let end = self.states().next_back().map_or(0, |b| b.offset_bytes.unwrap_or(0) + b.size_bytes);
         let offset_bytes = Some(end.next_multiple_of(u64::from(align)));
         self.buffers.push(Buffer { name: name.into(), role: Role::State, size_bytes, align, data: initial, view: None, offset_bytes });
         BufferId(self.buffers.len() as u32 - 1)
     }
-    fn states(&self) -> impl Iterator<Item = &Buffer> {
+    fn states(&self) -> impl DoubleEndedIterator<Item = &Buffer> {
         self.buffers.iter().filter(|b| b.role == Role::State && b.view.is_none())
     }
     /// All states together, for a program of sound buffers. `None` when there is not so much memory.

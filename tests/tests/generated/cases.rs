@@ -18,6 +18,8 @@ pub enum Family {
     Convolution,
     Depthwise,
     FullyConnected,
+    Transposed,
+    Matrices,
     Window,
     Copy,
 }
@@ -39,19 +41,56 @@ pub enum Types {
     I8Offset,
     U8To16,
     I16Words,
+    /// BATCH_MATMUL only: sums as they are.
+    I8To32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Main {
-    Convolution { outputs: usize, groups: usize },
-    Depthwise { multiplier: usize },
-    FullyConnected { units: usize, keep_num_dims: bool, asymmetric: bool },
+    Convolution {
+        outputs: usize,
+        groups: usize,
+    },
+    Depthwise {
+        multiplier: usize,
+    },
+    FullyConnected {
+        units: usize,
+        keep_num_dims: bool,
+        asymmetric: bool,
+    },
+    /// Rows and columns that are cut off before the first ones of the result, and how many it has.
+    Transposed {
+        outputs: usize,
+        before: [usize; 2],
+        result: [usize; 2],
+    },
+    /// Of the image's two outer axes, which are 1 on the left, and on the right.
+    BatchMatmul {
+        columns: usize,
+        ones: [[bool; 2]; 2],
+        adj: [bool; 2],
+        asymmetric: bool,
+    },
     AveragePool,
     MaxPool,
-    Mean { axes: [bool; 4], keep_dims: bool },
-    Concatenation { axis: usize, pieces: usize },
-    Pad { before: [usize; 4], after: [usize; 4] },
-    Slice { first: [usize; 4], stride: [usize; 4], backwards: [bool; 4] },
+    Mean {
+        axes: [bool; 4],
+        keep_dims: bool,
+    },
+    Concatenation {
+        axis: usize,
+        pieces: usize,
+    },
+    Pad {
+        before: [usize; 4],
+        after: [usize; 4],
+    },
+    Slice {
+        first: [usize; 4],
+        stride: [usize; 4],
+        backwards: [bool; 4],
+    },
 }
 
 /// What becomes of the result.
@@ -87,6 +126,8 @@ pub struct Case {
     pub same: bool,
     pub activation: Activation,
     pub bias: bool,
+    /// FULLY_CONNECTED and BATCH_MATMUL: the weights are an input.
+    pub weights_at_run_time: bool,
     /// Rows and columns that a PAD puts around the image: above, below, left, right.
     pub before: [usize; 4],
     pub after: After,
@@ -116,6 +157,8 @@ fn types(family: Family) -> impl Strategy<Value = Types> {
     let all = match family {
         Family::Window | Family::Copy => vec![F32, I8, U8, I16],
         Family::FullyConnected => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel, I8Offset, U8To16, I16Words],
+        Family::Transposed => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32],
+        Family::Matrices => vec![F32, I8, I8Offset, I8To32, I16Words, Hybrid],
         _ => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel],
     };
     proptest::sample::select(all)
@@ -131,6 +174,16 @@ fn main(family: Family) -> BoxedStrategy<Main> {
         Family::Depthwise => prop_oneof![3 => Just(1usize), 1 => 2usize..10].prop_map(|multiplier| Main::Depthwise { multiplier }).boxed(),
         Family::FullyConnected => (outputs, any::<bool>(), any::<bool>())
             .prop_map(|(units, keep_num_dims, asymmetric)| Main::FullyConnected { units, keep_num_dims, asymmetric })
+            .boxed(),
+        Family::Transposed => {
+            // Results smaller than what the filters reach, and larger.
+            let result = || prop_oneof![1 => Just(1usize), 4 => 2usize..24];
+            (outputs, [0usize..6, 0..6], [result(), result()])
+                .prop_map(|(outputs, before, result)| Main::Transposed { outputs, before, result })
+                .boxed()
+        }
+        Family::Matrices => (outputs, any::<[[bool; 2]; 2]>(), any::<[bool; 2]>(), any::<bool>())
+            .prop_map(|(columns, ones, adj, asymmetric)| Main::BatchMatmul { columns, ones, adj, asymmetric })
             .boxed(),
         Family::Window => {
             let mean = (any::<[bool; 4]>(), any::<bool>()).prop_map(|(axes, keep_dims)| Main::Mean { axes, keep_dims });
@@ -163,12 +216,14 @@ pub fn cases(family: Family) -> impl Strategy<Value = Case> {
     let margin = || prop_oneof![3 => Just(0usize), 3 => 1usize..4];
     let before = prop_oneof![3 => Just([0usize; 4]), 1 => [margin(), margin(), margin(), margin()]];
     let image = (1usize..4, size(), size(), channels());
-    let rest = (activation(), any::<bool>(), before, after(), 0usize..4, any::<u32>());
+    let rest = (activation(), any::<[bool; 2]>(), before, after(), 0usize..4, any::<u32>());
     (main(family), types(family), image, windows, rest).prop_map(move |(main, types, (n, h, w, c), windows, rest)| {
         let (filter, stride, dilation, same) = windows;
-        let (activation, bias, before, after, beside, seed) = rest;
-        let image = [n, h, w, c];
-        Case { main, types, image, filter, stride, dilation, same, activation, bias, before, after, beside, seed: seed.into() }.possible()
+        let (activation, [bias, weights_at_run_time], before, after, beside, seed) = rest;
+        let (image, seed) = ([n, h, w, c], seed.into());
+        let case =
+            Case { main, types, image, filter, stride, dilation, same, activation, bias, weights_at_run_time, before, after, beside, seed };
+        case.possible()
     })
 }
 
@@ -181,13 +236,25 @@ impl Case {
     }
 
     fn has_weights(&self) -> bool {
-        matches!(self.main, Main::Convolution { .. } | Main::Depthwise { .. } | Main::FullyConnected { .. })
+        matches!(
+            self.main,
+            Main::Convolution { .. }
+                | Main::Depthwise { .. }
+                | Main::FullyConnected { .. }
+                | Main::Transposed { .. }
+                | Main::BatchMatmul { .. }
+        )
     }
 
     fn slides(&self) -> bool {
         !matches!(
             self.main,
-            Main::FullyConnected { .. } | Main::Mean { .. } | Main::Concatenation { .. } | Main::Pad { .. } | Main::Slice { .. }
+            Main::FullyConnected { .. }
+                | Main::BatchMatmul { .. }
+                | Main::Mean { .. }
+                | Main::Concatenation { .. }
+                | Main::Pad { .. }
+                | Main::Slice { .. }
         )
     }
 
@@ -206,6 +273,19 @@ impl Case {
         if let Main::Concatenation { axis, pieces } = &mut self.main {
             *pieces = (*pieces).min(200 / self.image[*axis]);
         }
+        if let Main::Transposed { before, .. } = &mut self.main {
+            *before = [before[0] % self.filter[0], before[1] % self.filter[1]];
+            (self.dilation, self.before, self.same) = ([1; 2], [0; 4], true);
+        }
+        if let Main::BatchMatmul { adj, .. } = &mut self.main {
+            // Rows are quantised at run time, and the case has rows that are exact.
+            adj[0] &= !matches!(self.types, Types::Hybrid);
+            (self.activation, self.bias, self.after) = (Activation::None, false, After::Nothing);
+        }
+        self.weights_at_run_time &= match self.main {
+            Main::FullyConnected { .. } => !matches!(self.types, Types::I16 | Types::I16Bias32),
+            main => matches!(main, Main::BatchMatmul { .. }),
+        };
         if !self.has_weights() {
             (self.bias, self.after, self.beside) = (false, After::Nothing, 0);
         }
@@ -243,7 +323,7 @@ impl Case {
     fn element(&self) -> ElementType {
         match self.types {
             Types::F32 | Types::Hybrid | Types::HybridPerChannel => ElementType::F32,
-            Types::I8 | Types::I8PerChannel | Types::I8Offset => ElementType::I8,
+            Types::I8 | Types::I8PerChannel | Types::I8Offset | Types::I8To32 => ElementType::I8,
             Types::U8 | Types::U8To16 => ElementType::U8,
             Types::I16 | Types::I16Bias32 | Types::I16Words => ElementType::I16,
         }
@@ -261,11 +341,23 @@ impl Case {
         Padding::decode(padding, axis(0), axis(1)).expect("a padding")
     }
 
+    /// The shape of a side of a BATCH_MATMUL.
+    fn side(&self, ones: [bool; 2], matrix: [usize; 2], adj: bool) -> [usize; 4] {
+        let [rows, columns] = if adj { [matrix[1], matrix[0]] } else { matrix };
+        let batches = [0, 1].map(|d| if ones[d] { 1 } else { self.image[d] });
+        [batches[0], batches[1], rows, columns]
+    }
+
     /// The graph, and what its inputs hold.
     pub fn graph(&self) -> (Graph, Vec<Vec<u8>>) {
         let mut m = Maker { graph: Graph { name: "case".into(), ..Graph::default() }, inputs: vec![], case: self, seed: self.seed };
         let y = match self.main {
             Main::Concatenation { axis, pieces } => m.concatenation(axis, pieces),
+            Main::BatchMatmul { ones, adj, .. } => {
+                let shape = self.side(ones[0], [self.image[2], self.image[3]], adj[0]);
+                let x = m.input(&shape);
+                m.main(x)
+            }
             _ => {
                 let x = m.input(&self.image);
                 let x = if self.before == [0; 4] { x } else { m.pad(x) };
@@ -341,11 +433,12 @@ impl Maker<'_> {
     /// Activations of which the quantisation at run time finds a power of two as scale, another one for every row that has its own.
     fn quantizable(&self, shape: &[usize], seed: u64) -> Vec<f32> {
         let asymmetric = match self.case.main {
-            Main::FullyConnected { asymmetric, .. } => asymmetric,
+            Main::FullyConnected { asymmetric, .. } | Main::BatchMatmul { asymmetric, .. } => asymmetric,
             Main::Convolution { groups, .. } => groups != 1 || self.scales_differ(),
             _ => true,
         };
-        let row: usize = if matches!(self.case.main, Main::FullyConnected { .. }) { shape[3] } else { shape[1..].iter().product() };
+        let of_rows = matches!(self.case.main, Main::FullyConnected { .. } | Main::BatchMatmul { .. });
+        let row: usize = if of_rows { shape[3] } else { shape[1..].iter().product() };
         let count: usize = shape.iter().product();
         let mut all = vec![];
         for (i, start) in (0..count).step_by(row).enumerate() {
@@ -383,7 +476,7 @@ impl Maker<'_> {
         let (element, per_channel, zero) = match types {
             F32 => (ElementType::F32, false, 0),
             U8 | U8To16 => (ElementType::U8, false, self.next() as i64 % 256),
-            I8Offset => (ElementType::I8, false, self.next() as i64 % 60 - 30),
+            I8Offset | I8To32 => (ElementType::I8, false, self.next() as i64 % 60 - 30),
             I16Words => (ElementType::I16, false, 0),
             I8PerChannel | HybridPerChannel => (ElementType::I8, true, 0),
             _ => (ElementType::I8, false, 0),
@@ -398,7 +491,12 @@ impl Maker<'_> {
             ElementType::F32 => f32_bytes(&eighths(seed, ty.element_count(), 8)),
             _ => bytes(seed, ty.size_bytes()),
         };
-        let w = self.value(ty, Some(data));
+        let w = self.value(ty, Some(data.clone()));
+        if self.case.weights_at_run_time && self.inputs.len() == 1 {
+            self.graph.value_mut(w).data = None;
+            self.graph.inputs.push(w);
+            self.inputs.push(data);
+        }
         // Results that use their range, most of them without being cut off.
         let spread = match types {
             I16 | I16Bias32 | U8To16 => 5e-2,
@@ -408,6 +506,7 @@ impl Maker<'_> {
         let scale = spread * (depth as f32).sqrt();
         let result = match types {
             U8To16 => TensorType::quantized(ElementType::I16, [], scale / 100.0, 0),
+            I8To32 => TensorType::new(ElementType::I32, []),
             _ => self.ty(&[], scale),
         };
         (w, result)
@@ -455,6 +554,17 @@ impl Maker<'_> {
                 let b = self.bias(types, units);
                 let attributes = fully_connected::Attributes { activation, keep_num_dims, asymmetric_quantize_inputs: asymmetric };
                 self.node(Op::FullyConnected(attributes), &[Some(x), Some(w), b], y)
+            }
+            Main::Transposed { outputs, before, result: [h, w] } => {
+                let shape = vec![c.image[0], h, w, outputs];
+                let (w, y) = self.weights(types, &[outputs, fh, fw, channels], 0, fh * fw * channels);
+                let b = self.bias(types, outputs);
+                self.node(Op::TransposeConv(transpose_conv::Attributes { shape, stride, before, activation }), &[Some(x), Some(w), b], y)
+            }
+            Main::BatchMatmul { columns, ones, adj: [adj_x, adj_y], asymmetric } => {
+                let (w, y) = self.weights(types, &c.side(ones[1], [channels, columns], adj_y), 3, channels);
+                let attributes = batch_matmul::Attributes { adj_x, adj_y, asymmetric_quantize_inputs: asymmetric };
+                self.node(Op::BatchMatmul(attributes), &[Some(x), Some(w)], y)
             }
             Main::AveragePool => {
                 let y = self.graph.ty(x).clone();

@@ -58,6 +58,17 @@ fn result(node: &Node, mut operands: Vec<Option<Input>>, y: &TensorType) -> Vec<
             let attributes = ([1, 1], [1, 1], Padding::default(), a.activation);
             bytes(y, product(kind(&p, a.asymmetric_quantize_inputs), input, filter, attributes, &p).fully_connected(&p))
         }
+        Op::TransposeConv(a) => {
+            let p = take(&mut operands, y);
+            let padding = Padding { top: a.before[0], left: a.before[1], ..Padding::default() };
+            let attributes = (a.stride, [1, 1], padding, a.activation);
+            let case = product(kind(&p, true), four(&p.x.ty), four(&p.w.ty), attributes, &p);
+            bytes(y, Case { transposed: Some([a.shape[1], a.shape[2]]), ..case }.convolution(&p))
+        }
+        Op::BatchMatmul(a) => {
+            let [Some(x), Some(w)] = &operands[..] else { panic!("two operands") };
+            bytes(y, matrices([x, w], [a.adj_x, a.adj_y], y))
+        }
         Op::AveragePool2d(average_pool_2d::Attributes(a)) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, true),
         Op::MaxPool2d(max_pool_2d::Attributes(a)) => pool(&operands[0], y, (a.filter, a.stride, a.padding), a.activation, false),
         Op::Mean(a) => mean(operands[0].as_ref().expect("an operand"), y, &a.0.axes),
@@ -115,6 +126,42 @@ fn kind(p: &Operands, asymmetric: bool) -> Kind {
         (_, I16, _) => Kind::Int16Words,
         _ => Kind::Int16 { bias: p.bias.as_ref().map_or(I64, |b| b.ty.element) },
     }
+}
+
+/// Products of matrices of which either side may be transposed, and their batches 1.
+fn matrices([x, w]: [&Input; 2], adj: [bool; 2], y: &TensorType) -> Want {
+    let depth = x.ty.shape[if adj[0] { 2 } else { 3 }];
+    let place = |side: &Input, at: &[usize], matrix: [usize; 2], adj: bool| {
+        let [row, column] = if adj { [matrix[1], matrix[0]] } else { matrix };
+        let shape = &side.ty.shape;
+        flat(shape, &[at[0] % shape[0], at[1] % shape[1], row, column])
+    };
+    let pairs = |at: &[usize]| -> Vec<(usize, usize)> {
+        (0..depth).map(|k| (place(x, at, [at[2], k], adj[0]), place(w, at, [k, at[3]], adj[1]))).collect()
+    };
+    if x.ty.element == ElementType::F32 {
+        // Activations that are quantised at run time are integers times the scale that is found.
+        let left = f32s(&x.data);
+        let right: Vec<f64> = match w.ty.scale() {
+            None => f32s(&w.data).into_iter().map(f64::from).collect(),
+            Some(scale) => integers(&w.ty, &w.data).into_iter().map(|n| n as f64 * f64::from(scale)).collect(),
+        };
+        let sum = |at: Vec<usize>| pairs(&at).into_iter().map(|(a, b)| f64::from(left[a]) * right[b]).sum::<f64>() as f32;
+        return Want::Floats(indices(&y.shape).map(sum).collect());
+    }
+    let (left, right) = (integers(&x.ty, &x.data), integers(&w.ty, &w.data));
+    let scales = [&x.ty, &w.ty, y].map(|ty| ty.scale().unwrap_or(1.0));
+    let (m, s) = quantize_multiplier(convolution_multiplier_per_tensor(scales[0], scales[1], scales[2]));
+    let rescaled = |sum: i64| match y.element {
+        ElementType::I32 => sum,
+        ElementType::I16 => i64::from(multiply_by_quantized_multiplier_64(sum, m, s)).clamp(-32768, 32767),
+        _ => (i64::from(multiply_by_quantized_multiplier(sum as i32, m, s)) + y.zero_point()).clamp(-128, 127),
+    };
+    let sum = |at: Vec<usize>| {
+        let term = |(a, b): (usize, usize)| (left[a] - x.ty.zero_point()) * (right[b] - w.ty.zero_point());
+        rescaled(pairs(&at).into_iter().map(term).sum())
+    };
+    Want::Integers(indices(&y.shape).map(sum).collect())
 }
 
 type Attributes = ([usize; 2], [usize; 2], Padding, Activation);

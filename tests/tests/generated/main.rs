@@ -72,6 +72,14 @@ fn fully_connected_products() {
     check_family(Family::FullyConnected, 800);
 }
 #[test]
+fn transposed_convolutions() {
+    check_family(Family::Transposed, 500);
+}
+#[test]
+fn products_of_matrices() {
+    check_family(Family::Matrices, 500);
+}
+#[test]
 fn poolings_and_means() {
     check_family(Family::Window, 800);
 }

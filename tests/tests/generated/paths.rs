@@ -189,6 +189,43 @@ const FULLY_CONNECTED: &[Path] = &[
     ("weights of 16 bits", |s| s.types(&[Types::I16Words])),
     ("RELU in the product", |s| s.passes.contains(&"activation")),
     ("sums in the product", |s| s.has_then()),
+    ("weights at run time", |s| s.case.weights_at_run_time && s.has("transpose_")),
+    ("weights at run time: quantised activations", |s| s.case.weights_at_run_time && s.case.is_hybrid()),
+    ("weights at run time: one row", |s| s.case.weights_at_run_time && s.case.image[..3] == [1, 1, 1]),
+    ("weights at run time: one column", |s| s.case.weights_at_run_time && matches!(s.case.main, Main::FullyConnected { units: 1, .. })),
+];
+
+const TRANSPOSED: &[Path] = &[
+    ("size", |s| s.is(Size) && s.has("product")),
+    ("speed: several phases", |s| s.is(Speed) && s.case.stride != [1, 1] && 1 < s.count("product")),
+    ("phases that nothing falls on", |s| s.case.filter[0] < s.case.stride[0] || s.case.filter[1] < s.case.stride[1]),
+    ("several images", |s| s.case.image[0] != 1),
+    ("one row", |s| matches!(s.case.main, Main::Transposed { result: [1, _], .. })),
+    ("one column", |s| matches!(s.case.main, Main::Transposed { result: [_, 1], .. })),
+    ("rows and columns cut off", |s| matches!(s.case.main, Main::Transposed { before: [rows, columns], .. } if rows != 0 && columns != 0)),
+    ("weights of which another is zero", |s| s.types(&[Types::U8])),
+    ("sums of 16 bits in 32", |s| s.types(&[Types::I16Bias32])),
+    ("RELU in the convolution", |s| s.passes.contains(&"activation")),
+];
+
+const MATRICES: &[Path] = &[
+    ("a constant matrix that is packed", |s| {
+        !s.case.weights_at_run_time && matches!(s.case.main, Main::BatchMatmul { ones: [_, [true, true]], .. })
+    }),
+    ("constant matrices", |s| !s.case.weights_at_run_time && matches!(s.case.main, Main::BatchMatmul { ones: [_, [false, _]], .. })),
+    ("a side that is transposed first", |s| s.has("transpose_")),
+    ("batches of the left side repeated", |s| {
+        s.case.image[0] != 1 && matches!(s.case.main, Main::BatchMatmul { ones: [[true, _], [false, _]], .. })
+    }),
+    ("batches of the right side repeated", |s| {
+        s.case.image[1] != 1 && matches!(s.case.main, Main::BatchMatmul { ones: [[_, false], [_, true]], .. })
+    }),
+    ("one row", |s| s.case.image[2] == 1),
+    ("one column", |s| matches!(s.case.main, Main::BatchMatmul { columns: 1, .. })),
+    ("sums as they are", |s| s.types(&[Types::I8To32])),
+    ("16 bits", |s| s.types(&[Types::I16Words])),
+    ("quantised at run time without offset", |s| s.has("quantize_symmetric")),
+    ("quantised at run time with offset", |s| s.has("quantize_asymmetric")),
 ];
 
 const WINDOW: &[Path] = &[
@@ -224,6 +261,8 @@ impl Paths {
             Family::Convolution => CONVOLUTION,
             Family::Depthwise => DEPTHWISE,
             Family::FullyConnected => FULLY_CONNECTED,
+            Family::Transposed => TRANSPOSED,
+            Family::Matrices => MATRICES,
             Family::Window => WINDOW,
             Family::Copy => COPY,
         };

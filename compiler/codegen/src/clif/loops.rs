@@ -22,7 +22,7 @@ pub(super) enum CounterValue {
 pub(super) type IndexKey = Vec<(Option<Counter>, Vec<Param>, i64)>;
 
 pub(super) fn index_key(index: &Index) -> IndexKey {
-    index.terms().iter().map(|t| (t.counter, t.params.clone(), t.coefficient)).collect()
+    index.terms().iter().map(|t| (t.counter, t.params.to_vec(), t.coefficient)).collect()
 }
 
 /// The body of a function or a loop, and what has been computed in it.

@@ -231,7 +231,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
     let mut shared = Shared::new();
     for (n, level) in levels.iter().enumerate() {
-        let (functions, kernels) = kernels(&mut writer, level, &prefixes[n], &mut shared, options)?;
+        let (functions, kernels) = kernels(&mut writer, level, &prefixes[n], (1 < levels.len()).then_some(&mut shared), options)?;
         let data = constants.by_level[n].iter().map(|(&id, &index)| (id, data[index])).collect();
         let mut body = Body { program: level.program, functions, data, tasks: BTreeMap::new(), parts: BTreeMap::new() };
         let first = writer.written.len();
@@ -437,12 +437,12 @@ fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
 /// Kernels of earlier levels, by alignment and machine code.
 type Shared = BTreeMap<(u32, Vec<u8>), (FuncId, KernelFacts)>;
 
-/// Compiles the kernels of a level, and defines those that no earlier level has.
+/// Compiles the kernels of a level, and defines those that no earlier level has; a single level shares none.
 fn kernels(
     writer: &mut Writer,
     level: &Level,
     prefix: &str,
-    shared: &mut Shared,
+    shared: Option<&mut Shared>,
     options: &Options,
 ) -> Result<(Vec<FuncId>, Vec<KernelFacts>), Error> {
     let Level { program, target } = level;
@@ -450,18 +450,22 @@ fn kernels(
     let symbols = unique(program.kernels.iter().map(|k| format!("{prefix}.{}", word(&k.name))));
     let (mut known, mut own) = (vec![], vec![]);
     for ((kernel, compiled), symbol) in program.kernels.iter().zip(compiled).zip(symbols) {
-        let key = (compiled.align, compiled.bytes.clone());
-        if let Some(same) = shared.get(&key).filter(|_| compiled.relocs.is_empty()) {
+        let key = shared.as_ref().map(|_| (compiled.align, compiled.bytes.clone()));
+        let same = shared.as_ref().zip(key.as_ref()).and_then(|(shared, key)| shared.get(key));
+        if let Some(same) = same.filter(|_| compiled.relocs.is_empty()) {
             known.push(same.clone());
             continue;
         }
-        let facts = KernelFacts { symbol: symbol.clone(), code_bytes: key.1.len() as u64, stack_bytes: compiled.stack_bytes };
+        let code_bytes = compiled.bytes.len() as u64;
+        let facts = KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes };
         let signature = crate::clif::signature(kernel, compile::inner_call_conv(&*writer.isa));
         let id = writer.define(symbol, Linkage::Local, &signature, compiled)?;
         known.push((id, facts.clone()));
-        own.push((key, (id, facts)));
+        own.extend(key.map(|key| (key, (id, facts))));
     }
-    shared.extend(own);
+    if let Some(shared) = shared {
+        shared.extend(own);
+    }
     Ok(known.into_iter().unzip())
 }
 

@@ -25,7 +25,7 @@ pub(super) enum CounterValue {
 pub(super) type PointerKey = Vec<(Option<Counter>, Vec<Param>, i64)>;
 
 pub(super) fn pointer_key(index: &Index) -> PointerKey {
-    index.terms().iter().map(|t| (t.counter, t.params.clone(), t.coefficient)).collect()
+    index.terms().iter().map(|t| (t.counter, t.params.to_vec(), t.coefficient)).collect()
 }
 
 impl Emitter<'_> {

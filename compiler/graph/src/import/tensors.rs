@@ -66,8 +66,9 @@ pub enum Content {
 }
 
 pub fn read<'a>(file: &File<'a>, subgraph: schema::SubGraph<'a>, place: &Place, problems: &mut Vec<Diagnostic>) -> Vec<Tensor<'a>> {
-    let mut tensors = vec![];
-    for (i, t) in subgraph.tensors().into_iter().flatten().enumerate() {
+    let all = subgraph.tensors();
+    let mut tensors = Vec::with_capacity(all.map_or(0, |t| t.len()));
+    for (i, t) in all.into_iter().flatten().enumerate() {
         let (tensor, found) = tensor(file, t);
         let name = if tensor.name.is_empty() { String::new() } else { format!(" {}", quoted(&tensor.name)) };
         problems.extend(found.into_iter().map(|d| d.at(place.clone()).detail(format!("tensor {i}{name}"))));

@@ -78,6 +78,7 @@ impl Variables {
         let ty = v.ty.clone()?;
         let value = *v.value.get_or_insert_with(|| graph.add_value(Value { name: v.name.clone(), ty, data: None }));
         if !graph.is_state(value) {
+            // A new value, behind all others.
             graph.states.push(State { value, initial: None });
         }
         Some(value)
@@ -101,18 +102,21 @@ impl Variables {
         graph.states.iter().filter_map(|s| by_value.get(&s.value).copied()).collect()
     }
 
-    /// Makes the states of a body, which are the variables `own`, `all` of these in their order.
+    /// Makes `all` of these variables the states of a body that has `own` ones, in their order.
     pub fn complete(&self, body: &mut Graph, own: &[usize], all: &BTreeSet<usize>) {
-        let known: BTreeMap<usize, ValueId> = own.iter().copied().zip(body.states.iter().map(|s| s.value)).collect();
-        body.states = all
-            .iter()
-            .filter_map(|v| {
-                let Variable { name, ty, .. } = &self.all[*v];
-                let new = |body: &mut Graph| Some(body.add_value(Value { name: name.clone(), ty: ty.clone()?, data: None }));
-                let value = known.get(v).copied().or_else(|| new(body))?;
-                Some(State { value, initial: None })
-            })
-            .collect();
+        let mut stand_in: BTreeMap<ValueId, ValueId> = BTreeMap::new();
+        let states = std::mem::take(&mut body.states);
+        for &variable in all {
+            let Variable { name, ty, .. } = &self.all[variable];
+            // A new value, behind all others.
+            let value =
+                body.add_value(Value { name: name.clone(), ty: ty.clone().expect("a variable with a value has a type"), data: None });
+            let old = own.iter().position(|v| *v == variable).map(|i| states[i].value);
+            stand_in.extend(old.map(|old| (old, value)));
+            body.states.push(State { value, initial: None });
+        }
+        let reads = body.nodes.iter_mut().flat_map(Node::reads_mut);
+        reads.chain(&mut body.outputs).for_each(|v| *v = stand_in.get(v).copied().unwrap_or(*v));
     }
 
     /// What the graph of a CALL_ONCE, whose constants are computed, assigns; its states are the variables `own`.
@@ -136,16 +140,23 @@ impl Variables {
 
     /// Writes into the states what is in them at first. Without that, nothing may be read before it is assigned.
     pub fn finish(&mut self, graph: &mut Graph) -> Vec<Diagnostic> {
-        let mut problems = vec![];
+        let (mut problems, mut initial) = (vec![], vec![None; graph.states.len()]);
+        // Who uses each state first.
+        let mut first: BTreeMap<ValueId, &Node> = BTreeMap::new();
+        for n in &graph.nodes {
+            n.reads().filter(|v| graph.is_state(*v)).for_each(|v| _ = first.entry(v).or_insert(n));
+        }
         for v in &mut self.all {
-            let Some(state) = graph.states.iter_mut().find(|s| Some(s.value) == v.value) else { continue };
-            state.initial = v.initial.take();
-            let value = state.value;
-            let first = graph.nodes.iter().find(|n| n.reads().any(|r| r == value));
-            if let Some(n) = first.filter(|n| graph.states.iter().any(|s| s.value == value && s.initial.is_none()) && !assigns(n, value)) {
+            let Some(value) = v.value else { continue };
+            let Ok(at) = graph.states.binary_search_by_key(&value, |s| s.value) else { continue };
+            initial[at] = v.initial.take();
+            if let Some(n) = first.get(&value).filter(|n| initial[at].is_none() && !assigns(n, value)) {
                 let d = Diagnostic::new(Code::ORDER, format!("the variable {} is read before anything is assigned to it", quoted(&v.name)));
                 problems.push(d.help("let the model assign it at the beginning (CALL_ONCE)").in_node(graph, n));
             }
+        }
+        for (state, initial) in graph.states.iter_mut().zip(initial) {
+            state.initial = initial;
         }
         problems
     }

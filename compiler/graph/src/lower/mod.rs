@@ -90,6 +90,8 @@ pub struct Scope {
     here: usize,
     /// By value: after which node nobody reads it; of an output after none.
     last_read: Vec<Option<usize>>,
+    /// By value: which node is the last that changes it, of a state.
+    last_change: Vec<Option<usize>>,
     is_input: Vec<bool>,
     /// For messages: which values all nodes of constants would give.
     computed: OnceCell<Vec<bool>>,
@@ -106,6 +108,7 @@ impl Scope {
             wanted: BTreeMap::new(),
             here: 0,
             last_read: last_reads(graph),
+            last_change: last_changes(graph),
             is_input,
             computed: OnceCell::new(),
         }
@@ -145,7 +148,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         graph,
         machine,
         goal,
-        program: Program { name: graph.name.clone(), ..Program::default() },
+        program: Program { name: graph.name.clone(), buffers: Vec::with_capacity(graph.values.len()), ..Program::default() },
         scope: Scope::of(graph),
         kernels: HashMap::new(),
         constants: HashMap::new(),
@@ -213,6 +216,14 @@ fn last_reads(graph: &Graph) -> Vec<Option<usize>> {
     graph.outputs.iter().for_each(|v| last[v.0 as usize] = Some(AFTER_ALL));
     // The next invocation reads it.
     graph.states.iter().for_each(|s| last[s.value.0 as usize] = Some(AFTER_ALL));
+    last
+}
+
+fn last_changes(graph: &Graph) -> Vec<Option<usize>> {
+    let mut last = vec![None; graph.values.len()];
+    for (i, node) in graph.nodes.iter().enumerate() {
+        node.writes().for_each(|v| last[v.0 as usize] = Some(i));
+    }
     last
 }
 
@@ -309,7 +320,7 @@ impl<'a> Context<'a> {
 
     /// Whether a later node changes a state.
     pub fn changes_later(&self, state: ValueId) -> bool {
-        self.graph.nodes[self.scope.here + 1..].iter().any(|n| n.writes().any(|v| v == state))
+        self.scope.last_change[state.0 as usize].is_some_and(|at| self.scope.here < at)
     }
 
     fn add_buffer(&mut self, name: &str, role: Role, size_bytes: u64, align: u32) -> BufferId {

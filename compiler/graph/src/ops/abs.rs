@@ -34,10 +34,7 @@ impl Operator for Attributes {
         let (x, y) = (s.input(0)?, s.output(0));
         if is_rescaled(x) {
             checks::all_per_tensor(s)?;
-            if y.element == I16 {
-                checks::no_zero_point("the input", x)?;
-                checks::no_zero_point("the output", y)?;
-            }
+            checks::no_zero_points_of_words(x, y)?;
             shift_range(&[multiplier(x, y).1])?;
         }
         Ok(vec![x.shape.clone()])

@@ -10,7 +10,6 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::moves::{self, Axis};
-use crate::tensor::ElementType::I16;
 use crate::text::fields::fields;
 
 /// Per axis between the first and the last: so many images are made along it, and so many elements are added, or cut off, at its ends.
@@ -71,10 +70,7 @@ impl Family for Batch {
             return Err(misfit());
         }
         checks::same_quantization(x, y)?;
-        if x.element == I16 {
-            checks::no_zero_point("the input", x)?;
-            checks::no_zero_point("the output", y)?;
-        }
+        checks::no_zero_points_of_words(x, y)?;
         let blocks = a.block.iter().try_fold(1usize, |n, &b| n.checked_mul(b)).ok_or_else(misfit)?;
         let mut shape = x.shape.clone();
         shape[0] = match self.to_batch {

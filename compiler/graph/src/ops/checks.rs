@@ -73,6 +73,15 @@ pub fn no_zero_point(what: &str, ty: &TensorType) -> Result<(), Diagnostic> {
     }
 }
 
+/// Of int16 operand and result the zero points are 0.
+pub fn no_zero_points_of_words(x: &TensorType, y: &TensorType) -> Result<(), Diagnostic> {
+    if y.element != ElementType::I16 {
+        return Ok(());
+    }
+    no_zero_point("the input", x)?;
+    no_zero_point("the output", y)
+}
+
 /// Batch, rows, columns, channels.
 pub fn image(what: &str, ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
     ty.shape.as_slice().try_into().map_err(|_| {

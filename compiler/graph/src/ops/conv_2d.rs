@@ -17,7 +17,7 @@ use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::tensor::ElementType;
-use crate::tensor::ElementType::{F32, I4, I8, I16, U8};
+use crate::tensor::ElementType::{F32, I4, I8, U8};
 use crate::text::fields::fields;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -86,10 +86,7 @@ impl Operator for Attributes {
             }
             _ => {}
         }
-        if element == I16 {
-            checks::no_zero_point("the input", x)?;
-            checks::no_zero_point("the output", s.output(0))?;
-        }
+        checks::no_zero_points_of_words(x, s.output(0))?;
 
         let p = &self.padding;
         let [rows, columns] = self.windows(input, filter);

@@ -36,10 +36,12 @@ pub trait Family: Sized {
     fn lower(&self, a: &Self::Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic>;
 }
 
-/// Makes the modules of a family in its file, which has the family's `Attributes`. Each row is the module's name and a value of `$row`;
-/// its documentation is what the header of a file would be.
+/// Makes the modules of a family in its file, which has the family's `Attributes`. Each row is the module's name, its arity if that is not the
+/// family's, and a value of `$row`; its documentation is what the header of a file would be.
 macro_rules! family {
-    ($row:ident: $($(#[$doc:meta])* $name:ident = $value:expr;)*) => {$(
+    (@arity $row:ident) => { <$row as Family>::ARITY };
+    (@arity $row:ident $arity:expr) => { $arity };
+    ($row:ident: $($(#[$doc:meta])* $name:ident $([$arity:expr])? = $value:expr;)*) => {$(
         $(#[$doc])*
         pub mod $name {
             use super::*;
@@ -60,7 +62,7 @@ macro_rules! family {
             }
 
             impl $crate::ops::Operator for Attributes {
-                const ARITY: $crate::ops::Arity = <$row as Family>::ARITY;
+                const ARITY: $crate::ops::Arity = $crate::ops::family::family!(@arity $row $($arity)?);
                 const TYPES: &'static [$crate::ops::types::Row] = ROW.types;
 
                 fn decode(source: &$crate::ops::Source) -> Result<Self, $crate::diagnostic::Diagnostic> {

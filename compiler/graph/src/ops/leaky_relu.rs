@@ -35,10 +35,7 @@ impl Operator for Attributes {
         let (x, y) = (s.input(0)?, s.output(0));
         if checks::is_quantized(y.element) {
             checks::all_per_tensor(s)?;
-            if y.element == I16 {
-                checks::no_zero_point("the input", x)?;
-                checks::no_zero_point("the output", y)?;
-            }
+            checks::no_zero_points_of_words(x, y)?;
             if !self.alpha.is_finite() {
                 return Err(Diagnostic::new(Code::ATTRIBUTE, "alpha is not finite").found(self.alpha.to_string()));
             }

@@ -1,6 +1,6 @@
 //! Functions of one number that need no rescaling.
 //!
-//! Not functions of quantised numbers (`tanh.rs` and others). Integers wrap: the negative of the smallest one is itself.
+//! Not functions of quantised numbers (`curves.rs`). Integers wrap: the negative of the smallest one is itself.
 
 use super::family::{Family, family};
 use super::types::Row;

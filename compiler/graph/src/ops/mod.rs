@@ -15,6 +15,7 @@ pub mod depths;
 pub mod extremes;
 pub mod family;
 pub mod maps;
+pub mod ones;
 pub mod pairs;
 pub mod pools;
 pub mod reductions;
@@ -330,7 +331,7 @@ operators! {
     Elu elu(curves) ELU 1;
     Equal equal(comparisons) EQUAL 5;
     Exp exp(curves) EXP 2;
-    ExpandDims expand_dims EXPAND_DIMS 1;
+    ExpandDims expand_dims(ones) EXPAND_DIMS 1;
     Fill fill FILL 4;
     Floor floor(maps) FLOOR 1;
     FloorDiv floor_div(pairs) FLOOR_DIV 3;
@@ -341,7 +342,7 @@ operators! {
     Gelu gelu GELU 2;
     Greater greater(comparisons) GREATER 2;
     GreaterEqual greater_equal(comparisons) GREATER_EQUAL 3;
-    HardSwish hard_swish HARD_SWISH 1;
+    HardSwish hard_swish(curves) HARD_SWISH 1;
     If r#if IF 1;
     LeakyRelu leaky_relu LEAKY_RELU 2;
     Less less(comparisons) LESS 3;
@@ -350,7 +351,7 @@ operators! {
     LogicalAnd logical_and(pairs) LOGICAL_AND 1;
     LogicalNot logical_not(maps) LOGICAL_NOT 1;
     LogicalOr logical_or(pairs) LOGICAL_OR 1;
-    Logistic logistic LOGISTIC 3;
+    Logistic logistic(curves) LOGISTIC 3;
     MatrixDiag matrix_diag MATRIX_DIAG 1;
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
@@ -385,7 +386,7 @@ operators! {
     ReverseV2 reverse_v2 REVERSE_V2 3;
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
     Round round(maps) ROUND 1;
-    Rsqrt rsqrt RSQRT 3;
+    Rsqrt rsqrt(curves) RSQRT 3;
     Select select(selects) SELECT 4;
     SelectV2 select_v2(selects) SELECT_V2 2;
     Shape shape SHAPE 1;
@@ -400,7 +401,7 @@ operators! {
     Sqrt sqrt(maps) SQRT 2;
     Square square(maps) SQUARE 1;
     SquaredDifference squared_difference SQUARED_DIFFERENCE 2;
-    Squeeze squeeze SQUEEZE 2;
+    Squeeze squeeze(ones) SQUEEZE 2;
     StablehloAdd stablehlo_add(pairs) STABLEHLO_ADD 1;
     StablehloAnd stablehlo_and(pairs) STABLEHLO_AND 1;
     StablehloCase stablehlo_case STABLEHLO_CASE 1;
@@ -411,7 +412,7 @@ operators! {
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
     Sum sum(reductions) SUM 2;
-    Tanh tanh TANH 3;
+    Tanh tanh(curves) TANH 3;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;

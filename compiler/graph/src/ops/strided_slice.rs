@@ -5,8 +5,9 @@
 //!
 //! With `offset` the end counts from the first element taken. One element that is picked (`shrink_axis_mask`) is that element whatever the
 //! stride, where the reference writes nothing if that is negative. Refused is what the reference computes from memory that is not the
-//! tensor's: an element that does not exist; new axes behind the last index; and with `offset` new axes, axes without an end of their
-//! own, ends outside of the axis, and an `end_mask` that says something else than the end.
+//! tensor's: an element that does not exist; new axes behind the last index; and with `offset` new axes whose end is not 1 (there they
+//! are as long as that end), axes without an end of their own, ends outside of the axis, and an `end_mask` that says something else than
+//! the end.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -69,7 +70,7 @@ impl Range {
 
 /// What becomes of one index of begin, end and strides.
 enum Axis {
-    New,
+    New(usize),
     Named(usize),
     /// Of an ellipsis, or behind the last index.
     Whole,
@@ -88,13 +89,13 @@ fn axes(options: &Masks, count: usize, rank: usize) -> Result<Vec<Axis>, Diagnos
     while axes.len() < added + rank {
         match index {
             i if bit(options.ellipsis, i) => axes.extend((0..whole.min(added + rank - axes.len())).map(|_| Axis::Whole)),
-            i if bit(options.new_axis, i) => axes.push(Axis::New),
+            i if bit(options.new_axis, i) => axes.push(Axis::New(i)),
             i if i < count => axes.push(Axis::Named(i)),
             _ => axes.push(Axis::Whole),
         }
         index += 1;
     }
-    if axes.iter().filter(|a| matches!(a, Axis::New)).count() != added {
+    if axes.iter().filter(|a| matches!(a, Axis::New(_))).count() != added {
         return Err(Diagnostic::new(Code::OPERAND, "the new axes do not fit the input")
             .expected(format!("one index for each new axis, and at most {rank} others"))
             .found(format!("new_axis_mask {:#b} for {count} indices", options.new_axis)));
@@ -182,9 +183,13 @@ impl Attributes {
         }
         let mut a = Attributes { first: vec![], stride: vec![], count: vec![], shape: vec![] };
         for axis in axes(options, begin.len(), input.len())? {
-            if let Axis::New = axis {
-                if options.offset {
-                    return Err(Diagnostic::new(Code::ATTRIBUTE, "with `offset`, new axes are not supported"));
+            if let Axis::New(i) = axis {
+                if options.offset && end.get(i) != Some(&1) {
+                    // The reference takes the end for the new axis' size, and has no elements for it.
+                    return Err(Diagnostic::new(Code::ATTRIBUTE, "with `offset`, the end of a new axis is its size, which must be 1")
+                        .expected("1")
+                        .found(end.get(i).map_or("no end".into(), i64::to_string))
+                        .help("give new axes the end 1, or convert the model with ends that count from the axis' beginning"));
                 }
                 a.shape.push(1);
                 continue;
@@ -317,7 +322,19 @@ mod tests {
         }
         assert_eq!(slice(&[3, 5], &[0, 1], &[3, 2], &[1, 1], none, true), Some((vec![3, 2], vec![2, 3, 7, 8, 12, 13])));
         assert_eq!(slice(&[3, 5], &[0], &[2], &[1], none, true), None);
-        assert_eq!(slice(&[3, 5], &[0, 0, 1], &[1, 2, 2], &[1, 1, 1], [0, 0, 0, 1, 0], true), None);
+    }
+
+    /// What LiteRT 2.3.0 answers where the end is 1; with others it makes the axis longer, and fills it with what is behind the tensor.
+    #[test]
+    fn new_axes_beside_ends_that_count_from_the_first_element() {
+        let of = |begin: &[i64], end: &[i64], strides: &[i64], masks| slice(&[3, 5], begin, end, strides, masks, true);
+        let taken = Some((vec![1, 2, 2], vec![2, 3, 7, 8]));
+        assert_eq!(of(&[0, 0, 1], &[1, 2, 2], &[1, 1, 1], [0, 0, 0, 1, 0]), taken);
+        assert_eq!(of(&[2, 0, 1], &[1, 2, 2], &[-3, 1, 1], [1, 1, 0, 1, 1]), taken);
+        assert_eq!(of(&[0, 0, 1], &[2, 1, 2], &[1, 1, 1], [0, 0, 0, 2, 0]), Some((vec![2, 1, 2], vec![2, 3, 7, 8])));
+        for end in [-1, 0, 2, 7] {
+            assert_eq!(of(&[0, 0, 1], &[end, 2, 2], &[1, 1, 1], [0, 0, 0, 1, 0]), None, "{end}");
+        }
     }
 
     #[test]

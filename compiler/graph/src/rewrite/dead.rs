@@ -1,8 +1,9 @@
 //! Nodes whose results nobody reads and that change no state, and values that nobody names, are removed.
 //!
-//! The graph's inputs stay: they are the caller's interface. Values are renumbered, in their old order.
+//! The graph's inputs stay: they are the caller's interface; so do states, of which a body has as many as the node around it hands on. Values are renumbered, in their old order.
 
 use crate::graph::{Graph, ValueId};
+use std::collections::BTreeSet;
 
 pub fn run(graph: &mut Graph) -> bool {
     let mut used = vec![false; graph.values.len()];
@@ -10,24 +11,29 @@ pub fn run(graph: &mut Graph) -> bool {
         used[v.0 as usize] = true;
     }
     let count = graph.nodes.len();
-    let mut kept = vec![];
-    for n in std::mem::take(&mut graph.nodes).into_iter().rev() {
-        if !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]) {
+    let mut kept = vec![false; count];
+    for (n, kept) in graph.nodes.iter().zip(&mut kept).rev() {
+        *kept = !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]);
+        if *kept {
             for v in n.reads().chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;
             }
-            kept.push(n);
         }
     }
-    kept.reverse();
-    graph.nodes = kept;
-    for v in &graph.inputs {
+    let mut kept = kept.into_iter();
+    graph.nodes.retain(|_| kept.next() == Some(true));
+    for v in graph.inputs.iter().chain(graph.states.iter().map(|s| &s.value)) {
         used[v.0 as usize] = true;
     }
-    graph.states.retain(|s| used[s.value.0 as usize]);
     let changed = graph.nodes.len() != count || used.contains(&false);
     renumber(graph, &used);
     changed
+}
+
+/// Removes the states of a model that no node reads or changes.
+pub fn states(graph: &mut Graph) {
+    let used: BTreeSet<ValueId> = graph.nodes.iter().flat_map(|n| n.reads()).chain(graph.outputs.iter().copied()).collect();
+    graph.states.retain(|s| used.contains(&s.value));
 }
 
 fn renumber(graph: &mut Graph, used: &[bool]) {

@@ -15,7 +15,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut same = Same::of(graph);
     let mut nodes = std::mem::take(&mut graph.nodes);
     let count = nodes.len();
-    let mut kept: Vec<Node> = vec![];
+    let mut kept: Vec<Node> = Vec::with_capacity(count);
     let mut position = vec![None; count];
     for (i, mut node) in nodes.drain(..).enumerate() {
         for v in node.reads_mut() {

@@ -35,7 +35,9 @@ pub const PASSES: &[Pass] = &[
 
 /// Runs all passes, in bodies before the graph around them; `observe` sees the graph, or the body, after each pass that changed it.
 pub fn all(graph: &mut Graph, mut observe: impl FnMut(&'static str, &Graph)) {
+    dead::states(graph);
     all_in(graph, &mut observe);
+    dead::states(graph);
 }
 
 fn all_in(graph: &mut Graph, observe: &mut impl FnMut(&'static str, &Graph)) {

@@ -18,7 +18,7 @@ type Strides = [usize; 2];
 pub fn run(graph: &mut Graph) -> bool {
     let uses = Uses::of(graph);
     // A node that makes less is as cheap to make less of again, so this stays true.
-    let mut gets_cheaper = vec![];
+    let mut gets_cheaper = Vec::with_capacity(graph.nodes.len());
     for i in 0..graph.nodes.len() {
         gets_cheaper.push(node_gets_cheaper(graph, &uses, &gets_cheaper, i));
     }
@@ -41,6 +41,9 @@ pub fn run(graph: &mut Graph) -> bool {
 
 /// Puts new nodes in front of those at their positions.
 fn insert(graph: &mut Graph, mut picks: Vec<(usize, Node)>) {
+    if picks.is_empty() {
+        return;
+    }
     picks.sort_by_key(|(at, _)| *at);
     let mut picks = picks.into_iter().peekable();
     for (i, node) in std::mem::take(&mut graph.nodes).into_iter().enumerate() {

@@ -4,19 +4,23 @@
 //! Values that came later are nobody's here.
 
 use crate::graph::{Graph, ValueId};
+use smallvec::SmallVec;
+
+/// Mostly one or two, which need no memory of their own.
+type Readers = SmallVec<[usize; 2]>;
 
 pub struct Uses {
     /// Position of the node that writes a value.
     producer: Vec<Option<usize>>,
     /// Positions of the nodes that read it, one for each time.
-    readers: Vec<Vec<usize>>,
+    readers: Vec<Readers>,
     is_output: Vec<bool>,
 }
 
 impl Uses {
     pub fn of(graph: &Graph) -> Self {
         let n = graph.values.len();
-        let mut uses = Uses { producer: vec![None; n], readers: vec![vec![]; n], is_output: vec![false; n] };
+        let mut uses = Uses { producer: vec![None; n], readers: vec![Readers::new(); n], is_output: vec![false; n] };
         for (i, node) in graph.nodes.iter().enumerate() {
             for v in node.reads() {
                 uses.readers[v.0 as usize].push(i);
@@ -64,11 +68,16 @@ pub struct Same {
 
 impl Same {
     pub fn of(graph: &Graph) -> Self {
-        let uses = Uses::of(graph);
+        let n = graph.values.len();
+        let marked = |values: &mut dyn Iterator<Item = &ValueId>| {
+            let mut marks = vec![false; n];
+            values.for_each(|v| marks[v.0 as usize] = true);
+            marks
+        };
         Same {
-            stand_in: (0..graph.values.len() as u32).map(ValueId).collect(),
-            is_produced: uses.producer.iter().map(Option::is_some).collect(),
-            is_output: uses.is_output,
+            stand_in: (0..n as u32).map(ValueId).collect(),
+            is_produced: marked(&mut graph.nodes.iter().flat_map(|n| &n.outputs)),
+            is_output: marked(&mut graph.outputs.iter()),
         }
     }
 

@@ -194,7 +194,8 @@ impl Reader {
         let outputs = find_all(self.outputs.0, &self.outputs.1)?;
         let state =
             |(line, name, initial): &(usize, String, Option<Bytes>)| Ok(State { value: find(*line, name)?, initial: initial.clone() });
-        let states = self.states.iter().map(state).collect::<Result<Vec<State>, Error>>()?;
+        let mut states = self.states.iter().map(state).collect::<Result<Vec<State>, Error>>()?;
+        states.sort_by_key(|s| s.value);
         let values = self.values.into_iter().map(|(_, v)| v).collect();
         Ok(Graph { name: self.name, values, nodes, inputs, outputs, states, ..Graph::default() })
     }

@@ -57,7 +57,7 @@ fn ids(ids: &[ValueId]) -> String {
 fn leaf(out: &mut String, index: usize, graph: &Graph, constants: Constants) {
     let value = &graph.values[index];
     let name = name(value);
-    let state = graph.states.iter().find(|s| s.value.0 as usize == index);
+    let state = graph.state(ValueId(index as u32));
     match &value.data {
         None if state.is_some() => {
             let data = state.and_then(|s| s.initial.as_ref()).map_or("zeros".into(), |data| data_text(&value.ty, data, constants));

@@ -4,7 +4,7 @@ use crate::support::{Input, f32_bytes, f32s, integers, machines, run};
 use crate::{all_bytes, refusal, run_integers, zero_points};
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::ops::attributes::Activation;
-use cranelite_graph::ops::{Op, clips, logistic, relu, relu6};
+use cranelite_graph::ops::{Op, clips, curves, logistic, relu, relu6};
 use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::ElementType::{F32, I8, I16, U8};
 use cranelite_graph::tensor::{ElementType, TensorType};
@@ -67,7 +67,7 @@ fn clamps_of_floats() {
     }
 }
 
-const LOGISTIC: Op = Op::Logistic(logistic::Attributes {});
+const LOGISTIC: Op = Op::Logistic(logistic::Attributes(curves::Attributes {}));
 
 #[test]
 fn logistic_of_all_bytes() {

@@ -7,8 +7,8 @@ use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{
     Op, Operand, Signature, batch_to_space_nd, batches, broadcast_args, broadcast_to, depth_to_space, depths, expand_dims, fill, gather,
-    gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, pack, padv2, range, rank, reverse_sequence, reverse_v2, shape, slice,
-    space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile, transpose, unpack, zeros_like,
+    gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, ones, pack, padv2, range, rank, reverse_sequence, reverse_v2, shape,
+    slice, space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile, transpose, unpack, zeros_like,
 };
 use cranelite_graph::tensor::ElementType::{self, Bool, Complex128, F32, I4, I8, I16, I32, I64, U8};
 use cranelite_graph::tensor::TensorType;
@@ -378,8 +378,8 @@ fn views() {
         let data = bytes(4, 24);
         assert_eq!(run_all(&op, &[Input::new(TensorType::new(I32, [1, 6, 1]), data.clone())], I32, 1).remove(0), (y.to_vec(), data));
     };
-    check_view(Op::Squeeze(squeeze::Attributes { shape: vec![6] }), &[6]);
-    check_view(Op::ExpandDims(expand_dims::Attributes { shape: vec![1, 6, 1, 1] }), &[1, 6, 1, 1]);
+    check_view(Op::Squeeze(squeeze::Attributes(ones::Attributes { shape: vec![6] })), &[6]);
+    check_view(Op::ExpandDims(expand_dims::Attributes(ones::Attributes { shape: vec![1, 6, 1, 1] })), &[1, 6, 1, 1]);
 }
 
 /// The code of what `infer`, or else lowering, refuses.
@@ -417,8 +417,8 @@ fn what_does_not_fit_is_refused() {
     let pack = || Op::Pack(pack::Attributes { axis: 0 });
     assert_eq!(refusal(pack(), &[f(&[2]), f(&[3])], &y), Some(Code::OPERAND));
     assert_eq!(refusal(pack(), &[q(0.1), q(0.2)], &[q(0.1)]), Some(Code::SCALE));
-    let squeeze = Op::Squeeze(squeeze::Attributes { shape: vec![5] });
-    let expand = Op::ExpandDims(expand_dims::Attributes { shape: vec![2, 3, 2] });
+    let squeeze = Op::Squeeze(squeeze::Attributes(ones::Attributes { shape: vec![5] }));
+    let expand = Op::ExpandDims(expand_dims::Attributes(ones::Attributes { shape: vec![2, 3, 2] }));
     assert_eq!([squeeze, expand].map(|op| refusal(op, &x, &y)), [Some(Code::OPERAND); 2]);
     assert_eq!(refusal(Op::Fill(fill::Attributes { shape: vec![2] }), &[f(&[1])], &y), Some(Code::OPERAND));
     assert_eq!(refusal(Op::Fill(fill::Attributes { shape: vec![1 << 30; 3] }), &[f(&[])], &y), Some(Code::SHAPE));

@@ -278,13 +278,13 @@ impl Rewrite<'_> {
     fn gate(&mut self, count: Param, body: Vec<Stmt>) -> Stmt {
         self.counters.push("once".into());
         let counter = Counter(self.counters.len() as u32 - 1);
-        Stmt::Loop(Loop { counter, count: count.into(), step: 1, carried: vec![], body })
+        Stmt::Loop(Loop { counter, count: count.into(), step: 1, carried: vec![], body }.into())
     }
 }
 
 /// The index with `counter + first` for `counter`.
 fn shifted(index: &Index, counter: Counter, first: Param) -> Index {
     let part = index.part_with(counter);
-    let moved = part.terms().iter().map(|t| Monomial { params: [&t.params[..], &[first]].concat(), counter: None, ..*t });
+    let moved = part.terms().iter().map(|t| Monomial { params: [&t.params[..], &[first]].concat().into(), counter: None, ..*t });
     index.clone() + Index::from_terms(moved.collect())
 }

@@ -184,7 +184,7 @@ impl Reader {
             c.next = next;
         }
         l.body = body;
-        Ok(Stmt::Loop(l))
+        Ok(Stmt::Loop(l.into()))
     }
 
     /// The line after the word `loop`; body and next values are still to come.
@@ -281,7 +281,7 @@ impl Reader {
                 }
             }
             c.expect("else")?;
-            return Ok(Stmt::Row { row: Row(row), arg, at, bytes, guards, fill: self.arg(c)? });
+            return Ok(Stmt::Row { row: Row(row), arg, at, bytes, guards: guards.into(), fill: self.arg(c)? });
         }
         if c.take("split") {
             let quotient = self.declare(c)?;
@@ -538,7 +538,7 @@ impl Reader {
         for (key, coefficient) in self.sum(c, 0)? {
             // Checked, because an `Index` would wrap.
             let coefficient = i64::try_from(coefficient).map_err(|_| format!("expected an index of 64 bits, found {coefficient}"))?;
-            terms.push(Monomial { coefficient, params: key.1, counter: key.0 });
+            terms.push(Monomial { coefficient, params: key.1.into(), counter: key.0 });
         }
         Ok(Index::from_terms(terms))
     }

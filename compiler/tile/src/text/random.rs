@@ -172,7 +172,7 @@ impl Random<'_> {
                     Some(g) if self.maybe() => g.index.clone() * (self.number() as i64 % 9) + self.index(),
                     _ => self.index(),
                 };
-                Stmt::Row { row, arg: self.arg(), at, bytes: self.index(), guards, fill: self.arg() }
+                Stmt::Row { row, arg: self.arg(), at, bytes: self.index(), guards: guards.into(), fill: self.arg() }
             }
             3 => {
                 let of = self.index();
@@ -215,7 +215,7 @@ impl Random<'_> {
         let counter = early.unwrap_or_else(|| self.counter());
         let next: Vec<Value> = (0..n).map(|_| self.value()).collect();
         let carried = (0..n).map(|i| Carried { init: init[i], inside: inside[i], next: next[i], result: result[i] }).collect();
-        Stmt::Loop(Loop { counter, count, step: self.integer(), carried, body })
+        Stmt::Loop(Loop { counter, count, step: self.integer(), carried, body }.into())
     }
 
     fn op(&mut self) -> Op {

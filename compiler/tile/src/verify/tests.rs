@@ -79,7 +79,7 @@ fn impossible_numbers_are_errors() {
                 p.kernels[0].counters.push("i".into());
                 let body = std::mem::take(&mut p.kernels[0].body);
                 let l = Loop { counter: Counter(counter), count: Index::constant(1), step: 1, carried: vec![], body };
-                p.kernels[0].body = vec![Stmt::Loop(l)];
+                p.kernels[0].body = vec![Stmt::Loop(l.into())];
             }
         }),
         ("impossible type", |p| p.kernels[0].types[0].lanes = u32::MAX),
