@@ -51,8 +51,8 @@ pub fn results_of_any(s: &Signature, first: usize, bodies: &[Graph]) -> Result<V
         let its: Vec<Vec<usize>> = body.outputs.iter().map(|v| body.ty(*v).shape.clone()).collect();
         let all = shapes.get_or_insert_with(|| its.clone());
         if let Some(i) = (0..its.len()).find(|&i| all[i] != its[i]) {
-            return Err(Diagnostic::new(Code::OPERAND, "which shape a result has depends on which branch runs")
-                .detail(format!("output {i}"))
+            return Err(Diagnostic::new(Code::CONSTANT, format!("the shape of result {i} depends on which branch runs"))
+                .detail("input 0")
                 .expected(format!("{:?} in all branches", all[i]))
                 .found(format!("{:?}", its[i]))
                 .help("give the results of all branches the same shape, padding the smaller ones"));
