@@ -50,6 +50,16 @@ impl Array {
         Array { element: ty.element, shape: ty.shape.clone(), data: vec![0; ty.size_bytes()] }
     }
 
+    /// The first of its rows.
+    pub fn first_rows(&self, count: usize) -> Array {
+        let rows = self.shape.first().copied().unwrap_or(1);
+        let count = count.min(rows);
+        let mut first = self.clone();
+        first.data.truncate(self.data.len().checked_div(rows).unwrap_or(0) * count);
+        first.shape[..1].fill(count);
+        first
+    }
+
     pub fn parse(bytes: &[u8]) -> Result<Array, String> {
         let (header, data) = split(bytes)?;
         let Header { descr, fortran_order, shape } = Header::parse(header).ok_or_else(|| {

@@ -38,7 +38,7 @@ pub fn expose(graph: &mut Graph, signature: &mut Signature) {
             exposed.push(Exposed { output, file_stem });
         }
     }
-    let own = signature.own_output_count;
+    let own = signature.outputs.len();
     let mut names: Vec<String> = signature.outputs.iter().map(|t| t.name.clone()).collect();
     names.extend(graph.outputs[own..].iter().map(|&v| graph.value(v).name.clone()));
     signature.outputs.extend(tensors(graph, &graph.outputs, &names, "output").into_iter().skip(own));

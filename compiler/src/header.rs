@@ -216,8 +216,9 @@ fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> S
 
 /// For a comment.
 fn about(t: &Tensor) -> String {
+    let rows = t.count.as_ref().map(|count| format!("with as many rows as *{count} says;"));
     let about: Vec<String> =
-        [t.describe()].into_iter().chain(t.formula()).chain([format!("{}{}", quoted(&t.name), t.of_tensor())]).collect();
+        [t.describe()].into_iter().chain(rows).chain(t.formula()).chain([format!("{}{}", quoted(&t.name), t.of_tensor())]).collect();
     comment(&about.join(" "))
 }
 

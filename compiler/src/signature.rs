@@ -2,7 +2,7 @@
 //!
 //! Taken from the graph as it was imported, before rewrites.
 
-use crate::array::describe;
+use crate::array::{Array, describe};
 use crate::dump::Exposed;
 use crate::names::identifiers;
 use cranelite_codegen::object::model;
@@ -17,6 +17,8 @@ pub struct Signature {
     /// The model's, then those that were added to show results of operators.
     pub outputs: Vec<Tensor>,
     pub own_output_count: usize,
+    /// Of each of the model's outputs: the output that counts its first dimension, which is known at run time only.
+    pub counts: Vec<Option<usize>>,
     pub exposed: Vec<Exposed>,
 }
 
@@ -28,14 +30,28 @@ pub struct Tensor {
     /// In C: unique among the inputs, or among the outputs.
     pub identifier: String,
     pub ty: TensorType,
+    /// Identifier of the output that counts its first dimension.
+    pub count: Option<String>,
 }
 
 impl Signature {
     pub fn of(imported: &Imported) -> Self {
-        let Imported { graph, input_names, output_names, .. } = imported;
+        let Imported { graph, input_names, output_names, output_counts, .. } = imported;
         let inputs = tensors(graph, &graph.inputs, input_names, "input");
-        let outputs = tensors(graph, &graph.outputs, output_names, "output");
-        Signature { inputs, own_output_count: outputs.len(), outputs, exposed: vec![] }
+        let mut outputs = tensors(graph, &graph.outputs, output_names, "output");
+        for (i, count) in output_counts.iter().enumerate() {
+            outputs[i].count = count.map(|count| outputs[count].identifier.clone());
+        }
+        Signature { inputs, own_output_count: output_counts.len(), outputs, counts: output_counts.clone(), exposed: vec![] }
+    }
+
+    /// The model's outputs, each as long as it is.
+    pub fn own_outputs(&self, outputs: &[Array]) -> Vec<Array> {
+        let one = |(i, output): (usize, &Array)| match self.counts.get(i).copied().flatten() {
+            None => output.clone(),
+            Some(count) => output.first_rows(outputs[count].data[..4].try_into().map_or(0, i32::from_le_bytes).max(0) as usize),
+        };
+        outputs.iter().take(self.own_output_count).enumerate().map(one).collect()
     }
 }
 
@@ -43,7 +59,7 @@ pub fn tensors(graph: &Graph, values: &[ValueId], names: &[String], otherwise: &
     let identifiers = identifiers(&names.iter().map(String::as_str).collect::<Vec<_>>(), otherwise);
     let tensor = |((&v, name), identifier): ((&ValueId, &String), String)| {
         let value = graph.value(v);
-        Tensor { name: name.clone(), tensor_name: value.name.clone(), identifier, ty: value.ty.clone() }
+        Tensor { name: name.clone(), tensor_name: value.name.clone(), identifier, ty: value.ty.clone(), count: None }
     };
     values.iter().zip(names).zip(identifiers).map(tensor).collect()
 }

@@ -55,9 +55,10 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
     };
     let tensor = |name: &str| {
         let ty = TensorType::new(ElementType::I32, [5, 8]);
-        Tensor { name: name.into(), tensor_name: name.into(), identifier: name.into(), ty }
+        Tensor { name: name.into(), tensor_name: name.into(), identifier: name.into(), ty, count: None }
     };
-    let signature = Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], own_output_count: 1, exposed: vec![] };
+    let signature =
+        Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], own_output_count: 1, counts: vec![None], exposed: vec![] };
     let mut levels = vec![];
     for target in targets {
         let mut program = text::parse(include_str!("../filetests/tile/run/recurrent.tile"))?;

@@ -63,7 +63,7 @@ impl Batch {
                     of_step.push(Array { data: data.to_vec(), ..Array::zeros(&tensor.ty) });
                     rest = after;
                 }
-                of_model.push(of_step);
+                of_model.push(m.signature.own_outputs(&of_step));
             }
             all.push(of_model);
         }

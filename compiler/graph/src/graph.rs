@@ -7,7 +7,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::Op;
 use crate::tensor::TensorType;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -75,6 +75,8 @@ pub struct Graph {
     pub outputs: Vec<ValueId>,
     /// Ascending by value, so that one of them is found at once.
     pub states: Vec<State>,
+    /// Of values whose first dimension is at most as long as their type says: the value, one i32 that a node computes, that counts it.
+    pub counts: BTreeMap<ValueId, ValueId>,
     /// What computing nodes of constants may still cost; `None` while nothing was computed.
     pub folding: Option<Folding>,
     /// Number of the first operator of each subgraph of the file; empty where there is one.
@@ -165,6 +167,7 @@ impl Graph {
             *id = Some(self.add_value(value));
         }
         let here = |v: ValueId| ids[v.0 as usize].expect("every value has an id here");
+        self.counts.extend(body.counts.into_iter().map(|(v, count)| (here(v), here(count))));
         for mut node in body.nodes {
             node.reads_mut().for_each(|v| *v = here(*v));
             node.outputs.iter_mut().for_each(|v| *v = here(*v));

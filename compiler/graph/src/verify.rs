@@ -6,7 +6,7 @@
 
 use crate::graph::{Graph, Value, ValueId};
 use crate::ops::{Op, Operand, Signature};
-use crate::tensor::TensorType;
+use crate::tensor::{ElementType, TensorType};
 use crate::text::print::type_text;
 
 /// Every rule that the graph, or a body in it, breaks, in words.
@@ -37,6 +37,7 @@ fn ids(graph: &Graph) -> Vec<String> {
         .iter()
         .chain(&graph.outputs)
         .chain(graph.states.iter().map(|s| &s.value))
+        .chain(graph.counts.iter().flat_map(|(v, count)| [v, count]))
         .filter(in_range)
         .map(|v| format!("the graph names %{}, which does not exist", v.0));
     let of_nodes = graph.nodes.iter().enumerate().flat_map(|(i, n)| {
@@ -62,6 +63,12 @@ fn order(graph: &Graph, errors: &mut Vec<String>) {
         }
         if s.initial.as_ref().is_some_and(|data| data.len() != graph.ty(s.value).size_bytes()) {
             errors.push(format!("state %{} does not have as many bytes at first as later", s.value.0));
+        }
+    }
+    for (v, count) in &graph.counts {
+        let ty = graph.ty(*count);
+        if ty.element != ElementType::I32 || ty.element_count() != 1 || graph.ty(*v).rank() == 0 {
+            errors.push(format!("%{}: its first dimension cannot be counted by {}", v.0, type_text(ty)));
         }
     }
     for (i, n) in graph.nodes.iter().enumerate() {

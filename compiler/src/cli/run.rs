@@ -107,7 +107,7 @@ pub fn run(args: RunArgs) -> Outcome {
     args.steps.0.iter().flatten().for_each(|array| files.keep(array));
     for (k, outputs) in outputs.iter().enumerate() {
         let step = if k == 0 { String::new() } else { format!("s{k}.") };
-        for (i, output) in outputs.iter().take(signature.own_output_count).enumerate() {
+        for (i, output) in signature.own_outputs(outputs).iter().enumerate() {
             files.add(args.output_dir.join(format!("{step}out{i}.npy")), to_npy(output)?);
         }
         for e in &signature.exposed {

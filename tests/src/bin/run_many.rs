@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cranelite::array::Array;
-use cranelite::fit;
+use cranelite::fit::{self, Fitted};
 use cranelite::instance::Instance;
 use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
@@ -69,11 +69,12 @@ fn answer(case: &[Vec<u8>], target: &Target, goal: Goal) -> Vec<Vec<u8>> {
 fn run(case: &[Vec<u8>], target: &Target, goal: Goal) -> Result<Vec<Vec<u8>>, String> {
     let (model, arrays) = case.split_first().ok_or("an empty frame")?;
     let problems = |list: Vec<Diagnostic>| list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("\n");
-    let steps = [arrays.iter().map(|a| Array::parse(a)).collect::<Result<Vec<_>, _>>()?];
-    let (input_shapes, _) = fit::input_shapes(model, &steps).map_err(problems)?;
-    let options = Options { prefix: "model".into(), input_shapes, goal, ..Options::default() };
+    let steps = vec![arrays.iter().map(|a| Array::parse(a)).collect::<Result<Vec<_>, _>>()?];
+    let Fitted { import, steps, .. } = fit::fit(model, None, steps).map_err(problems)?;
+    let options = Options { prefix: "model".into(), import, goal, ..Options::default() };
     let compiled = pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)?;
     let outputs = Instance::new(&compiled).and_then(|mut i| i.run(&steps)).map_err(|d| problems(vec![d]))?;
+    let outputs = outputs.iter().map(|o| compiled.signature.own_outputs(o)).collect::<Vec<_>>();
     outputs.iter().flatten().map(|a| a.to_npy().ok_or_else(|| format!("NumPy has no {}", a.element))).collect()
 }
 

@@ -69,6 +69,8 @@ pub struct Imported {
     /// What to call the graph's inputs and outputs, by position.
     pub input_names: Vec<String>,
     pub output_names: Vec<String>,
+    /// Which of the graph's outputs counts the first dimension of each of the model's, if that is known at run time only; these stand after all others.
+    pub output_counts: Vec<Option<usize>>,
     /// In words, what of the file is neither in the graph nor needed for it.
     pub left_out: Vec<String>,
 }
@@ -92,15 +94,26 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>
     }
     let mut position = 0..;
     names.inputs.retain(|_| !position.next().is_some_and(|i| session.settled.contains(&i)));
+    let mut output_counts = vec![];
+    for v in graph.outputs.clone() {
+        let count = graph.counts.get(&v).copied();
+        graph.outputs.extend(count);
+        output_counts.push(count.map(|_| graph.outputs.len() - 1));
+    }
     let or_tensors = |names: Vec<Option<String>>, values: &[ValueId]| {
-        names.into_iter().zip(values).map(|(name, v)| name.unwrap_or_else(|| graph.value(*v).name.clone())).collect()
+        let named = names.into_iter().zip(values);
+        named.map(|(name, v)| name.unwrap_or_else(|| graph.value(*v).name.clone())).collect::<Vec<String>>()
     };
-    let (input_names, output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
+    let (input_names, mut output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
+    for i in (0..output_counts.len()).filter(|&i| output_counts[i].is_some()) {
+        output_names.push(format!("{}_count", output_names[i]));
+    }
     match crate::verify::verify(&graph) {
         Ok(()) => Ok(Imported {
             graph,
             input_names,
             output_names,
+            output_counts,
             left_out: signatures::left_out(&file, number, options.signature.as_deref(), &session.called),
         }),
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),

@@ -14,9 +14,10 @@ use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
+use crate::ops::counts::Count;
 use crate::ops::{Control, Kept, Op, Operand, Signature, Source};
 use crate::rewrite::fold;
-use crate::tensor::TensorType;
+use crate::tensor::{ElementType, TensorType};
 use bytes::Bytes;
 use cranelite_schema as schema;
 use schema::BuiltinOperator;
@@ -284,9 +285,18 @@ impl<'f, 'a> Walk<'f, 'a> {
             if let Some(v) = self.tensors[t].value {
                 self.compute(v).map_err(|d| d.detail(format!("input {i}")))?;
             }
+            if self.count_of(t).is_some() {
+                let d = Diagnostic::new(Code::CONSTANT, "the size of what a subgraph gets is known at run time only");
+                return Err(d.detail(format!("input {i}")));
+            }
             arguments.push(Argument { ty: self.tensors[t].ty.clone(), data: self.known_bytes(t) });
         }
         Ok(arguments)
+    }
+
+    /// What counts the first dimension of a tensor at run time.
+    fn count_of(&self, t: usize) -> Option<ValueId> {
+        self.graph.counts.get(&self.tensors[t].value?).copied()
     }
 
     /// The bytes of a constant, or of what was computed from constants.
@@ -596,13 +606,27 @@ impl<'f, 'a> Walk<'f, 'a> {
                 _ => Content::Unknown,
             };
         }
-        let Decoded { op, kept, shapes, states } = decoded?;
+        let Decoded { op, kept, shapes, states, counts } = decoded?;
         for (&t, shape) in outputs.iter().zip(shapes) {
             self.tensors[t].ty.shape = shape;
         }
+        let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
         let inputs = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t)));
         let inputs = inputs.chain(states.into_iter().map(Some)).collect();
-        let outputs = outputs.iter().map(|&t| self.value(t)).collect();
+        let mut outputs: Vec<ValueId> = outputs.iter().map(|&t| self.value(t)).collect();
+        for (i, count) in counts.into_iter().enumerate() {
+            let v = outputs[i];
+            let count = match count {
+                None => continue,
+                Some(Count::Of(input)) => counted[input],
+                Some(Count::Own) => {
+                    let name = format!("{}_count", self.graph.value(v).name);
+                    outputs.push(self.graph.add_value(Value { name, ty: TensorType::new(ElementType::I32, []), data: None }));
+                    outputs.last().copied()
+                }
+            };
+            self.graph.counts.extend(count.map(|count| (v, count)));
+        }
         Some(Node { op, inputs, outputs, operator: self.first_operator + index, then: vec![] })
     }
 
@@ -716,11 +740,13 @@ impl<'f, 'a> Walk<'f, 'a> {
         let mut signature = source.signature;
         signature.inputs = arity.kept.of(&signature.inputs);
         signature.inputs.extend(states.iter().map(|v| Some(Operand { ty: self.graph.ty(*v), data: None })));
+        let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
+        let counts = op.counts(&signature, &counted)?;
         let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
-        Ok(Decoded { op, kept: arity.kept, shapes, states })
+        Ok(Decoded { op, kept: arity.kept, shapes, states, counts })
     }
 
     /// Index of an input's tensor that can be read.
@@ -864,6 +890,8 @@ struct Decoded {
     shapes: Vec<Vec<usize>>,
     /// What its bodies read and write beside its inputs.
     states: Vec<ValueId>,
+    /// Of the results.
+    counts: Vec<Option<Count>>,
 }
 
 /// What became of the subgraphs that an operator runs.

@@ -25,6 +25,7 @@ fields!();
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, I16, I32])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

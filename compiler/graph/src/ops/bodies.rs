@@ -33,6 +33,10 @@ pub fn gives(s: &Signature, body: &Graph) -> Result<(), Diagnostic> {
         return Err(d.expected(s.outputs.len().to_string()).found(body.outputs.len().to_string()));
     }
     for (i, v) in body.outputs.iter().enumerate() {
+        if body.counts.contains_key(v) {
+            let d = Diagnostic::new(Code::FEATURE, format!("the size of result {i} of the subgraph that is run is known at run time only"));
+            return Err(d.help("count it outside of the branch or the loop"));
+        }
         let (inner, outer) = (body.ty(*v).element, s.output(i).element);
         if inner != outer {
             let d = Diagnostic::new(Code::TYPES, "the subgraph that is run gives another element type").detail(format!("output {i}"));

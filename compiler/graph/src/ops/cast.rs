@@ -22,6 +22,7 @@ const NUMBERS: &[ElementType] = &[F32, F16, F64, I8, U8, I16, U16, I32, U32, I64
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Of(&[NUMBERS], &[NUMBERS])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

@@ -49,6 +49,7 @@ family! { Comparison:
 impl Family for Comparison {
     type Attributes = Attributes;
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(&self, _: &Source) -> Result<Attributes, Diagnostic> {
         Ok(Attributes {})

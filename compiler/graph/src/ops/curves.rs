@@ -74,6 +74,7 @@ family! { Curve:
 impl Family for Curve {
     type Attributes = Attributes;
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(&self, _: &Source) -> Result<Attributes, Diagnostic> {
         Ok(Attributes {})

@@ -19,6 +19,7 @@ fields!();
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Of(&[&[I8, U8, I16, I4, I2, F16]], &[&[F32]])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

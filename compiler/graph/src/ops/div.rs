@@ -27,6 +27,7 @@ fields!(activation);
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8, I32])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let activation = match source.operator.builtin_options_as_div_options() {

@@ -15,6 +15,7 @@ use cranelite_tile::Machine;
 pub trait Family: Sized {
     type Attributes;
     const ARITY: Arity;
+    const IS_ELEMENTWISE: bool = false;
 
     fn decode(&self, source: &Source) -> Result<Self::Attributes, Diagnostic>;
     fn infer(&self, a: &Self::Attributes, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
@@ -64,6 +65,7 @@ macro_rules! family {
             impl $crate::ops::Operator for Attributes {
                 const ARITY: $crate::ops::Arity = $crate::ops::family::family!(@arity $row $($arity)?);
                 const TYPES: &'static [$crate::ops::types::Row] = ROW.types;
+                const IS_ELEMENTWISE: bool = <$row as Family>::IS_ELEMENTWISE;
 
                 fn decode(source: &$crate::ops::Source) -> Result<Self, $crate::diagnostic::Diagnostic> {
                     ROW.decode(source).map(Attributes)

@@ -22,6 +22,7 @@ fields!(approximate);
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, U8])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes { approximate: source.operator.builtin_options_as_gelu_options().is_some_and(|o| o.approximate()) })

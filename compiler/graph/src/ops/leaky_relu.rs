@@ -26,6 +26,7 @@ fields!(alpha);
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Same(types::REAL)];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes { alpha: source.operator.builtin_options_as_leaky_relu_options().map_or(0.0, |o| o.alpha()) })

@@ -10,6 +10,7 @@ pub mod bodies;
 pub mod checks;
 pub mod clips;
 pub mod comparisons;
+pub mod counts;
 pub mod curves;
 pub mod depths;
 pub mod extremes;
@@ -25,12 +26,13 @@ pub mod sums;
 pub mod types;
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Graph, Node};
+use crate::graph::{Graph, Node, ValueId};
 use crate::lower::Context;
 use crate::lower::pointwise::Pointwise;
 use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::{Field, Fields};
 use attributes::Activation;
+use counts::Count;
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
 use std::ops::RangeInclusive;
@@ -140,6 +142,15 @@ pub trait Operator: Sized {
     fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
         None
     }
+    /// Each element of its result is computed from the elements at the same place, operands being repeated where they are smaller.
+    const IS_ELEMENTWISE: bool = false;
+    /// By what the first dimensions of its results are counted at run time, if they are; `counted` is what counts those of all inputs in the model.
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match Self::IS_ELEMENTWISE {
+            true => counts::elementwise(s, counted),
+            false => counts::none(s, counted),
+        }
+    }
     /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
     /// kept inputs only; constants may not be known yet (weights behind a DEQUANTIZE).
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
@@ -227,6 +238,11 @@ macro_rules! operators {
                 match code {
                     $(schema::BuiltinOperator::$code => <$module::Attributes as Operator>::control(operator),)*
                     _ => None,
+                }
+            }
+            pub fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+                match self {
+                    $(Op::$variant(a) => a.counts(s, counted),)*
                 }
             }
             pub fn bodies(&self) -> &[Graph] {
@@ -416,7 +432,9 @@ operators! {
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
+    Unique unique UNIQUE 1;
     Unpack unpack UNPACK 4;
+    Where r#where WHERE 1;
     While r#while WHILE 1;
     ZerosLike zeros_like ZEROS_LIKE 1;
 }

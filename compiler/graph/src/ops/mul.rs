@@ -28,6 +28,7 @@ fields!(activation, pot_scale_int16);
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Same(types::REAL), Row::Same(types::WHOLE)];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let activation = match source.operator.builtin_options_as_mul_options() {

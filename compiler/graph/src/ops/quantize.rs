@@ -23,6 +23,7 @@ fields!();
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Of(&[&[F32]], &[&[I8, U8, I16]]), Row::Of(&[&[I8, U8, I16, I32]], &[&[I8, U8, I16, I32]])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

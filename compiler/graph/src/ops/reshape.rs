@@ -6,8 +6,9 @@
 //! an ADD works in place on the result.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, copy};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::tensor::ElementType;
@@ -56,6 +57,10 @@ impl Operator for Attributes {
             return Err(mismatch(&self.shape, x.element_count()));
         }
         Ok(vec![self.shape.clone()])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        counts::view(s, counted, &self.shape)
     }
 
     fn is_view(&self) -> bool {

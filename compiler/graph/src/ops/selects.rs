@@ -33,6 +33,7 @@ family! { Select:
 impl Family for Select {
     type Attributes = Attributes;
     const ARITY: Arity = Arity { inputs: 3..=3, kept: Kept::First(3), outputs: 1..=1 };
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(&self, _: &Source) -> Result<Attributes, Diagnostic> {
         Ok(Attributes {})

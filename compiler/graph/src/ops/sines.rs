@@ -34,6 +34,7 @@ family! { Sine:
 impl Family for Sine {
     type Attributes = Attributes;
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(&self, _: &Source) -> Result<Attributes, Diagnostic> {
         Ok(Attributes {})

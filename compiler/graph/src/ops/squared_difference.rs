@@ -25,6 +25,7 @@ fields!();
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[Row::Same(&[F32, I8, I32])];
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})

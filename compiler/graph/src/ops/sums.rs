@@ -49,6 +49,7 @@ family! { Sum:
 impl Family for Sum {
     type Attributes = Attributes;
     const ARITY: Arity = Arity { inputs: 2..=2, kept: Kept::First(2), outputs: 1..=1 };
+    const IS_ELEMENTWISE: bool = true;
 
     fn decode(&self, source: &Source) -> Result<Attributes, Diagnostic> {
         // Without options the reference reads zeros.

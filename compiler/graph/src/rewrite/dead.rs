@@ -25,6 +25,7 @@ pub fn run(graph: &mut Graph) -> bool {
     for v in graph.inputs.iter().chain(graph.states.iter().map(|s| &s.value)) {
         used[v.0 as usize] = true;
     }
+    graph.counts.retain(|v, _| used[v.0 as usize]);
     let changed = graph.nodes.len() != count || used.contains(&false);
     renumber(graph, &used);
     changed
@@ -44,6 +45,7 @@ fn renumber(graph: &mut Graph, used: &[bool]) {
     for n in &mut graph.nodes {
         n.reads_mut().for_each(|v| *v = ids[v.0 as usize]);
     }
+    graph.counts = graph.counts.iter().map(|(v, count)| (ids[v.0 as usize], ids[count.0 as usize])).collect();
     let states = graph.states.iter_mut().map(|s| &mut s.value);
     for v in graph.nodes.iter_mut().flat_map(|n| &mut n.outputs).chain(&mut graph.inputs).chain(&mut graph.outputs).chain(states) {
         *v = ids[v.0 as usize];

@@ -15,6 +15,8 @@
 //! `%4 = state f32[1,8] "memory" zeros` is a state, with what is in it at first. An operator without results has no `%` before it:
 //! `assign_variable %4, %3 @1`.
 //!
+//! `%6: i64[9,1] count %7` has as many rows as the i32 `%7` says, nine at most.
+//!
 //! What an operator with control flow runs follows its line, each body a graph of its own:
 //!
 //! ```text
@@ -111,13 +113,15 @@ graph "otherwise"
 inputs
 outputs
 end
+%31: i64[16,2] count %32, %32: i32[] = where %26 @25
+%33: f32[16,2] "cast" count %32 = cast %31 @26
 %27: f32[4] = relu %4 @17 then f32[4] add it, %10 {activation=none, pot_scale_int16=false} @18 then f32[4] sub %4, it {activation=relu, pot_scale_int16=false} @19
 "#;
 
     #[test]
     fn prints_what_it_parses() {
         let g = parsed(EVERYTHING);
-        assert_eq!(g.values.len(), 31);
+        assert_eq!(g.values.len(), 34);
         assert_eq!(g.value(crate::graph::ValueId(2)).name, "conv/relu;\n\\");
         let text = print(&g, Constants::Whole);
         assert_eq!(parsed(&text), g, "{text}");

@@ -50,6 +50,8 @@ struct Reader {
     values: Vec<(String, Value)>,
     line_of: BTreeMap<String, usize>,
     nodes: Vec<Unresolved>,
+    /// Line, value, what counts its first dimension.
+    counts: Vec<(usize, String, String)>,
     /// Line, name in the text, what is in it at first.
     states: Vec<(usize, String, Option<Bytes>)>,
 }
@@ -122,6 +124,10 @@ impl Reader {
             let ty = c.tensor_type()?;
             let name = c.optional_name(&text_name)?;
             self.define(number, &text_name, Value { name, ty, data: None })?;
+            if c.take("count") {
+                c.expect("%")?;
+                self.counts.push((number, text_name, c.value_name()?));
+            }
             if !c.take(",") {
                 break;
             }
@@ -196,8 +202,10 @@ impl Reader {
             |(line, name, initial): &(usize, String, Option<Bytes>)| Ok(State { value: find(*line, name)?, initial: initial.clone() });
         let mut states = self.states.iter().map(state).collect::<Result<Vec<State>, Error>>()?;
         states.sort_by_key(|s| s.value);
+        let count = |(line, v, count): &(usize, String, String)| Ok((find(*line, v)?, find(*line, count)?));
+        let counts = self.counts.iter().map(count).collect::<Result<_, Error>>()?;
         let values = self.values.into_iter().map(|(_, v)| v).collect();
-        Ok(Graph { name: self.name, values, nodes, inputs, outputs, states, ..Graph::default() })
+        Ok(Graph { name: self.name, values, nodes, inputs, outputs, states, counts, ..Graph::default() })
     }
 }
 

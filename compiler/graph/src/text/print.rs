@@ -75,7 +75,10 @@ fn node(out: &mut String, graph: &Graph, n: &Node, constants: Constants) {
         .outputs
         .iter()
         .map(|v| match graph.values.get(v.0 as usize) {
-            Some(value) => format!("%{}: {}{}", v.0, type_text(&value.ty), name(value)),
+            Some(value) => {
+                let count = graph.counts.get(v).map_or(String::new(), |c| format!(" count %{}", c.0));
+                format!("%{}: {}{}{count}", v.0, type_text(&value.ty), name(value))
+            }
             None => format!("%{}: ?", v.0),
         })
         .collect();
