@@ -12,6 +12,7 @@ mod file;
 mod guess;
 mod quantization;
 mod signatures;
+mod sparse;
 mod tensors;
 mod variables;
 mod walk;

@@ -26,7 +26,7 @@ pub struct Walk<'f, 'a> {
     /// Of the subgraph.
     number: usize,
     subgraph: schema::SubGraph<'a>,
-    tensors: Vec<Tensor<'a>>,
+    tensors: Vec<Tensor>,
     problems: Vec<Diagnostic>,
     graph: Graph,
     /// Tensors that are variables' states.
@@ -346,7 +346,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         if nodes.is_empty() {
             return Ok(());
         }
-        let constants = || graph::size_bytes_of_all(self.tensors.iter().filter_map(|t| t.data));
+        let constants = || graph::size_bytes_of_all(self.tensors.iter().filter_map(|t| t.data.as_deref()));
         let mut folding = self.graph.folding.unwrap_or_else(|| Folding::of_constants(constants()));
         self.graph.folding = Some(folding);
         while let Some(n) = nodes.pop_first() {
@@ -391,8 +391,9 @@ impl<'f, 'a> Walk<'f, 'a> {
             return count("outputs", range(&arity.outputs), outputs.len());
         }
         let computed = |t: usize| self.graph.value(self.tensors[t].value?).data.as_deref();
-        let operand =
-            |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.or_else(|| computed(t)) });
+        let operand = |t: &Option<usize>| {
+            t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.as_deref().or_else(|| computed(t)) })
+        };
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
         let source = Source { operator: o, version: code.version, signature };
@@ -420,7 +421,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 self.report(place, &role, index, d);
             }
         } else if let Content::Unwritten { .. } = tensor.content {
-            match tensor.data {
+            match &tensor.data {
                 // Without bytes; whoever writes it now comes too late.
                 Some(_) => tensor.content = Content::Constant,
                 None => {
@@ -498,9 +499,8 @@ impl<'f, 'a> Walk<'f, 'a> {
             return v;
         }
         let tensor = &self.tensors[index];
-        let (name, ty, bytes) = (tensor.name.clone(), tensor.ty.clone(), tensor.data);
         // Constants share the file's bytes: however many tensors name the same ones, memory does not grow.
-        let data = bytes.map(|b| self.file.bytes.slice_ref(b));
+        let (name, ty, data) = (tensor.name.clone(), tensor.ty.clone(), tensor.data.clone());
         let v = self.graph.add_value(Value { name, ty, data });
         self.tensors[index].value = Some(v);
         v

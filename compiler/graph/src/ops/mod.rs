@@ -270,6 +270,7 @@ operators! {
     Conv2d conv_2d CONV_2D 8;
     Cos cos(sines) COS 1;
     Cumsum cumsum CUMSUM 1;
+    Densify densify DENSIFY 1;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;
