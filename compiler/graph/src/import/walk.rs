@@ -399,12 +399,13 @@ impl<'f, 'a> Walk<'f, 'a> {
         let source = Source { operator: o, version: code.version, signature };
         let op = Op::decode(code.code, &source)?;
         let mut signature = source.signature;
-        signature.inputs = arity.kept.of(&signature.inputs);
-        let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
+        let kept = op.kept();
+        signature.inputs = kept.of(&signature.inputs);
+        let shapes = op.infer(&signature).map_err(|d| kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
-        Ok((op, arity.kept, shapes))
+        Ok((op, kept, shapes))
     }
 
     /// Index of an input's tensor that can be read.

@@ -11,12 +11,14 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod gather;
 pub mod gemm;
+pub mod indices;
 pub mod integers;
 pub mod join;
 pub mod math;
 pub mod moves;
 pub mod narrow;
 pub mod pad;
+pub mod part;
 pub mod pointwise;
 pub mod proved;
 pub mod reduce;
@@ -437,6 +439,11 @@ impl<'a> Context<'a> {
         let kernel = self.kernel(kernel);
         let (buffers, params) = (buffers.to_vec(), params.to_vec());
         self.program.schedule.push(Step::Call(Call { kernel, buffers, params, advance: vec![], operator: self.operator }));
+    }
+
+    /// Ends the invocation here unless the word in `status` is 0.
+    pub fn check(&mut self, status: BufferId) {
+        self.program.schedule.push(Step::Check(status));
     }
 
     fn kernel(&mut self, mut kernel: Kernel) -> KernelId {

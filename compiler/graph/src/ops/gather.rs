@@ -1,7 +1,7 @@
 //! GATHER: the elements along an axis that a list of indices names.
 //!
-//! Any element type of whole bytes; indices of i16, i32 and i64. The first `batch_dims` axes are common to input and indices. An index
-//! beyond the axis is refused, as all are that are only known at run time.
+//! Any element type of whole bytes; indices of i16, i32 and i64. The first `batch_dims` axes are common to input and indices. A constant
+//! index beyond the axis is refused; one that is only known at run time ends the invocation.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -58,6 +58,6 @@ impl Operator for Attributes {
             sizes: vec![x.shape[self.axis]],
             run_bytes: product(&x.shape[self.axis + 1..]) * x.element.bytes().expect("infer has seen the type"),
         };
-        gather.lower(cx, node)
+        gather.lower(cx, node, [0, 1])
     }
 }

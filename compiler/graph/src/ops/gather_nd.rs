@@ -1,7 +1,7 @@
 //! GATHER_ND: the parts of the input that tuples of indices along its first axes name.
 //!
-//! Any element type of whole bytes; indices of i16, i32 and i64. An index beyond its axis is refused, as all are that are only known at
-//! run time.
+//! Any element type of whole bytes; indices of i16, i32 and i64. A constant index beyond its axis is refused; one that is only known
+//! at run time ends the invocation.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
@@ -45,6 +45,6 @@ impl Operator for Attributes {
             sizes: x.shape[..tuple].to_vec(),
             run_bytes: x.shape[tuple..].iter().product::<usize>() * x.element.bytes().expect("infer has seen the type"),
         };
-        gather.lower(cx, node)
+        gather.lower(cx, node, [0, 1])
     }
 }

@@ -111,6 +111,10 @@ pub trait Operator: Sized {
     /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
     /// kept inputs only; constants may not be known yet (weights behind a DEQUANTIZE).
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
+    /// Which inputs in the model are the node's: more than [`Self::ARITY`] says where what could be an attribute is known at run time only.
+    fn kept(&self) -> Kept {
+        Self::ARITY.kept
+    }
     /// Multiply-accumulates, for reports; the signature's outputs have the shapes that `infer` gave.
     fn macs(&self, _: &Signature) -> u64 {
         0
@@ -168,6 +172,11 @@ macro_rules! operators {
                         types::check(<$module::Attributes as Operator>::TYPES, &<$module::Attributes as Operator>::ARITY, signature)?;
                         a.infer(signature)
                     })*
+                }
+            }
+            pub fn kept(&self) -> Kept {
+                match self {
+                    $(Op::$variant(a) => a.kept(),)*
                 }
             }
             pub fn macs(&self, signature: &Signature) -> u64 {
@@ -275,7 +284,9 @@ operators! {
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;
     Div div DIV 2;
+    DynamicUpdateSlice dynamic_update_slice DYNAMIC_UPDATE_SLICE 4;
     Elu elu(curves) ELU 1;
+    EmbeddingLookup embedding_lookup EMBEDDING_LOOKUP 4;
     Equal equal(comparisons) EQUAL 5;
     Exp exp(curves) EXP 2;
     ExpandDims expand_dims EXPAND_DIMS 1;
