@@ -72,6 +72,10 @@ fn fully_connected_products() {
     check_family(Family::FullyConnected, 800);
 }
 #[test]
+fn convolutions_at_run_time() {
+    check_family(Family::RunTime, 800);
+}
+#[test]
 fn poolings_and_means() {
     check_family(Family::Window, 800);
 }
