@@ -24,6 +24,7 @@ pub mod proved;
 pub mod reduce;
 pub mod requantize;
 pub mod scan;
+pub mod scatter;
 pub mod sizes;
 pub mod slice;
 pub mod softmax;

@@ -17,6 +17,7 @@ pub mod maps;
 pub mod pairs;
 pub mod pools;
 pub mod reductions;
+pub mod segments;
 pub mod selects;
 pub mod sines;
 pub mod sums;
@@ -344,6 +345,7 @@ operators! {
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt RSQRT 3;
+    ScatterNd scatter_nd SCATTER_ND 1;
     Select select(selects) SELECT 4;
     SelectV2 select_v2(selects) SELECT_V2 2;
     Shape shape SHAPE 1;
@@ -373,6 +375,10 @@ operators! {
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
     Unpack unpack UNPACK 4;
+    UnsortedSegmentMax unsorted_segment_max(segments) UNSORTED_SEGMENT_MAX 1;
+    UnsortedSegmentMin unsorted_segment_min(segments) UNSORTED_SEGMENT_MIN 1;
+    UnsortedSegmentProd unsorted_segment_prod(segments) UNSORTED_SEGMENT_PROD 1;
+    UnsortedSegmentSum unsorted_segment_sum(segments) UNSORTED_SEGMENT_SUM 1;
     ZerosLike zeros_like ZEROS_LIKE 1;
 }
 

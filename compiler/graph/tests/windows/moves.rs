@@ -8,7 +8,7 @@ use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{
     Op, Operand, Signature, batch_to_space_nd, batches, broadcast_args, broadcast_to, depth_to_space, depths, dynamic_update_slice,
     embedding_lookup, expand_dims, fill, gather, gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, pack, padv2, range, rank,
-    reverse_sequence, reverse_v2, shape, slice, space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile, transpose,
+    reverse_sequence, reverse_v2, scatter_nd, shape, slice, space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile, transpose,
     unpack, zeros_like,
 };
 use cranelite_graph::tensor::ElementType::{self, Bool, Complex128, F32, I4, I8, I16, I32, I64, U8};
@@ -275,6 +275,42 @@ proptest! {
             let inputs: Vec<Input> = results.into_iter().map(|(s, d)| Input::new(TensorType::new(element, s), d)).collect();
             let packed = run_all(&Op::Pack(pack::Attributes { axis }), &inputs, element, 1).remove(0);
             assert_eq!(packed, (x.clone(), data));
+        }
+    }
+
+    #[test]
+    fn scattered(x in prop::collection::vec(1usize..5, 1..5), n in prop::collection::vec(0usize..5, 0..3), constant: bool, picks in picks()) {
+        let element = [I8, U8, I16, I32, I64, Bool, F32][picks[0] % 7];
+        let depth = picks[1] % (x.len() + 1);
+        let list = [&n[..], &[depth]].concat();
+        let numbers: Vec<i64> = indices(&list).iter().enumerate().map(|(i, t)| (picks[(i + 2) % 24] % x[t[n.len()]]) as i64).collect();
+        let updates = TensorType::new(element, [&n[..], &x[depth..]].concat());
+        let values: Vec<i64> = noise(picks[2] as u64, updates.element_count()).map(|v| if element == Bool { v as i64 % 2 } else { v as i64 % 100 }).collect();
+        let encoded = |values: &[i64]| match element {
+            F32 => values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect(),
+            _ => element.integer_bytes(values.iter().copied()),
+        };
+        let mut sums = vec![0i64; x.iter().product()];
+        for i in indices(&updates.shape) {
+            let row = flat(&n, &i[..n.len()]) * depth;
+            let to: Vec<usize> = numbers[row..row + depth].iter().map(|&v| v as usize).chain(i[n.len()..].iter().copied()).collect();
+            let (sum, update) = (&mut sums[flat(&x, &to)], values[flat(&updates.shape, &i)]);
+            *sum = if element == Bool { *sum | update } else { *sum + update };
+        }
+        let op = Op::ScatterNd(scatter_nd::Attributes { shape: x.clone() });
+        let of = |numbers: &[i64]| {
+            let (ty, data) = (TensorType::new(I32, list.clone()), I32.integer_bytes(numbers.iter().copied()));
+            let list = if constant { Input::constant(ty, data) } else { Input::new(ty, data) };
+            outcome(&op, &[list, Input::new(updates.clone(), encoded(&values))], element, 1)
+        };
+        assert_eq!(of(&numbers), Some(vec![(x.clone(), encoded(&sums))]));
+        if !constant && !numbers.is_empty() {
+            let mut wrong = numbers.clone();
+            let at = picks[3] % wrong.len();
+            for index in [-1, x[at % depth] as i64] {
+                wrong[at] = index;
+                assert_eq!(of(&wrong), None);
+            }
         }
     }
 
