@@ -6,6 +6,8 @@
 mod float_io;
 #[path = "link/hardened.rs"]
 mod hardened;
+#[path = "link/indices.rs"]
+mod indices;
 #[path = "link/io_arena.rs"]
 mod io_arena;
 #[path = "link/levels.rs"]
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
     trials.extend(state::trials());
     trials.extend(watched::trials());
     trials.extend(weights::trials());
+    trials.extend(indices::trials());
     trials.extend(self_test::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

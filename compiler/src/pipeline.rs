@@ -156,17 +156,16 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.level = None;
     let Model { signature, facts, left_out, graph } = model;
     drop(graph);
-    let mut self_test = vec![];
-    for level in levels.iter().filter(|_| options.self_test) {
-        self_test.push(self_test::expected(&level.planned, &signature, facts.macs(), stages).map_err(|d| vec![d])?);
-    }
+    let tested: Vec<&Planned> = levels.iter().filter(|_| options.self_test).map(|l| &l.planned).collect();
+    let self_test = self_test::expected(&tested, &signature, facts.macs(), stages).map_err(|d| vec![d])?;
     stages.begin("writing machine code");
     let object_options = object::Options {
         prefix: options.prefix.clone(),
         inputs: signature.inputs.iter().map(Tensor::described).collect(),
         outputs: signature.outputs.iter().map(Tensor::described).collect(),
         profile: options.profile,
-        self_test,
+        self_test: self_test.hashes,
+        self_test_bits: self_test.lowest,
         const_section: options.const_section.clone(),
         weights: options.weights,
         no_cpu_check: options.no_cpu_check,

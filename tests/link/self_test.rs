@@ -27,7 +27,7 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn runs(triple: &str, cpus: &str) -> bool {
+pub fn runs(triple: &str, cpus: &str) -> bool {
     Target::list(triple, Some(cpus)).is_ok_and(|targets| targets.iter().any(Target::runs_here))
 }
 

@@ -74,7 +74,7 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
     let mut hashes = vec![];
     for vector in 0..3 {
         let mut y = [0; 160];
-        interpret::run_with_state(program, &[&self_test::input(&inputs, vector, 0)], &mut [&mut y], &mut state, |_, _| {})?;
+        interpret::run_with_state(program, &[&self_test::input(&inputs, vector, 0, None)], &mut [&mut y], &mut state, |_, _| {})?;
         hashes.push(vec![self_test::hash(&y)]);
     }
     let emitted: Vec<object::Level> = levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect();

@@ -3,7 +3,7 @@
 //! Not the compiler's arithmetic: sums in f64 and i64, the rounding of integers written down from its definition. The idea: a machine
 //! without any golden file still finds out whether the whole path computes the right numbers.
 
-use crate::maker::{Activation, Code, Maker, Padding, Quantization, per_tensor};
+use crate::maker::{Activation, Code, Element, Maker, Padding, Quantization, per_tensor};
 use anyhow::{Context, Result, ensure};
 use cranelite::array::Array;
 use cranelite_graph::tensor::ElementType;
@@ -287,6 +287,16 @@ pub fn two_headed() -> Vec<u8> {
     m.fully_connected(&b, inner, Activation::NONE);
     m.operator(Code::DEQUANTIZE, &[inner], &[floats], None);
     m.finish(&[x], &[bytes, floats])
+}
+
+/// Rows of a table of seven, as four indices say; row i has the numbers 10 i, 10 i + 1 and 10 i + 2.
+pub fn picked() -> Vec<u8> {
+    let mut m = Maker::default();
+    let numbers: Vec<f32> = (0..21).map(|i| (i / 3 * 10 + i % 3) as f32).collect();
+    let (table, picks) = (m.f32("table", &[7, 3], Some(&numbers)), m.tensor("picks", Element::INT32, &[4], None, None));
+    let rows = m.f32("rows", &[4, 3], None);
+    m.operator(Code::GATHER, &[table, picks], &[rows], None);
+    m.finish(&[picks], &[rows])
 }
 
 /// Models in which careless code would raise exceptions: sums that are scaled beyond 32 bits, and floats quantised at run time in vectors that are

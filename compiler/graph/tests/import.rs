@@ -293,6 +293,44 @@ fn constants_share_a_buffer() {
     assert_eq!(g.constants_size_bytes(), 64);
 }
 
+/// x and a sparse constant, whose dense form is the result.
+fn densified(shape: [i32; 2], lists: [&[i32]; 2], numbers: &[u8]) -> Model {
+    let mut m = Model::new();
+    let x = m.tensor("x", TensorType::INT8, &[1], None, &[]);
+    let sparse = m.tensor("sparse", TensorType::INT8, &shape, None, numbers);
+    m.tensors[sparse as usize].lists = Some(lists.map(<[i32]>::to_vec));
+    let y = m.tensor("y", TensorType::INT8, &shape, None, &[]);
+    m.operator(BuiltinOperator::DENSIFY, &[sparse], y, model::Options::None);
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
+}
+
+#[test]
+fn sparse_constants_become_dense_ones() {
+    let m = densified([2, 3], [&[0, 2, 3], &[0, 2, 1]], &[1, 2, 3]);
+    let mut g = read(&m);
+    cranelite_graph::rewrite::all(&mut g, |_, _| {});
+    assert_eq!(g.value(g.outputs[0]).data.as_deref(), Some(&[1, 0, 2, 0, 3, 0][..]));
+    // Damage is a problem where the constant is used.
+    let m = densified([2, 3], [&[0, 2, 3], &[0, 3, 1]], &[1, 2, 3]);
+    assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 DENSIFY, input 0 \"sparse\""]);
+    // Sparse tensors that somebody would have to write are none of ours.
+    let m = densified([2, 3], [&[0, 2, 3], &[0, 2, 1]], &[]);
+    assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 DENSIFY, input 0 \"sparse\""]);
+}
+
+/// All of them together may become so many bytes.
+#[test]
+fn few_sparse_bytes_do_not_fill_the_memory() {
+    let large = || densified([1, 33 << 20], [&[0, 1], &[0]], &[1]);
+    let mut m = large();
+    read(&m);
+    let twice = m.tensor("again", TensorType::INT8, &[1, 33 << 20], None, &[1]);
+    m.tensors[twice as usize].lists = Some([vec![0, 1], vec![0]]);
+    m.outputs.push(twice);
+    assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, model output 1 \"again\""]);
+}
+
 #[test]
 fn what_nobody_needs_may_be_of_any_kind() {
     // SVDF of y to a, RELU of a to b, and what they read is refused elsewhere.

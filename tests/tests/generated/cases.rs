@@ -20,6 +20,8 @@ pub enum Family {
     FullyConnected,
     Transposed,
     Matrices,
+    /// Convolutions of either kind whose weights or bias, or both, are inputs.
+    RunTime,
     Window,
     Copy,
 }
@@ -131,6 +133,8 @@ pub struct Case {
     /// Rows and columns that a PAD puts around the image: above, below, left, right.
     pub before: [usize; 4],
     pub after: After,
+    /// Weights and bias of the operator are inputs.
+    pub at_run_time: [bool; 2],
     /// A tensor of so many thirds of the image's bytes in 16 bits lies beside it in the arena, and leaves memory to spare.
     pub beside: usize,
     pub seed: u64,
@@ -171,6 +175,7 @@ fn main(family: Family) -> BoxedStrategy<Main> {
             let groups = prop_oneof![6 => Just(1usize), 1 => 2usize..4];
             (outputs, groups).prop_map(|(outputs, groups)| Main::Convolution { outputs, groups }).boxed()
         }
+        Family::RunTime => prop_oneof![main(Family::Convolution), main(Family::Depthwise)].boxed(),
         Family::Depthwise => prop_oneof![3 => Just(1usize), 1 => 2usize..10].prop_map(|multiplier| Main::Depthwise { multiplier }).boxed(),
         Family::FullyConnected => (outputs, any::<bool>(), any::<bool>())
             .prop_map(|(units, keep_num_dims, asymmetric)| Main::FullyConnected { units, keep_num_dims, asymmetric })
@@ -216,14 +221,33 @@ pub fn cases(family: Family) -> impl Strategy<Value = Case> {
     let margin = || prop_oneof![3 => Just(0usize), 3 => 1usize..4];
     let before = prop_oneof![3 => Just([0usize; 4]), 1 => [margin(), margin(), margin(), margin()]];
     let image = (1usize..4, size(), size(), channels());
-    let rest = (activation(), any::<[bool; 2]>(), before, after(), 0usize..4, any::<u32>());
+    let at_run_time = match family {
+        Family::RunTime => prop_oneof![3 => Just([true, false]), 1 => Just([false, true]), 2 => Just([true; 2])].boxed(),
+        _ => Just([false; 2]).boxed(),
+    };
+    let rest = (activation(), any::<[bool; 2]>(), before, after(), at_run_time, 0usize..4, any::<u32>());
     (main(family), types(family), image, windows, rest).prop_map(move |(main, types, (n, h, w, c), windows, rest)| {
         let (filter, stride, dilation, same) = windows;
-        let (activation, [bias, weights_at_run_time], before, after, beside, seed) = rest;
-        let (image, seed) = ([n, h, w, c], seed.into());
-        let case =
-            Case { main, types, image, filter, stride, dilation, same, activation, bias, weights_at_run_time, before, after, beside, seed };
-        case.possible()
+        let (activation, [bias, weights_at_run_time], before, after, at_run_time, beside, seed) = rest;
+        let image = [n, h, w, c];
+        Case {
+            main,
+            types,
+            image,
+            filter,
+            stride,
+            dilation,
+            same,
+            activation,
+            bias,
+            weights_at_run_time,
+            before,
+            after,
+            at_run_time,
+            beside,
+            seed: seed.into(),
+        }
+        .possible()
     })
 }
 
@@ -297,6 +321,11 @@ impl Case {
         if let (Main::FullyConnected { .. }, After::Product { stride, .. }) = (self.main, &mut self.after) {
             *stride = [1; 2];
         }
+        // Activations that are quantised at run time want a constant bias, and depthwise constant weights.
+        if self.is_hybrid() {
+            self.at_run_time[0] &= !matches!(self.main, Main::Depthwise { .. });
+            self.at_run_time[1] = false;
+        }
         // What comes after has the types of the result.
         if self.types == Types::U8To16 || (self.is_hybrid() && matches!(self.after, After::Product { .. })) {
             self.after = After::Nothing;
@@ -364,6 +393,7 @@ impl Case {
                 m.main(x)
             }
         };
+        m.give([1, 2]);
         let outputs = m.after(y);
         m.graph.outputs.extend(outputs);
         m.beside();
@@ -675,6 +705,16 @@ impl Maker<'_> {
         let (w, result) = self.weights(types, &shape, 0, channels);
         let b = self.bias(types, outputs);
         self.node(op, &[Some(x), Some(w), b], result)
+    }
+
+    /// Makes inputs of the graph of what the last node reads there, as the case wants it.
+    fn give(&mut self, inputs: [usize; 2]) {
+        for (i, _) in inputs.iter().zip(self.case.at_run_time).filter(|(_, at_run_time)| *at_run_time) {
+            let Some(v) = self.graph.nodes.last().and_then(|n| n.input(*i)) else { continue };
+            let data = self.graph.value_mut(v).data.take().expect("a constant");
+            self.graph.inputs.push(v);
+            self.inputs.push(data.to_vec());
+        }
     }
 
     /// Two operators that have a tensor between them.

@@ -80,6 +80,10 @@ fn products_of_matrices() {
     check_family(Family::Matrices, 500);
 }
 #[test]
+fn convolutions_at_run_time() {
+    check_family(Family::RunTime, 800);
+}
+#[test]
 fn poolings_and_means() {
     check_family(Family::Window, 800);
 }

@@ -239,6 +239,17 @@ const WINDOW: &[Path] = &[
     ("means across lanes", |s| s.has_text("mean", &["reduce_add"], &[])),
 ];
 
+const RUN_TIME: &[Path] = &[
+    ("columns as lanes", |s| s.has("product_") && s.has("transpose_")),
+    ("channels as lanes", |s| s.has_text("product_", &["loop tap"], &["load_splat x"]) && s.multiplier() == 1 && 1 < s.case.image[3]),
+    ("channels one after the other", |s| 1 < s.multiplier() && 1 < s.case.image[3]),
+    ("groups", |s| 1 < s.groups()),
+    ("pairs", |s| s.has_text("product_", &["dot.2"], &[])),
+    ("quantised activations", |s| s.has("quantize_") && s.has("transpose_")),
+    ("a bias in memory", |s| s.case.at_run_time[1] && s.case.bias),
+    ("constant weights", |s| !s.case.at_run_time[0]),
+    ("a sum as the last step", |s| s.graph.nodes.iter().any(|n| !n.then.is_empty())),
+];
 const COPY: &[Path] = &[
     ("one row", |s| s.has_text("copy", &["at"], &["loop row"])),
     ("rows of pieces", |s| s.has_text("copy", &["loop row"], &[])),
@@ -263,6 +274,7 @@ impl Paths {
             Family::FullyConnected => FULLY_CONNECTED,
             Family::Transposed => TRANSPOSED,
             Family::Matrices => MATRICES,
+            Family::RunTime => RUN_TIME,
             Family::Window => WINDOW,
             Family::Copy => COPY,
         };

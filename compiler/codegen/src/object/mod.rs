@@ -62,6 +62,8 @@ pub struct Options {
     pub parallel: bool,
     /// Also export `PREFIX_selftest`, which expects these hashes: by level, vector and output. None: empty.
     pub self_test: Vec<Vec<Vec<u64>>>,
+    /// Of the integers in the inputs of that, so many of the lowest bits; all of them where none is said.
+    pub self_test_bits: Option<u32>,
     /// The section that the constants are in; none: with the object's other read-only data.
     pub const_section: Option<String>,
     /// The constants are the caller's, in a file beside the object; entry points have a parameter for them.
@@ -501,7 +503,7 @@ fn self_tests(
     let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
     let (mut own, mut largest) = (vec![], 0);
     for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
-        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights };
+        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights, lowest: options.self_test_bits };
         let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
         let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
         own.push(id);

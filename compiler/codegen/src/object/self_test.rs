@@ -5,7 +5,8 @@
 //!
 //! **Inputs.** Input `i` of `n` of vector `v` is a sequence of 64-bit words, little-endian, the last cut off where the tensor ends. Word `k`, from 0,
 //! is `mix(((v * n + i) << 40) + (k + 1) * 0x9e3779b97f4a7c15)`, where `mix` is that of SplitMix64, and then `word & keep | set`: floats are
-//! in ±[0.5, 1), Booleans 0 or 1, and everything else can be anything.
+//! in ±[0.5, 1), Booleans 0 or 1, and everything else can be anything; of integers of 16 bits and more only the lowest bits, where the model picks
+//! elements by them and others would be out of range.
 //!
 //! A model that keeps a state begins with what is in it at first, and goes on from vector to vector.
 //!
@@ -33,7 +34,11 @@ const LAST_SHIFT: u32 = 31;
 const HASH_SHIFT: u32 = 32;
 
 /// Which bits of the words of an input are random, and which are set.
-fn masks(ty: u32) -> (u64, u64) {
+fn masks(ty: u32, lowest: Option<u32>) -> (u64, u64) {
+    let integers = |width: u32| match lowest.filter(|n| *n < width) {
+        Some(n) => ((0..64).step_by(width as usize).fold(0, |all, at| all | ((1 << n) - 1) << at), 0),
+        None => (u64::MAX, 0),
+    };
     match ty {
         // Single and complex.
         1 | 8 => (0x807f_ffff_807f_ffff, 0x3f00_0000_3f00_0000),
@@ -42,6 +47,9 @@ fn masks(ty: u32) -> (u64, u64) {
         11 | 12 => (0x800f_ffff_ffff_ffff, 0x3fe0_0000_0000_0000),
         19 => (0x807f_807f_807f_807f, 0x3f00_3f00_3f00_3f00),
         6 => (0x0101_0101_0101_0101, 0),
+        7 | 17 => integers(16),
+        2 | 16 => integers(32),
+        4 | 13 => integers(64),
         _ => (u64::MAX, 0),
     }
 }
@@ -50,9 +58,9 @@ fn stream(vector: usize, input: usize, input_count: usize) -> u64 {
     ((vector * input_count + input) as u64) << 40
 }
 
-/// Input `input` of a vector.
-pub fn input(tensors: &[Tensor], vector: usize, input: usize) -> Vec<u8> {
-    let (mut state, (keep, set)) = (stream(vector, input, tensors.len()), masks(tensors[input].ty));
+/// Input `input` of a vector; of integers so many of the lowest bits.
+pub fn input(tensors: &[Tensor], vector: usize, input: usize, lowest: Option<u32>) -> Vec<u8> {
+    let (mut state, (keep, set)) = (stream(vector, input, tensors.len()), masks(tensors[input].ty, lowest));
     let mut out = vec![0; tensors[input].size_bytes as usize];
     for chunk in out.chunks_mut(8) {
         state = state.wrapping_add(GOLDEN);
@@ -138,6 +146,8 @@ pub struct Parts {
     pub reset: Option<FuncId>,
     /// It has a parameter for weights.
     pub weights: bool,
+    /// Of the inputs' integers, so many of the lowest bits.
+    pub lowest: Option<u32>,
 }
 
 /// The test of one level, which checks no pointer: `int32_t test(void *arena, [void *state,] [const void *weights,] void *buffer, uint32_t *wrong_output)`.
@@ -161,7 +171,7 @@ pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], out
     let wrong: Vec<ir::Block> = outputs.iter().map(|_| c.func.dfg.make_block()).collect();
     for (v, hashes) in expected.iter().enumerate() {
         for (i, (t, &at)) in inputs.iter().zip(of_inputs).enumerate() {
-            let (keep, set) = masks(t.ty);
+            let (keep, set) = masks(t.ty, parts.lowest);
             let words = words(&mut c, t);
             let rest = [stream(v, i, inputs.len()), keep, set].map(|x| constant(&mut c, x));
             c.ins().call(fill, &[at, words, rest[0], rest[1], rest[2]]);
@@ -261,15 +271,22 @@ mod tests {
     #[test]
     fn inputs_are_as_documented() {
         let tensors = [tensor(9, 19), tensor(1, 12)];
-        assert_eq!(input(&tensors, 0, 0)[..16], [0xe220a8397b1dcdafu64, 0x6e789e6aa1b965f4].map(u64::to_le_bytes).concat());
-        assert_ne!(input(&tensors, 0, 0), input(&tensors, 1, 0));
+        assert_eq!(input(&tensors, 0, 0, None)[..16], [0xe220a8397b1dcdafu64, 0x6e789e6aa1b965f4].map(u64::to_le_bytes).concat());
+        assert_ne!(input(&tensors, 0, 0, None), input(&tensors, 1, 0, None));
         let (mut sum, tensors) = (0.0, [tensor(1, 40_000)]);
-        for float in input(&tensors, 0, 0).chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())) {
+        for float in input(&tensors, 0, 0, None).chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())) {
             assert!(0.5 <= float.abs() && float.abs() < 1.0);
             sum += float;
         }
         assert!(f32::abs(sum) < 300.0, "{sum}");
-        assert!(input(&[tensor(6, 50)], 0, 0).iter().all(|&b| b < 2));
+        assert!(input(&[tensor(6, 50)], 0, 0, None).iter().all(|&b| b < 2));
+        // Integers of 16, 32 and 64 bits below 8; bytes can be anything.
+        for (ty, width) in [(7, 2), (2, 4), (4, 8)] {
+            let bytes = input(&[tensor(ty, 800)], 0, 0, Some(3));
+            assert!(bytes.chunks_exact(width).all(|b| b[0] < 8 && b[1..].iter().all(|&b| b == 0)));
+            assert!(bytes.chunks_exact(width).any(|b| b[0] == 7));
+        }
+        assert_eq!(input(&[tensor(9, 50)], 0, 0, Some(3)), input(&[tensor(9, 50)], 0, 0, None));
     }
 
     #[test]

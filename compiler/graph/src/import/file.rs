@@ -4,6 +4,7 @@
 
 use super::buffers::Buffers;
 use super::guess::guess;
+use super::sparse;
 use crate::diagnostic::{Code, Diagnostic};
 use bytes::Bytes;
 use cranelite_schema as schema;
@@ -16,6 +17,7 @@ pub struct File<'a> {
     pub codes: Vec<OperatorCode>,
     pub buffers: Buffers<'a>,
     pub bytes: &'a Bytes,
+    pub dense: sparse::Budget,
 }
 
 pub struct OperatorCode {
@@ -52,7 +54,8 @@ impl<'a> File<'a> {
             return Err(Diagnostic::new(Code::BROKEN, "the model has no subgraph"));
         };
         let codes = model.operator_codes().into_iter().flatten().map(operator_code).collect();
-        Ok(File { model, subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), bytes })
+        let dense = sparse::Budget::of_file(bytes.len());
+        Ok(File { model, subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), bytes, dense })
     }
 
     pub fn signatures(&self) -> impl Iterator<Item = schema::SignatureDef<'a>> + use<'a> {

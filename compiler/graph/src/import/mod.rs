@@ -10,8 +10,10 @@
 mod buffers;
 mod file;
 mod guess;
+mod items;
 mod quantization;
 mod signatures;
+mod sparse;
 mod tensors;
 mod variables;
 mod walk;

@@ -3,11 +3,12 @@
 //! The idea: damage is a problem wherever it is, but a feature that is not supported is one only when something uses the tensor.
 
 use super::file::File;
-use super::quantization;
+use super::{quantization, sparse};
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::graph::ValueId;
 use crate::tensor::{ElementType, TensorType};
 use crate::text::print::type_text;
+use bytes::Bytes;
 use cranelite_schema as schema;
 use std::sync::Arc;
 
@@ -16,12 +17,12 @@ const MAX_RANK: usize = 16;
 /// Offsets into a tensor fit 32 bits with a sign.
 const MAX_TENSOR_SIZE_BYTES: usize = i32::MAX as usize;
 
-pub struct Tensor<'a> {
+pub struct Tensor {
     pub name: String,
     /// The shape is the file's until the producer's `infer` replaces it.
     pub ty: TensorType,
     pub shape_is_known: bool,
-    pub data: Option<&'a [u8]>,
+    pub data: Option<Bytes>,
     pub content: Content,
     /// Why nothing may use it.
     pub refusal: Option<Diagnostic>,
@@ -40,7 +41,7 @@ pub enum Refusals {
     Left,
 }
 
-impl Tensor<'_> {
+impl Tensor {
     /// The reason, once: of a tensor that is not known nothing is said.
     pub fn refused(&mut self, refusals: Refusals) -> Option<Diagnostic> {
         if refusals == Refusals::Left {
@@ -65,7 +66,7 @@ pub enum Content {
     Unknown,
 }
 
-pub fn read<'a>(file: &File<'a>, subgraph: schema::SubGraph<'a>, place: &Place, problems: &mut Vec<Diagnostic>) -> Vec<Tensor<'a>> {
+pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &mut Vec<Diagnostic>) -> Vec<Tensor> {
     let all = subgraph.tensors();
     let mut tensors = Vec::with_capacity(all.map_or(0, |t| t.len()));
     for (i, t) in all.into_iter().flatten().enumerate() {
@@ -84,7 +85,7 @@ pub fn declared_type(file: &File, t: schema::Tensor) -> Option<TensorType> {
 }
 
 /// With problems the tensor is `Unknown`.
-fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagnostic>) {
+fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
     let mut problems = vec![];
     // The value, or the problem noted and a stand-in for the value.
     fn noted<T>(problems: &mut Vec<Diagnostic>, result: Result<T, Diagnostic>, stand_in: T) -> T {
@@ -100,16 +101,19 @@ fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagno
 
     let shape_is_known = shape.is_some();
     let ty = TensorType { element, shape: shape.unwrap_or_default(), quantization: quantization.map(Arc::new) };
-    let refusal = refusal(t, element);
-    let data = if problems.is_empty() && refusal.is_none() {
+    let mut refusal = refusal(t, element);
+    let data = if let (Some(sparsity), Some(bytes), true, true) = (t.sparsity(), data, shape_is_known, refusal.is_none()) {
+        let dense = file.dense.take(ty.size_bytes()).and_then(|()| sparse::dense(&ty, sparsity, bytes));
+        dense.map_err(|d| refusal = Some(d)).ok().map(Bytes::from)
+    } else if problems.is_empty() && refusal.is_none() {
         let data = constant(&ty, shape_is_known, data);
-        noted(&mut problems, data, None)
+        noted(&mut problems, data, None).map(|bytes| file.bytes.slice_ref(bytes))
     } else {
         None
     };
     // No dimensions may be a scalar's or not known.
     let declared = shape_is_known && (0 < ty.rank() || t.has_rank()) && t.shape_signature().is_none_or(|s| s.iter().all(|d| 0 <= d));
-    let content = match data {
+    let content = match &data {
         _ if !problems.is_empty() => Content::Unknown,
         Some(bytes) if !bytes.is_empty() => Content::Constant,
         _ => Content::Unwritten { declared },
@@ -166,8 +170,8 @@ fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
         let d = Diagnostic::new(Code::TYPES, format!("tensors of {element} are not supported"));
         return Some(d.help("keep text, tables and other resources outside of the model: cut it off behind them before it is converted"));
     }
-    if t.sparsity().is_some() {
-        return feature("sparse tensors are not supported").map(|d| d.help("export the model with dense weights"));
+    if t.sparsity().is_some() && t.buffer() == 0 {
+        return feature("sparse tensors that are no constants are not supported").map(|d| d.help("export the model with dense weights"));
     }
     if t.is_variable() {
         return feature("variable tensors, which keep state between calls, are not supported yet")

@@ -8,6 +8,7 @@
 //! What surely runs once becomes part of the graph around it; a branch or the body of a loop becomes a graph of the operator's own.
 
 use super::file::{File, OperatorCode};
+use super::items::{Items, SetItem};
 use super::signatures;
 use super::tensors::{self, Content, Refusals, Tensor};
 use super::variables::Variables;
@@ -15,7 +16,7 @@ use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
 use crate::ops::counts::Count;
-use crate::ops::{Control, Kept, Op, Operand, Signature, Source};
+use crate::ops::{Control, Kept, Op, Operand, Signature, Source, dynamic_update_slice};
 use crate::rewrite::fold;
 use crate::tensor::{ElementType, TensorType};
 use bytes::Bytes;
@@ -85,7 +86,7 @@ pub struct Walk<'f, 'a> {
     /// Of the subgraph.
     number: usize,
     subgraph: schema::SubGraph<'a>,
-    tensors: Vec<Tensor<'a>>,
+    tensors: Vec<Tensor>,
     problems: Vec<Diagnostic>,
     graph: Graph,
     /// Tensors that are variables' states.
@@ -129,13 +130,19 @@ impl<'f, 'a> Walk<'f, 'a> {
             Inputs::Operands(arguments) => self.arguments(arguments),
         }
         let is_needed = self.needed();
+        let items = Items::find(self.file, self.subgraph, &self.tensors);
         for (i, o) in self.subgraph.operators().into_iter().flatten().enumerate() {
             let (code, i) = (self.file.codes.get(o.opcode_index() as usize).map(|c| c.code), i as u32);
             match code {
                 Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, &mut session.variables),
                 Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, session),
+                _ if items.parts.contains(&(i as usize)) => {}
                 _ => {
-                    if let Some(node) = self.operator(i, o, is_needed[i as usize], session) {
+                    let node = match items.set.get(&(i as usize)) {
+                        Some(item) => self.set_item(i, o, item),
+                        None => self.operator(i, o, is_needed[i as usize], session),
+                    };
+                    if let Some(node) = node {
                         self.add_node(node);
                     }
                 }
@@ -303,7 +310,7 @@ impl<'f, 'a> Walk<'f, 'a> {
     fn known_bytes(&self, t: usize) -> Option<Bytes> {
         let tensor = &self.tensors[t];
         let computed = || self.graph.value(tensor.value?).data.clone();
-        tensor.data.map(|d| self.file.bytes.slice_ref(d)).or_else(computed)
+        tensor.data.clone().or_else(computed)
     }
 
     /// A subgraph whose operators stand for the operator that runs it.
@@ -630,6 +637,40 @@ impl<'f, 'a> Walk<'f, 'a> {
         Some(Node { op, inputs, outputs, operator: self.first_operator + index, then: vec![] })
     }
 
+    /// The node of three operators that set a list's item.
+    fn set_item(&mut self, index: u32, o: schema::Operator<'a>, item: &SetItem) -> Option<Node> {
+        const NAME: &str = "CONCATENATION";
+        let place = self.operator_place(index, NAME);
+        let mut inputs = vec![];
+        for (i, t) in [item.list, item.item, item.first].into_iter().enumerate() {
+            inputs.extend(self.operand(&place, i, t, Refusals::Reported));
+        }
+        let output = self.result(&place, index, 0, o.outputs().and_then(|all| all.iter().next())?, Refusals::Reported)?;
+        let is_known = |t: &usize| self.tensors[*t].content != Content::Unknown && self.tensors[*t].refusal.is_none();
+        let is_sound = inputs.len() == 3 && inputs.iter().chain([&output]).all(is_known);
+        let op = Op::DynamicUpdateSlice(dynamic_update_slice::Attributes { is_checked: true });
+        let shape = is_sound.then(|| {
+            let [list, part] = [0, 1].map(|i| &self.tensors[inputs[i]].ty.shape);
+            if part.first() != Some(&1) || part.get(1..) != list.get(1..) {
+                let d = Diagnostic::new(Code::OPERAND, "what is put into a list is not one of its items");
+                return Err(d.expected(format!("an item of {list:?}")).found(format!("{part:?}")));
+            }
+            let operand = |t: &usize| Some(Operand { ty: &self.tensors[*t].ty, data: None });
+            op.infer(&Signature { inputs: inputs.iter().map(operand).collect(), outputs: vec![&self.tensors[output].ty] })
+        });
+        self.tensors[output].data = None;
+        self.tensors[output].content = if matches!(shape, Some(Ok(_))) { Content::Result } else { Content::Unknown };
+        match shape? {
+            Ok(mut shapes) => self.tensors[output].ty.shape = shapes.remove(0),
+            Err(d) => {
+                self.problems.push(d.at(place));
+                return None;
+            }
+        }
+        let inputs = inputs.into_iter().map(|t| Some(self.value(t))).collect();
+        Some(Node { op, inputs, outputs: vec![self.value(output)], operator: self.first_operator + index, then: vec![] })
+    }
+
     /// Walks the subgraphs that an operator runs.
     fn control(
         &mut self,
@@ -685,7 +726,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         if nodes.is_empty() {
             return Ok(());
         }
-        let constants = || graph::size_bytes_of_all(self.tensors.iter().filter_map(|t| t.data));
+        let constants = || graph::size_bytes_of_all(self.tensors.iter().filter_map(|t| t.data.as_deref()));
         let mut folding = self.graph.folding.unwrap_or_else(|| Folding::of_constants(constants()));
         self.graph.folding = Some(folding);
         while let Some(n) = nodes.pop_first() {
@@ -731,22 +772,24 @@ impl<'f, 'a> Walk<'f, 'a> {
             return count("outputs", range(&arity.outputs), outputs.len());
         }
         let computed = |t: usize| self.graph.value(self.tensors[t].value?).data.as_deref();
-        let operand =
-            |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.or_else(|| computed(t)) });
+        let operand = |t: &Option<usize>| {
+            t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.as_deref().or_else(|| computed(t)) })
+        };
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
         let source = Source { operator: o, version: code.version, signature, bodies };
         let op = Op::decode(code.code, &source)?;
         let mut signature = source.signature;
-        signature.inputs = arity.kept.of(&signature.inputs);
+        let kept = op.kept();
+        signature.inputs = kept.of(&signature.inputs);
         signature.inputs.extend(states.iter().map(|v| Some(Operand { ty: self.graph.ty(*v), data: None })));
         let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
         let counts = op.counts(&signature, &counted)?;
-        let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
+        let shapes = op.infer(&signature).map_err(|d| kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
-        Ok(Decoded { op, kept: arity.kept, shapes, states, counts })
+        Ok(Decoded { op, kept, shapes, states, counts })
     }
 
     /// Index of an input's tensor that can be read.
@@ -763,7 +806,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 self.report(place, &role, index, d);
             }
         } else if let Content::Unwritten { .. } = tensor.content {
-            match tensor.data {
+            match &tensor.data {
                 // Without bytes; whoever writes it now comes too late.
                 Some(_) => tensor.content = Content::Constant,
                 None => {
@@ -859,9 +902,8 @@ impl<'f, 'a> Walk<'f, 'a> {
             return v;
         }
         let tensor = &self.tensors[index];
-        let (name, ty, bytes) = (tensor.name.clone(), tensor.ty.clone(), tensor.data);
         // Constants share the file's bytes: however many tensors name the same ones, memory does not grow.
-        let data = bytes.map(|b| self.file.bytes.slice_ref(b));
+        let (name, ty, data) = (tensor.name.clone(), tensor.ty.clone(), tensor.data.clone());
         let v = self.graph.add_value(Value { name, ty, data });
         self.tensors[index].value = Some(v);
         v

@@ -4,6 +4,7 @@
 //! bytes mean, except that a table may replace each of them on the way. Rows that become longer can do so where they are, from the last
 //! byte to the first: then nothing is written before it is read.
 
+use super::channels::each_block;
 use super::{Context, table};
 use crate::graph::Node;
 use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Machine};
@@ -11,6 +12,26 @@ use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Machine};
 /// The integer type of so many bytes, in which elements are copied whatever they are.
 pub fn container(size_bytes: usize) -> Option<Elem> {
     [Elem::U8, Elem::U16, Elem::U32, Elem::I64].into_iter().find(|e| e.bytes() as usize == size_bytes)
+}
+
+/// A loop, where there is more than one turn.
+pub fn each(k: &mut KernelBuilder, name: &str, count: usize, body: impl FnOnce(&mut KernelBuilder, Index)) {
+    match count {
+        1 => body(k, 0.into()),
+        _ => k.each(name, count, 1, |k, i| body(k, i.into())),
+    }
+}
+
+/// A run of so many bytes from one place to another, which it does not meet.
+pub fn run(k: &mut KernelBuilder, lanes: usize, size_bytes: usize, (x, from): (Arg, Index), (y, to): (Arg, Index)) {
+    if let Some(elem) = container(size_bytes) {
+        let v = k.load(elem.x(1), x.at(from));
+        return k.store(y.at(to), v);
+    }
+    each_block(k, size_bytes, lanes, 4, |k, b| {
+        let v = b.load(k, Elem::U8, x.at(from.clone() + b.first.clone()));
+        b.store(k, y.at(to.clone() + b.first.clone()), v);
+    });
 }
 
 /// Copies all bytes of `from` to the equally large `to`.

@@ -12,17 +12,20 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod gather;
 pub mod gemm;
+pub mod indices;
 pub mod integers;
 pub mod join;
 pub mod math;
 pub mod moves;
 pub mod narrow;
 pub mod pad;
+pub mod part;
 pub mod pointwise;
 pub mod proved;
 pub mod reduce;
 pub mod requantize;
 pub mod scan;
+pub mod scatter;
 pub mod sizes;
 pub mod slice;
 pub mod softmax;
@@ -425,6 +428,14 @@ impl<'a> Context<'a> {
         self.is_last_read(node, buffer) && !node.inputs.iter().flatten().any(|w| self.shares(*w, buffer))
     }
 
+    /// Whether a node may change a buffer that it reads, because nobody needs what is there: of the arena's, and of a body's those of its operands that
+    /// change.
+    pub fn may_overwrite(&self, node: &Node, buffer: BufferId) -> bool {
+        let is_place = self.scope.wanted.values().any(|b| *b == buffer) && self.program.buffer(buffer).view.is_none();
+        let reads = node.reads().filter(|w| self.shares(*w, buffer)).count();
+        self.is_last_read(node, buffer) || is_place && reads == 1 && !self.is_read_later(buffer)
+    }
+
     /// Whether a buffer is in the arena, whole, read once by `node`, and nobody needs anything of it later.
     pub fn is_last_read(&self, node: &Node, buffer: BufferId) -> bool {
         let b = self.program.buffer(buffer);
@@ -530,6 +541,11 @@ impl<'a> Context<'a> {
         let kernel = self.kernel(kernel);
         let (buffers, params) = (buffers.to_vec(), params.to_vec());
         self.program.schedule.push(Step::Call(Call { kernel, buffers, params, advance: vec![], operator: self.operator }));
+    }
+
+    /// Ends the invocation here unless the word in `status` is 0.
+    pub fn check(&mut self, status: BufferId) {
+        self.program.schedule.push(Step::Check(status));
     }
 
     fn kernel(&mut self, mut kernel: Kernel) -> KernelId {

@@ -9,7 +9,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::lower::gemm::direct::{self, Batch, Direct};
+use crate::lower::gemm::direct::{self, Batch, Direct, Terms};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
@@ -165,12 +165,7 @@ impl Operator for Attributes {
             rows,
             depth,
             columns,
-            elements: [element, w.element],
-            zero_points,
-            bias: Bias::None,
-            rescale,
-            activation: Activation::None,
-            target,
+            terms: Terms { elements: [element, w.element], zero_points, bias: Bias::None, rescale, activation: Activation::None, target },
         };
         direct::lower(cx, &product, [from, other], &to)
     }

@@ -2,7 +2,7 @@
 //!
 //! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32 where
 //! the bias is; f32 with i8 weights, for which the input is quantised at run time, image by image. For i8 weights there may be i4, except
-//! beside i16. Weights and bias are constants. When the filter has fewer input channels than the image, output channels fall into as many
+//! beside i16. Weights and bias may be computed at run time, but for those of i4, and the bias beside activations that are quantised. When the filter has fewer input channels than the image, output channels fall into as many
 //! groups (g). A batch may be empty, an image may not, as in the reference.
 //!
 //! Differences from TensorFlow Lite: the bias may be absent, and it is not demanded that its scale be the product of the others. An int32
@@ -10,6 +10,7 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
+use crate::lower::gemm::direct::{self, Taps, Terms, Windows};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
@@ -19,6 +20,7 @@ use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::tensor::ElementType;
 use crate::tensor::ElementType::{F32, I4, I8, U8};
 use crate::text::fields::fields;
+use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -109,9 +111,15 @@ impl Operator for Attributes {
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (checks::image("the input", x)?, checks::image("the filter", w)?, checks::image("the output", y)?);
-        let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the filter"))?;
-        let (w, data) = narrow::widened(w, data);
-        let bias = Bias::of_node(cx, node, 2)?;
+        let at_run_time = Windows::are_needed(cx, node);
+        let (w, data) = match cx.constant_input(node, 1) {
+            Some(data) => narrow::widened(w, data),
+            None => (Cow::Borrowed(w), Cow::default()),
+        };
+        let (bias, bias_in_memory) = Bias::in_memory(cx, node, 2)?;
+        if bias_in_memory.is_some() && x.element != w.element && x.element == ElementType::F32 {
+            return Err(cx.not_constant(node, 2, "the bias of activations that are quantised at run time"));
+        }
         let mut from = cx.input(node, 0);
         let to = Destination::of_node(cx, node)?;
         if y.element_count() == 0 {
@@ -147,19 +155,48 @@ impl Operator for Attributes {
             before: before as i64,
             places: Places::all(result[d + 1]),
         };
+        let (rows, columns) = (axis(0, self.padding.top), axis(1, self.padding.left));
+        let element = if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) };
+        let input_zero_point = if x.element == ElementType::F32 { 0 } else { x.zero_point() };
+        let weight_zero_point = if w.element == ElementType::U8 { w.zero_point() } else { 0 };
+        let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };
+        let activation = self.activation;
+        if at_run_time {
+            let weights = direct::filter(cx, node, 1)?;
+            let windows = Windows {
+                batch: input[0],
+                rows,
+                columns,
+                channels: input[3],
+                groups: input[3] / filter[3],
+                outputs: filter[0],
+                filter_columns: filter[2],
+                taps: [Taps::ALL; 2],
+                bias: bias_in_memory,
+                terms: Terms {
+                    elements: [element, w.element],
+                    zero_points: [input_zero_point, weight_zero_point],
+                    bias,
+                    rescale,
+                    activation,
+                    target,
+                },
+            };
+            return direct::windows(cx, &windows, [from, weights], &to);
+        }
         let product = Product {
             batch: input[0],
-            rows: axis(0, self.padding.top),
-            columns: axis(1, self.padding.left),
+            rows,
+            columns,
             channels: input[3],
             filter: Filter { element: w.element, shape: filter, data: &data },
-            input: if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) },
-            input_zero_point: if x.element == ElementType::F32 { 0 } else { x.zero_point() },
-            weight_zero_point: if w.element == ElementType::U8 { w.zero_point() } else { 0 },
+            input: element,
+            input_zero_point,
+            weight_zero_point,
             bias,
             rescale,
-            activation: self.activation,
-            target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
+            activation,
+            target,
         };
         gemm::lower(cx, &product, from, &to)
     }

@@ -2,12 +2,13 @@
 //!
 //! f32; f32 with i8 weights, where the activations of each image are quantised at run time; i8 with i8 weights per channel or tensor; u8
 //! with u8 weights; i16 with i8 weights and a bias of i64 (or of i32, with the rounding that CONV_2D has then). M follows from the shapes;
-//! the attribute of that name in the model is not used, as in the reference. Weights and bias are constants. For i8 weights there may be
-//! i4, except beside i16. A batch may be empty, an image may not, as in the reference.
+//! the attribute of that name in the model is not used, as in the reference. For i8 weights there may be i4, except beside i16. Weights
+//! and bias may be computed at run time, but for i4, and beside activations that are quantised. A batch may be empty, an image may not, as in the reference.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::depthwise::{self, Convolution, Finish, Geometry, Source as Image, Weights};
+use crate::lower::gemm::direct::{self, Taps, Terms, Windows};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
@@ -109,6 +110,9 @@ impl Operator for Attributes {
             dilation: self.dilation,
             padding: self.padding,
         };
+        if Windows::are_needed(cx, node) {
+            return self.lower_at_run_time(cx, node, &geometry);
+        }
         let (w, weights) = narrow::widened(w, constant(cx, node, 1, "the weights")?);
         let (w, weights) = (&*w, &*weights);
         let bias = match node.input(2) {
@@ -178,6 +182,46 @@ impl Operator for Attributes {
 }
 
 impl Attributes {
+    /// With weights or a bias that are no constants: a convolution with as many groups as there are input channels.
+    fn lower_at_run_time(&self, cx: &mut Context, node: &Node, g: &Geometry) -> Result<(), Diagnostic> {
+        let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.output_type(node, 0));
+        if x.element == ElementType::F32 && w.element != ElementType::F32 || w.element == I4 {
+            let index = if cx.constant_input(node, 1).is_none() { 1 } else { 2 };
+            return Err(cx.not_constant(node, index, "what is multiplied with activations that are quantised at run time, or of i4,"));
+        }
+        let fixed = || (0..g.out_channels()).map(|c| multiplier(x, w, y, c));
+        let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != ElementType::I32);
+        let rescale = match x.element {
+            ElementType::F32 => Rescale::Float,
+            ElementType::I16 if i64_sums => Rescale::Wide(fixed().collect()),
+            _ => Rescale::Sum(fixed().map(|(m, s)| Reference::Fixed(m, s)).collect()),
+        };
+        let (bias, bias_in_memory) = Bias::in_memory(cx, node, 2)?;
+        let [rows, columns] = axes(g);
+        let windows = Windows {
+            batch: g.images,
+            rows,
+            columns,
+            channels: g.channels,
+            groups: g.channels,
+            outputs: g.out_channels(),
+            filter_columns: g.filter[1],
+            taps: [Taps::ALL; 2],
+            bias: bias_in_memory,
+            terms: Terms {
+                elements: [x.element, w.element],
+                zero_points: [x, w].map(|ty| if ty.element == ElementType::F32 { 0 } else { ty.zero_point() }),
+                bias,
+                rescale,
+                activation: self.activation,
+                target: if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) },
+            },
+        };
+        // One input channel after the other, with its outputs, is how the weights lie already.
+        let (from, weights, to) = (cx.input(node, 0), cx.input(node, 1), Destination::of_node(cx, node)?);
+        direct::windows(cx, &windows, [from, weights], &to)
+    }
+
     /// With one input channel it is an ordinary convolution, whose schedule needs no padded copy of the image.
     fn lower_as_product(&self, cx: &mut Context, node: &Node, g: &Geometry, w: &TensorType, weights: &[u8]) -> Result<(), Diagnostic> {
         let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
@@ -192,19 +236,11 @@ impl Attributes {
             ElementType::I16 if i64_sums => Rescale::Wide(fixed().collect()),
             _ => Rescale::Sum(fixed().map(|(m, s)| Reference::Fixed(m, s)).collect()),
         };
-        let axis = |d: usize, input, output, before: usize| Axis {
-            input,
-            filter: g.filter[d],
-            output,
-            stride: g.stride[d],
-            dilation: g.dilation[d],
-            before: before as i64,
-            places: Places::all(output),
-        };
+        let [rows, columns] = axes(g);
         let product = Product {
             batch: g.images,
-            rows: axis(0, g.height, g.out_height, g.padding.top),
-            columns: axis(1, g.width, g.out_width, g.padding.left),
+            rows,
+            columns,
             channels: 1,
             filter: Filter { element: w.element, shape: [channels, g.filter[0], g.filter[1], 1], data: &transposed },
             input: x.element,
@@ -218,6 +254,20 @@ impl Attributes {
         let (from, to) = (cx.input(node, 0), Destination::of_node(cx, node)?);
         gemm::lower(cx, &product, from, &to)
     }
+}
+
+/// Rows and columns as those of a convolution.
+fn axes(g: &Geometry) -> [Axis; 2] {
+    let axis = |d: usize, input, output, before: usize| Axis {
+        input,
+        filter: g.filter[d],
+        output,
+        stride: g.stride[d],
+        dilation: g.dilation[d],
+        before: before as i64,
+        places: Places::all(output),
+    };
+    [axis(0, g.height, g.out_height, g.padding.top), axis(1, g.width, g.out_width, g.padding.left)]
 }
 
 /// The parts of the shapes that everything follows from.

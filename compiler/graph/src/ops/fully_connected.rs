@@ -13,7 +13,7 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
-use crate::lower::gemm::direct::{self, Direct};
+use crate::lower::gemm::direct::{self, Direct, Terms};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
@@ -177,7 +177,8 @@ impl Operator for Attributes {
             let weights = cx.input(node, 1);
             let weights = direct::transposed(cx, weights, w.element, 1, units, depth);
             let (elements, zero_points) = ([input, w.element], [input_zero_point, weight_zero_point]);
-            let product = Direct { batches: vec![], rows, depth, columns: units, elements, zero_points, bias, rescale, activation, target };
+            let terms = Terms { elements, zero_points, bias, rescale, activation, target };
+            let product = Direct { batches: vec![], rows, depth, columns: units, terms };
             return direct::lower(cx, &product, [from, weights], &to);
         };
         let product = Product {

@@ -1,12 +1,13 @@
 //! GATHER: the elements along an axis that a list of indices names.
 //!
-//! Any element type of whole bytes; indices of i16, i32 and i64. The first `batch_dims` axes are common to input and indices. An index
-//! beyond the axis is refused, as all are that are only known at run time.
+//! Any element type of whole bytes; indices of i16, i32 and i64. The first `batch_dims` axes are common to input and indices. A constant
+//! index beyond the axis is refused; one that is only known at run time ends the invocation.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::gather::Gather;
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I16, I32, I64};
@@ -35,6 +36,13 @@ impl Operator for Attributes {
         Ok(Attributes { axis, batch_dims })
     }
 
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match counted {
+            [None, Some(_), ..] if self.axis == 0 && self.batch_dims == 0 && s.input(1)?.rank() != 0 => Ok(vec![Some(Count::Of(1))]),
+            _ => counts::none(s, counted),
+        }
+    }
+
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (x, indices) = (s.input(0)?, s.input(1)?);
         checks::axes_exist(&[self.axis], x.rank())?;
@@ -58,6 +66,6 @@ impl Operator for Attributes {
             sizes: vec![x.shape[self.axis]],
             run_bytes: product(&x.shape[self.axis + 1..]) * x.element.bytes().expect("infer has seen the type"),
         };
-        gather.lower(cx, node)
+        gather.lower(cx, node, [0, 1])
     }
 }

@@ -1,12 +1,13 @@
 //! GATHER_ND: the parts of the input that tuples of indices along its first axes name.
 //!
-//! Any element type of whole bytes; indices of i16, i32 and i64. An index beyond its axis is refused, as all are that are only known at
-//! run time.
+//! Any element type of whole bytes; indices of i16, i32 and i64. A constant index beyond its axis is refused; one that is only known
+//! at run time ends the invocation.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::gather::Gather;
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I16, I32, I64};
@@ -22,6 +23,13 @@ impl Operator for Attributes {
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes {})
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match counted {
+            [None, Some(_), ..] if s.input(1)?.rank() != 0 => Ok(vec![Some(Count::Of(1))]),
+            _ => counts::none(s, counted),
+        }
     }
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
@@ -45,6 +53,6 @@ impl Operator for Attributes {
             sizes: x.shape[..tuple].to_vec(),
             run_bytes: x.shape[tuple..].iter().product::<usize>() * x.element.bytes().expect("infer has seen the type"),
         };
-        gather.lower(cx, node)
+        gather.lower(cx, node, [0, 1])
     }
 }

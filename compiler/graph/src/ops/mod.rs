@@ -20,6 +20,7 @@ pub mod ones;
 pub mod pairs;
 pub mod pools;
 pub mod reductions;
+pub mod segments;
 pub mod selects;
 pub mod sines;
 pub mod sums;
@@ -154,6 +155,10 @@ pub trait Operator: Sized {
     /// Checks everything that depends on types and shapes alone; returns the shape of every result. The signature has the
     /// kept inputs only; constants may not be known yet (weights behind a DEQUANTIZE).
     fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
+    /// Which inputs in the model are the node's: more than [`Self::ARITY`] says where what could be an attribute is known at run time only.
+    fn kept(&self) -> Kept {
+        Self::ARITY.kept
+    }
     /// Multiply-accumulates, for reports; the signature's outputs have the shapes that `infer` gave.
     fn macs(&self, _: &Signature) -> u64 {
         0
@@ -211,6 +216,11 @@ macro_rules! operators {
                         types::check(<$module::Attributes as Operator>::TYPES, &<$module::Attributes as Operator>::ARITY, signature)?;
                         a.infer(signature)
                     })*
+                }
+            }
+            pub fn kept(&self) -> Kept {
+                match self {
+                    $(Op::$variant(a) => a.kept(),)*
                 }
             }
             pub fn macs(&self, signature: &Signature) -> u64 {
@@ -340,11 +350,14 @@ operators! {
     Conv2d conv_2d CONV_2D 8;
     Cos cos(sines) COS 1;
     Cumsum cumsum CUMSUM 1;
+    Densify densify DENSIFY 1;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;
     Div div DIV 2;
+    DynamicUpdateSlice dynamic_update_slice DYNAMIC_UPDATE_SLICE 4;
     Elu elu(curves) ELU 1;
+    EmbeddingLookup embedding_lookup EMBEDDING_LOOKUP 4;
     Equal equal(comparisons) EQUAL 5;
     Exp exp(curves) EXP 2;
     ExpandDims expand_dims(ones) EXPAND_DIMS 1;
@@ -403,6 +416,7 @@ operators! {
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt(curves) RSQRT 3;
+    ScatterNd scatter_nd SCATTER_ND 1;
     Select select(selects) SELECT 4;
     SelectV2 select_v2(selects) SELECT_V2 2;
     Shape shape SHAPE 1;
@@ -434,6 +448,10 @@ operators! {
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
     Unique unique UNIQUE 1;
     Unpack unpack UNPACK 4;
+    UnsortedSegmentMax unsorted_segment_max(segments) UNSORTED_SEGMENT_MAX 1;
+    UnsortedSegmentMin unsorted_segment_min(segments) UNSORTED_SEGMENT_MIN 1;
+    UnsortedSegmentProd unsorted_segment_prod(segments) UNSORTED_SEGMENT_PROD 1;
+    UnsortedSegmentSum unsorted_segment_sum(segments) UNSORTED_SEGMENT_SUM 1;
     Where r#where WHERE 1;
     While r#while WHILE 1;
     ZerosLike zeros_like ZEROS_LIKE 1;

@@ -1,17 +1,20 @@
 //! SLICE: so many elements along every axis, from a first one on.
 //!
-//! Any element type of whole bytes. Begin and size are constants; a size of −1 is all that is left. Part of the outermost axis alone is
-//! no copy.
+//! Any element type of whole bytes. The size is a constant; −1 is all that is left. Part of the outermost axis alone is no copy. Where the first
+//! ones are known at run time only, and are not where so many elements follow, the invocation ends.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::lower::{moves, slice};
-use crate::ops::types::{self, Row};
+use crate::lower::part::Part;
+use crate::lower::{indices, moves, slice};
+use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::tensor::ElementType::{I32, I64};
+use crate::tensor::TensorType;
 use crate::text::fields::fields;
 
-/// Per axis: the first element taken, and how many are.
+/// Per axis: the first element taken, and how many are. The first ones may be the second input instead.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
     pub first: Vec<usize>,
@@ -21,23 +24,24 @@ fields!(first, count);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 3..=3, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(types::WHOLE_BYTES)];
+    const TYPES: &'static [Row] = &[Row::With(types::WHOLE_BYTES, &[T, &[I32, I64]], &[T])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let s = &source.signature;
         let x = s.input(0)?;
-        let [begin, size] = [(1, "begin"), (2, "the size")].map(|(i, what)| {
+        let numbers = |i: usize, what: &str| {
             let (ty, numbers) = s.constant_integers(i, what)?;
-            match ty.shape[..] {
-                [n] if n == x.rank() => Ok(numbers),
-                _ => Err(Diagnostic::new(Code::OPERAND, format!("{what} does not fit the input"))
-                    .detail(format!("input {i}"))
-                    .expected(format!("shape [{}]", x.rank()))
-                    .found(format!("{:?}", ty.shape))),
-            }
-        });
+            one_per_axis(x, ty, what).map_err(|d| d.detail(format!("input {i}")))?;
+            Ok(numbers)
+        };
+        let size = numbers(2, "the size")?;
         let mut a = Attributes { first: vec![], count: vec![] };
-        for ((begin, size), &all) in begin?.into_iter().zip(size?).zip(&x.shape) {
+        // How much is left is known where the beginning is.
+        if s.optional(1).is_some_and(|o| o.data.is_none()) && !size.contains(&-1) {
+            a.count = size.into_iter().map(|n| checks::dimension("the size", n)).collect::<Result<_, _>>()?;
+            return Ok(a);
+        }
+        for ((begin, size), &all) in numbers(1, "begin")?.into_iter().zip(size).zip(&x.shape) {
             let first = checks::dimension("begin", begin)?;
             a.first.push(first);
             a.count.push(if size == -1 { all.saturating_sub(first) } else { checks::dimension("the size", size)? });
@@ -47,6 +51,15 @@ impl Operator for Attributes {
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let x = s.input(0)?;
+        if let Some(first) = s.optional(1) {
+            one_per_axis(x, first.ty, "begin").map_err(|d| d.detail("input 1"))?;
+            if self.count.len() != x.rank() || self.count.iter().zip(&x.shape).any(|(n, all)| all < n) {
+                return Err(Diagnostic::new(Code::OPERAND, "the slice does not fit the input")
+                    .expected(format!("at most the elements of {:?}", x.shape))
+                    .found(format!("{:?}", self.count)));
+            }
+            return Ok(vec![self.count.clone()]);
+        }
         let fits = |d: usize| self.first[d].checked_add(self.count[d]).is_some_and(|end| end <= x.shape[d]);
         if [self.first.len(), self.count.len()] != [x.rank(); 2] || !(0..x.rank()).all(fits) {
             return Err(Diagnostic::new(Code::OPERAND, "the slice does not fit the input")
@@ -56,9 +69,23 @@ impl Operator for Attributes {
         Ok(vec![self.count.clone()])
     }
 
+    fn kept(&self) -> Kept {
+        Kept::First(if self.first.len() == self.count.len() { 1 } else { 2 })
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let x = cx.input_type(node, 0);
         let element_bytes = x.element.bytes().expect("infer has seen the type");
+        if node.input(1).is_some() {
+            let elem = indices::elem(cx.input_type(node, 1).element).expect("infer has seen the type");
+            let (from, first, to) = (cx.input(node, 0), cx.input(node, 1), cx.output(node, 0));
+            let ranges: Vec<_> = x.shape.iter().zip(&self.count).map(|(&all, &n)| (Some(0), (all - n) as i64)).collect();
+            indices::check(cx, first, elem, 1, &ranges);
+            if !self.count.contains(&0) {
+                Part { shape: x.shape.clone(), count: self.count.clone(), element_bytes }.take(cx, (first, elem), from, to);
+            }
+            return Ok(());
+        }
         // Of axes before which there is one index, and behind which all are taken, the elements are one piece.
         let piece = self.count.iter().position(|n| *n != 1).unwrap_or(x.rank());
         let is_piece = (piece + 1..x.rank()).all(|d| self.count[d] == x.shape[d]);
@@ -72,5 +99,14 @@ impl Operator for Attributes {
         let (from, to) = (cx.input(node, 0), cx.output(node, 0));
         slice::slice(cx, from, to, &axes, element_bytes);
         Ok(())
+    }
+}
+
+fn one_per_axis(x: &TensorType, numbers: &TensorType, what: &str) -> Result<(), Diagnostic> {
+    match numbers.shape[..] {
+        [n] if n == x.rank() => Ok(()),
+        _ => Err(Diagnostic::new(Code::OPERAND, format!("{what} does not fit the input"))
+            .expected(format!("shape [{}]", x.rank()))
+            .found(format!("{:?}", numbers.shape))),
     }
 }

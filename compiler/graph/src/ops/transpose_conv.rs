@@ -2,7 +2,7 @@
 //! beside the result is dropped, and where nothing falls is the bias.
 //!
 //! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32 where
-//! the bias is. Result's shape, weights and bias are constants. Output positions that are equal modulo the stride see the same taps of the
+//! the bias is. The result's shape is a constant; weights and bias may be computed at run time. Output positions that are equal modulo the stride see the same taps of the
 //! filter, and no others: each such phase is a plain convolution, with stride 1, of the image with the taps of its own, last tap first.
 //!
 //! Differences from TensorFlow Lite: the bias's scale need not be the product of the others. An image may not be empty.
@@ -10,6 +10,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
+use crate::lower::gemm::direct::{self, Taps, Terms, Windows};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
@@ -140,8 +141,7 @@ impl Operator for Attributes {
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (checks::image("the image", x)?, checks::image("the filter", w)?, checks::image("the result", y)?);
-        let data = cx.constant_input(node, 1).ok_or_else(|| cx.not_constant(node, 1, "the filter"))?;
-        let bias = Bias::of_node(cx, node, 2)?;
+        let (bias, bias_in_memory) = Bias::in_memory(cx, node, 2)?;
         let from = cx.input(node, 0);
         let to = Destination::of_node(cx, node)?;
         if y.element_count() == 0 {
@@ -155,6 +155,31 @@ impl Operator for Attributes {
         let target = if y.element == F32 { None } else { Some(Target::new(y, self.activation)?) };
         let weight_zero_point = if w.element == U8 { w.zero_point() } else { 0 };
         let phases = [0, 1].map(|d| Phase::all(input[d + 1], filter[d + 1], result[d + 1], self.stride[d], self.before[d]));
+        let input_zero_point = if x.element == F32 { 0 } else { x.zero_point() };
+        let constant = cx.constant_input(node, 1).filter(|_| bias_in_memory.is_none());
+        let Some(data) = constant else {
+            let weights = direct::filter(cx, node, 1)?;
+            let zero_points = [input_zero_point, weight_zero_point];
+            let terms = Terms { elements: [x.element, w.element], zero_points, bias, rescale, activation: self.activation, target };
+            for (row, column) in phases[0].iter().flat_map(|row| phases[1].iter().map(move |column| (row, column))) {
+                // Those of a phase lie a stride apart in the filter, and come last first.
+                let first = [row, column].map(|phase| phase.taps.first().copied().unwrap_or(0));
+                let windows = Windows {
+                    batch: input[0],
+                    rows: row.axis,
+                    columns: column.axis,
+                    channels: input[3],
+                    groups: 1,
+                    outputs: filter[0],
+                    filter_columns: filter[2],
+                    taps: [0, 1].map(|d| Taps { first: first[d], step: -(self.stride[d] as i64) }),
+                    bias: bias_in_memory,
+                    terms: terms.clone(),
+                };
+                direct::windows(cx, &windows, [from, weights], &to)?;
+            }
+            return Ok(());
+        };
         for row in &phases[0] {
             for column in &phases[1] {
                 let data = Phase::filter([row, column], filter, data, w.element.bytes().unwrap_or(1), weight_zero_point as u8);
@@ -165,7 +190,7 @@ impl Operator for Attributes {
                     channels: input[3],
                     filter: Filter { element: w.element, shape: [filter[0], row.axis.filter, column.axis.filter, filter[3]], data: &data },
                     input: x.element,
-                    input_zero_point: if x.element == F32 { 0 } else { x.zero_point() },
+                    input_zero_point,
                     weight_zero_point,
                     bias: bias.clone(),
                     rescale: rescale.clone(),

@@ -55,6 +55,8 @@ pub struct Tensor {
     pub buffer: u32,
     pub is_variable: bool,
     pub external_buffer: u32,
+    /// Of a matrix with sparse rows: where the list of each of them begins and ends, and all lists.
+    pub lists: Option<[Vec<i32>; 2]>,
 }
 
 #[derive(Clone)]
@@ -114,6 +116,7 @@ impl Model {
             buffer,
             is_variable: false,
             external_buffer: 0,
+            lists: None,
         });
         self.tensors.len() as i32 - 1
     }
@@ -207,9 +210,34 @@ impl Tensor {
             is_variable: self.is_variable,
             external_buffer: self.external_buffer,
             quantization: Some(quantization),
+            sparsity: self.lists.as_ref().map(|lists| self.sparsity(b, lists)),
             ..Default::default()
         };
         schema::Tensor::create(b, &tensor)
+    }
+
+    fn sparsity(&self, b: &mut Builder, lists: &[Vec<i32>; 2]) -> WIPOffset<schema::SparsityParameters<'static>> {
+        let rows = schema::DimensionMetadataArgs { dense_size: self.shape[0], ..Default::default() };
+        let rows = schema::DimensionMetadata::create(b, &rows);
+        let [segments, indices] = lists.clone().map(|values| {
+            let values = Some(b.create_vector(&values));
+            Some(schema::Int32Vector::create(b, &schema::Int32VectorArgs { values }).as_union_value())
+        });
+        let columns = schema::DimensionMetadataArgs {
+            format: schema::DimensionType::SPARSE_CSR,
+            array_segments_type: schema::SparseIndexVector::Int32Vector,
+            array_segments: segments,
+            array_indices_type: schema::SparseIndexVector::Int32Vector,
+            array_indices: indices,
+            ..Default::default()
+        };
+        let columns = schema::DimensionMetadata::create(b, &columns);
+        let args = schema::SparsityParametersArgs {
+            traversal_order: Some(b.create_vector(&[0, 1])),
+            dim_metadata: Some(b.create_vector(&[rows, columns])),
+            ..Default::default()
+        };
+        schema::SparsityParameters::create(b, &args)
     }
 }
 

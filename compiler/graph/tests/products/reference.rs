@@ -317,7 +317,7 @@ pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal, spare: usize) -
     let program = lower(&graph, machine, goal).map_err(|mut d| d.remove(0))?;
     verify::verify(&program).unwrap_or_else(|e| panic!("{}: {}", machine.name, e[0]));
     let (mut inputs, mut outputs): (Vec<&[u8]>, Vec<&mut [u8]>) = (vec![&p.x.data], vec![&mut result]);
-    inputs.extend((!p.w.constant).then_some(&p.w.data[..]));
+    inputs.extend([Some(&p.w), p.bias.as_ref()].into_iter().flatten().filter(|i| !i.constant).map(|i| &i.data[..]));
     if 0 < spare {
         inputs.push(&[0]);
         outputs.push(&mut padded);

@@ -18,6 +18,14 @@ fn op(case: &Case) -> Op {
 fn check_case(case: &Case) {
     let p = case.operands();
     check(&op(case), &p, &case.output(), &case.convolution(&p));
+    // As inputs weights and bias mean the same.
+    let mut p = p;
+    p.w.constant = false;
+    check(&op(case), &p, &case.output(), &case.convolution(&p));
+    if let Some(bias) = &mut p.bias {
+        (bias.constant, p.w.constant) = (false, case.seed % 2 == 0);
+        check(&op(case), &p, &case.output(), &case.convolution(&p));
+    }
 }
 
 fn kinds() -> impl Strategy<Value = Kind> {

@@ -332,7 +332,8 @@ fn impossible_convolutions_are_refused() {
     use ElementType::*;
     let (x, w, b) = (q(I8, &good.shape, 3), q(I8, &good.weights_shape(), 0), TensorType::new(I32, [2]));
     assert_eq!(code(&good, &x, &w, &b, true), Ok(vec![1, 2, 2, 2]));
-    assert_eq!(code(&good, &x, &w, &b, false), Err(Code::CONSTANT));
+    assert_eq!(code(&good, &x, &w, &b, false), Ok(vec![1, 2, 2, 2]));
+    assert_eq!(code(&good, &x, &q(I4, &good.weights_shape(), 0), &b, false), Err(Code::CONSTANT));
     assert_eq!(code(&good, &x, &q(I8, &good.weights_shape(), 1), &b, true), Err(Code::SCALE));
     assert_eq!(code(&good, &x, &q(I8, &[1, 3, 3, 3], 0), &b, true), Err(Code::OPERAND));
     assert_eq!(code(&good, &x, &q(I8, &[3, 3, 2], 0), &b, true), Err(Code::OPERAND));

@@ -6,17 +6,23 @@ use cranelite_graph::diagnostic::Code;
 use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{
-    Op, Operand, Signature, batch_to_space_nd, batches, broadcast_args, broadcast_to, depth_to_space, depths, expand_dims, fill, gather,
-    gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, ones, pack, padv2, range, rank, reverse_sequence, reverse_v2, shape,
-    slice, space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile, transpose, unpack, zeros_like,
+    Op, Operand, Signature, batch_to_space_nd, batches, broadcast_args, broadcast_to, depth_to_space, depths, dynamic_update_slice,
+    embedding_lookup, expand_dims, fill, gather, gather_nd, matrix_diag, matrix_set_diag, mirror_pad, one_hot, ones, pack, padv2, range,
+    rank, reverse_sequence, reverse_v2, scatter_nd, shape, slice, space_to_batch_nd, space_to_depth, split, split_v, squeeze, tile,
+    transpose, unpack, zeros_like,
 };
 use cranelite_graph::tensor::ElementType::{self, Bool, Complex128, F32, I4, I8, I16, I32, I64, U8};
-use cranelite_graph::tensor::TensorType;
+use cranelite_graph::tensor::{Quantization, TensorType};
 use cranelite_tile::{interpret, verify};
 use proptest::prelude::*;
 
 /// The results of an operator of several, on the first machine and on all others the same.
 fn run_all(op: &Op, inputs: &[Input], element: ElementType, count: usize) -> Vec<(Vec<usize>, Vec<u8>)> {
+    outcome(op, inputs, element, count).expect("indices in range")
+}
+
+/// The same; none if an index in the data is out of range.
+fn outcome(op: &Op, inputs: &[Input], element: ElementType, count: usize) -> Option<Vec<(Vec<usize>, Vec<u8>)>> {
     let declared = vec![TensorType::new(element, []); count];
     let operands = inputs.iter().map(|i| Some(Operand { ty: &i.ty, data: i.constant.then_some(&i.data[..]) })).collect();
     let shapes = op.infer(&Signature { inputs: operands, outputs: declared.iter().collect() }).unwrap();
@@ -32,19 +38,22 @@ fn run_all(op: &Op, inputs: &[Input], element: ElementType, count: usize) -> Vec
     let inputs_of_node = (0..inputs.len() as u32).map(|i| Some(ValueId(i))).collect();
     graph.nodes.push(Node { op: op.clone(), inputs: inputs_of_node, outputs, operator: 0, then: vec![] });
     let arguments: Vec<&[u8]> = inputs.iter().filter(|i| !i.constant).map(|i| &i.data[..]).collect();
-    let mut all: Vec<Vec<Vec<u8>>> = vec![];
+    let mut all: Vec<Option<Vec<Vec<u8>>>> = vec![];
     for m in machines() {
         for goal in [Goal::Speed, Goal::Size] {
             let program = lower(&graph, &m, goal).unwrap();
             verify::verify(&program).unwrap_or_else(|e| panic!("{e:?}"));
             let mut results: Vec<Vec<u8>> = types.iter().map(|ty| vec![0xAA; ty.size_bytes()]).collect();
             let mut slices: Vec<&mut [u8]> = results.iter_mut().map(|r| &mut r[..]).collect();
-            interpret::run(&program, &arguments, &mut slices).unwrap_or_else(|e| panic!("{e}"));
-            all.push(results);
+            match interpret::run(&program, &arguments, &mut slices) {
+                Ok(()) => all.push(Some(results)),
+                Err(e) if matches!(e.fault, interpret::Fault::OutOfRange) => all.push(None),
+                Err(e) => panic!("{e}"),
+            }
         }
     }
     assert!(all.iter().all(|r| *r == all[0]), "machines differ: {op:?}");
-    shapes.into_iter().zip(all.swap_remove(0)).collect()
+    Some(shapes.into_iter().zip(all.swap_remove(0)?).collect())
 }
 
 /// Where an element of the result comes from: `None` is a zero.
@@ -99,6 +108,20 @@ proptest! {
         let count: Vec<usize> = (0..x.len()).map(|d| picks[8 + d] % (x[d] - first[d] + 1)).collect();
         let op = Op::Slice(slice::Attributes { first: first.clone(), count: count.clone() });
         check(&op, element, &x, &count, &|i| Some(i.iter().zip(&first).map(|(i, f)| i + f).collect()));
+        // The same where the first ones are an input, and one of them too far.
+        let ty = TensorType::new(element, x.clone());
+        let data = bytes(3, ty.size_bytes());
+        let index_type = [I32, I64][picks[23] % 2];
+        let begin = |first: &[i64]| Input::new(TensorType::new(index_type, [x.len()]), index_type.integer_bytes(first.iter().copied()));
+        let at_run_time = Op::Slice(slice::Attributes { first: vec![], count: count.clone() });
+        let mut numbers: Vec<i64> = first.iter().map(|&n| n as i64).collect();
+        let expected = run_all(&op, &[Input::new(ty.clone(), data.clone())], element, 1);
+        assert_eq!(run_all(&at_run_time, &[Input::new(ty.clone(), data.clone()), begin(&numbers)], element, 1), expected);
+        let d = picks[22] % x.len();
+        for wrong in [-1, (x[d] - count[d] + 1) as i64] {
+            numbers[d] = wrong;
+            assert_eq!(outcome(&at_run_time, &[Input::new(ty.clone(), data.clone()), begin(&numbers)], element, 1), None);
+        }
 
         let axes: Vec<usize> = (0..x.len()).filter(|&d| picks[16 + d].is_multiple_of(2)).collect();
         let source = |i: &[usize]| Some((0..x.len()).map(|d| if axes.contains(&d) { x[d] - 1 - i[d] } else { i[d] }).collect());
@@ -119,6 +142,28 @@ proptest! {
         };
         let a = reverse_sequence::Attributes { axis, batch_axis, lengths: lengths.clone() };
         check(&Op::ReverseSequence(a), element, &x, &x, &source);
+        if lengths.is_empty() {
+            return Ok(());
+        }
+        let ty = TensorType::new(element, x.clone());
+        let data = bytes(3, ty.size_bytes());
+        let of = |lengths: Vec<usize>, more: Vec<Input>| {
+            let op = Op::ReverseSequence(reverse_sequence::Attributes { axis, batch_axis, lengths });
+            let x = Input::new(ty.clone(), data.clone());
+            outcome(&op, &std::iter::once(x).chain(more).collect::<Vec<_>>(), element, 1)
+        };
+        let index_type = [I32, I64][picks[23] % 2];
+        let at_run_time = |numbers: &[i64]| {
+            of(vec![], vec![Input::new(TensorType::new(index_type, [numbers.len()]), index_type.integer_bytes(numbers.iter().copied()))])
+        };
+        let mut numbers: Vec<i64> = lengths.iter().map(|&n| n as i64).collect();
+        assert_eq!(at_run_time(&numbers), of(lengths.clone(), vec![]));
+        // Of a negative length nothing is turned.
+        let (mut none, b) = (lengths.clone(), picks[22] % lengths.len());
+        (numbers[b], none[b]) = (-3, 0);
+        assert_eq!(at_run_time(&numbers), of(none, vec![]));
+        numbers[b] = x[axis] as i64 + 1;
+        assert_eq!(at_run_time(&numbers), None);
     }
 
     #[test]
@@ -234,6 +279,62 @@ proptest! {
     }
 
     #[test]
+    fn scattered(x in prop::collection::vec(1usize..5, 1..5), n in prop::collection::vec(0usize..5, 0..3), constant: bool, picks in picks()) {
+        let element = [I8, U8, I16, I32, I64, Bool, F32][picks[0] % 7];
+        let depth = picks[1] % (x.len() + 1);
+        let list = [&n[..], &[depth]].concat();
+        let numbers: Vec<i64> = indices(&list).iter().enumerate().map(|(i, t)| (picks[(i + 2) % 24] % x[t[n.len()]]) as i64).collect();
+        let updates = TensorType::new(element, [&n[..], &x[depth..]].concat());
+        let values: Vec<i64> = noise(picks[2] as u64, updates.element_count()).map(|v| if element == Bool { v as i64 % 2 } else { v as i64 % 100 }).collect();
+        let encoded = |values: &[i64]| match element {
+            F32 => values.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect(),
+            _ => element.integer_bytes(values.iter().copied()),
+        };
+        let mut sums = vec![0i64; x.iter().product()];
+        for i in indices(&updates.shape) {
+            let row = flat(&n, &i[..n.len()]) * depth;
+            let to: Vec<usize> = numbers[row..row + depth].iter().map(|&v| v as usize).chain(i[n.len()..].iter().copied()).collect();
+            let (sum, update) = (&mut sums[flat(&x, &to)], values[flat(&updates.shape, &i)]);
+            *sum = if element == Bool { *sum | update } else { *sum + update };
+        }
+        let op = Op::ScatterNd(scatter_nd::Attributes { shape: x.clone() });
+        let of = |numbers: &[i64]| {
+            let (ty, data) = (TensorType::new(I32, list.clone()), I32.integer_bytes(numbers.iter().copied()));
+            let list = if constant { Input::constant(ty, data) } else { Input::new(ty, data) };
+            outcome(&op, &[list, Input::new(updates.clone(), encoded(&values))], element, 1)
+        };
+        assert_eq!(of(&numbers), Some(vec![(x.clone(), encoded(&sums))]));
+        if !constant && !numbers.is_empty() {
+            let mut wrong = numbers.clone();
+            let at = picks[3] % wrong.len();
+            for index in [-1, x[at % depth] as i64] {
+                wrong[at] = index;
+                assert_eq!(of(&wrong), None);
+            }
+        }
+    }
+
+    #[test]
+    fn updated(x in shapes(1..6), element in elements(), picks in picks()) {
+        let count: Vec<usize> = (0..x.len()).map(|d| picks[8 + d] % (x[d] + 1)).collect();
+        // Beginnings from which the part would leave the array are moved.
+        let first: Vec<i64> = (0..x.len()).map(|d| (picks[d] % (x[d] + 3)) as i64 - 1).collect();
+        let (ty, part) = (TensorType::new(element, x.clone()), TensorType::new(element, count.clone()));
+        let size = element.bytes().unwrap();
+        let (data, new) = (bytes(5, ty.size_bytes()), bytes(6, part.size_bytes()));
+        let index_type = [I32, I64][picks[23] % 2];
+        let begin = Input::new(TensorType::new(index_type, [x.len()]), index_type.integer_bytes(first.iter().copied()));
+        let op = Op::DynamicUpdateSlice(dynamic_update_slice::Attributes {});
+        let got = run_all(&op, &[Input::new(ty, data.clone()), Input::new(part, new.clone()), begin], element, 1).remove(0);
+        let mut expected = data;
+        for (n, i) in indices(&count).iter().enumerate() {
+            let at: Vec<usize> = (0..x.len()).map(|d| i[d] + first[d].clamp(0, (x[d] - count[d]) as i64) as usize).collect();
+            expected[flat(&x, &at) * size..][..size].copy_from_slice(&new[n * size..][..size]);
+        }
+        assert_eq!(got, (x, expected));
+    }
+
+    #[test]
     fn gathered(x in prop::collection::vec(1usize..5, 1..5), n in prop::collection::vec(1usize..4, 0..3), element in elements(),
                 axis: prop::sample::Index, batch_dims in 0usize..3, picks in picks()) {
         let axis = axis.index(x.len());
@@ -241,7 +342,11 @@ proptest! {
         let list = [&x[..batch_dims], &n].concat();
         let index_type = [I16, I32, I64][picks[0] % 3];
         let numbers: Vec<i64> = indices(&list).iter().enumerate().map(|(i, _)| (picks[i % 24] % x[axis]) as i64).collect();
-        let indices_input = || Input::constant(TensorType::new(index_type, list.clone()), index_type.integer_bytes(numbers.clone()));
+        let input = |shape: &[usize], numbers: &[i64]| {
+            let (ty, data) = (TensorType::new(index_type, shape), index_type.integer_bytes(numbers.iter().copied()));
+            if picks[23] % 2 == 0 { Input::constant(ty, data) } else { Input::new(ty, data) }
+        };
+        let indices_input = || input(&list, &numbers);
         let ty = TensorType::new(element, x.clone());
         let (size, data) = (element.bytes().unwrap(), bytes(5, ty.size_bytes()));
         let op = Op::Gather(gather::Attributes { axis, batch_dims });
@@ -257,7 +362,7 @@ proptest! {
         let depth = picks[1] % (x.len() + 1);
         let tuples: Vec<usize> = [&n[..], &[depth]].concat();
         let numbers: Vec<i64> = indices(&tuples).iter().enumerate().map(|(i, t)| (picks[(i + 3) % 24] % x[t[n.len()]]) as i64).collect();
-        let input = Input::constant(TensorType::new(index_type, tuples.clone()), index_type.integer_bytes(numbers.clone()));
+        let input = input(&tuples, &numbers);
         let op = Op::GatherNd(gather_nd::Attributes {});
         let (shape, got) = run_all(&op, &[Input::new(ty, data.clone()), input], element, 1).remove(0);
         assert_eq!(shape, [&n[..], &x[depth..]].concat());
@@ -486,7 +591,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(refusal(Op::Shape(shape::Attributes { shape: vec![1 << 31] }), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
 }
 
-/// Constant indices are checked when a model is compiled; others are refused.
+/// Constant indices are checked when a model is compiled, others when it runs.
 #[test]
 fn indices_that_do_not_exist() {
     let x = || Input::new(TensorType::new(F32, [3]), vec![0; 12]);
@@ -497,6 +602,78 @@ fn indices_that_do_not_exist() {
         let indices = Input::constant(list.clone(), I32.integer_bytes([0, index]));
         assert_eq!(run(op(), &[x(), indices], &y, &machines()[1]).err().map(|d| d.code), code);
     }
-    let d = run(op(), &[x(), Input::new(list, vec![0; 8])], &y, &machines()[1]).unwrap_err();
-    assert!(d.code == Code::CONSTANT && d.to_string().contains("run time"), "{d}");
+    let of = |ty: ElementType, shape: &[usize], numbers: &[i64]| {
+        Input::new(TensorType::new(ty, shape), ty.integer_bytes(numbers.iter().copied()))
+    };
+    for ty in [I16, I32, I64] {
+        let is_right = |index| outcome(&op(), &[x(), of(ty, &[2], &[0, index])], F32, 1).is_some();
+        assert_eq!([0, 2, 3, -1, i16::MAX.into(), i16::MIN.into()].map(is_right), [true, true, false, false, false, false]);
+    }
+    assert_eq!(outcome(&op(), &[x(), of(I64, &[1], &[1 << 32])], F32, 1), None);
+    // Every index must be in its own axis, even where another one makes up for it.
+    let matrix = || Input::new(TensorType::new(F32, [4, 3]), vec![0; 48]);
+    let nd = |tuple: [i64; 2]| outcome(&Op::GatherNd(gather_nd::Attributes {}), &[matrix(), of(I32, &[2], &tuple)], F32, 1).is_some();
+    assert_eq!([[3, 2], [0, 11], [4, -1], [4, 0]].map(nd), [true, false, false, false]);
+    let looked_up =
+        |index| outcome(&Op::EmbeddingLookup(embedding_lookup::Attributes {}), &[of(I32, &[2], &[index, 0]), matrix()], F32, 1).is_some();
+    assert_eq!([3, 4, -1].map(looked_up), [true, false, false]);
+    // Nothing can be picked from nothing.
+    let none = Input::new(TensorType::new(F32, [0]), vec![]);
+    assert_eq!(run(op(), &[none, of(I32, &[2], &[0, 0])], &y, &machines()[1]).err().map(|d| d.code), Some(Code::OPERAND));
+}
+
+/// Rows of bytes times a scale for each row, or for all.
+#[test]
+fn rows_of_bytes_become_floats() {
+    for (rows, columns, per_row) in [(5, 7, false), (5, 7, true), (1, 70, true), (3, 1, false)] {
+        let mut table = TensorType::quantized(I8, [rows, columns], 0.5, 0);
+        if per_row {
+            let scales: Vec<f32> = (0..rows).map(|r| 0.1 * (r + 1) as f32).collect();
+            let zero_points = vec![0; rows];
+            table.quantization = Some(Quantization { scales, zero_points, axis: 0 }.into());
+        }
+        let data = bytes(3, rows * columns);
+        let picks: Vec<usize> = (0..9).map(|i| i * 2 % rows).collect();
+        let list = Input::new(TensorType::new(I32, [9]), I32.integer_bytes(picks.iter().map(|&p| p as i64)));
+        let op = Op::EmbeddingLookup(embedding_lookup::Attributes {});
+        let scale = |row: usize| if per_row { 0.1 * (row + 1) as f32 } else { 0.5 };
+        let expected = |row: usize| data[row * columns..][..columns].iter().map(move |&b| f32::from(b as i8) * scale(row));
+        let expected: Vec<u8> = picks.iter().flat_map(|&row| expected(row)).flat_map(f32::to_le_bytes).collect();
+        for table in [Input::new(table.clone(), data.clone()), Input::constant(table, data.clone())] {
+            let list = Input::new(list.ty.clone(), list.data.clone());
+            assert_eq!(run_all(&op, &[list, table], F32, 1), [(vec![9, columns], expected.clone())]);
+        }
+    }
+}
+
+/// A dying array is changed where it is, another one copied first.
+#[test]
+fn parts_are_put_in_place() {
+    let text = |outputs: &str| {
+        format!(
+            "graph \"g\"\ninputs %a, %part, %first\noutputs {outputs}\n%a: f32[4,6]\n%part: f32[2,3]\n%first: i32[2]\n\
+             %x: f32[4,6] = neg %a {{}} @0\n%y: f32[4,6] = dynamic_update_slice %x, %part, %first {{}} @1\n%z: f32[4,6] = neg %y {{}} @2\n"
+        )
+    };
+    let (a, part): (Vec<f32>, Vec<f32>) = ((0..24).map(|i| i as f32).collect(), (0..6).map(|i| 100.0 + i as f32).collect());
+    for (outputs, scratch) in [("%z", 96), ("%z, %x", 192)] {
+        let graph = cranelite_graph::text::parse(&text(outputs)).unwrap();
+        for m in machines() {
+            let program = lower(&graph, &m, Goal::Speed).unwrap();
+            verify::verify(&program).unwrap_or_else(|e| panic!("{e:?}"));
+            let own = program.buffers.iter().filter(|b| b.role == cranelite_tile::Role::Scratch && b.view.is_none());
+            assert!(own.map(|b| b.size_bytes).sum::<u64>() <= scratch, "{:?}", program.buffers);
+            for (first, [row, column]) in [([1, 2], [1, 2]), ([-5, 9], [0, 3])] {
+                let mut expected: Vec<f32> = a.clone();
+                for (i, p) in part.iter().enumerate() {
+                    expected[(row + i / 3) * 6 + column + i % 3] = -p;
+                }
+                let mut results = [vec![0; 96], vec![0; 96]];
+                let mut slices: Vec<&mut [u8]> = results.iter_mut().take(graph.outputs.len()).map(|r| &mut r[..]).collect();
+                let [a, part] = [&a, &part].map(|v| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+                interpret::run(&program, &[&a, &part, &I32.integer_bytes(first)], &mut slices).unwrap();
+                assert_eq!(results[0], expected.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
+            }
+        }
+    }
 }

@@ -121,6 +121,19 @@ fn unrolled(goal: Goal) -> usize {
 /// time, and short enough that they are still there.
 const PREFETCH_BYTES: i64 = 8 << 10;
 
+/// The rectangles of output pixels that see the same taps.
+fn rectangles(rows: &Axis, columns: &Axis, channels: usize) -> Result<Vec<(Segment, Segment)>, Diagnostic> {
+    let (rows, columns) = (rows.segments(), columns.segments());
+    let kinds = rows.len().saturating_mul(columns.len());
+    if MOST_RECTANGLES < kinds || MOST_BIASES < kinds.saturating_mul(channels) {
+        return Err(Diagnostic::new(Code::FEATURE, "the filter reaches over too much padding")
+            .expected(format!("at most {MOST_RECTANGLES} kinds of border pixels"))
+            .found(format!("{} by {}", rows.len(), columns.len()))
+            .help("use a smaller filter, or no padding"));
+    }
+    Ok(rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect())
+}
+
 /// Writes the calls from `input` to the destination.
 pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destination) -> Result<(), Diagnostic> {
     let product = &product.collapsed();
@@ -128,15 +141,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if outputs == 0 {
         return Ok(());
     }
-    let (rows, columns) = (product.rows.segments(), product.columns.segments());
-    let kinds = rows.len().saturating_mul(columns.len());
-    if MOST_RECTANGLES < kinds || MOST_BIASES < kinds.saturating_mul(product.filter.shape[0]) {
-        return Err(Diagnostic::new(Code::FEATURE, "the filter reaches over too much padding")
-            .expected(format!("at most {MOST_RECTANGLES} kinds of border pixels"))
-            .found(format!("{} by {}", rows.len(), columns.len()))
-            .help("use a smaller filter, or no padding"));
-    }
-    let rectangles: Vec<(Segment, Segment)> = rows.iter().flat_map(|r| columns.iter().map(move |c| (*r, *c))).collect();
+    let rectangles = rectangles(&product.rows, &product.columns, product.filter.shape[0])?;
     let mut numbers = product.numbers(cx.machine);
     if cx.goal == Goal::Size && small::is_possible(product, &numbers) {
         let short = numbers.form == Form::Pairs && product.has_byte_weights();

@@ -14,7 +14,7 @@ use crate::lower::Context;
 use crate::lower::requantize::{Numbers as ScaleNumbers, WideScale};
 use crate::quantize::element_range;
 use crate::tensor::ElementType;
-use cranelite_tile::Elem;
+use cranelite_tile::{BufferId, Elem};
 use std::ops::Range;
 
 impl Bias {
@@ -32,15 +32,23 @@ impl Bias {
         })
     }
 
-    /// The starts of accumulators: those of `count` columns, and zeros until there are `padded`.
-    pub(super) fn bytes(&self, accumulator: Elem, count: usize, padded: usize) -> Vec<u8> {
-        let column = |c: usize| match (accumulator, c < count) {
+    /// As `of_node`; a bias that is no constant is in the buffer.
+    pub fn in_memory(cx: &mut Context, node: &Node, index: usize) -> Result<(Bias, Option<BufferId>), Diagnostic> {
+        match node.input(index) {
+            Some(_) if cx.constant_input(node, index).is_none() => Ok((Bias::None, Some(cx.input(node, index)))),
+            _ => Ok((Bias::of_node(cx, node, index)?, None)),
+        }
+    }
+
+    /// The starts of accumulators: those of some columns, and zeros until there are `padded`.
+    pub(super) fn bytes(&self, accumulator: Elem, columns: Range<usize>, padded: usize) -> Vec<u8> {
+        let column = |c: usize| match (accumulator, c < columns.end) {
             (Elem::F32, true) => self.float(c).to_le_bytes().to_vec(),
             (Elem::I64, true) => self.int(c).to_le_bytes().to_vec(),
             (_, true) => (self.int(c) as i32).to_le_bytes().to_vec(),
             (_, false) => vec![0; accumulator.bytes() as usize],
         };
-        (0..padded).flat_map(column).collect()
+        (columns.start..columns.start + padded).flat_map(column).collect()
     }
 
     pub(super) fn int(&self, channel: usize) -> i64 {
