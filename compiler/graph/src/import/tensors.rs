@@ -23,6 +23,8 @@ pub struct Tensor<'a> {
     pub shape_is_known: bool,
     pub data: Option<&'a [u8]>,
     pub content: Content,
+    /// Keeps what it holds from one invocation to the next.
+    pub is_variable: bool,
     /// Why nothing may use it.
     pub refusal: Option<Diagnostic>,
     pub value: Option<ValueId>,
@@ -61,6 +63,8 @@ pub enum Content {
     Constant,
     Input,
     Result,
+    /// A variable tensor that has become a state.
+    State,
     /// A problem made it so and has been reported; no more is said about it.
     Unknown,
 }
@@ -99,7 +103,7 @@ fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagno
 
     let shape_is_known = shape.is_some();
     let ty = TensorType { element, shape: shape.unwrap_or_default(), quantization: quantization.map(Arc::new) };
-    let refusal = refusal(t, element);
+    let refusal = refusal(t, element, data.is_some_and(|d| !d.is_empty()));
     let data = if problems.is_empty() && refusal.is_none() {
         let data = constant(&ty, shape_is_known, data);
         noted(&mut problems, data, None)
@@ -114,7 +118,7 @@ fn tensor<'a>(file: &File<'a>, t: schema::Tensor<'a>) -> (Tensor<'a>, Vec<Diagno
         _ => Content::Unwritten { declared },
     };
     let name = t.name().map(schema::text).unwrap_or_default();
-    (Tensor { name, ty, shape_is_known, data, content, refusal, value: None, writer: None }, problems)
+    (Tensor { name, ty, shape_is_known, data, content, is_variable: t.is_variable(), refusal, value: None, writer: None }, problems)
 }
 
 /// As many bytes as the type has; `None` for a tensor that is not constant.
@@ -159,7 +163,7 @@ pub fn check_size(element: ElementType, shape: &[usize]) -> Result<(), Diagnosti
         .found(type_text(&TensorType::new(element, shape))))
 }
 
-fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
+fn refusal(t: schema::Tensor, element: ElementType, has_bytes: bool) -> Option<Diagnostic> {
     let feature = |message: &str| Some(Diagnostic::new(Code::FEATURE, message));
     if element.bits().is_none() {
         let d = Diagnostic::new(Code::TYPES, format!("tensors of {element} are not supported"));
@@ -168,9 +172,8 @@ fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
     if t.sparsity().is_some() {
         return feature("sparse tensors are not supported").map(|d| d.help("export the model with dense weights"));
     }
-    if t.is_variable() {
-        return feature("variable tensors, which keep state between calls, are not supported yet")
-            .map(|d| d.help("export the model so that it takes its state as an input and gives the new one as an output"));
+    if t.is_variable() && has_bytes {
+        return feature("variable tensors that are not zero at first are not supported, nor are they in TensorFlow Lite");
     }
     if t.external_buffer() != 0 {
         return feature("constants in another file are not supported").map(|d| d.help("export the model as one file"));

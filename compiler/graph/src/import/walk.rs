@@ -10,9 +10,10 @@ use super::tensors::{self, Content, Refusals, Tensor};
 use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
-use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
+use crate::graph::{self, Effect, Folding, Graph, Node, State, Value, ValueId};
 use crate::ops::{Kept, Op, Operand, Signature, Source};
 use crate::rewrite::fold;
+use crate::tensor::ElementType;
 use cranelite_schema as schema;
 use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,7 +189,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Content::Unknown => continue,
                 Content::Input => Some(Diagnostic::new(Code::ORDER, "the tensor is a model input twice")),
                 Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant cannot be a model input")),
-                Content::Result | Content::Unwritten { .. } => None,
+                Content::Result | Content::State | Content::Unwritten { .. } => None,
             };
             let problem = problem.or_else(|| match shapes.get(&i) {
                 Some(shape) => {
@@ -395,8 +396,11 @@ impl<'f, 'a> Walk<'f, 'a> {
             |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.or_else(|| computed(t)) });
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
-        let source = Source { operator: o, version: code.version, signature };
+        let tensor = |t: i32| self.tensors.get(usize::try_from(t).ok()?).filter(|t| t.content != Content::Unknown).map(|t| &t.ty);
+        let intermediates = o.intermediates().into_iter().flatten().map(tensor).collect();
+        let source = Source { operator: o, version: code.version, signature, intermediates };
         let op = Op::decode(code.code, &source)?;
+        self.check_states(&op, &arity.kept.of(inputs))?;
         let mut signature = source.signature;
         signature.inputs = arity.kept.of(&signature.inputs);
         let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
@@ -404,6 +408,20 @@ impl<'f, 'a> Walk<'f, 'a> {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
         Ok((op, arity.kept, shapes))
+    }
+
+    /// That what an operator changes are states, and each of them once.
+    fn check_states(&self, op: &Op, inputs: &[Option<usize>]) -> Result<(), Diagnostic> {
+        let mut states = BTreeSet::new();
+        for &at in op.writes() {
+            let state = inputs.get(at).copied().flatten().and_then(|t| self.tensors[t].value).filter(|v| self.graph.is_state(*v));
+            if !state.is_some_and(|v| states.insert(v)) {
+                return Err(Diagnostic::new(Code::TYPES, "what the operator changes is no variable tensor of its own")
+                    .detail(format!("input {at}"))
+                    .expected("a variable tensor, which keeps what is in it from one invocation to the next"));
+            }
+        }
+        Ok(())
     }
 
     /// Index of an input's tensor that can be read.
@@ -423,6 +441,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             match tensor.data {
                 // Without bytes; whoever writes it now comes too late.
                 Some(_) => tensor.content = Content::Constant,
+                None if tensor.is_variable && tensor.shape_is_known => self.state(index),
                 None => {
                     tensor.content = Content::Unknown;
                     let d = Diagnostic::new(Code::ORDER, "nothing has written the tensor that is read");
@@ -431,6 +450,16 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
         }
         Some(index)
+    }
+
+    /// Makes a state of a variable tensor. The reference sets all its bytes to the zero point of int8, or to zero.
+    fn state(&mut self, index: usize) {
+        let value = self.value(index);
+        let tensor = &mut self.tensors[index];
+        tensor.content = Content::State;
+        let zero = if tensor.ty.element == ElementType::I8 { tensor.ty.zero_point() as u8 } else { 0 };
+        let initial = (zero != 0).then(|| vec![zero; tensor.ty.size_bytes()].into());
+        self.graph.states.push(State { value, initial });
     }
 
     /// Index of an output's tensor that can be written.
@@ -446,6 +475,10 @@ impl<'f, 'a> Walk<'f, 'a> {
             Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant is written")),
             Content::Input => Some(Diagnostic::new(Code::ORDER, "a model input is written")),
             Content::Result => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
+            Content::State => Some(
+                Diagnostic::new(Code::ORDER, "an operator gives what an earlier one has read from a variable tensor")
+                    .expected("variable tensors that are operands alone"),
+            ),
         };
         if let Some(d) = problem {
             self.report(place, &role, index, d);

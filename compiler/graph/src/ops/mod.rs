@@ -55,6 +55,8 @@ pub struct Source<'a> {
     pub operator: schema::Operator<'a>,
     pub version: i32,
     pub signature: Signature<'a>,
+    /// Tensors that only say how inner results are quantised; `None` where the number is no tensor's.
+    pub intermediates: Vec<Option<&'a TensorType>>,
 }
 
 /// How many operands and results an operator has.
