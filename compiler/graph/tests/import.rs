@@ -550,6 +550,49 @@ fn variables_that_mean_nothing_are_refused() {
     assert_eq!(as_result, ["E0202 subgraph 0, model output 0 \"v\""]);
 }
 
+/// h = x + h of two numbers, where the memory h is a variable tensor.
+fn memory() -> Model {
+    const FLOAT32: TensorType = TensorType::FLOAT32;
+    let f32s = |v: &[f32]| -> Vec<u8> { v.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let mut m = Model::new();
+    let x = m.tensor("x", FLOAT32, &[1, 2], None, &[]);
+    let one = m.tensor("one", FLOAT32, &[2, 2], None, &f32s(&[1.0, 0.0, 0.0, 1.0]));
+    let bias = m.tensor("bias", FLOAT32, &[2], None, &f32s(&[0.0, 0.0]));
+    let h = m.tensor("h", FLOAT32, &[1, 2], None, &[]);
+    m.tensors.last_mut().unwrap().is_variable = true;
+    let y = m.tensor("y", FLOAT32, &[1, 2], None, &[]);
+    m.operator(BuiltinOperator::RNN, &[x, one, one, bias, h], y, model::Options::Rnn);
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
+}
+
+#[test]
+fn variable_tensors_are_states() {
+    assert_eq!(sums(&memory()), [[1.0, 2.0], [11.0, 22.0], [111.0, 222.0]]);
+    // As the reference resets them: to the zero point of int8, and to zero.
+    for (ty, initial) in [(TensorType::INT8, Some(&[7u8, 7][..])), (TensorType::UINT8, None), (TensorType::INT16, None)] {
+        let mut m = Model::new();
+        let zero_point = if ty == TensorType::INT16 { 0 } else { 7 };
+        let x = m.tensor("x", ty, &[2], Some((0.5, zero_point)), &[]);
+        m.tensors[0].is_variable = true;
+        let y = m.tensor("y", TensorType::FLOAT32, &[2], None, &[]);
+        m.operator(BuiltinOperator::DEQUANTIZE, &[x], y, model::Options::None);
+        m.outputs = vec![y];
+        let graph = read(&m);
+        assert_eq!(graph.states.len(), 1);
+        assert_eq!(graph.states[0].initial.as_deref(), initial);
+    }
+    let refused = |change: fn(&mut Model)| {
+        let mut m = memory();
+        change(&mut m);
+        problems(&m, &Options::default())
+    };
+    assert_eq!(refused(|m| m.tensors[3].buffer = m.tensors[2].buffer), ["E0301 subgraph 0, operator 0 RNN, input 4 \"h\""]);
+    assert_eq!(refused(|m| m.tensors[3].is_variable = false), ["E0108 subgraph 0, operator 0 RNN, input 4 \"h\""]);
+    assert_eq!(refused(|m| m.operators[0].inputs[4] = 0), ["E0202 subgraph 0, operator 0 RNN, input 4 \"x\""]);
+    assert_eq!(refused(|m| m.operators[0].outputs[0] = 3)[0], "E0108 subgraph 0, operator 0 RNN, output 0 \"h\"");
+}
+
 /// A RESHAPE whose shape operators compute from the input's: its last two dimensions, and what is left.
 fn computed_shape() -> Model {
     use TensorType as T;

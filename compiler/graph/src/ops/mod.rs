@@ -263,6 +263,7 @@ operators! {
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
     BatchMatmul batch_matmul BATCH_MATMUL 4;
     BatchToSpaceNd batch_to_space_nd(batches) BATCH_TO_SPACE_ND 4;
+    BidirectionalSequenceRnn bidirectional_sequence_rnn BIDIRECTIONAL_SEQUENCE_RNN 3;
     BitwiseXor bitwise_xor(pairs) BITWISE_XOR 1;
     BroadcastArgs broadcast_args BROADCAST_ARGS 1;
     BroadcastTo broadcast_to BROADCAST_TO 3;
@@ -332,6 +333,7 @@ operators! {
     ReverseSequence reverse_sequence REVERSE_SEQUENCE 1;
     ReverseV2 reverse_v2 REVERSE_V2 3;
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
+    Rnn rnn RNN 3;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt RSQRT 3;
     Select select(selects) SELECT 4;
@@ -358,10 +360,12 @@ operators! {
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
     Sum sum(reductions) SUM 2;
+    Svdf svdf SVDF 4;
     Tanh tanh TANH 3;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
+    UnidirectionalSequenceRnn unidirectional_sequence_rnn UNIDIRECTIONAL_SEQUENCE_RNN 3;
     Unpack unpack UNPACK 4;
     ZerosLike zeros_like ZEROS_LIKE 1;
 }

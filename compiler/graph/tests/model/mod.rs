@@ -86,6 +86,7 @@ pub enum Options {
     VarHandle { name: &'static str },
     CallOnce { subgraph: i32 },
     Shape { out_type: TensorType },
+    Rnn,
 }
 
 impl Model {
@@ -307,6 +308,10 @@ impl Options {
             Options::Shape { out_type } => {
                 let options = schema::ShapeOptions::create(b, &schema::ShapeOptionsArgs { out_type });
                 (BuiltinOptions::ShapeOptions, options.as_union_value())
+            }
+            Options::Rnn => {
+                let options = schema::RNNOptions::create(b, &schema::RNNOptionsArgs::default());
+                (BuiltinOptions::RNNOptions, options.as_union_value())
             }
         };
         (tag, Some(offset))
