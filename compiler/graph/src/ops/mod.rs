@@ -365,6 +365,7 @@ operators! {
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
+    UnidirectionalSequenceLstm unidirectional_sequence_lstm UNIDIRECTIONAL_SEQUENCE_LSTM 4;
     UnidirectionalSequenceRnn unidirectional_sequence_rnn UNIDIRECTIONAL_SEQUENCE_RNN 3;
     Unpack unpack UNPACK 4;
     ZerosLike zeros_like ZEROS_LIKE 1;
