@@ -263,6 +263,7 @@ operators! {
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
     BatchMatmul batch_matmul BATCH_MATMUL 4;
     BatchToSpaceNd batch_to_space_nd(batches) BATCH_TO_SPACE_ND 4;
+    BidirectionalSequenceLstm bidirectional_sequence_lstm BIDIRECTIONAL_SEQUENCE_LSTM 3;
     BidirectionalSequenceRnn bidirectional_sequence_rnn BIDIRECTIONAL_SEQUENCE_RNN 3;
     BitwiseXor bitwise_xor(pairs) BITWISE_XOR 1;
     BroadcastArgs broadcast_args BROADCAST_ARGS 1;
@@ -300,6 +301,7 @@ operators! {
     LogicalNot logical_not(maps) LOGICAL_NOT 1;
     LogicalOr logical_or(pairs) LOGICAL_OR 1;
     Logistic logistic LOGISTIC 3;
+    Lstm lstm LSTM 4;
     MatrixDiag matrix_diag MATRIX_DIAG 1;
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
