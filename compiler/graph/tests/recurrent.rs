@@ -667,6 +667,64 @@ fn svdf_of_floats_and_integers() {
     }
 }
 
+/// The basic kernel of bytes without sign, whose sums are rescaled with halves rounded up.
+#[test]
+fn basic_lstm_of_bytes() {
+    let mut source = Source(7);
+    for (batch, inputs, cells) in [(1, 1, 1), (2, 6, 19)] {
+        let depth = inputs + cells;
+        let (w, bias) = (source.integers(4 * cells * depth, 0, 255), source.integers(4 * cells, -9000, 9000));
+        let byte = |shape: &[usize]| quantized(U8, shape, 1.0 / 128.0, 128);
+        let memory = |shape: &[usize]| quantized(I16, shape, 1.0 / 2048.0, 0);
+        let scale = 0.3 / 4096.0f32;
+        let mut m = Maker::default();
+        m.input(byte(&[batch, inputs]));
+        m.state(byte(&[batch, cells]));
+        m.integers(quantized(U8, &[4 * cells, depth], 0.01, 120), &w);
+        m.integers(quantized(I32, &[4 * cells], scale, 0), &bias);
+        m.state(memory(&[batch, cells]));
+        let op = Op::Lstm(ops::lstm::Attributes {
+            basic: true,
+            activation: Curve::Tanh,
+            cell_clip: 0.0,
+            proj_clip: 0.0,
+            asymmetric_quantize_inputs: false,
+            inner_scales: vec![],
+            inner_zero_points: vec![],
+        });
+        let mut graph = m.finish(op, &[byte(&[]), memory(&[]), byte(&[]), memory(&[])]).unwrap();
+        graph.outputs.truncate(2);
+        let x: Vec<Vec<i32>> = (0..3).map(|_| source.integers(batch * inputs, 0, 255)).collect();
+        let (mut h, mut c) = (vec![0; batch * cells], vec![0; batch * cells]);
+        let (multiplier, shift) = quantize_multiplier((4096.0 * scale).into());
+        let short = |v: i32| v.clamp(-32768, 32767);
+        let mul = |a: i32, b: i32| ((a * b + (1 << 14)) >> 15).min(32767);
+        let mut step = |x: &[i32]| {
+            let last = h.clone();
+            for (b, i) in (0..batch).flat_map(|b| (0..cells).map(move |i| (b, i))) {
+                let row: Vec<i32> = [&x[b * inputs..][..inputs], &last[b * cells..][..cells]].concat();
+                let [input, new, forget, output] = [0, 1, 2, 3].map(|g| {
+                    let w = &w[(g * cells + i) * depth..][..depth];
+                    let sum = bias[g * cells + i] + w.iter().zip(&row).map(|(w, x)| (w - 120) * (x - 128)).sum::<i32>();
+                    let high = ((i64::from(sum) * i64::from(multiplier) + (1 << 30)) >> 31) as i32;
+                    let half = if shift < 0 { 1 << (-shift - 1) } else { 0 };
+                    short((high + half) >> -shift) as i16
+                });
+                let [input, forget, output] = [input, forget, output].map(|v| i32::from(fixed_point_16::logistic(v)));
+                let added = rounding_divide_by_pot(mul(input, fixed_point_16::tanh(new, 3).into()), 4);
+                let memory = &mut c[b * cells + i];
+                *memory = short(added + mul(forget, *memory));
+                let curve = fixed_point_16::tanh(short(*memory * 2) as i16, 3);
+                h[b * cells + i] = rounding_divide_by_pot(mul(output, curve.into()), 8).clamp(-128, 127) + 128;
+            }
+            [bytes(U8, &h), bytes(I16, &c)]
+        };
+        let wanted: Vec<_> = x.iter().map(|x| step(x)).collect();
+        let inputs: Vec<Vec<u8>> = x.iter().map(|x| bytes(U8, x)).collect();
+        invoke(&graph, &inputs, |m, i, y| assert_eq!(y, wanted[i], "invocation {i} on {m}"));
+    }
+}
+
 /// What is wrong with an LSTM of which one thing is changed.
 fn said(change: impl FnOnce(&mut Maker, &mut Shape)) -> String {
     let mut s = Shape { cells: 4, outputs: 4, ..PLAIN };

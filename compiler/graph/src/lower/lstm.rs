@@ -758,7 +758,7 @@ impl Step<'_, '_> {
         let Some(n) = &layer.numbers else {
             let sum = all.into_iter().chain(peephole).reduce(|a, b| k.add(a, b)).expect("a sum");
             let Some(scale) = layer.basic else { return sum };
-            let sum = rescale(k, sum, scale);
+            let sum = rescale_upwards(k, sum, scale);
             return k.clamp_int(sum, i16::MIN.into(), i16::MAX.into());
         };
         if all.len() == 1 {
@@ -843,6 +843,19 @@ impl Step<'_, '_> {
             ),
         }
     }
+}
+
+/// As `rescale`, but halves of the shift are rounded up: what the library computes in which the reference has this product.
+fn rescale_upwards(k: &mut KernelBuilder, x: Value, (multiplier, shift): (i32, i32)) -> Value {
+    let x = if 0 < shift { k.shl_imm(x, shift as u8) } else { x };
+    let multiplier = k.int(k.ty(x), multiplier.into());
+    let x = k.mul_high_round(x, multiplier);
+    if 0 <= shift {
+        return x;
+    }
+    let half = k.int(k.ty(x), 1 << (-shift - 1));
+    let x = k.add(x, half);
+    k.shr_imm(x, -shift as u8)
 }
 
 fn rescale(k: &mut KernelBuilder, x: Value, (multiplier, shift): (i32, i32)) -> Value {

@@ -1,8 +1,8 @@
 //! LSTM: one step of a layer of cells as of UNIDIRECTIONAL_SEQUENCE_LSTM, with the input [batch, ..]; or, with five inputs, the basic kernel.
 //!
 //! The basic kernel has the weights of all gates and of both products in one matrix [4 · cells, inputs + cells], in the order of gates i, g, f, o.
-//! It is f32, or u8 with zero points 128 and an i16 memory with four integer bits. Its third and fourth results, which are its scratch memory, are not written;
-//! what reads them is refused.
+//! It is f32, or u8 with zero points 128 and an i16 memory with four integer bits, as the reference in every number. Its third and fourth
+//! results, which are its scratch memory, are not written; what reads them is refused.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
