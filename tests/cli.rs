@@ -293,6 +293,6 @@ fn unsupported() -> Vec<u8> {
     e.iter().for_each(|&e| m.operator(Code::LSH_PROJECTION, &[x], &[e], None));
     // Nobody needs its result, so it is no problem.
     let dead = m.f32("dead", &[1, 5], None);
-    m.operator(Code::SVDF, &[x], &[dead], None);
+    m.operator(Code::LSH_PROJECTION, &[x], &[dead], None);
     m.finish(&[x, c], &[vec![d, b], e].concat())
 }

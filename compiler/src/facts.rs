@@ -103,8 +103,10 @@ fn arithmetic(graph: &Graph, node: &Node) -> Option<Arithmetic> {
     if node.op.macs(&signature(graph, node)) == 0 {
         return None;
     }
-    let element = |i: usize| graph.ty(node.inputs[i].expect("an operator with products has two operands")).element;
-    Some(match (element(0), element(1)) {
+    // The first operand and the weights, of which optional ones may be absent.
+    let mut elements = node.inputs.iter().flatten().map(|v| graph.ty(*v).element);
+    let (x, w) = (elements.next()?, elements.next()?);
+    Some(match (x, w) {
         (ElementType::F32, ElementType::F32) => Arithmetic::F32,
         (ElementType::I16, _) => Arithmetic::I16,
         _ => Arithmetic::I8,

@@ -61,7 +61,7 @@ codes! {
         "quantise the model again with the TensorFlow Lite converter";
     CONSTANT "E0207" "an operand must be a constant" "The operand decides about shapes or is packed when the model is compiled, so it must be stored in the model, or be computed from constants and shapes alone."
         "freeze the model's variables and shapes before it is converted";
-    FEATURE "E0301" "a feature of the model is not supported" "The model uses control flow, state, sparse weights, custom operators or windows that are not supported, or one tensor is its output again and again."
+    FEATURE "E0301" "a feature of the model is not supported" "The model uses control flow, sparse weights, custom operators or windows that are not supported, or one tensor is its output again and again."
         "build the model without it, or split the model around it";
     ARENA "E0401" "the arena is larger than allowed" "The message names the tensors that are live at the peak."
         "raise --max-arena, use --opt size, or make the model smaller";

@@ -34,6 +34,7 @@ pub mod doubles;
 #[cfg(test)]
 pub(crate) mod edges;
 pub mod fixed_point;
+pub mod fixed_point_16;
 pub mod quotient;
 pub mod steps;
 pub mod table;

@@ -140,7 +140,7 @@ fn types_and_shapes() {
     expect(&["E0105 subgraph 0, tensor 0 \"x\""], |m| m.tensors[0].shape = vec![i32::MAX; 2]);
     // A zero does not hide that the others overflow.
     expect(&["E0105 subgraph 0, tensor 0 \"x\""], |m| m.tensors[0].shape = vec![0, i32::MAX, i32::MAX, i32::MAX]);
-    expect(&["E0301 subgraph 0, model input 0 \"x\""], |m| m.tensors[0].is_variable = true);
+    expect(&["E0301 subgraph 0, model input 0 \"x\""], |m| m.tensors[0].external_buffer = 3);
     expect(&["E0301 subgraph 0, operator 0 RESHAPE, input 1 \"s\""], |m| m.tensors[1].external_buffer = 3);
 }
 
@@ -228,7 +228,7 @@ fn order_of_operators() {
 #[test]
 fn operators() {
     let code = |m: &mut Model, code: i32| m.operators[0].code = code;
-    expect(&["E0201 subgraph 0, operator 0 SVDF"], |m| code(m, BuiltinOperator::SVDF.0));
+    expect(&["E0201 subgraph 0, operator 0 LSH_PROJECTION"], |m| code(m, BuiltinOperator::LSH_PROJECTION.0));
     expect(&["E0201 subgraph 0, operator 0 number 9999"], |m| code(m, 9999));
     expect(&["E0301 subgraph 0, operator 0 WHILE"], |m| code(m, BuiltinOperator::WHILE.0));
     expect(&["E0301 subgraph 0, operator 0 CUSTOM \"Mine\\n\""], |m| {
@@ -249,15 +249,18 @@ fn operators() {
 #[test]
 fn every_problem_is_reported() {
     // The first operator is not supported, the shapes that the file declares show what is wrong with the second.
-    expect(&["E0107 subgraph 0, tensor 1 \"s\"", "E0201 subgraph 0, operator 0 SVDF", "E0205 subgraph 0, operator 1 RESHAPE"], |m| {
-        m.buffers[1].data.pop();
-        m.operators[0].code = BuiltinOperator::SVDF.0;
-        m.operators[1].inputs.push(0);
-        m.operators[1].inputs.push(0);
-    });
+    expect(
+        &["E0107 subgraph 0, tensor 1 \"s\"", "E0201 subgraph 0, operator 0 LSH_PROJECTION", "E0205 subgraph 0, operator 1 RESHAPE"],
+        |m| {
+            m.buffers[1].data.pop();
+            m.operators[0].code = BuiltinOperator::LSH_PROJECTION.0;
+            m.operators[1].inputs.push(0);
+            m.operators[1].inputs.push(0);
+        },
+    );
     // Nothing is known of the result of the first then, and nothing more is said.
-    expect(&["E0201 subgraph 0, operator 0 SVDF"], |m| {
-        m.operators[0].code = BuiltinOperator::SVDF.0;
+    expect(&["E0201 subgraph 0, operator 0 LSH_PROJECTION"], |m| {
+        m.operators[0].code = BuiltinOperator::LSH_PROJECTION.0;
         m.tensors[2].shape = vec![-1];
         m.buffers[2].data[0] = 13;
     });
@@ -333,26 +336,26 @@ fn few_sparse_bytes_do_not_fill_the_memory() {
 
 #[test]
 fn what_nobody_needs_may_be_of_any_kind() {
-    // SVDF of y to a, RELU of a to b, and what they read is refused elsewhere.
+    // LSH_PROJECTION of y to a, RELU of a to b, and what they read is refused elsewhere.
     let dead = |m: &mut Model, code: BuiltinOperator| {
         let state = m.tensor("state", TensorType::FLOAT32, &[1], None, &[]);
-        m.tensors.last_mut().unwrap().is_variable = true;
+        m.tensors.last_mut().unwrap().external_buffer = 3;
         let a = m.tensor("a", TensorType::FLOAT32, &[3, 4], None, &[]);
         let b = m.tensor("b", TensorType::STRING, &[3, 4], None, &[]);
         m.operator(code, &[2, state], a, model::Options::None);
         m.operator(BuiltinOperator::RELU, &[a], b, model::Options::None);
         [state, a, b]
     };
-    expect_same(|m| _ = dead(m, BuiltinOperator::SVDF));
+    expect_same(|m| _ = dead(m, BuiltinOperator::LSH_PROJECTION));
     // The unknown result of what is dropped is read by an operator that is as dead but could be imported.
     expect_same(|m| {
-        let [_, a, b] = dead(m, BuiltinOperator::SVDF);
+        let [_, a, b] = dead(m, BuiltinOperator::LSH_PROJECTION);
         m.tensors[b as usize].ty = TensorType::FLOAT32;
         m.operators[3].inputs = vec![a];
     });
     // Needed after all.
-    expect(&["E0201 subgraph 0, operator 2 SVDF"], |m| {
-        let [_, a, _] = dead(m, BuiltinOperator::SVDF);
+    expect(&["E0201 subgraph 0, operator 2 LSH_PROJECTION"], |m| {
+        let [_, a, _] = dead(m, BuiltinOperator::LSH_PROJECTION);
         m.outputs.push(a);
     });
     // Needed by what may do more than compute its result.
@@ -362,15 +365,15 @@ fn what_nobody_needs_may_be_of_any_kind() {
     expect(&["E0301 subgraph 0, operator 2 CUSTOM"], |m| _ = dead(m, BuiltinOperator::CUSTOM));
     // A tensor that is refused is so for a later operator that is needed.
     expect(&["E0301 subgraph 0, operator 4 RESHAPE, input 0 \"state\""], |m| {
-        let [state, ..] = dead(m, BuiltinOperator::SVDF);
+        let [state, ..] = dead(m, BuiltinOperator::LSH_PROJECTION);
         let y = m.tensor("one", TensorType::FLOAT32, &[1], None, &[]);
         let shape = m.tensor("shape", TensorType::INT32, &[1], None, &[1, 0, 0, 0]);
         m.operator(BuiltinOperator::RESHAPE, &[state, shape], y, model::Options::Reshape);
         m.outputs.push(y);
     });
     // Damage is damage.
-    expect(&["E0104 subgraph 0, operator 2 SVDF, input 0"], |m| {
-        dead(m, BuiltinOperator::SVDF);
+    expect(&["E0104 subgraph 0, operator 2 LSH_PROJECTION, input 0"], |m| {
+        dead(m, BuiltinOperator::LSH_PROJECTION);
         m.operators[2].inputs[0] = 99;
     });
 }
@@ -583,6 +586,49 @@ fn variables_that_mean_nothing_are_refused() {
     assert_eq!(as_number[0], "E0202 subgraph 0, operator 3 ADD");
     let as_result = with(|m| m.outputs = vec![1]);
     assert_eq!(as_result, ["E0202 subgraph 0, model output 0 \"v\""]);
+}
+
+/// h = x + h of two numbers, where the memory h is a variable tensor.
+fn memory() -> Model {
+    const FLOAT32: TensorType = TensorType::FLOAT32;
+    let f32s = |v: &[f32]| -> Vec<u8> { v.iter().flat_map(|v| v.to_le_bytes()).collect() };
+    let mut m = Model::new();
+    let x = m.tensor("x", FLOAT32, &[1, 2], None, &[]);
+    let one = m.tensor("one", FLOAT32, &[2, 2], None, &f32s(&[1.0, 0.0, 0.0, 1.0]));
+    let bias = m.tensor("bias", FLOAT32, &[2], None, &f32s(&[0.0, 0.0]));
+    let h = m.tensor("h", FLOAT32, &[1, 2], None, &[]);
+    m.tensors.last_mut().unwrap().is_variable = true;
+    let y = m.tensor("y", FLOAT32, &[1, 2], None, &[]);
+    m.operator(BuiltinOperator::RNN, &[x, one, one, bias, h], y, model::Options::Rnn);
+    (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
+}
+
+#[test]
+fn variable_tensors_are_states() {
+    assert_eq!(sums(&memory()), [[1.0, 2.0], [11.0, 22.0], [111.0, 222.0]]);
+    // As the reference resets them: to the zero point of int8, and to zero.
+    for (ty, initial) in [(TensorType::INT8, Some(&[7u8, 7][..])), (TensorType::UINT8, None), (TensorType::INT16, None)] {
+        let mut m = Model::new();
+        let zero_point = if ty == TensorType::INT16 { 0 } else { 7 };
+        let x = m.tensor("x", ty, &[2], Some((0.5, zero_point)), &[]);
+        m.tensors[0].is_variable = true;
+        let y = m.tensor("y", TensorType::FLOAT32, &[2], None, &[]);
+        m.operator(BuiltinOperator::DEQUANTIZE, &[x], y, model::Options::None);
+        m.outputs = vec![y];
+        let graph = read(&m);
+        assert_eq!(graph.states.len(), 1);
+        assert_eq!(graph.states[0].initial.as_deref(), initial);
+    }
+    let refused = |change: fn(&mut Model)| {
+        let mut m = memory();
+        change(&mut m);
+        problems(&m, &Options::default())
+    };
+    assert_eq!(refused(|m| m.tensors[3].buffer = m.tensors[2].buffer), ["E0301 subgraph 0, operator 0 RNN, input 4 \"h\""]);
+    assert_eq!(refused(|m| m.tensors[3].is_variable = false), ["E0108 subgraph 0, operator 0 RNN, input 4 \"h\""]);
+    assert_eq!(refused(|m| m.operators[0].inputs[4] = 0), ["E0202 subgraph 0, operator 0 RNN, input 4 \"x\""]);
+    assert_eq!(refused(|m| m.operators[0].outputs[0] = 3)[0], "E0108 subgraph 0, operator 0 RNN, output 0 \"h\"");
 }
 
 /// A RESHAPE whose shape operators compute from the input's: its last two dimensions, and what is left.

@@ -8,6 +8,7 @@ pub mod builder;
 pub mod index;
 pub mod interpret;
 pub mod machine;
+pub mod moving;
 pub mod parallel;
 pub mod pressure;
 pub mod program;

@@ -183,7 +183,7 @@ impl Way<'_> {
 }
 
 /// Changes every index into the arguments.
-fn change(stmts: &mut [Stmt], args: &BTreeSet<Arg>, f: &mut impl FnMut(&mut Index)) {
+pub(crate) fn change(stmts: &mut [Stmt], args: &BTreeSet<Arg>, f: &mut impl FnMut(&mut Index)) {
     let is_named = |p: &Place| matches!(p.base, Base::Arg(a) if args.contains(&a));
     for s in stmts {
         match s {

@@ -24,6 +24,8 @@ pub struct Tensor {
     pub shape_is_known: bool,
     pub data: Option<Bytes>,
     pub content: Content,
+    /// Keeps what it holds from one invocation to the next.
+    pub is_variable: bool,
     /// Why nothing may use it.
     pub refusal: Option<Diagnostic>,
     pub value: Option<ValueId>,
@@ -62,6 +64,8 @@ pub enum Content {
     Constant,
     Input,
     Result,
+    /// A variable tensor that has become a state.
+    State,
     /// A problem made it so and has been reported; no more is said about it.
     Unknown,
 }
@@ -101,7 +105,7 @@ fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
 
     let shape_is_known = shape.is_some();
     let ty = TensorType { element, shape: shape.unwrap_or_default(), quantization: quantization.map(Arc::new) };
-    let mut refusal = refusal(t, element);
+    let mut refusal = refusal(t, element, data.is_some_and(|d| !d.is_empty()));
     let data = if let (Some(sparsity), Some(bytes), true, true) = (t.sparsity(), data, shape_is_known, refusal.is_none()) {
         let dense = file.dense.take(ty.size_bytes()).and_then(|()| sparse::dense(&ty, sparsity, bytes));
         dense.map_err(|d| refusal = Some(d)).ok().map(Bytes::from)
@@ -119,7 +123,7 @@ fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
         _ => Content::Unwritten { declared },
     };
     let name = t.name().map(schema::text).unwrap_or_default();
-    (Tensor { name, ty, shape_is_known, data, content, refusal, value: None, writer: None }, problems)
+    (Tensor { name, ty, shape_is_known, data, content, is_variable: t.is_variable(), refusal, value: None, writer: None }, problems)
 }
 
 /// As many bytes as the type has; `None` for a tensor that is not constant.
@@ -164,7 +168,7 @@ pub fn check_size(element: ElementType, shape: &[usize]) -> Result<(), Diagnosti
         .found(type_text(&TensorType::new(element, shape))))
 }
 
-fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
+fn refusal(t: schema::Tensor, element: ElementType, has_bytes: bool) -> Option<Diagnostic> {
     let feature = |message: &str| Some(Diagnostic::new(Code::FEATURE, message));
     if element.bits().is_none() {
         let d = Diagnostic::new(Code::TYPES, format!("tensors of {element} are not supported"));
@@ -173,9 +177,8 @@ fn refusal(t: schema::Tensor, element: ElementType) -> Option<Diagnostic> {
     if t.sparsity().is_some() && t.buffer() == 0 {
         return feature("sparse tensors that are no constants are not supported").map(|d| d.help("export the model with dense weights"));
     }
-    if t.is_variable() {
-        return feature("variable tensors, which keep state between calls, are not supported yet")
-            .map(|d| d.help("export the model so that it takes its state as an input and gives the new one as an output"));
+    if t.is_variable() && has_bytes {
+        return feature("variable tensors that are not zero at first are not supported, nor are they in TensorFlow Lite");
     }
     if t.external_buffer() != 0 {
         return feature("constants in another file are not supported").map(|d| d.help("export the model as one file"));

@@ -140,7 +140,7 @@ impl Variables {
 
     /// Writes into the states what is in them at first. Without that, nothing may be read before it is assigned.
     pub fn finish(&mut self, graph: &mut Graph) -> Vec<Diagnostic> {
-        let (mut problems, mut initial) = (vec![], vec![None; graph.states.len()]);
+        let (mut problems, mut initial) = (vec![], graph.states.iter().map(|s| s.initial.clone()).collect::<Vec<_>>());
         // Who uses each state first.
         let mut first: BTreeMap<ValueId, &Node> = BTreeMap::new();
         for n in &graph.nodes {

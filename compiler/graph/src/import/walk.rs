@@ -14,7 +14,7 @@ use super::tensors::{self, Content, Refusals, Tensor};
 use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
-use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
+use crate::graph::{self, Effect, Folding, Graph, Node, State, Value, ValueId};
 use crate::ops::counts::Count;
 use crate::ops::{Control, Kept, Op, Operand, Signature, Source, dynamic_update_slice};
 use crate::rewrite::fold;
@@ -91,6 +91,8 @@ pub struct Walk<'f, 'a> {
     graph: Graph,
     /// Tensors that are variables' states.
     handles: BTreeSet<usize>,
+    /// An operator runs it.
+    is_body: bool,
     /// Number of its first operator.
     first_operator: u32,
     /// The node that computes a value from nothing but constants, for those values.
@@ -103,7 +105,18 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = subgraph.name().map(schema::text).filter(|n| !n.is_empty()).unwrap_or("main".into());
         let tensors = tensors::read(file, subgraph, &place(number), &mut problems);
         let graph = Graph { name, ..Graph::default() };
-        Walk { file, number, subgraph, tensors, problems, graph, handles: BTreeSet::new(), first_operator: 0, computable: BTreeMap::new() }
+        Walk {
+            file,
+            number,
+            subgraph,
+            tensors,
+            problems,
+            graph,
+            handles: BTreeSet::new(),
+            is_body: false,
+            first_operator: 0,
+            computable: BTreeMap::new(),
+        }
     }
 
     pub fn run(mut self, inputs: Inputs, session: &mut Session) -> Result<Graph, Vec<Diagnostic>> {
@@ -127,7 +140,10 @@ impl<'f, 'a> Walk<'f, 'a> {
         self.graph.first_operators = session.first_operators.clone();
         match inputs {
             Inputs::Caller(names, options) => self.inputs(names, options, session),
-            Inputs::Operands(arguments) => self.arguments(arguments),
+            Inputs::Operands(arguments) => {
+                self.is_body = true;
+                self.arguments(arguments);
+            }
         }
         let is_needed = self.needed();
         let items = Items::find(self.file, self.subgraph, &self.tensors);
@@ -385,7 +401,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                     let d = Diagnostic::new(Code::TYPES, "the subgraph that is run takes another element type");
                     Some(d.expected(tensor.ty.element.to_string()).found(argument.ty.element.to_string()))
                 }
-                Content::Result | Content::Unwritten { .. } => None,
+                Content::Result | Content::State | Content::Unwritten { .. } => None,
             };
             tensor.data = None;
             tensor.content = if problem.is_some() { Content::Unknown } else { Content::Input };
@@ -441,7 +457,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 Content::Unknown => continue,
                 Content::Input => Some(Diagnostic::new(Code::ORDER, "the tensor is a model input twice")),
                 Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant cannot be a model input")),
-                Content::Result | Content::Unwritten { .. } => None,
+                Content::Result | Content::State | Content::Unwritten { .. } => None,
             };
             let value = values.get(&i).copied();
             let problem = problem.or_else(|| match value.map(|v| &v.shape).or(shapes.get(&i).copied()) {
@@ -777,8 +793,11 @@ impl<'f, 'a> Walk<'f, 'a> {
         };
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
-        let source = Source { operator: o, version: code.version, signature, bodies };
+        let tensor = |t: i32| self.tensors.get(usize::try_from(t).ok()?).filter(|t| t.content != Content::Unknown).map(|t| &t.ty);
+        let intermediates = o.intermediates().into_iter().flatten().map(tensor).collect();
+        let source = Source { operator: o, version: code.version, signature, bodies, intermediates };
         let op = Op::decode(code.code, &source)?;
+        self.check_states(&op, &op.kept().of(inputs), &states)?;
         let mut signature = source.signature;
         let kept = op.kept();
         signature.inputs = kept.of(&signature.inputs);
@@ -790,6 +809,21 @@ impl<'f, 'a> Walk<'f, 'a> {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
         Ok(Decoded { op, kept, shapes, states, counts })
+    }
+
+    /// That what an operator changes are states, and each of them once.
+    fn check_states(&self, op: &Op, inputs: &[Option<usize>], of_bodies: &[ValueId]) -> Result<(), Diagnostic> {
+        let mut states = BTreeSet::new();
+        for at in op.writes() {
+            let of_input = |t: &Option<usize>| self.tensors[(*t)?].value;
+            let state = inputs.get(at).map_or_else(|| of_bodies.get(at - inputs.len()).copied(), of_input);
+            if !state.is_some_and(|v| self.graph.is_state(v) && states.insert(v)) {
+                return Err(Diagnostic::new(Code::TYPES, "what the operator changes is no variable tensor of its own")
+                    .detail(format!("input {at}"))
+                    .expected("a variable tensor, which keeps what is in it from one invocation to the next"));
+            }
+        }
+        Ok(())
     }
 
     /// Index of an input's tensor that can be read.
@@ -809,6 +843,12 @@ impl<'f, 'a> Walk<'f, 'a> {
             match &tensor.data {
                 // Without bytes; whoever writes it now comes too late.
                 Some(_) => tensor.content = Content::Constant,
+                None if tensor.is_variable && tensor.shape_is_known && !self.is_body => self.state(index),
+                None if tensor.is_variable && self.is_body => {
+                    tensor.content = Content::Unknown;
+                    let d = Diagnostic::new(Code::FEATURE, "variable tensors of subgraphs that an operator runs are not supported");
+                    self.report(place, &role, index, d.help("hand the state on from turn to turn, or keep it in a resource variable"));
+                }
                 None => {
                     tensor.content = Content::Unknown;
                     let d = Diagnostic::new(Code::ORDER, "nothing has written the tensor that is read");
@@ -817,6 +857,16 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
         }
         Some(index)
+    }
+
+    /// Makes a state of a variable tensor. The reference sets all its bytes to the zero point of int8, or to zero.
+    fn state(&mut self, index: usize) {
+        let value = self.value(index);
+        let tensor = &mut self.tensors[index];
+        tensor.content = Content::State;
+        let zero = if tensor.ty.element == ElementType::I8 { tensor.ty.zero_point() as u8 } else { 0 };
+        let initial = (zero != 0).then(|| vec![zero; tensor.ty.size_bytes()].into());
+        self.graph.states.push(State { value, initial });
     }
 
     /// Index of an output's tensor that can be written.
@@ -832,6 +882,10 @@ impl<'f, 'a> Walk<'f, 'a> {
             Content::Constant => Some(Diagnostic::new(Code::ORDER, "a constant is written")),
             Content::Input => Some(Diagnostic::new(Code::ORDER, "a model input is written")),
             Content::Result => Some(Diagnostic::new(Code::ORDER, "the tensor is written twice")),
+            Content::State => Some(
+                Diagnostic::new(Code::ORDER, "an operator gives what an earlier one has read from a variable tensor")
+                    .expected("variable tensors that are operands alone"),
+            ),
         };
         if let Some(d) = problem {
             self.report(place, &role, index, d);

@@ -40,6 +40,20 @@ pub fn whole(cx: &mut Context, from: BufferId, to: BufferId) {
     rows(cx, 1, size_bytes, &[Piece { from, offset: 0, size_bytes, table: None, is_overwritten: false }], to);
 }
 
+/// Copies `count` runs of so many bytes, whose beginnings are so far apart in the source and in the result; the code is the same whatever the
+/// distances are.
+pub fn runs(cx: &mut Context, count: usize, size_bytes: usize, [from, to]: [BufferId; 2], distances: [usize; 2]) {
+    let mut k = KernelBuilder::new("copy_runs");
+    let (x, y) = (k.read("x"), k.write("y"));
+    let [x_distance, y_distance] = ["x_distance", "y_distance"].map(|name| k.param(name));
+    let source = Source { from: x, table: None, size_bytes, offset: 0, is_overwritten: false };
+    k.each("run", count, 1, |k, run| {
+        let run = Index::from(run);
+        source.run(k, cx.machine, run.clone() * x_distance, y, run * y_distance);
+    });
+    cx.call(k.finish(), &[from, to], &distances.map(|d| d as i64));
+}
+
 /// Makes constant bytes the only result of a node.
 pub fn constant(cx: &mut Context, node: &Node, bytes: Vec<u8>) {
     let from = cx.constant("result", bytes, 64);

@@ -15,6 +15,7 @@ pub mod gemm;
 pub mod indices;
 pub mod integers;
 pub mod join;
+pub mod lstm;
 pub mod math;
 pub mod moves;
 pub mod narrow;
@@ -22,10 +23,13 @@ pub mod pad;
 pub mod part;
 pub mod pointwise;
 pub mod proved;
+pub mod recurrent;
 pub mod reduce;
 pub mod requantize;
+pub mod rnn;
 pub mod scan;
 pub mod scatter;
+pub mod sigmoid_16;
 pub mod sizes;
 pub mod slice;
 pub mod softmax;
@@ -39,7 +43,7 @@ use crate::graph::{Folding, Graph, Node, ValueId};
 use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use bytes::Bytes;
-use cranelite_tile::{Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View};
+use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, moving};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -64,6 +68,8 @@ pub struct Context<'a> {
     constants: HashMap<u64, Vec<BufferId>>,
     /// By their byte.
     fills: BTreeMap<u8, BufferId>,
+    /// Views that are further on in every turn of a `repeat`: by so many bytes.
+    moving: BTreeMap<BufferId, i64>,
     rescalings: Vec<Rescaled>,
     operator: Option<u32>,
     align: u32,
@@ -98,6 +104,8 @@ pub struct Scope {
     is_input: Vec<bool>,
     /// For messages: which values all nodes of constants would give.
     computed: OnceCell<Vec<bool>>,
+    /// By value: how often nodes and outputs read it.
+    reads: OnceCell<Vec<u32>>,
 }
 
 impl Scope {
@@ -114,6 +122,7 @@ impl Scope {
             last_change: last_changes(graph),
             is_input,
             computed: OnceCell::new(),
+            reads: OnceCell::new(),
         }
     }
 }
@@ -156,6 +165,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         kernels: HashMap::new(),
         constants: HashMap::new(),
         fills: BTreeMap::new(),
+        moving: BTreeMap::new(),
         rescalings: vec![],
         operator: None,
         align,
@@ -319,6 +329,17 @@ impl<'a> Context<'a> {
     }
     pub fn is_input(&self, v: ValueId) -> bool {
         self.scope.is_input[v.0 as usize]
+    }
+
+    /// How often nodes and the outputs of the graph read a value.
+    pub fn count_reads(&self, v: ValueId) -> u32 {
+        let count = || {
+            let mut reads = vec![0; self.graph.values.len()];
+            let all = self.graph.nodes.iter().flat_map(Node::reads).chain(self.graph.outputs.iter().copied());
+            all.for_each(|v| reads[v.0 as usize] += 1);
+            reads
+        };
+        self.scope.reads.get_or_init(count)[v.0 as usize]
     }
 
     /// Whether a later node changes a state.
@@ -538,9 +559,37 @@ impl<'a> Context<'a> {
     pub fn call(&mut self, kernel: Kernel, buffers: &[BufferId], params: &[i64]) {
         assert_eq!(kernel.args.len(), buffers.len(), "arguments of kernel {}", kernel.name);
         assert_eq!(kernel.params.len(), params.len(), "parameters of kernel {}", kernel.name);
+        let (mut buffers, mut params, mut advance) = (buffers.to_vec(), params.to_vec(), vec![]);
+        let moving: Vec<usize> = (0..buffers.len()).filter(|&i| self.moving.contains_key(&buffers[i])).collect();
+        let kernel = match moving[..] {
+            [] => kernel,
+            _ => moving::with_offsets(&kernel, &moving.iter().map(|&i| Arg(i as u32)).collect::<Vec<_>>()),
+        };
+        for i in moving {
+            let view = self.program.buffer(buffers[i]).view.expect("a view");
+            advance.resize(params.len(), 0);
+            advance.push(self.moving[&buffers[i]]);
+            params.push(view.offset_bytes as i64);
+            buffers[i] = view.parent;
+        }
         let kernel = self.kernel(kernel);
-        let (buffers, params) = (buffers.to_vec(), params.to_vec());
-        self.program.schedule.push(Step::Call(Call { kernel, buffers, params, advance: vec![], operator: self.operator }));
+        self.program.schedule.push(Step::Call(Call { kernel, buffers, params, advance, operator: self.operator }));
+    }
+
+    /// The calls that `write` makes, so many times.
+    pub fn repeat(&mut self, count: usize, write: impl FnOnce(&mut Self) -> Result<(), Diagnostic>) -> Result<(), Diagnostic> {
+        let (written, body) = self.apart(write);
+        if 0 < count && !body.is_empty() {
+            self.program.schedule.push(Step::Repeat { count: count as u64, body });
+        }
+        written
+    }
+
+    /// Part of another buffer that is further on by `step_bytes` in every turn of the innermost `repeat`; for calls in that alone.
+    pub fn moving(&mut self, name: &str, parent: BufferId, offset_bytes: u64, size_bytes: u64, step_bytes: i64) -> BufferId {
+        let view = self.view(name, parent, offset_bytes, size_bytes);
+        self.moving.insert(view, step_bytes);
+        view
     }
 
     /// Ends the invocation here unless the word in `status` is 0.

@@ -95,6 +95,11 @@ impl<'a> Destination<'a> {
         Ok(Destination { buffer: cx.buffer(result), steps })
     }
 
+    /// A buffer of the operator's own.
+    pub fn of_buffer(buffer: BufferId) -> Destination<'a> {
+        Destination { buffer, steps: vec![] }
+    }
+
     /// Nothing becomes of the result on the way.
     pub fn is_plain(&self) -> bool {
         self.steps.is_empty()

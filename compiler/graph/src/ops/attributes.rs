@@ -33,6 +33,34 @@ impl Activation {
     }
 }
 
+/// What a recurrent operator makes of its sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Curve {
+    #[default]
+    None,
+    Relu,
+    ReluN1To1,
+    Relu6,
+    Tanh,
+}
+
+impl Curve {
+    pub fn decode(a: schema::ActivationFunctionType) -> Result<Self, Diagnostic> {
+        Ok(match a {
+            schema::ActivationFunctionType::NONE => Curve::None,
+            schema::ActivationFunctionType::RELU => Curve::Relu,
+            schema::ActivationFunctionType::RELU_N1_TO_1 => Curve::ReluN1To1,
+            schema::ActivationFunctionType::RELU6 => Curve::Relu6,
+            schema::ActivationFunctionType::TANH => Curve::Tanh,
+            other => {
+                return Err(Diagnostic::new(Code::ATTRIBUTE, "fused activation is not supported")
+                    .expected("NONE, RELU, RELU_N1_TO_1, RELU6 or TANH")
+                    .found(other.variant_name().map_or_else(|| format!("number {}", other.0), str::to_string)));
+            }
+        })
+    }
+}
+
 /// Rows and columns added around an image: zero points for integers, zeros for floats; nothing for pooling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Padding {

@@ -62,6 +62,8 @@ pub struct Source<'a> {
     pub signature: Signature<'a>,
     /// Of the subgraphs that it names.
     pub bodies: Vec<Graph>,
+    /// Tensors that only say how inner results are quantised; `None` where the number is no tensor's.
+    pub intermediates: Vec<Option<&'a TensorType>>,
 }
 
 /// How many operands and results an operator has.
@@ -341,6 +343,8 @@ operators! {
     AveragePool2d average_pool_2d(pools) AVERAGE_POOL_2D 3;
     BatchMatmul batch_matmul BATCH_MATMUL 4;
     BatchToSpaceNd batch_to_space_nd(batches) BATCH_TO_SPACE_ND 4;
+    BidirectionalSequenceLstm bidirectional_sequence_lstm BIDIRECTIONAL_SEQUENCE_LSTM 3;
+    BidirectionalSequenceRnn bidirectional_sequence_rnn BIDIRECTIONAL_SEQUENCE_RNN 3;
     BitwiseXor bitwise_xor(pairs) BITWISE_XOR 1;
     BroadcastArgs broadcast_args BROADCAST_ARGS 1;
     BroadcastTo broadcast_to BROADCAST_TO 3;
@@ -381,6 +385,7 @@ operators! {
     LogicalNot logical_not(maps) LOGICAL_NOT 1;
     LogicalOr logical_or(pairs) LOGICAL_OR 1;
     Logistic logistic(curves) LOGISTIC 3;
+    Lstm lstm LSTM 4;
     MatrixDiag matrix_diag MATRIX_DIAG 1;
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
@@ -414,6 +419,7 @@ operators! {
     ReverseSequence reverse_sequence REVERSE_SEQUENCE 1;
     ReverseV2 reverse_v2 REVERSE_V2 3;
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
+    Rnn rnn RNN 3;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt(curves) RSQRT 3;
     ScatterNd scatter_nd SCATTER_ND 1;
@@ -442,10 +448,13 @@ operators! {
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
     Sum sum(reductions) SUM 2;
+    Svdf svdf SVDF 4;
     Tanh tanh(curves) TANH 3;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
+    UnidirectionalSequenceLstm unidirectional_sequence_lstm UNIDIRECTIONAL_SEQUENCE_LSTM 4;
+    UnidirectionalSequenceRnn unidirectional_sequence_rnn UNIDIRECTIONAL_SEQUENCE_RNN 3;
     Unique unique UNIQUE 1;
     Unpack unpack UNPACK 4;
     UnsortedSegmentMax unsorted_segment_max(segments) UNSORTED_SEGMENT_MAX 1;

@@ -101,7 +101,12 @@ pub struct Shown(pub &'static [Row]);
 
 impl Display for Shown {
     fn fmt(&self, f: &mut Formatter) -> fmt::Result {
-        let all = |sets: &[Set], between| sets.iter().map(|s| set_text(s, "/")).collect::<Vec<_>>().join(between);
+        // Many of a kind as their number: `f32 × 11 i8`.
+        let run = |sets: &[Set]| match sets {
+            [set, _, _, _, ..] => vec![format!("{} {}", sets.len(), set_text(set, "/"))],
+            few => few.iter().map(|s| set_text(s, "/")).collect(),
+        };
+        let all = |sets: &[Set], between| sets.chunk_by(|a, b| a == b).flat_map(run).collect::<Vec<_>>().join(between);
         for (i, row) in self.0.iter().enumerate() {
             f.write_str(if i == 0 { "" } else { "; " })?;
             match row {

@@ -4,7 +4,7 @@
 //! names its fields once (`fields!`); everything else follows from the fields' Rust types.
 
 use crate::ops::Op;
-use crate::ops::attributes::{Activation, Padding};
+use crate::ops::attributes::{Activation, Curve, Padding};
 use std::fmt;
 
 /// A value that an attribute can have in a text.
@@ -15,6 +15,7 @@ pub enum Field {
     Bool(bool),
     Word(String),
     Integers(Vec<i64>),
+    Floats(Vec<f32>),
 }
 
 impl fmt::Display for Field {
@@ -27,6 +28,10 @@ impl fmt::Display for Field {
             Field::Word(v) => f.write_str(v),
             Field::Integers(v) => {
                 let items: Vec<String> = v.iter().map(i64::to_string).collect();
+                write!(f, "[{}]", items.join(","))
+            }
+            Field::Floats(v) => {
+                let items: Vec<String> = v.iter().map(|v| format!("{v:?}")).collect();
                 write!(f, "[{}]", items.join(","))
             }
         }
@@ -125,6 +130,33 @@ impl FieldType for Activation {
     fn from_field(field: &Field) -> Option<Self> {
         let Field::Word(word) = field else { return None };
         ACTIVATIONS.iter().find(|a| a.1 == word).map(|a| a.0)
+    }
+}
+
+const CURVES: [(Curve, &str); 5] =
+    [(Curve::None, "none"), (Curve::Relu, "relu"), (Curve::ReluN1To1, "relu_n1_to_1"), (Curve::Relu6, "relu6"), (Curve::Tanh, "tanh")];
+
+impl FieldType for Curve {
+    fn to_field(&self) -> Field {
+        let name = CURVES.iter().find(|c| c.0 == *self).map_or("none", |c| c.1);
+        Field::Word(name.into())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        let Field::Word(word) = field else { return None };
+        CURVES.iter().find(|c| c.1 == word).map(|c| c.0)
+    }
+}
+
+impl FieldType for Vec<f32> {
+    fn to_field(&self) -> Field {
+        Field::Floats(self.clone())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        match field {
+            Field::Floats(v) => Some(v.clone()),
+            Field::Integers(v) => Some(v.iter().map(|&v| v as f32).collect()),
+            _ => None,
+        }
     }
 }
 

@@ -349,7 +349,11 @@ impl<'a> Cursor<'a> {
     fn field(&mut self) -> Result<Field, String> {
         self.skip_blanks();
         if self.rest.starts_with('[') {
-            return Ok(Field::Integers(self.list(|c| c.number())?));
+            let words = self.list(|c| Ok(c.scalar().to_string()))?;
+            let integers: Option<Vec<i64>> = words.iter().map(|w| w.parse().ok()).collect();
+            let floats: Option<Vec<f32>> = words.iter().map(|w| w.parse().ok()).collect();
+            let field = integers.map(Field::Integers).or(floats.map(Field::Floats));
+            return field.ok_or_else(|| format!("`{}` are no numbers", words.join(",")));
         }
         let word = self.scalar();
         Ok(match word {

@@ -91,6 +91,7 @@ pub enum Options {
     If { then: i32, otherwise: i32 },
     While { test: i32, body: i32 },
     Shape { out_type: TensorType },
+    Rnn,
 }
 
 impl Model {
@@ -350,6 +351,10 @@ impl Options {
             Options::Shape { out_type } => {
                 let options = schema::ShapeOptions::create(b, &schema::ShapeOptionsArgs { out_type });
                 (BuiltinOptions::ShapeOptions, options.as_union_value())
+            }
+            Options::Rnn => {
+                let options = schema::RNNOptions::create(b, &schema::RNNOptionsArgs::default());
+                (BuiltinOptions::RNNOptions, options.as_union_value())
             }
         };
         (tag, Some(offset))

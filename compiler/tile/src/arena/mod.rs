@@ -250,7 +250,7 @@ pub struct Joining<'a> {
 /// The largest sum of bytes live at one step up to the concatenation, as in [`Plan::lower_bound_bytes`]. `is_kept`: what is needed afterwards.
 pub fn least_bytes_joining(program: &Program, joining: &Joining, is_kept: impl Fn(BufferId) -> bool) -> u64 {
     let (ids, mut intervals) = lives(program, |b| b.role == Role::Scratch);
-    let end = program.schedule.len();
+    let end = Line::of(&program.schedule).moments.len();
     let whole = program.buffer(joining.whole);
     let mut first = end;
     let [parts, copied] = [joining.parts, joining.copied].map(|buffers| buffers.iter().collect::<BTreeSet<_>>());

@@ -291,6 +291,23 @@ fn branches_share_and_states_do_not() {
     assert_eq!((check(&p), p.state()), (Ok(()), before));
 }
 
+/// A whole that is joined behind a loop lives to the end of the text, of which the schedule's steps are fewer.
+#[test]
+fn what_is_joined_lives_beyond_the_calls_of_a_loop() {
+    let wish = |size| Wish { around: Around::Nothing, span: 1, a: 0, b: 0, size, halves: false };
+    let mut p = program(&[8, 8, 8, 1000].map(wish));
+    p.buffers.push(Buffer { size_bytes: 1 << 20, ..p.buffer(BufferId(1)).clone() });
+    let whole = BufferId(p.buffers.len() as u32 - 1);
+    let least = |p: &Program| {
+        let joining = Joining { whole, parts: &[BufferId(1)], copied: &[], overwritten: None };
+        least_bytes_joining(p, &joining, |_| false)
+    };
+    let flat = least(&p);
+    let (out, body) = (p.schedule.pop().unwrap(), std::mem::take(&mut p.schedule));
+    p.schedule = vec![Step::Repeat { count: 1, body }, out];
+    assert!((1 << 20) + 1000 <= flat && flat <= least(&p));
+}
+
 fn plan_of_schedule(p: &mut Program, schedule: Vec<Step>) -> u64 {
     p.schedule = schedule;
     let size = plan(p).arena_size_bytes;
