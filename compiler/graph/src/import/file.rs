@@ -5,6 +5,7 @@
 use super::buffers::Buffers;
 use super::guess::guess;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ops::Key;
 use bytes::Bytes;
 use cranelite_schema as schema;
 use cranelite_schema::{InvalidFlatbuffer, VerifierOptions};
@@ -22,6 +23,15 @@ pub struct OperatorCode {
     pub code: schema::BuiltinOperator,
     pub version: i32,
     pub custom: Option<String>,
+}
+
+impl OperatorCode {
+    pub fn key(&self) -> Key<'_> {
+        match (self.code, &self.custom) {
+            (schema::BuiltinOperator::CUSTOM, Some(name)) => Key::Custom(name),
+            (code, _) => Key::Builtin(code),
+        }
+    }
 }
 
 impl<'a> File<'a> {

@@ -11,7 +11,7 @@ use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, Value, ValueId};
-use crate::ops::{Kept, Op, Operand, Signature, Source};
+use crate::ops::{Kept, Key, Op, Operand, Signature, Source};
 use crate::rewrite::fold;
 use cranelite_schema as schema;
 use schema::BuiltinOperator;
@@ -253,7 +253,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = code.map_or_else(|| "?".to_string(), operator_name);
         let place = self.operator_place(index, &name);
 
-        let supported = code.is_some_and(|c| Op::arity(c.code).is_some());
+        let supported = code.is_some_and(|c| Op::arity(c.key()).is_some());
         let refusals = match (is_needed, supported) {
             (false, _) => Refusals::Left,
             (true, false) => Refusals::Dropped,
@@ -323,7 +323,7 @@ impl<'f, 'a> Walk<'f, 'a> {
 
     /// Computes the inputs that become attributes, where they are made of constants; the problem if there is too much to do.
     fn compute_attributes(&mut self, code: &OperatorCode, inputs: &[Option<usize>]) -> Result<(), Diagnostic> {
-        let Some(arity) = Op::arity(code.code) else { return Ok(()) };
+        let Some(arity) = Op::arity(code.key()) else { return Ok(()) };
         let kept: Vec<usize> = arity.kept.of(&(0..inputs.len()).collect::<Vec<_>>());
         for (i, t) in inputs.iter().enumerate().filter(|(i, _)| !kept.contains(i)) {
             if let Some(v) = t.and_then(|t| self.tensors[t].value) {
@@ -374,8 +374,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         inputs: &[Option<usize>],
         outputs: &[usize],
     ) -> Result<(Op, Kept, Vec<Vec<usize>>), Diagnostic> {
-        let arity = Op::arity(code.code).ok_or_else(|| unsupported(code))?;
-        let newest = Op::newest_version(code.code);
+        let arity = Op::arity(code.key()).ok_or_else(|| unsupported(code))?;
+        let newest = Op::newest_version(code.key());
         if !(1..=newest).contains(&code.version) {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "version of the operator is not known")
                 .expected(format!("1 to {newest}"))
@@ -396,7 +396,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
         let source = Source { operator: o, version: code.version, signature };
-        let op = Op::decode(code.code, &source)?;
+        let op = Op::decode(code.key(), &source)?;
         let mut signature = source.signature;
         signature.inputs = arity.kept.of(&signature.inputs);
         let shapes = op.infer(&signature).map_err(|d| arity.kept.in_model(d))?;
@@ -537,6 +537,7 @@ fn range(counts: &RangeInclusive<usize>) -> String {
 
 fn operator_name(c: &OperatorCode) -> String {
     match (c.code.variant_name(), &c.custom) {
+        (Some("CUSTOM"), Some(name)) if Op::arity(c.key()).is_some() => name.clone(),
         (Some("CUSTOM"), Some(name)) => format!("CUSTOM {}", quoted(name)),
         (Some(name), _) => name.to_string(),
         (None, _) => format!("number {}", c.code.0),
@@ -561,7 +562,8 @@ fn is_pure(c: &OperatorCode) -> bool {
         B::STABLEHLO_CASE,
         B::PLACEHOLDER_FOR_GREATER_OP_CODES,
     ];
-    c.code.variant_name().is_some() && !acts.contains(&c.code)
+    let is_known_custom = matches!(c.key(), Key::Custom(_)) && Op::arity(c.key()).is_some();
+    is_known_custom || c.code.variant_name().is_some() && !acts.contains(&c.code)
 }
 
 fn unsupported(c: &OperatorCode) -> Diagnostic {

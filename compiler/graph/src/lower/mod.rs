@@ -3,6 +3,7 @@
 //! Not an operator and not a schedule: operators are in `ops/`, the schedules they share in this folder's other files. The idea: a
 //! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
 
+pub mod boxes;
 pub mod channels;
 pub mod clip;
 pub mod convert;
@@ -22,6 +23,7 @@ pub mod proved;
 pub mod reduce;
 pub mod requantize;
 pub mod scan;
+pub mod select;
 pub mod sizes;
 pub mod slice;
 pub mod softmax;

@@ -31,6 +31,7 @@ use crate::text::fields::{Field, Fields};
 use attributes::Activation;
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
+use schema::flexbuffers::Number;
 use std::ops::RangeInclusive;
 
 /// An operand as an operator sees it when it is decoded or checked.
@@ -50,11 +51,81 @@ pub struct Signature<'a> {
     pub outputs: Vec<&'a TensorType>,
 }
 
+/// Which operator a file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    Builtin(schema::BuiltinOperator),
+    /// By its name, which the format knows nothing of.
+    Custom(&'a str),
+}
+
 /// What `decode` reads: the operator in the file and its operands. Their number is within the operator's [`Arity`].
 pub struct Source<'a> {
     pub operator: schema::Operator<'a>,
     pub version: i32,
     pub signature: Signature<'a>,
+}
+
+impl<'a> Source<'a> {
+    /// The options of a custom operator, whose meaning is its own.
+    pub fn custom_options(&self) -> Result<&'a [u8], Diagnostic> {
+        if 1 < self.operator.large_custom_options_offset() {
+            return Err(Diagnostic::new(Code::FEATURE, "options of a custom operator that lie behind the model are not supported")
+                .help("custom operators of less than two gigabytes have them inside"));
+        }
+        Ok(self.operator.custom_options().map_or(&[], |o| o.bytes()))
+    }
+    /// Those of an operator that has numbers by name.
+    pub fn named_options(&self) -> Result<Options<'a>, Diagnostic> {
+        Ok(Options(schema::flexbuffers::Map::of(self.custom_options()?).map_err(broken_options)?))
+    }
+}
+
+/// The options of a custom operator: numbers by name, of which those that are missing are 0.
+pub struct Options<'a>(schema::flexbuffers::Map<'a>);
+
+fn broken_options(schema::flexbuffers::Broken(why): schema::flexbuffers::Broken) -> Diagnostic {
+    Diagnostic::new(Code::BROKEN, format!("the options of the operator cannot be read: {why}")).expected("a flexbuffer with a map")
+}
+
+impl Options<'_> {
+    fn number(&self, name: &str) -> Result<Option<Number>, Diagnostic> {
+        match self.0.get(name).map_err(broken_options)? {
+            Some(Number::Other) => Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{name}` is no number"))),
+            number => Ok(number),
+        }
+    }
+    pub fn has(&self, name: &str) -> Result<bool, Diagnostic> {
+        Ok(self.number(name)?.is_some())
+    }
+    /// A count of no more than 31 bits.
+    pub fn count(&self, name: &str) -> Result<usize, Diagnostic> {
+        let number = match self.number(name)? {
+            None => 0,
+            Some(Number::Integer(n)) => n,
+            Some(Number::Unsigned(n)) => i64::try_from(n).unwrap_or(i64::MAX),
+            Some(Number::Float(x)) => x as i64,
+            Some(Number::Bool(_) | Number::Other) => -1,
+        };
+        checks::dimension(&format!("`{name}`"), number)
+    }
+    pub fn float(&self, name: &str) -> Result<f32, Diagnostic> {
+        Ok(match self.number(name)? {
+            None | Some(Number::Bool(_) | Number::Other) => 0.0,
+            Some(Number::Integer(n)) => n as f32,
+            Some(Number::Unsigned(n)) => n as f32,
+            Some(Number::Float(x)) => x as f32,
+        })
+    }
+    pub fn bool(&self, name: &str) -> Result<bool, Diagnostic> {
+        Ok(match self.number(name)? {
+            None | Some(Number::Other) => false,
+            Some(Number::Bool(b)) => b,
+            Some(Number::Integer(n)) => n != 0,
+            Some(Number::Unsigned(n)) => n != 0,
+            Some(Number::Float(x)) => x != 0.0,
+        })
+    }
 }
 
 /// How many operands and results an operator has.
@@ -142,7 +213,11 @@ pub trait Operator: Sized {
 macro_rules! operators {
     (@module $module:ident) => { pub mod $module; };
     (@module $module:ident $family:ident) => { pub use $family::$module; };
-    ($($variant:ident $module:ident $(($family:ident))? $code:ident $version:literal;)*) => {
+    (@name $code:ident) => { stringify!($code) };
+    (@name $code:literal) => { $code };
+    (@key $code:ident) => { Key::Builtin(schema::BuiltinOperator::$code) };
+    (@key $code:literal) => { Key::Custom($code) };
+    ($($variant:ident $module:ident $(($family:ident))? $($code:ident)? $(= $custom:literal)? $version:literal;)*) => {
         $(operators!(@module $module $($family)?);)*
 
         /// An operator with its attributes.
@@ -155,7 +230,7 @@ macro_rules! operators {
             /// TFLite's name, such as `CONV_2D`.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Op::$variant(_) => stringify!($code),)*
+                    $(Op::$variant(_) => operators!(@name $($code)? $($custom)?),)*
                 }
             }
             /// For a kernel that does nothing but this operator.
@@ -219,29 +294,29 @@ macro_rules! operators {
                 }
             }
             /// Number of operands, `None` for an operator that is not supported.
-            pub fn arity(code: schema::BuiltinOperator) -> Option<Arity> {
-                match code {
-                    $(schema::BuiltinOperator::$code => Some(<$module::Attributes as Operator>::ARITY),)*
+            pub fn arity(key: Key) -> Option<Arity> {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => Some(<$module::Attributes as Operator>::ARITY),)*
                     _ => None,
                 }
             }
             /// The newest version of the operator that is known here; a newer one may mean something else.
-            pub fn newest_version(code: schema::BuiltinOperator) -> i32 {
-                match code {
-                    $(schema::BuiltinOperator::$code => $version,)*
+            pub fn newest_version(key: Key) -> i32 {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => $version,)*
                     _ => 0,
                 }
             }
-            pub fn decode(code: schema::BuiltinOperator, source: &Source) -> Result<Op, Diagnostic> {
-                match code {
-                    $(schema::BuiltinOperator::$code => $module::Attributes::decode(source).map(Op::$variant),)*
+            pub fn decode(key: Key, source: &Source) -> Result<Op, Diagnostic> {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => $module::Attributes::decode(source).map(Op::$variant),)*
                     _ => Err(Diagnostic::new(Code::OPERATOR, "operator is not supported")),
                 }
             }
         }
 
         /// (name, element types) of every operator, sorted by name.
-        pub const TABLE: &[(&str, types::Shown)] = &[$((stringify!($code), types::Shown(<$module::Attributes as Operator>::TYPES))),*];
+        pub const TABLE: &[(&str, types::Shown)] = &[$((operators!(@name $($code)? $($custom)?), types::Shown(<$module::Attributes as Operator>::TYPES))),*];
     };
 }
 
@@ -249,7 +324,8 @@ macro_rules! operators {
 pub const RESOLVED: &[(&str, &str)] =
     &[("CALL_ONCE", "what it assigns is in the variables from the beginning"), ("VAR_HANDLE", "a variable becomes a state")];
 
-// Variant, module (and the family in whose file it is), name in the format, newest version that LiteRT 2.3.0 registers.
+// Variant, module (and the family in whose file it is), name in the format (or = the one of a custom operator), newest version that
+// LiteRT 2.3.0 registers.
 operators! {
     Abs abs ABS 3;
     Add add(sums) ADD 5;
@@ -357,6 +433,7 @@ operators! {
     Sub sub(sums) SUB 5;
     Sum sum(reductions) SUM 2;
     Tanh tanh TANH 3;
+    TfliteDetectionPostprocess tflite_detection_postprocess = "TFLite_Detection_PostProcess" 1;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
