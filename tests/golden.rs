@@ -269,7 +269,7 @@ fn compile_for(
     threads: usize,
     goal: Goal,
 ) -> Result<Compiled, Vec<Diagnostic>> {
-    let (input_shapes, _) = fit::input_shapes(model, steps)?;
+    let (input_shapes, _) = fit::input_shapes(model, &[], steps)?;
     let options = Options { prefix: prefix.into(), input_shapes, threads, goal, ..Options::default() };
     pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none())
 }

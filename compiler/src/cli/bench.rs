@@ -2,7 +2,7 @@
 //!
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
-use super::options::{Opt, TargetOptions, min_ms, threads};
+use super::options::{CustomOptions, LibraryOptions, Opt, TargetOptions, min_ms, threads};
 use super::{Outcome, per_operator, print, print_json, warn};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
@@ -24,6 +24,10 @@ pub struct BenchArgs {
     /// Feature level of this machine's architecture, by default all that this machine can; of several, the best that it has is timed
     #[arg(long, value_name = "LEVEL,...")]
     cpu: Option<String>,
+    #[command(flatten)]
+    custom: CustomOptions,
+    #[command(flatten)]
+    libraries: LibraryOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -44,11 +48,17 @@ pub struct BenchArgs {
 pub fn bench(args: BenchArgs) -> Outcome {
     let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
     let model = files::read(&args.model)?;
-    let options =
-        Options { goal: args.opt.into(), profile: args.per_op, threads: args.threads as usize, ..Options::named_after(&args.model) };
+    let options = Options {
+        custom: args.custom.functions()?,
+        goal: args.opt.into(),
+        profile: args.per_op,
+        threads: args.threads as usize,
+        ..Options::named_after(&args.model)
+    };
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
-    let (instance, load) = timed(|| Instance::new(&compiled));
+    let libraries = args.libraries.open()?;
+    let (instance, load) = timed(|| Instance::with_libraries(&compiled, libraries));
     let mut instance = instance?;
     for (i, t) in compiled.signature.inputs.iter().enumerate() {
         instance.set_input(i, &noise(t, i as u64));

@@ -1,6 +1,6 @@
 //! `check`: all problems of models at once, without writing anything.
 
-use super::options::{TargetOptions, distinct, input_shape};
+use super::options::{CustomOptions, TargetOptions, distinct, input_shape};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::{Failure, Problem, shown};
 use crate::files;
@@ -22,6 +22,8 @@ pub struct CheckArgs {
     /// Shape of an input instead of the model's; may be repeated
     #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
     input_shapes: Vec<(InputKey, Vec<usize>)>,
+    #[command(flatten)]
+    custom: CustomOptions,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -29,7 +31,12 @@ pub struct CheckArgs {
 
 pub fn check(args: CheckArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
-    let options = Options { input_shapes: distinct(args.input_shapes)?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
+    let options = Options {
+        input_shapes: distinct(args.input_shapes)?,
+        custom: args.custom.functions()?,
+        no_cpu_check: args.target.no_cpu_check,
+        ..Options::default()
+    };
     let (mut problems, mut left_out) = (vec![], vec![]);
     for file in &args.models {
         let model = files::read(file).map_err(|d| vec![d]);

@@ -1,6 +1,6 @@
 //! `compile`: a model becomes an object and a header.
 
-use super::options::{Opt, TargetOptions, distinct, input_shape, size_bytes, threads};
+use super::options::{CustomOptions, Opt, TargetOptions, distinct, input_shape, size_bytes, threads};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
 use crate::diagnostic::{Failure, shown};
@@ -32,6 +32,8 @@ pub struct CompileArgs {
     /// Shape of an input instead of the model's; may be repeated
     #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
     input_shapes: Vec<(InputKey, Vec<usize>)>,
+    #[command(flatten)]
+    custom: CustomOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -97,6 +99,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let mut options = Options {
         input_shapes: distinct(args.input_shapes)?,
+        custom: args.custom.functions()?,
         goal: args.opt.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,

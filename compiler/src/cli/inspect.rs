@@ -1,6 +1,6 @@
 //! `inspect`: what a model is and what it needs.
 
-use super::options::{Opt, TargetOptions, distinct, input_shape};
+use super::options::{CustomOptions, Opt, TargetOptions, distinct, input_shape};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::Failure;
 use crate::files;
@@ -21,6 +21,8 @@ pub struct InspectArgs {
     /// Shape of an input instead of the model's; may be repeated
     #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
     input_shapes: Vec<(InputKey, Vec<usize>)>,
+    #[command(flatten)]
+    custom: CustomOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -34,6 +36,7 @@ pub fn inspect(args: InspectArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let options = Options {
         input_shapes: distinct(args.input_shapes)?,
+        custom: args.custom.functions()?,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
         ..Options::named_after(&args.model)

@@ -3,7 +3,7 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{Opt, TargetOptions, Words, threads, words};
+use super::options::{CustomOptions, LibraryOptions, Opt, TargetOptions, Words, threads, words};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
@@ -35,6 +35,10 @@ pub struct RunArgs {
     output_dir: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
+    #[command(flatten)]
+    custom: CustomOptions,
+    #[command(flatten)]
+    libraries: LibraryOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -59,10 +63,12 @@ pub fn run(args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
-    let (input_shapes, notes) = fit::input_shapes(&model, &steps).map_err(in_model)?;
+    let custom = args.custom.functions()?;
+    let (input_shapes, notes) = fit::input_shapes(&model, &custom, &steps).map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
         input_shapes,
+        custom,
         goal: args.opt.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
@@ -93,7 +99,7 @@ pub fn run(args: RunArgs) -> Outcome {
                     let message = format!("{triple} {level} does not run on this machine: give --linker and --runner");
                     return Err(Failure::Usage(message));
                 }
-                None => Instance::new(&compiled)?.run(&steps)?,
+                None => Instance::with_libraries(&compiled, args.libraries.open()?)?.run(&steps)?,
             };
             (outputs, compiled.signature)
         }

@@ -70,7 +70,7 @@ fn run(case: &[Vec<u8>], target: &Target, goal: Goal) -> Result<Vec<Vec<u8>>, St
     let (model, arrays) = case.split_first().ok_or("an empty frame")?;
     let problems = |list: Vec<Diagnostic>| list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("\n");
     let steps = [arrays.iter().map(|a| Array::parse(a)).collect::<Result<Vec<_>, _>>()?];
-    let (input_shapes, _) = fit::input_shapes(model, &steps).map_err(problems)?;
+    let (input_shapes, _) = fit::input_shapes(model, &[], &steps).map_err(problems)?;
     let options = Options { prefix: "model".into(), input_shapes, goal, ..Options::default() };
     let compiled = pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)?;
     let outputs = Instance::new(&compiled).and_then(|mut i| i.run(&steps)).map_err(|d| problems(vec![d]))?;

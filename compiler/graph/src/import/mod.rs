@@ -16,7 +16,7 @@ mod tensors;
 mod variables;
 mod walk;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::graph::{Graph, ValueId};
 use bytes::Bytes;
 
@@ -25,6 +25,8 @@ use bytes::Bytes;
 pub struct Options {
     /// Shapes of inputs, instead of those in the file.
     pub input_shapes: Vec<(InputKey, Vec<usize>)>,
+    /// Names of custom operators, and of the C functions that they are.
+    pub custom: Vec<(String, String)>,
 }
 
 /// One of the model's inputs.
@@ -67,7 +69,8 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>>
 /// A model with the names that people gave it.
 pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
     let bytes = Bytes::copy_from_slice(bytes);
-    let file = file::File::open(&bytes).map_err(|d| vec![d])?;
+    let mut file = file::File::open(&bytes).map_err(|d| vec![d])?;
+    let unknown = file.set_functions(&options.custom);
     let problems = vec![];
     let names = signatures::read(&file);
     let mut variables = variables::Variables::read(&file);
@@ -82,7 +85,11 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>
     };
     let (input_names, output_names) = (or_tensors(names.inputs, &graph.inputs), or_tensors(names.outputs, &graph.outputs));
     match crate::verify::verify(&graph) {
-        Ok(()) => Ok(Imported { graph, input_names, output_names, left_out: signatures::left_out(&file, &used) }),
+        Ok(()) => {
+            let no_operator = |name: &str| format!("--custom names the custom operator {}, which the model has not", quoted(name));
+            let left_out = signatures::left_out(&file, &used).into_iter().chain(unknown.into_iter().map(no_operator)).collect();
+            Ok(Imported { graph, input_names, output_names, left_out })
+        }
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
     }
 }

@@ -78,7 +78,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         }
         self.outputs();
         let Graph { nodes, values, .. } = &mut self.graph;
-        nodes.retain(|n| !n.op.writes().is_empty() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
+        nodes.retain(|n| n.op.has_effect() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
         if self.problems.is_empty() { Ok((self.graph, self.called)) } else { Err(self.problems) }
     }
 
@@ -395,7 +395,10 @@ impl<'f, 'a> Walk<'f, 'a> {
             |t: &Option<usize>| t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.or_else(|| computed(t)) });
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
-        let source = Source { operator: o, version: code.version, signature };
+        if code.symbol.is_some() {
+            self.check_results_are_known(outputs)?;
+        }
+        let source = Source { operator: o, version: code.version, symbol: code.symbol.as_deref(), signature };
         let op = Op::decode(code.key(), &source)?;
         let mut signature = source.signature;
         signature.inputs = arity.kept.of(&signature.inputs);
@@ -404,6 +407,20 @@ impl<'f, 'a> Walk<'f, 'a> {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
         Ok((op, arity.kept, shapes))
+    }
+
+    /// Of an operator whose results have the shapes that the file says, and no others.
+    fn check_results_are_known(&self, outputs: &[usize]) -> Result<(), Diagnostic> {
+        for (i, &t) in outputs.iter().enumerate() {
+            let t = &self.tensors[t];
+            if !t.shape_is_known || t.content == (Content::Unwritten { declared: false }) {
+                return Err(Diagnostic::new(Code::SHAPE, "the shape of a custom operator's result is not known")
+                    .detail(format!("output {i}"))
+                    .expected("the shape that the file gives it, with the inputs' shapes of the file")
+                    .help("export the model with fixed shapes, and do not give its inputs others"));
+            }
+        }
+        Ok(())
     }
 
     /// Index of an input's tensor that can be read.
@@ -570,7 +587,13 @@ fn unsupported(c: &OperatorCode) -> Diagnostic {
     let name = operator_name(c);
     match c.code {
         schema::BuiltinOperator::CUSTOM => {
-            Diagnostic::new(Code::FEATURE, "custom operators are not supported").help("convert the model with builtin operators only")
+            let d = Diagnostic::new(Code::FEATURE, "the custom operator is not supported");
+            match &c.custom {
+                Some(name) if !name.is_empty() => d.help(format!(
+                    "--custom {name}=symbol makes it a call of your own C function `symbol`; or convert the model with builtin operators only"
+                )),
+                _ => d.help("convert the model with builtin operators only"),
+            }
         }
         schema::BuiltinOperator::IF
         | schema::BuiltinOperator::WHILE

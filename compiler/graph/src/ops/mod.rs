@@ -63,6 +63,8 @@ pub enum Key<'a> {
 pub struct Source<'a> {
     pub operator: schema::Operator<'a>,
     pub version: i32,
+    /// The function of the user's that a custom operator is.
+    pub symbol: Option<&'a str>,
     pub signature: Signature<'a>,
 }
 
@@ -202,6 +204,10 @@ pub trait Operator: Sized {
     fn writes(&self) -> &'static [usize] {
         &[]
     }
+    /// May it do more than compute its results? Then it is never left out, nor computed ahead.
+    fn acts(&self) -> bool {
+        false
+    }
     /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
     fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
@@ -268,6 +274,12 @@ macro_rules! operators {
             pub fn writes(&self) -> &'static [usize] {
                 match self {
                     $(Op::$variant(a) => a.writes(),)*
+                }
+            }
+            /// Whether it changes a state or may do more than compute its results.
+            pub fn has_effect(&self) -> bool {
+                match self {
+                    $(Op::$variant(a) => a.acts() || !a.writes().is_empty(),)*
                 }
             }
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
@@ -346,6 +358,7 @@ operators! {
     Conv2d conv_2d CONV_2D 8;
     Cos cos(sines) COS 1;
     Cumsum cumsum CUMSUM 1;
+    Custom custom CUSTOM 1;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;

@@ -1,4 +1,4 @@
-//! Nodes whose results nobody reads and that change no state, and values that nobody names, are removed.
+//! Nodes whose results nobody reads and that have no other effect, and values that nobody names, are removed.
 //!
 //! The graph's inputs stay: they are the caller's interface. Values are renumbered, in their old order.
 
@@ -12,7 +12,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let count = graph.nodes.len();
     let mut kept = vec![];
     for n in std::mem::take(&mut graph.nodes).into_iter().rev() {
-        if !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]) {
+        if n.op.has_effect() || n.outputs.iter().any(|v| used[v.0 as usize]) {
             for v in n.reads().chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;
             }

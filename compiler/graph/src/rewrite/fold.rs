@@ -38,7 +38,7 @@ pub fn run(graph: &mut Graph) -> bool {
 
 /// The bytes of a node's results, if they can be known.
 pub fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Bytes>> {
-    if !node.op.writes().is_empty() {
+    if node.op.has_effect() {
         return None;
     }
     let size_bytes: usize = node.outputs.iter().map(|v| graph.ty(*v).size_bytes()).sum();

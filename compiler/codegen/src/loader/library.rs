@@ -1,0 +1,22 @@
+//! A shared library of the user's, with the functions that custom operators call.
+//!
+//! Not checked in any way: its functions are as trusted as the program that asked for them.
+
+use std::path::Path;
+
+pub struct Library(libloading::Library);
+
+impl Library {
+    /// Loading it runs what it does when it is loaded.
+    pub fn open(path: &Path) -> Result<Library, String> {
+        // SAFETY: the user has named this file to be loaded.
+        unsafe { libloading::Library::new(path) }.map(Library).map_err(|e| e.to_string())
+    }
+
+    /// Where a function is.
+    pub fn symbol(&self, name: &str) -> Option<usize> {
+        // SAFETY: nothing is called here, only its address is asked for.
+        let symbol = unsafe { self.0.get::<*const u8>(name.as_bytes()) }.ok()?;
+        Some((*symbol).addr())
+    }
+}
