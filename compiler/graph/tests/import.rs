@@ -5,6 +5,7 @@ mod model;
 use cranelite_graph::graph::{Graph, ValueId};
 use cranelite_graph::import::{self, InputKey, Options, import};
 use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::ops::Op;
 use cranelite_schema::{BuiltinOperator, TensorType};
 use cranelite_tile::{ByteDot, Machine, interpret};
 use model::{Buffer, Model, Signature, accumulator, two_reshapes};
@@ -68,7 +69,7 @@ fn shapes_of_inputs_can_be_given() {
     let mut m = two_reshapes();
     m.tensors[3].shape = vec![1];
     m.buffers[2].data = (-1i32).to_le_bytes().to_vec();
-    let give = |m: &Model, key: InputKey, shape: &[usize]| import(&m.bytes(), &Options { input_shapes: vec![(key, shape.to_vec())] });
+    let give = |m: &Model, key: InputKey, shape: &[usize]| import(&m.bytes(), &Options { input_shapes: vec![(key, shape.to_vec())], ..Options::default() });
     for key in ["x".into(), InputKey::Index(0)] {
         let g = give(&m, key, &[4, 6]).unwrap();
         assert_eq!(g.values.iter().map(|v| v.ty.shape.clone()).collect::<Vec<_>>(), [vec![4, 6], vec![3, 8], vec![24]]);
@@ -271,7 +272,7 @@ fn names_need_not_be_utf8() {
     let name = "caf\\xe9\\xff \u{e9}";
     assert_eq!(import(&bytes, &Options::default()).unwrap().values[0].name, name);
     // It can be given as it is shown.
-    let g = import(&bytes, &Options { input_shapes: vec![(name.into(), vec![6, 2])] }).unwrap();
+    let g = import(&bytes, &Options { input_shapes: vec![(name.into(), vec![6, 2])], ..Options::default() }).unwrap();
     assert_eq!(g.values[0].ty.shape, [6, 2]);
 }
 
@@ -356,10 +357,10 @@ fn signatures_name_inputs_and_outputs() {
     // As often as it has a name; what has none bears its tensor's.
     assert_eq!(read(&m), ("image".into(), "y scores again z".into(), vec![]));
     for key in ["image", "x"] {
-        let g = import(&m.bytes(), &Options { input_shapes: vec![(key.into(), vec![6, 2])] }).unwrap();
+        let g = import(&m.bytes(), &Options { input_shapes: vec![(key.into(), vec![6, 2])], ..Options::default() }).unwrap();
         assert_eq!(g.values[0].ty.shape, [6, 2]);
     }
-    let said = import(&m.bytes(), &Options { input_shapes: vec![("z".into(), vec![6, 2])] }).unwrap_err();
+    let said = import(&m.bytes(), &Options { input_shapes: vec![("z".into(), vec![6, 2])], ..Options::default() }).unwrap_err();
     assert_eq!(said[0].expected.as_deref(), Some("\"image\""));
 
     m.more_subgraphs = ["helper\n", ""].map(String::from).to_vec();
@@ -577,7 +578,7 @@ fn what_shapes_and_constants_compute_is_known() {
         g.ty(g.outputs[0]).shape.clone()
     };
     assert_eq!(of(&Options::default()), [3, 4, 2]);
-    assert_eq!(of(&Options { input_shapes: vec![("x".into(), vec![6, 2, 5])] }), [2, 5, 6]);
+    assert_eq!(of(&Options { input_shapes: vec![("x".into(), vec![6, 2, 5])], ..Options::default() }), [2, 5, 6]);
 
     // The shape itself may be an output, too.
     let mut m = computed_shape();
@@ -614,4 +615,55 @@ fn computing_shapes_has_a_limit() {
     // An operator that cannot be computed is no matter of limits.
     m.operators[0].inputs = vec![2, 2];
     assert!(!problems(&m, &Options::default()).is_empty());
+}
+
+#[test]
+fn custom_operators() {
+    let read = |bytes: &[u8], custom: &[(&str, &str)]| {
+        let custom = custom.iter().map(|(name, symbol)| (name.to_string(), symbol.to_string())).collect();
+        cranelite_graph::import::read(bytes, &Options { custom, ..Options::default() })
+    };
+    let problem = |m: &Model, custom: &[(&str, &str)]| {
+        let problems = read(&m.bytes(), custom).err().unwrap_or_default();
+        problems.iter().map(|d| format!("{} {}: {d} {}", d.code.0, d.place, d.help.as_deref().unwrap_or_default())).collect::<String>()
+    };
+    let m = model::detection();
+    let found = read(&m.bytes(), &[]).expect("a known operator");
+    assert!(matches!(&found.graph.nodes[0].op, Op::TfliteDetectionPostprocess(a)
+        if a.max_detections == 2 && a.use_regular_nms && a.nms_iou_threshold == 0.6 && a.num_classes == 2 && a.y_scale == 10.0));
+
+    // The user's function comes first, also where the operator is known; names that no operator has are told.
+    let found = read(&m.bytes(), &[("TFLite_Detection_PostProcess", "mine"), ("other", "mine")]).expect("a function");
+    assert!(matches!(&found.graph.nodes[0].op, Op::Custom(a) if a.symbol == "mine" && a.options == model::DETECTION_OPTIONS));
+    assert_eq!(found.graph.ty(found.graph.outputs[0]).shape, [1, 4, 4]);
+    assert_eq!(found.left_out, ["--custom names the custom operator \"other\", which the model has not"]);
+
+    let mut unknown = m.clone();
+    unknown.operators[0].custom_code = Some("Mine".into());
+    let text = problem(&unknown, &[]);
+    assert!(text.starts_with("E0301 subgraph 0, operator 0 CUSTOM \"Mine\"") && text.contains("--custom Mine=symbol"), "{text}");
+    assert_eq!(problem(&unknown, &[("Mine", "f")]), "");
+    unknown.tensors[3].shape_signature = Some(vec![1, -1, 4]);
+    assert!(problem(&unknown, &[("Mine", "f")]).starts_with("E0105"), "{}", problem(&unknown, &[("Mine", "f")]));
+    unknown.operators[0].custom_code = None;
+    assert!(problem(&unknown, &[]).starts_with("E0301"));
+
+    // Options that are none.
+    for (bytes, code) in [(&b""[..], "E0102"), (b"no flexbuffer", "E0102"), (&model::DETECTION_OPTIONS[1..], "E0102"), (&[0, 36, 1], "E0102")] {
+        let mut m = m.clone();
+        m.operators[0].options = model::Options::Custom(bytes);
+        assert!(problem(&m, &[]).starts_with(code), "{}", problem(&m, &[]));
+    }
+    let refused = |change: fn(&mut Model), what: &str| {
+        let mut m = m.clone();
+        change(&mut m);
+        assert!(problem(&m, &[]).contains(what), "{what}: {}", problem(&m, &[]));
+    };
+    refused(|m| m.tensors[0].shape = vec![2, 3, 4], "the shape of the boxes does not fit");
+    refused(|m| m.tensors[0].shape = vec![1, 3, 3], "the shape of the boxes does not fit");
+    refused(|m| m.tensors[1].shape = vec![1, 3, 4], "the shape of the scores does not fit");
+    refused(|m| m.tensors[2].shape = vec![4, 3], "the shape of the anchors does not fit");
+    refused(|m| m.tensors[1].ty = TensorType::INT8, "input 1 is not supported");
+    refused(|m| m.operators[0].version = 2, "version of the operator is not known");
+    refused(|m| _ = m.operators[0].inputs.pop(), "wrong number of inputs");
 }

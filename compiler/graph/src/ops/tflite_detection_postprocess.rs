@@ -4,16 +4,16 @@
 //! is its anchor moved and scaled, computed in doubles. Of boxes that overlap, the one with the better score stays: regular suppression looks at
 //! each class by itself, the fast one at each box's best class.
 //!
-//! Differs from the reference: results that it leaves as they were are zeros; a score of negative infinity is never good enough; of a box's equal
-//! scores the lower class is first, also where the reference sorts for several classes of a box, whose order is its standard library's. Where
-//! anchors have a negative size, the reference fails at run time; they are refused.
+//! Several classes of a box with equal scores are in the order in which the reference's partial sort leaves them where it is built with GNU's C++ library.
+//! Differs from the reference: results that it leaves as they were are zeros; a score of negative infinity is never good enough. Where anchors have a
+//! negative size, the reference fails at run time; they are refused.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::boxes::{PLANES, Suppression};
 use crate::lower::channels::each_block;
 use crate::lower::moves::{self, Axis};
-use crate::lower::select::Numbers;
+use crate::lower::select::{Heap, Numbers};
 use crate::lower::{Context, math};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
@@ -296,9 +296,10 @@ impl Lowering<'_> {
         let classes = Numbers::new(self.machine, self.a.num_classes);
         let categories = self.a.max_classes_per_detection.min(classes.count);
         let row = cx.scratch("row", 4 * classes.count as u64);
+        let sorted = cx.scratch("sorted", 4 * categories as u64);
         let mut k = KernelBuilder::new("detections");
         let (b, s, p) = (k.read("boxes"), k.read("scores"), k.read("places"));
-        let (chosen, n, row_arg) = (k.read("selected"), k.read("number"), k.read_write("row"));
+        let (chosen, n, row_arg, sorted_arg) = (k.read("selected"), k.read("number"), k.read_write("row"), k.read_write("sorted"));
         let y: Vec<Arg> = ["y_boxes", "y_classes", "y_scores", "y_number"].iter().map(|name| k.write(name)).collect();
         let found = k.load(Elem::I32.x(1), n.at(0));
         let as_float = k.to_float(found, Elem::F32);
@@ -312,20 +313,25 @@ impl Lowering<'_> {
                 let v = self.score.value(k, v);
                 block.store(k, row_arg.at(block.first.clone() * 4), v);
             });
+            if categories == 1 {
+                let (_, class) = classes.best(k, p, None, |k, first| k.load(Elem::F32.x(classes.lanes), row_arg.at(first * 4)));
+                k.store(sorted_arg.at(0), class);
+            } else {
+                Heap { numbers: row_arg, count: classes.count, places: sorted_arg, most: categories }.sort(k);
+            }
             k.each("category", categories, 1, |k, c| {
-                let (score, class) = classes.best(k, p, None, |k, first| k.load(Elem::F32.x(classes.lanes), row_arg.at(first * 4)));
+                let class = k.load(Elem::I32.x(1), sorted_arg.at(c * 4));
                 let to = d * self.a.max_classes_per_detection as i64 + c;
                 self.copy_box(k, b, place, y[0], to.clone());
                 let number = k.to_float(class, Elem::F32);
                 k.store(y[1].at(to.clone() * 4), number);
-                k.store(y[2].at(to * 4), score);
                 let class = k.clamped_index("class", class, 0, classes.count as i64 - 1);
-                let none = k.float(Elem::F32.x(1), f32::NEG_INFINITY);
-                k.store(row_arg.at(class * 4), none);
+                let score = k.load(Elem::F32.x(1), row_arg.at(class * 4));
+                k.store(y[2].at(to * 4), score);
             });
         });
         let outputs: Vec<BufferId> = (0..4).map(|i| cx.output(node, i)).collect();
-        let buffers = [&[planes, scores, places, selected, number, row][..], &outputs].concat();
+        let buffers = [&[planes, scores, places, selected, number, row, sorted][..], &outputs].concat();
         cx.call(k.finish(), &buffers, &[]);
     }
 

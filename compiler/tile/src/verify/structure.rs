@@ -63,6 +63,7 @@ pub fn check(kernel: &Kernel) -> Vec<Error> {
     }
     c.block(&kernel.body);
     if let Some(foreign) = &kernel.foreign {
+        c.statement = None;
         c.foreign(foreign);
     }
     c.errors
