@@ -11,7 +11,11 @@ use cranelite_graph::import::{self, InputKey};
 pub type InputShapes = Vec<(InputKey, Vec<usize>)>;
 
 /// The shapes to compile for, with those functions for custom operators; empty when they are the model's own, and what to say of those that are not. All steps must have the same types.
-pub fn input_shapes(model: &[u8], custom: &[(String, String)], steps: &[Vec<Array>]) -> Result<(InputShapes, Vec<String>), Vec<Diagnostic>> {
+pub fn input_shapes(
+    model: &[u8],
+    custom: &[(String, String)],
+    steps: &[Vec<Array>],
+) -> Result<(InputShapes, Vec<String>), Vec<Diagnostic>> {
     let shapes: InputShapes = steps[0].iter().enumerate().map(|(i, a)| (InputKey::Index(i), a.shape.clone())).collect();
     let import = |input_shapes: &InputShapes| {
         let options = import::Options { input_shapes: input_shapes.clone(), custom: custom.to_vec() };

@@ -193,10 +193,10 @@ fn custom(upper: &str, symbols: &BTreeSet<String>) -> String {
     let prototypes: String = symbols.iter().map(|s| format!("int32_t {s}(const cranelite_custom_call *call);\n")).collect();
     format!(
         "#ifndef CRANELITE_CUSTOM_1\n#define CRANELITE_CUSTOM_1\n\n{CUSTOM_DECLARATIONS}\n#endif /* CRANELITE_CUSTOM_1 */\n\n\
-         /* The program has these functions, which custom operators of the model call, and whose stack {upper}_STACK_BYTES does not count. They read their\n   \
-         inputs and options and write all of their outputs and nothing else; calls that run at once call them at once. 0 goes on; anything else\n   \
-         ends the invocation with CRANELITE_CUSTOM_FAILED, and the outputs, and a state, are unspecified. The compiler has proved that its own code stays in its memory\n   \
-         as long as they do, and nothing of what they do. */\n{prototypes}"
+         /* The program has these functions, which custom operators of the model call; {upper}_STACK_BYTES does not count their stack. They read their\n   \
+         inputs and options, write all of their outputs, and write nothing else; calls that run at once call them at once. 0 goes on; anything\n   \
+         else ends the invocation with CRANELITE_CUSTOM_FAILED, and outputs and state are unspecified. That the compiler has proved its own code\n   \
+         to stay in its memory says nothing of what they do. */\n{prototypes}"
     )
 }
 

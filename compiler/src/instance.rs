@@ -40,8 +40,10 @@ impl Instance {
         }
         let find = |name: &str| libraries.iter().find_map(|l| l.symbol(name));
         let loaded = Loaded::load_with(&compiled.object.bytes, &find).map_err(|e| match e {
-            loader::Error::Missing(name) => Diagnostic::new(Code::CUSTOM, format!("there is no function `{name}`, which a custom operator calls"))
-                .help("--custom-lib FILE.so names a shared library that has it"),
+            loader::Error::Missing(name) => {
+                Diagnostic::new(Code::CUSTOM, format!("there is no function `{name}`, which a custom operator calls"))
+                    .help("--custom-lib FILE.so names a shared library that has it")
+            }
             e => internal("the object does not load", e),
         })?;
         let types = |tensors: &[crate::signature::Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
@@ -121,7 +123,9 @@ pub fn check_status(levels: &[Target], status: i32) -> Result<(), Diagnostic> {
             Err(Diagnostic::new(Code::INPUT, message).help("give inputs whose indices are in the tensors that the model picks from"))
         }
         CPU_LACKS_FEATURE => Err(lacks_feature(levels)),
-        CUSTOM_FAILED => Err(Diagnostic::new(Code::CUSTOM, "the function of a custom operator did not return 0, so the model stopped with status 8")),
+        CUSTOM_FAILED => {
+            Err(Diagnostic::new(Code::CUSTOM, "the function of a custom operator did not return 0, so the model stopped with status 8"))
+        }
         _ => Err(internal("the model refuses to run", format!("status {status}"))),
     }
 }

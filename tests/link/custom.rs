@@ -55,7 +55,8 @@ fn linked(m: &Machine, cpu: &str) -> Result<()> {
     let undefined = output(Command::new(m.nm).arg("-u").arg(folder.join("mine.o")))?;
     let names: Vec<&str> = undefined.split_whitespace().filter(|w| *w != "U").collect();
     ensure!(names == ["my_check", "my_sum"], "imports {undefined}");
-    let cc = |arguments: &[&str]| output(Command::new(m.compiler).current_dir(folder).args(WARNINGS).args(["-std=c99", "-O1"]).args(arguments));
+    let cc =
+        |arguments: &[&str]| output(Command::new(m.compiler).current_dir(folder).args(WARNINGS).args(["-std=c99", "-O1"]).args(arguments));
     // Of every kind of program, and with the functions in a library of their own, from which the model is far away.
     for kind in [&["-pie", "-fPIE"][..], &["-no-pie", "-fno-pie"], &["-static"]] {
         cc(&[&["custom.c", "mine.o", "-o", "program"], kind].concat())?;

@@ -85,7 +85,18 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
     let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
     let header = header::write(&options, &signature, targets, &object, &BTreeSet::new());
     let prefix = options.prefix;
-    Ok(Compiled { prefix, no_cpu_check: false, signature, facts, left_out: vec![], levels, threads: 2, object, header })
+    Ok(Compiled {
+        prefix,
+        no_cpu_check: false,
+        signature,
+        facts,
+        left_out: vec![],
+        levels,
+        threads: 2,
+        symbols: BTreeSet::new(),
+        object,
+        header,
+    })
 }
 
 fn steps() -> Vec<Vec<u8>> {

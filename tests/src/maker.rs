@@ -86,7 +86,8 @@ impl Maker<'_> {
     pub fn custom(&mut self, name: &str, inputs: &[i32], outputs: &[i32], options: &[u8]) {
         let opcode_index = self.code(Code::CUSTOM, name);
         let b = &mut self.builder;
-        let (inputs, outputs, custom_options) = (Some(b.create_vector(inputs)), Some(b.create_vector(outputs)), Some(b.create_vector(options)));
+        let (inputs, outputs, custom_options) =
+            (Some(b.create_vector(inputs)), Some(b.create_vector(outputs)), Some(b.create_vector(options)));
         let args = OperatorArgs { opcode_index, inputs, outputs, custom_options, ..Default::default() };
         self.operators.push(Operator::create(b, &args));
     }

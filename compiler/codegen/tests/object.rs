@@ -423,7 +423,11 @@ fn a_function_of_the_user_is_all_that_is_undefined() {
         let object = one(&foreign_program("my_function"), &Target::new(triple, None).unwrap(), &options()).unwrap();
         let file = object_file::File::parse(&object.bytes[..]).unwrap();
         let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined() && s.is_global()).map(|s| s.name().unwrap()).collect();
-        assert_eq!(undefined, [if triple.contains("darwin") || triple.contains("ios") { "_my_function" } else { "my_function" }], "{triple}");
+        assert_eq!(
+            undefined,
+            [if triple.contains("darwin") || triple.contains("ios") { "_my_function" } else { "my_function" }],
+            "{triple}"
+        );
     }
 }
 

@@ -69,7 +69,9 @@ fn shapes_of_inputs_can_be_given() {
     let mut m = two_reshapes();
     m.tensors[3].shape = vec![1];
     m.buffers[2].data = (-1i32).to_le_bytes().to_vec();
-    let give = |m: &Model, key: InputKey, shape: &[usize]| import(&m.bytes(), &Options { input_shapes: vec![(key, shape.to_vec())], ..Options::default() });
+    let give = |m: &Model, key: InputKey, shape: &[usize]| {
+        import(&m.bytes(), &Options { input_shapes: vec![(key, shape.to_vec())], ..Options::default() })
+    };
     for key in ["x".into(), InputKey::Index(0)] {
         let g = give(&m, key, &[4, 6]).unwrap();
         assert_eq!(g.values.iter().map(|v| v.ty.shape.clone()).collect::<Vec<_>>(), [vec![4, 6], vec![3, 8], vec![24]]);
@@ -649,7 +651,9 @@ fn custom_operators() {
     assert!(problem(&unknown, &[]).starts_with("E0301"));
 
     // Options that are none.
-    for (bytes, code) in [(&b""[..], "E0102"), (b"no flexbuffer", "E0102"), (&model::DETECTION_OPTIONS[1..], "E0102"), (&[0, 36, 1], "E0102")] {
+    for (bytes, code) in
+        [(&b""[..], "E0102"), (b"no flexbuffer", "E0102"), (&model::DETECTION_OPTIONS[1..], "E0102"), (&[0, 36, 1], "E0102")]
+    {
         let mut m = m.clone();
         m.operators[0].options = model::Options::Custom(bytes);
         assert!(problem(&m, &[]).starts_with(code), "{}", problem(&m, &[]));

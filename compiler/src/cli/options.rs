@@ -1,6 +1,6 @@
 //! Options that several commands share: the target, the goal, the shapes of inputs, sizes in bytes.
 
-use crate::diagnostic::{Failure, shown};
+use crate::diagnostic::Failure;
 use clap::{Args, ValueEnum};
 use cranelite_codegen::loader::Library;
 use cranelite_codegen::targets::Target;
@@ -81,7 +81,7 @@ impl LibraryOptions {
         let open = |path: &PathBuf| {
             // A name without a folder would be looked for where libraries of the system are.
             let path = if path.is_absolute() { path.clone() } else { Path::new(".").join(path) };
-            Library::open(&path).map_err(|e| Diagnostic::new(Code::CUSTOM, format!("{} cannot be loaded: {e}", shown(&path))).into())
+            Library::open(&path).map_err(|e| Diagnostic::new(Code::CUSTOM, format!("a library cannot be loaded: {e}")).into())
         };
         self.libraries.iter().map(open).collect()
     }

@@ -32,7 +32,16 @@ impl Row {
 impl KernelBuilder {
     pub fn new(name: impl Into<String>) -> Self {
         KernelBuilder {
-            kernel: Kernel { name: name.into(), args: vec![], params: vec![], types: vec![], counters: vec![], rows: 0, body: vec![], foreign: None },
+            kernel: Kernel {
+                name: name.into(),
+                args: vec![],
+                params: vec![],
+                types: vec![],
+                counters: vec![],
+                rows: 0,
+                body: vec![],
+                foreign: None,
+            },
             blocks: vec![vec![]],
             pool: None,
             is_pooling: false,

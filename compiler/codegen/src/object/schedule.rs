@@ -9,8 +9,8 @@
 //! into others if there are many of them, and so on (`parts.rs`).
 
 use super::constants::Place;
-use super::foreign;
 use super::entry::{self, EXECUTOR_FAILED, INDEX_OUT_OF_RANGE, Kind, OK, refuse_if};
+use super::foreign;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{

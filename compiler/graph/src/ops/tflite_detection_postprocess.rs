@@ -102,7 +102,9 @@ impl Operator for Attributes {
         }
         for (what, n) in [("max_detections", self.max_detections), ("max_classes_per_detection", self.max_classes_per_detection)] {
             if n == 0 || i32::try_from(n).is_err() {
-                return Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{what}` is out of range")).expected("at least 1").found(n.to_string()));
+                return Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{what}` is out of range"))
+                    .expected("at least 1")
+                    .found(n.to_string()));
             }
         }
         if self.use_regular_nms && self.detections_per_class == 0 {
@@ -136,7 +138,11 @@ impl Operator for Attributes {
             let (zeros, y, n) = (cx.fill(0, 4), cx.output(node, i), cx.output_type(node, i).element_count());
             moves::elements(cx, zeros, y, 4, (0, 0), &[Axis { count: n, from: 0, to: 1 }]);
         }
-        if self.use_regular_nms { l.regular(cx, node, planes) } else { l.fast(cx, node, planes) }
+        if self.use_regular_nms {
+            l.regular(cx, node, planes)
+        } else {
+            l.fast(cx, node, planes)
+        }
         Ok(())
     }
 }
@@ -377,8 +383,7 @@ impl Lowering<'_> {
         let mut k = KernelBuilder::new("detections");
         let (b, s, p, c) = (k.read("boxes"), k.read("scores"), k.read("places"), k.read_write("candidates"));
         let own_args = ["own_scores", "own_boxes"].map(|name| k.read_write(name));
-        let [all, merged] =
-            ["all", "merged"].map(|name| ["scores", "boxes", "classes"].map(|of| k.read_write(&format!("{name}_{of}"))));
+        let [all, merged] = ["all", "merged"].map(|name| ["scores", "boxes", "classes"].map(|of| k.read_write(&format!("{name}_{of}"))));
         let y: Vec<Arg> = ["y_boxes", "y_classes", "y_scores", "y_number"].iter().map(|name| k.write(name)).collect();
         let none = k.float(float, f32::NEG_INFINITY);
         let nothing = k.int(int, 0);

@@ -72,20 +72,45 @@ pub struct Operator {
 #[derive(Clone, Copy)]
 pub enum Options {
     None,
-    Conv2D { padding: schema::Padding, stride: i32, dilation: i32, activation: ActivationFunctionType },
-    DepthwiseConv2D { padding: schema::Padding, stride: i32, depth_multiplier: i32 },
-    Pool2D { padding: schema::Padding, stride: i32, filter: i32 },
+    Conv2D {
+        padding: schema::Padding,
+        stride: i32,
+        dilation: i32,
+        activation: ActivationFunctionType,
+    },
+    DepthwiseConv2D {
+        padding: schema::Padding,
+        stride: i32,
+        depth_multiplier: i32,
+    },
+    Pool2D {
+        padding: schema::Padding,
+        stride: i32,
+        filter: i32,
+    },
     Add,
     Sub,
     Mul,
-    Concatenation { axis: i32 },
+    Concatenation {
+        axis: i32,
+    },
     FullyConnected,
-    Softmax { beta: f32 },
-    Reducer { keep_dims: bool },
+    Softmax {
+        beta: f32,
+    },
+    Reducer {
+        keep_dims: bool,
+    },
     Reshape,
-    VarHandle { name: &'static str },
-    CallOnce { subgraph: i32 },
-    Shape { out_type: TensorType },
+    VarHandle {
+        name: &'static str,
+    },
+    CallOnce {
+        subgraph: i32,
+    },
+    Shape {
+        out_type: TensorType,
+    },
     /// Of a custom operator.
     Custom(&'static [u8]),
 }
