@@ -80,7 +80,8 @@ fn partially_sorted(numbers: &[f32], most: usize) -> Vec<usize> {
         }
     }
     for size in (1..most).rev() {
-        let place = std::mem::replace(&mut heap[size], heap[0]);
+        let (place, worst) = (heap[size], heap[0]);
+        heap[size] = worst;
         put(&mut heap[..size], numbers, 0, place);
     }
     heap
