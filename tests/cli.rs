@@ -258,6 +258,7 @@ fn set_up(folder: &Path) -> Result<()> {
     write("text.tflite", b"this is a text")?;
     write("unsupported.tflite", &unsupported())?;
     write("two_subgraphs.tflite", &two_subgraphs())?;
+    write("custom.tflite", &models::custom())?;
     let x = |element, shape: &[usize]| {
         let size = shape.iter().product::<usize>() * if element == ElementType::F32 { 4 } else { 1 };
         Array { element, shape: shape.to_vec(), data: vec![0; size] }.to_npy().expect("a type that NumPy has")

@@ -14,6 +14,7 @@ use cranelite::pipeline::{self, Compiled, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::import;
 use cranelite_graph::lower::Goal;
 use cranelite_tests::batch::Batch;
 use cranelite_tests::models;
@@ -280,7 +281,7 @@ fn compile_for(
     goal: Goal,
 ) -> Result<Vec<(Compiled, Vec<Vec<Array>>)>, Vec<Diagnostic>> {
     let one = |prefix: String, steps: &[Vec<Array>]| {
-        let Fitted { import, steps, .. } = fit::fit(model, None, steps.to_vec())?;
+        let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps.to_vec())?;
         let options = Options { prefix, import, threads, goal, ..Options::default() };
         Ok((pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none())?, steps))
     };

@@ -27,12 +27,10 @@ struct Reading {
     settled: Vec<usize>,
 }
 
-/// All steps must have the same types.
-pub fn fit(model: &[u8], signature: Option<String>, steps: Vec<Vec<Array>>) -> Result<Fitted, Problems> {
+/// `about`: what the user decided beside shapes and values. All steps must have the same types.
+pub fn fit(model: &[u8], about: import::Options, steps: Vec<Vec<Array>>) -> Result<Fitted, Problems> {
     let shapes: Vec<(InputKey, Vec<usize>)> = steps[0].iter().enumerate().map(|(i, a)| (InputKey::Index(i), a.shape.clone())).collect();
-    let read = |input_shapes: Vec<(InputKey, Vec<usize>)>| {
-        settled(model, import::Options { input_shapes, signature: signature.clone(), ..import::Options::default() }, &steps[0])
-    };
+    let read = |input_shapes: Vec<(InputKey, Vec<usize>)>| settled(model, import::Options { input_shapes, ..about.clone() }, &steps[0]);
     let own = match read(vec![]) {
         Ok(own) => own,
         // Dimensions may be open in the model: only the arrays say what they are.

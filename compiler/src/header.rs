@@ -6,11 +6,13 @@
 use crate::names;
 use crate::pipeline::{Io, Options};
 use crate::signature::{Signature, Tensor};
+use cranelite_codegen::object::foreign::C_DECLARATIONS as CUSTOM_DECLARATIONS;
 use cranelite_codegen::object::model::C_DECLARATIONS;
 use cranelite_codegen::object::{Object, self_test, weights};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::tensor::ElementType;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 /// What all headers share beside the description of models. Numbers of the status are never changed.
@@ -28,7 +30,7 @@ enum {
 };
 ";
 
-pub fn write(options: &Options, signature: &Signature, targets: &[Target], object: &Object) -> String {
+pub fn write(options: &Options, signature: &Signature, targets: &[Target], object: &Object, symbols: &BTreeSet<String>) -> String {
     let prefix = &options.prefix;
     let upper = prefix.to_ascii_uppercase();
     let mut out = String::new();
@@ -112,6 +114,9 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
              cranelite_status {prefix}_reset(void *state);\n"
         ));
     }
+    if !symbols.is_empty() {
+        line(&custom(&upper, symbols));
+    }
     line(&format!("cranelite_status {prefix}_invoke({parameters});\n"));
     if options.weights {
         line(&format!(
@@ -181,6 +186,18 @@ fn levels(prefix: &str, targets: &[Target], parameters: &str) -> String {
     )
     .expect("a string takes everything");
     out
+}
+
+/// The functions that the program must have.
+fn custom(upper: &str, symbols: &BTreeSet<String>) -> String {
+    let prototypes: String = symbols.iter().map(|s| format!("int32_t {s}(const cranelite_custom_call *call);\n")).collect();
+    format!(
+        "#ifndef CRANELITE_CUSTOM_1\n#define CRANELITE_CUSTOM_1\n\n{CUSTOM_DECLARATIONS}\n#endif /* CRANELITE_CUSTOM_1 */\n\n\
+         /* The program has these functions, which custom operators of the model call; {upper}_STACK_BYTES does not count their stack. They read their\n   \
+         inputs and options, write all of their outputs, and write nothing else; calls that run at once call them at once. 0 goes on; anything\n   \
+         else ends the invocation with CRANELITE_CUSTOM_FAILED, and outputs and state are unspecified. That the compiler has proved its own code\n   \
+         to stay in its memory says nothing of what they do. */\n{prototypes}"
+    )
 }
 
 /// The self-test, and its buffer.

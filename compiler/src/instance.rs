@@ -6,13 +6,15 @@
 use crate::array::Array;
 use crate::diagnostic::internal;
 use crate::pipeline::Compiled;
-use cranelite_codegen::loader::{Bound, Loaded, Pool};
+use cranelite_codegen::loader::{self, Bound, Library, Loaded, Pool};
 use cranelite_codegen::targets::{self, Target};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::tensor::TensorType;
 
 pub struct Instance {
     loaded: Loaded,
+    /// Where the functions of custom operators are, which the object jumps to.
+    _libraries: Vec<Library>,
     prefix: String,
     targets: Vec<Target>,
     output_types: Vec<TensorType>,
@@ -27,11 +29,23 @@ pub struct Instance {
 impl Instance {
     /// With as many threads as the model was compiled for.
     pub fn new(compiled: &Compiled) -> Result<Self, Diagnostic> {
+        Instance::with_libraries(compiled, vec![])
+    }
+
+    /// As [`Instance::new`], with the libraries in which the functions of custom operators are looked for.
+    pub fn with_libraries(compiled: &Compiled, libraries: Vec<Library>) -> Result<Self, Diagnostic> {
         let targets = compiled.targets();
         if compiled.no_cpu_check {
             check_status(&targets, if targets.iter().any(Target::runs_here) { 0 } else { CPU_LACKS_FEATURE })?;
         }
-        let loaded = Loaded::load(&compiled.object.bytes).map_err(|e| internal("the object does not load", e))?;
+        let find = |name: &str| libraries.iter().find_map(|l| l.symbol(name));
+        let loaded = Loaded::load_with(&compiled.object.bytes, &find).map_err(|e| match e {
+            loader::Error::Missing(name) => {
+                Diagnostic::new(Code::CUSTOM, format!("there is no function `{name}`, which a custom operator calls"))
+                    .help("--custom-lib FILE.so names a shared library that has it")
+            }
+            e => internal("the object does not load", e),
+        })?;
         let types = |tensors: &[crate::signature::Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
         let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect::<Result<_, _>>();
         let output_types = types(&compiled.signature.outputs);
@@ -42,6 +56,7 @@ impl Instance {
         loaded.model(&compiled.prefix).ok_or_else(no_model)?.reset(state.bytes_mut());
         Ok(Instance {
             state,
+            _libraries: libraries,
             pool: pool.map_err(|e| {
                 Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")).help("give fewer with --threads")
             })?,
@@ -97,6 +112,7 @@ impl Instance {
 
 const INDEX_OUT_OF_RANGE: i32 = 3;
 const CPU_LACKS_FEATURE: i32 = 4;
+const CUSTOM_FAILED: i32 = 8;
 
 /// The buffers are as the header wants them, so a model refuses for want of features, or for an index in its data.
 pub fn check_status(levels: &[Target], status: i32) -> Result<(), Diagnostic> {
@@ -107,6 +123,9 @@ pub fn check_status(levels: &[Target], status: i32) -> Result<(), Diagnostic> {
             Err(Diagnostic::new(Code::INPUT, message).help("give inputs whose indices are in the tensors that the model picks from"))
         }
         CPU_LACKS_FEATURE => Err(lacks_feature(levels)),
+        CUSTOM_FAILED => {
+            Err(Diagnostic::new(Code::CUSTOM, "the function of a custom operator did not return 0, so the model stopped with status 8"))
+        }
         _ => Err(internal("the model refuses to run", format!("status {status}"))),
     }
 }

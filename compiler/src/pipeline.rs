@@ -17,13 +17,15 @@ use clap::ValueEnum;
 use cranelite_codegen::object::{self, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
-use cranelite_graph::graph::Graph;
+use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::import::{self, Imported};
 use cranelite_graph::lower::{self, Goal, Lowered, Rescaled};
+use cranelite_graph::ops::Op;
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
 use cranelite_tile::{Machine, Program, parallel};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What the user decides, beside the target.
@@ -132,6 +134,8 @@ pub struct Compiled {
     pub levels: Vec<Level>,
     /// For how many it is divided.
     pub threads: usize,
+    /// The user's functions that custom operators call.
+    pub symbols: BTreeSet<String>,
     pub object: Object,
     pub header: String,
 }
@@ -145,6 +149,16 @@ pub struct Level {
 /// Several targets are levels of one triple.
 pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
     let model = read(model, options, stages)?;
+    let symbols: BTreeSet<String> = model.graph.nodes.iter().filter_map(symbol).collect();
+    let is_own = |s: &String| s.strip_prefix(&options.prefix).is_some_and(|rest| rest.starts_with('_'));
+    if let Some(symbol) = symbols.iter().find(|s| is_own(s)) {
+        let message = format!("the function {symbol} of a custom operator begins as the model's own names do");
+        return Err(vec![Diagnostic::new(Code::CUSTOM, message).help("give the function or the model (--name) another name")]);
+    }
+    if options.self_test && !symbols.is_empty() {
+        let message = "a self-test cannot know what the functions of custom operators compute";
+        return Err(vec![Diagnostic::new(Code::CUSTOM, message).help("compile without --self-test")]);
+    }
     if options.self_test {
         limits::self_test(&model.signature)?;
     }
@@ -180,11 +194,12 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, &facts, object.const_bytes)?;
-    let header = header::write(options, &signature, targets, &object);
+    let header = header::write(options, &signature, targets, &object, &symbols);
     let compiled = Compiled {
         prefix: options.prefix.clone(),
         no_cpu_check: options.no_cpu_check,
         threads: options.threads.max(1),
+        symbols,
         signature,
         facts,
         left_out,
@@ -219,6 +234,14 @@ impl Compiled {
     /// The one that needs the largest arena.
     pub fn largest(&self) -> &Level {
         self.levels.iter().max_by_key(|l| l.planned.plan.arena_size_bytes).expect("there is a level")
+    }
+}
+
+/// The user's function that a node calls.
+fn symbol(node: &Node) -> Option<String> {
+    match &node.op {
+        Op::Custom(a) => Some(a.symbol.clone()),
+        _ => None,
     }
 }
 

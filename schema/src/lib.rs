@@ -19,6 +19,8 @@
 #[allow(clippy::extra_unused_lifetimes, clippy::missing_safety_doc)]
 mod generated;
 
+pub mod flexbuffers;
+
 pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
 pub use generated::tflite::*;
 

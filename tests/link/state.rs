@@ -21,6 +21,7 @@ use cranelite_tests::suite::{self, Suite};
 use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
 use cranelite_tile::{arena, interpret, text, verify};
 use libtest_mimic::Trial;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -89,9 +90,20 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
     };
     let object = object::emit(&emitted, &object_options)?;
     let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
-    let header = header::write(&options, &signature, targets, &object);
+    let header = header::write(&options, &signature, targets, &object, &BTreeSet::new());
     let prefix = options.prefix;
-    Ok(Compiled { prefix, no_cpu_check: false, signature, facts, left_out: vec![], levels, threads: 2, object, header })
+    Ok(Compiled {
+        prefix,
+        no_cpu_check: false,
+        signature,
+        facts,
+        left_out: vec![],
+        levels,
+        threads: 2,
+        symbols: BTreeSet::new(),
+        object,
+        header,
+    })
 }
 
 fn steps() -> Vec<Vec<u8>> {

@@ -28,7 +28,8 @@ pub struct Maker<'a> {
     buffers: Vec<WIPOffset<Buffer<'a>>>,
     tensors: Vec<WIPOffset<Tensor<'a>>>,
     operators: Vec<WIPOffset<Operator<'a>>>,
-    codes: Vec<Code>,
+    /// With the names of custom operators.
+    codes: Vec<(Code, String)>,
 }
 
 impl Default for Maker<'_> {
@@ -73,11 +74,26 @@ impl Maker<'_> {
         self.tensor(name, Element::INT32, shape, quantization, Some(&data))
     }
 
-    pub fn operator(&mut self, code: Code, inputs: &[i32], outputs: &[i32], options: Option<Options>) {
-        let opcode_index = self.codes.iter().position(|c| *c == code).unwrap_or_else(|| {
-            self.codes.push(code);
+    fn code(&mut self, code: Code, name: &str) -> u32 {
+        let found = self.codes.iter().position(|c| c.0 == code && c.1 == name);
+        found.unwrap_or_else(|| {
+            self.codes.push((code, name.into()));
             self.codes.len() - 1
-        }) as u32;
+        }) as u32
+    }
+
+    /// A custom operator of that name.
+    pub fn custom(&mut self, name: &str, inputs: &[i32], outputs: &[i32], options: &[u8]) {
+        let opcode_index = self.code(Code::CUSTOM, name);
+        let b = &mut self.builder;
+        let (inputs, outputs, custom_options) =
+            (Some(b.create_vector(inputs)), Some(b.create_vector(outputs)), Some(b.create_vector(options)));
+        let args = OperatorArgs { opcode_index, inputs, outputs, custom_options, ..Default::default() };
+        self.operators.push(Operator::create(b, &args));
+    }
+
+    pub fn operator(&mut self, code: Code, inputs: &[i32], outputs: &[i32], options: Option<Options>) {
+        let opcode_index = self.code(code, "");
         let (inputs, outputs) = (Some(self.builder.create_vector(inputs)), Some(self.builder.create_vector(outputs)));
         let (builtin_options_type, builtin_options) = options.map_or((BuiltinOptions::NONE, None), |(t, o)| (t, Some(o)));
         let args = OperatorArgs { opcode_index, inputs, outputs, builtin_options_type, builtin_options, ..Default::default() };
@@ -159,9 +175,10 @@ impl Maker<'_> {
         }
         let subgraphs = Some(b.create_vector(&subgraphs));
         let mut codes = vec![];
-        for &builtin_code in &self.codes {
+        for (builtin_code, name) in &self.codes {
             let deprecated_builtin_code = builtin_code.0.min(127) as i8;
-            let args = OperatorCodeArgs { deprecated_builtin_code, builtin_code, version: 1, ..Default::default() };
+            let custom_code = (!name.is_empty()).then(|| b.create_string(name));
+            let args = OperatorCodeArgs { deprecated_builtin_code, builtin_code: *builtin_code, version: 1, custom_code };
             codes.push(OperatorCode::create(b, &args));
         }
         let operator_codes = Some(b.create_vector(&codes));

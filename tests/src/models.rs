@@ -341,3 +341,17 @@ pub fn exceptional() -> Vec<(&'static str, Vec<u8>)> {
     let quantized = m.finish(&[x], &[y]);
     vec![("scaled up", scaled_up), ("hybrid", hybrid), ("hybrid convolution", convolution), ("quantized", quantized)]
 }
+
+/// Two custom operators: Sum adds a constant to `x` and multiplies by the first byte of its options, also giving signs; Check copies what is
+/// positive of that. Both are unknown.
+pub fn custom() -> Vec<u8> {
+    let mut m = Maker::default();
+    let x = m.f32("x", &[1, 5], None);
+    let b = m.f32("b", &[5], Some(&[0.5, 1.5, 2.5, 3.5, 4.5]));
+    let [sum, positive, y] = ["sum", "positive", "y"].map(|name| m.f32(name, &[1, 5], None));
+    let z = m.tensor("z", Element::INT8, &[1, 5], None, None);
+    m.custom("Sum", &[x, b], &[sum, z], &[3, 7]);
+    m.operator(Code::RELU, &[sum], &[positive], None);
+    m.custom("Check", &[positive], &[y], &[]);
+    m.finish(&[x], &[y, z])
+}

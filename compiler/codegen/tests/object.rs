@@ -400,3 +400,41 @@ fn a_table_is_applied_one_by_one_in_the_same_place_only() {
     };
     assert_eq!([false, true].map(loads_a_vector), [false, true]);
 }
+
+/// A program that calls a function of the user's, on which a loop depends and which may fail.
+fn foreign_program(symbol: &str) -> Program {
+    let mut program = program();
+    let mut k = KernelBuilder::new("mine");
+    let _x = k.read("x");
+    let options = k.read("options");
+    let _y = k.write("y");
+    program.kernels.push(k.finish_foreign(symbol, Some(options)));
+    let call = |buffers: [u32; 3], operator| {
+        Step::Call(Call { kernel: KernelId(2), buffers: buffers.map(BufferId).to_vec(), params: vec![], advance: vec![], operator })
+    };
+    let repeated = Step::Repeat { count: 3, body: vec![call([5, 2, 4], None), call([4, 3, 5], None)] };
+    program.schedule.splice(2..2, [call([5, 2, 4], Some(7)), call([4, 3, 5], Some(8)), repeated]);
+    program
+}
+
+#[test]
+fn a_function_of_the_user_is_all_that_is_undefined() {
+    for triple in cranelite_codegen::targets::TRIPLES.iter().map(|t| t.triple) {
+        let object = one(&foreign_program("my_function"), &Target::new(triple, None).unwrap(), &options()).unwrap();
+        let file = object_file::File::parse(&object.bytes[..]).unwrap();
+        let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined() && s.is_global()).map(|s| s.name().unwrap()).collect();
+        assert_eq!(
+            undefined,
+            [if triple.contains("darwin") || triple.contains("ios") { "_my_function" } else { "my_function" }],
+            "{triple}"
+        );
+    }
+}
+
+#[test]
+fn names_that_cannot_be_imported_are_refused() {
+    for symbol in ["some_invoke", "some_", "no name", "", "7up"] {
+        let error = one(&foreign_program(symbol), &Target::new(TRIPLES[0], None).unwrap(), &options()).err();
+        assert!(matches!(error, Some(Error::Import(_))), "{symbol}");
+    }
+}

@@ -75,6 +75,8 @@ codes! {
         "";
     OUTPUT "E0504" "two files would be one" "Each file that a command writes needs a place of its own, which no file that it reads has: neither by another spelling of the path nor through a link. Give one of them another name or folder."
         "";
+    CUSTOM "E0505" "the function of a custom operator cannot be called" "A library that was given with --custom-lib cannot be loaded or lacks a function that --custom names, the function did not return 0, or an option excludes functions of the user's."
+        "";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels."
         "";
     CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run."

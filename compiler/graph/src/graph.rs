@@ -60,6 +60,7 @@ pub struct State {
 pub enum Effect {
     None,
     ReadsState,
+    /// Or may do anything, as functions of the user's.
     WritesState,
 }
 
@@ -133,7 +134,7 @@ impl Graph {
     }
     pub fn effect(&self, node: &Node) -> Effect {
         match node.reads().any(|v| self.is_state(v)) {
-            _ if !node.op.writes().is_empty() => Effect::WritesState,
+            _ if node.op.has_effect() => Effect::WritesState,
             true => Effect::ReadsState,
             false => Effect::None,
         }
@@ -219,7 +220,7 @@ pub fn size_bytes_of_all<'a>(slices: impl Iterator<Item = &'a [u8]>) -> usize {
 impl Node {
     /// Whether another node gives what were its results, so that nothing is left for it to do.
     pub fn is_left_behind(&self) -> bool {
-        self.outputs.is_empty() && self.op.writes().is_empty()
+        self.outputs.is_empty() && !self.op.has_effect()
     }
     /// The states that it changes.
     pub fn writes(&self) -> impl Iterator<Item = ValueId> {

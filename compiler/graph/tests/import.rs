@@ -5,6 +5,7 @@ mod model;
 use cranelite_graph::graph::{Graph, ValueId};
 use cranelite_graph::import::{self, InputKey, Options, import};
 use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::ops::Op;
 use cranelite_schema::{BuiltinOperator, TensorType};
 use cranelite_tile::{ByteDot, Machine, interpret};
 use model::{Buffer, Model, Signature, accumulator, two_reshapes};
@@ -867,4 +868,57 @@ fn operands_of_loops_change_in_turn() {
     m.called[0].operators[0].inputs[1] = 1;
     m.called[1].outputs = vec![1, 0, 2];
     assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 WHILE, input 1 \"y\""]);
+}
+
+#[test]
+fn custom_operators() {
+    let read = |bytes: &[u8], custom: &[(&str, &str)]| {
+        let custom = custom.iter().map(|(name, symbol)| (name.to_string(), symbol.to_string())).collect();
+        cranelite_graph::import::read(bytes, &Options { custom, ..Options::default() })
+    };
+    let problem = |m: &Model, custom: &[(&str, &str)]| {
+        let problems = read(&m.bytes(), custom).err().unwrap_or_default();
+        problems.iter().map(|d| format!("{} {}: {d} {}", d.code.0, d.place, d.help.as_deref().unwrap_or_default())).collect::<String>()
+    };
+    let m = model::detection();
+    let found = read(&m.bytes(), &[]).expect("a known operator");
+    assert!(matches!(&found.graph.nodes[0].op, Op::TfliteDetectionPostprocess(a)
+        if a.max_detections == 2 && a.use_regular_nms && a.nms_iou_threshold == 0.6 && a.num_classes == 2 && a.y_scale == 10.0));
+
+    // The user's function comes first, also where the operator is known; names that no operator has are told.
+    let found = read(&m.bytes(), &[("TFLite_Detection_PostProcess", "mine"), ("other", "mine")]).expect("a function");
+    assert!(matches!(&found.graph.nodes[0].op, Op::Custom(a) if a.symbol == "mine" && a.options == model::DETECTION_OPTIONS));
+    assert_eq!(found.graph.ty(found.graph.outputs[0]).shape, [1, 4, 4]);
+    assert_eq!(found.left_out, ["--custom names the custom operator \"other\", which the model has not"]);
+
+    let mut unknown = m.clone();
+    unknown.operators[0].custom_code = Some("Mine".into());
+    let text = problem(&unknown, &[]);
+    assert!(text.starts_with("E0301 subgraph 0, operator 0 CUSTOM \"Mine\"") && text.contains("--custom Mine=symbol"), "{text}");
+    assert_eq!(problem(&unknown, &[("Mine", "f")]), "");
+    unknown.tensors[3].shape_signature = Some(vec![1, -1, 4]);
+    assert!(problem(&unknown, &[("Mine", "f")]).starts_with("E0105"), "{}", problem(&unknown, &[("Mine", "f")]));
+    unknown.operators[0].custom_code = None;
+    assert!(problem(&unknown, &[]).starts_with("E0301"));
+
+    // Options that are none.
+    for (bytes, code) in
+        [(&b""[..], "E0102"), (b"no flexbuffer", "E0102"), (&model::DETECTION_OPTIONS[1..], "E0102"), (&[0, 36, 1], "E0102")]
+    {
+        let mut m = m.clone();
+        m.operators[0].options = model::Options::Custom(bytes);
+        assert!(problem(&m, &[]).starts_with(code), "{}", problem(&m, &[]));
+    }
+    let refused = |change: fn(&mut Model), what: &str| {
+        let mut m = m.clone();
+        change(&mut m);
+        assert!(problem(&m, &[]).contains(what), "{what}: {}", problem(&m, &[]));
+    };
+    refused(|m| m.tensors[0].shape = vec![2, 3, 4], "the shape of the boxes does not fit");
+    refused(|m| m.tensors[0].shape = vec![1, 3, 3], "the shape of the boxes does not fit");
+    refused(|m| m.tensors[1].shape = vec![1, 3, 4], "the shape of the scores does not fit");
+    refused(|m| m.tensors[2].shape = vec![4, 3], "the shape of the anchors does not fit");
+    refused(|m| m.tensors[1].ty = TensorType::INT8, "input 1 is not supported");
+    refused(|m| m.operators[0].version = 2, "version of the operator is not known");
+    refused(|m| _ = m.operators[0].inputs.pop(), "wrong number of inputs");
 }

@@ -56,8 +56,8 @@ fn survives(bytes: &[u8], and_lower: bool) -> bool {
     }
 }
 
-fn models() -> [Vec<u8>; 3] {
-    [model::two_reshapes().bytes(), model::every_operator().bytes(), with_what_is_left_out().bytes()]
+fn models() -> [Vec<u8>; 4] {
+    [model::two_reshapes().bytes(), model::every_operator().bytes(), with_what_is_left_out().bytes(), model::detection().bytes()]
 }
 
 /// Signatures, a second subgraph, and operators that nobody needs, one of which is not supported.

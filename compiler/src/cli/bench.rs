@@ -2,7 +2,7 @@
 //!
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
-use super::options::{ModelOptions, Opt, TargetOptions, min_ms, threads};
+use super::options::{LibraryOptions, ModelOptions, Opt, TargetOptions, min_ms, threads};
 use super::{Outcome, per_operator, print, print_json, warn};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
@@ -27,6 +27,8 @@ pub struct BenchArgs {
     cpu: Option<String>,
     #[command(flatten)]
     about: ModelOptions,
+    #[command(flatten)]
+    libraries: LibraryOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -56,7 +58,8 @@ pub fn bench(args: BenchArgs) -> Outcome {
     };
     let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
-    let (instance, load) = timed(|| Instance::new(&compiled));
+    let libraries = args.libraries.open()?;
+    let (instance, load) = timed(|| Instance::with_libraries(&compiled, libraries));
     let mut instance = instance?;
     let at_least = Duration::from_millis(args.min_ms);
     let mut highest = [u64::MAX, 127, 31, 7, 1, 0].into_iter();

@@ -4,10 +4,12 @@ use crate::array::Array;
 use crate::diagnostic::{Failure, shown};
 use crate::files;
 use clap::{Args, ValueEnum};
+use cranelite_codegen::loader::Library;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::import::{self, InputKey};
 use cranelite_graph::lower::Goal;
+use cranelite_tile::Foreign;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -49,6 +51,53 @@ impl TargetOptions {
     }
 }
 
+/// Functions of the user's.
+#[derive(Args)]
+pub struct CustomOptions {
+    /// Make the custom operator NAME a call of your own C function, whose prototype is in the header; may be repeated
+    #[arg(long, value_name = "NAME=SYMBOL", value_parser = custom)]
+    custom: Vec<(String, String)>,
+}
+
+impl CustomOptions {
+    /// One function for each name.
+    pub fn functions(&self) -> Result<Vec<(String, String)>, Failure> {
+        let again = self.custom.iter().enumerate().find(|(i, (name, _))| self.custom[..*i].iter().any(|(other, _)| other == name));
+        match again {
+            Some((_, (name, _))) => Err(Failure::Usage(format!("--custom gives the operator {} two functions", quoted(name)))),
+            None => Ok(self.custom.clone()),
+        }
+    }
+}
+
+/// Where the user's functions are, to be called in this process.
+#[derive(Args)]
+pub struct LibraryOptions {
+    /// Shared library with the functions that --custom names; may be repeated
+    #[arg(long = "custom-lib", value_name = "FILE.so")]
+    libraries: Vec<PathBuf>,
+}
+
+impl LibraryOptions {
+    pub fn open(&self) -> Result<Vec<Library>, Failure> {
+        let open = |path: &PathBuf| {
+            // A name without a folder would be looked for where libraries of the system are.
+            let path = if path.is_absolute() { path.clone() } else { Path::new(".").join(path) };
+            Library::open(&path).map_err(|e| Diagnostic::new(Code::CUSTOM, format!("a library cannot be loaded: {e}")).into())
+        };
+        self.libraries.iter().map(open).collect()
+    }
+}
+
+/// `NAME=symbol`; names may contain `=`.
+fn custom(text: &str) -> Result<(String, String), String> {
+    let (name, symbol) = text.rsplit_once('=').ok_or("write NAME=symbol")?;
+    if !Foreign::is_symbol(symbol) {
+        return Err(format!("{symbol:?} is no name of a C function"));
+    }
+    Ok((name.into(), symbol.into()))
+}
+
 #[derive(Args)]
 pub struct ModelOptions {
     /// Compile the subgraph of this signature instead of the model's first
@@ -60,6 +109,8 @@ pub struct ModelOptions {
     /// What an input always is, where it decides about shapes: it is then no input of the compiled model; may be repeated
     #[arg(long = "input-value", value_name = "NAME=FILE.npy", value_parser = input_value)]
     input_values: Vec<(InputKey, PathBuf)>,
+    #[command(flatten)]
+    custom: CustomOptions,
 }
 
 impl ModelOptions {
@@ -74,6 +125,7 @@ impl ModelOptions {
                 .into_iter()
                 .map(value)
                 .collect::<Result<_, Diagnostic>>()?,
+            custom: self.custom.functions()?,
             signature: self.signature,
         })
     }

@@ -3,7 +3,7 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{Opt, TargetOptions, Words, read_array, threads, words};
+use super::options::{CustomOptions, LibraryOptions, Opt, TargetOptions, Words, read_array, threads, words};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
@@ -17,6 +17,7 @@ use crate::signature::Signature;
 use crate::stages::Stages;
 use clap::Args;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::import;
 use cranelite_tile::{ByteDot, Machine, interpret};
 use std::path::PathBuf;
 
@@ -39,6 +40,10 @@ pub struct RunArgs {
     signature: Option<String>,
     #[command(flatten)]
     target: TargetOptions,
+    #[command(flatten)]
+    custom: CustomOptions,
+    #[command(flatten)]
+    libraries: LibraryOptions,
     /// What to prefer where speed costs memory or code
     #[arg(long, value_enum, default_value_t)]
     opt: Opt,
@@ -63,7 +68,8 @@ pub fn run(args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
-    let Fitted { import, steps, notes } = fit::fit(&model, args.signature.clone(), steps).map_err(in_model)?;
+    let about = import::Options { signature: args.signature.clone(), custom: args.custom.functions()?, ..import::Options::default() };
+    let Fitted { import, steps, notes } = fit::fit(&model, about, steps).map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
         import,
@@ -97,7 +103,7 @@ pub fn run(args: RunArgs) -> Outcome {
                     let message = format!("{triple} {level} does not run on this machine: give --linker and --runner");
                     return Err(Failure::Usage(message));
                 }
-                None => Instance::new(&compiled)?.run(&steps)?,
+                None => Instance::with_libraries(&compiled, args.libraries.open()?)?.run(&steps)?,
             };
             (outputs, compiled.signature)
         }

@@ -32,7 +32,16 @@ impl Row {
 impl KernelBuilder {
     pub fn new(name: impl Into<String>) -> Self {
         KernelBuilder {
-            kernel: Kernel { name: name.into(), args: vec![], params: vec![], types: vec![], counters: vec![], rows: 0, body: vec![] },
+            kernel: Kernel {
+                name: name.into(),
+                args: vec![],
+                params: vec![],
+                types: vec![],
+                counters: vec![],
+                rows: 0,
+                body: vec![],
+                foreign: None,
+            },
             blocks: vec![vec![]],
             pool: None,
             is_pooling: false,
@@ -43,6 +52,11 @@ impl KernelBuilder {
         assert_eq!(self.blocks.len(), 1);
         self.kernel.body = self.blocks.pop().expect("one block");
         self.kernel
+    }
+
+    /// A kernel without text that calls a function of the user's. `options`: which of its arguments has the operator's options.
+    pub fn finish_foreign(self, symbol: &str, options: Option<Arg>) -> Kernel {
+        Kernel { foreign: Some(Foreign { symbol: symbol.into(), options }), ..self.finish() }
     }
 
     pub fn ty(&self, v: Value) -> Type {

@@ -224,6 +224,28 @@ pub struct Kernel {
     pub counters: Vec<String>,
     pub rows: u32,
     pub body: Vec<Stmt>,
+    /// It has no text of its own, and calls a function that is not the compiler's.
+    pub foreign: Option<Foreign>,
+}
+
+/// A C function of the user's: `int32_t symbol(const cranelite_custom_call *)`, which gets the arguments that are read as inputs and those that are
+/// written as outputs, in their order. A status that is not 0 ends the invocation. What it does with memory is not proved: it must read the
+/// inputs and the options alone, and write all of the outputs and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Foreign {
+    pub symbol: String,
+    /// The read argument that is no input but the operator's options.
+    pub options: Option<Arg>,
+}
+
+impl Foreign {
+    /// The most arguments of its kernel.
+    pub const ARGS_LIMIT: usize = 1 << 10;
+
+    /// Whether C and linkers take it as the name of a function.
+    pub fn is_symbol(name: &str) -> bool {
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'_')
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -541,6 +563,7 @@ impl Kernel {
             && self.types == other.types
             && self.rows == other.rows
             && self.body == other.body
+            && self.foreign == other.foreign
     }
 
     /// Gives memory back that its lists have reserved: a program may keep thousands of kernels.

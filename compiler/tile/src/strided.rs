@@ -99,6 +99,9 @@ pub fn make_views(program: &mut Program, buffer: BufferId, rows: Rows) {
 }
 
 fn moved_call(program: &Program, kernel: &Kernel, call: &Call, named: &BTreeSet<Arg>, rows: &Rows) -> Option<(Kernel, Vec<i64>)> {
+    if kernel.foreign.is_some() {
+        return None;
+    }
     let mut way = Way { rows, params: &call.params, moved: BTreeSet::new(), kept: BTreeSet::new(), possible: true };
     // The same text with other indices, and with whole rows left out.
     let (mut new, mut in_row) = (kernel.clone(), kernel.clone());

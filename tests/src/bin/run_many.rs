@@ -12,6 +12,7 @@ use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::Diagnostic;
+use cranelite_graph::import;
 use cranelite_graph::lower::Goal;
 use std::io::{self, BufReader, BufWriter, ErrorKind, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -70,7 +71,7 @@ fn run(case: &[Vec<u8>], target: &Target, goal: Goal) -> Result<Vec<Vec<u8>>, St
     let (model, arrays) = case.split_first().ok_or("an empty frame")?;
     let problems = |list: Vec<Diagnostic>| list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("\n");
     let steps = vec![arrays.iter().map(|a| Array::parse(a)).collect::<Result<Vec<_>, _>>()?];
-    let Fitted { import, steps, .. } = fit::fit(model, None, steps).map_err(problems)?;
+    let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps).map_err(problems)?;
     let options = Options { prefix: "model".into(), import, goal, ..Options::default() };
     let compiled = pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)?;
     let outputs = Instance::new(&compiled).and_then(|mut i| i.run(&steps)).map_err(|d| problems(vec![d]))?;

@@ -1,13 +1,15 @@
 //! Runs an object file of ours in this very process, so that what is tested and timed is what ships.
 //!
-//! Not a linker: one object, ELF, for this machine, nothing undefined. The idea: lay the sections out in fresh memory, apply the
+//! Not a linker: one object, ELF, for this machine, nothing undefined but functions of the user's. The idea: lay the sections out in fresh memory, apply the
 //! relocations while it is writable, then make it executable and never writable again, except for the few bytes that the object
 //! wants to write itself, which never are executable. All unsafe code of the compiler is here.
 
 pub mod host;
+mod library;
 mod pool;
 mod relocate;
 
+pub use library::Library;
 pub use pool::Pool;
 
 use crate::object::{model, weights};
@@ -28,6 +30,8 @@ pub enum Error {
     Memory(String),
     #[error("the object is for another machine")]
     OtherMachine,
+    #[error("there is no function `{0}`, which a custom operator calls")]
+    Missing(String),
     #[error("the object has {0}, which the loader does not know")]
     Unknown(String),
 }
@@ -43,6 +47,11 @@ pub struct Loaded {
 
 impl Loaded {
     pub fn load(bytes: &[u8]) -> Result<Loaded, Error> {
+        Loaded::load_with(bytes, &|_| None)
+    }
+
+    /// As [`Loaded::load`], of an object that calls functions which are elsewhere; `find` says where. They must be there as long as this.
+    pub fn load_with(bytes: &[u8], find: &dyn Fn(&str) -> Option<usize>) -> Result<Loaded, Error> {
         let file = object::File::parse(bytes)?;
         if !relocate::is_for_this_machine(file.architecture()) {
             return Err(Error::OtherMachine);
@@ -56,8 +65,17 @@ impl Loaded {
             let is_written = sh_flags & u64::from(SHF_WRITE) != 0 && !section.name()?.starts_with(".data.rel.ro");
             if is_written && 0 < section.size() { &mut writable } else { &mut fixed }.push(section);
         }
+        // What is elsewhere may be out of reach of the object's calls: they go by way of a jump.
+        let mut jumps: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+        let mut size = 0usize;
+        for symbol in file.symbols().filter(|s| s.is_undefined() && s.is_global()) {
+            let name = symbol.name()?;
+            let address = find(name).ok_or_else(|| Error::Missing(name.into()))?;
+            jumps.insert(name.into(), (size, address));
+            size += relocate::JUMP_BYTES;
+        }
         let mut places: BTreeMap<usize, usize> = BTreeMap::new();
-        let (mut size, mut fixed_bytes) = (0usize, 0);
+        let mut fixed_bytes = 0;
         for (sections, align) in [(&fixed, 64), (&writable, PAGE_BYTES)] {
             for section in sections {
                 size = size.next_multiple_of(align.max(section.align() as usize));
@@ -69,6 +87,9 @@ impl Loaded {
         }
         let mut memory = MmapMut::map_anon(size).map_err(|e| Error::Memory(e.to_string()))?;
         let base = memory.as_ptr() as u64;
+        for &(at, address) in jumps.values() {
+            memory[at..at + relocate::JUMP_BYTES].copy_from_slice(&relocate::jump(address as u64));
+        }
         let mut symbols = BTreeMap::new();
         for symbol in file.symbols().filter(|s| s.is_global() && s.is_definition()) {
             if let Some(at) = symbol.section_index().and_then(|s| places.get(&s.0)) {
@@ -84,10 +105,13 @@ impl Loaded {
                     return Err(Error::Unknown("a relocation without a symbol".into()));
                 };
                 let symbol = file.symbol_by_index(index)?;
-                let SymbolSection::Section(target) = symbol.section() else {
-                    return Err(Error::Unknown(format!("an undefined symbol {}", symbol.name()?)));
+                let target = match symbol.section() {
+                    SymbolSection::Section(target) => base + places.get(&target.0).map_or(0, |&p| p as u64) + symbol.address(),
+                    _ => match jumps.get(symbol.name()?) {
+                        Some(&(at, _)) => base + at as u64,
+                        None => return Err(Error::Unknown(format!("an undefined symbol {}", symbol.name()?))),
+                    },
                 };
-                let target = base + places.get(&target.0).map_or(0, |&p| p as u64) + symbol.address();
                 let value = target.wrapping_add_signed(relocation.addend());
                 let place = at + offset as usize;
                 relocate::apply(&mut memory, place, base + place as u64, value, relocation.flags()).map_err(Error::Unknown)?;

@@ -54,6 +54,22 @@ pub fn apply(memory: &mut [u8], place: usize, address: u64, value: u64, flags: R
     Ok(())
 }
 
+pub const JUMP_BYTES: usize = 16;
+
+/// Code that goes to an address anywhere, which follows it.
+pub fn jump(address: u64) -> [u8; JUMP_BYTES] {
+    let mut code = [0; JUMP_BYTES];
+    let instructions: &[u8] = match cfg!(target_arch = "aarch64") {
+        // ldr x16, .+8; br x16
+        true => &[0x50, 0x00, 0x00, 0x58, 0x00, 0x02, 0x1f, 0xd6],
+        // jmp [rip + 2]; ud2
+        false => &[0xff, 0x25, 0x02, 0x00, 0x00, 0x00, 0x0f, 0x0b],
+    };
+    code[..8].copy_from_slice(instructions);
+    code[8..].copy_from_slice(&address.to_le_bytes());
+    code
+}
+
 /// Makes written code visible to the instruction fetch, which on Arm does not happen by itself.
 pub fn publish(_memory: &[u8]) {
     #[cfg(target_arch = "aarch64")]

@@ -22,6 +22,7 @@ pub const MISALIGNED_ARENA: i64 = 2;
 pub const INDEX_OUT_OF_RANGE: i64 = 3;
 pub const CPU_LACKS_FEATURE: i64 = 4;
 pub const EXECUTOR_FAILED: i64 = 6;
+pub const CUSTOM_FAILED: i64 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {

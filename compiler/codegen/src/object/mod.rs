@@ -3,13 +3,14 @@
 //! Not an emitter of kernels and not a linker. The ideas: one function per kernel, compiled in parallel and put together in order,
 //! so that the bytes do not depend on the threads; an object has one or more feature levels, each a whole program, and its entry points
 //! check their arguments, choose a level and call its kernels as scheduled; every symbol but the documented ones is local, and nothing
-//! is left undefined.
+//! is left undefined but the functions that custom operators call.
 
 mod call;
 mod compile;
 mod constants;
 mod cpu;
 mod entry;
+pub mod foreign;
 pub mod model;
 mod parts;
 mod property;
@@ -29,7 +30,7 @@ use constants::Constants;
 use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelift_object::ObjectModule;
-use cranelite_tile::{BufferId, Line, Program, Role};
+use cranelite_tile::{BufferId, Foreign, Line, Program, Role};
 use entry::{Ask, Choice, Entries, Form, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,6 +96,10 @@ pub enum Error {
     StateTooLarge,
     #[error("inputs and outputs in the arena exclude a self-test and weights outside; weights outside exclude a section for constants")]
     Combination,
+    #[error("a self-test cannot know what functions of the user's compute")]
+    ForeignSelfTest,
+    #[error("the object cannot import {0:?}, which is a name of its own or no name of a C function")]
+    Import(String),
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
     #[error("{0} needs {1}, and on this target a program cannot ask the CPU for it; --no-cpu-check leaves that to you")]
@@ -452,6 +457,14 @@ fn kernels(
     let symbols = unique(program.kernels.iter().map(|k| format!("{prefix}.{}", word(&k.name))));
     let (mut known, mut own) = (vec![], vec![]);
     for ((kernel, compiled), symbol) in program.kernels.iter().zip(compiled).zip(symbols) {
+        if let Some(Foreign { symbol, .. }) = &kernel.foreign {
+            if !Foreign::is_symbol(symbol) || symbol.strip_prefix(&options.prefix).is_some_and(|rest| rest.starts_with('_')) {
+                return Err(Error::Import(symbol.clone()));
+            }
+            let id = writer.module.declare_function(symbol, Linkage::Import, &foreign::signature(&writer.module))?;
+            known.push((id, KernelFacts { symbol: symbol.clone(), code_bytes: 0, stack_bytes: 0 }));
+            continue;
+        }
         let key = shared.as_ref().map(|_| (compiled.align, compiled.bytes.clone()));
         let same = shared.as_ref().zip(key.as_ref()).and_then(|(shared, key)| shared.get(key));
         if let Some(same) = same.filter(|_| compiled.relocs.is_empty()) {

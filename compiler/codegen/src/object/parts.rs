@@ -7,6 +7,7 @@ use super::entry::{self, Form, Kind};
 use super::schedule::{Body, Part, Piece};
 use super::writer::Writer;
 use super::{Error, Linkage};
+use cranelite_tile::Call;
 
 /// Pieces in one function at most, those inside of others counted.
 const PIECES_LIMIT: usize = 256;
@@ -67,7 +68,10 @@ impl<'a> Divide<'_, 'a> {
         let may_fail = |p: &Piece| match p {
             Piece::Part(part) => part.may_fail,
             Piece::Check(_) => true,
-            Piece::Calls(_, first) => has_executor && self.body.tasks.contains_key(first),
+            Piece::Calls(step, first) => {
+                let is_foreign = |c: &Call| self.body.program.kernel(c.kernel).foreign.is_some();
+                has_executor && self.body.tasks.contains_key(first) || step.calls().iter().any(is_foreign)
+            }
             _ => false,
         };
         let may_fail = pieces.iter().any(|p| p.any(&may_fail));

@@ -10,6 +10,7 @@
 
 use super::constants::Place;
 use super::entry::{self, EXECUTOR_FAILED, INDEX_OUT_OF_RANGE, Kind, OK, refuse_if};
+use super::foreign;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -17,7 +18,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_module::{FuncId, Module};
 use cranelift_object::ObjectModule;
-use cranelite_tile::{BufferId, Call, Program, Role, Step};
+use cranelite_tile::{BufferId, Call, Foreign, Program, Role, Step};
 use std::collections::BTreeMap;
 
 /// What the hook of a profile gets as the operator when there is none.
@@ -199,7 +200,10 @@ impl<'a> Body<'a> {
                             if let Some(hook) = w.hook {
                                 hook.call(w.c, call.operator, n);
                             }
-                            self.call(w.c, w.module, w.arguments, call, turn, &mut w.callees);
+                            match &self.program.kernel(call.kernel).foreign {
+                                None => self.call(w.c, w.module, w.arguments, call, turn, &mut w.callees),
+                                Some(foreign) => self.call_foreign(w, call, foreign),
+                            }
                         }
                     }
                 },
@@ -302,6 +306,13 @@ impl<'a> Body<'a> {
         let function = self.functions[call.kernel.0 as usize];
         let function = *callees.entry(function).or_insert_with(|| module.declare_func_in_func(function, c.func));
         c.ins().call(function, &args);
+    }
+
+    fn call_foreign(&self, w: &mut Writing, call: &Call, foreign: &Foreign) {
+        let argument = |&b: &BufferId| (self.address(w.c, w.module, w.arguments, b), self.program.buffer(b).size_bytes);
+        let arguments: Vec<(ir::Value, u64)> = call.buffers.iter().map(argument).collect();
+        let function = self.functions[call.kernel.0 as usize];
+        foreign::call(w.c, w.module, (function, self.program.kernel(call.kernel), foreign), &arguments);
     }
 
     fn address(&self, c: &mut FuncCursor, module: &mut ObjectModule, arguments: Arguments, buffer: BufferId) -> ir::Value {

@@ -4,6 +4,7 @@ use super::compile::{self, Compiled, Text};
 use super::unwind::Rows;
 use super::{Error, Options};
 use crate::targets::Target;
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
@@ -66,7 +67,19 @@ impl Writer {
             }
             r
         };
-        let relocs: Vec<ModuleReloc> = c.relocs.into_iter().map(own).collect();
+        // What another object defines may be far away, or in a library: linkers know how to get there from such a call only.
+        let module = &self.module;
+        let imported = |mut r: ModuleReloc| {
+            let is_imported = |id: FuncId| module.declarations().get_function_decl(id).linkage == Linkage::Import;
+            if let ModuleRelocTarget::User { namespace: 0, index } = r.name
+                && r.kind == Reloc::X86CallPCRel4
+                && is_imported(FuncId::from_u32(index))
+            {
+                r.kind = Reloc::X86CallPLTRel4;
+            }
+            r
+        };
+        let relocs: Vec<ModuleReloc> = c.relocs.into_iter().map(own).map(imported).collect();
         self.module.define_function_bytes(id, u64::from(c.align), &c.bytes, &relocs)?;
         let code_bytes = c.bytes.len() as u64;
         self.written.push(Written { id, symbol, code_bytes, rows: c.rows, clif: c.clif, asm: c.asm });

@@ -6,6 +6,7 @@ use super::buffers::Buffers;
 use super::guess::guess;
 use super::sparse;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ops::Key;
 use bytes::Bytes;
 use cranelite_schema as schema;
 use cranelite_schema::{InvalidFlatbuffer, VerifierOptions};
@@ -24,6 +25,19 @@ pub struct OperatorCode {
     pub code: schema::BuiltinOperator,
     pub version: i32,
     pub custom: Option<String>,
+    /// The function of the user's that it is.
+    pub symbol: Option<String>,
+}
+
+impl OperatorCode {
+    pub fn key(&self) -> Key<'_> {
+        match (self.code, &self.symbol) {
+            // One that the user has a function for; its name is of no meaning then.
+            (code @ schema::BuiltinOperator::CUSTOM, Some(_)) => Key::Builtin(code),
+            (schema::BuiltinOperator::CUSTOM, None) => Key::Custom(self.custom.as_deref().unwrap_or_default()),
+            (code, _) => Key::Builtin(code),
+        }
+    }
 }
 
 impl<'a> File<'a> {
@@ -58,6 +72,20 @@ impl<'a> File<'a> {
         Ok(File { model, subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), bytes, dense })
     }
 
+    /// Makes custom operators functions of the user's: (name, function). Those of which the model has none are given back.
+    pub fn set_functions<'o>(&mut self, functions: &'o [(String, String)]) -> Vec<&'o str> {
+        let mut unknown = vec![];
+        for (name, symbol) in functions {
+            let is_meant = |c: &&mut OperatorCode| c.code == schema::BuiltinOperator::CUSTOM && c.custom.as_ref() == Some(name);
+            let mut found = self.codes.iter_mut().filter(is_meant).peekable();
+            if found.peek().is_none() {
+                unknown.push(name.as_str());
+            }
+            found.for_each(|c| c.symbol = Some(symbol.clone()));
+        }
+        unknown
+    }
+
     pub fn signatures(&self) -> impl Iterator<Item = schema::SignatureDef<'a>> + use<'a> {
         self.model.signature_defs().into_iter().flatten()
     }
@@ -66,7 +94,7 @@ impl<'a> File<'a> {
 /// Old files have the code in a byte of its own; new ones set both, with 127 in the byte where it does not suffice.
 fn operator_code(c: schema::OperatorCode) -> OperatorCode {
     let code = c.builtin_code().0.max(i32::from(c.deprecated_builtin_code()));
-    OperatorCode { code: schema::BuiltinOperator(code), version: c.version(), custom: c.custom_code().map(schema::text) }
+    OperatorCode { code: schema::BuiltinOperator(code), version: c.version(), custom: c.custom_code().map(schema::text), symbol: None }
 }
 
 fn broken(e: InvalidFlatbuffer) -> Diagnostic {

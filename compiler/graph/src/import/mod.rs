@@ -18,7 +18,7 @@ mod tensors;
 mod variables;
 mod walk;
 
-use crate::diagnostic::{Code, Diagnostic};
+use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::graph::{Graph, ValueId};
 use crate::tensor::ElementType;
 use bytes::Bytes;
@@ -32,6 +32,8 @@ pub struct Options {
     pub input_values: Vec<(InputKey, InputValue)>,
     /// Key of the signature that is compiled; by default the file's first subgraph.
     pub signature: Option<String>,
+    /// Names of custom operators, and of the C functions that they are.
+    pub custom: Vec<(String, String)>,
 }
 
 /// What an input always is.
@@ -85,7 +87,8 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>>
 /// A model with the names that people gave it.
 pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
     let bytes = Bytes::copy_from_slice(bytes);
-    let file = file::File::open(&bytes).map_err(|d| vec![d])?;
+    let mut file = file::File::open(&bytes).map_err(|d| vec![d])?;
+    let unknown = file.set_functions(&options.custom);
     let (number, subgraph) = signatures::subgraph(&file, options.signature.as_deref()).map_err(|d| vec![d])?;
     let mut names = signatures::read(&file, number, subgraph, options.signature.as_deref());
     let mut session = walk::Session::new(&file);
@@ -111,13 +114,12 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>
         output_names.push(format!("{}_count", output_names[i]));
     }
     match crate::verify::verify(&graph) {
-        Ok(()) => Ok(Imported {
-            graph,
-            input_names,
-            output_names,
-            output_counts,
-            left_out: signatures::left_out(&file, number, options.signature.as_deref(), &session.called),
-        }),
+        Ok(()) => {
+            let no_operator = |name: &str| format!("--custom names the custom operator {}, which the model has not", quoted(name));
+            let mut left_out = signatures::left_out(&file, number, options.signature.as_deref(), &session.called);
+            left_out.extend(unknown.into_iter().map(no_operator));
+            Ok(Imported { graph, input_names, output_names, output_counts, left_out })
+        }
         Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
     }
 }

@@ -16,7 +16,7 @@ use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, State, Value, ValueId};
 use crate::ops::counts::Count;
-use crate::ops::{Control, Kept, Op, Operand, Signature, Source, dynamic_update_slice};
+use crate::ops::{Control, Kept, Key, Op, Operand, Signature, Source, dynamic_update_slice};
 use crate::rewrite::fold;
 use crate::tensor::{ElementType, TensorType};
 use bytes::Bytes;
@@ -168,7 +168,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         self.outputs(session.path.is_empty());
         self.name_ways_out(session);
         let Graph { nodes, values, .. } = &mut self.graph;
-        nodes.retain(|n| !n.op.writes().is_empty() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
+        nodes.retain(|n| n.op.has_effect() || n.outputs.iter().any(|v| values[v.0 as usize].data.is_none()));
         if self.problems.is_empty() { Ok(self.graph) } else { Err(self.problems) }
     }
 
@@ -551,8 +551,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         let name = code.map_or_else(|| "?".to_string(), operator_name);
         let place = self.operator_place(index, &name);
 
-        let control = code.and_then(|c| control(c.code, &o));
-        let supported = control.is_some() || code.is_some_and(|c| Op::arity(c.code).is_some());
+        let control = code.and_then(|c| control(c, &o));
+        let supported = control.is_some() || code.is_some_and(|c| Op::arity(c.key()).is_some());
         let refusals = match (is_needed, supported) {
             (false, _) => Refusals::Left,
             (true, false) => Refusals::Dropped,
@@ -719,7 +719,7 @@ impl<'f, 'a> Walk<'f, 'a> {
 
     /// Computes the inputs that become attributes, where they are made of constants; the problem if there is too much to do.
     fn compute_attributes(&mut self, code: &OperatorCode, inputs: &[Option<usize>]) -> Result<(), Diagnostic> {
-        let Some(arity) = Op::arity(code.code) else { return Ok(()) };
+        let Some(arity) = Op::arity(code.key()) else { return Ok(()) };
         let kept: Vec<usize> = arity.kept.of(&(0..inputs.len()).collect::<Vec<_>>());
         for (i, t) in inputs.iter().enumerate().filter(|(i, _)| !kept.contains(i)) {
             if let Some(v) = t.and_then(|t| self.tensors[t].value) {
@@ -771,8 +771,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         bodies: Vec<Graph>,
         states: Vec<ValueId>,
     ) -> Result<Decoded, Diagnostic> {
-        let arity = Op::arity(code.code).ok_or_else(|| unsupported(code))?;
-        let newest = Op::newest_version(code.code);
+        let arity = Op::arity(code.key()).ok_or_else(|| unsupported(code))?;
+        let newest = Op::newest_version(code.key());
         if !(1..=newest).contains(&code.version) {
             return Err(Diagnostic::new(Code::ATTRIBUTE, "version of the operator is not known")
                 .expected(format!("1 to {newest}"))
@@ -793,10 +793,13 @@ impl<'f, 'a> Walk<'f, 'a> {
         };
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
+        if code.symbol.is_some() {
+            self.check_results_are_known(outputs)?;
+        }
         let tensor = |t: i32| self.tensors.get(usize::try_from(t).ok()?).filter(|t| t.content != Content::Unknown).map(|t| &t.ty);
         let intermediates = o.intermediates().into_iter().flatten().map(tensor).collect();
-        let source = Source { operator: o, version: code.version, signature, bodies, intermediates };
-        let op = Op::decode(code.code, &source)?;
+        let source = Source { operator: o, version: code.version, symbol: code.symbol.as_deref(), signature, bodies, intermediates };
+        let op = Op::decode(code.key(), &source)?;
         self.check_states(&op, &op.kept().of(inputs), &states)?;
         let mut signature = source.signature;
         let kept = op.kept();
@@ -821,6 +824,20 @@ impl<'f, 'a> Walk<'f, 'a> {
                 return Err(Diagnostic::new(Code::TYPES, "what the operator changes is no variable tensor of its own")
                     .detail(format!("input {at}"))
                     .expected("a variable tensor, which keeps what is in it from one invocation to the next"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Of an operator whose results have the shapes that the file says, and no others.
+    fn check_results_are_known(&self, outputs: &[usize]) -> Result<(), Diagnostic> {
+        for (i, &t) in outputs.iter().enumerate() {
+            let t = &self.tensors[t];
+            if !t.shape_is_known || t.content == (Content::Unwritten { declared: false }) {
+                return Err(Diagnostic::new(Code::SHAPE, "the shape of a custom operator's result is not known")
+                    .detail(format!("output {i}"))
+                    .expected("the shape that the file gives it, with the inputs' shapes of the file")
+                    .help("export the model with fixed shapes, and do not give its inputs others"));
             }
         }
         Ok(())
@@ -999,14 +1016,14 @@ enum Run {
 }
 
 /// Which subgraphs an operator runs.
-fn control(code: BuiltinOperator, o: &schema::Operator) -> Option<Control> {
+fn control(code: &OperatorCode, o: &schema::Operator) -> Option<Control> {
     let always = |subgraph: i32| Some(Control { subgraphs: vec![subgraph], first_input: 0, chosen: Some(|_, _| Some(0)) });
-    match code {
+    match code.code {
         BuiltinOperator::CALL => always(o.builtin_options_as_call_options().map_or(0, |o| o.subgraph() as i32)),
         BuiltinOperator::STABLEHLO_COMPOSITE => {
             always(o.builtin_options_2_as_stable_hlocomposite_options().map_or(-1, |o| o.decomposition_subgraph_index()))
         }
-        _ => Op::control(code, o),
+        _ => Op::control(code.key(), o),
     }
 }
 
@@ -1030,6 +1047,7 @@ fn range(counts: &RangeInclusive<usize>) -> String {
 
 fn operator_name(c: &OperatorCode) -> String {
     match (c.code.variant_name(), &c.custom) {
+        (Some("CUSTOM"), Some(name)) if Op::arity(c.key()).is_some() => name.clone(),
         (Some("CUSTOM"), Some(name)) => format!("CUSTOM {}", quoted(name)),
         (Some(name), _) => name.to_string(),
         (None, _) => format!("number {}", c.code.0),
@@ -1054,14 +1072,21 @@ fn is_pure(c: &OperatorCode) -> bool {
         B::STABLEHLO_CASE,
         B::PLACEHOLDER_FOR_GREATER_OP_CODES,
     ];
-    c.code.variant_name().is_some() && !acts.contains(&c.code)
+    let is_known_custom = matches!(c.key(), Key::Custom(_)) && Op::arity(c.key()).is_some();
+    is_known_custom || c.code.variant_name().is_some() && !acts.contains(&c.code)
 }
 
 fn unsupported(c: &OperatorCode) -> Diagnostic {
     let name = operator_name(c);
     match c.code {
         schema::BuiltinOperator::CUSTOM => {
-            Diagnostic::new(Code::FEATURE, "custom operators are not supported").help("convert the model with builtin operators only")
+            let d = Diagnostic::new(Code::FEATURE, "the custom operator is not supported");
+            match &c.custom {
+                Some(name) if !name.is_empty() => d.help(format!(
+                    "--custom {name}=symbol makes it a call of your own C function `symbol`; or convert the model with builtin operators only"
+                )),
+                _ => d.help("convert the model with builtin operators only"),
+            }
         }
         code if code.variant_name().is_none() => Diagnostic::new(Code::OPERATOR, "the operator is not known").found(name),
         _ => Diagnostic::new(Code::OPERATOR, format!("{name} is not supported yet"))

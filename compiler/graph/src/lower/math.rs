@@ -29,6 +29,40 @@ pub fn exp_of_negative(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     k.mul(y, power)
 }
 
+/// e^x of doubles, a few units of the last place off at most: for what is rounded to f32. NaN stays.
+pub fn exp_double(k: &mut KernelBuilder, x: Value) -> Value {
+    let ty = k.ty(x);
+    let mut constant = |v: f64| k.double(ty, v);
+    // Between these the power of two is a number; beyond them every f32 is passed.
+    let [low, high, infinity] = [-708.0, 709.0, f64::INFINITY].map(&mut constant);
+    // Adding 1.5 · 2^52 leaves an integer in the low bits; 1023 more makes it the exponent of 2^n.
+    let [per_ln2, shift] = [std::f64::consts::LOG2_E, 6_755_399_441_055_744.0 + 1023.0].map(&mut constant);
+    // ln 2 in two parts, of which the first times n is exact.
+    let [ln2_high, ln2_low] = [f64::from_bits(0x3fe6_2e42_fee0_0000), 1.908_214_929_270_587_7e-10].map(&mut constant);
+    let bounded = k.max(low, x);
+    let bounded = k.min(high, bounded);
+    let scaled = k.mul(bounded, per_ln2);
+    let shifted = k.add(scaled, shift);
+    let n = k.sub(shifted, shift);
+    let (whole, rest) = (k.mul(n, ln2_high), k.mul(n, ln2_low));
+    let r = k.sub(bounded, whole);
+    let r = k.sub(r, rest);
+    // Taylor's series for |r| ≤ ln 2 / 2, from r^13 down.
+    let mut factorial = 6_227_020_800.0;
+    let mut y = k.double(ty, 1.0 / factorial);
+    for power in (1..=13).rev() {
+        factorial /= f64::from(power);
+        let (product, c) = (k.mul(y, r), k.double(ty, 1.0 / factorial));
+        y = k.add(product, c);
+    }
+    let bits = k.bitcast(shifted, ty.with_elem(Elem::I64));
+    let power = k.shl_imm(bits, 52);
+    let power = k.bitcast(power, ty);
+    let y = k.mul(y, power);
+    let is_beyond = k.compare(Cond::Gt, x, high);
+    k.select(is_beyond, infinity, y)
+}
+
 /// The bounds of `scaled_exp`: there its power of two is 0 and infinity.
 const EXP_MIN: f32 = -88.0;
 const EXP_MAX: f32 = 89.0;

@@ -3,6 +3,7 @@
 //! Not an operator and not a schedule: operators are in `ops/`, the schedules they share in this folder's other files. The idea: a
 //! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
 
+pub mod boxes;
 pub mod channels;
 pub mod clip;
 pub mod control;
@@ -29,6 +30,7 @@ pub mod requantize;
 pub mod rnn;
 pub mod scan;
 pub mod scatter;
+pub mod select;
 pub mod sigmoid_16;
 pub mod sizes;
 pub mod slice;

@@ -36,6 +36,7 @@ use attributes::Activation;
 use counts::Count;
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
+use schema::flexbuffers::Number;
 use std::ops::RangeInclusive;
 
 /// An operand as an operator sees it when it is decoded or checked.
@@ -55,15 +56,87 @@ pub struct Signature<'a> {
     pub outputs: Vec<&'a TensorType>,
 }
 
+/// Which operator a file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key<'a> {
+    Builtin(schema::BuiltinOperator),
+    /// By its name, which the format knows nothing of.
+    Custom(&'a str),
+}
+
 /// What `decode` reads: the operator in the file and its operands. Their number is within the operator's [`Arity`].
 pub struct Source<'a> {
     pub operator: schema::Operator<'a>,
     pub version: i32,
+    /// The function of the user's that a custom operator is.
+    pub symbol: Option<&'a str>,
     pub signature: Signature<'a>,
     /// Of the subgraphs that it names.
     pub bodies: Vec<Graph>,
     /// Tensors that only say how inner results are quantised; `None` where the number is no tensor's.
     pub intermediates: Vec<Option<&'a TensorType>>,
+}
+
+impl<'a> Source<'a> {
+    /// The options of a custom operator, whose meaning is its own.
+    pub fn custom_options(&self) -> Result<&'a [u8], Diagnostic> {
+        if 1 < self.operator.large_custom_options_offset() {
+            return Err(Diagnostic::new(Code::FEATURE, "options of a custom operator that lie behind the model are not supported")
+                .help("custom operators of less than two gigabytes have them inside"));
+        }
+        Ok(self.operator.custom_options().map_or(&[], |o| o.bytes()))
+    }
+    /// Those of an operator that has numbers by name.
+    pub fn named_options(&self) -> Result<Options<'a>, Diagnostic> {
+        Ok(Options(schema::flexbuffers::Map::of(self.custom_options()?).map_err(broken_options)?))
+    }
+}
+
+/// The options of a custom operator: numbers by name, of which those that are missing are 0.
+pub struct Options<'a>(schema::flexbuffers::Map<'a>);
+
+fn broken_options(schema::flexbuffers::Broken(why): schema::flexbuffers::Broken) -> Diagnostic {
+    Diagnostic::new(Code::BROKEN, format!("the options of the operator cannot be read: {why}")).expected("a flexbuffer with a map")
+}
+
+impl Options<'_> {
+    fn number(&self, name: &str) -> Result<Option<Number>, Diagnostic> {
+        match self.0.get(name).map_err(broken_options)? {
+            Some(Number::Other) => Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{name}` is no number"))),
+            number => Ok(number),
+        }
+    }
+    pub fn has(&self, name: &str) -> Result<bool, Diagnostic> {
+        Ok(self.number(name)?.is_some())
+    }
+    /// A count of no more than 31 bits.
+    pub fn count(&self, name: &str) -> Result<usize, Diagnostic> {
+        let number = match self.number(name)? {
+            None => 0,
+            Some(Number::Integer(n)) => n,
+            Some(Number::Unsigned(n)) => i64::try_from(n).unwrap_or(i64::MAX),
+            Some(Number::Float(x)) => x as i64,
+            Some(Number::Bool(_) | Number::Other) => -1,
+        };
+        checks::dimension(&format!("`{name}`"), number)
+    }
+    pub fn float(&self, name: &str) -> Result<f32, Diagnostic> {
+        Ok(match self.number(name)? {
+            None | Some(Number::Bool(_) | Number::Other) => 0.0,
+            Some(Number::Integer(n)) => n as f32,
+            Some(Number::Unsigned(n)) => n as f32,
+            Some(Number::Float(x)) => x as f32,
+        })
+    }
+    pub fn bool(&self, name: &str) -> Result<bool, Diagnostic> {
+        Ok(match self.number(name)? {
+            None | Some(Number::Other) => false,
+            Some(Number::Bool(b)) => b,
+            Some(Number::Integer(n)) => n != 0,
+            Some(Number::Unsigned(n)) => n != 0,
+            Some(Number::Float(x)) => x != 0.0,
+        })
+    }
 }
 
 /// How many operands and results an operator has.
@@ -181,6 +254,10 @@ pub trait Operator: Sized {
     fn writes(&self) -> Vec<usize> {
         vec![]
     }
+    /// May it do more than compute its results? Then it is never left out, nor computed ahead.
+    fn acts(&self) -> bool {
+        false
+    }
     /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
     fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
@@ -192,7 +269,11 @@ pub trait Operator: Sized {
 macro_rules! operators {
     (@module $module:ident) => { pub mod $module; };
     (@module $module:ident $family:ident) => { pub use $family::$module; };
-    ($($variant:ident $module:ident $(($family:ident))? $code:ident $version:literal;)*) => {
+    (@name $code:ident) => { stringify!($code) };
+    (@name $code:literal) => { $code };
+    (@key $code:ident) => { Key::Builtin(schema::BuiltinOperator::$code) };
+    (@key $code:literal) => { Key::Custom($code) };
+    ($($variant:ident $module:ident $(($family:ident))? $($code:ident)? $(= $custom:literal)? $version:literal;)*) => {
         $(operators!(@module $module $($family)?);)*
 
         /// An operator with its attributes.
@@ -205,7 +286,7 @@ macro_rules! operators {
             /// TFLite's name, such as `CONV_2D`.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Op::$variant(_) => stringify!($code),)*
+                    $(Op::$variant(_) => operators!(@name $($code)? $($custom)?),)*
                 }
             }
             /// For a kernel that does nothing but this operator.
@@ -246,9 +327,9 @@ macro_rules! operators {
                 }
             }
             /// What an operator in the file runs, if it is one with control flow.
-            pub fn control(code: schema::BuiltinOperator, operator: &schema::Operator) -> Option<Control> {
-                match code {
-                    $(schema::BuiltinOperator::$code => <$module::Attributes as Operator>::control(operator),)*
+            pub fn control(key: Key, operator: &schema::Operator) -> Option<Control> {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => <$module::Attributes as Operator>::control(operator),)*
                     _ => None,
                 }
             }
@@ -271,6 +352,13 @@ macro_rules! operators {
                 match self {
                     $(Op::$variant(a) => a.writes(),)*
                 }
+            }
+            /// Whether it changes a state or may do more than compute its results.
+            pub fn has_effect(&self) -> bool {
+                let acts = match self {
+                    $(Op::$variant(a) => a.acts() || !a.writes().is_empty(),)*
+                };
+                acts || self.bodies().iter().flat_map(|b| &b.nodes).any(|n| n.op.has_effect())
             }
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
                 match self {
@@ -297,29 +385,29 @@ macro_rules! operators {
                 }
             }
             /// Number of operands, `None` for an operator that is not supported.
-            pub fn arity(code: schema::BuiltinOperator) -> Option<Arity> {
-                match code {
-                    $(schema::BuiltinOperator::$code => Some(<$module::Attributes as Operator>::ARITY),)*
+            pub fn arity(key: Key) -> Option<Arity> {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => Some(<$module::Attributes as Operator>::ARITY),)*
                     _ => None,
                 }
             }
             /// The newest version of the operator that is known here; a newer one may mean something else.
-            pub fn newest_version(code: schema::BuiltinOperator) -> i32 {
-                match code {
-                    $(schema::BuiltinOperator::$code => $version,)*
+            pub fn newest_version(key: Key) -> i32 {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => $version,)*
                     _ => 0,
                 }
             }
-            pub fn decode(code: schema::BuiltinOperator, source: &Source) -> Result<Op, Diagnostic> {
-                match code {
-                    $(schema::BuiltinOperator::$code => $module::Attributes::decode(source).map(Op::$variant),)*
+            pub fn decode(key: Key, source: &Source) -> Result<Op, Diagnostic> {
+                match key {
+                    $(operators!(@key $($code)? $($custom)?) => $module::Attributes::decode(source).map(Op::$variant),)*
                     _ => Err(Diagnostic::new(Code::OPERATOR, "operator is not supported")),
                 }
             }
         }
 
         /// (name, element types) of every operator, sorted by name.
-        pub const TABLE: &[(&str, types::Shown)] = &[$((stringify!($code), types::Shown(<$module::Attributes as Operator>::TYPES))),*];
+        pub const TABLE: &[(&str, types::Shown)] = &[$((operators!(@name $($code)? $($custom)?), types::Shown(<$module::Attributes as Operator>::TYPES))),*];
     };
 }
 
@@ -331,7 +419,8 @@ pub const RESOLVED: &[(&str, &str)] = &[
     ("VAR_HANDLE", "a variable becomes a state"),
 ];
 
-// Variant, module (and the family in whose file it is), name in the format, newest version that LiteRT 2.3.0 registers.
+// Variant, module (and the family in whose file it is), name in the format (or = the one of a custom operator), newest version that
+// LiteRT 2.3.0 registers.
 operators! {
     Abs abs ABS 3;
     Add add(sums) ADD 5;
@@ -354,6 +443,7 @@ operators! {
     Conv2d conv_2d CONV_2D 8;
     Cos cos(sines) COS 1;
     Cumsum cumsum CUMSUM 1;
+    Custom custom CUSTOM 1;
     Densify densify DENSIFY 1;
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
@@ -450,6 +540,7 @@ operators! {
     Sum sum(reductions) SUM 2;
     Svdf svdf SVDF 4;
     Tanh tanh(curves) TANH 3;
+    TfliteDetectionPostprocess tflite_detection_postprocess = "TFLite_Detection_PostProcess" 1;
     Tile tile TILE 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;

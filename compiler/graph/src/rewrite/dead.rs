@@ -1,4 +1,4 @@
-//! Nodes whose results nobody reads and that change no state, and values that nobody names, are removed.
+//! Nodes whose results nobody reads and that have no other effect, and values that nobody names, are removed.
 //!
 //! The graph's inputs stay: they are the caller's interface; so do states, of which a body has as many as the node around it hands on. Values are renumbered, in their old order.
 
@@ -13,7 +13,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let count = graph.nodes.len();
     let mut kept = vec![false; count];
     for (n, kept) in graph.nodes.iter().zip(&mut kept).rev() {
-        *kept = !n.op.writes().is_empty() || n.outputs.iter().any(|v| used[v.0 as usize]);
+        *kept = n.op.has_effect() || n.outputs.iter().any(|v| used[v.0 as usize]);
         if *kept {
             for v in n.reads().chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;

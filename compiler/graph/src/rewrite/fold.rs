@@ -39,7 +39,7 @@ pub fn run(graph: &mut Graph) -> bool {
 /// The bytes of a node's results, if they can be known.
 pub fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<Bytes>> {
     // How often a loop turns is not known.
-    if !node.op.writes().is_empty() || !node.op.bodies().is_empty() {
+    if node.op.has_effect() || !node.op.bodies().is_empty() {
         return None;
     }
     let size_bytes: usize = node.outputs.iter().map(|v| graph.ty(*v).size_bytes()).sum();

@@ -75,6 +75,26 @@ impl FieldType for f32 {
     }
 }
 
+impl FieldType for String {
+    fn to_field(&self) -> Field {
+        Field::Word(self.clone())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        if let Field::Word(word) = field { Some(word.clone()) } else { None }
+    }
+}
+
+/// Bytes.
+impl FieldType for Vec<u8> {
+    fn to_field(&self) -> Field {
+        Field::Integers(self.iter().map(|&b| b.into()).collect())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        let Field::Integers(v) = field else { return None };
+        v.iter().map(|&v| u8::try_from(v).ok()).collect()
+    }
+}
+
 impl FieldType for Vec<usize> {
     fn to_field(&self) -> Field {
         Field::Integers(self.iter().map(|&v| v as i64).collect())

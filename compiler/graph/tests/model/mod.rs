@@ -74,24 +74,59 @@ pub struct Operator {
 #[derive(Clone, Copy)]
 pub enum Options {
     None,
-    Conv2D { padding: schema::Padding, stride: i32, dilation: i32, activation: ActivationFunctionType },
-    DepthwiseConv2D { padding: schema::Padding, stride: i32, depth_multiplier: i32 },
-    Pool2D { padding: schema::Padding, stride: i32, filter: i32 },
+    Conv2D {
+        padding: schema::Padding,
+        stride: i32,
+        dilation: i32,
+        activation: ActivationFunctionType,
+    },
+    DepthwiseConv2D {
+        padding: schema::Padding,
+        stride: i32,
+        depth_multiplier: i32,
+    },
+    Pool2D {
+        padding: schema::Padding,
+        stride: i32,
+        filter: i32,
+    },
     Add,
     Sub,
     Mul,
-    Concatenation { axis: i32 },
+    Concatenation {
+        axis: i32,
+    },
     FullyConnected,
-    Softmax { beta: f32 },
-    Reducer { keep_dims: bool },
+    Softmax {
+        beta: f32,
+    },
+    Reducer {
+        keep_dims: bool,
+    },
     Reshape,
-    VarHandle { name: &'static str },
-    CallOnce { subgraph: i32 },
-    Call { subgraph: i32 },
-    If { then: i32, otherwise: i32 },
-    While { test: i32, body: i32 },
-    Shape { out_type: TensorType },
+    VarHandle {
+        name: &'static str,
+    },
+    CallOnce {
+        subgraph: i32,
+    },
+    Call {
+        subgraph: i32,
+    },
+    If {
+        then: i32,
+        otherwise: i32,
+    },
+    While {
+        test: i32,
+        body: i32,
+    },
+    Shape {
+        out_type: TensorType,
+    },
     Rnn,
+    /// Of a custom operator.
+    Custom(&'static [u8]),
 }
 
 impl Model {
@@ -251,6 +286,10 @@ impl Operator {
             outputs: Some(b.create_vector(&self.outputs)),
             builtin_options_type,
             builtin_options,
+            custom_options: match self.options {
+                Options::Custom(bytes) => Some(b.create_vector(bytes)),
+                _ => None,
+            },
             ..Default::default()
         };
         schema::Operator::create(b, &operator)
@@ -270,7 +309,7 @@ impl Operator {
 impl Options {
     fn write(self, b: &mut Builder) -> (BuiltinOptions, Option<WIPOffset<UnionWIPOffset>>) {
         let (tag, offset) = match self {
-            Options::None => return (BuiltinOptions::NONE, None),
+            Options::None | Options::Custom(_) => return (BuiltinOptions::NONE, None),
             Options::Conv2D { padding, stride, dilation, activation } => {
                 let args = schema::Conv2DOptionsArgs {
                     padding,
@@ -475,5 +514,24 @@ pub fn every_operator() -> Model {
     let y = m.tensor("y", TensorType::FLOAT32, &[1, 5], None, &[]);
     m.operator(BuiltinOperator::SOFTMAX, &[t], y, Options::Softmax { beta: 1.0 });
     (m.inputs, m.outputs) = (vec![x], vec![y]);
+    m
+}
+
+/// A flexbuffer with the options of TFLite_Detection_PostProcess: 4-byte values, or 8-byte ones for doubles that others point to.
+pub const DETECTION_OPTIONS: &[u8] = include_bytes!("detection.flexbuffer");
+
+/// Three boxes of two classes and a background.
+#[allow(dead_code)]
+pub fn detection() -> Model {
+    let mut m = Model::new();
+    let boxes = m.tensor("boxes", TensorType::FLOAT32, &[1, 3, 4], None, &[]);
+    let scores = m.tensor("scores", TensorType::FLOAT32, &[1, 3, 3], None, &[]);
+    let anchors: Vec<u8> = (0..12).flat_map(|i| (0.1 * i as f32).to_le_bytes()).collect();
+    let anchors = m.tensor("anchors", TensorType::FLOAT32, &[3, 4], None, &anchors);
+    let outputs = [&[1, 4, 4][..], &[1, 4], &[1, 4], &[1]].map(|shape| m.tensor("y", TensorType::FLOAT32, shape, None, &[]));
+    m.operator(BuiltinOperator::CUSTOM, &[boxes, scores, anchors], outputs[0], Options::Custom(DETECTION_OPTIONS));
+    m.operators[0].outputs = outputs.to_vec();
+    m.operators[0].custom_code = Some("TFLite_Detection_PostProcess".into());
+    (m.inputs, m.outputs) = (vec![boxes, scores], outputs.to_vec());
     m
 }

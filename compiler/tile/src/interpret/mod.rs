@@ -65,6 +65,8 @@ pub enum Fault {
     SmallestMultiplier,
     #[error("{given} parameters, not {expected}")]
     Parameters { expected: usize, given: usize },
+    #[error("the function `{0}` is not the compiler's, and not there when programs are interpreted")]
+    Foreign(String),
     #[error("buffers: {0}")]
     Buffers(String),
     #[error("ill-formed: {0}")]
@@ -232,6 +234,9 @@ fn well_formed(kernel: &Kernel) -> Result<(), Error> {
 fn one_call(kernel: &Kernel, call: &Call, segments: &mut [Segment], windows: &[Window]) -> Result<(), Fault> {
     if call.buffers.len() != kernel.args.len() {
         return Err(Fault::Buffers(format!("{} arguments, not {}", call.buffers.len(), kernel.args.len())));
+    }
+    if let Some(foreign) = &kernel.foreign {
+        return Err(Fault::Foreign(foreign.symbol.clone()));
     }
     let windows = call.buffers.iter().map(|b| windows.get(b.0 as usize).copied()).collect::<Option<_>>();
     let windows = windows.ok_or_else(|| Fault::Buffers("no such buffer".into()))?;

@@ -136,7 +136,8 @@ fn independent(program: &Program, calls: &[Call]) -> Option<usize> {
     let first = calls.first()?;
     let mut group = Group::default();
     // What advances from turn to turn stays whole.
-    let alike = |c: &&Call| c.operator.is_some() && c.operator == first.operator && c.advance.is_empty();
+    let is_own = |c: &Call| program.kernel(c.kernel).foreign.is_none();
+    let alike = |c: &&Call| c.operator.is_some() && c.operator == first.operator && c.advance.is_empty() && is_own(c);
     let mut n = 0;
     for call in calls.iter().take(CALLS_LIMIT).take_while(alike) {
         if !group.admits(program, program.kernel(call.kernel), call) {

@@ -43,7 +43,7 @@ struct Reader {
 pub fn kernel<'a>(c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> Result<Kernel, Problem> {
     let mut r = Reader { line: lines.number, ..Reader::default() };
     let name = c.name()?;
-    r.signature(c)?;
+    let foreign = r.signature(c)?;
     let start = lines.number;
     let (body, next) = r.block(lines)?;
     if let Some(next) = next {
@@ -57,7 +57,7 @@ pub fn kernel<'a>(c: &mut Cursor<'a>, lines: &mut Lines<'a>) -> Result<Kernel, P
         }
     }
     let counters = all(r.counters, "counter ").map_err(|m| Problem::on_line(start, m))?;
-    Ok(Kernel { name, args: r.args, params: r.params, types, counters, rows: r.rows, body })
+    Ok(Kernel { name, args: r.args, params: r.params, types, counters, rows: r.rows, body, foreign })
 }
 
 /// The items by number; every number below the largest must be there.
@@ -69,7 +69,7 @@ fn all<T>(items: BTreeMap<u32, T>, what: &str) -> Result<Vec<T>, String> {
 }
 
 impl Reader {
-    fn signature(&mut self, c: &mut Cursor) -> Result<(), String> {
+    fn signature(&mut self, c: &mut Cursor) -> Result<Option<Foreign>, String> {
         let mut in_place = vec![];
         c.expect("(")?;
         while !c.next_is(&[";", ")"]) {
@@ -101,8 +101,15 @@ impl Reader {
             }
         }
         c.expect(")")?;
+        let mut foreign = None;
+        if c.take("foreign") {
+            let symbol = c.name()?;
+            let options = if c.take("options") { Some(self.arg(c)?) } else { None };
+            foreign = Some(Foreign { symbol, options });
+        }
         c.expect("{")?;
-        c.expect_end()
+        c.expect_end()?;
+        Ok(foreign)
     }
 
     /// Statements up to the closing bracket, and the values of `next` if the block ends with it.

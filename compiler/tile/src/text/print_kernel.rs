@@ -88,7 +88,11 @@ impl<'a> Printer<'a> {
         let args = args.collect::<Vec<_>>().join(", ");
         let params: Vec<String> = k.params.iter().map(|p| name(p)).collect();
         let params = if params.is_empty() { String::new() } else { format!("; {}", params.join(", ")) };
-        self.line(format!("kernel {}({args}{params}) {{", name(&k.name)), None);
+        let foreign = k.foreign.as_ref().map_or(String::new(), |f| {
+            let options = f.options.map_or(String::new(), |arg| format!(" options {}", self.arg(arg)));
+            format!(" foreign {}{options}", name(&f.symbol))
+        });
+        self.line(format!("kernel {}({args}{params}){foreign} {{", name(&k.name)), None);
         self.depth = 1;
         self.block(&k.body);
         self.unused();

@@ -39,7 +39,7 @@ pub fn program(choices: &[u32]) -> Program {
 }
 
 fn empty() -> Kernel {
-    Kernel { name: String::new(), args: vec![], params: vec![], types: vec![], counters: vec![], rows: 0, body: vec![] }
+    Kernel { name: String::new(), args: vec![], params: vec![], types: vec![], counters: vec![], rows: 0, body: vec![], foreign: None }
 }
 
 struct Random<'a> {

@@ -135,6 +135,11 @@ fn check_steps(program: &Program, steps: &[Step], repeated: bool, number: &mut u
                     if !repeated && call.advances() {
                         errors.push(Error::of_program("a parameter advances, but nothing is repeated".into()).in_call(*number, call));
                     }
+                    let is_foreign = program.kernels.get(call.kernel.0 as usize).is_some_and(|k| k.foreign.is_some());
+                    if is_foreign && matches!(step, Step::Parallel(_)) {
+                        let message = "a foreign function may run beside other calls, of which nothing is known".into();
+                        errors.push(Error::of_program(message).in_call(*number, call));
+                    }
                     check_call(program, call, *number, written, &mut new, errors);
                     *number += 1;
                 }

@@ -26,6 +26,9 @@
 //!   before that was read; the calls of one `parallel` write no byte that another one reads or writes;
 //! - no comparison or division of indices leaves 64 bits, and no parameter of a call leaves the values `param + turn · advance` of its turns.
 //!
+//! Of a kernel that calls a foreign function it is proved that its outputs share no byte with its inputs or with each other, that it is never called
+//! beside other calls, and nothing of what the function does: all of the above holds as long as it reads its inputs and options and writes its outputs only.
+//!
 //! It is not proved that a `while` ends, nor that places in the arena keep what is still needed: the latter is `arena::check`'s theorem.
 //!
 //! **What emitters may rely on.** All of that: no access needs a check when the program runs. They must keep the order of memory accesses in the text, count

@@ -62,6 +62,10 @@ pub fn check(kernel: &Kernel) -> Vec<Error> {
         }
     }
     c.block(&kernel.body);
+    if let Some(foreign) = &kernel.foreign {
+        c.statement = None;
+        c.foreign(foreign);
+    }
     c.errors
 }
 
@@ -79,6 +83,25 @@ impl<'a> Checker<'a> {
                 self.fail(format!("argument {} cannot be in place of {}: one must be written and another one read", arg.name, o.name));
             }
             Some(_) => {}
+        }
+    }
+
+    fn foreign(&mut self, foreign: &Foreign) {
+        let kernel = self.kernel;
+        if !kernel.body.is_empty() || !kernel.params.is_empty() {
+            self.fail("a kernel that calls a foreign function has statements or parameters of its own".into());
+        }
+        if !Foreign::is_symbol(&foreign.symbol) {
+            self.fail(format!("{:?} is no name of a C function", foreign.symbol));
+        }
+        if kernel.args.iter().any(|a| a.access == Access::ReadWrite || a.in_place_of.is_some()) {
+            self.fail("an argument of a foreign function is an input or an output, in memory of its own".into());
+        }
+        if foreign.options.is_some_and(|o| kernel.args.get(o.0 as usize).is_none_or(|a| a.access != Access::Read)) {
+            self.fail("the options of a foreign function are no argument that it reads".into());
+        }
+        if Foreign::ARGS_LIMIT < kernel.args.len() {
+            self.fail(format!("a foreign function has more than {} arguments", Foreign::ARGS_LIMIT));
         }
     }
 
