@@ -280,7 +280,7 @@ fn compile_for(
     threads: usize,
     goal: Goal,
 ) -> Result<Vec<(Compiled, Vec<Vec<Array>>)>, Vec<Diagnostic>> {
-    let one = |prefix: String, steps: &[Vec<Array>]| {
+    let one = |prefix: String, steps: &[Vec<Array>]| -> Result<_, Vec<Diagnostic>> {
         let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps.to_vec())?;
         let options = Options { prefix, import, threads, goal, ..Options::default() };
         Ok((pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none())?, steps))

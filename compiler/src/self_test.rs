@@ -33,11 +33,11 @@ pub fn expected(levels: &[&Planned], signature: &Signature, macs: u64, stages: &
             return Ok(Expected { hashes, lowest });
         }
     }
-    Err(Diagnostic::new(Code::FEATURE, "the inputs of the self-test make indices that are out of range")
+    Err(Diagnostic::new(Code::FEATURE, "the inputs of the self-test make indices that are out of range, or loops that do not end soon")
         .help("compile without --self-test"))
 }
 
-/// By vector and output; none if an index is out of range.
+/// By vector and output; none if an index is out of range or a loop does not end soon.
 fn of_level(
     planned: &Planned,
     signature: &Signature,
@@ -61,7 +61,7 @@ fn of_level(
         });
         match done {
             Ok(()) => {}
-            Err(e) if matches!(e.fault, Fault::OutOfRange) => return Ok(None),
+            Err(e) if matches!(e.fault, Fault::OutOfRange | Fault::TooManyTurns) => return Ok(None),
             Err(e) => return Err(internal("the tile program fails", e)),
         }
         if let Some((t, _)) = signature.outputs.iter().zip(&outputs).find(|(t, bytes)| has_nan(t.ty.element, bytes)) {

@@ -193,3 +193,18 @@ fn a_loop_that_never_ends_is_refused() {
     let never = text.replace("0x01", "0x00");
     assert_eq!(run(&never, &[&[&[7], &[1; 3], &[2; 3], &[3; 3]]], &[1, 3, 3, 3]), [[vec![7], vec![1; 3], vec![2; 3], vec![3; 3]]]);
 }
+
+/// The interpreter gives up, so that what runs programs when a model is compiled ends.
+#[test]
+fn a_loop_of_very_many_turns() {
+    let graph = parse(&looped("%5, %1, %2, %3", "")).unwrap();
+    let program = lower(&graph, &Machine::example(16, ByteDot::S16S16, false, false), Goal::Speed).unwrap();
+    let run = |n: i32| {
+        let (n, x) = (n.to_le_bytes(), [0; 12]);
+        let mut outputs = [vec![0; 4], vec![0; 12], vec![0; 12], vec![0; 12]];
+        let mut slices: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+        interpret::run(&program, &[&n, &x, &x, &x], &mut slices).map_err(|e| e.fault)
+    };
+    assert_eq!((run(1000), run(1 << 16)), (Ok(()), Ok(())));
+    assert_eq!(run(i32::MAX), Err(interpret::Fault::TooManyTurns));
+}

@@ -57,6 +57,9 @@ pub enum Fault {
     NegativeSize(i64),
     #[error("an index in the data is out of range")]
     OutOfRange,
+    /// The program may never end.
+    #[error("loops turn more than {TURNS_LIMIT} times, and the interpreter stops there")]
+    TooManyTurns,
     #[error("an index does not fit 64 bits")]
     IndexOverflow,
     #[error("the shift {shift} is not in {low}..={high}")]
@@ -123,7 +126,7 @@ pub fn run_with_state(
     }
     let (mut segments, windows, mut in_arena) = bind(program, inputs, outputs, state).map_err(refuse)?;
     program.kernels.iter().try_for_each(well_formed)?;
-    Run { program, segments: &mut segments, windows: &windows, observe: &mut observe }.steps(&program.schedule, 0, 0)?;
+    Run { turns: 0, program, segments: &mut segments, windows: &windows, observe: &mut observe }.steps(&program.schedule, 0, 0)?;
     for (b, w) in program.buffers.iter().zip(&windows) {
         if let (Role::Output(n), Some(_), None) = (b.role, b.offset_bytes, b.view)
             && let Some(output) = in_arena[n as usize].take()
@@ -138,8 +141,13 @@ fn refuse(what: String) -> Error {
     Error { call: None, kernel: String::new(), fault: Fault::Buffers(what) }
 }
 
+/// Turns of loops whose number data decide, in one run.
+const TURNS_LIMIT: u64 = 1 << 16;
+
 /// A program while it runs.
 struct Run<'r, 'a> {
+    /// Of such loops so far.
+    turns: u64,
     program: &'r Program,
     segments: &'r mut Vec<Segment<'a>>,
     windows: &'r [Window],
@@ -180,6 +188,10 @@ impl Run<'_, '_> {
                     self.steps(test, turn, number)?;
                     if self.look(*condition, 1)? == [0] {
                         break;
+                    }
+                    self.turns += 1;
+                    if TURNS_LIMIT < self.turns {
+                        return Err(Error { call: None, kernel: String::new(), fault: Fault::TooManyTurns });
                     }
                     self.steps(body, turn, number + own[0])?;
                 },
