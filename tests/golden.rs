@@ -259,7 +259,7 @@ fn run(model: &[u8], steps: &[Vec<Array>], target: &Target, goal: Goal) -> Resul
     outputs(&compile_for(model, steps, target, "model", 1, goal).map_err(text)?)
 }
 
-fn outputs(runs: &[(Compiled, Vec<Vec<Array>>)]) -> Result<Vec<Vec<Array>>> {
+fn outputs(runs: &[Runnable]) -> Result<Vec<Vec<Array>>> {
     let mut all = vec![];
     for (compiled, steps) in runs {
         all.extend(Instance::new(compiled)?.run(steps)?.iter().map(|o| compiled.signature.own_outputs(o)));
@@ -271,6 +271,9 @@ fn text(problems: Vec<Diagnostic>) -> anyhow::Error {
     anyhow!("{}", problems.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("; "))
 }
 
+/// A compiled model, and the arrays that it takes in each step.
+type Runnable = (Compiled, Vec<Vec<Array>>);
+
 /// A model for some steps, and what they give it; each step by itself where their numbers decide about shapes.
 fn compile_for(
     model: &[u8],
@@ -279,7 +282,7 @@ fn compile_for(
     prefix: &str,
     threads: usize,
     goal: Goal,
-) -> Result<Vec<(Compiled, Vec<Vec<Array>>)>, Vec<Diagnostic>> {
+) -> Result<Vec<Runnable>, Vec<Diagnostic>> {
     let one = |prefix: String, steps: &[Vec<Array>]| -> Result<_, Vec<Diagnostic>> {
         let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps.to_vec())?;
         let options = Options { prefix, import, threads, goal, ..Options::default() };

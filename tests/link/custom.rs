@@ -9,6 +9,7 @@ use cranelite::pipeline::{self, Compiled, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::loader::Library;
 use cranelite_codegen::targets::Target;
+use cranelite_graph::import;
 use cranelite_graph::tensor::ElementType;
 use cranelite_tests::models::custom;
 use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
@@ -35,7 +36,8 @@ pub fn trials() -> Vec<Trial> {
 
 fn compile(targets: &[Target], threads: usize) -> Result<Compiled> {
     let functions = [("Sum", "my_sum"), ("Check", "my_check")].map(|(name, symbol)| (name.to_string(), symbol.to_string()));
-    let options = Options { prefix: "mine".into(), custom: functions.to_vec(), threads, profile: true, unwind: true, ..Options::default() };
+    let import = import::Options { custom: functions.to_vec(), ..import::Options::default() };
+    let options = Options { prefix: "mine".into(), import, threads, profile: true, unwind: true, ..Options::default() };
     pipeline::compile(&custom(), targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
 }
 

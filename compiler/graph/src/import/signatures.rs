@@ -55,7 +55,7 @@ pub fn left_out(file: &File, compiled: usize, key: Option<&str>, used: &BTreeSet
     let others = file.signatures().filter(|s| !is_used(&(s.subgraph_index() as usize)));
     let mut parts: Vec<String> =
         others.map(|s| format!("{} of subgraph {}", named("signature", s.signature_key()), s.subgraph_index())).collect();
-    let other_keys = 0 < parts.len();
+    let other_keys = !parts.is_empty();
     let with_signature: BTreeSet<usize> = file.signatures().map(|s| s.subgraph_index() as usize).collect();
     let subgraphs = file.model.subgraphs().into_iter().flatten().enumerate().filter(|(i, _)| !is_used(i) && !with_signature.contains(i));
     parts.extend(subgraphs.map(|(i, s)| named(&format!("subgraph {i}"), s.name())));

@@ -183,6 +183,9 @@ impl Kept {
     }
 }
 
+/// Which of some subgraphs runs, by type and bytes of a constant; `None` where that is not what decides.
+pub type Chosen = fn(ElementType, &[u8]) -> Option<usize>;
+
 /// Subgraphs that an operator runs.
 #[derive(Clone, Debug)]
 pub struct Control {
@@ -192,7 +195,7 @@ pub struct Control {
     pub first_input: usize,
     /// Which of them runs (the last one if there are fewer), by the first input where that is a constant; without it they run again and again, and the results of the last one are the
     /// operands of the next turn.
-    pub chosen: Option<fn(ElementType, &[u8]) -> Option<usize>>,
+    pub chosen: Option<Chosen>,
 }
 
 impl Control {
