@@ -23,7 +23,7 @@ fn check_case(case: &Case) {
     p.w.constant = false;
     check(&op(case), &p, &case.output(), &case.convolution(&p));
     if let Some(bias) = &mut p.bias {
-        (bias.constant, p.w.constant) = (false, case.seed % 2 == 0);
+        (bias.constant, p.w.constant) = (false, case.seed.is_multiple_of(2));
         check(&op(case), &p, &case.output(), &case.convolution(&p));
     }
 }
