@@ -187,7 +187,7 @@ impl Case {
         let one = |(e, a): (&[f32], &[f32])| {
             let encoded = |i: usize| f64::from(e[i]) / scales[i];
             let center = |i: usize| (encoded(i) * f64::from(a[i + 2]) + f64::from(a[i])) as f32;
-            let half = |i: usize| (0.5 * encoded(i + 2).exp() * f64::from(a[i + 2])) as f32;
+            let half = |i: usize| (0.5 * libm::exp(encoded(i + 2)) * f64::from(a[i + 2])) as f32;
             [center(0) - half(0), center(1) - half(1), center(0) + half(0), center(1) + half(1)]
         };
         self.boxes.real.chunks_exact(length).zip(self.anchors.real.chunks_exact(4)).map(one).collect()
@@ -223,8 +223,7 @@ impl Case {
             y[0][4 * row..4 * row + 4].copy_from_slice(&boxes[i]);
             (y[1][row], y[2][row]) = (class as f32, score(i, class));
         };
-        let number;
-        if a.use_regular_nms {
+        let number = if a.use_regular_nms {
             let mut all = vec![];
             for class in 0..a.num_classes {
                 let scores: Vec<f32> = (0..boxes.len()).map(|i| score(i, class)).collect();
@@ -234,7 +233,7 @@ impl Case {
             all.sort_by(|&(i, c), &(j, d)| score(j, d).total_cmp(&score(i, c)));
             all.truncate(a.max_detections);
             all.iter().enumerate().for_each(|(row, &(i, class))| put(row, i, class));
-            number = all.len();
+            all.len()
         } else {
             let best: Vec<f32> = (0..boxes.len()).map(|i| (0..a.num_classes).map(|c| score(i, c)).fold(f32::MIN, f32::max)).collect();
             let chosen = self.suppressed(&boxes, &best, a.max_detections);
@@ -243,8 +242,8 @@ impl Case {
                 let kept = partially_sorted(&scores, a.max_classes_per_detection.min(a.num_classes));
                 kept.iter().enumerate().for_each(|(n, &class)| put(d * a.max_classes_per_detection + n, i, class));
             }
-            number = chosen.len();
-        }
+            chosen.len()
+        };
         y[3][0] = number as f32;
         y
     }
