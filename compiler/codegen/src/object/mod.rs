@@ -158,6 +158,8 @@ pub struct KernelFacts {
     pub symbol: String,
     pub code_bytes: u64,
     pub stack_bytes: u32,
+    /// Why its vectors are split into those of 128 bits, where the level has longer ones.
+    pub fallback: Option<String>,
 }
 
 /// Where in the arena inputs and outputs are, by position; empty where the caller has them elsewhere.
@@ -403,7 +405,7 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
     let cpu::Function { bytes, stack_bytes } = cpu::function(target, wanted);
     let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
     let rows = compile::rows_of_assembled(&bytes, &*writer.isa).map_err(Error::Frame)?;
-    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, clif: String::new(), asm };
+    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, fallback: None, clif: String::new(), asm };
     let signature = entry::ask_signature(&writer.module);
     let function = writer.define(format!("{prefix}.cpu"), Linkage::Local, &signature, compiled)?;
     let mut description = DataDescription::new();
@@ -457,7 +459,7 @@ fn kernels(
             continue;
         }
         let code_bytes = compiled.bytes.len() as u64;
-        let facts = KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes };
+        let facts = KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes, fallback: compiled.fallback.clone() };
         let signature = crate::clif::signature(kernel, compile::inner_call_conv(&*writer.isa));
         let id = writer.define(symbol, Linkage::Local, &signature, compiled)?;
         known.push((id, facts.clone()));
