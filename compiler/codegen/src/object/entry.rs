@@ -210,13 +210,8 @@ impl Entries<'_> {
 
     fn refuse_wrong_pointers(&self, c: &mut FuncCursor, arguments: Arguments) {
         let Arguments { inputs, outputs, arena, state, weights, .. } = arguments;
-        if self.form.io_in_arena {
-            refuse_if_any_null(c, &[arena].into_iter().chain(state).collect::<Vec<_>>());
-            self.refuse_misaligned_memory(c, arena, state);
-            return;
-        }
-        // The structures, then what they hold.
-        let buffers = self.bodies[0].program.buffers.iter().filter(|b| b.view.is_none());
+        // The structures, where there are any, then what they hold.
+        let buffers = self.bodies[0].program.buffers.iter().filter(|b| b.view.is_none() && !self.form.io_in_arena);
         let mut counts = [0u32; 2];
         for b in buffers {
             match b.role {
@@ -226,7 +221,7 @@ impl Entries<'_> {
             }
         }
         let mut pointers: Vec<ir::Value> = [inputs, outputs].into_iter().zip(counts).filter(|(_, n)| 0 < *n).map(|(p, _)| p).collect();
-        if 0 < self.arena_bytes {
+        if 0 < self.arena_bytes || self.form.io_in_arena {
             pointers.push(arena);
         }
         pointers.extend(state);
@@ -342,12 +337,12 @@ fn begin(kind: Kind, form: Form, module: &ObjectModule) -> (Function, Vec<ir::Va
 }
 
 pub fn signature(kind: Kind, form: Form, module: &ObjectModule) -> Signature {
-    let io: &[ir::Type] = if form.io_in_arena { &[] } else { &[types::I64; 2] };
+    let io: &[ir::Type] = if form.io_in_arena || kind == Kind::SelfTest { &[] } else { &[types::I64; 2] };
     let weights: &[ir::Type] = if form.weights { &[types::I64] } else { &[] };
     let (first, last): (&[ir::Type], &[ir::Type]) = match kind {
-        Kind::Invoke | Kind::SelfTest => (&[], &[]),
+        Kind::Invoke => (&[], &[]),
         Kind::At => (&[types::I32], &[]),
-        Kind::Profile => (&[], &[types::I64; 2]),
+        Kind::Profile | Kind::SelfTest => (&[], &[types::I64; 2]),
         Kind::Parallel => (&[], &[types::I64]),
     };
     let mut signature = Signature::new(module.isa().default_call_conv());

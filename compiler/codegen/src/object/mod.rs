@@ -85,13 +85,13 @@ pub enum Error {
     TooManyConstants(u64),
     #[error("{0}")]
     Section(String),
-    #[error("inputs and outputs in the arena would be elsewhere at each of {0} levels; compile one level")]
-    PlacesByLevel(usize),
+    #[error("inputs and outputs in the arena are not at the same places at each level")]
+    PlacesByLevel,
     #[error("states are not the same at each level")]
     StateByLevel,
     #[error("there is not so much memory for the state")]
     StateTooLarge,
-    #[error("inputs and outputs in the arena exclude a self-test and weights outside; weights outside exclude a section for constants")]
+    #[error("with weights outside there are no constants to put into a section")]
     Combination,
     #[error("buffer {0} has no place in the arena")]
     Unplaced(String),
@@ -170,7 +170,7 @@ pub struct IoPlaces {
 }
 
 impl IoPlaces {
-    fn of(program: &Program) -> Self {
+    pub fn of(program: &Program) -> Self {
         let own = program.buffers.iter().filter(|b| b.view.is_none());
         let places: BTreeMap<Role, u64> = own.filter_map(|b| Some((b.role, b.offset_bytes?))).collect();
         let of = |role: fn(u32) -> Role| (0..).map_while(|i| places.get(&role(i)).copied()).collect();
@@ -188,12 +188,8 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         section::check(section, &levels[0].target.triple).map_err(Error::Section)?;
     }
     let places = IoPlaces::of(levels[0].program);
-    if places.is_in_arena() {
-        match levels.len() {
-            1 if options.self_test.is_empty() && !options.weights => {}
-            1 => return Err(Error::Combination),
-            n => return Err(Error::PlacesByLevel(n)),
-        }
+    if levels.iter().any(|l| IoPlaces::of(l.program) != places) {
+        return Err(Error::PlacesByLevel);
     }
     if options.weights && options.const_section.is_some() {
         return Err(Error::Combination);
@@ -292,7 +288,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     };
     if !options.self_test.is_empty() {
         let invoke: Vec<FuncId> = functions.get(&Kind::Invoke).cloned().unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
-        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke, reset)?;
+        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke, reset, &places)?;
         ids.insert(Kind::SelfTest, id);
         stack_bytes += frame_bytes;
     }
@@ -405,7 +401,8 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
     let cpu::Function { bytes, stack_bytes } = cpu::function(target, wanted);
     let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
     let rows = compile::rows_of_assembled(&bytes, &*writer.isa).map_err(Error::Frame)?;
-    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, fallback: None, clif: String::new(), asm };
+    let compiled =
+        Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, fallback: None, clif: String::new(), asm };
     let signature = entry::ask_signature(&writer.module);
     let function = writer.define(format!("{prefix}.cpu"), Linkage::Local, &signature, compiled)?;
     let mut description = DataDescription::new();
@@ -459,7 +456,8 @@ fn kernels(
             continue;
         }
         let code_bytes = compiled.bytes.len() as u64;
-        let facts = KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes, fallback: compiled.fallback.clone() };
+        let facts =
+            KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes, fallback: compiled.fallback.clone() };
         let signature = crate::clif::signature(kernel, compile::inner_call_conv(&*writer.isa));
         let id = writer.define(symbol, Linkage::Local, &signature, compiled)?;
         known.push((id, facts.clone()));
@@ -495,15 +493,17 @@ fn self_tests(
     prefixes: &[String],
     invoke: &[FuncId],
     reset: Option<FuncId>,
+    places: &IoPlaces,
 ) -> Result<(FuncId, u32), Error> {
     let mut part = |name: &str, make: fn(&ObjectModule) -> Function| {
         let function = make(&writer.module);
         Ok::<_, Error>(writer.function(format!("{}.selftest_{name}", options.prefix), Linkage::Local, function)?.0)
     };
     let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
+    let in_arena = if places.is_in_arena() { Some((places, part("copy", self_test::copying)?)) } else { None };
     let (mut own, mut largest) = (vec![], 0);
     for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
-        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights };
+        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights, in_arena };
         let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
         let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
         own.push(id);

@@ -12,6 +12,7 @@
 //! **Hash.** Of the same words, the last filled up with zeros: `h = (h ^ word) * 0x9e3779b97f4a7c15; h ^= h >> 32`, from 0. Each step can be
 //! undone, so outputs that differ in one word differ in their hashes.
 
+use super::IoPlaces;
 use super::entry::{OK, at_first_block, begin_function};
 use super::model::Tensor;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
@@ -128,8 +129,21 @@ pub fn hashing(module: &ObjectModule) -> Function {
     function
 }
 
+/// `void copy(void *to, const void *from, uint64_t bytes)`
+pub fn copying(module: &ObjectModule) -> Function {
+    let (mut function, params) = begin(module, &[types::I64; 3], &[]);
+    let mut c = at_first_block(&mut function);
+    each(&mut c, 1, params[1], params[2], params[0], |c, at, to| {
+        let byte = c.ins().load(types::I8, FLAGS, at, 0);
+        c.ins().store(FLAGS, byte, to, 0);
+        c.ins().iadd_imm_s(to, 1)
+    });
+    c.ins().return_(&[]);
+    function
+}
+
 /// Functions that a level's test calls.
-pub struct Parts {
+pub struct Parts<'a> {
     pub fill: FuncId,
     pub hashing: FuncId,
     /// Runs the level.
@@ -138,6 +152,9 @@ pub struct Parts {
     pub reset: Option<FuncId>,
     /// It has a parameter for weights.
     pub weights: bool,
+    /// Where inputs and outputs are in the arena, if they are there, and what copies outputs from there: what is behind them may be anything, while
+    /// words are hashed.
+    pub in_arena: Option<(&'a IoPlaces, FuncId)>,
 }
 
 /// The test of one level, which checks no pointer: `int32_t test(void *arena, [void *state,] [const void *weights,] void *buffer, uint32_t *wrong_output)`.
@@ -154,8 +171,18 @@ pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], out
     let [fill, hashing, invoke] = [parts.fill, parts.hashing, parts.invoke].map(|f| module.declare_func_in_func(f, c.func));
     let (places, _) = places(inputs, outputs);
     let addresses: Vec<ir::Value> = places.iter().map(|&at| c.ins().iadd_imm_s(buffer, at as i64)).collect();
-    let (of_inputs, of_outputs) = addresses.split_at(inputs.len());
-    let structures = [structure(&mut c, of_inputs), structure(&mut c, of_outputs)];
+    let (mut of_inputs, of_outputs) = addresses.split_at(inputs.len());
+    let in_arena = parts.in_arena.map(|(io, copy)| {
+        let [inputs, outputs] = [&io.inputs, &io.outputs]
+            .map(|places| places.iter().map(|&at| c.ins().iadd_imm_s(passed[0], at as i64)).collect::<Vec<ir::Value>>());
+        (inputs, outputs, module.declare_func_in_func(copy, c.func))
+    });
+    let mut structures = vec![];
+    match &in_arena {
+        // As aligned as words, so that what is filled beyond them is nobody's.
+        Some((inputs, ..)) => of_inputs = inputs,
+        None => structures = vec![structure(&mut c, of_inputs), structure(&mut c, of_outputs)],
+    }
     let constant = |c: &mut FuncCursor, value: u64| c.ins().iconst(types::I64, value as i64);
     let words = |c: &mut FuncCursor, t: &Tensor| constant(c, t.size_bytes.div_ceil(8));
     let wrong: Vec<ir::Block> = outputs.iter().map(|_| c.func.dfg.make_block()).collect();
@@ -171,13 +198,19 @@ pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], out
             let (words, zero) = (words(&mut c, t), constant(&mut c, 0));
             c.ins().call(fill, &[at, words, zero, zero, zero]);
         }
-        let call = c.ins().call(invoke, &[&structures, passed].concat());
+        let call = c.ins().call(invoke, &[&structures[..], passed].concat());
         let status = c.func.dfg.first_result(call);
         let (failed, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
         c.ins().brif(status, failed, &[], go_on, &[]);
         c.insert_block(failed);
         c.ins().return_(&[status]);
         c.insert_block(go_on);
+        if let Some((_, found, copy)) = &in_arena {
+            for ((t, &to), &from) in outputs.iter().zip(of_outputs).zip(found) {
+                let bytes = constant(&mut c, t.size_bytes);
+                c.ins().call(*copy, &[to, from, bytes]);
+            }
+        }
         for (o, (t, &at)) in outputs.iter().zip(of_outputs).enumerate() {
             let words = words(&mut c, t);
             let call = c.ins().call(hashing, &[at, words]);
@@ -229,14 +262,26 @@ fn each_word(
     first: ir::Value,
     body: impl FnOnce(&mut FuncCursor, ir::Value, ir::Value) -> ir::Value,
 ) -> ir::Value {
+    each(c, 8, from, words, first, body)
+}
+
+/// A loop over pieces of so many bytes that carries a value.
+fn each(
+    c: &mut FuncCursor,
+    bytes: i64,
+    from: ir::Value,
+    count: ir::Value,
+    first: ir::Value,
+    body: impl FnOnce(&mut FuncCursor, ir::Value, ir::Value) -> ir::Value,
+) -> ir::Value {
     let (head, turn, done) = (c.func.dfg.make_block(), c.func.dfg.make_block(), c.func.dfg.make_block());
     let [at, left, carried] = [types::I64; 3].map(|ty| c.func.dfg.append_block_param(head, ty));
-    c.ins().jump(head, &[from, words, first].map(BlockArg::Value));
+    c.ins().jump(head, &[from, count, first].map(BlockArg::Value));
     c.insert_block(head);
     c.ins().brif(left, turn, &[], done, &[]);
     c.insert_block(turn);
     let next = body(c, at, carried);
-    let (at, left) = (c.ins().iadd_imm_s(at, 8), c.ins().iadd_imm_s(left, -1));
+    let (at, left) = (c.ins().iadd_imm_s(at, bytes), c.ins().iadd_imm_s(left, -1));
     c.ins().jump(head, &[at, left, next].map(BlockArg::Value));
     c.insert_block(done);
     carried
