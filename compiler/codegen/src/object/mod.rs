@@ -12,6 +12,7 @@ mod cpu;
 mod entry;
 pub mod model;
 mod parts;
+mod plan;
 mod property;
 mod schedule;
 pub mod section;
@@ -30,7 +31,8 @@ use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{BufferId, Line, Program, Role};
-use entry::{Ask, Choice, Entries, Form, Kind};
+use entry::{Ask, Choice, Entries};
+use plan::{Facts, Form, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
 use target_lexicon::BinaryFormat;
@@ -254,7 +256,10 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let expected = file.as_ref().map(|f| f.1);
     let state_align = state.as_ref().map_or(1, |s| s.align);
     let state_bytes = state.as_ref().map_or(0, |s| s.initial.len() as u64);
-    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, state_align, choice, form, weights: expected, invoke: None };
+    let [inputs, outputs] = io_counts(levels[0].program);
+    let buffer_align = self_test::BUFFER_ALIGN;
+    let facts_of_entries = Facts { form, inputs, outputs, arena_bytes, arena_align, state_align, buffer_align };
+    let mut entries = Entries { bodies: &bodies, facts: facts_of_entries, choice, weights: expected, invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
     let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
@@ -356,6 +361,19 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         clif: options.clif.then(|| written.iter().map(|w| format!("; {}\n{}\n", w.symbol, w.clif)).collect()),
         asm: options.asm.then(|| written.iter().map(|w| format!("{}:\n{}\n", w.symbol, w.asm)).collect()),
     })
+}
+
+/// How many inputs and outputs a program has.
+fn io_counts(program: &Program) -> [u32; 2] {
+    let mut counts = [0; 2];
+    for b in program.buffers.iter().filter(|b| b.view.is_none()) {
+        match b.role {
+            Role::Input(i) => counts[0] = counts[0].max(i + 1),
+            Role::Output(i) => counts[1] = counts[1].max(i + 1),
+            _ => {}
+        }
+    }
+    counts
 }
 
 /// The entry points that the object has.
@@ -509,7 +527,7 @@ fn self_tests(
         own.push(id);
         largest = largest.max(frame_bytes);
     }
-    let function = entries.self_test(&mut writer.module, &own);
+    let function = entries.build(Kind::SelfTest, &mut writer.module, Some(&own));
     let (id, frame_bytes) = writer.function(format!("{}_selftest", options.prefix), Linkage::Export, function)?;
     Ok((id, largest + frame_bytes))
 }

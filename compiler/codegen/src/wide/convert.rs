@@ -430,7 +430,8 @@ impl Emitter<'_> {
         let whole = vvv!(self, vmaxpd, size, whole, least);
         let whole = vvv!(self, vminpd, size, whole, most);
         // Both halves are exact: the upper one as an integer with sign, the lower one in the last bits of a double.
-        let (down, up, exponent) = (double(self, 2f64.powi(-32)), double(self, 2f64.powi(32)), double(self, 2f64.powi(52)));
+        let (down, up, exponent) =
+            (double(self, 1.0 / 4_294_967_296.0), double(self, 4_294_967_296.0), double(self, 4_503_599_627_370_496.0));
         let upper = vvv!(self, vmulpd, size, whole, down);
         let upper = self.unary(Elem::F64, Unary::Floor, size, upper);
         let taken = vvv!(self, vmulpd, size, upper, up);
