@@ -3,11 +3,13 @@
 //!
 //! Every case runs on this machine for speed, the smaller ones also for size and at the baseline, and a sample of them, always the same
 //! one, at the feature levels between that change code; `CRANELITE_ALL=1` runs all at all levels, `CRANELITE_FEW=1` a sixteenth for builds that are
-//! slow. `CRANELITE_BLESS=1` writes the list of refusals anew. Cases are compiled and run in this process, from the object that
+//! slow. `CRANELITE_BLESS=1` writes the list of refusals anew, and `fallbacks.txt`: what may have shorter vectors than the level's, which every
+//! compilation is held to. Cases are compiled and run in this process, from the object that
 //! `compile` would write. Without the suites there is nothing to do, and a line says so.
 
 use anyhow::{Result, anyhow, bail, ensure};
 use cranelite::array::Array;
+use cranelite::fallbacks::{self, Fallback};
 use cranelite::fit::{self, Fitted};
 use cranelite::instance::Instance;
 use cranelite::pipeline::{self, Compiled, Options};
@@ -21,9 +23,10 @@ use cranelite_tests::models;
 use cranelite_tests::suite::{self, Case, Refusals, Suite};
 use cranelite_tests::tools::{MACHINES, Machine};
 use libtest_mimic::{Arguments, Failed, Trial};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 const SUITES: [&str; 4] = ["conformance", "field", "zoo", "zoo2"];
 
@@ -47,6 +50,7 @@ fn suites(shared: &Path) -> Result<(Vec<Arc<Suite>>, Arc<Refusals>)> {
     let list = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("refused.txt");
     if is_set("CRANELITE_BLESS") {
         std::fs::write(&list, format!("# {LIST}\n{}", refused(&suites)?.text()))?;
+        std::fs::write(fallback_list(), format!("# {FALLBACK_LIST}\n{}", all_fallbacks(&suites)?))?;
     }
     Ok((suites, Arc::new(Refusals::parse(&std::fs::read_to_string(list)?)?)))
 }
@@ -67,6 +71,47 @@ fn refused(suites: &[Arc<Suite>]) -> Result<Refusals> {
         }
     }
     Ok(refusals)
+}
+
+fn fallback_list() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fallbacks.txt")
+}
+
+const FALLBACK_LIST: &str = "Operators with kernels whose vectors may be of 128 bits where a level has longer ones, and why: CRANELITE_BLESS=1 and tests/golden.rs write this.";
+
+/// What is split at any level now, as lines of the list.
+fn all_fallbacks(suites: &[Arc<Suite>]) -> Result<String> {
+    let mut all = BTreeSet::new();
+    let targets = ["x86-64-v3", "x86-64-v4"].map(|l| Target::new("x86_64-unknown-linux-gnu", Some(l)));
+    for target in targets.into_iter().collect::<Result<Vec<_>, _>>()? {
+        for goal in [Goal::Speed, Goal::Size] {
+            for suite in suites {
+                for case in &suite.cases {
+                    let runs = compile_for(&suite.model(case)?, &suite.inputs(case)?, &target, "model", 1, goal).unwrap_or_default();
+                    all.extend(runs.iter().flat_map(|(compiled, _)| fallbacks_of(compiled)).map(|f| in_list(&f)));
+                }
+            }
+        }
+    }
+    Ok(all.into_iter().map(|line| line + "\n").collect())
+}
+
+fn fallbacks_of(compiled: &Compiled) -> Vec<Fallback> {
+    let levels = compiled.levels.iter().zip(&compiled.object.levels);
+    levels.flat_map(|(l, facts)| fallbacks::of(facts, &l.planned.program, &compiled.facts)).collect()
+}
+
+fn in_list(fallback: &Fallback) -> String {
+    format!("{}: {}", fallback.operators.join(", "), fallback.reason)
+}
+
+/// Fails where the code of a kernel is split that the list does not have.
+fn has_long_vectors(compiled: &Compiled) -> Result<()> {
+    static LIST: LazyLock<BTreeSet<String>> =
+        LazyLock::new(|| std::fs::read_to_string(fallback_list()).unwrap_or_default().lines().map(String::from).collect());
+    let new: Vec<String> = fallbacks_of(compiled).iter().map(in_list).filter(|line| !LIST.contains(line)).collect();
+    ensure!(new.is_empty(), "vectors are split that were not: {}; CRANELITE_BLESS=1 accepts it", new.join("; "));
+    Ok(())
 }
 
 fn of_suite(suite: &Arc<Suite>, refusals: &Arc<Refusals>, targets: &[Arc<Target>]) -> Vec<Trial> {
@@ -256,7 +301,9 @@ fn every_tensor() -> Result<()> {
 
 /// Outputs of all steps, in one instance.
 fn run(model: &[u8], steps: &[Vec<Array>], target: &Target, goal: Goal) -> Result<Vec<Vec<Array>>> {
-    outputs(&compile_for(model, steps, target, "model", 1, goal).map_err(text)?)
+    let runs = compile_for(model, steps, target, "model", 1, goal).map_err(text)?;
+    runs.iter().try_for_each(|(compiled, _)| has_long_vectors(compiled))?;
+    outputs(&runs)
 }
 
 fn outputs(runs: &[Runnable]) -> Result<Vec<Vec<Array>>> {
@@ -283,7 +330,7 @@ fn compile_for(
     threads: usize,
     goal: Goal,
 ) -> Result<Vec<Runnable>, Vec<Diagnostic>> {
-    let one = |prefix: String, steps: &[Vec<Array>]| -> Result<_, Vec<Diagnostic>> {
+    let one = |prefix: String, steps: &[Vec<Array>]| -> Result<Runnable, Vec<Diagnostic>> {
         let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps.to_vec())?;
         let options = Options { prefix, import, threads, goal, ..Options::default() };
         Ok((pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none())?, steps))

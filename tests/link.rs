@@ -2,6 +2,8 @@
 //!
 //! Each trial says what it needs; where a tool is missing it is reported as ignored.
 
+#[path = "link/combine.rs"]
+mod combine;
 #[path = "link/custom.rs"]
 mod custom;
 #[path = "link/float_io.rs"]
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         let check = move || header(compiler, &options).map_err(failed);
         trials.push(Trial::test(format!("header/{compiler}{}", options[0]), check).with_ignored_flag(!exists(compiler)));
     }
+    trials.extend(combine::trials());
     trials.extend(custom::trials());
     trials.extend(float_io::trials());
     trials.extend(hardened::trials());

@@ -6,6 +6,7 @@
 use crate::names::in_rust;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
+use cranelite_codegen::object::weights;
 use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
@@ -43,50 +44,108 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
         line("            unsafe { reset(self.0.as_mut_ptr().cast()) };\n        }\n    }\n");
         line("    impl Default for State {\n        fn default() -> Self {\n            Self::new()\n        }\n    }\n");
     }
+    if let Some(file) = &object.weights {
+        weights(&mut line, prefix, file.len());
+    }
     for (kind, tensors) in [("INPUT", &compiled.signature.inputs), ("OUTPUT", &compiled.signature.outputs)] {
         for t in tensors {
             line(&format!("    pub const {kind}_{}: Tensor = {};", t.identifier.to_ascii_uppercase(), tensor(t)));
         }
     }
-    for (name, tensors, reference) in [("Inputs", &compiled.signature.inputs, "&'a "), ("Outputs", &compiled.signature.outputs, "&'a mut ")]
-    {
-        let lifetime = if tensors.is_empty() { "" } else { "<'a>" };
-        line(&format!("\n    pub struct {name}{lifetime} {{"));
-        for t in tensors {
-            line(&format!("        /// {}", about(t)));
-            line(&format!("        pub {}: {reference}{},", in_rust(&t.identifier), array(t)));
-        }
-        line("    }");
-    }
-    let lifetime = |tensors: &[Tensor]| if tensors.is_empty() { "" } else { "<'_>" };
     let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
+    // What stands for inputs and outputs: as parameters of ours, of the object's function, and in its call.
+    let (mut taken, mut declared, mut passed) = (vec![], vec![], vec![]);
+    if object.io_places.is_in_arena() {
+        in_arena(&mut line, compiled);
+    } else {
+        for (name, tensors, reference) in [("Inputs", inputs, "&'a "), ("Outputs", outputs, "&'a mut ")] {
+            let lifetime = if tensors.is_empty() { "" } else { "<'a>" };
+            line(&format!("\n    pub struct {name}{lifetime} {{"));
+            for t in tensors {
+                line(&format!("        /// {}", about(t)));
+                line(&format!("        pub {}: {reference}{},", in_rust(&t.identifier), array(t)));
+            }
+            line("    }");
+        }
+        let lifetime = |tensors: &[Tensor]| if tensors.is_empty() { "" } else { "<'_>" };
+        taken.push(format!("inputs: &Inputs{}", lifetime(inputs)));
+        taken.push(format!("outputs: &mut Outputs{}", lifetime(outputs)));
+        declared.extend(["inputs: *const *const c_void", "outputs: *const *mut c_void"]);
+        passed.extend(["inputs.as_ptr()", "outputs.as_ptr()"]);
+    }
+    taken.push("arena: &mut Arena".into());
+    declared.push("arena: *mut c_void");
+    passed.push("arena.0.as_mut_ptr().cast::<c_void>()");
+    if has_state {
+        taken.push("state: &mut State".into());
+        declared.push("state: *mut c_void");
+        passed.push("state.0.as_mut_ptr().cast::<c_void>()");
+    }
+    if object.weights.is_some() {
+        taken.push("weights: Weights<'_>".into());
+        declared.push("weights: *const c_void");
+        passed.push("weights.0.as_ptr().cast::<c_void>()");
+    }
     line("\n    /// Computes the outputs. The floating-point environment must round to nearest and keep denormal numbers, as Rust's does.");
-    line(&format!(
-        "    pub fn invoke(inputs: &Inputs{}, outputs: &mut Outputs{}, arena: &mut Arena{}) -> Result<(), Error> {{",
-        lifetime(inputs),
-        lifetime(outputs),
-        if has_state { ", state: &mut State" } else { "" }
-    ));
+    line(&format!("    pub fn invoke({}) -> Result<(), Error> {{", taken.join(", ")));
     line("        use ::core::ffi::c_void;");
     line("        unsafe extern \"C\" {");
     line(&format!("            #[link_name = \"{prefix}_invoke\"]"));
-    let (declared, passed) = if has_state { (", state: *mut c_void", ", state.0.as_mut_ptr().cast::<c_void>()") } else { ("", "") };
-    line(&format!(
-        "            fn invoke(inputs: *const *const c_void, outputs: *const *mut c_void, arena: *mut c_void{declared}) -> i32;"
-    ));
+    line(&format!("            fn invoke({}) -> i32;", declared.join(", ")));
     line("        }");
-    let pointers = |of: &str, tensors: &[Tensor], method: &str| {
-        let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", in_rust(&t.identifier))).collect();
-        all.join(", ")
-    };
-    line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
-    line(&format!("        let outputs: [*mut c_void; {}] = [{}];", outputs.len(), pointers("outputs", outputs, "as_mut_ptr")));
+    if !object.io_places.is_in_arena() {
+        let pointers = |of: &str, tensors: &[Tensor], method: &str| {
+            let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", in_rust(&t.identifier))).collect();
+            all.join(", ")
+        };
+        line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
+        line(&format!("        let outputs: [*mut c_void; {}] = [{}];", outputs.len(), pointers("outputs", outputs, "as_mut_ptr")));
+    }
     line("        // SAFETY: the arrays are as long as the object wants them, the arena is aligned, and no two exclusive borrows overlap.");
-    line(&format!(
-        "        Error::check(unsafe {{ invoke(inputs.as_ptr(), outputs.as_ptr(), arena.0.as_mut_ptr().cast::<c_void>(){passed}) }})"
-    ));
+    line(&format!("        Error::check(unsafe {{ invoke({}) }})", passed.join(", ")));
     line("    }\n}");
     out
+}
+
+/// The type of constants that are outside.
+fn weights(line: &mut impl FnMut(&str), prefix: &str, bytes: usize) {
+    let align = weights::ALIGN;
+    line(&format!("    pub const WEIGHTS_BYTES: usize = {bytes};\n"));
+    line("    /// Memory for the file that was written with the object, as aligned as it must be.");
+    line(&format!("    #[repr(C, align({align}))]\n    pub struct WeightsMemory(pub [u8; WEIGHTS_BYTES]);\n"));
+    line("    /// The contents of that file.\n    #[derive(Clone, Copy)]\n    pub struct Weights<'a>(&'a [u8]);\n");
+    line("    impl<'a> Weights<'a> {");
+    line(&format!("        /// Reads all bytes, and refuses those of another file, or what is not aligned to {align}."));
+    line("        pub fn new(bytes: &'a [u8]) -> Result<Self, Error> {");
+    line("            unsafe extern \"C\" {");
+    line(&format!("                #[link_name = \"{prefix}_check_weights\"]"));
+    line("                fn check_weights(weights: *const ::core::ffi::c_void) -> i32;\n            }");
+    line("            if bytes.len() != WEIGHTS_BYTES {\n                return Err(Error::WrongWeights);\n            }");
+    line("            // SAFETY: there are as many bytes as the object reads.");
+    line("            Error::check(unsafe { check_weights(bytes.as_ptr().cast()) })?;\n            Ok(Weights(bytes))\n        }\n    }\n");
+}
+
+/// Methods of the arena that give inputs and outputs in it.
+fn in_arena(line: &mut impl FnMut(&str), compiled: &Compiled) {
+    line("\n    /// A call overwrites inputs, and writing an input may overwrite outputs.\n    impl Arena {");
+    let places = &compiled.object.io_places;
+    for (t, at) in compiled.signature.inputs.iter().zip(&places.inputs) {
+        let ty = array(t);
+        line(&format!("        /// Input {}", about(t)));
+        line(&format!("        pub fn input_{}(&mut self) -> &mut {ty} {{", t.identifier));
+        line(
+            "            // SAFETY: the array lies within the arena, which is as aligned as it must be, and any bytes are a value of its type.",
+        );
+        line(&format!("            unsafe {{ &mut *self.0.as_mut_ptr().add({at}).cast::<{ty}>() }}\n        }}"));
+    }
+    for (t, at) in compiled.signature.outputs.iter().zip(&places.outputs) {
+        let ty = array(t);
+        line(&format!("        /// Output {}", about(t)));
+        line(&format!("        pub fn output_{}(&self) -> &{ty} {{", t.identifier));
+        line("            // SAFETY: as above.");
+        line(&format!("            unsafe {{ &*self.0.as_ptr().add({at}).cast::<{ty}>() }}\n        }}"));
+    }
+    line("    }");
 }
 
 fn tensor(t: &Tensor) -> String {

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod diagnostic;
 pub mod dump;
 pub mod facts;
+pub mod fallbacks;
 pub mod files;
 pub mod fit;
 mod float_io;

@@ -14,7 +14,7 @@ use crate::signature::{Signature, Tensor};
 use crate::stages::{Stage, Stages};
 use crate::{names, plan_text};
 use clap::ValueEnum;
-use cranelite_codegen::object::{self, Object};
+use cranelite_codegen::object::{self, IoPlaces, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::graph::{Graph, Node};
@@ -109,17 +109,46 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
     let Lowered { mut program, rescalings } = lower::lower_reported(&model.graph, machine, options.goal)?;
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
-    stages.begin("planning memory");
-    let plan = match options.io {
-        Io::Caller => arena::plan(&mut program),
-        Io::Arena => arena::plan_with_io(&mut program, machine.vector_bytes.max(16)),
-    };
-    stages.add(Stage::Plan, "plan", || plan_text::print(&program, &plan));
-    arena::check(&program).map_err(|e| vec![internal("the memory plan is wrong", e)])?;
-    limits::arena(options.limits, &program, &plan, stages.level.as_deref())?;
-    stages.begin("proving");
-    cranelite_tile::verify::verify(&program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
+    let plan = place(&mut program, options, stages, |program| match options.io {
+        Io::Caller => arena::plan(program),
+        Io::Arena => arena::plan_with_io(program, io_align(machine)),
+    })?;
     Ok(Planned { program, plan, rescalings })
+}
+
+fn io_align(machine: &Machine) -> u32 {
+    machine.vector_bytes.max(16)
+}
+
+/// Gives a program's buffers their places, and proves it with them.
+fn place(
+    program: &mut Program,
+    options: &Options,
+    stages: &mut Stages,
+    plan: impl FnOnce(&mut Program) -> Plan,
+) -> Result<Plan, Vec<Diagnostic>> {
+    stages.begin("planning memory");
+    let plan = plan(program);
+    stages.add(Stage::Plan, "plan", || plan_text::print(program, &plan));
+    arena::check(program).map_err(|e| vec![internal("the memory plan is wrong", e)])?;
+    limits::arena(options.limits, program, &plan, stages.level.as_deref())?;
+    stages.begin("proving");
+    cranelite_tile::verify::verify(program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
+    Ok(plan)
+}
+
+/// Puts inputs and outputs that are in the arena at the same places at all levels: the caller has one set of them.
+fn agree_on_places(levels: &mut [Level], options: &Options, stages: &mut Stages) -> Result<(), Vec<Diagnostic>> {
+    let places = |l: &Level| IoPlaces::of(&l.planned.program);
+    if levels.windows(2).all(|two| places(&two[0]) == places(&two[1])) {
+        return Ok(());
+    }
+    let align = levels.iter().map(|l| io_align(&l.target.machine)).max().unwrap_or(16);
+    for level in levels {
+        stages.level = Some(level.target.level.clone());
+        level.planned.plan = place(&mut level.planned.program, options, stages, |program| arena::plan_behind_io(program, align))?;
+    }
+    Ok(())
 }
 
 /// A model as an object, its header, and what is known of them.
@@ -167,6 +196,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         stages.level = (1 < targets.len()).then(|| target.level.clone());
         levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
     }
+    agree_on_places(&mut levels, options, stages)?;
     stages.level = None;
     let Model { signature, facts, left_out, graph } = model;
     drop(graph);

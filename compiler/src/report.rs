@@ -2,6 +2,7 @@
 //!
 //! The idea: every stage leaves facts, and here they are told, as text and as JSON.
 
+use crate::fallbacks::{self, Fallback};
 use crate::limits::peak;
 use crate::pipeline::Compiled;
 use crate::signature::Tensor;
@@ -50,6 +51,11 @@ pub fn text(compiled: &Compiled) -> String {
     for (level, forms) in in_all(compiled) {
         line(format!("rescaling    {} (channels of {level})", rescalings(&forms)));
     }
+    for (level, sizes) in compiled.levels.iter().zip(&sizes.levels) {
+        for fallback in fallbacks::of(sizes, &level.planned.program, facts) {
+            line(format!("128 bits     {} of {}", fallback.text(), sizes.name));
+        }
+    }
     line(String::new());
     let width = facts.operators.iter().map(|o| o.result.chars().count()).max().unwrap_or(0).max(6);
     line(format!("{:>5}  {:<24} {:>15}  {:<width$}  rescaling", "index", "operator", "MACs", "result"));
@@ -81,6 +87,7 @@ pub fn json(compiled: &Compiled) -> Value {
             "arena_bytes": sizes.arena_bytes,
             "arena_align": sizes.arena_align,
             "program_lower_bound_bytes": level.planned.plan.lower_bound_bytes,
+            "fallbacks": fallbacks::of(sizes, &level.planned.program, facts).iter().map(fallback).collect::<Vec<_>>(),
         })
     });
     json!({
@@ -106,6 +113,10 @@ pub fn json(compiled: &Compiled) -> Value {
         "operators": operators.collect::<Vec<_>>(),
         "peak": peak,
     })
+}
+
+fn fallback(f: &Fallback) -> Value {
+    json!({ "operators": f.operators, "reason": f.reason, "kernels": f.kernels })
 }
 
 fn tensor(t: &Tensor) -> Value {

@@ -92,9 +92,6 @@ const COMMANDS: &str = "
 2 compile perceptron.tflite --max-arena 18014398509481984K
 1 compile perceptron.tflite --max-const 0
 2 compile perceptron.tflite --io ''
-2 compile perceptron.tflite --io arena --rust
-2 compile perceptron.tflite --io arena --weights w
-2 compile perceptron.tflite --weights w --rust
 2 compile perceptron.tflite --weights w --const-section .x
 2 compile perceptron.tflite --weights ''
 1 compile perceptron.tflite --weights .

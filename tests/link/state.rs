@@ -9,7 +9,7 @@ use cranelite::facts::Facts;
 use cranelite::files::Files;
 use cranelite::foreign::{self, Tools};
 use cranelite::instance::Instance;
-use cranelite::pipeline::{self, Compiled, Level, Options, Planned};
+use cranelite::pipeline::{self, Compiled, Io, Level, Options, Planned};
 use cranelite::signature::{Signature, Tensor};
 use cranelite::stages::Stages;
 use cranelite::{bindings, header, report};
@@ -45,15 +45,7 @@ pub fn trials() -> Vec<Trial> {
 }
 
 /// As the pipeline would leave it.
-fn compiled(targets: &[Target]) -> Result<Compiled> {
-    let options = Options {
-        prefix: "kept".into(),
-        made_from: "recurrent.tile".into(),
-        threads: 2,
-        profile: true,
-        self_test: true,
-        ..Options::default()
-    };
+pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
     let tensor = |name: &str| {
         let ty = TensorType::new(ElementType::I32, [5, 8]);
         Tensor { name: name.into(), tensor_name: name.into(), identifier: name.into(), ty, count: None }
@@ -63,7 +55,10 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
     let mut levels = vec![];
     for target in targets {
         let mut program = text::parse(include_str!("../filetests/tile/run/recurrent.tile"))?;
-        let plan = arena::plan(&mut program);
+        let plan = match options.io {
+            Io::Caller => arena::plan(&mut program),
+            Io::Arena => arena::plan_behind_io(&mut program, 16),
+        };
         arena::check(&program).map_err(|e| anyhow!(e))?;
         verify::verify(&program).map_err(|e| anyhow!("{e:?}"))?;
         levels.push(Level { target: target.clone(), planned: Planned { program, plan, rescalings: vec![] } });
@@ -73,7 +68,7 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
     let program = &levels[0].planned.program;
     let mut state = interpret::initial_state(program)?;
     let mut hashes = vec![];
-    for vector in 0..3 {
+    for vector in 0..if options.self_test { 3 } else { 0 } {
         let mut y = [0; 160];
         interpret::run_with_state(program, &[&self_test::input(&inputs, vector, 0, None)], &mut [&mut y], &mut state, |_, _| {})?;
         hashes.push(vec![self_test::hash(&y)]);
@@ -83,15 +78,16 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
         prefix: options.prefix.clone(),
         inputs,
         outputs,
-        profile: true,
-        parallel: true,
-        self_test: vec![hashes; targets.len()],
+        profile: options.profile,
+        parallel: 1 < options.threads,
+        weights: options.weights,
+        self_test: if options.self_test { vec![hashes; targets.len()] } else { vec![] },
         ..object::Options::default()
     };
     let object = object::emit(&emitted, &object_options)?;
     let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
     let header = header::write(&options, &signature, targets, &object, &BTreeSet::new());
-    let prefix = options.prefix;
+    let prefix = options.prefix.clone();
     Ok(Compiled {
         prefix,
         no_cpu_check: false,
@@ -99,11 +95,15 @@ fn compiled(targets: &[Target]) -> Result<Compiled> {
         facts,
         left_out: vec![],
         levels,
-        threads: 2,
+        threads: options.threads,
         symbols: BTreeSet::new(),
         object,
         header,
     })
+}
+
+fn options() -> Options {
+    Options { prefix: "kept".into(), made_from: "recurrent.tile".into(), threads: 2, profile: true, self_test: true, ..Options::default() }
 }
 
 fn steps() -> Vec<Vec<u8>> {
@@ -112,7 +112,7 @@ fn steps() -> Vec<Vec<u8>> {
 
 fn in_c(m: &Machine, cpu: &str) -> Result<()> {
     let targets = Target::list(m.triple, Some(cpu))?;
-    let compiled = compiled(&targets)?;
+    let compiled = compiled(&targets, options())?;
     ensure!((compiled.object.state_bytes, compiled.object.state_align) == (32, 16));
     let json = report::json(&compiled);
     ensure!(json["state_bytes"] == 32 && json["state_align"] == 16 && report::text(&compiled).contains("state        32 bytes"), "{json}");
@@ -155,10 +155,20 @@ fn in_c(m: &Machine, cpu: &str) -> Result<()> {
     Ok(())
 }
 
-/// The module is sound Rust, and a program that uses it gives the same numbers.
+/// The module is sound Rust, and a program that uses it gives the same numbers, wherever inputs, outputs and weights are.
 fn in_rust() -> Result<()> {
+    for io in [Io::Caller, Io::Arena] {
+        for weights in [false, true] {
+            in_rust_with(Options { io, weights, ..options() })?;
+        }
+    }
+    Ok(())
+}
+
+fn in_rust_with(options: Options) -> Result<()> {
     let Ok(target) = Target::native() else { return Ok(()) };
-    let compiled = compiled(&[target])?;
+    let (io, has_weights) = (options.io, options.weights);
+    let compiled = compiled(&[target], options)?;
     let inputs: Vec<Vec<Vec<u8>>> = steps().into_iter().map(|x| vec![x]).collect();
     let expected = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
     let folder = tempfile::tempdir()?;
@@ -169,15 +179,33 @@ fn in_rust() -> Result<()> {
         |bytes: &[u8]| format!("{:?}", bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect::<Vec<_>>());
     let mut main = String::from(
         "include!(\"kept.rs\");\nfn main() {\n    let (mut a, mut b, mut arena) = (kept::State::new(), kept::State::default(), kept::Arena::new());\n    \
-         b.reset();\n    let mut y = [0; 40];\n",
+         b.reset();\n    #[allow(unused_assignments, unused_mut)]\n    let mut y = [0; 40];\n",
     );
+    let mut weights = "";
+    if let Some(file) = &compiled.object.weights {
+        files.add(folder.join("weights.bin"), file.as_slice());
+        weights = ", weights";
+        main += "    static WEIGHTS: kept::WeightsMemory = kept::WeightsMemory(*include_bytes!(\"weights.bin\"));\n    \
+                 let weights = kept::Weights::new(&WEIGHTS.0).unwrap();\n    \
+                 assert!(matches!(kept::Weights::new(&WEIGHTS.0[64..]), Err(cranelite_runtime::Error::WrongWeights)));\n    \
+                 let mut other = kept::WeightsMemory(WEIGHTS.0);\n    other.0[70] ^= 1;\n    \
+                 assert!(kept::Weights::new(&other.0).is_err());\n";
+    }
+    ensure!(has_weights == !weights.is_empty());
     for (x, y) in inputs.iter().zip(&expected) {
         for state in ["a", "b"] {
-            let call = format!(
-                "kept::invoke(&kept::Inputs {{ x: &{} }}, &mut kept::Outputs {{ y: &mut y }}, &mut arena, &mut {state})",
-                number(&x[0])
-            );
-            writeln!(main, "    {call}.unwrap();\n    assert_eq!(y, {});", number(&y.outputs[0]))?;
+            let (x, y) = (number(&x[0]), number(&y.outputs[0]));
+            match io {
+                Io::Caller => writeln!(
+                    main,
+                    "    kept::invoke(&kept::Inputs {{ x: &{x} }}, &mut kept::Outputs {{ y: &mut y }}, &mut arena, &mut {state}{weights}).unwrap();"
+                )?,
+                Io::Arena => writeln!(
+                    main,
+                    "    *arena.input_x() = {x};\n    kept::invoke(&mut arena, &mut {state}{weights}).unwrap();\n    y = *arena.output_y();"
+                )?,
+            }
+            writeln!(main, "    assert_eq!(y, {y});")?;
         }
     }
     files.add(folder.join("main.rs"), main + "}\n");

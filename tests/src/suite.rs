@@ -44,10 +44,12 @@ enum Tolerance {
     Float { absolute: f64, relative: f64 },
 }
 
-/// The folder with the suites, if there is one.
+/// The folder with the suites, if there is one. With `CRANELITE_REQUIRE_SUITES` a test that wants it fails without.
 pub fn shared() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared");
     let folder = std::env::var_os("CRANELITE_SHARED").map_or_else(beside, PathBuf::from);
+    let is_required = std::env::var_os("CRANELITE_REQUIRE_SUITES").is_some();
+    assert!(!is_required || folder.exists(), "no golden suites at {}", folder.display());
     folder.exists().then_some(folder)
 }
 

@@ -211,3 +211,38 @@ fn a_choice_that_cannot_be_made_is_refused() {
     let error = emit(&list(X86, "x86-64,x86-64-v3"), &Options { no_cpu_check: true, ..options() }).unwrap_err();
     assert!(matches!(error, Error::Unchecked(2)), "{error}");
 }
+
+/// That a kernel's vectors are split is said where the level has longer ones, and with a reason.
+#[test]
+fn split_vectors_have_a_reason() {
+    let with = |lanes: usize| {
+        let mut k = KernelBuilder::new("odd");
+        let (x, y) = (k.read("x"), k.write("y"));
+        let v = k.load(Elem::I64.x(2 * lanes), x.at(0));
+        let odd = k.deinterleave(v, 1);
+        k.store(y.at(0), odd);
+        let buffer = |role, bytes: usize| Buffer {
+            name: "b".into(),
+            role,
+            size_bytes: bytes as u64,
+            align: 8,
+            data: None,
+            view: None,
+            offset_bytes: None,
+        };
+        let call = Call { kernel: KernelId(0), buffers: vec![BufferId(0), BufferId(1)], params: vec![], advance: vec![], operator: None };
+        Program {
+            name: "odd".into(),
+            buffers: vec![buffer(Role::Input(0), 16 * lanes), buffer(Role::Output(0), 8 * lanes)],
+            kernels: vec![k.finish()],
+            schedule: vec![Step::Call(call)],
+        }
+    };
+    let reason = |level: &str, lanes: usize| {
+        let target = Target::new("x86_64-unknown-linux-gnu", Some(level)).unwrap();
+        let options = Options { prefix: "odd".into(), ..Options::default() };
+        object::emit(&[Level { program: &with(lanes), target: &target }], &options).unwrap().levels[0].kernels[0].fallback.clone()
+    };
+    assert_eq!(reason("x86-64-v4", 4).as_deref(), Some("deinterleaving 64-bit lanes"));
+    assert_eq!([reason("x86-64-v4", 1), reason("x86-64-v2", 4)], [None, None]);
+}

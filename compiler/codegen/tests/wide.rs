@@ -21,11 +21,31 @@ impl Random {
             let r = self.next();
             let lane = match (elem, r % 4) {
                 (Elem::F32, 0) => {
-                    let edges = [0.0, -0.0, 1.5, -2.5, 3e9, -3e9, 1e-40, f32::INFINITY, f32::NEG_INFINITY, 2147483648.0, 0.5, f32::MAX];
+                    let edges = [
+                        0.0,
+                        -0.0,
+                        1.5,
+                        -2.5,
+                        3e9,
+                        -3e9,
+                        9.3e18,
+                        -9.3e18,
+                        1e-40,
+                        f32::INFINITY,
+                        f32::NEG_INFINITY,
+                        2147483648.0,
+                        0.5,
+                        f32::MAX,
+                    ];
                     u64::from(edges[(r >> 8) as usize % edges.len()].to_bits())
                 }
                 (Elem::F32, _) => u64::from((((r >> 8) as i32 as f32) / 65536.0).to_bits()),
-                (Elem::F64, _) => ((r as i64 as f64) / 1e12).to_bits(),
+                (Elem::F64, 0) => {
+                    let edges =
+                        [0.0, -0.0, 0.5, -1.5, 2.5, 9.3e18, -9.3e18, 9223372036854774784.0, -9223372036854775808.0, 4294967295.5, f64::MAX];
+                    edges[(r >> 8) as usize % edges.len()].to_bits()
+                }
+                (Elem::F64, _) => ((r as i64 as f64) / [1e12, 1e3, 1.0][(r >> 40) as usize % 3]).to_bits(),
                 (_, 0) => {
                     let (low, high) = elem.int_range();
                     [low, high, 0, 1, -1, low.wrapping_add(1)][(r >> 8) as usize % 6] as u64
@@ -127,8 +147,9 @@ fn every_operation_as_the_interpreter() {
     for lanes in LANES {
         for e in [I8, U8, I16, U16, I32, U32, I64, F32, F64] {
             let t = e.x(lanes);
-            for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::And, Binary::Xor, Binary::Min, Binary::Max] {
-                if e.is_float() && matches!(op, Binary::And | Binary::Xor) {
+            for op in [Binary::Add, Binary::Sub, Binary::Mul, Binary::Div, Binary::Rem, Binary::And, Binary::Xor, Binary::Min, Binary::Max]
+            {
+                if e.is_float() && matches!(op, Binary::Rem | Binary::And | Binary::Xor) {
                     continue;
                 }
                 check_one(&mut left, format!("{op:?} {t}"), &[t, t], |k, v| k.binary(op, v[0], v[1]));
@@ -205,7 +226,9 @@ fn every_operation_as_the_interpreter() {
                 check_one(&mut left, format!("narrow {from} {to} {lanes}"), &[from.x(lanes)], |k, v| k.narrow(v[0], to));
             }
         }
-        for (from, to) in [(I32, F32), (F32, I32), (I32, F64), (F32, F64), (F64, F32), (F64, I32), (I64, F64)] {
+        for (from, to) in
+            [(I32, F32), (F32, I32), (I32, F64), (F32, F64), (F64, F32), (F64, I32), (I64, F64), (F32, I64), (F64, I64), (I64, F32)]
+        {
             for r in [Rounding::TowardZero, Rounding::NearestEven] {
                 check_one(&mut left, format!("convert {from} {to} {r:?} {lanes}"), &[from.x(lanes)], |k, v| k.convert(v[0], to, r));
             }
@@ -214,7 +237,13 @@ fn every_operation_as_the_interpreter() {
         check_one(&mut left, format!("mul_high_round {t}"), &[t, t], |k, v| k.mul_high_round(v[0], v[1]));
         check_one(&mut left, format!("mul_wide {t}"), &[t, t], |k, v| k.mul_wide(v[0], v[1]));
         for n in [0, 1, 2, 9, 31] {
-            check_one(&mut left, format!("rounding_shr {n} {t}"), &[t], |k, v| k.rounding_shr(v[0], n));
+            for t in [t, I8.x(lanes), I16.x(lanes), I64.x(lanes)] {
+                let n = n.min(t.elem.bits() as u8 - 1);
+                check_one(&mut left, format!("rounding_shr {n} {t}"), &[t], |k, v| k.rounding_shr(v[0], n));
+            }
+        }
+        for n in [32, 62, 63] {
+            check_one(&mut left, format!("rounding_shr {n} i64x{lanes}"), &[I64.x(lanes)], |k, v| k.rounding_shr(v[0], n));
         }
         for range in [
             ShiftRange::Uniform(3),
@@ -251,8 +280,17 @@ fn every_operation_as_the_interpreter() {
     left.sort();
     left.dedup();
     // What lowerings of the operators need of these.
-    let needed =
-        |l: &&String| l.starts_with("convert") || ["i32", "u32", "i64"].iter().any(|e| l.starts_with(&format!("LeadingZeros {e}")));
+    let needed = |l: &&String| {
+        let is_of = |op: &str, elems: &[&str]| elems.iter().any(|e| l.starts_with(&format!("{op} {e}")));
+        let shifted = &["i8", "u8", "i16", "u16", "i32", "u32", "i64"];
+        l.starts_with("convert")
+            || l.starts_with("rounding_shr")
+            || is_of("LeadingZeros", &["i32", "u32", "i64"])
+            || is_of("Shl", shifted)
+            || is_of("Shr", shifted)
+            || is_of("Div", &["i64"])
+            || is_of("Rem", &["i64"])
+    };
     assert_eq!(left.iter().find(needed), None);
     println!("left to clif: {} {left:#?}", left.len());
 }

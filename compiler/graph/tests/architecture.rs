@@ -167,6 +167,53 @@ fn the_host_decides_nothing() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// What rounds has one home, with the reference's own rules.
+#[test]
+fn only_quantize_rounds() {
+    let words = ["round()", "round_ties_even()", "libm::round", "libm::roundf", "libm::rint", "libm::rintf", "libm::roundeven"];
+    let found = finds(&library("compiler/graph"), &words, &["graph/src/quantize"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn lowerings_name_no_machine() {
+    let words = ["x86", "aarch64", "avx", "AVX", "neon", "Neon", "riscv", "RISC", "vnni", "VNNI", "sse4", "SSE"];
+    let mut found = vec![];
+    for folder in ["compiler/tile", "compiler/graph"] {
+        // A message that names an option's values.
+        found.extend(finds(&library(folder), &words, &["graph/src/diagnostic.rs"]));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn files_are_written_in_one_place() {
+    let words = ["fs::write", "File::create", "File::create_new", "fs::rename", "create_dir", "remove_file", "remove_dir", "OpenOptions"];
+    let found = finds(&library("compiler"), &words, &["compiler/src/files.rs"]);
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Every invariant of ARCHITECTURE.md has tests, as `FILE::FUNCTION`, and these exist.
+#[test]
+fn invariants_name_their_tests() {
+    let text = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md");
+    let section = text.split("\n## ").find(|s| s.starts_with("Invariants\n")).expect("a section");
+    let mut found = vec![];
+    for invariant in section.split("\n- ").skip(1) {
+        let named: Vec<(&str, &str)> = invariant.split('`').filter(|w| w.contains(".rs::")).filter_map(|w| w.split_once("::")).collect();
+        if named.is_empty() {
+            found.push(format!("without a test: {invariant}"));
+        }
+        for (file, function) in named {
+            let text = fs::read_to_string(root().join(file)).unwrap_or_default();
+            if !text.contains(&format!("fn {function}(")) {
+                found.push(format!("there is no {file}::{function}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 #[test]
 fn every_file_says_what_it_is() {
     let found: Vec<String> = ["schema", "compiler", "tests", "runtime-stub", "examples"]

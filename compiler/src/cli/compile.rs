@@ -49,7 +49,7 @@ pub struct CompileArgs {
     #[arg(long)]
     float_io: bool,
     /// Write the constants to this file instead of the object: the program brings it into memory and passes its address
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["const_section", "rust"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "const_section")]
     weights: Option<PathBuf>,
     /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
     #[arg(long, value_name = "NAME")]
@@ -79,16 +79,6 @@ pub struct CompileArgs {
 
 pub fn compile(args: CompileArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
-    if args.io == Io::Arena && 1 < targets.len() {
-        let message =
-            format!("inputs and outputs in the arena would be elsewhere at each of {} levels: give --cpu one of them", targets.len());
-        return Err(Failure::Usage(message));
-    }
-    for (other, is_given) in [("--self-test", args.self_test), ("--rust", args.rust), ("--weights", args.weights.is_some())] {
-        if args.io == Io::Arena && is_given {
-            return Err(Failure::Usage(format!("{other} wants inputs and outputs in memory of the caller's: leave out --io arena")));
-        }
-    }
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
     }

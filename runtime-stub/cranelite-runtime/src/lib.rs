@@ -27,6 +27,8 @@ macro_rules! include_model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
+    /// The weights are not aligned as the model wants them (status 2).
+    Misaligned,
     /// An index that the model computed lies outside of its tensor (status 3); the outputs are unspecified.
     IndexOutOfRange,
     /// The CPU lacks a feature that the model was compiled for (status 4).
@@ -46,6 +48,7 @@ impl Error {
     pub fn check(status: i32) -> Result<(), Error> {
         match status {
             0 => Ok(()),
+            2 => Err(Error::Misaligned),
             3 => Err(Error::IndexOutOfRange),
             4 => Err(Error::CpuLacksFeature),
             5 => Err(Error::WrongWeights),
@@ -59,6 +62,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            Error::Misaligned => f.write_str("the weights are not aligned"),
             Error::IndexOutOfRange => f.write_str("an index computed by the model is out of range"),
             Error::CpuLacksFeature => f.write_str("the CPU lacks a feature that the model was compiled for"),
             Error::WrongWeights => f.write_str("the weights are not those of the model"),
@@ -138,8 +142,15 @@ mod tests {
     fn statuses_keep_their_numbers() {
         assert_eq!(Error::check(0), Ok(()));
         assert_eq!(
-            [3, 4, 5, 6, 1].map(|s| Error::check(s).unwrap_err()),
-            [Error::IndexOutOfRange, Error::CpuLacksFeature, Error::WrongWeights, Error::ExecutorFailed, Error::Status(1)]
+            [2, 3, 4, 5, 6, 1].map(|s| Error::check(s).unwrap_err()),
+            [
+                Error::Misaligned,
+                Error::IndexOutOfRange,
+                Error::CpuLacksFeature,
+                Error::WrongWeights,
+                Error::ExecutorFailed,
+                Error::Status(1)
+            ]
         );
     }
 }

@@ -36,6 +36,8 @@ pub struct Compiled {
     pub has_vectors: bool,
     /// Its frame, where wanted.
     pub rows: Rows,
+    /// Why a kernel with vectors longer than those of `clif` is its all the same.
+    pub fallback: Option<String>,
     pub clif: String,
     pub asm: String,
 }
@@ -92,22 +94,31 @@ pub fn kernels(program: &Program, target: &Target, isa: &dyn TargetIsa, text: Te
 }
 
 fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, Error> {
-    if let Some(Ok(code)) = target.wide.map(|features| wide::emit(kernel, features)) {
-        let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
-        return Ok(Compiled {
-            align: 64,
-            relocs: vec![],
-            stack_bytes: code.stack_bytes,
-            has_vectors: true,
-            rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
-            clif: String::new(),
-            asm,
-            bytes: code.bytes,
-        });
-    }
+    let fallback = match target.wide.map(|features| wide::emit(kernel, features)) {
+        Some(Ok(code)) => {
+            let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
+            return Ok(Compiled {
+                align: 64,
+                relocs: vec![],
+                stack_bytes: code.stack_bytes,
+                has_vectors: true,
+                rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
+                fallback: None,
+                clif: String::new(),
+                asm,
+                bytes: code.bytes,
+            });
+        }
+        Some(Err(refused)) if kernel.types.iter().any(|ty| CLIF_VECTOR_BYTES < ty.bytes()) => Some(refused.what),
+        _ => None,
+    };
     let function = clif::emit(kernel, &target.features, inner_call_conv(isa))?;
-    function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))
+    let compiled = function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))?;
+    Ok(Compiled { fallback, ..compiled })
 }
+
+/// The longest vectors that Cranelift has.
+const CLIF_VECTOR_BYTES: u32 = 16;
 
 pub fn function(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, String> {
     function_of(function, isa, text)
@@ -136,6 +147,7 @@ fn function_of(function: Function, isa: &dyn TargetIsa, text: Text) -> Result<Co
         stack_bytes: frame + 16,
         rows,
         has_vectors: context.func.dfg.constants.iter().any(|(_, c)| 8 < c.len()),
+        fallback: None,
         clif,
         asm: code.vcode.clone().unwrap_or_default(),
         bytes: code.buffer.data().to_vec(),

@@ -1,19 +1,18 @@
 //! The entry points: check the caller's pointers, find a level that the CPU has, then run that level's body.
 //!
 //! `int32_t PREFIX_invoke(const void *const inputs[], void *const outputs[], void *arena)`, with a state and weights where there are any: to the machine, the structures of the
-//! generated header are arrays of pointers. Nothing of the caller's memory is touched, and no instruction beyond the target's baseline
+//! generated header are arrays of pointers. Which there are, and what each checks, is in `plan.rs`. Nothing of the caller's memory is touched, and no instruction beyond the target's baseline
 //! is executed, unless all checks pass. What calls the kernels of a level is in `schedule.rs`.
 
 use super::compile::inner_call_conv;
+use super::plan::{Check, ChosenBy, Exported, Facts, Form, Kind, Parameter, Pointer, Width};
 use super::schedule::{Arguments, Body, Piece, load_pointer};
-use super::self_test;
 use super::weights::Expected;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, Block, BlockArg, Function, InstBuilder, MemFlagsData, Signature, UserFuncName, types};
 use cranelift_module::{DataId, FuncId, Module};
 use cranelift_object::ObjectModule;
-use cranelite_tile::Role;
 
 /// Status codes; never renumbered.
 pub const OK: i64 = 0;
@@ -24,63 +23,15 @@ pub const CPU_LACKS_FEATURE: i64 = 4;
 pub const EXECUTOR_FAILED: i64 = 6;
 pub const CUSTOM_FAILED: i64 = 8;
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Inputs, outputs, arena; the best level that the CPU has.
-    Invoke,
-    /// The level's number before them.
-    At,
-    /// A hook and what is passed to it after them.
-    Profile,
-    /// An executor after them.
-    Parallel,
-    /// Arena (and state, and weights), a buffer for inputs and outputs, where to say which output is wrong.
-    SelfTest,
-}
-
-impl Kind {
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::Invoke => "invoke",
-            Kind::At => "invoke_at",
-            Kind::Profile => "profile",
-            Kind::Parallel => "invoke_parallel",
-            Kind::SelfTest => "selftest",
-        }
-    }
-
-    /// Which kind of body it runs.
-    pub fn body(self) -> Kind {
-        if self == Kind::At { Kind::Invoke } else { self }
-    }
-}
-
-/// More pointers than these are checked by a loop.
-const POINTERS_LIMIT: u32 = 64;
-
 /// What entry points know of the object.
 pub struct Entries<'a> {
     pub bodies: &'a [Body<'a>],
-    pub arena_bytes: u64,
-    pub arena_align: u32,
-    pub state_align: u32,
+    pub facts: Facts,
     pub choice: Choice,
-    pub form: Form,
     /// What they want of weights that the caller has.
     pub weights: Option<Expected>,
     /// Once it is there: what runs without an executor.
     pub invoke: Option<FuncId>,
-}
-
-/// Which parameters entry points have.
-#[derive(Clone, Copy, Default)]
-pub struct Form {
-    /// Then there are none for inputs and outputs.
-    pub io_in_arena: bool,
-    /// One more after the arena.
-    pub state: bool,
-    /// And one after that.
-    pub weights: bool,
 }
 
 /// How a level is chosen.
@@ -105,7 +56,7 @@ pub struct Ask {
 pub fn body(body: &Body, kind: Kind, form: Form, module: &mut ObjectModule) -> Function {
     let (mut function, params) = begin(kind, form, module);
     let mut c = at_first_block(&mut function);
-    let (arguments, _) = arguments(&mut c, kind, form, &params);
+    let arguments = arguments(&mut c, &kind.parameters(form), &params);
     body.write(&mut c, module, kind, arguments, &params);
     function
 }
@@ -117,7 +68,7 @@ pub fn part(body: &Body, pieces: &[Piece], kind: Kind, form: Form, repeated: boo
     let (mut function, mut params) = begin_function(signature);
     let turn = if repeated { params.pop() } else { None };
     let mut c = at_first_block(&mut function);
-    let (arguments, _) = arguments(&mut c, kind, form, &params);
+    let arguments = arguments(&mut c, &kind.parameters(form), &params);
     body.write_pieces(&mut c, module, arguments, &params, turn, pieces);
     let ok = c.ins().iconst(types::I32, OK);
     c.ins().return_(&[ok]);
@@ -127,45 +78,48 @@ pub fn part(body: &Body, pieces: &[Piece], kind: Kind, form: Form, repeated: boo
 impl Entries<'_> {
     /// `functions` run one level each; without them the body of the only level is written in place.
     pub fn build(&self, kind: Kind, module: &mut ObjectModule, functions: Option<&[FuncId]>) -> Function {
-        let (mut function, params) = begin(kind, self.form, module);
+        let plan = Exported::new(kind, &self.facts);
+        let (mut function, params) = begin(kind, self.facts.form, module);
         let mut c = at_first_block(&mut function);
-        let (arguments, level) = arguments(&mut c, kind, self.form, &params);
-        if let Some(executor) = arguments.executor {
-            self.serial_without(&mut c, module, executor, &params[..params.len() - 1]);
+        let of = |p: Parameter| params[plan.parameters.iter().position(|q| *q == p).expect("a parameter")];
+        if let Some((parameter, _)) = plan.without {
+            self.serial_without(&mut c, module, of(parameter), &params[..params.len() - 1]);
         }
-        self.refuse_wrong_pointers(&mut c, arguments);
+        for check in &plan.checks {
+            self.check(&mut c, check, &of);
+        }
         match functions {
             None => {
                 let features = self.choice.ask.as_ref().map(|ask| ask.features(&mut c, module));
                 if let Some(lacks) = self.choice.lacks(&mut c, features, 0) {
                     refuse_if(&mut c, lacks, CPU_LACKS_FEATURE);
                 }
+                let arguments = arguments(&mut c, &plan.parameters, &params);
                 self.bodies[0].write(&mut c, module, kind, arguments, &params);
             }
             Some(functions) => {
-                let passed = if kind == Kind::At { &params[1..] } else { &params[..] };
-                self.call_a_level(&mut c, module, level, functions, passed);
+                let level = (plan.chosen_by == ChosenBy::Number).then(|| of(Parameter::Level));
+                let passed: Vec<ir::Value> = plan.passed.iter().map(|&p| of(p)).collect();
+                self.call_a_level(&mut c, module, level, functions, &passed);
             }
         }
         function
     }
 
-    /// Runs the level that `invoke` would run by one of `functions`, which test one level each.
-    pub fn self_test(&self, module: &mut ObjectModule, functions: &[FuncId]) -> Function {
-        let (mut function, params) = begin(Kind::SelfTest, self.form, module);
-        let mut c = at_first_block(&mut function);
-        let Some((&arena, rest)) = params.split_first() else { unreachable!("there is an arena") };
-        let state = self.form.state.then(|| rest[0]);
-        let (weights, buffer) = (self.weights.map(|expected| (expected, rest[rest.len() - 3])), rest[rest.len() - 2]);
-        let wanted = (0 < self.arena_bytes).then_some(arena).into_iter().chain(state).chain(weights.map(|w| w.1)).chain([buffer]);
-        refuse_if_any_null(&mut c, &wanted.collect::<Vec<_>>());
-        self.refuse_misaligned_memory(&mut c, arena, state);
-        refuse_misaligned(&mut c, buffer, self_test::BUFFER_ALIGN);
-        if let Some((expected, weights)) = weights {
-            expected.refuse_others(&mut c, weights);
+    fn check(&self, c: &mut FuncCursor, check: &Check, of: &dyn Fn(Parameter) -> ir::Value) {
+        match check {
+            Check::NotNull(pointers) => {
+                let mut value = |p: &Pointer| match *p {
+                    Pointer::Of(p) => of(p),
+                    Pointer::In(structure, i) => load_pointer(c, of(structure), i),
+                };
+                let values: Vec<ir::Value> = pointers.iter().map(&mut value).collect();
+                refuse_if_any_null(c, &values);
+            }
+            Check::NoneNull(structure, count) => refuse_if_one_is_null(c, of(*structure), *count),
+            Check::Aligned(p, align) => refuse_misaligned(c, of(*p), *align),
+            Check::RightWeights => self.weights.expect("what is expected of weights").refuse_others(c, of(Parameter::Weights)),
         }
-        self.call_a_level(&mut c, module, None, functions, &params);
-        function
     }
 
     /// Calls the best of several functions, or the one with that number, and returns.
@@ -205,58 +159,6 @@ impl Entries<'_> {
         let status = c.func.dfg.first_result(call);
         c.ins().return_(&[status]);
         c.insert_block(go_on);
-        let run = load_pointer(c, executor, 0);
-        refuse_if_any_null(c, &[run]);
-    }
-
-    fn refuse_wrong_pointers(&self, c: &mut FuncCursor, arguments: Arguments) {
-        let Arguments { inputs, outputs, arena, state, weights, .. } = arguments;
-        if self.form.io_in_arena {
-            refuse_if_any_null(c, &[arena].into_iter().chain(state).collect::<Vec<_>>());
-            self.refuse_misaligned_memory(c, arena, state);
-            return;
-        }
-        // The structures, then what they hold.
-        let buffers = self.bodies[0].program.buffers.iter().filter(|b| b.view.is_none());
-        let mut counts = [0u32; 2];
-        for b in buffers {
-            match b.role {
-                Role::Input(i) => counts[0] = counts[0].max(i + 1),
-                Role::Output(i) => counts[1] = counts[1].max(i + 1),
-                _ => {}
-            }
-        }
-        let mut pointers: Vec<ir::Value> = [inputs, outputs].into_iter().zip(counts).filter(|(_, n)| 0 < *n).map(|(p, _)| p).collect();
-        if 0 < self.arena_bytes {
-            pointers.push(arena);
-        }
-        pointers.extend(state);
-        pointers.extend(weights);
-        refuse_if_any_null(c, &pointers);
-        let mut held = vec![];
-        for (structure, n) in [inputs, outputs].into_iter().zip(counts) {
-            if POINTERS_LIMIT < n {
-                refuse_if_one_is_null(c, structure, n);
-                continue;
-            }
-            for i in 0..n {
-                held.push(load_pointer(c, structure, i));
-            }
-        }
-        refuse_if_any_null(c, &held);
-        self.refuse_misaligned_memory(c, arena, state);
-        if let (Some(expected), Some(weights)) = (&self.weights, weights) {
-            expected.refuse_others(c, weights);
-        }
-    }
-
-    fn refuse_misaligned_memory(&self, c: &mut FuncCursor, arena: ir::Value, state: Option<ir::Value>) {
-        if 0 < self.arena_bytes && 1 < self.arena_align {
-            refuse_misaligned(c, arena, self.arena_align.into());
-        }
-        if let Some(state) = state {
-            refuse_misaligned(c, state, self.state_align.into());
-        }
     }
 }
 
@@ -311,7 +213,7 @@ impl Ask {
     fn features(&self, c: &mut FuncCursor, module: &mut ObjectModule) -> ir::Value {
         let flags = MemFlagsData::new().with_notrap().with_aligned();
         let word = module.declare_data_in_func(self.word, c.func);
-        let address = c.ins().symbol_value(types::I64, word);
+        let address = c.ins().symbol_value(module.isa().pointer_type(), word);
         let cached = c.ins().load(types::I32, flags, address, 0);
         let (ask, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
         let features = c.func.dfg.append_block_param(go_on, types::I32);
@@ -343,19 +245,18 @@ fn begin(kind: Kind, form: Form, module: &ObjectModule) -> (Function, Vec<ir::Va
 }
 
 pub fn signature(kind: Kind, form: Form, module: &ObjectModule) -> Signature {
-    let io: &[ir::Type] = if form.io_in_arena { &[] } else { &[types::I64; 2] };
-    let weights: &[ir::Type] = if form.weights { &[types::I64] } else { &[] };
-    let (first, last): (&[ir::Type], &[ir::Type]) = match kind {
-        Kind::Invoke | Kind::SelfTest => (&[], &[]),
-        Kind::At => (&[types::I32], &[]),
-        Kind::Profile => (&[], &[types::I64; 2]),
-        Kind::Parallel => (&[], &[types::I64]),
-    };
     let mut signature = Signature::new(module.isa().default_call_conv());
-    let state: &[ir::Type] = if form.state { &[types::I64] } else { &[] };
-    signature.params = [first, io, &[types::I64], state, weights, last].concat().into_iter().map(AbiParam::new).collect();
+    signature.params = kind.parameters(form).into_iter().map(|p| AbiParam::new(of_width(p.width(), module))).collect();
     signature.returns = vec![AbiParam::new(types::I32)];
     signature
+}
+
+pub fn of_width(width: Width, module: &ObjectModule) -> ir::Type {
+    match width {
+        Width::Word => types::I32,
+        Width::Long => types::I64,
+        Width::Pointer => module.isa().pointer_type(),
+    }
 }
 
 /// An empty function with its first block.
@@ -374,18 +275,26 @@ pub fn at_first_block(function: &mut Function) -> FuncCursor<'_> {
     c
 }
 
-/// The parameters by what they mean, and the level's number if it is one.
-fn arguments(c: &mut FuncCursor, kind: Kind, form: Form, params: &[ir::Value]) -> (Arguments, Option<ir::Value>) {
-    let mut rest = params.iter().copied();
-    let mut next = || rest.next().expect("begin made it so");
-    let level = (kind == Kind::At).then(&mut next);
-    let [inputs, outputs] = if form.io_in_arena { [c.ins().iconst(types::I64, 0); 2] } else { [next(), next()] };
-    let arena = next();
-    let state = form.state.then(&mut next);
-    let weights = form.weights.then(&mut next);
-    let hook = (kind == Kind::Profile).then(|| [next(), next()]);
-    let executor = (kind == Kind::Parallel).then(next);
-    (Arguments { inputs, outputs, arena, state, weights, hook, executor }, level)
+/// The parameters of a body by what they mean.
+fn arguments(c: &mut FuncCursor, parameters: &[Parameter], params: &[ir::Value]) -> Arguments {
+    let of = |p: Parameter| parameters.iter().position(|q| *q == p).map(|i| params[i]);
+    let arena = of(Parameter::Arena).expect("every function has one");
+    let [inputs, outputs] = match of(Parameter::Inputs).zip(of(Parameter::Outputs)) {
+        Some((inputs, outputs)) => [inputs, outputs],
+        None => {
+            let pointer = c.func.dfg.value_type(arena);
+            [c.ins().iconst(pointer, 0); 2]
+        }
+    };
+    Arguments {
+        inputs,
+        outputs,
+        arena,
+        state: of(Parameter::State),
+        weights: of(Parameter::Weights),
+        hook: of(Parameter::Hook).zip(of(Parameter::User)).map(|(hook, user)| [hook, user]),
+        executor: of(Parameter::Executor),
+    }
 }
 
 pub fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
@@ -402,15 +311,16 @@ pub fn refuse_if_any_null(c: &mut FuncCursor, pointers: &[ir::Value]) {
 /// Of the first `count` pointers of a structure, at least one.
 fn refuse_if_one_is_null(c: &mut FuncCursor, structure: ir::Value, count: u32) {
     let (again, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
-    let [at, null] = [types::I64, types::I8].map(|ty| c.func.dfg.append_block_param(again, ty));
-    let end = c.ins().iadd_imm_s(structure, 8 * i64::from(count));
+    let pointer = c.func.dfg.value_type(structure);
+    let [at, null] = [pointer, types::I8].map(|ty| c.func.dfg.append_block_param(again, ty));
+    let end = c.ins().iadd_imm_s(structure, i64::from(pointer.bytes()) * i64::from(count));
     let none = c.ins().iconst(types::I8, 0);
     c.ins().jump(again, &[structure, none].map(BlockArg::Value));
     c.insert_block(again);
-    let pointer = load_pointer(c, at, 0);
-    let is_null = c.ins().icmp_imm_u(IntCC::Equal, pointer, 0);
+    let found = load_pointer(c, at, 0);
+    let is_null = c.ins().icmp_imm_u(IntCC::Equal, found, 0);
     let null = c.ins().bor(null, is_null);
-    let next = c.ins().iadd_imm_s(at, 8);
+    let next = c.ins().iadd_imm_s(at, i64::from(pointer.bytes()));
     let more = c.ins().icmp(IntCC::NotEqual, next, end);
     c.ins().brif(more, again, &[next, null].map(BlockArg::Value), go_on, &[]);
     c.insert_block(go_on);

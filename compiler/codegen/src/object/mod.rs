@@ -13,6 +13,7 @@ mod entry;
 pub mod foreign;
 pub mod model;
 mod parts;
+mod plan;
 mod property;
 mod schedule;
 pub mod section;
@@ -31,7 +32,8 @@ use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelift_object::ObjectModule;
 use cranelite_tile::{BufferId, Foreign, Line, Program, Role};
-use entry::{Ask, Choice, Entries, Form, Kind};
+use entry::{Ask, Choice, Entries};
+use plan::{Facts, Form, Kind};
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
 use target_lexicon::BinaryFormat;
@@ -88,13 +90,13 @@ pub enum Error {
     TooManyConstants(u64),
     #[error("{0}")]
     Section(String),
-    #[error("inputs and outputs in the arena would be elsewhere at each of {0} levels; compile one level")]
-    PlacesByLevel(usize),
+    #[error("inputs and outputs in the arena are not at the same places at each level")]
+    PlacesByLevel,
     #[error("states are not the same at each level")]
     StateByLevel,
     #[error("there is not so much memory for the state")]
     StateTooLarge,
-    #[error("inputs and outputs in the arena exclude a self-test and weights outside; weights outside exclude a section for constants")]
+    #[error("with weights outside there are no constants to put into a section")]
     Combination,
     #[error("a self-test cannot know what functions of the user's compute")]
     ForeignSelfTest,
@@ -165,6 +167,8 @@ pub struct KernelFacts {
     pub symbol: String,
     pub code_bytes: u64,
     pub stack_bytes: u32,
+    /// Why its vectors are split into those of 128 bits, where the level has longer ones.
+    pub fallback: Option<String>,
 }
 
 /// Where in the arena inputs and outputs are, by position; empty where the caller has them elsewhere.
@@ -175,7 +179,7 @@ pub struct IoPlaces {
 }
 
 impl IoPlaces {
-    fn of(program: &Program) -> Self {
+    pub fn of(program: &Program) -> Self {
         let own = program.buffers.iter().filter(|b| b.view.is_none());
         let places: BTreeMap<Role, u64> = own.filter_map(|b| Some((b.role, b.offset_bytes?))).collect();
         let of = |role: fn(u32) -> Role| (0..).map_while(|i| places.get(&role(i)).copied()).collect();
@@ -193,12 +197,8 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         section::check(section, &levels[0].target.triple).map_err(Error::Section)?;
     }
     let places = IoPlaces::of(levels[0].program);
-    if places.is_in_arena() {
-        match levels.len() {
-            1 if options.self_test.is_empty() && !options.weights => {}
-            1 => return Err(Error::Combination),
-            n => return Err(Error::PlacesByLevel(n)),
-        }
+    if levels.iter().any(|l| IoPlaces::of(l.program) != places) {
+        return Err(Error::PlacesByLevel);
     }
     if options.weights && options.const_section.is_some() {
         return Err(Error::Combination);
@@ -263,7 +263,10 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let expected = file.as_ref().map(|f| f.1);
     let state_align = state.as_ref().map_or(1, |s| s.align);
     let state_bytes = state.as_ref().map_or(0, |s| s.initial.len() as u64);
-    let mut entries = Entries { bodies: &bodies, arena_bytes, arena_align, state_align, choice, form, weights: expected, invoke: None };
+    let [inputs, outputs] = io_counts(levels[0].program);
+    let buffer_align = self_test::BUFFER_ALIGN;
+    let facts_of_entries = Facts { form, inputs, outputs, arena_bytes, arena_align, state_align, buffer_align };
+    let mut entries = Entries { bodies: &bodies, facts: facts_of_entries, choice, weights: expected, invoke: None };
     let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
     let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
     let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
@@ -297,7 +300,7 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     };
     if !options.self_test.is_empty() {
         let invoke: Vec<FuncId> = functions.get(&Kind::Invoke).cloned().unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
-        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke, reset)?;
+        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke, reset, &places)?;
         ids.insert(Kind::SelfTest, id);
         stack_bytes += frame_bytes;
     }
@@ -367,6 +370,19 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     })
 }
 
+/// How many inputs and outputs a program has.
+fn io_counts(program: &Program) -> [u32; 2] {
+    let mut counts = [0; 2];
+    for b in program.buffers.iter().filter(|b| b.view.is_none()) {
+        match b.role {
+            Role::Input(i) => counts[0] = counts[0].max(i + 1),
+            Role::Output(i) => counts[1] = counts[1].max(i + 1),
+            _ => {}
+        }
+    }
+    counts
+}
+
 /// The entry points that the object has.
 fn kinds(levels: &[Level], options: &Options) -> impl Iterator<Item = Kind> {
     let (is_choice, has_profile, is_parallel) = (1 < levels.len(), options.profile, options.parallel);
@@ -410,7 +426,8 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
     let cpu::Function { bytes, stack_bytes } = cpu::function(target, wanted);
     let asm = if writer.text.asm && target.features.arch == Arch::X86 { wide::listing(&bytes) } else { String::new() };
     let rows = compile::rows_of_assembled(&bytes, &*writer.isa).map_err(Error::Frame)?;
-    let compiled = Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, clif: String::new(), asm };
+    let compiled =
+        Compiled { bytes, align: 32, relocs: vec![], stack_bytes, has_vectors: false, rows, fallback: None, clif: String::new(), asm };
     let signature = entry::ask_signature(&writer.module);
     let function = writer.define(format!("{prefix}.cpu"), Linkage::Local, &signature, compiled)?;
     let mut description = DataDescription::new();
@@ -462,7 +479,7 @@ fn kernels(
                 return Err(Error::Import(symbol.clone()));
             }
             let id = writer.module.declare_function(symbol, Linkage::Import, &foreign::signature(&writer.module))?;
-            known.push((id, KernelFacts { symbol: symbol.clone(), code_bytes: 0, stack_bytes: 0 }));
+            known.push((id, KernelFacts { symbol: symbol.clone(), code_bytes: 0, stack_bytes: 0, fallback: None }));
             continue;
         }
         let key = shared.as_ref().map(|_| (compiled.align, compiled.bytes.clone()));
@@ -472,7 +489,8 @@ fn kernels(
             continue;
         }
         let code_bytes = compiled.bytes.len() as u64;
-        let facts = KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes };
+        let facts =
+            KernelFacts { symbol: symbol.clone(), code_bytes, stack_bytes: compiled.stack_bytes, fallback: compiled.fallback.clone() };
         let signature = crate::clif::signature(kernel, compile::inner_call_conv(&*writer.isa));
         let id = writer.define(symbol, Linkage::Local, &signature, compiled)?;
         known.push((id, facts.clone()));
@@ -508,21 +526,23 @@ fn self_tests(
     prefixes: &[String],
     invoke: &[FuncId],
     reset: Option<FuncId>,
+    places: &IoPlaces,
 ) -> Result<(FuncId, u32), Error> {
     let mut part = |name: &str, make: fn(&ObjectModule) -> Function| {
         let function = make(&writer.module);
         Ok::<_, Error>(writer.function(format!("{}.selftest_{name}", options.prefix), Linkage::Local, function)?.0)
     };
     let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
+    let in_arena = if places.is_in_arena() { Some((places, part("copy", self_test::copying)?)) } else { None };
     let (mut own, mut largest) = (vec![], 0);
     for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
-        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights, lowest: options.self_test_bits };
+        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights, in_arena, lowest: options.self_test_bits };
         let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
         let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
         own.push(id);
         largest = largest.max(frame_bytes);
     }
-    let function = entries.self_test(&mut writer.module, &own);
+    let function = entries.build(Kind::SelfTest, &mut writer.module, Some(&own));
     let (id, frame_bytes) = writer.function(format!("{}_selftest", options.prefix), Linkage::Export, function)?;
     Ok((id, largest + frame_bytes))
 }

@@ -3,7 +3,7 @@
 //! This file is the only place that knows its layout: as C text for headers, as bytes for objects, and as a reader for the
 //! loader. Fields are only ever added at the end; `struct_size` and `tensor_size` say how many there are.
 
-use super::entry::Kind;
+use super::plan::{self, Field, Function, Kind};
 use super::weights::Expected;
 use super::{Error, IoPlaces};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
@@ -111,92 +111,83 @@ pub(super) struct Model<'a> {
     pub weights: Option<(Expected, FuncId)>,
 }
 
-/// Sizes of the structures with 64-bit pointers.
+/// Sizes of the structures with 64-bit pointers, for the reader.
 const TENSOR_BYTES: usize = 48;
 const MODEL_BYTES: usize = 152;
 /// What a model may offer.
 const EXECUTOR: u32 = 1;
 const HOOK: u32 = 2;
 
-/// Bytes in which some places are addresses.
-#[derive(Default)]
-struct Blob {
-    bytes: Vec<u8>,
-    /// Place, and distance from the start of the strings or of the tensors.
-    strings: Vec<(usize, i64)>,
-    tensors: Vec<(usize, i64)>,
-    levels: Vec<(usize, i64)>,
-    functions: Vec<(usize, FuncId)>,
-}
-
-impl Blob {
-    fn u32(&mut self, v: u32) {
-        self.bytes.extend(v.to_le_bytes());
-    }
-    fn u64(&mut self, v: u64) {
-        self.bytes.extend(v.to_le_bytes());
-    }
-    fn string(&mut self, at: usize) {
-        self.strings.push((self.bytes.len(), at as i64));
-        self.u64(0);
-    }
-    fn function(&mut self, id: Option<FuncId>) {
-        self.functions.extend(id.map(|id| (self.bytes.len(), id)));
-        self.u64(0);
-    }
-}
-
 impl Model<'_> {
-    pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<(), Error> {
-        let (mut strings, mut tensors, mut levels, mut model) = (vec![], Blob::default(), Blob::default(), Blob::default());
+    /// The fields of the description, of its tensors, and of the list of levels, and what they say in words.
+    fn fields(&self, pointer_bytes: usize) -> Described {
+        let (mut strings, mut tensors) = (vec![], vec![]);
         let places = self.places.inputs.iter().chain(&self.places.outputs).copied().chain(iter::repeat(u64::MAX));
         for (t, place) in self.inputs.iter().chain(self.outputs).zip(places) {
             // Dimensions first: they want alignment.
             strings.resize(strings.len().next_multiple_of(4), 0);
             let dims = strings.len();
             strings.extend(t.dims.iter().flat_map(|d| d.to_le_bytes()));
-            tensors.string(append(&mut strings, &t.name));
-            tensors.string(dims);
-            tensors.u32(t.dims.len() as u32);
-            tensors.u32(t.ty);
-            tensors.u64(t.size_bytes);
-            tensors.u32(t.scale.to_bits());
-            tensors.u32(t.zero_point as u32);
-            tensors.u64(place);
+            tensors.push(vec![
+                Field::Strings(append(&mut strings, &t.name)),
+                Field::Strings(dims),
+                Field::U32(t.dims.len() as u32),
+                Field::U32(t.ty),
+                Field::U64(t.size_bytes),
+                Field::U32(t.scale.to_bits()),
+                Field::U32(t.zero_point as u32),
+                Field::U64(place),
+            ]);
         }
-        for level in self.levels {
-            levels.string(append(&mut strings, level));
-        }
-        debug_assert_eq!(tensors.bytes.len(), TENSOR_BYTES * (self.inputs.len() + self.outputs.len()));
-        for v in [ABI_VERSION, MODEL_BYTES as u32, TENSOR_BYTES as u32, self.arena_align] {
-            model.u32(v);
-        }
-        for v in [self.arena_bytes, self.const_bytes, self.state_bytes, self.stack_bytes] {
-            model.u64(v);
-        }
-        model.string(append(&mut strings, self.name));
-        for first in [0, self.inputs.len()] {
-            model.tensors.push((model.bytes.len(), (first * TENSOR_BYTES) as i64));
-            model.u64(0);
-        }
-        model.u32(self.inputs.len() as u32);
-        model.u32(self.outputs.len() as u32);
-        model.function(Some(self.call));
-        model.function(self.reset);
-        model.u32(self.state_align);
+        let levels = self.levels.iter().map(|level| vec![Field::Strings(append(&mut strings, level))]).collect();
         let offers = [(Kind::Parallel, EXECUTOR), (Kind::Profile, HOOK)];
-        model.u32(offers.iter().filter(|o| self.entries.contains_key(&o.0)).map(|o| o.1).sum());
-        model.u32(self.levels.len() as u32);
-        model.u32(0);
-        model.levels.push((model.bytes.len(), 0));
-        model.u64(0);
-        let is_usual = self.weights.is_none() && self.reset.is_none();
-        model.function(self.entries.get(&Kind::SelfTest).copied().filter(|_| is_usual));
-        model.u64(self.self_test_bytes);
-        model.function(self.weights.map(|w| w.1));
-        model.u64(self.weights.map_or(0, |w| w.0.size_bytes));
-        debug_assert_eq!(model.bytes.len(), MODEL_BYTES);
+        let has = |f: Function| self.function(f).is_some().then_some(f);
+        let sizes = (self.weights.map_or(0, |w| w.0.size_bytes), tensor_bytes(pointer_bytes) as u32);
+        let mut model = vec![
+            Field::U32(ABI_VERSION),
+            // The size, once it is known.
+            Field::U32(0),
+            Field::U32(sizes.1),
+            Field::U32(self.arena_align),
+            Field::U64(self.arena_bytes),
+            Field::U64(self.const_bytes),
+            Field::U64(self.state_bytes),
+            Field::U64(self.stack_bytes),
+            Field::Strings(append(&mut strings, self.name)),
+            Field::Tensors(0),
+            Field::Tensors(self.inputs.len()),
+            Field::U32(self.inputs.len() as u32),
+            Field::U32(self.outputs.len() as u32),
+            Field::Function(Some(Function::Call)),
+            Field::Function(has(Function::Reset)),
+            Field::U32(self.state_align),
+            Field::U32(offers.iter().filter(|o| self.entries.contains_key(&o.0)).map(|o| o.1).sum()),
+            Field::U32(self.levels.len() as u32),
+            Field::U32(0),
+            Field::Levels,
+            Field::Function(has(Function::SelfTest)),
+            Field::U64(self.self_test_bytes),
+            Field::Function(has(Function::CheckWeights)),
+            Field::U64(sizes.0),
+        ];
+        model[1] = Field::U32(plan::layout(model.iter().map(Field::width), pointer_bytes).1 as u32);
+        Described { strings, tensors, levels, model }
+    }
 
+    fn function(&self, f: Function) -> Option<FuncId> {
+        match f {
+            Function::Call => Some(self.call),
+            Function::Reset => self.reset,
+            // One with other parameters is of no use to whoever does not know the model.
+            Function::SelfTest if self.weights.is_none() && self.reset.is_none() => self.entries.get(&Kind::SelfTest).copied(),
+            Function::SelfTest => None,
+            Function::CheckWeights => self.weights.map(|w| w.1),
+        }
+    }
+
+    pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<(), Error> {
+        let pointer_bytes = usize::from(module.isa().pointer_bytes());
+        let Described { strings, tensors, levels, model } = self.fields(pointer_bytes);
         let declare =
             |module: &mut ObjectModule, name: &str| module.declare_data(&format!("{prefix}.{name}"), Linkage::Local, false, false);
         let ids = Ids { strings: declare(module, "strings")?, tensors: declare(module, "tensors")?, levels: declare(module, "levels")? };
@@ -204,14 +195,68 @@ impl Model<'_> {
         description.define(strings.into());
         description.set_align(8);
         module.define_data(ids.strings, &description)?;
-        if tensors.bytes.is_empty() {
-            tensors.u64(0);
-        }
-        define(module, ids.tensors, tensors, &ids)?;
-        define(module, ids.levels, levels, &ids)?;
+        // There are no symbols for nothing.
+        let tensors = if tensors.is_empty() { vec![vec![Field::U64(0)]] } else { tensors };
+        self.define_fields(module, ids.tensors, &tensors, &ids)?;
+        self.define_fields(module, ids.levels, &levels, &ids)?;
         let model_id = module.declare_data(&format!("{prefix}_model"), Linkage::Export, false, false)?;
-        define(module, model_id, model, &ids)
+        self.define_fields(module, model_id, &[model], &ids)
     }
+
+    /// Structures one after the other.
+    fn define_fields(&self, module: &mut ObjectModule, id: DataId, structures: &[Vec<Field>], ids: &Ids) -> Result<(), Error> {
+        let pointer_bytes = usize::from(module.isa().pointer_bytes());
+        let (mut bytes, mut addresses) = (vec![], vec![]);
+        for fields in structures {
+            let (places, size) = plan::layout(fields.iter().map(Field::width), pointer_bytes);
+            let begin = bytes.len();
+            bytes.resize(begin + size, 0);
+            for (field, at) in fields.iter().zip(places.iter().map(|at| begin + at)) {
+                match *field {
+                    Field::U32(v) => bytes[at..at + 4].copy_from_slice(&v.to_le_bytes()),
+                    Field::U64(v) => bytes[at..at + 8].copy_from_slice(&v.to_le_bytes()),
+                    Field::Function(None) => {}
+                    _ => addresses.push((at as u32, field.clone())),
+                }
+            }
+        }
+        let mut description = DataDescription::new();
+        for (target, distance_of) in [
+            (ids.strings, (|f: &Field, _| if let Field::Strings(at) = f { Some(*at) } else { None }) as fn(&Field, usize) -> Option<usize>),
+            (ids.tensors, |f, size| if let Field::Tensors(n) = f { Some(n * size) } else { None }),
+            (ids.levels, |f, _| if let Field::Levels = f { Some(0) } else { None }),
+        ] {
+            let places: Vec<(u32, usize)> =
+                addresses.iter().filter_map(|(at, f)| Some((*at, distance_of(f, tensor_bytes(pointer_bytes))?))).collect();
+            if !places.is_empty() {
+                let value = module.declare_data_in_data(target, &mut description);
+                places.iter().for_each(|&(at, distance)| description.write_data_addr(at, value, distance as i64));
+            }
+        }
+        for (at, field) in &addresses {
+            if let Field::Function(Some(f)) = field {
+                let function = module.declare_func_in_data(self.function(*f).expect("it was there"), &mut description);
+                description.write_function_addr(*at, function);
+            }
+        }
+        description.define(bytes.into());
+        description.set_align(8);
+        Ok(module.define_data(id, &description)?)
+    }
+}
+
+struct Described {
+    /// Names, and dimensions among them.
+    strings: Vec<u8>,
+    tensors: Vec<Vec<Field>>,
+    levels: Vec<Vec<Field>>,
+    model: Vec<Field>,
+}
+
+/// The size of `cranelite_tensor`.
+fn tensor_bytes(pointer_bytes: usize) -> usize {
+    use plan::Width::{Long, Pointer, Word};
+    plan::layout([Pointer, Pointer, Word, Word, Long, Word, Word, Long], pointer_bytes).1
 }
 
 /// What addresses refer to.
@@ -226,23 +271,6 @@ fn append(strings: &mut Vec<u8>, text: &str) -> usize {
     strings.extend(text.bytes().filter(|&b| b != 0));
     strings.push(0);
     at
-}
-
-fn define(module: &mut ObjectModule, id: DataId, blob: Blob, ids: &Ids) -> Result<(), Error> {
-    let mut description = DataDescription::new();
-    for (target, places) in [(ids.strings, &blob.strings), (ids.tensors, &blob.tensors), (ids.levels, &blob.levels)] {
-        if !places.is_empty() {
-            let value = module.declare_data_in_data(target, &mut description);
-            places.iter().for_each(|&(at, distance)| description.write_data_addr(at as u32, value, distance));
-        }
-    }
-    for (at, function) in blob.functions {
-        let function = module.declare_func_in_data(function, &mut description);
-        description.write_function_addr(at as u32, function);
-    }
-    description.define(blob.bytes.into());
-    description.set_align(8);
-    Ok(module.define_data(id, &description)?)
 }
 
 /// What a descriptor in memory says. Addresses are distances from the start of that memory.

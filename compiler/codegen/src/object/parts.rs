@@ -3,7 +3,8 @@
 //! The idea: pieces one after the other become a function with the parameters of the body, until few enough are left; what loops and branches
 //! have inside is divided first, so that each of them is small enough to be in a function with others.
 
-use super::entry::{self, Form, Kind};
+use super::entry;
+use super::plan::{Form, Kind};
 use super::schedule::{Body, Part, Piece};
 use super::writer::Writer;
 use super::{Error, Linkage};

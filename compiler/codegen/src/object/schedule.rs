@@ -9,8 +9,9 @@
 //! into others if there are many of them, and so on (`parts.rs`).
 
 use super::constants::Place;
-use super::entry::{self, EXECUTOR_FAILED, INDEX_OUT_OF_RANGE, Kind, OK, refuse_if};
+use super::entry::{self, EXECUTOR_FAILED, INDEX_OUT_OF_RANGE, OK, refuse_if};
 use super::foreign;
+use super::plan::Kind;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -124,7 +125,7 @@ impl Hook {
     fn of(c: &mut FuncCursor, module: &ObjectModule, arguments: Arguments) -> Option<Hook> {
         let [function, user] = arguments.hook?;
         let mut signature = Signature::new(module.isa().default_call_conv());
-        signature.params = [types::I64, types::I32, types::I32].map(AbiParam::new).to_vec();
+        signature.params = [module.isa().pointer_type(), types::I32, types::I32].map(AbiParam::new).to_vec();
         Some(Hook { signature: c.func.import_signature(signature), function, user })
     }
 
@@ -191,7 +192,8 @@ impl<'a> Body<'a> {
                 Piece::Calls(step, first) => match (step, w.context) {
                     (Step::Parallel(calls), Some(context)) => {
                         if let Some(turn) = turn.filter(|_| calls.iter().any(Call::advances)) {
-                            w.c.ins().store(MemFlagsData::trusted(), turn, context, 8 * TURN as i32);
+                            let place = turn_place(w.c.func.dfg.value_type(context).bytes());
+                            w.c.ins().store(MemFlagsData::trusted(), turn, context, place as i32);
                         }
                         at_once(w.c, w.module, self.tasks[first], context, calls.len() as u32, w.arguments.executor);
                     }
@@ -262,7 +264,7 @@ impl<'a> Body<'a> {
     pub fn tasks(&self, calls: &[Call], module: &mut ObjectModule) -> Function {
         let mut function = Function::with_name_signature(UserFuncName::default(), tasks_signature(module));
         let first = function.dfg.make_block();
-        let [context, index] = [types::I64, types::I32].map(|ty| function.dfg.append_block_param(first, ty));
+        let [context, index] = [module.isa().pointer_type(), types::I32].map(|ty| function.dfg.append_block_param(first, ty));
         let mut c = FuncCursor::new(&mut function);
         c.insert_block(first);
         let [inputs, outputs, arena, state, weights] = [0, 1, 2, 3, 4].map(|i| load_pointer(&mut c, context, i));
@@ -273,7 +275,9 @@ impl<'a> Body<'a> {
         let mut callees = Callees::new();
         for (&block, call) in blocks.iter().zip(calls) {
             c.insert_block(block);
-            let turn = call.advances().then(|| load_pointer(&mut c, context, TURN));
+            let place = turn_place(c.func.dfg.value_type(context).bytes());
+            let flags = MemFlagsData::new().with_notrap().with_aligned();
+            let turn = call.advances().then(|| c.ins().load(types::I64, flags, context, place as i32));
             self.call(&mut c, module, arguments, call, turn, &mut callees);
             c.ins().jump(done, &[]);
         }
@@ -331,7 +335,7 @@ impl<'a> Body<'a> {
                 let base = match place.symbol {
                     Some(symbol) => {
                         let symbol = module.declare_data_in_func(symbol, c.func);
-                        c.ins().symbol_value(types::I64, symbol)
+                        c.ins().symbol_value(module.isa().pointer_type(), symbol)
                     }
                     None => arguments.weights.expect("a parameter where constants are outside"),
                 };
@@ -350,7 +354,8 @@ fn open(c: &mut FuncCursor, block: ir::Block) {
 
 /// The `i`th pointer of a structure of the caller's.
 pub fn load_pointer(c: &mut FuncCursor, structure: ir::Value, i: u32) -> ir::Value {
-    c.ins().load(types::I64, MemFlagsData::new().with_notrap().with_aligned(), structure, 8 * i as i32)
+    let pointer = c.func.dfg.value_type(structure);
+    c.ins().load(pointer, MemFlagsData::new().with_notrap().with_aligned(), structure, (pointer.bytes() * i) as i32)
 }
 
 /// Goes to the block with the number `index`, the first having the number `first`, or to `none`. Halves the choice again and again, because the
@@ -375,22 +380,29 @@ fn go_to(c: &mut FuncCursor, index: ir::Value, first: usize, blocks: &[ir::Block
 
 fn tasks_signature(module: &ObjectModule) -> Signature {
     let mut signature = Signature::new(module.isa().default_call_conv());
-    signature.params = vec![AbiParam::new(types::I64), AbiParam::new(types::I32)];
+    signature.params = vec![AbiParam::new(module.isa().pointer_type()), AbiParam::new(types::I32)];
     signature
 }
 
-/// Where in the context of tasks the turn is, if it is of use.
-const TURN: u32 = 5;
+/// How many pointers the context of tasks has.
+const POINTERS: u32 = 5;
+
+/// Where in the context the turn is behind them, if it is of use.
+fn turn_place(pointer_bytes: u32) -> u32 {
+    (POINTERS * pointer_bytes).next_multiple_of(8)
+}
 
 /// The address of what tasks find their buffers by: inputs, outputs, arena, and what means the arena once more where there is no state or no weights
 /// are outside; then there is room for the turn.
 fn context(c: &mut FuncCursor, arguments: Arguments) -> ir::Value {
     let Arguments { inputs, outputs, arena, state, weights, .. } = arguments;
-    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 48, 3));
+    let pointer = c.func.dfg.value_type(arena);
+    let bytes = pointer.bytes();
+    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, turn_place(bytes) + 8, 3));
     for (i, value) in [inputs, outputs, arena, state.unwrap_or(arena), weights.unwrap_or(arena)].into_iter().enumerate() {
-        c.ins().stack_store(types::I64, value, slot, 8 * i as i32);
+        c.ins().stack_store(pointer, value, slot, bytes as i32 * i as i32);
     }
-    c.ins().stack_addr(types::I64, slot, 0)
+    c.ins().stack_addr(pointer, slot, 0)
 }
 
 /// Calls `tasks` for all numbers below `count`, or lets the executor do so.
@@ -411,11 +423,12 @@ fn at_once(c: &mut FuncCursor, module: &mut ObjectModule, tasks: FuncId, context
         return;
     };
     let mut signature = Signature::new(module.isa().default_call_conv());
-    signature.params = [types::I64, types::I64, types::I64, types::I32].map(AbiParam::new).to_vec();
+    let pointer = module.isa().pointer_type();
+    signature.params = [pointer, pointer, pointer, types::I32].map(AbiParam::new).to_vec();
     signature.returns = vec![AbiParam::new(types::I32)];
     let signature = c.func.import_signature(signature);
     let [run, user] = [0, 1].map(|i| load_pointer(c, executor, i));
-    let tasks = c.ins().func_addr(types::I64, tasks);
+    let tasks = c.ins().func_addr(pointer, tasks);
     let call = c.ins().call_indirect(signature, run, &[user, tasks, context, count]);
     let failed = c.func.dfg.first_result(call);
     refuse_if(c, failed, EXECUTOR_FAILED);

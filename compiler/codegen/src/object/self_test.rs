@@ -13,8 +13,10 @@
 //! **Hash.** Of the same words, the last filled up with zeros: `h = (h ^ word) * 0x9e3779b97f4a7c15; h ^= h >> 32`, from 0. Each step can be
 //! undone, so outputs that differ in one word differ in their hashes.
 
+use super::IoPlaces;
 use super::entry::{OK, at_first_block, begin_function};
 use super::model::Tensor;
+use super::plan;
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{
@@ -34,7 +36,7 @@ const LAST_SHIFT: u32 = 31;
 const HASH_SHIFT: u32 = 32;
 
 /// Which bits of the words of an input are random, and which are set.
-fn masks(ty: u32, lowest: Option<u32>) -> (u64, u64) {
+pub(super) fn masks(ty: u32, lowest: Option<u32>) -> (u64, u64) {
     let integers = |width: u32| match lowest.filter(|n| *n < width) {
         Some(n) => ((0..64).step_by(width as usize).fold(0, |all, at| all | ((1 << n) - 1) << at), 0),
         None => (u64::MAX, 0),
@@ -54,7 +56,8 @@ fn masks(ty: u32, lowest: Option<u32>) -> (u64, u64) {
     }
 }
 
-fn stream(vector: usize, input: usize, input_count: usize) -> u64 {
+/// Where the sequence of an input begins.
+pub(super) fn stream(vector: usize, input: usize, input_count: usize) -> u64 {
     ((vector * input_count + input) as u64) << 40
 }
 
@@ -98,7 +101,7 @@ pub fn places(inputs: &[Tensor], outputs: &[Tensor]) -> (Vec<u64>, u64) {
 
 /// `void fill(void *to, uint64_t words, uint64_t state, uint64_t keep, uint64_t set)`
 pub fn fill(module: &ObjectModule) -> Function {
-    let (mut function, params) = begin(module, &[types::I64; 5], &[]);
+    let (mut function, params) = begin(module, &[module.isa().pointer_type(), types::I64, types::I64, types::I64, types::I64], &[]);
     let [to, words, state, keep, set] = params[..] else { unreachable!("five parameters") };
     let mut c = at_first_block(&mut function);
     each_word(&mut c, to, words, state, |c, at, state| {
@@ -122,7 +125,7 @@ pub fn fill(module: &ObjectModule) -> Function {
 
 /// `uint64_t hash(const void *from, uint64_t words)`
 pub fn hashing(module: &ObjectModule) -> Function {
-    let (mut function, params) = begin(module, &[types::I64; 2], &[types::I64]);
+    let (mut function, params) = begin(module, &[module.isa().pointer_type(), types::I64], &[types::I64]);
     let mut c = at_first_block(&mut function);
     let zero = c.ins().iconst(types::I64, 0);
     let h = each_word(&mut c, params[0], params[1], zero, |c, at, h| {
@@ -136,8 +139,22 @@ pub fn hashing(module: &ObjectModule) -> Function {
     function
 }
 
+/// `void copy(void *to, const void *from, uint64_t bytes)`
+pub fn copying(module: &ObjectModule) -> Function {
+    let pointer = module.isa().pointer_type();
+    let (mut function, params) = begin(module, &[pointer, pointer, types::I64], &[]);
+    let mut c = at_first_block(&mut function);
+    each(&mut c, 1, params[1], params[2], params[0], |c, at, to| {
+        let byte = c.ins().load(types::I8, FLAGS, at, 0);
+        c.ins().store(FLAGS, byte, to, 0);
+        c.ins().iadd_imm_s(to, 1)
+    });
+    c.ins().return_(&[]);
+    function
+}
+
 /// Functions that a level's test calls.
-pub struct Parts {
+pub struct Parts<'a> {
     pub fill: FuncId,
     pub hashing: FuncId,
     /// Runs the level.
@@ -148,13 +165,16 @@ pub struct Parts {
     pub weights: bool,
     /// Of the inputs' integers, so many of the lowest bits.
     pub lowest: Option<u32>,
+    /// Where inputs and outputs are in the arena, if they are there, and what copies outputs from there: what is behind them may be anything, while
+    /// words are hashed.
+    pub in_arena: Option<(&'a IoPlaces, FuncId)>,
 }
 
 /// The test of one level, which checks no pointer: `int32_t test(void *arena, [void *state,] [const void *weights,] void *buffer, uint32_t *wrong_output)`.
 /// `expected` has the hashes by vector and output.
 pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], outputs: &[Tensor], expected: &[Vec<u64>]) -> Function {
     let count = 3 + usize::from(parts.weights) + usize::from(parts.reset.is_some());
-    let (mut function, params) = begin(module, &[types::I64; 5][..count], &[types::I32]);
+    let (mut function, params) = begin(module, &[module.isa().pointer_type(); 5][..count], &[types::I32]);
     let [ref passed @ .., buffer, answer] = params[..] else { unreachable!("three parameters at least") };
     let mut c = at_first_block(&mut function);
     if let Some(reset) = parts.reset {
@@ -164,35 +184,50 @@ pub fn of_level(module: &mut ObjectModule, parts: &Parts, inputs: &[Tensor], out
     let [fill, hashing, invoke] = [parts.fill, parts.hashing, parts.invoke].map(|f| module.declare_func_in_func(f, c.func));
     let (places, _) = places(inputs, outputs);
     let addresses: Vec<ir::Value> = places.iter().map(|&at| c.ins().iadd_imm_s(buffer, at as i64)).collect();
-    let (of_inputs, of_outputs) = addresses.split_at(inputs.len());
-    let structures = [structure(&mut c, of_inputs), structure(&mut c, of_outputs)];
+    let (mut of_inputs, of_outputs) = addresses.split_at(inputs.len());
+    let pointer = module.isa().pointer_type();
+    let in_arena = parts.in_arena.map(|(io, copy)| {
+        let [inputs, outputs] = [&io.inputs, &io.outputs]
+            .map(|places| places.iter().map(|&at| c.ins().iadd_imm_s(passed[0], at as i64)).collect::<Vec<ir::Value>>());
+        (inputs, outputs, module.declare_func_in_func(copy, c.func))
+    });
+    let mut structures = vec![];
+    match &in_arena {
+        // As aligned as words, so that what is filled beyond them is nobody's.
+        Some((inputs, ..)) => of_inputs = inputs,
+        None => structures = [of_inputs, of_outputs].map(|pointers| structure(&mut c, pointer, pointers)).to_vec(),
+    }
     let constant = |c: &mut FuncCursor, value: u64| c.ins().iconst(types::I64, value as i64);
-    let words = |c: &mut FuncCursor, t: &Tensor| constant(c, t.size_bytes.div_ceil(8));
+    let words = |c: &mut FuncCursor, t: &Tensor| constant(c, plan::words(t));
     let wrong: Vec<ir::Block> = outputs.iter().map(|_| c.func.dfg.make_block()).collect();
-    for (v, hashes) in expected.iter().enumerate() {
-        for (i, (t, &at)) in inputs.iter().zip(of_inputs).enumerate() {
-            let (keep, set) = masks(t.ty, parts.lowest);
-            let words = words(&mut c, t);
-            let rest = [stream(v, i, inputs.len()), keep, set].map(|x| constant(&mut c, x));
-            c.ins().call(fill, &[at, words, rest[0], rest[1], rest[2]]);
+    for vector in plan::vectors(inputs, expected, parts.lowest) {
+        for (f, &at) in vector.fills.iter().zip(of_inputs) {
+            let numbers = [f.words, f.start, f.keep, f.set].map(|x| constant(&mut c, x));
+            c.ins().call(fill, &[&[at], &numbers[..]].concat());
         }
         // What is hashed was written by this very call, or is zero.
         for (t, &at) in outputs.iter().zip(of_outputs) {
             let (words, zero) = (words(&mut c, t), constant(&mut c, 0));
             c.ins().call(fill, &[at, words, zero, zero, zero]);
         }
-        let call = c.ins().call(invoke, &[&structures, passed].concat());
+        let call = c.ins().call(invoke, &[&structures[..], passed].concat());
         let status = c.func.dfg.first_result(call);
         let (failed, go_on) = (c.func.dfg.make_block(), c.func.dfg.make_block());
         c.ins().brif(status, failed, &[], go_on, &[]);
         c.insert_block(failed);
         c.ins().return_(&[status]);
         c.insert_block(go_on);
+        if let Some((_, found, copy)) = &in_arena {
+            for ((t, &to), &from) in outputs.iter().zip(of_outputs).zip(found) {
+                let bytes = constant(&mut c, t.size_bytes);
+                c.ins().call(*copy, &[to, from, bytes]);
+            }
+        }
         for (o, (t, &at)) in outputs.iter().zip(of_outputs).enumerate() {
             let words = words(&mut c, t);
             let call = c.ins().call(hashing, &[at, words]);
             let found = c.func.dfg.first_result(call);
-            let expected = constant(&mut c, hashes[o]);
+            let expected = constant(&mut c, vector.expected[o]);
             let is_wrong = c.ins().icmp(IntCC::NotEqual, found, expected);
             let next = c.func.dfg.make_block();
             c.ins().brif(is_wrong, wrong[o], &[], next, &[]);
@@ -223,12 +258,13 @@ fn finish(c: &mut FuncCursor, answer: ir::Value, output: u32, status: i64) {
 }
 
 /// The address of an array of pointers on the stack.
-fn structure(c: &mut FuncCursor, pointers: &[ir::Value]) -> ir::Value {
-    let slot = c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, 8 * pointers.len().max(1) as u32, 3));
+fn structure(c: &mut FuncCursor, pointer: ir::Type, pointers: &[ir::Value]) -> ir::Value {
+    let slot =
+        c.func.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, pointer.bytes() * pointers.len().max(1) as u32, 3));
     for (i, &p) in pointers.iter().enumerate() {
-        c.ins().stack_store(types::I64, p, slot, 8 * i as i32);
+        c.ins().stack_store(pointer, p, slot, pointer.bytes() as i32 * i as i32);
     }
-    c.ins().stack_addr(types::I64, slot, 0)
+    c.ins().stack_addr(pointer, slot, 0)
 }
 
 /// A loop over 64-bit words that carries a value.
@@ -239,14 +275,29 @@ fn each_word(
     first: ir::Value,
     body: impl FnOnce(&mut FuncCursor, ir::Value, ir::Value) -> ir::Value,
 ) -> ir::Value {
+    each(c, 8, from, words, first, body)
+}
+
+/// A loop over pieces of so many bytes that carries a value.
+fn each(
+    c: &mut FuncCursor,
+    bytes: i64,
+    from: ir::Value,
+    count: ir::Value,
+    first: ir::Value,
+    body: impl FnOnce(&mut FuncCursor, ir::Value, ir::Value) -> ir::Value,
+) -> ir::Value {
     let (head, turn, done) = (c.func.dfg.make_block(), c.func.dfg.make_block(), c.func.dfg.make_block());
-    let [at, left, carried] = [types::I64; 3].map(|ty| c.func.dfg.append_block_param(head, ty));
-    c.ins().jump(head, &[from, words, first].map(BlockArg::Value));
+    let [at, left, carried] = [from, count, first].map(|v| {
+        let ty = c.func.dfg.value_type(v);
+        c.func.dfg.append_block_param(head, ty)
+    });
+    c.ins().jump(head, &[from, count, first].map(BlockArg::Value));
     c.insert_block(head);
     c.ins().brif(left, turn, &[], done, &[]);
     c.insert_block(turn);
     let next = body(c, at, carried);
-    let (at, left) = (c.ins().iadd_imm_s(at, 8), c.ins().iadd_imm_s(left, -1));
+    let (at, left) = (c.ins().iadd_imm_s(at, bytes), c.ins().iadd_imm_s(left, -1));
     c.ins().jump(head, &[at, left, next].map(BlockArg::Value));
     c.insert_block(done);
     carried

@@ -66,7 +66,7 @@ fn runs(state: &State) -> Vec<Run> {
 /// `int32_t reset(void *state)`
 pub fn reset(state: &State, prefix: &str, module: &mut ObjectModule) -> Result<Function, Error> {
     let mut signature = Signature::new(module.isa().default_call_conv());
-    signature.params = vec![AbiParam::new(types::I64)];
+    signature.params = vec![AbiParam::new(module.isa().pointer_type())];
     signature.returns = vec![AbiParam::new(types::I32)];
     let (mut function, params) = entry::begin_function(signature);
     let mut c = entry::at_first_block(&mut function);
@@ -83,7 +83,7 @@ pub fn reset(state: &State, prefix: &str, module: &mut ObjectModule) -> Result<F
         description.set_align(WORD_BYTES as u64);
         module.define_data(symbol, &description)?;
         let symbol = module.declare_data_in_func(symbol, c.func);
-        from = Some(c.ins().symbol_value(types::I64, symbol));
+        from = Some(c.ins().symbol_value(module.isa().pointer_type(), symbol));
     }
     let mut to = params[0];
     for run in &runs {
@@ -106,7 +106,8 @@ fn each_word(c: &mut FuncCursor, to: ir::Value, end: ir::Value, from: Option<ir:
     };
     // Where nothing is copied, `from` stays as it is.
     let first: Vec<ir::Value> = [Some(to), from.filter(|_| word.is_none())].into_iter().flatten().collect();
-    let inside: Vec<ir::Value> = first.iter().map(|_| c.func.dfg.append_block_param(again, types::I64)).collect();
+    let pointer = c.func.dfg.value_type(to);
+    let inside: Vec<ir::Value> = first.iter().map(|_| c.func.dfg.append_block_param(again, pointer)).collect();
     let args = |values: &[ir::Value]| values.iter().map(|&v| BlockArg::Value(v)).collect::<Vec<_>>();
     c.ins().jump(again, &args(&first));
     c.insert_block(again);

@@ -56,7 +56,7 @@ impl Expected {
     /// `int32_t check_weights(const void *weights)`
     pub fn check(&self, module: &mut ObjectModule, hashing: FuncId) -> Function {
         let mut signature = Signature::new(module.isa().default_call_conv());
-        signature.params = vec![AbiParam::new(types::I64)];
+        signature.params = vec![AbiParam::new(module.isa().pointer_type())];
         signature.returns = vec![AbiParam::new(types::I32)];
         let (mut function, params) = entry::begin_function(signature);
         let mut c = entry::at_first_block(&mut function);

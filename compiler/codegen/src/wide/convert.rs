@@ -7,7 +7,7 @@ use super::Emitter;
 use super::alloc::Virtual;
 use super::asm::{Mem, vv, vvi, vvv};
 use crate::floats;
-use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Type, Value};
+use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Type, Unary, Value};
 
 impl Emitter<'_> {
     pub(super) fn widen(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
@@ -323,22 +323,24 @@ impl Emitter<'_> {
                 _ => s.vcvtps2pd(r.z(d), r.y(v)),
             }),
             (Elem::I64, Elem::F64) => self.each(ty, &[a], |e, size, x| e.double_of_word(size, x[0])),
-            (Elem::F64, Elem::F32 | Elem::I32) => {
+            (Elem::F64, Elem::I64) => self.each(ty, &[a], |e, size, x| e.double_to_word(size, x[0], rounding)),
+            (Elem::F32, Elem::I64) => {
+                let doubles = self.lengthen(ty, a, |s, r, size, d, v| match size {
+                    16 => s.vcvtps2pd(r.x(d), r.x(v)),
+                    32 => s.vcvtps2pd(r.y(d), r.x(v)),
+                    _ => s.vcvtps2pd(r.z(d), r.y(v)),
+                });
+                doubles.iter().zip(self.piece_sizes(ty)).map(|(&v, size)| self.double_to_word(size, v, rounding)).collect()
+            }
+            (Elem::F64, Elem::F32 | Elem::I32) | (Elem::I64, Elem::F32) => {
                 let (pieces, sizes) = (self.pieces(a), self.piece_sizes(from));
                 let halves: Vec<Virtual> = pieces
                     .iter()
                     .zip(sizes)
-                    .map(|(&v, size)| {
-                        if ty.elem == Elem::I32 {
-                            return self.double_to_int(size, v, rounding);
-                        }
-                        let d = self.vector();
-                        self.push(&[v], &[d], move |s, r| match size {
-                            16 => s.vcvtpd2ps(r.x(d), r.x(v)),
-                            32 => s.vcvtpd2ps(r.x(d), r.y(v)),
-                            _ => s.vcvtpd2ps(r.y(d), r.z(v)),
-                        });
-                        d
+                    .map(|(&v, size)| match (from.elem, ty.elem) {
+                        (Elem::I64, _) => self.single_of_word(size, v),
+                        (_, Elem::I32) => self.double_to_int(size, v, rounding),
+                        _ => self.single_of_double(size, v),
                     })
                     .collect();
                 let bytes = self.features.vector_bytes / 2;
@@ -367,6 +369,90 @@ impl Emitter<'_> {
         let excess = double(self, 0x4530_0000_8010_0000);
         let upper = vvv!(self, vsubpd, size, upper, excess);
         vvv!(self, vaddpd, size, upper, lower)
+    }
+
+    /// The result is half as long.
+    fn single_of_double(&mut self, size: usize, x: Virtual) -> Virtual {
+        let d = self.vector();
+        self.push(&[x], &[d], move |s, r| match size {
+            16 => s.vcvtpd2ps(r.x(d), r.x(x)),
+            32 => s.vcvtpd2ps(r.x(d), r.y(x)),
+            _ => s.vcvtpd2ps(r.y(d), r.z(x)),
+        });
+        d
+    }
+
+    /// Rounded once. The result is half as long.
+    fn single_of_word(&mut self, size: usize, x: Virtual) -> Virtual {
+        if self.features.avx512 {
+            let d = self.vector();
+            self.push(&[x], &[d], move |s, r| match size {
+                16 => s.vcvtqq2ps(r.x(d), r.x(x)),
+                32 => s.vcvtqq2ps(r.x(d), r.y(x)),
+                _ => s.vcvtqq2ps(r.y(d), r.z(x)),
+            });
+            return d;
+        }
+        // A double must hold the number without rounding: of what is longer, bits far below the last one of the float become a single one.
+        let word = |e: &mut Self, v: i64| e.int_constant(Elem::I64, v, size);
+        let (low, high) = (word(self, 0x7ff), word(self, !0x7ff));
+        let rest = vvv!(self, vandps, size, x, low);
+        let rest = vvv!(self, vpaddq, size, rest, low);
+        let sticky = vvv!(self, vorps, size, x, rest);
+        let sticky = vvv!(self, vandps, size, sticky, high);
+        let (most, least) = (word(self, 1 << 53), word(self, -(1 << 53)));
+        let (above, below) = (self.compare(Elem::I64, Cond::Gt, size, x, most), self.compare(Elem::I64, Cond::Lt, size, x, least));
+        let is_long = vvv!(self, vorps, size, above, below);
+        let x = self.select(size, is_long, sticky, x);
+        let x = self.double_of_word(size, x);
+        self.single_of_double(size, x)
+    }
+
+    /// Saturating; NaN becomes 0.
+    fn double_to_word(&mut self, size: usize, x: Virtual, rounding: Rounding) -> Virtual {
+        let double = |e: &mut Self, v: f64| e.constant(&v.to_bits().to_le_bytes(), size);
+        let end = double(self, 9_223_372_036_854_775_808.0);
+        let number = self.compare(Elem::F64, Cond::Eq, size, x, x);
+        if self.features.avx512 {
+            // The smallest number for all that does not fit.
+            let cut = match rounding {
+                Rounding::TowardZero => vv!(self, vcvttpd2qq, size, x),
+                Rounding::NearestEven => vv!(self, vcvtpd2qq, size, x),
+            };
+            let too_large = self.compare(Elem::F64, Cond::Ge, size, x, end);
+            let saturated = vvv!(self, vxorps, size, cut, too_large);
+            return vvv!(self, vandps, size, saturated, number);
+        }
+        let x = vvv!(self, vandps, size, x, number);
+        let whole = self.unary(Elem::F64, if rounding == Rounding::TowardZero { Unary::Trunc } else { Unary::RoundEven }, size, x);
+        let too_large = self.compare(Elem::F64, Cond::Ge, size, whole, end);
+        let (least, most) = (double(self, -9_223_372_036_854_775_808.0), double(self, 9_223_372_036_854_774_784.0));
+        let whole = vvv!(self, vmaxpd, size, whole, least);
+        let whole = vvv!(self, vminpd, size, whole, most);
+        // Both halves are exact: the upper one as an integer with sign, the lower one in the last bits of a double.
+        let (down, up, exponent) =
+            (double(self, 1.0 / 4_294_967_296.0), double(self, 4_294_967_296.0), double(self, 4_503_599_627_370_496.0));
+        let upper = vvv!(self, vmulpd, size, whole, down);
+        let upper = self.unary(Elem::F64, Unary::Floor, size, upper);
+        let taken = vvv!(self, vmulpd, size, upper, up);
+        let lower = vvv!(self, vsubpd, size, whole, taken);
+        let lower = vvv!(self, vaddpd, size, lower, exponent);
+        let lower = vvv!(self, vxorps, size, lower, exponent);
+        let (short, long) = (self.vector(), self.vector());
+        self.push(
+            &[upper],
+            &[short],
+            move |s, r| if size == 16 { s.vcvttpd2dq(r.x(short), r.x(upper)) } else { s.vcvttpd2dq(r.x(short), r.y(upper)) },
+        );
+        self.push(
+            &[short],
+            &[long],
+            move |s, r| if size == 16 { s.vpmovsxdq(r.x(long), r.x(short)) } else { s.vpmovsxdq(r.y(long), r.x(short)) },
+        );
+        let long = vvi!(self, vpsllq, size, long, 32);
+        let word = vvv!(self, vpaddq, size, long, lower);
+        let largest = self.int_constant(Elem::I64, i64::MAX, size);
+        self.select(size, too_large, largest, word)
     }
 
     /// Saturating; NaN becomes 0. The result is half as long.

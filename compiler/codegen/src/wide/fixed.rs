@@ -53,8 +53,16 @@ impl Emitter<'_> {
         if n == 0 {
             return x;
         }
-        if elem != Elem::I32 || 31 < n {
-            return self.unsupported("a rounding shift", elem);
+        if elem != Elem::I32 {
+            // Floor, and one more where the remainder is above half.
+            let mask = (1i64 << n).wrapping_sub(1);
+            let (mask, half, zero) = (self.int_constant(elem, mask, size), self.int_constant(elem, mask >> 1, size), self.zero());
+            let remainder = vvv!(self, vandps, size, x, mask);
+            let negative = self.compare(elem, Cond::Lt, size, x, zero);
+            let threshold = self.binary(elem, Binary::Sub, size, half, negative);
+            let more = self.compare(elem, Cond::Gt, size, remainder, threshold);
+            let floor = self.shr(elem, size, x, n);
+            return self.binary(elem, Binary::Sub, size, floor, more);
         }
         let count = self.int_constant(Elem::I32, n.into(), size);
         self.rounding_shr_by_lanes(size, x, count)

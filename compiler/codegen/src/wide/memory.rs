@@ -253,13 +253,12 @@ impl Emitter<'_> {
                 16 if full == 16 => vm!(self, vmovups, 16, mem),
                 16 => {
                     let d = self.vector();
+                    let evex = self.features.avx512;
                     self.push(&mem.registers(), &[d], move |s, r| match full {
-                        32 => s.vbroadcasti32x4(r.y(d), r.m(&mem)),
+                        32 if evex => s.vbroadcasti32x4(r.y(d), r.m(&mem)),
+                        32 => s.vbroadcasti128(r.y(d), r.m(&mem)),
                         _ => s.vbroadcasti32x4(r.z(d), r.m(&mem)),
                     });
-                    if !self.features.avx512 {
-                        self.fail("a group of 16 bytes");
-                    }
                     d
                 }
                 _ => {
@@ -272,6 +271,10 @@ impl Emitter<'_> {
             match bytes {
                 1 | 2 | 4 | 8 => self.broadcast(low, bytes as usize, full),
                 16 if full == 16 => low,
+                16 => {
+                    let half = self.insert128(low, low);
+                    if full == 32 { half } else { self.join(half, half, 32) }
+                }
                 _ => {
                     self.fail(format!("part of a group of {bytes} bytes"));
                     return vec![];

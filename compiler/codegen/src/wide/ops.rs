@@ -7,7 +7,7 @@ use super::Emitter;
 use super::alloc::Virtual;
 use super::asm::{Mem, in_place, vv, vvi, vvv, vvv_short};
 use cranelite_tile::{Binary, Cond, Elem, Op, Scalar, Type, Unary, Value};
-use iced_x86::code_asm::registers;
+use iced_x86::code_asm::{qword_ptr, registers};
 
 impl Emitter<'_> {
     pub(super) fn op(&mut self, ty: Type, op: &Op) -> Vec<Virtual> {
@@ -350,8 +350,73 @@ impl Emitter<'_> {
                     _ => vvv!(self, vpsrlvw, size, a, count),
                 }
             }
-            _ => self.unsupported("a binary operation", elem),
+            (Binary::Shl | Binary::Shr, I8 | U8 | I16 | U16) => {
+                let mask = self.int_constant(elem, i64::from(elem.bits()) - 1, size);
+                let count = vvv!(self, vandps, size, b, mask);
+                self.shift_by_short_lanes(elem, op, size, a, count)
+            }
+            (Binary::Div | Binary::Rem, I64) => self.divide_words(op, size, a, b),
+            _ => {
+                self.fail(format!("{} of {elem}", format!("{op:?}").to_lowercase()));
+                self.zero()
+            }
         }
+    }
+
+    /// Even and odd lanes as lanes twice as long. Counts are below the lane's bits.
+    fn shift_by_short_lanes(&mut self, elem: Elem, op: Binary, size: usize, a: Virtual, count: Virtual) -> Virtual {
+        use Elem::*;
+        let bits = elem.bits() as u8;
+        let double = match elem {
+            I8 => I16,
+            U8 => U16,
+            I16 => I32,
+            _ => U32,
+        };
+        let lower = self.int_constant(double, (1 << bits) - 1, size);
+        let up = self.shl(double, size, a, bits);
+        let (even, odd) = (self.shr(double, size, up, bits), self.shr(double, size, a, bits));
+        let even_count = vvv!(self, vandps, size, count, lower);
+        let odd_count = self.logical_down(double, size, count, bits);
+        let (even, odd) = (self.binary(double, op, size, even, even_count), self.binary(double, op, size, odd, odd_count));
+        let even = vvv!(self, vandps, size, even, lower);
+        let odd = self.shl(double, size, odd, bits);
+        vvv!(self, vorps, size, even, odd)
+    }
+
+    /// 64-bit lanes one by one, in the frame: no vector unit divides them. What is divided by zero gives 0.
+    fn divide_words(&mut self, op: Binary, size: usize, a: Virtual, b: Virtual) -> Virtual {
+        // By 1 instead of 0, at which the instruction stops, and of -1, where it may overflow; there is no remainder in either case.
+        let (zero, one, minus_one) = (self.zero(), self.int_constant(Elem::I64, 1, size), self.all_ones(size));
+        let by_zero = self.compare(Elem::I64, Cond::Eq, size, b, zero);
+        let by_minus_one = self.compare(Elem::I64, Cond::Eq, size, b, minus_one);
+        let is_special = vvv!(self, vorps, size, by_zero, by_minus_one);
+        let divisor = self.select(size, is_special, one, b);
+        let [dividends, divisors, kept] = [0, size as i32, 2 * size as i32];
+        self.scratch_bytes = self.scratch_bytes.max(kept + 16);
+        self.store_bytes(Mem::Scratch(dividends), a, size, size);
+        self.store_bytes(Mem::Scratch(divisors), divisor, size, size);
+        self.push(&[], &[], move |s, r| {
+            let word = |at: i32| qword_ptr(r.m(&Mem::Scratch(at)));
+            // They may be anybody's.
+            s.mov(word(kept), registers::rax)?;
+            s.mov(word(kept + 8), registers::rdx)?;
+            for at in (0..size as i32).step_by(8) {
+                s.mov(registers::rax, word(dividends + at))?;
+                s.cqo()?;
+                s.idiv(word(divisors + at))?;
+                s.mov(word(dividends + at), if op == Binary::Div { registers::rax } else { registers::rdx })?;
+            }
+            s.mov(registers::rax, word(kept))?;
+            s.mov(registers::rdx, word(kept + 8))
+        });
+        let result = self.load_bytes(Mem::Scratch(dividends), size, size);
+        if op == Binary::Rem {
+            return result;
+        }
+        let negated = vvv!(self, vpsubq, size, zero, a);
+        let result = self.select(size, by_minus_one, negated, result);
+        self.select(size, by_zero, zero, result)
     }
 
     /// Counts are below the lane's bits.

@@ -7,7 +7,8 @@
 //! What is used in the turns of one loop alone, and written there first, is free between two turns; everything else that a loop uses lives in all of
 //! them. The branches of a choice may have the same memory. States are the caller's, and have no place here.
 //!
-//! The program's own inputs and outputs are the caller's, or in the arena too: then inputs live from the beginning, and outputs to the end.
+//! The program's own inputs and outputs are the caller's, or in the arena too: then inputs live from the beginning, and outputs to the end. Where several
+//! programs must have them at the same places, they are at the beginning of the arena, and share it with nothing.
 
 mod check;
 mod holes;
@@ -71,12 +72,54 @@ pub fn plan(program: &mut Program) -> Plan {
 
 /// As [`plan`], with inputs and outputs in the arena, each aligned to `align_bytes` where that costs a tenth of its bytes at most.
 pub fn plan_with_io(program: &mut Program, align_bytes: u32) -> Plan {
+    align_io(program, align_bytes);
+    plan_of(program, |b| b.role == Role::Scratch || is_io(b))
+}
+
+/// As [`plan_with_io`], with inputs and outputs one after the other at the beginning of the arena and all else behind them: their places depend on
+/// sizes alone, and are the same in every program for the model.
+pub fn plan_behind_io(program: &mut Program, align_bytes: u32) -> Plan {
+    align_io(program, align_bytes);
+    let behind = plan_of(program, |b| b.role == Role::Scratch);
+    let mut io: Vec<&mut Buffer> = program.buffers.iter_mut().filter(|b| is_io(b)).collect();
+    io.sort_by_key(|b| b.role);
+    let (mut end, mut align) = (0u64, behind.align_bytes);
+    for b in io {
+        let at = end.next_multiple_of(u64::from(b.align));
+        b.offset_bytes = Some(at);
+        (end, align) = (at + b.size_bytes, align.max(u64::from(b.align)));
+    }
+    let begin = end.next_multiple_of(align);
+    for life in &behind.intervals {
+        program.buffers[life.buffer.0 as usize].offset_bytes = Some(begin + life.offset_bytes);
+    }
+    let (buffers, intervals) = lives(program, |b| b.role == Role::Scratch || is_io(b));
+    let life = |(&buffer, interval): (&BufferId, &Interval)| Life {
+        buffer,
+        size_bytes: interval.size_bytes,
+        offset_bytes: program.buffer(buffer).offset_bytes.unwrap_or(0),
+        first_step: interval.first,
+        last_step: interval.last,
+        in_place_of: behind.intervals.iter().find(|l| l.buffer == buffer).and_then(|l| l.in_place_of),
+    };
+    let arena_size_bytes = (begin + behind.arena_size_bytes).next_multiple_of(align);
+    let lower_bound_bytes = fullest(&intervals).map_or(0, |(bytes, _)| bytes).next_multiple_of(align);
+    Plan {
+        arena_size_bytes,
+        lower_bound_bytes,
+        is_optimal: arena_size_bytes == lower_bound_bytes,
+        align_bytes: align,
+        peak: peak(&buffers, &intervals),
+        intervals: buffers.iter().zip(&intervals).map(life).collect(),
+    }
+}
+
+fn align_io(program: &mut Program, align_bytes: u32) {
     for b in program.buffers.iter_mut().filter(|b| is_io(b)) {
         let fits = |align: &u32| b.size_bytes.next_multiple_of(u64::from(*align)) * 10 <= b.size_bytes * 11;
         let align = std::iter::successors(Some(align_bytes), |a| Some(a / 2)).find(|a| *a <= 8 || fits(a));
         b.align = b.align.max(align.unwrap_or(8));
     }
-    plan_of(program, |b| b.role == Role::Scratch || is_io(b))
 }
 
 fn is_io(b: &Buffer) -> bool {

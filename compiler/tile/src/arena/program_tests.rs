@@ -209,15 +209,24 @@ fn trace(p: &Program) -> Result<Vec<Vec<u8>>, interpret::Error> {
     Ok(seen)
 }
 
+/// In each way in which the arena is planned.
+fn planned(p: &mut Program, io: u8) -> Plan {
+    match io {
+        0 => plan(p),
+        1 => plan_with_io(p, 16),
+        _ => plan_behind_io(p, 16),
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn plans_change_no_result(wishes in prop::collection::vec(wish(), 1..25), io: bool) {
+    fn plans_change_no_result(wishes in prop::collection::vec(wish(), 1..25), io in 0u8..3) {
         let mut p = program(&wishes);
         let apart = trace(&p).unwrap();
-        let plan = if io { plan_with_io(&mut p, 16) } else { plan(&mut p) };
-        prop_assert!(!io || p.buffers.iter().all(|b| b.role == Role::Scratch || b.offset_bytes.is_some()));
+        let plan = planned(&mut p, io);
+        prop_assert!(io == 0 || p.buffers.iter().all(|b| b.role == Role::Scratch || b.offset_bytes.is_some()));
         prop_assert_eq!(check(&p), Ok(()));
         prop_assert!(plan.lower_bound_bytes <= plan.arena_size_bytes);
         prop_assert!(plan.is_optimal || plan.lower_bound_bytes < plan.arena_size_bytes);
@@ -229,15 +238,48 @@ proptest! {
 
     /// The check sees what a wrong place destroys: it refuses every plan whose results are wrong.
     #[test]
-    fn the_check_sees_damage(wishes in prop::collection::vec(wish(), 2..12), which: usize, to in 0u64..6, io: bool) {
+    fn the_check_sees_damage(wishes in prop::collection::vec(wish(), 2..12), which: usize, to in 0u64..6, io in 0u8..3) {
         let mut p = program(&wishes);
         let apart = trace(&p).unwrap();
-        let plan = if io { plan_with_io(&mut p, 16) } else { plan(&mut p) };
+        let plan = planned(&mut p, io);
         let moved = plan.intervals[which % plan.intervals.len()].buffer;
         p.buffers[moved.0 as usize].offset_bytes = Some(to * 8);
         let same = trace(&p).is_ok_and(|t| t == apart);
         prop_assert!(same || check(&p).is_err());
     }
+}
+
+/// Where inputs and outputs are does not depend on the calls, and everything else is behind them.
+#[test]
+fn what_levels_agree_on_depends_on_sizes_alone() {
+    let mut places = vec![];
+    for scratch in [0u64, 40, 4000] {
+        let mut k = KernelBuilder::new("copy");
+        let (x, y) = (k.read("x"), k.write("y"));
+        let v = k.load(Elem::U8.x(1), x.at(0));
+        k.store(y.at(0), v);
+        let buffer = |role, size_bytes| Buffer { name: "b".into(), role, size_bytes, align: 1, data: None, view: None, offset_bytes: None };
+        let mut buffers = vec![buffer(Role::Output(0), 13), buffer(Role::Input(1), 100), buffer(Role::Input(0), 7)];
+        let call = |from, to| {
+            let buffers = vec![BufferId(from), BufferId(to)];
+            Step::Call(Call { kernel: KernelId(0), buffers, params: vec![], advance: vec![], operator: None })
+        };
+        let mut schedule = vec![call(2, 0)];
+        if 0 < scratch {
+            buffers.push(buffer(Role::Scratch, scratch));
+            schedule = vec![call(2, 3), call(3, 0)];
+        }
+        let mut p = Program { name: "p".into(), buffers, kernels: vec![k.finish()], schedule };
+        let plan = plan_behind_io(&mut p, 32);
+        assert_eq!(check(&p), Ok(()));
+        assert_eq!(crate::verify::verify(&p), Ok(()));
+        let ends = p.buffers.iter().map(|b| b.offset_bytes.expect("a place") + b.size_bytes);
+        assert!(ends.max() <= Some(plan.arena_size_bytes) && plan.lower_bound_bytes <= plan.arena_size_bytes);
+        assert!(p.buffers[3..].iter().all(|b| b.offset_bytes >= Some(125)));
+        assert_eq!(plan.intervals.len(), p.buffers.len());
+        places.push([0, 1, 2].map(|b| p.buffers[b].offset_bytes));
+    }
+    assert_eq!(places, [[Some(112), Some(8), Some(0)]; 3]);
 }
 
 /// A loop at the very beginning reads an input in every turn, so nothing of the loop may have the input's place.

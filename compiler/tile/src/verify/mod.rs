@@ -26,6 +26,10 @@
 //!   before that was read; the calls of one `parallel` write no byte that another one reads or writes;
 //! - no comparison or division of indices leaves 64 bits, and no parameter of a call leaves the values `param + turn · advance` of its turns.
 //!
+//! The ranges of the proof are those that code goes through: of a counter from 0 to its count by its step, of a turn from 0 to the number of turns, of a
+//! clamped count up to the end of its clamp; a parameter is the number that the call passes. Where a form does not say how
+//! counters hang together, the proof takes more places than code can reach, never fewer.
+//!
 //! Of a kernel that calls a foreign function it is proved that its outputs share no byte with its inputs or with each other, that it is never called
 //! beside other calls, and nothing of what the function does: all of the above holds as long as it reads its inputs and options and writes its outputs only.
 //!

@@ -396,6 +396,87 @@ if b4 {
 }
 "#;
 
+/// As tight, in branches, in a loop that goes on as long as a condition holds, and with counts that calls read in every turn.
+const TIGHT_INSIDE: &str = r#"program "tight inside"
+b0 = input 0 "x" 60 bytes align 4
+b1 = output 0 "y" 40 bytes align 4
+b2 = scratch "which" 1 bytes align 1
+b3 = scratch "goes on" 1 bytes align 1
+kernel look(x: read, on: write; at) {
+  v0: u8 = load x[at]
+  store on[0] = v0
+}
+kernel counted(x: read, y: write; from, to) {
+  v0: i32 = load x[from]
+  clamp n = v0 to 0..=2
+  loop i in 0..n {
+    v1: i32 = load x[from + i*4 + 4]
+    store y[to + i*4] = v1
+  }
+  store y[to + 8] = v0
+}
+call look(x: b0, on: b2; at: 58)
+if b2 {
+  repeat 3 {
+    call counted(x: b0, y: b1; from: 0 + 24 turn, to: 28 + -14 turn)
+  }
+} else {
+  call counted(x: b0, y: b1; from: 48, to: 27)
+  call counted(x: b0, y: b1; from: 47, to: 28)
+}
+while b3 {
+  call look(x: b0, on: b3; at: 59)
+} do {
+  repeat 2 {
+    call counted(x: b0, y: b1; from: 22 + 26 turn, to: 0 + 28 turn)
+  }
+}
+"#;
+
+/// The same of what is inside of branches and loops.
+#[test]
+fn branches_and_loops_are_proved_to_the_last_number() {
+    let program = |text: &str| crate::text::parse(text).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(verify(&program(TIGHT_INSIDE)), Ok(()));
+    for (from, to) in [
+        ("\"x\" 60 bytes", "\"x\" 59 bytes"),
+        ("\"y\" 40 bytes", "\"y\" 39 bytes"),
+        ("\"which\" 1 bytes", "\"which\" 0 bytes"),
+        ("\"goes on\" 1 bytes", "\"goes on\" 0 bytes"),
+        ("at: 58", "at: 60"),
+        ("at: 58", "at: -1"),
+        ("at: 59", "at: 60"),
+        ("0..=2", "0..=3"),
+        ("in 0..n {", "in 0..n + 1 {"),
+        ("i*4 + 4]", "i*4 + 5]"),
+        ("to + 8]", "to + 9]"),
+        ("repeat 3", "repeat 4"),
+        ("from: 0 +", "from: 1 +"),
+        ("from: 0 +", "from: -1 +"),
+        ("24 turn", "25 turn"),
+        ("24 turn", "-1 turn"),
+        ("to: 28 +", "to: 29 +"),
+        ("to: 28 +", "to: 27 +"),
+        ("-14 turn", "-15 turn"),
+        ("-14 turn", "1 turn"),
+        ("from: 48", "from: 49"),
+        ("to: 28)", "to: 29)"),
+        ("repeat 2", "repeat 3"),
+        ("from: 22 +", "from: 23 +"),
+        ("26 turn", "27 turn"),
+        ("to: 0 +", "to: 1 +"),
+        ("to: 0 +", "to: -1 +"),
+        ("28 turn", "29 turn"),
+        // What one branch alone has written is not looked at.
+        ("call look(x: b0, on: b2; at: 58)\nif b2 {\n", "if b2 {\n"),
+        // What a turn writes is not there before its test.
+        ("on: b3; at: 59", "on: b2; at: 59"),
+    ] {
+        assert_eq!(TIGHT_INSIDE.matches(from).count(), 1, "{from}");
+        assert!(verify(&program(&TIGHT_INSIDE.replace(from, to))).is_err(), "accepted: {from} -> {to}");
+    }
+}
+
 /// One more or less of anything is refused: sizes, turns, parameters, what they advance by, the most of a count, places of states.
 #[test]
 fn schedules_are_proved_to_the_last_number() {
