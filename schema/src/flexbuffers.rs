@@ -63,6 +63,10 @@ impl<'a> Map<'a> {
 
     /// The first number of that name; `None` where there is none, or a null.
     pub fn get(&self, name: &str) -> Result<Option<Number>, Broken> {
+        // Where one key ends the next one begins.
+        if name.contains('\0') {
+            return Ok(None);
+        }
         for i in 0..self.len {
             let key = target(self.bytes, self.keys + i * self.key_width, self.key_width)?;
             let key = self.bytes.get(key..).ok_or(OUTSIDE)?;

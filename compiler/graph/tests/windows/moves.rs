@@ -652,7 +652,7 @@ fn parts_are_put_in_place() {
     let text = |outputs: &str| {
         format!(
             "graph \"g\"\ninputs %a, %part, %first\noutputs {outputs}\n%a: f32[4,6]\n%part: f32[2,3]\n%first: i32[2]\n\
-             %x: f32[4,6] = neg %a {{}} @0\n%y: f32[4,6] = dynamic_update_slice %x, %part, %first {{}} @1\n%z: f32[4,6] = neg %y {{}} @2\n"
+             %x: f32[4,6] = neg %a {{}} @0\n%y: f32[4,6] = dynamic_update_slice %x, %part, %first {{is_checked=false}} @1\n%z: f32[4,6] = neg %y {{}} @2\n"
         )
     };
     let (a, part): (Vec<f32>, Vec<f32>) = ((0..24).map(|i| i as f32).collect(), (0..6).map(|i| 100.0 + i as f32).collect());
