@@ -34,6 +34,7 @@ pub mod doubles;
 #[cfg(test)]
 pub(crate) mod edges;
 pub mod fixed_point;
+pub mod places;
 pub mod quotient;
 pub mod steps;
 pub mod table;
@@ -416,6 +417,20 @@ pub fn preprocess_softmax_scaling(beta: f32, input_scale: f32, integer_bits: u32
 pub fn calculate_input_radius(integer_bits: u32, left_shift: i32, total_signed_bits: u32) -> i32 {
     let largest = ((1i64 << integer_bits) - 1) as f64 * (1i64 << (total_signed_bits - integer_bits)) as f64;
     libm::floor(libm::scalbn(largest, -left_shift)) as i32
+}
+
+/// The inverse of the multiplier and shift that bring differences to Q5, of LOG_SOFTMAX; `None` where the reference has none.
+pub fn log_softmax_reverse(multiplier: i32, shift: i32) -> Option<(i32, i32)> {
+    let reverse = (1..=31).contains(&shift).then(|| (1i64 << (31 - shift)) as f64 / f64::from(multiplier))?;
+    quantize_multiplier_smaller_than_one_exp(reverse)
+}
+
+/// The least and the largest number of a range that has 0 in it, as the reference moves them so that 0 is one of `1 << bits` steps; and a step.
+pub fn nudged_range(least: f32, largest: f32, bits: u32) -> (f32, f32, f32) {
+    let steps = ((1i64 << bits) - 1) as f32;
+    let step = (largest - least) / steps;
+    let zero = round_half_away_f32((0.0 - least / step).clamp(0.0, steps));
+    ((0.0 - zero) * step, (steps - zero) * step, step)
 }
 
 /// log2 rounded, and whether the argument is a power of two up to a thousandth of an octave; `None` for what is not positive.

@@ -777,7 +777,12 @@ impl<'f, 'a> Walk<'f, 'a> {
         };
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
-        let source = Source { operator: o, version: code.version, signature, bodies };
+        let operators_of = |number: i32| -> Result<Vec<BuiltinOperator>, Diagnostic> {
+            let operators = self.named_subgraph(number)?.1.operators().into_iter().flatten();
+            let codes = operators.map(|o| self.file.codes.get(o.opcode_index() as usize).map(|c| c.code));
+            Ok(codes.map(|c| c.unwrap_or(BuiltinOperator::CUSTOM)).collect())
+        };
+        let source = Source { operator: o, version: code.version, signature, bodies, operators_of: &operators_of };
         let op = Op::decode(code.code, &source)?;
         let mut signature = source.signature;
         let kept = op.kept();

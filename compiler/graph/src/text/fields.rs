@@ -15,6 +15,7 @@ pub enum Field {
     Bool(bool),
     Word(String),
     Integers(Vec<i64>),
+    Floats(Vec<f32>),
 }
 
 impl fmt::Display for Field {
@@ -27,6 +28,10 @@ impl fmt::Display for Field {
             Field::Word(v) => f.write_str(v),
             Field::Integers(v) => {
                 let items: Vec<String> = v.iter().map(i64::to_string).collect();
+                write!(f, "[{}]", items.join(","))
+            }
+            Field::Floats(v) => {
+                let items: Vec<String> = v.iter().map(|v| format!("{v:?}")).collect();
                 write!(f, "[{}]", items.join(","))
             }
         }
@@ -86,6 +91,19 @@ impl FieldType for Vec<i64> {
     }
     fn from_field(field: &Field) -> Option<Self> {
         if let Field::Integers(v) = field { Some(v.clone()) } else { None }
+    }
+}
+
+impl FieldType for Vec<f32> {
+    fn to_field(&self) -> Field {
+        Field::Floats(self.clone())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        match field {
+            Field::Floats(v) => Some(v.clone()),
+            Field::Integers(v) => Some(v.iter().map(|&v| v as f32).collect()),
+            _ => None,
+        }
     }
 }
 

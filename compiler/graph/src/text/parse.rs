@@ -349,7 +349,14 @@ impl<'a> Cursor<'a> {
     fn field(&mut self) -> Result<Field, String> {
         self.skip_blanks();
         if self.rest.starts_with('[') {
-            return Ok(Field::Integers(self.list(|c| c.number())?));
+            let items = self.list(|c| Ok(c.scalar().to_string()))?;
+            let integers: Result<Vec<i64>, _> = items.iter().map(|i| i.parse()).collect();
+            let floats: Result<Vec<f32>, _> = items.iter().map(|i| i.parse()).collect();
+            return match (integers, floats) {
+                (Ok(v), _) => Ok(Field::Integers(v)),
+                (_, Ok(v)) => Ok(Field::Floats(v)),
+                _ => Err(format!("expected numbers, found `[{}]`", items.join(","))),
+            };
         }
         let word = self.scalar();
         Ok(match word {
