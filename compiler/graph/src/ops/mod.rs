@@ -402,6 +402,7 @@ operators! {
     LogicalOr logical_or(pairs) LOGICAL_OR 1;
     Logistic logistic(curves) LOGISTIC 3;
     LogSoftmax log_softmax LOG_SOFTMAX 2;
+    LshProjection lsh_projection LSH_PROJECTION 1;
     MatrixDiag matrix_diag MATRIX_DIAG 1;
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
@@ -438,6 +439,7 @@ operators! {
     ResizeNearestNeighbor resize_nearest_neighbor(resizes) RESIZE_NEAREST_NEIGHBOR 4;
     ReverseSequence reverse_sequence REVERSE_SEQUENCE 1;
     ReverseV2 reverse_v2 REVERSE_V2 3;
+    Rfft2d rfft2d RFFT2D 1;
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt(curves) RSQRT 3;
