@@ -24,6 +24,9 @@
 //! | LOGISTIC int16 | interpolation in a 256-entry table of sigmoid(i/24) (`table::logistic_i16`) |
 //! | SOFTMAX int8, uint8 | fixed-point exp in Q5.26 (`fixed_point`), not the float tables of the optimised kernel |
 //! | SOFTMAX int16 | two interpolated 513-entry tables (`table::softmax_exp_lut_i16` and `..._reciprocal_...`) |
+//! | L2_NORMALIZATION int8, uint8 | five steps of Newton's method in fixed point (`fixed_point::reciprocal_root`), at run time |
+//! | LOG_SOFTMAX int8, uint8 | exponentials as in SOFTMAX, and a logarithm in fixed point (`fixed_point::log_of_sum`) |
+//! | RESIZE_BILINEAR int8, int16 | places and weights in 1024ths (`places`), one rounding half away from zero; uint8 in f32, cut off after adding 0.5 |
 //! | QUANTIZE f32 | division by the f32 scale, then round half away from zero |
 //!
 //! Where the C++ reference has undefined behaviour (overflow in a cast or a shift) these functions are total: casts saturate, NaN

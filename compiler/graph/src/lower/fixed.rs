@@ -148,7 +148,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn roots_are_those_of_the_host(x in 0..=i32::MAX, shift in 0..31) {
+        fn roots_are_those_of_the_host(x in 0..=i32::MAX, shift in 0..31u32) {
             let x = x >> shift;
             let (root, shift) = quantize::reciprocal_root(x);
             let got = both(|k, x| reciprocal_root(k, x).into(), x);
@@ -156,7 +156,7 @@ mod tests {
         }
 
         #[test]
-        fn logarithms_are_those_of_the_host(x in 1 << 19..=i32::MAX, shift in 0..12) {
+        fn logarithms_are_those_of_the_host(x in 1i32 << 19..=i32::MAX, shift in 0..12u32) {
             let x = (x >> shift).max(1 << 19);
             let got = both(|k, x| [log_of_sum(k, x), x], x);
             prop_assert_eq!(got[0], quantize::log_of_sum(x));

@@ -121,3 +121,34 @@ impl Hasher<'_> {
 pub fn fingerprint(k: &mut KernelBuilder, key: Arg, count: usize) -> Value {
     Hasher { k, key }.hash(count)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelite_tile::interpret;
+
+    /// Of bytes i · 37 + 11.
+    #[test]
+    fn fingerprints_of_all_kinds_of_lengths() {
+        for (count, expected) in [
+            (4, 0xCC1E_7781_37AE_6D69u64),
+            (5, 0x23B0_F796_75BD_1C16),
+            (8, 0x7D50_7025_ED4E_ECFD),
+            (11, 0x4899_998B_2AAA_BD10),
+            (16, 0xD836_4803_26A9_74D6),
+            (17, 0x5CDE_D6CB_65C9_DAC6),
+            (32, 0xA033_00E1_B2BE_6DA7),
+            (33, 0x8391_54CA_6781_5696),
+            (50, 0x9716_9589_6BAB_F4E0),
+            (64, 0x000F_03EA_C52D_3535),
+        ] {
+            let mut k = KernelBuilder::new("f");
+            let (key, y) = (k.read("key"), k.write("y"));
+            let hash = fingerprint(&mut k, key, count);
+            k.store(y.at(0), hash);
+            let mut buffers = vec![(0..count).map(|i| (i * 37 + 11) as u8).collect(), vec![0; 8]];
+            interpret::call(&k.finish(), &[], &mut buffers).expect("within bounds");
+            assert_eq!(buffers[1], expected.to_le_bytes(), "{count} bytes");
+        }
+    }
+}
