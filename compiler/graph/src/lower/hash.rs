@@ -70,7 +70,7 @@ impl Hasher<'_> {
                 let a = self.add_constant(a, count as u64);
                 self.mixed(a, b, factor)
             }
-            ..=16 => {
+            8..=16 => {
                 let (a, b) = (self.fetch(0), self.fetch(count - 8));
                 let a = self.add_constant(a, K2);
                 let c = self.rotate(b, 37);
