@@ -24,6 +24,9 @@
 //! | LOGISTIC int16 | interpolation in a 256-entry table of sigmoid(i/24) (`table::logistic_i16`) |
 //! | SOFTMAX int8, uint8 | fixed-point exp in Q5.26 (`fixed_point`), not the float tables of the optimised kernel |
 //! | SOFTMAX int16 | two interpolated 513-entry tables (`table::softmax_exp_lut_i16` and `..._reciprocal_...`) |
+//! | L2_NORMALIZATION int8, uint8 | five steps of Newton's method in fixed point (`fixed_point::reciprocal_root`), at run time |
+//! | LOG_SOFTMAX int8, uint8 | exponentials as in SOFTMAX, and a logarithm in fixed point (`fixed_point::log_of_sum`) |
+//! | RESIZE_BILINEAR int8, int16 | places and weights in 1024ths (`places`), one rounding half away from zero; uint8 in f32, cut off after adding 0.5 |
 //! | QUANTIZE f32 | division by the f32 scale, then round half away from zero |
 //!
 //! Where the C++ reference has undefined behaviour (overflow in a cast or a shift) these functions are total: casts saturate, NaN
@@ -35,6 +38,7 @@ pub mod doubles;
 pub(crate) mod edges;
 pub mod fixed_point;
 pub mod fixed_point_16;
+pub mod places;
 pub mod quotient;
 pub mod steps;
 pub mod table;
@@ -417,6 +421,20 @@ pub fn preprocess_softmax_scaling(beta: f32, input_scale: f32, integer_bits: u32
 pub fn calculate_input_radius(integer_bits: u32, left_shift: i32, total_signed_bits: u32) -> i32 {
     let largest = ((1i64 << integer_bits) - 1) as f64 * (1i64 << (total_signed_bits - integer_bits)) as f64;
     libm::floor(libm::scalbn(largest, -left_shift)) as i32
+}
+
+/// The inverse of the multiplier and shift that bring differences to Q5, of LOG_SOFTMAX; `None` where the reference has none.
+pub fn log_softmax_reverse(multiplier: i32, shift: i32) -> Option<(i32, i32)> {
+    let reverse = (1..=31).contains(&shift).then(|| (1i64 << (31 - shift)) as f64 / f64::from(multiplier))?;
+    quantize_multiplier_smaller_than_one_exp(reverse)
+}
+
+/// The least and the largest number of a range that has 0 in it, as the reference moves them so that 0 is one of `1 << bits` steps; and a step.
+pub fn nudged_range(least: f32, largest: f32, bits: u32) -> (f32, f32, f32) {
+    let steps = ((1i64 << bits) - 1) as f32;
+    let step = (largest - least) / steps;
+    let zero = round_half_away_f32((0.0 - least / step).clamp(0.0, steps));
+    ((0.0 - zero) * step, (steps - zero) * step, step)
 }
 
 /// log2 rounded, and whether the argument is a power of two up to a thousandth of an octave; `None` for what is not positive.

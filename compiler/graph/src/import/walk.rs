@@ -793,12 +793,25 @@ impl<'f, 'a> Walk<'f, 'a> {
         };
         let signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
+        let operators_of = |number: i32| -> Result<Vec<BuiltinOperator>, Diagnostic> {
+            let operators = self.named_subgraph(number)?.1.operators().into_iter().flatten();
+            let codes = operators.map(|o| self.file.codes.get(o.opcode_index() as usize).map(|c| c.code));
+            Ok(codes.map(|c| c.unwrap_or(BuiltinOperator::CUSTOM)).collect())
+        };
         if code.symbol.is_some() {
             self.check_results_are_known(outputs)?;
         }
         let tensor = |t: i32| self.tensors.get(usize::try_from(t).ok()?).filter(|t| t.content != Content::Unknown).map(|t| &t.ty);
         let intermediates = o.intermediates().into_iter().flatten().map(tensor).collect();
-        let source = Source { operator: o, version: code.version, symbol: code.symbol.as_deref(), signature, bodies, intermediates };
+        let source = Source {
+            operator: o,
+            version: code.version,
+            symbol: code.symbol.as_deref(),
+            signature,
+            bodies,
+            intermediates,
+            operators_of: &operators_of,
+        };
         let op = Op::decode(code.key(), &source)?;
         self.check_states(&op, &op.kept().of(inputs), &states)?;
         let mut signature = source.signature;

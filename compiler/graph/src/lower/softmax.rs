@@ -4,6 +4,7 @@
 //! lanes beyond the row out of maximum and sum. Integer rows are sums in any order; the quantised reciprocal is one lane of
 //! fixed-point steps, per row.
 
+use super::rows::{Row, Shape, each_row, row_start};
 use super::{Context, Goal, math, table};
 use crate::graph::Node;
 use crate::lower::requantize::{Scale, Target, elem};
@@ -12,124 +13,7 @@ use crate::quantize::{
     preprocess_softmax_scaling, softmax_exp_lut_i16, softmax_multiplier_i16, softmax_one_over_one_plus_x_lut_i16,
 };
 use crate::tensor::ElementType;
-use cranelite_tile::{Arg, Binary, BufferId, Cond, Counter, Elem, Index, KernelBuilder, Machine, Reduce, Type, Unary, Value};
-
-/// The passes over one row of `depth` elements.
-#[derive(Clone, Copy)]
-struct Row {
-    depth: usize,
-    lanes: usize,
-    mask: Arg,
-    /// Of the ones, which are enough for a byte vector widened to 32 bits.
-    mask_bytes: usize,
-}
-
-/// A row of at most so many full vectors is written out without a loop.
-const UNROLLED: usize = 2;
-
-impl Row {
-    /// Full vectors, and elements in the partial one.
-    fn parts(&self) -> (usize, usize) {
-        (self.depth / self.lanes, self.depth % self.lanes)
-    }
-
-    /// All ones in the first `count` lanes of an integer type, zeros in the others.
-    fn mask(&self, k: &mut KernelBuilder, ty: Type, count: usize) -> Value {
-        let set = count * ty.elem.bytes() as usize;
-        k.load(ty, self.mask.at(self.mask_bytes - set))
-    }
-
-    /// `x` in the first `count` lanes, `fill` beyond.
-    fn masked(&self, k: &mut KernelBuilder, x: Value, count: usize, fill: Value) -> Value {
-        let ty = k.ty(x);
-        if count == ty.lanes as usize {
-            return x;
-        }
-        let int = ty.with_elem(if ty.elem == Elem::F32 { Elem::I32 } else { ty.elem });
-        let (mask, zero) = (self.mask(k, int, count), k.int(int, 0));
-        let inside = k.compare(Cond::Ne, mask, zero);
-        k.select(inside, x, fill)
-    }
-
-    /// Walks the row with carried values: `body` gets the element that a vector starts with and how many of its lanes count.
-    fn walk(
-        &self,
-        k: &mut KernelBuilder,
-        name: &str,
-        init: &[Value],
-        body: impl Fn(&mut KernelBuilder, Index, usize, &[Value]) -> Vec<Value>,
-    ) -> Vec<Value> {
-        let (full, rest) = self.parts();
-        let mut carried = init.to_vec();
-        if full <= UNROLLED {
-            for i in 0..full {
-                carried = body(k, (i * self.lanes).into(), self.lanes, &carried);
-            }
-        } else {
-            let step = self.lanes;
-            carried = k.repeat(name, full * step, step as i64, init, |k, i, carried| body(k, i.into(), step, carried));
-        }
-        if 0 < rest {
-            carried = body(k, (full * self.lanes).into(), rest, &carried);
-        }
-        carried
-    }
-
-    /// The largest element as a scalar; NaN is passed over.
-    fn max(&self, k: &mut KernelBuilder, x: Arg, at: &Index, elem: Elem) -> Value {
-        let ty = elem.x(self.lanes);
-        let lowest = if elem == Elem::F32 { k.float(ty, f32::MIN) } else { k.int(ty, elem.int_range().0) };
-        let max = self.walk(k, "max", &[lowest], |k, i, count, acc| {
-            let v = k.load_part(ty, x.at(at.clone() + i * i64::from(elem.bytes())), count);
-            let v = self.masked(k, v, count, lowest);
-            vec![k.max(v, acc[0])]
-        });
-        k.reduce(Reduce::Max, max[0])
-    }
-}
-
-/// A loop over rows if there are several.
-fn each_row(k: &mut KernelBuilder, rows: usize, body: impl FnOnce(&mut KernelBuilder, Option<Counter>)) {
-    if rows == 1 {
-        body(k, None);
-    } else {
-        k.each("row", rows, 1, |k, r| body(k, Some(r)));
-    }
-}
-
-fn row_start(row: Option<Counter>, depth: usize, elem: Elem) -> Index {
-    row.map_or(Index::default(), |r| r * (depth as i64 * i64::from(elem.bytes())))
-}
-
-/// What the kernels of all types share: rows of the innermost dimension, the arguments x, mask and y.
-struct Shape {
-    rows: usize,
-    depth: usize,
-    lanes: usize,
-    mask_bytes: usize,
-}
-
-impl Shape {
-    /// `None` when there is nothing to do.
-    fn of_node(cx: &Context, node: &Node, lanes_of: Elem) -> Option<Shape> {
-        let shape = &cx.input_type(node, 0).shape;
-        let depth = *shape.last()?;
-        let rows = shape[..shape.len() - 1].iter().product();
-        // One element at a time needs neither masks nor a rest.
-        let lanes = if cx.goal == Goal::Size { 1 } else { cx.machine.lanes(lanes_of).min(depth.next_power_of_two()) };
-        (0 < depth && 0 < rows).then_some(Shape { rows, depth, lanes, mask_bytes: 4 * cx.machine.lanes(Elem::U8) })
-    }
-
-    /// Ones, then zeros: a mask of any count of lanes starts somewhere in it.
-    fn mask(&self, cx: &mut Context) -> BufferId {
-        let bytes: Vec<u8> = [0xFF, 0].iter().flat_map(|&b| vec![b; self.mask_bytes]).collect();
-        cx.constant("mask", bytes, 64)
-    }
-
-    fn row(&self, mask: Arg) -> Row {
-        Row { depth: self.depth, lanes: self.lanes, mask, mask_bytes: self.mask_bytes }
-    }
-}
+use cranelite_tile::{Arg, Binary, Cond, Elem, Index, KernelBuilder, Machine, Reduce, Unary, Value};
 
 pub fn lower(cx: &mut Context, node: &Node, beta: f32) {
     match cx.input_type(node, 0).element {
@@ -193,6 +77,13 @@ fn exp_table(beta: f32, scale: f32) -> Vec<i32> {
         .collect()
 }
 
+/// e^-d for every distance d of bytes: in Q0, and as what is added up, in Q12, rounded.
+pub fn exp_tables(beta: f32, scale: f32) -> (Vec<i32>, Vec<i32>) {
+    let exponentials = exp_table(beta, scale);
+    let addends = exponentials.iter().map(|&e| ((e as u32 + (1 << 11)) >> 12) as i32).collect();
+    (exponentials, addends)
+}
+
 /// int8 and uint8 to bytes or int16.
 ///
 /// Every element is its distance from the largest one, of which there are 256. Exponentials are looked up; so are results where a
@@ -204,11 +95,9 @@ fn bytes(cx: &mut Context, node: &Node, beta: f32) {
     let Some(shape) = Shape::of_node(cx, node, input) else { return };
     let (low, high) = element_range(to.element).expect("an integer, checked by infer");
     let target = Target { elem: output, zero_point: low, low, high };
-    let exponentials = exp_table(beta, from.scale().unwrap_or(1.0));
+    let (exponentials, addends) = exp_tables(beta, from.scale().unwrap_or(1.0));
     // Smaller ones round to nothing, whatever the sum.
     let distances = exponentials.iter().take_while(|&&e| 1 << (29 - output.bits()) <= e).count();
-    // From Q0 to Q12, rounded.
-    let addends: Vec<i32> = exponentials.iter().map(|&e| ((e as u32 + (1 << 11)) >> 12) as i32).collect();
     let (exponentials, addends) = (cx.constant_i32("exp", &exponentials), cx.constant_i32("exp_q12", &addends));
     let mut buffers = vec![cx.input(node, 0), exponentials, addends, shape.mask(cx)];
 
@@ -298,7 +187,7 @@ fn bytes(cx: &mut Context, node: &Node, beta: f32) {
 }
 
 /// The sum of the table's entries for the distances of a row from its largest element, a scalar.
-fn sum_of_bytes(
+pub fn sum_of_bytes(
     k: &mut KernelBuilder,
     x: Arg,
     start: &Index,

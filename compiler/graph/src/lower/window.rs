@@ -1,4 +1,4 @@
-//! Pooling: a window slides over an image and keeps the largest or the mean value, channel by channel.
+//! Pooling: a window slides over an image and keeps the largest or the mean value, or the root of the mean square, channel by channel.
 //!
 //! Not convolution: there are no weights, and an empty image has an empty result. The idea: near the border a window loses taps;
 //! outputs whose windows have equally many taps form rectangles, and every rectangle is one call of the same kernel, so nothing is guarded, filled or counted at run time.
@@ -14,7 +14,7 @@ use crate::ops::checks::{image, same_quantization};
 use crate::ops::{Signature, Source};
 use crate::quantize::calculate_activation_range_quantized;
 use crate::tensor::{ElementType, TensorType};
-use cranelite_tile::{Arg, BufferId, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Param, Rounding, Value};
+use cranelite_tile::{Arg, BufferId, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Param, Rounding, Unary, Value};
 
 /// What the pooling operators have in common.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,9 +29,16 @@ pub struct Pooling {
 pub enum Kind {
     Max,
     Average,
+    /// Of the mean of the squares.
+    Root,
 }
 
 impl Kind {
+    /// It is divided by the number of elements.
+    fn divides(self) -> bool {
+        self != Kind::Max
+    }
+
     /// Lanes of a small kernel: a register of the largest elements that it computes with, or two.
     fn lanes(self, elem: Elem, machine: &Machine) -> usize {
         match (self, elem) {
@@ -127,14 +134,13 @@ impl Pooling {
         for r in &rows {
             for q in &columns {
                 let taps = r.taps * q.taps;
-                let most = largest_sum(elem, taps).filter(|_| kind == Kind::Average);
-                if kind == Kind::Average && most.is_none() {
+                let most = largest_sum(elem, taps).filter(|_| kind.divides());
+                if kind.divides() && most.is_none() {
                     return Err(Diagnostic::new(Code::FEATURE, "the window is too large: its sum does not fit 32 bits")
                         .help("pool in several steps with smaller windows, or take the MEAN where a window is the whole image"));
                 }
                 let unrolled = (taps <= MAX_UNROLLED && cx.goal == Goal::Speed).then_some([r.taps, q.taps]);
-                let window_size =
-                    (kind == Kind::Average).then(|| cx.constant_f32("window_size", &[taps as f32, f32::from_bits(taps as u32 / 2)]));
+                let window_size = kind.divides().then(|| cx.constant_f32("window_size", &[taps as f32, f32::from_bits(taps as u32 / 2)]));
                 for part in &parts {
                     let sum = Sum::of(elem, taps);
                     let spec = Spec { kind, elem, channels: part.channels, unrolled, sum, activation: self.activation, range };
@@ -276,13 +282,14 @@ impl Spec {
         let name = match self.kind {
             Kind::Max => "max_pool",
             Kind::Average => "average_pool",
+            Kind::Root => "l2_pool",
         };
         let mut k = KernelBuilder::new(match self.channels {
             Channels::All(n) => format!("{name}_{}_{n}", self.elem),
             Channels::Blocks { .. } => format!("{name}_{}", self.elem),
         });
         let (x, y) = (k.read("x"), k.write("y"));
-        let size = (self.kind == Kind::Average).then(|| k.read("window_size"));
+        let size = self.kind.divides().then(|| k.read("window_size"));
         let [images, rows, columns] = ["images", "rows", "columns"].map(|n| k.param(n));
         let [image, row, row_step, column_step, x0] = ["image", "row", "row_step", "column_step", "x0"].map(|n| k.param(n));
         let [out_image, out_row, y0] = ["out_image", "out_row", "y0"].map(|n| k.param(n));
@@ -337,14 +344,18 @@ impl Spec {
         let start = match (self.kind, self.elem) {
             (Kind::Max, Elem::F32) => k.float(Elem::F32.x(b.lanes), f32::MIN),
             (Kind::Max, e) => k.int(e.x(b.lanes), e.int_range().0),
-            (Kind::Average, Elem::F32) => k.float(Elem::F32.x(b.lanes), 0.0),
-            (Kind::Average, _) => k.int(self.sum.elem.x(b.lanes), 0),
+            (Kind::Average | Kind::Root, Elem::F32) => k.float(Elem::F32.x(b.lanes), 0.0),
+            (Kind::Average | Kind::Root, _) => k.int(self.sum.elem.x(b.lanes), 0),
         };
         let tap = |k: &mut KernelBuilder, so_far: Value, offset: Index| {
             let v = b.load(k, self.elem, x.at(offset));
             match self.kind {
                 Kind::Max => k.max(v, so_far),
                 Kind::Average if self.elem == Elem::F32 => k.add(so_far, v),
+                Kind::Root => {
+                    let square = k.mul(v, v);
+                    k.add(so_far, square)
+                }
                 Kind::Average => {
                     let v = k.widen(v, self.sum.elem);
                     k.add(so_far, v)
@@ -376,6 +387,7 @@ impl Spec {
             (Elem::F32, Some(size)) => {
                 let n = k.load_splat(Elem::F32.x(lanes), 1, size.at(0));
                 let mean = k.div(v, n);
+                let mean = if self.kind == Kind::Root { k.unary(Unary::Sqrt, mean) } else { mean };
                 clamp_float(k, mean, self.activation)
             }
             (_, None) => target.clamp(k, v),

@@ -10,6 +10,7 @@ pub mod bodies;
 pub mod checks;
 pub mod clips;
 pub mod comparisons;
+pub mod complexes;
 pub mod counts;
 pub mod curves;
 pub mod depths;
@@ -17,14 +18,18 @@ pub mod extremes;
 pub mod family;
 pub mod maps;
 pub mod ones;
+pub mod paddings;
 pub mod pairs;
 pub mod pools;
+pub mod reduce_windows;
 pub mod reductions;
+pub mod resizes;
 pub mod segments;
 pub mod selects;
 pub mod sines;
 pub mod sums;
 pub mod types;
+pub mod volumes;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Node, ValueId};
@@ -75,6 +80,8 @@ pub struct Source<'a> {
     pub bodies: Vec<Graph>,
     /// Tensors that only say how inner results are quantised; `None` where the number is no tensor's.
     pub intermediates: Vec<Option<&'a TensorType>>,
+    /// Which operators a subgraph of the file has.
+    pub operators_of: &'a dyn Fn(i32) -> Result<Vec<schema::BuiltinOperator>, Diagnostic>,
 }
 
 impl<'a> Source<'a> {
@@ -437,13 +444,18 @@ operators! {
     BatchToSpaceNd batch_to_space_nd(batches) BATCH_TO_SPACE_ND 4;
     BidirectionalSequenceLstm bidirectional_sequence_lstm BIDIRECTIONAL_SEQUENCE_LSTM 3;
     BidirectionalSequenceRnn bidirectional_sequence_rnn BIDIRECTIONAL_SEQUENCE_RNN 3;
+    Bitcast bitcast BITCAST 1;
     BitwiseXor bitwise_xor(pairs) BITWISE_XOR 1;
     BroadcastArgs broadcast_args BROADCAST_ARGS 1;
     BroadcastTo broadcast_to BROADCAST_TO 3;
+    Bucketize bucketize BUCKETIZE 1;
     Cast cast CAST 9;
     Ceil ceil(maps) CEIL 1;
+    ComplexAbs complex_abs(complexes) COMPLEX_ABS 1;
     Concatenation concatenation CONCATENATION 5;
     Conv2d conv_2d CONV_2D 8;
+    Conv3d conv_3d(volumes) CONV_3D 1;
+    Conv3dTranspose conv_3d_transpose(volumes) CONV_3D_TRANSPOSE 1;
     Cos cos(sines) COS 1;
     Cumsum cumsum CUMSUM 1;
     Custom custom CUSTOM 1;
@@ -451,13 +463,16 @@ operators! {
     DepthwiseConv2d depthwise_conv_2d DEPTHWISE_CONV_2D 7;
     DepthToSpace depth_to_space(depths) DEPTH_TO_SPACE 2;
     Dequantize dequantize DEQUANTIZE 8;
+    Dilate dilate(paddings) DILATE 1;
     Div div DIV 2;
     DynamicUpdateSlice dynamic_update_slice DYNAMIC_UPDATE_SLICE 4;
     Elu elu(curves) ELU 1;
     EmbeddingLookup embedding_lookup EMBEDDING_LOOKUP 4;
+    EmbeddingLookupSparse embedding_lookup_sparse EMBEDDING_LOOKUP_SPARSE 1;
     Equal equal(comparisons) EQUAL 5;
     Exp exp(curves) EXP 2;
     ExpandDims expand_dims(ones) EXPAND_DIMS 1;
+    FakeQuant fake_quant FAKE_QUANT 2;
     Fill fill FILL 4;
     Floor floor(maps) FLOOR 1;
     FloorDiv floor_div(pairs) FLOOR_DIV 3;
@@ -469,15 +484,22 @@ operators! {
     Greater greater(comparisons) GREATER 2;
     GreaterEqual greater_equal(comparisons) GREATER_EQUAL 3;
     HardSwish hard_swish(curves) HARD_SWISH 1;
+    HashtableLookup hashtable_lookup HASHTABLE_LOOKUP 1;
     If r#if IF 1;
+    Imag imag(complexes) IMAG 1;
+    L2Normalization l2_normalization L2_NORMALIZATION 2;
+    L2Pool2d l2_pool_2d(pools) L2_POOL_2D 1;
     LeakyRelu leaky_relu LEAKY_RELU 2;
     Less less(comparisons) LESS 3;
     LessEqual less_equal(comparisons) LESS_EQUAL 2;
+    LocalResponseNormalization local_response_normalization LOCAL_RESPONSE_NORMALIZATION 1;
     Log log(curves) LOG 2;
     LogicalAnd logical_and(pairs) LOGICAL_AND 1;
     LogicalNot logical_not(maps) LOGICAL_NOT 1;
     LogicalOr logical_or(pairs) LOGICAL_OR 1;
     Logistic logistic(curves) LOGISTIC 3;
+    LogSoftmax log_softmax LOG_SOFTMAX 2;
+    LshProjection lsh_projection LSH_PROJECTION 1;
     Lstm lstm LSTM 4;
     MatrixDiag matrix_diag MATRIX_DIAG 1;
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
@@ -499,23 +521,29 @@ operators! {
     Range range RANGE 2;
     Rank rank RANK 1;
     ReadVariable read_variable READ_VARIABLE 1;
+    Real real(complexes) REAL 1;
     ReduceAll reduce_all(reductions) REDUCE_ALL 1;
     ReduceAny reduce_any(reductions) REDUCE_ANY 1;
     ReduceMax reduce_max(reductions) REDUCE_MAX 3;
     ReduceMin reduce_min(reductions) REDUCE_MIN 3;
     ReduceProd reduce_prod(reductions) REDUCE_PROD 2;
+    ReduceWindow reduce_window(reduce_windows) REDUCE_WINDOW 1;
     Relu relu(clips) RELU 3;
     Relu6 relu6(clips) RELU6 3;
     Relu0To1 relu_0_to_1(clips) RELU_0_TO_1 1;
     ReluN1To1 relu_n1_to_1(clips) RELU_N1_TO_1 1;
     Reshape reshape RESHAPE 1;
+    ResizeBilinear resize_bilinear(resizes) RESIZE_BILINEAR 4;
+    ResizeNearestNeighbor resize_nearest_neighbor(resizes) RESIZE_NEAREST_NEIGHBOR 4;
     ReverseSequence reverse_sequence REVERSE_SEQUENCE 1;
     ReverseV2 reverse_v2 REVERSE_V2 3;
+    Rfft2d rfft2d RFFT2D 1;
     RightShift right_shift(pairs) RIGHT_SHIFT 1;
     Rnn rnn RNN 3;
     Round round(maps) ROUND 1;
     Rsqrt rsqrt(curves) RSQRT 3;
     ScatterNd scatter_nd SCATTER_ND 1;
+    SegmentSum segment_sum SEGMENT_SUM 1;
     Select select(selects) SELECT 4;
     SelectV2 select_v2(selects) SELECT_V2 2;
     Shape shape SHAPE 1;
@@ -525,6 +553,7 @@ operators! {
     Softmax softmax SOFTMAX 3;
     SpaceToBatchNd space_to_batch_nd(batches) SPACE_TO_BATCH_ND 4;
     SpaceToDepth space_to_depth(depths) SPACE_TO_DEPTH 2;
+    SparseToDense sparse_to_dense SPARSE_TO_DENSE 3;
     Split split SPLIT 4;
     SplitV split_v SPLIT_V 2;
     Sqrt sqrt(maps) SQRT 2;
@@ -534,9 +563,13 @@ operators! {
     StablehloAdd stablehlo_add(pairs) STABLEHLO_ADD 1;
     StablehloAnd stablehlo_and(pairs) STABLEHLO_AND 1;
     StablehloCase stablehlo_case STABLEHLO_CASE 1;
+    StablehloGather stablehlo_gather STABLEHLO_GATHER 1;
     StablehloMaximum stablehlo_maximum(pairs) STABLEHLO_MAXIMUM 1;
     StablehloMinimum stablehlo_minimum(pairs) STABLEHLO_MINIMUM 1;
     StablehloMultiply stablehlo_multiply(pairs) STABLEHLO_MULTIPLY 1;
+    StablehloPad stablehlo_pad(paddings) STABLEHLO_PAD 1;
+    StablehloReduceWindow stablehlo_reduce_window(reduce_windows) STABLEHLO_REDUCE_WINDOW 1;
+    StablehloScatter stablehlo_scatter STABLEHLO_SCATTER 1;
     StablehloShiftLeft stablehlo_shift_left(pairs) STABLEHLO_SHIFT_LEFT 1;
     StridedSlice strided_slice STRIDED_SLICE 8;
     Sub sub(sums) SUB 5;
@@ -545,6 +578,7 @@ operators! {
     Tanh tanh(curves) TANH 3;
     TfliteDetectionPostprocess tflite_detection_postprocess = "TFLite_Detection_PostProcess" 1;
     Tile tile TILE 3;
+    TopkV2 topk_v2 TOPK_V2 3;
     Transpose transpose TRANSPOSE 7;
     TransposeConv transpose_conv TRANSPOSE_CONV 5;
     UnidirectionalSequenceLstm unidirectional_sequence_lstm UNIDIRECTIONAL_SEQUENCE_LSTM 4;

@@ -11,6 +11,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::window::Kind;
 pub use crate::lower::window::Pooling as Attributes;
+use crate::tensor::ElementType::F32;
 use crate::text::fields::fields;
 
 fields!(filter, stride, padding, activation);
@@ -23,6 +24,8 @@ pub struct Pool {
 family! { Pool:
     /// Σ x / n over n pixels; means of integers round halves away from zero.
     average_pool_2d = Pool { types: &[Row::Same(types::REAL)], kind: Kind::Average };
+    /// √(Σ x² / n) over n pixels
+    l2_pool_2d = Pool { types: &[Row::Same(&[F32])], kind: Kind::Root };
     /// max x; NaN is skipped, as in the reference: a window of nothing else gives the lowest finite number.
     max_pool_2d = Pool { types: &[Row::Same(types::REAL)], kind: Kind::Max };
 }

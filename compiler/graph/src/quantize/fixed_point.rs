@@ -144,6 +144,33 @@ pub fn reciprocal_root(x: i32) -> (i32, i32) {
     (root, -right)
 }
 
+/// ln(x) in Q5 of x ≥ 1 in Q12.
+pub fn log_of_sum(x: i32) -> i32 {
+    const LOG_2: i32 = 1_488_522_236;
+    const FOURTH_ROOT_OF_HALF: i32 = 1_805_811_301;
+    const ROOT_OF_HALF: i32 = 1_518_500_250;
+    const QUARTER_Q6: i32 = 1 << 23;
+    // x is 2^power · r, with r about 2^(-1/4) between two powers of two: the better of two ways to say it.
+    let zeros = x.leading_zeros() as i32;
+    let normal = saturating_rounding_multiply_by_pot(x, zeros - 1);
+    let r_a = saturating_rounding_multiply_by_pot(mul(normal, ROOT_OF_HALF), 1);
+    let power_a = saturating_rounding_multiply_by_pot(12 - zeros, 25).saturating_add(QUARTER_Q6);
+    let headroom = mul(x, ROOT_OF_HALF).leading_zeros() as i32 - 1;
+    let r_b = saturating_rounding_multiply_by_pot(x, headroom);
+    let power_b = saturating_rounding_multiply_by_pot(12 - headroom, 25).saturating_sub(QUARTER_Q6);
+    let (r, power) = (r_a.min(r_b), power_a.max(power_b));
+    // The logarithm of r: a quotient of polynomials.
+    let p = rounding_half_sum(r, FOURTH_ROOT_OF_HALF);
+    let q = r.wrapping_sub(FOURTH_ROOT_OF_HALF);
+    let q = q.wrapping_add(q);
+    let square = mul(q, q);
+    let numerator = mul(q, r).wrapping_add(mul(mul(q, square), 117_049_297));
+    let polynomial = 1_057_819_769i32.wrapping_add(q).wrapping_add(mul(127_690_142, square));
+    let denominator_minus_one = mul(p, polynomial).wrapping_add(mul(638_450_708, q));
+    let quotient = mul(rounding_divide_by_pot(numerator, 6), one_over_one_plus_x_for_x_in_0_1(denominator_minus_one));
+    saturating_rounding_multiply_by_pot(mul(power, LOG_2).wrapping_add(quotient), 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +210,15 @@ mod tests {
         assert_eq!(exp_on_negative_values(i32::MIN, 12), 0);
         let (r, n) = get_reciprocal(3 << 19, 12);
         assert!((real(r, 0) / (1i64 << n) as f64 - 1.0 / 3.0).abs() < 1e-8, "{r} {n}");
+    }
+
+    #[test]
+    fn logarithms() {
+        assert_eq!(log_of_sum(1 << 19), 0);
+        for x in [1.0, 1.5, 2.0, std::f64::consts::E, 10.0, 1000.0, 4095.0] {
+            let got = real(log_of_sum((x * f64::from(1 << 19)) as i32), 5);
+            assert!((got - libm::log(x)).abs() < 1e-5, "{x}: {got}");
+        }
     }
 
     proptest! {

@@ -114,6 +114,19 @@ impl FieldType for Vec<i64> {
     }
 }
 
+impl FieldType for Vec<f32> {
+    fn to_field(&self) -> Field {
+        Field::Floats(self.clone())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        match field {
+            Field::Floats(v) => Some(v.clone()),
+            Field::Integers(v) => Some(v.iter().map(|&v| v as f32).collect()),
+            _ => None,
+        }
+    }
+}
+
 impl FieldType for [usize; 2] {
     fn to_field(&self) -> Field {
         self.to_vec().to_field()
@@ -164,19 +177,6 @@ impl FieldType for Curve {
     fn from_field(field: &Field) -> Option<Self> {
         let Field::Word(word) = field else { return None };
         CURVES.iter().find(|c| c.1 == word).map(|c| c.0)
-    }
-}
-
-impl FieldType for Vec<f32> {
-    fn to_field(&self) -> Field {
-        Field::Floats(self.clone())
-    }
-    fn from_field(field: &Field) -> Option<Self> {
-        match field {
-            Field::Floats(v) => Some(v.clone()),
-            Field::Integers(v) => Some(v.iter().map(|&v| v as f32).collect()),
-            _ => None,
-        }
     }
 }
 

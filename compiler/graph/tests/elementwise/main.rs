@@ -3,6 +3,7 @@
 mod binary;
 mod conversions;
 mod copies;
+mod normalize;
 mod pointwise;
 mod softmax;
 #[allow(dead_code)]

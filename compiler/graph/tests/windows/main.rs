@@ -5,4 +5,7 @@ mod moves;
 mod pooling;
 mod reduced;
 mod reductions;
+mod resizes;
+mod slices;
 mod support;
+mod volumes;
