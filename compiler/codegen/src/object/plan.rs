@@ -311,7 +311,7 @@ pub struct Fill {
     pub set: u64,
 }
 
-/// `expected`: by vector and output.
+/// `expected`: by vector and output; `lowest`: of integers so many of the lowest bits.
 pub fn vectors(inputs: &[Tensor], expected: &[Vec<u64>], lowest: Option<u32>) -> Vec<Vector> {
     let fill = |v: usize, i: usize, t: &Tensor| {
         let (keep, set) = masks(t.ty, lowest);
