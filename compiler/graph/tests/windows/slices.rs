@@ -146,7 +146,7 @@ fn transforms_are_sums_of_waves() {
                     for i in 0..(*height).min(rows) {
                         for j in 0..(*width).min(columns) {
                             let turns = (u * i) as f64 / rows as f64 + (v * j) as f64 / columns as f64;
-                            let (sin, cos) = (-2.0 * std::f64::consts::PI * turns).sin_cos();
+                            let (sin, cos) = libm::sincos(-2.0 * std::f64::consts::PI * turns);
                             let value = f64::from(x[(n * height + i) * width + j]);
                             re += value * cos;
                             im += value * sin;
