@@ -286,14 +286,14 @@ fn unsupported() -> Vec<u8> {
     let [a, b] = ["a", "b"].map(|name| m.f32(name, &[1, 5], None));
     let c = m.tensor("c", Element::FLOAT64, &[1, 5], None, None);
     let d = m.tensor("d", Element::FLOAT64, &[1, 5], None, None);
-    m.operator(Code::LSH_PROJECTION, &[x], &[a], None);
+    m.operator(Code::SKIP_GRAM, &[x], &[a], None);
     m.operator(Code::EMBEDDING_LOOKUP_SPARSE, &[a], &[b], None);
     m.operator(Code::RELU, &[c], &[d], None);
     m.fully_connected(&[b, x], a, Activation::NONE);
     let e: Vec<i32> = ["e0", "e1", "e2"].map(|name| m.f32(name, &[1, 5], None)).to_vec();
-    e.iter().for_each(|&e| m.operator(Code::LSH_PROJECTION, &[x], &[e], None));
+    e.iter().for_each(|&e| m.operator(Code::SKIP_GRAM, &[x], &[e], None));
     // Nobody needs its result, so it is no problem.
     let dead = m.f32("dead", &[1, 5], None);
-    m.operator(Code::LSH_PROJECTION, &[x], &[dead], None);
+    m.operator(Code::SKIP_GRAM, &[x], &[dead], None);
     m.finish(&[x, c], &[vec![d, b], e].concat())
 }

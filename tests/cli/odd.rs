@@ -260,7 +260,7 @@ fn refused(first: usize) -> Vec<u8> {
     let x = m.f32(name(0), &[1, 5], None);
     let (a, w) = (m.f32(name(1), &[1, 5], None), m.f32(name(2), &[3, 7], Some(&[1.0; 21])));
     let (b, c) = (m.f32(name(3), &[1, 3], None), m.tensor(name(4), Element::FLOAT64, &[1, 3], None, None));
-    m.operator(Code::LSH_PROJECTION, &[x], &[a], None);
+    m.operator(Code::SKIP_GRAM, &[x], &[a], None);
     m.fully_connected(&[a, w], b, Activation::NONE);
     m.operator(Code::RELU, &[b], &[c], None);
     m.operator(Code::RELU, &[w], &[a], None);

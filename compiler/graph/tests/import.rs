@@ -229,7 +229,7 @@ fn order_of_operators() {
 #[test]
 fn operators() {
     let code = |m: &mut Model, code: i32| m.operators[0].code = code;
-    expect(&["E0201 subgraph 0, operator 0 LSH_PROJECTION"], |m| code(m, BuiltinOperator::LSH_PROJECTION.0));
+    expect(&["E0201 subgraph 0, operator 0 SKIP_GRAM"], |m| code(m, BuiltinOperator::SKIP_GRAM.0));
     expect(&["E0201 subgraph 0, operator 0 number 9999"], |m| code(m, 9999));
     expect(&["E0301 subgraph 0, operator 0 WHILE"], |m| code(m, BuiltinOperator::WHILE.0));
     expect(&["E0301 subgraph 0, operator 0 CUSTOM \"Mine\\n\""], |m| {
@@ -251,17 +251,17 @@ fn operators() {
 fn every_problem_is_reported() {
     // The first operator is not supported, the shapes that the file declares show what is wrong with the second.
     expect(
-        &["E0107 subgraph 0, tensor 1 \"s\"", "E0201 subgraph 0, operator 0 LSH_PROJECTION", "E0205 subgraph 0, operator 1 RESHAPE"],
+        &["E0107 subgraph 0, tensor 1 \"s\"", "E0201 subgraph 0, operator 0 SKIP_GRAM", "E0205 subgraph 0, operator 1 RESHAPE"],
         |m| {
             m.buffers[1].data.pop();
-            m.operators[0].code = BuiltinOperator::LSH_PROJECTION.0;
+            m.operators[0].code = BuiltinOperator::SKIP_GRAM.0;
             m.operators[1].inputs.push(0);
             m.operators[1].inputs.push(0);
         },
     );
     // Nothing is known of the result of the first then, and nothing more is said.
-    expect(&["E0201 subgraph 0, operator 0 LSH_PROJECTION"], |m| {
-        m.operators[0].code = BuiltinOperator::LSH_PROJECTION.0;
+    expect(&["E0201 subgraph 0, operator 0 SKIP_GRAM"], |m| {
+        m.operators[0].code = BuiltinOperator::SKIP_GRAM.0;
         m.tensors[2].shape = vec![-1];
         m.buffers[2].data[0] = 13;
     });
@@ -337,7 +337,7 @@ fn few_sparse_bytes_do_not_fill_the_memory() {
 
 #[test]
 fn what_nobody_needs_may_be_of_any_kind() {
-    // LSH_PROJECTION of y to a, RELU of a to b, and what they read is refused elsewhere.
+    // SKIP_GRAM of y to a, RELU of a to b, and what they read is refused elsewhere.
     let dead = |m: &mut Model, code: BuiltinOperator| {
         let state = m.tensor("state", TensorType::FLOAT32, &[1], None, &[]);
         m.tensors.last_mut().unwrap().external_buffer = 3;
@@ -347,16 +347,16 @@ fn what_nobody_needs_may_be_of_any_kind() {
         m.operator(BuiltinOperator::RELU, &[a], b, model::Options::None);
         [state, a, b]
     };
-    expect_same(|m| _ = dead(m, BuiltinOperator::LSH_PROJECTION));
+    expect_same(|m| _ = dead(m, BuiltinOperator::SKIP_GRAM));
     // The unknown result of what is dropped is read by an operator that is as dead but could be imported.
     expect_same(|m| {
-        let [_, a, b] = dead(m, BuiltinOperator::LSH_PROJECTION);
+        let [_, a, b] = dead(m, BuiltinOperator::SKIP_GRAM);
         m.tensors[b as usize].ty = TensorType::FLOAT32;
         m.operators[3].inputs = vec![a];
     });
     // Needed after all.
-    expect(&["E0201 subgraph 0, operator 2 LSH_PROJECTION"], |m| {
-        let [_, a, _] = dead(m, BuiltinOperator::LSH_PROJECTION);
+    expect(&["E0201 subgraph 0, operator 2 SKIP_GRAM"], |m| {
+        let [_, a, _] = dead(m, BuiltinOperator::SKIP_GRAM);
         m.outputs.push(a);
     });
     // Needed by what may do more than compute its result.
@@ -366,15 +366,15 @@ fn what_nobody_needs_may_be_of_any_kind() {
     expect(&["E0301 subgraph 0, operator 2 CUSTOM"], |m| _ = dead(m, BuiltinOperator::CUSTOM));
     // A tensor that is refused is so for a later operator that is needed.
     expect(&["E0301 subgraph 0, operator 4 RESHAPE, input 0 \"state\""], |m| {
-        let [state, ..] = dead(m, BuiltinOperator::LSH_PROJECTION);
+        let [state, ..] = dead(m, BuiltinOperator::SKIP_GRAM);
         let y = m.tensor("one", TensorType::FLOAT32, &[1], None, &[]);
         let shape = m.tensor("shape", TensorType::INT32, &[1], None, &[1, 0, 0, 0]);
         m.operator(BuiltinOperator::RESHAPE, &[state, shape], y, model::Options::Reshape);
         m.outputs.push(y);
     });
     // Damage is damage.
-    expect(&["E0104 subgraph 0, operator 2 LSH_PROJECTION, input 0"], |m| {
-        dead(m, BuiltinOperator::LSH_PROJECTION);
+    expect(&["E0104 subgraph 0, operator 2 SKIP_GRAM, input 0"], |m| {
+        dead(m, BuiltinOperator::SKIP_GRAM);
         m.operators[2].inputs[0] = 99;
     });
 }

@@ -68,7 +68,7 @@ fn with_what_is_left_out() -> model::Model {
     m.signatures = vec![signature(0), signature(1)];
     m.more_subgraphs = vec!["second".into()];
     let [a, b, c] = ["a", "b", "c"].map(|name| m.tensor(name, TensorType::FLOAT32, &[3, 4], None, &[]));
-    m.operator(BuiltinOperator::LSH_PROJECTION, &[2], a, model::Options::None);
+    m.operator(BuiltinOperator::SKIP_GRAM, &[2], a, model::Options::None);
     m.operator(BuiltinOperator::RELU, &[a], b, model::Options::None);
     m.operator(BuiltinOperator::RELU, &[2], c, model::Options::None);
     m
