@@ -250,15 +250,12 @@ fn operators() {
 #[test]
 fn every_problem_is_reported() {
     // The first operator is not supported, the shapes that the file declares show what is wrong with the second.
-    expect(
-        &["E0107 subgraph 0, tensor 1 \"s\"", "E0201 subgraph 0, operator 0 SKIP_GRAM", "E0205 subgraph 0, operator 1 RESHAPE"],
-        |m| {
-            m.buffers[1].data.pop();
-            m.operators[0].code = BuiltinOperator::SKIP_GRAM.0;
-            m.operators[1].inputs.push(0);
-            m.operators[1].inputs.push(0);
-        },
-    );
+    expect(&["E0107 subgraph 0, tensor 1 \"s\"", "E0201 subgraph 0, operator 0 SKIP_GRAM", "E0205 subgraph 0, operator 1 RESHAPE"], |m| {
+        m.buffers[1].data.pop();
+        m.operators[0].code = BuiltinOperator::SKIP_GRAM.0;
+        m.operators[1].inputs.push(0);
+        m.operators[1].inputs.push(0);
+    });
     // Nothing is known of the result of the first then, and nothing more is said.
     expect(&["E0201 subgraph 0, operator 0 SKIP_GRAM"], |m| {
         m.operators[0].code = BuiltinOperator::SKIP_GRAM.0;
