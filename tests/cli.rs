@@ -287,7 +287,7 @@ fn unsupported() -> Vec<u8> {
     let c = m.tensor("c", Element::FLOAT64, &[1, 5], None, None);
     let d = m.tensor("d", Element::FLOAT64, &[1, 5], None, None);
     m.operator(Code::SKIP_GRAM, &[x], &[a], None);
-    m.operator(Code::EMBEDDING_LOOKUP_SPARSE, &[a], &[b], None);
+    m.operator(Code::CONCAT_EMBEDDINGS, &[a], &[b], None);
     m.operator(Code::RELU, &[c], &[d], None);
     m.fully_connected(&[b, x], a, Activation::NONE);
     let e: Vec<i32> = ["e0", "e1", "e2"].map(|name| m.f32(name, &[1, 5], None)).to_vec();
