@@ -2,7 +2,7 @@
 //!
 //! f32 (with NaN only "not equal" is true); whole numbers; bool for equality; i8, u8 quantised per tensor, in the fixed point of the
 //! reference: (q − zero point) · 2^8 is multiplied by the scale and rounded, so that with small scales different integers may be equal.
-//! int16 is compared as it is, so it has one scale and zero point. Beyond the reference: scales of 1 and more, where it aborts or shifts by
+//! int16 is so where it is quantised and compared for equality; else as it is, so that both operands have one scale and zero point. Beyond the reference: scales of 1 and more, where it aborts or shifts by
 //! negative numbers.
 
 use super::family::{Family, family};
@@ -57,19 +57,20 @@ impl Family for Comparison {
 
     fn infer(&self, _: &Attributes, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let (a, b) = (s.input(0)?, s.input(1)?);
-        match a.element {
-            I8 | U8 => {
+        match self.is_scaled(a) {
+            true => {
+                // Differences of 9 bits, or 17, raised by 8.
+                let most = if a.element == I16 { 5 } else { 13 };
                 for (what, ty) in [("input 0", a), ("input 1", b)] {
                     let (scale, _) = checks::per_tensor(what, ty)?;
-                    // Differences of 9 bits, raised by 8.
-                    if 13 < Common::of(ty).shift {
+                    if most < Common::of(ty).shift {
                         return Err(Diagnostic::new(Code::SCALE, format!("the scale of {what} is too large to compare"))
-                            .expected("below 8192")
+                            .expected(format!("below {}", 1 << most))
                             .found(scale.to_string()));
                     }
                 }
             }
-            _ => checks::same_quantization(a, b)?,
+            false => checks::same_quantization(a, b)?,
         }
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
@@ -77,7 +78,7 @@ impl Family for Comparison {
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (a, b) = (cx.input_type(node, 0), cx.input_type(node, 1));
         let common = [a, b].map(Common::of);
-        let is_plain = !matches!(a.element, I8 | U8) || (common[0] == common[1] && common[0].is_injective(a.element));
+        let is_plain = !self.is_scaled(a) || (common[0] == common[1] && common[0].is_injective(a.element));
         let e = Elementwise::of_node(cx, node.op.kernel_name(a.element), node);
         e.lower(cx, |k, x, _| {
             let [a, b] = if is_plain { [x[0], x[1]] } else { [0, 1].map(|i| common[i].apply(k, x[i])) };
@@ -88,7 +89,18 @@ impl Family for Comparison {
     }
 }
 
-/// How a byte comes to the scale in which it is compared.
+impl Comparison {
+    /// Whether integers of this type are compared in the fixed point of the reference.
+    fn is_scaled(&self, ty: &TensorType) -> bool {
+        match ty.element {
+            I8 | U8 => true,
+            I16 => ty.quantization.is_some() && matches!(self.cond, Cond::Eq | Cond::Ne),
+            _ => false,
+        }
+    }
+}
+
+/// How an integer comes to the scale in which it is compared.
 #[derive(Clone, Copy, PartialEq)]
 struct Common {
     zero_point: i32,
@@ -108,7 +120,7 @@ impl Common {
 
     /// Whether different integers stay so, and in order.
     fn is_injective(self, element: ElementType) -> bool {
-        let (low, high) = element_range(element).expect("bytes");
+        let (low, high) = element_range(element).expect("a quantised type");
         (low..high).all(|q| self.scalar(q) < self.scalar(q + 1))
     }
 
