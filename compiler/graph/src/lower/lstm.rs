@@ -6,6 +6,7 @@
 //!
 //! Of integers, each product is rescaled by a number of its gate, and sums of 16 bits saturate after every summand, in the reference's order.
 
+use super::fixed;
 use super::math;
 use super::recurrent::{self, Cells, Form, Rows, Sequence, Weights, each_cell, floats, integers, product, shaped, state_of};
 use super::requantize::{Scale, Target, shift_range};
@@ -20,7 +21,7 @@ use crate::ops::{Signature, Source, checks};
 use crate::quantize::{checked_log2, quantize_multiplier};
 use crate::tensor::ElementType::{self, F32, I8, I16, I32};
 use crate::tensor::TensorType;
-use cranelite_tile::{Arg, Binary, BufferId, Cond, Elem, KernelBuilder, ShiftRange, Unary, Value};
+use cranelite_tile::{Arg, BufferId, Cond, Elem, KernelBuilder, ShiftRange, Value};
 
 /// Of an operator whose operands are one layer's, in their order.
 pub const TYPES: &[Row] = &[
@@ -912,7 +913,8 @@ fn normalize_integers(
         let (one, least) = (k.int(word, 1), k.int(word, least_variance.into()));
         let is_small = k.compare(Cond::Lt, variance, one);
         let variance = k.select(is_small, least, variance);
-        let (multiplier, shift) = reciprocal_root(k, variance);
+        let (multiplier, right) = fixed::reciprocal_root(k, variance);
+        let shift = k.neg(right);
         each_cell(k, 1, cells, lanes, |k, c| {
             let place = x.at(at.clone() + c.first.clone() * 4);
             let at = c.first.clone() * 4 + first;
@@ -931,52 +933,4 @@ fn normalize_integers(
         });
     });
     cx.call(k.finish(), &[gates, coefficients, bias], &[]);
-}
-
-/// `quantize::reciprocal_root` of a positive i32: multiplier and shift.
-fn reciprocal_root(k: &mut KernelBuilder, x: Value) -> (Value, Value) {
-    let word = k.ty(x);
-    let number = |k: &mut KernelBuilder, n: i32| k.int(word, n.into());
-    let shl = |k: &mut KernelBuilder, x: Value, n: u8| {
-        let (end, start) = (number(k, (1 << (31 - n)) - 1), number(k, -(1 << (31 - n))));
-        let (most, least) = (number(k, i32::MAX), number(k, i32::MIN));
-        let (above, below) = (k.compare(Cond::Gt, x, end), k.compare(Cond::Lt, x, start));
-        let shifted = k.shl_imm(x, n);
-        let shifted = k.select(above, most, shifted);
-        k.select(below, least, shifted)
-    };
-    let (zero, one, limit) = (number(k, 0), number(k, 1), number(k, 1 << 29));
-    let (eleven, twelve) = (number(k, 11), number(k, 12));
-    let is_large = k.compare(Cond::Ge, x, limit);
-    let quarter = k.shr_imm(x, 2);
-    let (input, right) = (k.select(is_large, quarter, x), k.select(is_large, twelve, eleven));
-    let zeros = k.unary(Unary::LeadingZeros, input);
-    let pairs = k.sub(zeros, one);
-    let pairs = k.shr_imm(pairs, 1);
-    let pairs = k.sub(pairs, one);
-    let right = k.sub(right, pairs);
-    let bits = k.shl_imm(pairs, 1);
-    let input = k.binary(Binary::Shl, input, bits);
-    let half = k.shr_imm(input, 1);
-    let half = k.rounding_shr(half, 1);
-    let factor = number(k, (1 << 28) + (1 << 27));
-    let mut y = number(k, 1 << 28);
-    for _ in 0..5 {
-        let square = k.mul_high_round(y, y);
-        let cube = k.mul_high_round(square, y);
-        let cube = shl(k, cube, 6);
-        let (first, second) = (k.mul_high_round(factor, y), k.mul_high_round(half, cube));
-        let next = k.sub(first, second);
-        y = shl(k, next, 3);
-    }
-    // √2 / 2 in Q0.
-    let factor = number(k, 1_518_500_250);
-    let root = k.mul_high_round(y, factor);
-    let left = k.neg(right);
-    let left = k.max(left, zero);
-    let root = k.binary(Binary::Shl, root, left);
-    let right = k.max(right, zero);
-    let shift = k.neg(right);
-    let (most, is_one) = (number(k, i32::MAX), k.compare(Cond::Le, x, one));
-    (k.select(is_one, most, root), k.select(is_one, zero, shift))
 }
