@@ -57,6 +57,7 @@ use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use bytes::Bytes;
 use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, moving};
+use gemm::hybrid::{Bytes as QuantizedBytes, Quantized};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -119,7 +120,16 @@ pub struct Scope {
     computed: OnceCell<Vec<bool>>,
     /// By value: how often nodes and outputs read it.
     reads: OnceCell<Vec<u32>>,
+    /// By node: bytes of scratch that it may take to be faster.
+    spare_bytes: Vec<u64>,
+    /// Values that were quantised by nodes before this one, and by which.
+    quantized: BTreeMap<QuantizedKey, (Quantized, usize)>,
+    /// Within how many parts of the schedule that do not simply follow each other.
+    depth: u32,
 }
+
+/// A value, the length of its rows, whether they have an offset.
+type QuantizedKey = (ValueId, usize, bool, QuantizedBytes);
 
 impl Scope {
     fn of(graph: &Graph) -> Scope {
@@ -136,6 +146,9 @@ impl Scope {
             is_input,
             computed: OnceCell::new(),
             reads: OnceCell::new(),
+            spare_bytes: vec![],
+            quantized: BTreeMap::new(),
+            depth: 0,
         }
     }
 }
@@ -263,8 +276,9 @@ impl<'a> Context<'a> {
     fn lower_nodes(&mut self) -> Vec<Diagnostic> {
         let (graph, around) = (self.graph, (self.operator, self.spare_bytes));
         let mut problems = vec![];
-        for (here, (node, spare_bytes)) in graph.nodes.iter().zip(spare::Spare::of(graph, self.goal).by_node).enumerate() {
-            (self.scope.here, self.operator, self.spare_bytes) = (here, Some(node.operator), spare_bytes);
+        self.scope.spare_bytes = spare::Spare::of(graph, self.goal).by_node;
+        for (here, node) in graph.nodes.iter().enumerate() {
+            (self.scope.here, self.operator, self.spare_bytes) = (here, Some(node.operator), self.scope.spare_bytes[here]);
             if let Err(d) = node.op.lower(self, node) {
                 problems.push(d.in_node(graph, node));
             }
@@ -289,8 +303,23 @@ impl<'a> Context<'a> {
     /// What is written meanwhile, instead of at the end of the schedule.
     fn apart<T>(&mut self, write: impl FnOnce(&mut Self) -> T) -> (T, Vec<Step>) {
         let before = std::mem::take(&mut self.program.schedule);
+        self.scope.depth += 1;
         let result = write(self);
+        self.scope.depth -= 1;
         (result, std::mem::replace(&mut self.program.schedule, before))
+    }
+
+    /// What an earlier node made of a value by quantising it, if keeping that for so long, which takes so many bytes, makes no arena grow.
+    fn quantized_before(&self, key: QuantizedKey, size_bytes: u64) -> Option<Quantized> {
+        let &(q, at) = self.scope.quantized.get(&key).filter(|_| self.scope.depth == 0)?;
+        self.scope.spare_bytes[at..self.scope.here].iter().all(|spare| size_bytes <= *spare).then_some(q)
+    }
+
+    /// Notes it for later nodes. What is in a state may change, and what a loop or a branch computes may be gone after it.
+    fn note_quantized(&mut self, key: QuantizedKey, q: Quantized) {
+        if self.scope.depth == 0 && !self.graph.states.iter().any(|s| s.value == key.0) {
+            self.scope.quantized.insert(key, (q, self.scope.here));
+        }
     }
 
     /// Appends a step.

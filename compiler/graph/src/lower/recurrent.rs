@@ -4,7 +4,8 @@
 //! tensors further on in every turn (`Context::moving`), so that the code is the same for any number of steps, and the products are those of any
 //! other operator. Products come before the elementwise part: the weights of all gates stand one below the other, so that each is one call.
 
-use super::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use super::gemm::hybrid::{self, Bytes};
+use super::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use super::math::{self, mul_add};
 use super::pointwise::Destination;
 use super::requantize::Target;
@@ -155,10 +156,11 @@ pub fn product(
     let (rescale, input, input_zero_point, target) = match form {
         Form::Float { .. } if w.element == ElementType::F32 => (Rescale::Float, ElementType::F32, 0, None),
         Form::Float { asymmetric } => {
-            let q = hybrid::quantize(cx, from, batch, w.depth, asymmetric);
+            let bytes = Bytes::of_products(cx.machine);
+            let q = hybrid::quantize(cx, from, hybrid::Rows { count: batch, len: w.depth, asymmetric }, bytes);
             from = q.integers;
             let rescale = Rescale::Hybrid { scales: w.scales.clone(), asymmetric, in_turn: false, per_pixel: true, factors: q.factors };
-            (rescale, ElementType::I8, 0, None)
+            (rescale, bytes.element(), bytes.zero_point(), None)
         }
         Form::Sums { zero_point } => (Rescale::None, w.element, zero_point, None),
         Form::Rescaled { zero_point, scale: (multiplier, shift), target } => {

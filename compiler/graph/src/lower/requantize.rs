@@ -487,12 +487,25 @@ pub fn clamp_integer(k: &mut KernelBuilder, x: Value, activation: Activation) ->
 
 /// Floats to i32, to nearest with halves away from zero, saturating: C's `round`, for all that fits.
 pub fn round_half_away(k: &mut KernelBuilder, x: Value) -> Value {
+    let moved = moved_away(k, x);
+    k.convert(moved, Elem::I32, Rounding::TowardZero)
+}
+
+/// The same of f32 where all from `limit`, an integer, on may count as that, and NaN does: the conversion needs no care then.
+pub fn round_half_away_below(k: &mut KernelBuilder, x: Value, limit: f32) -> Value {
+    let moved = moved_away(k, x);
+    let limit = k.float(k.ty(x), limit);
+    let bounded = k.min(moved, limit);
+    k.convert(bounded, Elem::I32, Rounding::TowardZero)
+}
+
+/// What is cut off to round.
+fn moved_away(k: &mut KernelBuilder, x: Value) -> Value {
     let ty = k.ty(x);
     // The largest number below one half, with the sign of x, before cutting off: exact also where x + 0.5 would round up.
     let half = if ty.elem == Elem::F64 { k.double(ty, 0.5f64.next_down()) } else { k.float(ty, 0.5f32.next_down()) };
     let half = copy_sign(k, half, x);
-    let moved = k.add(x, half);
-    k.convert(moved, Elem::I32, Rounding::TowardZero)
+    k.add(x, half)
 }
 
 /// Refuses sums of products of bytes that may not fit 32 bits. Of each channel: the bias, and the bounds of the sum with it. The bias may

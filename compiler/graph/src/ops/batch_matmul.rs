@@ -10,7 +10,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::gemm::direct::{self, Batch, Direct, Terms};
-use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::gemm::hybrid::{self, Bytes};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::Activation;
@@ -111,14 +112,17 @@ impl Operator for Attributes {
             from = direct::transposed(cx, from, x.element, left_count, a[0], a[1]);
         }
         let real = || convolution_multiplier_per_tensor(x.scale().unwrap_or(1.0), w.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
+        let packed = constant.filter(|_| right_count == 1 && 0 < depth);
+        let mut zero_points = [x, w].map(|ty| if ty.element == F32 { 0 } else { ty.zero_point() });
         let (rescale, element) = match (x.element, w.element) {
             (F32, F32) => (Rescale::Float, F32),
             (F32, _) => {
                 let asymmetric = self.asymmetric_quantize_inputs;
-                let q = hybrid::quantize(cx, from, left_count * rows, depth, asymmetric);
-                from = q.integers;
+                let bytes = if packed.is_some() { Bytes::of_products(cx.machine) } else { Bytes::Signed };
+                let q = hybrid::quantize(cx, from, hybrid::Rows { count: left_count * rows, len: depth, asymmetric }, bytes);
+                (from, zero_points[0]) = (q.integers, bytes.zero_point());
                 let scales = vec![w.scale().unwrap_or(1.0); columns];
-                (Rescale::Hybrid { scales, asymmetric, in_turn: false, per_pixel: true, factors: q.factors }, I8)
+                (Rescale::Hybrid { scales, asymmetric, in_turn: false, per_pixel: true, factors: q.factors }, bytes.element())
             }
             (I16, _) => (Rescale::Wide(vec![quantize_multiplier(real()); columns]), I16),
             _ if y.element == I32 => (Rescale::None, I8),
@@ -127,10 +131,9 @@ impl Operator for Attributes {
                 (Rescale::Sum(vec![Reference::Fixed(multiplier, shift); columns]), I8)
             }
         };
-        let zero_points = [if x.element == F32 { 0 } else { x.zero_point() }, if w.element == F32 { 0 } else { w.zero_point() }];
         let target = if checks::is_quantized(y.element) { Some(Target::new(y, Activation::None)?) } else { None };
 
-        if let Some(data) = constant.filter(|_| right_count == 1 && 0 < depth) {
+        if let Some(data) = packed {
             // Packing wants the depth of a column in one piece.
             let turned = (!self.adj_y).then(|| direct::transposed_bytes(data, w.element, depth, columns));
             let product = Product {

@@ -11,7 +11,8 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::gemm::direct::{self, Taps, Terms, Windows};
-use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale, hybrid};
+use crate::lower::gemm::hybrid::{self, Bytes};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, narrow};
@@ -129,13 +130,16 @@ impl Operator for Attributes {
         let channels = 0..filter[0];
         let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
         let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != ElementType::I32);
+        let (mut element, mut input_zero_point) = (x.element, if x.element == F32 { 0 } else { x.zero_point() });
         let rescale = match (x.element, w.element) {
             (ElementType::F32, ElementType::F32) => Rescale::Float,
             (ElementType::F32, _) => {
                 // The reference takes an offset where scales differ, and for groups.
                 let asymmetric = channels.clone().any(|c| scale(c) != scale(0)) || input[3] != filter[3];
-                let q = hybrid::quantize(cx, from, input[0], input[1..].iter().product(), asymmetric);
-                from = q.integers;
+                let bytes = if at_run_time { Bytes::Signed } else { Bytes::of_products(cx.machine) };
+                let rows = hybrid::Rows { count: input[0], len: input[1..].iter().product(), asymmetric };
+                let q = hybrid::quantize_input(cx, node, rows, bytes);
+                (from, element, input_zero_point) = (q.integers, bytes.element(), bytes.zero_point());
                 Rescale::Hybrid {
                     scales: channels.map(scale).collect(),
                     asymmetric,
@@ -156,8 +160,6 @@ impl Operator for Attributes {
             places: Places::all(result[d + 1]),
         };
         let (rows, columns) = (axis(0, self.padding.top), axis(1, self.padding.left));
-        let element = if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) };
-        let input_zero_point = if x.element == ElementType::F32 { 0 } else { x.zero_point() };
         let weight_zero_point = if w.element == ElementType::U8 { w.zero_point() } else { 0 };
         let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };
         let activation = self.activation;

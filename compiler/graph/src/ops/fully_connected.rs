@@ -14,7 +14,8 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::gemm::direct::{self, Direct, Terms};
-use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale, hybrid};
+use crate::lower::gemm::hybrid::{self, Bytes};
+use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy, narrow};
@@ -149,12 +150,14 @@ impl Operator for Attributes {
         let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
         let real = |c| convolution_multiplier(input_scale, scale(c), output_scale);
         let per_tensor = w.quantization.as_ref().is_none_or(|q| q.is_per_tensor());
+        let (mut input, mut input_zero_point) = (x.element, if x.element == F32 { 0 } else { x.zero_point() });
         let rescale = match (x.element, w.element) {
             (ElementType::F32, ElementType::F32) => Rescale::Float,
             (ElementType::F32, _) => {
                 let asymmetric = self.asymmetric_quantize_inputs;
-                let q = hybrid::quantize(cx, from, rows, depth, asymmetric);
-                from = q.integers;
+                let bytes = if data.is_some() { Bytes::of_products(cx.machine) } else { Bytes::Signed };
+                let q = hybrid::quantize_input(cx, node, hybrid::Rows { count: rows, len: depth, asymmetric }, bytes);
+                (from, input, input_zero_point) = (q.integers, bytes.element(), bytes.zero_point());
                 Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, in_turn: false, per_pixel: true, factors: q.factors }
             }
             (ElementType::I16, ElementType::I16) => {
@@ -166,8 +169,6 @@ impl Operator for Attributes {
             }
             _ => Rescale::Sum(channels.map(real).map(Reference::Real).collect()),
         };
-        let input = if w.element == ElementType::F32 { ElementType::F32 } else { hybrid::element(x.element) };
-        let input_zero_point = if x.element == ElementType::F32 { 0 } else { x.zero_point() };
         // Weights quantised per channel have none in the reference, nor have those of quantised activations.
         let weight_zero_point = if per_tensor && x.element != ElementType::F32 { w.zero_point() } else { 0 };
         let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };

@@ -1,33 +1,78 @@
 //! Quantising f32 activations at run time, row by row, as the reference does before a product with integer weights.
 //!
-//! The idea: one pass for the range of a row, a few scalar operations for its scale and offset, one pass for the integers.
+//! The idea: one pass for the range of a row, a few scalar operations for its scale and offset, one pass for the integers, which are written
+//! as the product takes them. Operators that quantise the same value, such as those of query, key and value, share the result where that
+//! makes no arena grow.
 
+use crate::graph::Node;
 use crate::lower::Context;
-use crate::lower::requantize::round_half_away;
+use crate::lower::requantize::{round_half_away, round_half_away_below};
 use crate::tensor::ElementType;
-use cranelite_tile::{BufferId, Cond, Elem, Kernel, KernelBuilder, Machine, Reduce, Unary, Value};
+use cranelite_tile::{Binary, BufferId, ByteDot, Cond, Elem, Kernel, KernelBuilder, Machine, Reduce, Unary, Value};
 
-/// Activations quantised at run time: i8 integers, and an f32 scale and an i32 offset for every row.
+/// Activations quantised at run time: integers, and an f32 scale and an i32 offset for every row.
+#[derive(Clone, Copy, Debug)]
 pub struct Quantized {
     pub integers: BufferId,
+    pub bytes: Bytes,
     pub factors: [BufferId; 2],
 }
 
-/// The element type that is multiplied for an input of type `input` when the weights are integers.
-pub fn element(input: ElementType) -> ElementType {
-    if input == ElementType::F32 { ElementType::I8 } else { input }
+/// How the reference's signed bytes are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Bytes {
+    Signed,
+    /// 128 more.
+    Unsigned,
 }
 
-/// Quantises `rows` rows of `len` numbers each; with an offset if `asymmetric`.
-pub fn quantize(cx: &mut Context, input: BufferId, rows: usize, len: usize, asymmetric: bool) -> Quantized {
-    let integers = cx.scratch("quantized", (rows * len) as u64);
-    let factors = ["scales", "offsets"].map(|name| cx.scratch(name, 4 * rows as u64));
-    let kernel = kernel(cx.machine, len, asymmetric);
-    cx.call(kernel, &[input, integers, factors[0], factors[1]], &[rows as i64]);
-    Quantized { integers, factors }
+impl Bytes {
+    /// As products with packed weights take them.
+    pub fn of_products(machine: &Machine) -> Bytes {
+        if machine.has_vectors() && machine.byte_dot == ByteDot::U8S8 { Bytes::Unsigned } else { Bytes::Signed }
+    }
+
+    pub fn element(self) -> ElementType {
+        if self == Bytes::Signed { ElementType::I8 } else { ElementType::U8 }
+    }
+
+    /// What stands for the reference's 0.
+    pub fn zero_point(self) -> i64 {
+        if self == Bytes::Signed { 0 } else { 128 }
+    }
 }
 
-fn kernel(machine: &Machine, len: usize, asymmetric: bool) -> Kernel {
+/// Rows of the same length of the same value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rows {
+    pub count: usize,
+    pub len: usize,
+    /// Quantised with an offset.
+    pub asymmetric: bool,
+}
+
+/// Quantises the first input of a node.
+pub fn quantize_input(cx: &mut Context, node: &Node, rows: Rows, bytes: Bytes) -> Quantized {
+    let value = node.input(0).expect("a required input, checked by infer");
+    let key = (value, rows.len, rows.asymmetric, bytes);
+    if let Some(q) = cx.quantized_before(key, (rows.count * (rows.len + 8)) as u64) {
+        return q;
+    }
+    let input = cx.buffer(value);
+    let q = quantize(cx, input, rows, bytes);
+    cx.note_quantized(key, q);
+    q
+}
+
+pub fn quantize(cx: &mut Context, input: BufferId, rows: Rows, bytes: Bytes) -> Quantized {
+    let integers = cx.scratch("quantized", (rows.count * rows.len) as u64);
+    let factors = ["scales", "offsets"].map(|name| cx.scratch(name, 4 * rows.count as u64));
+    let kernel = kernel(cx.machine, rows, bytes);
+    cx.call(kernel, &[input, integers, factors[0], factors[1]], &[rows.count as i64]);
+    Quantized { integers, bytes, factors }
+}
+
+fn kernel(machine: &Machine, Rows { len, asymmetric, .. }: Rows, bytes: Bytes) -> Kernel {
     let mut k = KernelBuilder::new(format!("quantize_{}_{len}", if asymmetric { "asymmetric" } else { "symmetric" }));
     let (x, q, scale, offset) = (k.read("x"), k.write("q"), k.write("scale"), k.write("offset"));
     let rows = k.param("rows");
@@ -62,13 +107,29 @@ fn kernel(machine: &Machine, len: usize, asymmetric: bool) -> Kernel {
         k.store(offset.at(row * 4), o);
 
         let inverse = k.splat(inverse, lanes);
+        let (least, zero_point) = (if asymmetric { -128 } else { -127 }, bytes.zero_point());
+        let moved_by = k.int(Elem::I32.x(1), zero_point);
+        let o = k.add(o, moved_by);
+        let o = if lanes == 1 { o } else { k.narrow(o, Elem::I16) };
         let o = k.splat(o, lanes);
+        let stored = if bytes == Bytes::Signed { Elem::I8 } else { Elem::U8 };
         let integers = |k: &mut KernelBuilder, v: Value| {
             let scaled = k.mul(v, inverse);
-            let rounded = round_half_away(k, scaled);
-            let moved = if asymmetric { k.add(rounded, o) } else { rounded };
-            let clamped = k.clamp_int(moved, if asymmetric { -128 } else { -127 }, 127);
-            k.narrow(clamped, Elem::I8)
+            // What is more ends at the largest byte in any case.
+            let rounded = round_half_away_below(k, scaled, 32768.0);
+            if lanes == 1 {
+                let moved = k.add(rounded, o);
+                let clamped = k.clamp_int(moved, least + zero_point, 127 + zero_point);
+                return k.narrow(clamped, stored);
+            }
+            let mut q = k.narrow_sat(rounded, Elem::I16);
+            if !asymmetric {
+                // Numbers whose quotients are infinite, since they are so small, would become -128.
+                let least = k.int(Elem::I16.x(lanes), least);
+                q = k.max(q, least);
+            }
+            let moved = k.binary(Binary::AddSat, q, o);
+            k.narrow_sat(moved, stored)
         };
         k.each("j", full, lanes as i64, |k, j| {
             let v = k.load(ty, x.at(row * (4 * len as i64) + j * 4));
