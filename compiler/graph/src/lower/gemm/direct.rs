@@ -11,10 +11,9 @@ use super::tables::Scales;
 use super::{Axis, Bias, Rescale};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
-use crate::lower::copy::container;
 use crate::lower::pointwise::{Destination, Output};
 use crate::lower::requantize::{Rescaling, Target, elem, sums_fit_32_bits};
-use crate::lower::{Context, narrow};
+use crate::lower::{Context, moves, narrow};
 use crate::ops::attributes::Activation;
 use crate::quantize::element_range;
 use crate::tensor::ElementType;
@@ -327,24 +326,10 @@ pub fn filter(cx: &mut Context, node: &Node, index: usize) -> Result<BufferId, D
 
 /// Matrices [rows, columns] as [columns, rows], in scratch.
 pub fn transposed(cx: &mut Context, from: BufferId, element: ElementType, matrices: usize, rows: usize, columns: usize) -> BufferId {
-    let container = container(element.bytes().expect("whole bytes")).expect("an element of a product");
-    let bytes = i64::from(container.bytes());
-    let size = rows * columns;
-    let to = cx.scratch("transposed", (matrices * size) as u64 * bytes as u64);
-    if matrices * size == 0 {
-        return to;
-    }
-    let mut k = KernelBuilder::new(format!("transpose_{container}"));
-    let (x, y) = (k.read("x"), k.write("y"));
-    k.each("matrix", matrices, 1, |k, m| {
-        k.each("column", columns, 1, |k, c| {
-            k.each("row", rows, 1, |k, r| {
-                let v = k.load(container.x(1), x.at((m * size as i64 + r * columns as i64 + c) * bytes));
-                k.store(y.at((m * size as i64 + c * rows as i64 + r) * bytes), v);
-            });
-        });
-    });
-    cx.call(k.finish(), &[from, to], &[]);
+    let (bytes, size) = (element.bytes().expect("whole bytes"), rows * columns);
+    let to = cx.scratch("transposed", (matrices * size * bytes) as u64);
+    let turned = moves::axes(&[matrices, columns, rows], &[size as i64, 1, columns as i64]);
+    moves::elements(cx, from, to, bytes, (0, 0), &turned);
     to
 }
 
