@@ -229,6 +229,32 @@ fn long_ones() {
     }
 }
 
+/// NaN is better than nothing, and nothing is better than NaN at the beginning.
+#[test]
+fn extremes_of_odd_floats() {
+    let odd = [f32::NAN, f32::NEG_INFINITY, f32::INFINITY, 0.0, -0.0, 1.0, f32::MIN, f32::MAX];
+    for count in 1..70usize {
+        // Of all of these, and of few of them, so that rows of nothing but NaN or infinities occur.
+        for few in [1, 2, 3, 8] {
+            let rows = 9;
+            let x: Vec<f32> = noise((8 * count + few) as u64, rows * count).map(|n| odd[(n % few as u64) as usize]).collect();
+            let ty = TensorType::new(F32, [rows, count]);
+            let find = |better: fn(f32, f32) -> bool| {
+                let of = |row: &[f32]| (1..count).fold(0, |best, i| if better(row[i], row[best]) { i } else { best }) as i64;
+                I32.integer_bytes(x.chunks(count).map(of))
+            };
+            let a = extremes::Attributes { axis: 1 };
+            let cases = [
+                (Op::ArgMax(arg_max::Attributes(a.clone())), find(|a, b| a > b)),
+                (Op::ArgMin(arg_min::Attributes(a)), find(|a, b| a < b)),
+            ];
+            for (op, expected) in cases {
+                assert_eq!(of_all_machines(&op, &ty, &f32_bytes(&x), &TensorType::new(I32, [])), expected, "{op:?} of {x:?}");
+            }
+        }
+    }
+}
+
 /// As the reference: what changes no other number.
 #[test]
 fn of_no_elements() {
