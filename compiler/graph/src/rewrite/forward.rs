@@ -1,6 +1,6 @@
 //! Operators that change nothing are passed by: their readers read what they read.
 //!
-//! - RESHAPE and QUANTIZE to the same type, PAD by nothing, CONCATENATION of one.
+//! - RESHAPE and QUANTIZE to the same type, PAD by nothing, TRANSPOSE to the same order, CONCATENATION of one.
 //! - QUANTIZE of DEQUANTIZE with the same scale and zero point: the float is within a millionth of the integer that it came from.
 //!
 //! The other way round, DEQUANTIZE of QUANTIZE, loses bits and stays.
@@ -42,6 +42,7 @@ fn source<'n>(graph: &Graph, node: &Node, producer: impl Fn(ValueId) -> Option<&
     match &node.op {
         op if op.is_view() => Some(x),
         Op::Pad(pad) if pad.before.iter().chain(&pad.after).all(|&n| n == 0) => Some(x),
+        Op::Transpose(t) if t.order.is_sorted() => Some(x),
         Op::Concatenation(c) if node.inputs.len() == 1 && c.activation == Activation::None => Some(x),
         Op::Quantize(_) if graph.ty(x) == graph.ty(node.outputs[0]) => Some(x),
         Op::Quantize(_) => {

@@ -6,12 +6,14 @@
 
 mod activation;
 mod dead;
+mod dilation;
 pub(crate) mod fold;
 mod forward;
 mod fuse;
 mod pad;
 mod reshape;
 mod stride;
+mod transpose;
 mod unpack;
 mod uses;
 
@@ -25,7 +27,9 @@ pub type Pass = (&'static str, fn(&mut Graph) -> bool);
 pub const PASSES: &[Pass] = &[
     ("fold", fold::run),
     ("reshape", reshape::run),
+    ("transpose", transpose::run),
     ("forward", forward::run),
+    ("dilation", dilation::run),
     ("pad", pad::run),
     ("activation", activation::run),
     ("stride", stride::run),

@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 pub fn run(graph: &mut Graph) -> bool {
     let mut uses = Uses::of(graph);
     let mut changed = false;
-    // Of weights, whether they are finite: looked at once, however many PADs there are.
-    let mut finite = BTreeMap::new();
+    let mut finite = Finite::default();
     // From the last to the first: what has taken one PAD may take the one before.
     for i in (0..graph.nodes.len()).rev() {
         let (Some(padding), Some(x)) = (rows_and_columns(&graph.nodes[i]), graph.nodes[i].input(0)) else { continue };
@@ -55,7 +54,7 @@ fn rows_and_columns(node: &Node) -> Option<Padding> {
 }
 
 /// The padding of a convolution of `image` that does a PAD's work too; `None` when it is none or must not.
-fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding, finite: &mut BTreeMap<ValueId, bool>) -> Option<Padding> {
+fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding, finite: &mut Finite) -> Option<Padding> {
     let (own, dilation) = match &node.op {
         Op::Conv2d(a) => (a.padding, a.dilation),
         Op::DepthwiseConv2d(a) => (a.padding, a.dilation),
@@ -64,21 +63,28 @@ fn combined(graph: &Graph, node: &Node, image: ValueId, more: Padding, finite: &
     if node.input(0) != Some(image) || node.reads().filter(|v| *v == image).count() != 1 {
         return None;
     }
-    let weights = node.input(1)?;
-    let (x, w) = (graph.ty(node.input(0)?), graph.ty(weights));
-    let mut weights_are_finite = || {
-        let all = |data: &[u8]| data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite());
-        *finite.entry(weights).or_insert_with(|| graph.value(weights).data.as_deref().is_some_and(all))
-    };
-    // Float images with integer weights are quantised as a whole, padding included.
-    let legal = match (x.element, w.element) {
-        (ElementType::F32, ElementType::F32) => weights_are_finite(),
-        (ElementType::F32, _) => false,
-        _ => true,
-    };
+    let w = graph.ty(node.input(1)?);
     let span = |axis: usize, dilation: usize| w.shape[axis].saturating_sub(1) * dilation + 1;
     let sum =
         Padding { top: own.top + more.top, bottom: own.bottom + more.bottom, left: own.left + more.left, right: own.right + more.right };
     let covered = sum.top.max(sum.bottom) < span(1, dilation[0]) && sum.left.max(sum.right) < span(2, dilation[1]);
-    (legal && covered).then_some(sum)
+    (covered && adds_nothing(graph, node, finite)).then_some(sum)
+}
+
+/// Of weights, whether they are finite: looked at once, however many nodes ask.
+pub type Finite = BTreeMap<ValueId, bool>;
+
+/// Whether zeros in an image add nothing to the results of a convolution.
+pub fn adds_nothing(graph: &Graph, node: &Node, finite: &mut Finite) -> bool {
+    let (Some(x), Some(weights)) = (node.input(0), node.input(1)) else { return false };
+    let mut weights_are_finite = || {
+        let all = |data: &[u8]| data.chunks_exact(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite());
+        *finite.entry(weights).or_insert_with(|| graph.value(weights).data.as_deref().is_some_and(all))
+    };
+    match (graph.ty(x).element, graph.ty(weights).element) {
+        (ElementType::F32, ElementType::F32) => weights_are_finite(),
+        // Float images with integer weights are quantised as a whole, padding included.
+        (ElementType::F32, _) => false,
+        _ => true,
+    }
 }
