@@ -4,7 +4,7 @@
 //! order in which they can be executed, every value has at most one producer, and constants carry their bytes.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::ops::Op;
+use crate::ops::{Op, Operand, Signature};
 use crate::tensor::TensorType;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -126,6 +126,28 @@ impl Folding {
 }
 
 impl Graph {
+    /// Operands of a node's operator and its results, before what becomes of them.
+    pub fn signature<'a>(&'a self, node: &'a Node) -> Signature<'a> {
+        let results = node.outputs.iter().map(|v| self.ty(*v)).collect();
+        self.application(&node.inputs, None, node.then.first().map_or(results, |t| vec![&t.from]))
+    }
+
+    /// The same of step `index` of what becomes of its result.
+    pub fn signature_of_step<'a>(&'a self, node: &'a Node, index: usize) -> Signature<'a> {
+        let to = node.then.get(index + 1).map_or_else(|| self.ty(node.outputs[0]), |next| &next.from);
+        let step = &node.then[index];
+        self.application(&step.inputs, Some(&step.from), vec![to])
+    }
+
+    /// `it`: type of what operands that are not values stand for.
+    fn application<'a>(&'a self, inputs: &[Option<ValueId>], it: Option<&'a TensorType>, outputs: Vec<&'a TensorType>) -> Signature<'a> {
+        let operand = |v: &Option<ValueId>| match *v {
+            Some(v) => Some(Operand { ty: self.ty(v), data: self.value(v).data.as_deref() }),
+            None => it.map(|ty| Operand { ty, data: None }),
+        };
+        Signature { inputs: inputs.iter().map(operand).collect(), outputs }
+    }
+
     pub fn state(&self, id: ValueId) -> Option<&State> {
         self.states.binary_search_by_key(&id, |s| s.value).ok().map(|i| &self.states[i])
     }

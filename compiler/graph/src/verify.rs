@@ -5,8 +5,8 @@
 //! bodies, too.
 
 use crate::graph::{Graph, Value, ValueId};
-use crate::ops::{Op, Operand, Signature};
-use crate::tensor::{ElementType, TensorType};
+use crate::ops::{Op, Signature};
+use crate::tensor::ElementType;
 use crate::text::print::type_text;
 
 /// Every rule that the graph, or a body in it, breaks, in words.
@@ -110,32 +110,16 @@ fn value(index: usize, v: &Value, errors: &mut Vec<String>) {
 
 fn types(graph: &Graph, errors: &mut Vec<String>) {
     for (i, n) in graph.nodes.iter().enumerate() {
-        let results: Vec<&TensorType> = n.outputs.iter().map(|v| graph.ty(*v)).collect();
-        let first = n.then.first().map_or(results.clone(), |t| vec![&t.from]);
-        application(graph, i, &n.op, &n.inputs, None, &first, errors);
+        application(i, &n.op, &graph.signature(n), errors);
         for (at, t) in n.then.iter().enumerate() {
-            let to = n.then.get(at + 1).map_or(results.clone(), |next| vec![&next.from]);
-            application(graph, i, &t.op, &t.inputs, Some(&t.from), &to, errors);
+            application(i, &t.op, &graph.signature_of_step(n, at), errors);
         }
     }
 }
 
-/// `it`: type of what operands that are not values stand for.
-fn application(
-    graph: &Graph,
-    node: usize,
-    op: &Op,
-    inputs: &[Option<ValueId>],
-    it: Option<&TensorType>,
-    outputs: &[&TensorType],
-    errors: &mut Vec<String>,
-) {
-    let operand = |v: &Option<ValueId>| match *v {
-        Some(v) => Some(Operand { ty: graph.ty(v), data: graph.value(v).data.as_deref() }),
-        None => it.map(|ty| Operand { ty, data: None }),
-    };
-    let signature = Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.to_vec() };
-    match op.infer(&signature) {
+fn application(node: usize, op: &Op, signature: &Signature, errors: &mut Vec<String>) {
+    let outputs = &signature.outputs;
+    match op.infer(signature) {
         Ok(shapes) if shapes.len() != outputs.len() => {
             errors.push(format!("node {node} {}: {} results, infer gives {}", op.name(), outputs.len(), shapes.len()));
         }

@@ -5,6 +5,7 @@
 
 use super::Context;
 use super::elementwise::Elementwise;
+use super::pointwise::Pointwise;
 use super::proved::{Affine, byte_values, float_of_byte};
 use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::Diagnostic;
@@ -12,7 +13,7 @@ use crate::graph::Node;
 use crate::ops::attributes::Activation;
 use crate::ops::{Signature, checks};
 use crate::quantize::{activation_range_float, multiply_by_quantized_multiplier, quantize_multiplier, relu_multiplier};
-use crate::tensor::ElementType::{F32, I16};
+use crate::tensor::ElementType::I16;
 use crate::tensor::TensorType;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
@@ -35,20 +36,22 @@ fn multiplier(x: &TensorType, y: &TensorType) -> (i32, i32) {
     quantize_multiplier(relu_multiplier(x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0)))
 }
 
+/// Of floats.
+pub fn pointwise<'a>(activation: Activation) -> Pointwise<'a> {
+    let (low, high) = activation_range_float(activation);
+    Pointwise::elements(move |k, x| {
+        // Infinity passes a one-sided clamp, unlike a fused one.
+        let ty = k.ty(x[0]);
+        let (low_bound, high_bound) = (k.float(ty, low), k.float(ty, high));
+        let clamped = k.max(low_bound, x[0]);
+        if high < f32::MAX { k.min(high_bound, clamped) } else { clamped }
+    })
+}
+
+/// Of integers.
 pub fn lower(cx: &mut Context, node: &Node, activation: Activation) -> Result<(), Diagnostic> {
     let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
     let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node).unroll(4);
-    if y.element == F32 {
-        // Infinity passes a one-sided clamp, unlike a fused one.
-        let (low, high) = activation_range_float(activation);
-        e.lower(cx, |k, v, _| {
-            let ty = k.ty(v[0]);
-            let (low_bound, high_bound) = (k.float(ty, low), k.float(ty, high));
-            let clamped = k.max(low_bound, v[0]);
-            if high < f32::MAX { k.min(high_bound, clamped) } else { clamped }
-        });
-        return Ok(());
-    }
     let target = Target::new(y, activation)?;
     requantize(cx, e, x, multiplier(x, y), target);
     Ok(())

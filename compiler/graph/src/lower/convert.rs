@@ -6,27 +6,34 @@
 use super::Context;
 use super::elementwise::{Elementwise, Operand};
 use super::math::copy_sign;
+use super::pointwise::Pointwise;
 use super::requantize::elem;
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::quantize::element_range;
 use crate::quantize::quotient::{HALF, OVERFLOW, Quotient};
 use crate::tensor::{ElementType, Quantization, TensorType};
-use cranelite_tile::{Cond, Elem, KernelBuilder, Rounding, Unary, Value};
+use cranelite_tile::{Cond, Elem, KernelBuilder, Machine, Rounding, Unary, Value};
 
 /// Scale and zero point of every lane: numbers in the code, or vectors that come as further inputs.
-struct Parameters<'a> {
-    quantization: &'a Quantization,
+struct Parameters {
+    quantization: Quantization,
     /// Positions of the inputs.
     scales: Option<usize>,
     zero_points: Option<usize>,
 }
 
-impl<'a> Parameters<'a> {
+impl Parameters {
+    /// Of one scale for all.
+    fn of_tensor(ty: &TensorType) -> Self {
+        let quantization = ty.quantization.as_deref().expect("quantisation, checked by infer").clone();
+        Parameters { quantization, scales: None, zero_points: None }
+    }
+
     /// Of `ty`; what differs from channel to channel becomes an input of `e`.
-    fn new(cx: &mut Context, mut e: Elementwise, ty: &'a TensorType) -> (Elementwise, Self) {
-        let quantization = ty.quantization.as_deref().expect("quantisation, checked by infer");
-        let mut p = Parameters { quantization, scales: None, zero_points: None };
+    fn new(cx: &mut Context, mut e: Elementwise, ty: &TensorType) -> (Elementwise, Self) {
+        let mut p = Parameters::of_tensor(ty);
+        let quantization = &p.quantization;
         let mut shape = vec![1; ty.rank()];
         let channels = quantization.scales.len();
         if 1 < channels {
@@ -74,33 +81,55 @@ pub fn dequantize(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         }
     };
     let (e, p) = Parameters::new(cx, e, ty);
-    e.lower(cx, |k, x, _| {
-        let wide = k.widen(x[0], Elem::I32);
-        let q = match p.zero_point(k, x) {
-            Some(z) => k.sub(wide, z),
-            None => wide,
-        };
-        let (real, scale) = (k.to_float(q, Elem::F32), p.scale(k, x));
-        k.mul(real, scale)
-    });
+    e.lower(cx, |k, x, _| p.real(k, x));
     Ok(())
 }
 
-/// f32 to 8 or 16 bits: halves away from zero by adding to the magnitude a half, then cutting.
+/// DEQUANTIZE where one scale serves all, of elements of whole bytes.
+pub fn dequantized<'a>(x: &TensorType) -> Pointwise<'a> {
+    if x.element == ElementType::F16 {
+        return Pointwise::elements(|k, x| float_of_half(k, x[0])).unroll(1);
+    }
+    let p = Parameters::of_tensor(x);
+    Pointwise::elements(move |k, x| p.real(k, x)).unroll(1)
+}
+
+/// QUANTIZE of f32 with a scale for each channel.
 pub fn quantize(cx: &mut Context, node: &Node) {
-    let ty = cx.output_type(node, 0);
+    let ty = cx.own_type(node);
     let e = Elementwise::of_node(cx, format!("quantize_{}", ty.element), node);
     let (e, p) = Parameters::new(cx, e, ty);
-    let range = element_range(ty.element).expect("an integer, checked by infer");
     let target = elem(ty.element).expect("an integer, checked by infer");
-    let q = p.quantization;
-    let proved = match cx.machine.fma && q.is_per_tensor() {
-        true => Quotient::prove(q.scales[0], q.zero_points[0] as i32, range),
-        false => None,
-    };
-    let form = if proved.is_some() { "quotient" } else { "division" };
-    cx.note_rescaling(form, q.scales.len());
-    e.lower(cx, |k, x, _| {
+    cx.note_rescaling(DIVISION, p.quantization.scales.len());
+    e.lower(cx, |k, x, _| p.integer(k, x, None, target));
+}
+
+/// QUANTIZE of f32 where one scale serves all.
+pub fn quantized<'a>(m: &Machine, y: &TensorType) -> Pointwise<'a> {
+    let p = Parameters::of_tensor(y);
+    let range = element_range(y.element).expect("an integer, checked by infer");
+    let target = elem(y.element).expect("an integer, checked by infer");
+    let q = &p.quantization;
+    let proved = m.fma.then(|| Quotient::prove(q.scales[0], q.zero_points[0] as i32, range)).flatten();
+    let form = if proved.is_some() { "quotient" } else { DIVISION };
+    Pointwise::elements(move |k, x| p.integer(k, x, proved, target)).unroll(1).form(form)
+}
+
+const DIVISION: &str = "division";
+
+impl Parameters {
+    fn real(&self, k: &mut KernelBuilder, x: &[Value]) -> Value {
+        let wide = k.widen(x[0], Elem::I32);
+        let q = match self.zero_point(k, x) {
+            Some(z) => k.sub(wide, z),
+            None => wide,
+        };
+        let (real, scale) = (k.to_float(q, Elem::F32), self.scale(k, x));
+        k.mul(real, scale)
+    }
+
+    /// f32 to 8 or 16 bits: halves away from zero by adding to the magnitude a half, then cutting.
+    fn integer(&self, k: &mut KernelBuilder, x: &[Value], proved: Option<Quotient>, target: Elem) -> Value {
         let float = k.ty(x[0]);
         let quotient = match proved {
             Some(Quotient { high, low }) => {
@@ -109,7 +138,7 @@ pub fn quantize(cx: &mut Context, node: &Node) {
                 k.fma(x[0], high, rest)
             }
             None => {
-                let scale = p.scale(k, x);
+                let scale = self.scale(k, x);
                 k.div(x[0], scale)
             }
         };
@@ -121,16 +150,12 @@ pub fn quantize(cx: &mut Context, node: &Node) {
         let fits = k.compare(Cond::Lt, magnitude, limit);
         let sum = k.select(fits, sum, lowest);
         let q = k.convert(sum, Elem::I32, Rounding::TowardZero);
-        let q = match p.zero_point(k, x) {
+        let q = match self.zero_point(k, x) {
             Some(z) => k.add(q, z),
             None => q,
         };
         k.narrow_sat(q, target)
-    });
-}
-
-pub fn from_f16(cx: &mut Context, node: &Node) {
-    Elementwise::of_node(cx, "dequantize_f16", node).lower(cx, |k, x, _| float_of_half(k, x[0]));
+    }
 }
 
 /// Half precision, as u16 lanes, to single: exponent and mantissa move, then a multiplication corrects the bias of the exponent, which also

@@ -4,11 +4,14 @@
 //! are one dimension; what remains is a nest of scalar loops around runs of full vectors with one partial vector at the end. In a
 //! run an input either advances with the output or is one element for all lanes.
 
-use super::Context;
 use super::requantize::elem;
+use super::{Context, Goal};
 use crate::graph::{Node, ValueId};
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Arg, BufferId, Counter, Elem, Index, Kernel, KernelBuilder, Machine, Type, Value};
+
+/// Elements of a constant that is repeated for the sake of vectors.
+const MOST_REPEATED: usize = 1024;
 
 /// One operand of an elementwise operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,9 +37,9 @@ impl Elementwise {
         Elementwise { name: name.into(), inputs, tables: vec![], output, in_place: None, unroll: 1 }
     }
 
-    /// Over the inputs of `node`, all present, and its first output.
+    /// Over the inputs of `node`, all present, then the operands of what becomes of its result, and its first output.
     pub fn of_node(cx: &mut Context, name: impl Into<String>, node: &Node) -> Self {
-        let inputs = node.inputs.iter().flatten().map(|&v| Operand::of_value(cx, v)).collect();
+        let inputs = node.reads().map(|v| Operand::of_value(cx, v)).collect();
         let output = Operand::of_value(cx, node.outputs[0]);
         let mut e = Elementwise::new(name, inputs, output);
         e.in_place = e.in_place_input(cx, node);
@@ -79,8 +82,52 @@ impl Elementwise {
             let same = x.elem.bytes() == self.output.elem.bytes() && x.shape.iter().product::<usize>() == self.count();
             // The same memory may be walked in another way, too.
             let twin = self.inputs.iter().any(|o| o.buffer == x.buffer && o != x);
-            same && !twin && node.inputs[i].is_some_and(|v| !needed(v))
+            same && !twin && node.reads().nth(i).is_some_and(|v| !needed(v))
         })
+    }
+
+    fn nest(&self) -> Nest {
+        Nest::new(&self.output.shape, &self.inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>())
+    }
+
+    /// Elements of a vector.
+    fn lanes(&self, machine: &Machine) -> usize {
+        self.inputs.iter().map(|x| x.elem).chain([self.output.elem]).map(|e| machine.lanes(e)).max().unwrap_or(1)
+    }
+
+    /// Runs of a few elements, such as the three colours of a pixel, several at once: what would be read again in each of them is a constant that
+    /// is repeated.
+    fn lengthened(mut self, cx: &mut Context) -> Self {
+        let (nest, wanted) = (self.nest(), 2 * self.lanes(cx.machine));
+        let [outer @ .., count, run] = &nest.dims[..] else { return self };
+        if cx.goal == Goal::Size || wanted <= *run {
+            return self;
+        }
+        let Some(runs) = (2..=*count).find(|n| count.is_multiple_of(*n) && wanted <= n * run).filter(|n| n * run <= MOST_REPEATED) else {
+            return self;
+        };
+        let inner = [count / runs, runs * run];
+        let mut inputs = vec![];
+        for (x, strides) in self.inputs.iter().zip(&nest.strides) {
+            let (around, last) = (&strides[..outer.len()], [strides[outer.len()], strides[outer.len() + 1]]);
+            let mut shape: Vec<usize> = outer.iter().zip(around).map(|(n, stride)| if *stride == 0 { 1 } else { *n }).collect();
+            let constant = cx.program.buffer(x.buffer).data.clone();
+            match (last, constant) {
+                ([0, 0], _) => shape.extend([1, 1]),
+                ([_, 1], _) if last[0] == *run => shape.extend(inner),
+                ([0, 1], Some(data)) if around.iter().all(|stride| *stride == 0) => {
+                    shape.extend([1, inner[1]]);
+                    let buffer = cx.constant("repeated", data.repeat(runs), 64);
+                    inputs.push(Operand { buffer, shape, ..*x });
+                    continue;
+                }
+                _ => return self,
+            }
+            inputs.push(Operand { shape, ..x.clone() });
+        }
+        self.inputs = inputs;
+        self.output.shape = [outer, &inner].concat();
+        self
     }
 
     fn count(&self) -> usize {
@@ -93,8 +140,9 @@ impl Elementwise {
         if self.count() == 0 {
             return;
         }
-        let nest = Nest::new(&self.output.shape, &self.inputs.iter().map(|x| &x.shape[..]).collect::<Vec<_>>());
-        let (kernel, buffers, params) = Writer::write(&self, &nest, cx.machine, &compute);
+        let spec = self.lengthened(cx);
+        let nest = spec.nest();
+        let (kernel, buffers, params) = Writer::write(&spec, &nest, cx.machine, &compute);
         cx.call(kernel, &buffers, &params);
     }
 }
@@ -197,7 +245,7 @@ impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
             Some(i) => k.write_in_place("y", inputs[i]),
             None => k.write("y"),
         };
-        let lanes = spec.inputs.iter().map(|x| x.elem).chain([spec.output.elem]).map(|e| machine.lanes(e)).max().unwrap_or(1);
+        let lanes = spec.lanes(machine);
         let writer = Writer { spec, nest, inputs, tables, output, compute, lanes };
         let params = writer.outer(&mut k, &mut vec![]);
         (k.finish(), buffers, params)

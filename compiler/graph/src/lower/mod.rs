@@ -53,7 +53,6 @@ pub mod window;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Folding, Graph, Node, ValueId};
-use crate::ops::{Operand, Signature};
 use crate::tensor::TensorType;
 use bytes::Bytes;
 use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, moving};
@@ -402,14 +401,6 @@ impl<'a> Context<'a> {
     /// Type of a node's input that must be present.
     pub fn input_type(&self, node: &Node, index: usize) -> &'a TensorType {
         self.graph.ty(node.input(index).expect("a required input, checked by infer"))
-    }
-    /// Types of a node's operands and results, without what becomes of them.
-    pub fn signature(&self, node: &Node) -> Signature<'a> {
-        let operand = |v: ValueId| Operand { ty: self.graph.ty(v), data: self.graph.value(v).data.as_deref() };
-        Signature {
-            inputs: node.inputs.iter().map(|v| v.map(operand)).collect(),
-            outputs: node.outputs.iter().map(|v| self.graph.ty(*v)).collect(),
-        }
     }
     /// Type of the result of a node's operator, before what becomes of it.
     pub fn own_type(&self, node: &'a Node) -> &'a TensorType {

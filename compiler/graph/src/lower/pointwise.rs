@@ -8,8 +8,7 @@ use super::Context;
 use super::elementwise::Elementwise;
 use super::requantize::{Target, elem};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Node, ValueId};
-use crate::ops::{Operand, Signature};
+use crate::graph::Node;
 use cranelite_tile::{Arg, BufferId, Elem, Index, KernelBuilder, Value};
 
 type Function<'a> = Box<dyn Fn(&mut KernelBuilder, &[Value]) -> Value + 'a>;
@@ -22,16 +21,26 @@ pub struct Pointwise<'a> {
     target: Option<Target>,
     /// How integers are rescaled, for reports.
     form: Option<&'static str>,
+    /// Vectors of results at once, where it stands alone.
+    unroll: usize,
 }
 
 impl<'a> Pointwise<'a> {
-    /// Of floats, and of integers that are not quantised.
-    pub fn floats(f: impl Fn(&mut KernelBuilder, &[Value]) -> Value + 'a) -> Self {
-        Pointwise { f: Box::new(f), target: None, form: None }
+    /// `f` gives elements: floats, or integers that are not rescaled.
+    pub fn elements(f: impl Fn(&mut KernelBuilder, &[Value]) -> Value + 'a) -> Self {
+        Pointwise { f: Box::new(f), target: None, form: None, unroll: 4 }
+    }
+    /// Fewer vectors at once than four: for functions that take more time than the loop around them.
+    pub fn unroll(self, vectors: usize) -> Self {
+        Pointwise { unroll: vectors, ..self }
+    }
+    /// How integers are rescaled.
+    pub fn form(self, form: &'static str) -> Self {
+        Pointwise { form: Some(form), ..self }
     }
     /// `f` gives i32 lanes.
     pub fn integers(target: Target, form: &'static str, f: impl Fn(&mut KernelBuilder, &[Value]) -> Value + 'a) -> Self {
-        Pointwise { f: Box::new(f), target: Some(target), form: Some(form) }
+        Pointwise { f: Box::new(f), target: Some(target), form: Some(form), unroll: 1 }
     }
     fn note(&self, cx: &mut Context, operator: u32) {
         if let Some(form) = self.form {
@@ -46,14 +55,35 @@ impl<'a> Pointwise<'a> {
     }
 }
 
-/// Writes the call of an operator that is nothing but its function, with broadcasting.
+/// Writes the call of an operator that is nothing but its function, and of what becomes of its result, with broadcasting.
 pub fn lower(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-    let signature = cx.signature(node);
-    let f = node.op.pointwise(cx.machine, &signature)?.ok_or_else(not_pointwise)?;
+    let graph = cx.graph;
+    let f = node.op.pointwise(cx.machine, &graph.signature(node))?.ok_or_else(not_pointwise)?;
     f.note(cx, node.operator);
-    let output = cx.output_type(node, 0).element;
-    let unroll = if output.is_float() { 4 } else { 1 };
-    Elementwise::of_node(cx, node.op.kernel_name(output), node).unroll(unroll).lower(cx, |k, x, _| f.apply(k, x));
+    // Of each step its operands among those of the kernel; `None`: what has been computed so far.
+    let mut next = node.inputs.len();
+    let (mut steps, mut unroll) = (vec![], f.unroll);
+    for (i, t) in node.then.iter().enumerate() {
+        let step = t.op.pointwise(cx.machine, &graph.signature_of_step(node, i))?.ok_or_else(not_pointwise)?;
+        step.note(cx, t.operator);
+        unroll = unroll.min(step.unroll);
+        let mut operands = vec![];
+        for v in &t.inputs {
+            operands.push(v.map(|_| next));
+            next += usize::from(v.is_some());
+        }
+        steps.push((step, operands));
+    }
+    let names: Vec<String> = node.then.iter().map(|t| t.op.name().to_ascii_lowercase()).collect();
+    let element = graph.signature(node).inputs.first().copied().flatten().map_or(cx.own_type(node).element, |x| x.ty.element);
+    let name = [vec![node.op.kernel_name(element)], names].concat().join("_");
+    Elementwise::of_node(cx, name, node).unroll(unroll).lower(cx, |k, x, _| {
+        let first = f.apply(k, &x[..node.inputs.len()]);
+        steps.iter().fold(first, |so_far, (step, operands)| {
+            let x: Vec<Value> = operands.iter().map(|o| o.map_or(so_far, |i| x[i])).collect();
+            step.apply(k, &x)
+        })
+    });
     Ok(())
 }
 
@@ -79,10 +109,7 @@ impl<'a> Destination<'a> {
         let (graph, result) = (cx.graph, node.outputs[0]);
         let mut steps = vec![];
         for (i, t) in node.then.iter().enumerate() {
-            let to = node.then.get(i + 1).map_or(graph.ty(result), |next| &next.from);
-            let operand = |v: &Option<ValueId>| Some(Operand { ty: v.map_or(&t.from, |v| graph.ty(v)), data: None });
-            let signature = Signature { inputs: t.inputs.iter().map(operand).collect(), outputs: vec![to] };
-            let f = t.op.pointwise(cx.machine, &signature)?.ok_or_else(not_pointwise)?;
+            let f = t.op.pointwise(cx.machine, &graph.signature_of_step(node, i))?.ok_or_else(not_pointwise)?;
             f.note(cx, t.operator);
             let operands =
                 t.inputs.iter().map(|v| v.map(|v| (cx.buffer(v), elem(graph.ty(v).element).expect("checked by infer")))).collect();

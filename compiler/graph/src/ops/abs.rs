@@ -7,6 +7,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::lower::{Context, table};
 use crate::ops::attributes::Activation;
@@ -16,7 +17,7 @@ use crate::quantize::{multiply_by_quantized_multiplier, quantize_multiplier, rel
 use crate::tensor::ElementType::{F32, I8, I16, I32};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
-use cranelite_tile::{Elem, Unary};
+use cranelite_tile::{Elem, Machine, Unary};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -41,13 +42,20 @@ impl Operator for Attributes {
         Ok(vec![x.shape.clone()])
     }
 
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        s.inputs[0].is_some_and(|x| !is_rescaled(x.ty))
+    }
+
+    fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(Some(Pointwise::elements(|k, x| k.unary(Unary::Abs, x[0]))))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        let (x, y) = (cx.input_type(node, 0), cx.own_type(node));
         if !is_rescaled(x) {
-            e.unroll(4).lower(cx, |k, x, _| k.unary(Unary::Abs, x[0]));
-            return Ok(());
+            return pointwise::lower(cx, node);
         }
+        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
         let ((multiplier, shift), from, to) = (multiplier(x, y), x.zero_point() as i32, y.zero_point() as i32);
         if y.element == I8 {
             let f = |q: i32| multiply_by_quantized_multiplier((q - from).abs(), multiplier, shift).wrapping_add(to);

@@ -116,7 +116,7 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (sequence, layers) = self.layers(&cx.signature(node))?;
+        let (sequence, layers) = self.layers(&cx.graph.signature(node))?;
         let inputs = self.both().inputs(|i| node.input(i).is_some());
         let row_bytes = [4 * layers[0].outputs, 4 * layers[1].outputs];
         for (i, layer) in layers.iter().enumerate() {

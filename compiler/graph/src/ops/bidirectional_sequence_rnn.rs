@@ -92,7 +92,7 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (sequence, layers) = self.layers(&cx.signature(node))?;
+        let (sequence, layers) = self.layers(&cx.graph.signature(node))?;
         let inputs = self.both().inputs(|i| node.input(i).is_some());
         let row_bytes = layers.map(|l| 4 * l.units);
         for (i, layer) in layers.iter().enumerate() {

@@ -5,13 +5,13 @@
 //! not zero, NaN too. The types that the options name are not looked at, as in the reference.
 
 use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
-use crate::lower::elementwise::Elementwise;
-use crate::lower::{Context, convert};
+use crate::lower::convert;
+use crate::lower::pointwise::Pointwise;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::tensor::ElementType::{self, Bool, Complex64, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32};
 use crate::text::fields::fields;
+use cranelite_tile::Machine;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -32,9 +32,12 @@ impl Operator for Attributes {
         Ok(vec![s.input(0)?.shape.clone()])
     }
 
-    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (from, to) = (cx.input_type(node, 0).element, cx.output_type(node, 0).element);
-        Elementwise::of_node(cx, format!("cast_{from}_{to}"), node).lower(cx, |k, x, _| convert::cast(k, x[0], from, to));
-        Ok(())
+    fn is_pointwise(&self, _: &Signature) -> bool {
+        true
+    }
+
+    fn pointwise<'a>(&self, _: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let (from, to) = (s.input(0)?.element, s.output(0).element);
+        Ok(Some(Pointwise::elements(move |k, x| convert::cast(k, x[0], from, to)).unroll(1)))
     }
 }

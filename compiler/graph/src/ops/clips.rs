@@ -9,9 +9,11 @@ use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::{Context, clip};
 use crate::tensor::ElementType::{F32, I8, U8};
 use crate::text::fields::fields;
+use cranelite_tile::Machine;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -50,7 +52,15 @@ impl Family for Clip {
         Some(self.activation)
     }
 
+    fn is_pointwise(&self, _: &Attributes, s: &Signature) -> bool {
+        s.output(0).element == F32
+    }
+
+    fn pointwise<'a>(&self, _: &Attributes, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(Some(clip::pointwise(self.activation)))
+    }
+
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        clip::lower(cx, node, self.activation)
+        if cx.own_type(node).element == F32 { pointwise::lower(cx, node) } else { clip::lower(cx, node, self.activation) }
     }
 }

@@ -9,15 +9,14 @@ use super::family::{Family, family};
 use super::types::{Row, T};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
-use crate::lower::elementwise::Elementwise;
+use crate::lower::convert;
+use crate::lower::pointwise::Pointwise;
 use crate::lower::requantize::Scale;
-use crate::lower::{Context, convert};
 use crate::quantize::{element_range, multiply_by_quantized_multiplier, quantize_multiplier};
 use crate::tensor::ElementType::{self, Bool, F32, I8, I16, I32, I64, U8};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
-use cranelite_tile::{Cond, Elem, KernelBuilder, Value};
+use cranelite_tile::{Cond, Elem, KernelBuilder, Machine, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -75,17 +74,22 @@ impl Family for Comparison {
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
-    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (a, b) = (cx.input_type(node, 0), cx.input_type(node, 1));
+    fn is_pointwise(&self, _: &Attributes, _: &Signature) -> bool {
+        true
+    }
+
+    fn pointwise<'a>(&self, _: &Attributes, _: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let (a, b, cond) = (s.input(0)?, s.input(1)?, self.cond);
         let common = [a, b].map(Common::of);
         let is_plain = !self.is_scaled(a) || (common[0] == common[1] && common[0].is_injective(a.element));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(a.element), node);
-        e.lower(cx, |k, x, _| {
-            let [a, b] = if is_plain { [x[0], x[1]] } else { [0, 1].map(|i| common[i].apply(k, x[i])) };
-            let mask = k.compare(self.cond, a, b);
-            convert::truth(k, mask)
-        });
-        Ok(())
+        Ok(Some(
+            Pointwise::elements(move |k, x| {
+                let [a, b] = if is_plain { [x[0], x[1]] } else { [0, 1].map(|i| common[i].apply(k, x[i])) };
+                let mask = k.compare(cond, a, b);
+                convert::truth(k, mask)
+            })
+            .unroll(1),
+        ))
     }
 }
 

@@ -10,6 +10,7 @@ use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::{Context, math, table};
 use crate::quantize::{
     HardSwish, LOGISTIC_I16_SCALE_END, checked_log2, elu_f32, exp_f32, log_f32, logistic_f32, logistic_multiplier_i16, lut_8bit,
@@ -90,15 +91,22 @@ impl Family for Curve {
         Ok(vec![x.shape.clone()])
     }
 
+    fn is_pointwise(&self, _: &Attributes, s: &Signature) -> bool {
+        s.output(0).element == F32
+    }
+
+    fn pointwise<'a>(&self, _: &Attributes, m: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let f = self.float;
+        Ok(Some(Pointwise::elements(move |k, x| f(k, m, x[0])).unroll(2)))
+    }
+
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
-        if checks::is_quantized(y.element) {
-            (self.quantized)(cx, e, x, y);
-        } else {
-            let machine = cx.machine;
-            e.unroll(2).lower(cx, |k, x, _| (self.float)(k, machine, x[0]));
+        let (x, y) = (cx.input_type(node, 0), cx.own_type(node));
+        if y.element == F32 {
+            return pointwise::lower(cx, node);
         }
+        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        (self.quantized)(cx, e, x, y);
         Ok(())
     }
 }

@@ -7,10 +7,13 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::convert;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F16, F32, I2, I4, I8, I16, U8};
+use crate::tensor::TensorType;
 use crate::text::fields::fields;
+use cranelite_tile::Machine;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -33,11 +36,20 @@ impl Operator for Attributes {
         Ok(vec![x.shape.clone()])
     }
 
-    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        match cx.input_type(node, 0).element {
-            F16 => convert::from_f16(cx, node),
-            _ => convert::dequantize(cx, node)?,
-        }
-        Ok(())
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        s.inputs[0].is_some_and(|x| is_plain(x.ty))
     }
+
+    fn pointwise<'a>(&self, _: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(Some(convert::dequantized(s.input(0)?)))
+    }
+
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        if is_plain(cx.input_type(node, 0)) { pointwise::lower(cx, node) } else { convert::dequantize(cx, node) }
+    }
+}
+
+/// Elements of whole bytes, and one scale for all.
+fn is_plain(x: &TensorType) -> bool {
+    x.element == F16 || (x.element.bytes().is_some() && x.quantization.as_ref().is_some_and(|q| q.is_per_tensor()))
 }

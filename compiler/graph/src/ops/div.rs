@@ -7,6 +7,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{INTEGER, Target, clamp_float, clamp_integer};
 use crate::lower::{Context, integers};
 use crate::ops::attributes::Activation;
@@ -16,7 +17,7 @@ use crate::quantize::{div_multiplier, get_reciprocal, quantize_multiplier};
 use crate::tensor::ElementType::{F32, I8, I32, U8};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
-use cranelite_tile::{Binary, Cond, Elem, ShiftRange, Unary};
+use cranelite_tile::{Binary, Cond, Elem, Machine, ShiftRange, Unary};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -57,21 +58,33 @@ impl Operator for Attributes {
         Some(&mut self.activation)
     }
 
-    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (inputs, y) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.output_type(node, 0));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
-        match y.element {
-            F32 => e.unroll(2).lower(cx, |k, x, _| {
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        !checks::is_quantized(s.output(0).element)
+    }
+
+    fn pointwise<'a>(&self, _: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let activation = self.activation;
+        Ok(Some(match s.output(0).element {
+            F32 => Pointwise::elements(move |k, x| {
                 let quotient = k.div(x[0], x[1]);
-                clamp_float(k, quotient, self.activation)
-            }),
-            I32 => e.lower(cx, |k, x, _| {
+                clamp_float(k, quotient, activation)
+            })
+            .unroll(2),
+            _ => Pointwise::elements(move |k, x| {
                 let quotient = integers::divide(k, x[0], x[1], false);
-                clamp_integer(k, quotient, self.activation)
-            }),
-            _ => self.quantized(cx, e, inputs, y)?,
+                clamp_integer(k, quotient, activation)
+            })
+            .unroll(1),
+        }))
+    }
+
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (inputs, y) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.own_type(node));
+        if !checks::is_quantized(y.element) {
+            return pointwise::lower(cx, node);
         }
-        Ok(())
+        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        self.quantized(cx, e, inputs, y)
     }
 }
 

@@ -8,7 +8,7 @@ use super::{Arity, Signature, Source};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
-use crate::lower::pointwise::Pointwise;
+use crate::lower::pointwise::{self, Pointwise};
 use cranelite_tile::Machine;
 
 /// The rules of a family: those of [`super::Operator`], `self` being the row of the operator. Rows have a field `types`, too.
@@ -31,10 +31,15 @@ pub trait Family: Sized {
     fn is_view(&self) -> bool {
         false
     }
+    fn is_pointwise(&self, _: &Self::Attributes, _: &Signature) -> bool {
+        false
+    }
     fn pointwise<'a>(&self, _: &Self::Attributes, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
     }
-    fn lower(&self, a: &Self::Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic>;
+    fn lower(&self, _: &Self::Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        pointwise::lower(cx, node)
+    }
 }
 
 /// Makes the modules of a family in its file, which has the family's `Attributes`. Each row is the module's name, its arity if that is not the
@@ -84,6 +89,9 @@ macro_rules! family {
                 }
                 fn is_view(&self) -> bool {
                     ROW.is_view()
+                }
+                fn is_pointwise(&self, signature: &$crate::ops::Signature) -> bool {
+                    ROW.is_pointwise(&self.0, signature)
                 }
                 fn pointwise<'a>(
                     &self,

@@ -5,6 +5,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::{Context, math, table};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
@@ -12,6 +13,7 @@ use crate::quantize::{gelu_f32, lut_8bit};
 use crate::tensor::ElementType::{F32, I8, U8};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
+use cranelite_tile::Machine;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -35,18 +37,25 @@ impl Operator for Attributes {
         Ok(vec![s.input(0)?.shape.clone()])
     }
 
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        s.output(0).element == F32
+    }
+
+    fn pointwise<'a>(&self, m: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let f = if self.approximate { math::gelu_by_tanh } else { math::gelu };
+        Ok(Some(Pointwise::elements(move |k, x| f(k, m, x[0])).unroll(1)))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        let (x, y) = (cx.input_type(node, 0), cx.own_type(node));
         let parameters = |t: &TensorType| (t.scale().unwrap_or(1.0), t.zero_point() as i32);
         match lut_8bit(y.element, parameters(x), parameters(y), |x| gelu_f32(x, self.approximate)) {
-            Some(entries) => table::bytes(cx, e, &entries),
-            None => {
-                let machine = cx.machine;
-                let f = if self.approximate { math::gelu_by_tanh } else { math::gelu };
-                e.lower(cx, |k, x, _| f(k, machine, x[0]));
+            Some(entries) => {
+                let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+                table::bytes(cx, e, &entries);
+                Ok(())
             }
+            None => pointwise::lower(cx, node),
         }
-        Ok(())
     }
 }

@@ -6,6 +6,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::lower::{Context, table};
 use crate::ops::attributes::Activation;
@@ -15,7 +16,7 @@ use crate::quantize::{leaky_multipliers, multiply_by_quantized_multiplier, quant
 use crate::tensor::ElementType::{F32, I16};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
-use cranelite_tile::{Cond, Elem};
+use cranelite_tile::{Cond, Elem, Machine};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {
@@ -45,18 +46,26 @@ impl Operator for Attributes {
         Ok(vec![x.shape.clone()])
     }
 
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        s.output(0).element == F32
+    }
+
+    fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let alpha = self.alpha;
+        Ok(Some(Pointwise::elements(move |k, x| {
+            let (alpha, zero) = (k.float(k.ty(x[0]), alpha), k.float(k.ty(x[0]), 0.0));
+            let product = k.mul(x[0], alpha);
+            let is_positive = k.compare(Cond::Gt, x[0], zero);
+            k.select(is_positive, x[0], product)
+        })))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        let (x, y) = (cx.input_type(node, 0), cx.own_type(node));
         if y.element == F32 {
-            e.unroll(4).lower(cx, |k, x, _| {
-                let (alpha, zero) = (k.float(k.ty(x[0]), self.alpha), k.float(k.ty(x[0]), 0.0));
-                let product = k.mul(x[0], alpha);
-                let is_positive = k.compare(Cond::Gt, x[0], zero);
-                k.select(is_positive, x[0], product)
-            });
-            return Ok(());
+            return pointwise::lower(cx, node);
         }
+        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
         let ([positive, negative], from, to) = (self.multipliers(x, y), x.zero_point() as i32, y.zero_point() as i32);
         if y.element != I16 {
             let f = |q: i32| {

@@ -170,7 +170,7 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (sequence, layer) = self.layer(&cx.signature(node))?;
+        let (sequence, layer) = self.layer(&cx.graph.signature(node))?;
         if self.basic {
             return self.lower_basic(cx, node, &sequence, &layer);
         }

@@ -6,9 +6,7 @@ use super::family::{Family, family};
 use super::types::Row;
 use super::{Arity, Kept, Signature, Source};
 use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
-use crate::lower::Context;
-use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::Pointwise;
 use crate::tensor::ElementType::{Bool, F32, F64, I32, I64};
 use crate::text::fields::fields;
 use cranelite_tile::{Cond, KernelBuilder, Machine, Unary, Value};
@@ -65,9 +63,12 @@ impl Family for Map {
         Ok(vec![s.input(0)?.shape.clone()])
     }
 
-    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (element, machine) = (cx.output_type(node, 0).element, cx.machine);
-        Elementwise::of_node(cx, node.op.kernel_name(element), node).unroll(4).lower(cx, |k, x, _| (self.f)(k, machine, x[0]));
-        Ok(())
+    fn is_pointwise(&self, _: &Attributes, _: &Signature) -> bool {
+        true
+    }
+
+    fn pointwise<'a>(&self, _: &Attributes, m: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let f = self.f;
+        Ok(Some(Pointwise::elements(move |k, x| f(k, m, x[0]))))
     }
 }

@@ -34,7 +34,7 @@ pub mod volumes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Node, ValueId};
 use crate::lower::Context;
-use crate::lower::pointwise::Pointwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::{Field, Fields};
 use attributes::Activation;
@@ -268,12 +268,18 @@ pub trait Operator: Sized {
     fn acts(&self) -> bool {
         false
     }
-    /// What it computes of vectors of its operands, where that is the same for all elements and operands are not broadcast.
+    /// Whether `pointwise` gives a function for operands of these types, so that the operator may be a step of a chain.
+    fn is_pointwise(&self, _: &Signature) -> bool {
+        false
+    }
+    /// What it computes of vectors of its operands, where that is the same for all elements.
     fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
     }
     /// Writes the calls that compute `node`. What it cannot do is an error here, never a wrong result.
-    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic>;
+    fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        pointwise::lower(cx, node)
+    }
 }
 
 macro_rules! operators {
@@ -373,6 +379,11 @@ macro_rules! operators {
             pub fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.lower(cx, node),)*
+                }
+            }
+            pub fn is_pointwise(&self, signature: &Signature) -> bool {
+                match self {
+                    $(Op::$variant(a) => a.is_pointwise(signature),)*
                 }
             }
             pub fn pointwise<'a>(&self, m: &'a Machine, signature: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {

@@ -7,6 +7,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
 use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, clamp_integer, shift_range};
 use crate::ops::attributes::Activation;
@@ -58,21 +59,22 @@ impl Operator for Attributes {
         Some(&mut self.activation)
     }
 
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        !checks::is_quantized(s.output(0).element)
+    }
+
+    fn pointwise<'a>(&self, _: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let (activation, is_float) = (self.activation, s.output(0).element == F32);
+        Ok(Some(Pointwise::elements(move |k, x| {
+            let product = k.mul(x[0], x[1]);
+            if is_float { clamp_float(k, product, activation) } else { clamp_integer(k, product, activation) }
+        })))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (inputs, output) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.output_type(node, 0));
-        if output.element == F32 {
-            Elementwise::of_node(cx, "mul_f32", node).unroll(4).lower(cx, |k, x, _| {
-                let product = k.mul(x[0], x[1]);
-                clamp_float(k, product, self.activation)
-            });
-            return Ok(());
-        }
-        if types::WHOLE.contains(&output.element) {
-            Elementwise::of_node(cx, node.op.kernel_name(output.element), node).unroll(4).lower(cx, |k, x, _| {
-                let product = k.mul(x[0], x[1]);
-                clamp_integer(k, product, self.activation)
-            });
-            return Ok(());
+        let (inputs, output) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.own_type(node));
+        if !checks::is_quantized(output.element) {
+            return pointwise::lower(cx, node);
         }
         let (multiplier, shift) = multiplier(inputs, output);
         let target = Target::new(output, self.activation)?;

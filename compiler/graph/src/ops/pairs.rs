@@ -7,9 +7,8 @@ use super::family::{Family, family};
 use super::types::Row;
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
-use crate::lower::elementwise::Elementwise;
-use crate::lower::{Context, integers, math};
+use crate::lower::pointwise::Pointwise;
+use crate::lower::{integers, math};
 use crate::tensor::ElementType::{Bool, F32, I8, I16, I32, I64, U8, U16, U32};
 use crate::text::fields::fields;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
@@ -99,9 +98,12 @@ impl Family for Pair {
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
-    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (element, machine) = (cx.output_type(node, 0).element, cx.machine);
-        Elementwise::of_node(cx, node.op.kernel_name(element), node).lower(cx, |k, x, _| (self.f)(k, machine, x[0], x[1]));
-        Ok(())
+    fn is_pointwise(&self, _: &Attributes, _: &Signature) -> bool {
+        true
+    }
+
+    fn pointwise<'a>(&self, _: &Attributes, m: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        let f = self.f;
+        Ok(Some(Pointwise::elements(move |k, x| f(k, m, x[0], x[1])).unroll(1)))
     }
 }

@@ -7,6 +7,7 @@
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{Target, elem, shift_range};
 use crate::lower::{Context, clip, convert};
 use crate::ops::types::Row;
@@ -15,6 +16,7 @@ use crate::quantize::{element_range, quantize_multiplier, requantize_multiplier}
 use crate::tensor::ElementType::{F32, I8, I16, I32, U8};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
+use cranelite_tile::Machine;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -40,9 +42,20 @@ impl Operator for Attributes {
         Ok(vec![x.shape.clone()])
     }
 
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        s.inputs[0].is_some_and(|x| x.ty.element == F32) && is_per_tensor(s.output(0))
+    }
+
+    fn pointwise<'a>(&self, m: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(Some(convert::quantized(m, s.output(0))))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (x, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
+        let (x, y) = (cx.input_type(node, 0), cx.own_type(node));
         if x.element == F32 {
+            if is_per_tensor(y) {
+                return pointwise::lower(cx, node);
+            }
             convert::quantize(cx, node);
             return Ok(());
         }
@@ -53,6 +66,10 @@ impl Operator for Attributes {
         clip::requantize(cx, e, x, multiplier(x, y), target);
         Ok(())
     }
+}
+
+fn is_per_tensor(y: &TensorType) -> bool {
+    y.quantization.as_ref().is_some_and(|q| q.is_per_tensor())
 }
 
 fn multiplier(x: &TensorType, y: &TensorType) -> (i32, i32) {

@@ -8,9 +8,11 @@ use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::elementwise::{Elementwise, Operand};
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::{Context, convert};
 use crate::tensor::ElementType::{Bool, F32, I8, I16, I32, I64, U8, U32};
 use crate::text::fields::fields;
+use cranelite_tile::{KernelBuilder, Machine, Value};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -61,20 +63,32 @@ impl Family for Select {
         Ok(vec![a.shape.clone()])
     }
 
-    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (condition, y) = (cx.input_type(node, 0), cx.output_type(node, 0));
-        let mut e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
-        let along_first = condition_shape(&condition.shape, &y.shape).filter(|_| !self.broadcasts && condition.shape != y.shape);
-        if let Some(shape) = along_first {
-            let operand = Operand::of_value(cx, node.inputs[0].expect("a condition, checked by infer"));
-            e = e.reshape_input(0, Operand { shape, ..operand });
+    fn is_pointwise(&self, _: &Attributes, s: &Signature) -> bool {
+        // Else it chooses along the first dimension.
+        self.broadcasts || s.inputs[0].is_some_and(|condition| condition.ty.shape == s.output(0).shape)
+    }
+
+    fn pointwise<'a>(&self, _: &Attributes, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(Some(Pointwise::elements(select).unroll(1)))
+    }
+
+    fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        let (condition, y) = (cx.input_type(node, 0), cx.own_type(node));
+        if self.is_pointwise(a, &cx.graph.signature(node)) {
+            return pointwise::lower(cx, node);
         }
-        e.lower(cx, |k, x, _| {
-            let mask = convert::mask(k, x[0], k.ty(x[1]).elem);
-            k.select(mask, x[1], x[2])
-        });
+        let mut e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        let operand = Operand::of_value(cx, node.inputs[0].expect("a condition, checked by infer"));
+        let shape = condition_shape(&condition.shape, &y.shape).expect("a shape that infer lets pass");
+        e = e.reshape_input(0, Operand { shape, ..operand });
+        e.lower(cx, |k, x, _| select(k, x));
         Ok(())
     }
+}
+
+fn select(k: &mut KernelBuilder, x: &[Value]) -> Value {
+    let mask = convert::mask(k, x[0], k.ty(x[1]).elem);
+    k.select(mask, x[1], x[2])
 }
 
 /// The shape as which a condition for whole parts of the choices is broadcast to them.

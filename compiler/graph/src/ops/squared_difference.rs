@@ -8,6 +8,7 @@ use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
+use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::ops::attributes::Activation;
 use crate::ops::types::Row;
@@ -16,7 +17,7 @@ use crate::quantize::{quantize_multiplier, squared_difference_multipliers};
 use crate::tensor::ElementType::{F32, I8, I32};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
-use cranelite_tile::Elem;
+use cranelite_tile::{Elem, Machine};
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attributes {}
@@ -40,16 +41,23 @@ impl Operator for Attributes {
         Ok(vec![checks::broadcast(&a.shape, &b.shape)?])
     }
 
+    fn is_pointwise(&self, s: &Signature) -> bool {
+        s.output(0).element != I8
+    }
+
+    fn pointwise<'a>(&self, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
+        Ok(Some(Pointwise::elements(|k, x| {
+            let difference = k.sub(x[0], x[1]);
+            k.mul(difference, difference)
+        })))
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (inputs, y) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.output_type(node, 0));
-        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
+        let (inputs, y) = ([cx.input_type(node, 0), cx.input_type(node, 1)], cx.own_type(node));
         if y.element != I8 {
-            e.unroll(4).lower(cx, |k, x, _| {
-                let difference = k.sub(x[0], x[1]);
-                k.mul(difference, difference)
-            });
-            return Ok(());
+            return pointwise::lower(cx, node);
         }
+        let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
         let ([a, b, square], target) = (multipliers(inputs, y), Target::new(y, Activation::None)?);
         cx.note_rescaling(INTEGER, 1);
         e.lower(cx, |k, x, _| {

@@ -9,10 +9,9 @@ use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
-use crate::lower::pointwise::{self, Pointwise};
+use crate::lower::pointwise::Pointwise;
 use crate::lower::requantize::{Target, clamp_float, clamp_integer};
-use crate::lower::{Context, sum};
+use crate::lower::sum;
 use crate::tensor::ElementType::{F32, I32, I64};
 use crate::text::fields::fields;
 use cranelite_schema::{ActivationFunctionType, Operator};
@@ -71,23 +70,23 @@ impl Family for Sum {
         Some(&mut a.activation)
     }
 
+    fn is_pointwise(&self, _: &Attributes, _: &Signature) -> bool {
+        true
+    }
+
     fn pointwise<'a>(&self, a: &Attributes, m: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         let (inputs, output) = ([s.input(0)?, s.input(1)?], s.output(0));
         let (op, activation) = (self.op, a.activation);
         Ok(Some(match output.element {
-            F32 => Pointwise::floats(move |k, x| {
+            F32 => Pointwise::elements(move |k, x| {
                 let sum = k.binary(op, x[0], x[1]);
                 clamp_float(k, sum, activation)
             }),
-            I32 | I64 => Pointwise::floats(move |k, x| {
+            I32 | I64 => Pointwise::elements(move |k, x| {
                 let sum = k.binary(op, x[0], x[1]);
                 clamp_integer(k, sum, activation)
             }),
             _ => sum::pointwise(m, inputs, output, op, a.pot_scale_int16, activation)?,
         }))
-    }
-
-    fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        pointwise::lower(cx, node)
     }
 }

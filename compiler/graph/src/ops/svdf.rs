@@ -153,7 +153,7 @@ impl Operator for Attributes {
         };
         let bias = bias.map(|bytes| cx.constant("bias", bytes, 64));
 
-        let scales = if is_integer { Some(self.scales(&cx.signature(node))?) } else { None };
+        let scales = if is_integer { Some(self.scales(&cx.graph.signature(node))?) } else { None };
         let form = match scales {
             Some([scale, _]) => {
                 let target = Target { elem: Elem::I16, zero_point: 0, low: i16::MIN.into(), high: i16::MAX.into() };

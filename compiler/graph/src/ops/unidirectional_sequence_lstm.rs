@@ -89,7 +89,7 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (sequence, layer) = self.layer(&cx.signature(node))?;
+        let (sequence, layer) = self.layer(&cx.graph.signature(node))?;
         let (x, y) = (cx.input(node, 0), cx.output(node, 0));
         let row_bytes = cx.size_bytes(y) as usize / (sequence.batch * sequence.steps);
         layer.lower(cx, node, &sequence, [Some(x), None], (y, row_bytes, 0))

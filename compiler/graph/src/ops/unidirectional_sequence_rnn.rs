@@ -61,7 +61,7 @@ impl Operator for Attributes {
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
-        let (sequence, layer) = self.layer(&cx.signature(node))?;
+        let (sequence, layer) = self.layer(&cx.graph.signature(node))?;
         let y = cx.output(node, 0);
         layer.lower(cx, node, &sequence, [Some(0), None], (y, 4 * layer.units, 0))
     }

@@ -161,6 +161,35 @@ fn index(shape: &[usize], at: &[usize]) -> usize {
     shape.iter().zip(own).fold(0, |i, (&n, &p)| i * n + if n == 1 { 0 } else { p })
 }
 
+/// A constant that is read again for every few elements is repeated for long vectors.
+#[test]
+fn runs_of_few_elements() {
+    for run_length in [1usize, 2, 3, 5, 17] {
+        for count in [1usize, 7, 64, 96, 100] {
+            for [outer, other] in [[1, 1], [2, 1], [3, 3]] {
+                let shape = [outer, count, run_length];
+                let x = crate::support::eighths(1, outer * count * run_length);
+                let z = crate::support::eighths(2, run_length);
+                let third = crate::support::eighths(3, other);
+                let input = |shape: &[usize], data: &[f32]| Input::new(TensorType::new(F32, shape), f32_bytes(data));
+                let constant = |shape: &[usize], data: &[f32]| Input { constant: true, ..input(shape, data) };
+                for m in machines() {
+                    let place = format!("{shape:?} on {}", m.name);
+                    let inputs = [input(&shape, &x), constant(&[run_length], &z)];
+                    let (_, got) = run(op(Sub, Activation::None, false), &inputs, &TensorType::new(F32, []), &m).unwrap();
+                    let want: Vec<f32> = x.iter().enumerate().map(|(i, v)| v - z[i % run_length]).collect();
+                    assert_eq!(f32s(&got), want, "{place}");
+                    // The same for each part of the first dimension.
+                    let inputs = [constant(&[other, 1, 1], &third), input(&shape, &x)];
+                    let (_, got) = run(op(Mul, Activation::None, false), &inputs, &TensorType::new(F32, []), &m).unwrap();
+                    let want: Vec<f32> = x.iter().enumerate().map(|(i, v)| third[i / (count * run_length) % other] * v).collect();
+                    assert_eq!(f32s(&got), want, "{place}");
+                }
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
