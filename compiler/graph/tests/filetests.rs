@@ -34,6 +34,21 @@ fn rewrites() {
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
+/// What one pass leaves, others find: all together keep the numbers of every graph, too.
+#[test]
+fn all_passes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/filetests/graph");
+    for file in entries(&root).iter().flat_map(|folder| entries(folder)) {
+        let text = fs::read_to_string(&file).expect("a test");
+        let before = parse(text.split_once(LINE).map_or(&text[..], |t| t.0)).expect("a graph");
+        let mut after = before.clone();
+        cranelite_graph::rewrite::all(&mut after, |pass, graph| {
+            assert_eq!(verify(graph), Ok(()), "{pass} broke {}", file.display());
+        });
+        same_numbers(&before, &after).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+    }
+}
+
 fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).expect("a folder of tests").map(|e| e.expect("an entry").path()).collect();
     paths.sort();

@@ -13,7 +13,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for i in 0..graph.nodes.len() {
         let relu = &graph.nodes[i];
-        let Some(wanted) = relu.op.clamp() else { continue };
+        let Some(wanted) = relu.op.clamp().filter(|_| relu.then.is_empty()) else { continue };
         let (Some(x), y) = (relu.input(0), relu.outputs[0]) else { continue };
         let Some(p) = uses.producer(x).filter(|_| uses.inner_readers(x) == [i]) else { continue };
         if graph.ty(x) != graph.ty(y) {

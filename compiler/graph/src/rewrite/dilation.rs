@@ -56,7 +56,7 @@ impl Found {
             Op::DepthwiseConv2d(a) => (a.stride, a.dilation, a.padding),
             _ => return None,
         };
-        if back.block != there.block || is_sequence != views.is_some() || stride != [1, 1] {
+        if !graph.nodes[convolution].then.is_empty() || back.block != there.block || is_sequence != views.is_some() || stride != [1, 1] {
             return None;
         }
         let node = &graph.nodes[convolution];

@@ -38,7 +38,7 @@ pub fn run(graph: &mut Graph) -> bool {
 
 /// The value whose bytes are the node's result if their types are equal.
 fn source<'n>(graph: &Graph, node: &Node, producer: impl Fn(ValueId) -> Option<&'n Node>) -> Option<ValueId> {
-    let x = node.input(0)?;
+    let x = node.input(0).filter(|_| node.then.is_empty())?;
     match &node.op {
         op if op.is_view() => Some(x),
         Op::Pad(pad) if pad.before.iter().chain(&pad.after).all(|&n| n == 0) => Some(x),
@@ -46,7 +46,7 @@ fn source<'n>(graph: &Graph, node: &Node, producer: impl Fn(ValueId) -> Option<&
         Op::Concatenation(c) if node.inputs.len() == 1 && c.activation == Activation::None => Some(x),
         Op::Quantize(_) if graph.ty(x) == graph.ty(node.outputs[0]) => Some(x),
         Op::Quantize(_) => {
-            let before = producer(x).filter(|p| matches!(p.op, Op::Dequantize(_)))?;
+            let before = producer(x).filter(|p| p.then.is_empty() && matches!(p.op, Op::Dequantize(_)))?;
             // The largest difference from a zero point has 17 bits.
             let is_far_from_overflow = (graph.ty(node.outputs[0]).scale()? * 131072.0).is_finite();
             before.input(0).filter(|_| is_far_from_overflow)

@@ -54,7 +54,8 @@ fn taker(graph: &Graph, uses: &Uses, i: usize) -> Option<(usize, ValueId)> {
         let before = &graph.nodes[p];
         // What takes more memory than its operand does not exist any earlier.
         let grows = graph.ty(v).size_bytes() < graph.ty(result).size_bytes();
-        before.op.is_pointwise(&graph.signature(before)) && (!grows || p + 1 == i)
+        let is_next = || (p + 1..i).all(|between| graph.nodes[between].is_left_behind());
+        before.op.is_pointwise(&graph.signature(before)) && (!grows || is_next())
     };
     takers(&into_product).or_else(|| takers(&into_function))
 }
