@@ -80,27 +80,34 @@ fn clamp(k: &mut KernelBuilder, x: Value, low: Option<f32>, high: Option<f32>) -
     })
 }
 
-/// e^(sign · x) as (y, 2^n): y = e^r with |r| ≤ ln 2 / 2 by a polynomial, 3e-9 off at most. The sign is 1 or −1.
-fn scaled_exp(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (Value, Value) {
+/// `sign · x` as n · ln 2 + r with |r| ≤ ln 2 / 2: (r, 2^n). The sign is 1 or −1.
+fn split_exponent(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (Value, Value) {
     let ty = k.ty(x);
     // Adding 1.5 · 2^23 leaves an integer in the low bits; 127 more makes it the exponent of 2^n.
     let (per_ln2, shift) = (k.float(ty, sign * std::f32::consts::LOG2_E), k.float(ty, 12_583_039.0));
     let shifted = mul_add(k, m, x, per_ln2, shift);
     let n = k.sub(shifted, shift);
-    // ln 2 in two parts, of which the first times n is exact.
+    // ln 2 in two parts, of which the first times n is exact. What is left over has the sign of x.
     let (ln2_high, ln2_low) = (k.float(ty, sign * -0.693_359_4), k.float(ty, sign * 2.121_944_4e-4));
     let r = mul_add(k, m, n, ln2_high, x);
     let r = mul_add(k, m, n, ln2_low, r);
-    // From r^6 down; r has the sign of x.
+    let bits = k.bitcast(shifted, ty.with_elem(Elem::I32));
+    let bits = k.shl_imm(bits, 23);
+    (r, k.bitcast(bits, ty))
+}
+
+/// e^(sign · x) as (y, 2^n): y = e^r with |r| ≤ ln 2 / 2 by a polynomial, 3e-9 off at most. The sign is 1 or −1.
+fn scaled_exp(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (Value, Value) {
+    let ty = k.ty(x);
+    let (r, power) = split_exponent(k, m, x, sign);
+    // From r^6 down.
     let coefficients = [1.381_453_9e-3, 8.368_745e-3, 4.166_839e-2, 1.666_652_1e-1, 4.999_999_4e-1, 1.0, 1.0];
     let mut y = k.float(ty, coefficients[0]);
     for (c, power) in coefficients[1..].iter().zip([5, 4, 3, 2, 1, 0]) {
         let c = k.float(ty, if power % 2 == 1 { sign * c } else { *c });
         y = mul_add(k, m, y, r, c);
     }
-    let bits = k.bitcast(shifted, ty.with_elem(Elem::I32));
-    let bits = k.shl_imm(bits, 23);
-    (y, k.bitcast(bits, ty))
+    (y, power)
 }
 
 /// 1 / (1 + e^−x).
@@ -113,29 +120,35 @@ pub fn logistic(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     k.div(one, denominator)
 }
 
-/// The hyperbolic tangent: an odd polynomial near 0, 1 − 2 / (e^2x + 1) beyond.
+/// The hyperbolic tangent of x: with e = e^(−2·|x|) − 1, which loses nothing near 0, its size is −e / (e + 2).
 pub fn tanh(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     let ty = k.ty(x);
+    let (two, minus_two) = (k.float(ty, 2.0), k.float(ty, -2.0));
     let magnitude = k.unary(Unary::Abs, x);
-    let square = k.mul(x, x);
-    let mut y = k.float(ty, -5.717_045e-3);
-    for c in [2.065_058_8e-2, -5.374_35e-2, 1.333_149_1e-1, -3.333_328_4e-1] {
-        let c = k.float(ty, c);
-        y = mul_add(k, m, y, square, c);
-    }
-    let cube = k.mul(x, square);
-    let near = mul_add(k, m, y, cube, x);
-    let (one, two, limit) = (k.float(ty, 1.0), k.float(ty, 2.0), k.float(ty, 0.625));
     // From 10 on the result is 1.
     let bounded = clamp(k, magnitude, None, Some(10.0));
-    let twice = k.add(bounded, bounded);
-    let (e, power) = scaled_exp(k, m, twice, 1.0);
-    let denominator = mul_add(k, m, e, power, one);
-    let quotient = k.div(two, denominator);
-    let far = k.sub(one, quotient);
-    let far = copy_sign(k, far, x);
-    let is_near = k.compare(Cond::Lt, magnitude, limit);
-    k.select(is_near, near, far)
+    let exponent = k.mul(bounded, minus_two);
+    let e = exp_less_one(k, m, exponent);
+    let denominator = k.add(e, two);
+    let quotient = k.div(e, denominator);
+    let size = k.unary(Unary::Abs, quotient);
+    copy_sign(k, size, x)
+}
+
+/// e^x − 1 of −87 ≤ x ≤ 0.
+fn exp_less_one(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
+    let (ty, one) = (k.ty(x), k.float(k.ty(x), 1.0));
+    let (r, power) = split_exponent(k, m, x, 1.0);
+    // (e^r − 1 − r) / r², fitted.
+    let mut y = k.float(ty, 1.394_217e-3);
+    for c in [8.367_439e-3, 4.166_634e-2, 1.666_653_6e-1, 0.5] {
+        let c = k.float(ty, c);
+        y = mul_add(k, m, y, r, c);
+    }
+    let above = k.mul(y, r);
+    let y = mul_add(k, m, above, r, r);
+    let less = k.sub(power, one);
+    mul_add(k, m, y, power, less)
 }
 
 /// The natural logarithm, of a mantissa between √½ and √2 by a polynomial.
@@ -177,22 +190,11 @@ pub fn log(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     k.select(is_infinite, x, y)
 }
 
-/// x, of negative numbers e^x − 1: near 0 by the first terms of the series, in which nothing is lost.
+/// x, of negative numbers e^x − 1.
 pub fn elu(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
-    let ty = k.ty(x);
-    let (zero, one, limit) = (k.float(ty, 0.0), k.float(ty, 1.0), k.float(ty, -0.375));
-    let negative = k.min(zero, x);
-    let e = exp_of_negative(k, m, negative);
-    let far = k.sub(e, one);
-    let mut near = k.float(ty, 1.0 / 5040.0);
-    for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5] {
-        let c = k.float(ty, c);
-        near = mul_add(k, m, near, x, c);
-    }
-    let square = k.mul(x, x);
-    let near = mul_add(k, m, near, square, x);
-    let is_far = k.compare(Cond::Lt, x, limit);
-    let y = k.select(is_far, far, near);
+    let zero = k.float(k.ty(x), 0.0);
+    let bounded = clamp(k, x, Some(-87.0), Some(0.0));
+    let y = exp_less_one(k, m, bounded);
     let is_negative = k.compare(Cond::Lt, x, zero);
     k.select(is_negative, y, x)
 }
