@@ -91,6 +91,14 @@ impl Network {
         self.node(shape, &format!("concatenation {} {{axis={}, activation=none}}", names.join(", "), axis + 1))
     }
 
+    /// So many channels from one on, or rows.
+    fn slice(&mut self, x: usize, axis: usize, first: usize, count: usize) -> usize {
+        let [mut begin, mut size] = [[0; 3], self.shapes[x].unwrap()];
+        (begin[axis], size[axis]) = (first, count);
+        let ([a, b, c], [d, e, f]) = (begin, size);
+        self.node(size, &format!("slice %{x} {{first=[0,{a},{b},{c}], count=[1,{d},{e},{f}]}}"))
+    }
+
     fn graph(&self, output: usize) -> Graph {
         let all = format!("graph \"joins\"\ninputs %0\noutputs %{output}\n{}", self.lines);
         text::parse(&all).unwrap_or_else(|e| panic!("{e}\n{all}"))
@@ -163,7 +171,11 @@ fn some_network(seed: u64) -> (Network, usize) {
     for _ in 0..4 + pick(8) {
         let x = if pick(2) == 0 { pool[pool.len() - 1] } else { pool[pick(pool.len())] };
         let shape = net.shapes[x].unwrap();
-        let y = match pick(8) {
+        let y = match pick(10) {
+            8 | 9 if 1 < shape[2] => {
+                let first = pick(shape[2]);
+                net.slice(x, 2, first, 1 + pick(shape[2] - first))
+            }
             0 | 1 => net.conv(x, 1, [1, 4, 7, 16, 33][pick(5)]),
             2 => net.conv(x, 3, [2, 8, 19][pick(3)]),
             3 => net.depthwise(x),
@@ -269,4 +281,36 @@ fn dense_networks_need_their_last_tensor_once() {
             check(&net, x);
         }
     }
+}
+
+/// Both halves of an image's channels are read where they are: no copy, and no memory for them.
+#[test]
+fn halves_are_read_in_rows() {
+    for integers in [false, true] {
+        let mut net = Network::new(integers, [6, 6, 3]);
+        let x = net.conv(0, 3, 32);
+        let (a, b) = (net.slice(x, 2, 0, 16), net.slice(x, 2, 16, 16));
+        let (c, d) = (net.conv(a, 1, 8), net.conv(b, 1, 16));
+        let join = net.join(&[c, d], 2);
+        let y = net.conv(join, 1, 4);
+        check(&net, y);
+        let (program, plan) = planned(&net.graph(y), &wide(), Goal::Speed, 1, false);
+        let moves = program.calls().filter(|c| program.kernel(c.kernel).name.starts_with("move_")).count();
+        assert_eq!(moves, 0, "{}", cranelite_tile::text::display(&program));
+        let element = if integers { 1 } else { 4 };
+        assert!(plan.arena_size_bytes <= 36 * (32 + 24) * element + 64, "{}", plan.arena_size_bytes);
+    }
+}
+
+/// What is changed later is copied: the image takes a sum while a part of it is still needed.
+#[test]
+fn parts_of_what_changes_are_copied() {
+    let mut net = Network::new(false, [4, 4, 8]);
+    let x = net.conv(0, 1, 8);
+    let part = net.slice(x, 2, 4, 4);
+    let other = net.pool(x);
+    let sum = net.add(x, other);
+    let again = net.conv(sum, 1, 4);
+    let y = net.add(again, part);
+    check(&net, y);
 }

@@ -16,6 +16,7 @@ pub mod fourier;
 pub mod gather;
 pub mod gemm;
 pub mod hash;
+mod in_rows;
 pub mod indices;
 pub mod integers;
 pub mod join;
@@ -55,8 +56,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Folding, Graph, Node, ValueId};
 use crate::tensor::TensorType;
 use bytes::Bytes;
+use cranelite_tile::strided::Rows;
 use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, moving};
 use gemm::hybrid::{Bytes as QuantizedBytes, Quantized};
+use in_rows::RowCopy;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -92,8 +95,9 @@ pub struct Context<'a> {
     pub constants_stream: bool,
     /// No arena is smaller.
     least_bytes: u64,
-    /// What concatenations may still look at.
+    /// What concatenations and parts of rows may still look at.
     join_budget: u64,
+    row_copies: Vec<RowCopy>,
     /// Bytes of scratch that the node which is being lowered may take to be faster.
     pub spare_bytes: u64,
 }
@@ -198,6 +202,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         constants_stream: machine.l2_bytes as usize <= constants_bytes,
         least_bytes: 0,
         join_budget: join::BUDGET,
+        row_copies: vec![],
         spare_bytes: 0,
     };
     for (i, &v) in graph.inputs.iter().enumerate() {
@@ -228,6 +233,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
             copy::whole(&mut cx, source, target);
         }
     }
+    in_rows::leave_out(&mut cx);
     remove_unused_kernels(&mut cx.program);
     Ok(Lowered { program: cx.program, rescalings: cx.rescalings })
 }
@@ -623,6 +629,13 @@ impl<'a> Context<'a> {
         let view = self.view(name, parent, offset_bytes, size_bytes);
         self.moving.insert(view, step_bytes);
         view
+    }
+
+    /// Notes that the last call copies a part of every row of an array to `to`, and nothing else.
+    fn note_row_copy(&mut self, to: BufferId, rows: Rows) {
+        if self.scope.depth == 0 {
+            self.row_copies.push(RowCopy { step: self.program.schedule.len() - 1, to, rows });
+        }
     }
 
     /// Ends the invocation here unless the word in `status` is 0.

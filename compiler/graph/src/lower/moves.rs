@@ -9,6 +9,7 @@ use super::channels::each_block;
 use super::copy::{self, container};
 use super::{Context, pad};
 use crate::graph::Node;
+use cranelite_tile::strided::Rows;
 use cranelite_tile::{Arg, BufferId, Elem, Index, Kernel, KernelBuilder, Machine, Value};
 use std::cmp::Ordering;
 
@@ -44,9 +45,17 @@ pub fn elements(cx: &mut Context, from: BufferId, to: BufferId, element_bytes: u
         axes.iter_mut().for_each(|a| (a.from, a.to) = (2 * a.from, 2 * a.to));
         axes.push(Axis { count: 2, from: 1, to: 1 });
     }
-    let kernel = Mover { machine: cx.machine, elem: container(unit_bytes).expect("1, 2, 4, 8 or 16 bytes") }.kernel(&merge(axes));
+    let axes = merge(axes);
+    let kernel = Mover { machine: cx.machine, elem: container(unit_bytes).expect("1, 2, 4, 8 or 16 bytes") }.kernel(&axes);
     let place = |element: usize| (element * element_bytes) as i64;
     cx.call(kernel, &[from, to], &[place(first.0), place(first.1)]);
+    if let &[Axis { count, from: stride, to: length }, Axis { count: run, from: 1, to: 1 }] = &axes[..] {
+        let [row_bytes, stride_bytes] = [run, stride.max(0) as usize].map(|n| (n * unit_bytes) as u64);
+        let is_whole = first.1 == 0 && cx.size_bytes(to) == count as u64 * row_bytes;
+        if is_whole && length == run as i64 && row_bytes <= stride_bytes {
+            cx.note_row_copy(to, Rows { of: from, offset_bytes: place(first.0) as u64, row_bytes, stride_bytes });
+        }
+    }
 }
 
 /// As `elements`, from the first input of a node to its result, which has elements of whole bytes.

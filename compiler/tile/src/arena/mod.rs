@@ -317,6 +317,12 @@ pub fn least_bytes_joining(program: &Program, joining: &Joining, is_kept: impl F
     fullest(&intervals).map_or(0, |(bytes, _)| bytes)
 }
 
+/// The largest sum of bytes of a program live at one step, as in [`Plan::lower_bound_bytes`].
+pub fn least_bytes(program: &Program) -> u64 {
+    let (_, intervals) = lives(program, |b| b.role == Role::Scratch);
+    fullest(&intervals).map_or(0, |(bytes, _)| bytes)
+}
+
 /// The largest sum of bytes that are live at one step, and the first such step.
 fn fullest(intervals: &[Interval]) -> Option<(u64, usize)> {
     let unit = intervals.iter().map(|i| i.align).min()?;
