@@ -80,7 +80,7 @@ fn clamp(k: &mut KernelBuilder, x: Value, low: Option<f32>, high: Option<f32>) -
     })
 }
 
-/// `sign · x` as n · ln 2 + r with |r| ≤ ln 2 / 2: (r, 2^n). The sign is 1 or −1.
+/// `sign · x` as n · ln 2 + r with |r| ≤ ln 2 / 2: r, and n for [`power_of_two`]. The sign is 1 or −1.
 fn split_exponent(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (Value, Value) {
     let ty = k.ty(x);
     // Adding 1.5 · 2^23 leaves an integer in the low bits; 127 more makes it the exponent of 2^n.
@@ -90,16 +90,21 @@ fn split_exponent(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (V
     // ln 2 in two parts, of which the first times n is exact. What is left over has the sign of x.
     let (ln2_high, ln2_low) = (k.float(ty, sign * -0.693_359_4), k.float(ty, sign * 2.121_944_4e-4));
     let r = mul_add(k, m, n, ln2_high, x);
-    let r = mul_add(k, m, n, ln2_low, r);
+    (mul_add(k, m, n, ln2_low, r), shifted)
+}
+
+/// 2^n.
+fn power_of_two(k: &mut KernelBuilder, shifted: Value) -> Value {
+    let ty = k.ty(shifted);
     let bits = k.bitcast(shifted, ty.with_elem(Elem::I32));
     let bits = k.shl_imm(bits, 23);
-    (r, k.bitcast(bits, ty))
+    k.bitcast(bits, ty)
 }
 
 /// e^(sign · x) as (y, 2^n): y = e^r with |r| ≤ ln 2 / 2 by a polynomial, 3e-9 off at most. The sign is 1 or −1.
 fn scaled_exp(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (Value, Value) {
     let ty = k.ty(x);
-    let (r, power) = split_exponent(k, m, x, sign);
+    let (r, shifted) = split_exponent(k, m, x, sign);
     // From r^6 down.
     let coefficients = [1.381_453_9e-3, 8.368_745e-3, 4.166_839e-2, 1.666_652_1e-1, 4.999_999_4e-1, 1.0, 1.0];
     let mut y = k.float(ty, coefficients[0]);
@@ -107,7 +112,7 @@ fn scaled_exp(k: &mut KernelBuilder, m: &Machine, x: Value, sign: f32) -> (Value
         let c = k.float(ty, if power % 2 == 1 { sign * c } else { *c });
         y = mul_add(k, m, y, r, c);
     }
-    (y, power)
+    (y, power_of_two(k, shifted))
 }
 
 /// 1 / (1 + e^−x).
@@ -138,7 +143,7 @@ pub fn tanh(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
 /// e^x − 1 of −87 ≤ x ≤ 0.
 fn exp_less_one(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     let (ty, one) = (k.ty(x), k.float(k.ty(x), 1.0));
-    let (r, power) = split_exponent(k, m, x, 1.0);
+    let (r, shifted) = split_exponent(k, m, x, 1.0);
     // (e^r − 1 − r) / r², fitted.
     let mut y = k.float(ty, 1.394_217e-3);
     for c in [8.367_439e-3, 4.166_634e-2, 1.666_653_6e-1, 0.5] {
@@ -147,6 +152,7 @@ fn exp_less_one(k: &mut KernelBuilder, m: &Machine, x: Value) -> Value {
     }
     let above = k.mul(y, r);
     let y = mul_add(k, m, above, r, r);
+    let power = power_of_two(k, shifted);
     let less = k.sub(power, one);
     mul_add(k, m, y, power, less)
 }
