@@ -279,6 +279,21 @@ pub fn real_range(element: ElementType, (scale, zero_point): (f32, i32)) -> (f32
     (real(low), real(high))
 }
 
+/// By how much the logarithm to base 2 of 1 + i/n is above i/n, in units of 2^-16, for i from 0 to n.
+pub fn log_2_table(n: usize) -> Vec<u16> {
+    let bend = |i: usize| libm::log2(1.0 + i as f64 / n as f64) - i as f64 / n as f64;
+    (0..=n).map(|i| round_half_up(65536.0 * bend(i)) as u16).collect()
+}
+
+/// Cosine and sine of an angle in units of 1/most.
+pub fn root_of_one(angle: f64, most: i32) -> [i32; 2] {
+    [libm::cos(angle), libm::sin(angle)].map(|x| round_half_up(f64::from(most) * x) as i32)
+}
+
+fn round_half_up(x: f64) -> f64 {
+    libm::floor(0.5 + x)
+}
+
 pub fn f16_to_f32(bits: u16) -> f32 {
     half::f16::from_bits(bits).to_f32()
 }

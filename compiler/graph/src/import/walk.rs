@@ -629,13 +629,21 @@ impl<'f, 'a> Walk<'f, 'a> {
                 _ => Content::Unknown,
             };
         }
-        let Decoded { op, kept, shapes, states, counts } = decoded?;
+        let Decoded { op, kept, shapes, mut states, own_states, counts } = decoded?;
         for (&t, shape) in outputs.iter().zip(shapes) {
             self.tensors[t].ty.shape = shape;
         }
         let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
         let inputs = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t)));
-        let inputs = inputs.chain(states.into_iter().map(Some)).collect();
+        let inputs: Vec<Option<ValueId>> = inputs.collect();
+        for ty in own_states {
+            let name = format!("{}_state", outputs.first().map_or("", |&t| &self.tensors[t].name));
+            let value = self.graph.add_value(Value { name, ty, data: None });
+            // A new value, behind all others.
+            self.graph.states.push(State { value, initial: None });
+            states.push(value);
+        }
+        let inputs = inputs.into_iter().chain(states.into_iter().map(Some)).collect();
         let mut outputs: Vec<ValueId> = outputs.iter().map(|&t| self.value(t)).collect();
         for (i, count) in counts.into_iter().enumerate() {
             let v = outputs[i];
@@ -813,24 +821,34 @@ impl<'f, 'a> Walk<'f, 'a> {
             operators_of: &operators_of,
         };
         let op = Op::decode(code.key(), &source)?;
-        self.check_states(&op, &op.kept().of(inputs), &states)?;
         let mut signature = source.signature;
         let kept = op.kept();
         signature.inputs = kept.of(&signature.inputs);
         signature.inputs.extend(states.iter().map(|v| Some(Operand { ty: self.graph.ty(*v), data: None })));
+        let own_states = op.own_states(&signature).map_err(|d| kept.in_model(d))?;
+        if self.is_body && !own_states.is_empty() {
+            return Err(Diagnostic::new(Code::FEATURE, "operators with a state in subgraphs that an operator runs are not supported")
+                .help("move the operator into the main subgraph"));
+        }
+        signature.inputs.extend(own_states.iter().map(|ty| Some(Operand { ty, data: None })));
+        self.check_states(&op, &kept.of(inputs), &states, own_states.len())?;
         let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
         let counts = op.counts(&signature, &counted)?;
         let shapes = op.infer(&signature).map_err(|d| kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
-        Ok(Decoded { op, kept, shapes, states, counts })
+        Ok(Decoded { op, kept, shapes, states, own_states, counts })
     }
 
     /// That what an operator changes are states, and each of them once.
-    fn check_states(&self, op: &Op, inputs: &[Option<usize>], of_bodies: &[ValueId]) -> Result<(), Diagnostic> {
+    fn check_states(&self, op: &Op, inputs: &[Option<usize>], of_bodies: &[ValueId], own: usize) -> Result<(), Diagnostic> {
         let mut states = BTreeSet::new();
         for at in op.writes() {
+            // Those that the operator keeps for itself are made for it.
+            if 0 < own && inputs.len() + of_bodies.len() <= at {
+                continue;
+            }
             let of_input = |t: &Option<usize>| self.tensors[(*t)?].value;
             let state = inputs.get(at).map_or_else(|| of_bodies.get(at - inputs.len()).copied(), of_input);
             if !state.is_some_and(|v| self.graph.is_state(v) && states.insert(v)) {
@@ -1016,6 +1034,8 @@ struct Decoded {
     shapes: Vec<Vec<usize>>,
     /// What its bodies read and write beside its inputs.
     states: Vec<ValueId>,
+    /// What it keeps for itself.
+    own_states: Vec<TensorType>,
     /// Of the results.
     counts: Vec<Option<Count>>,
 }

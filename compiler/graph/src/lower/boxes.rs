@@ -4,6 +4,8 @@
 //! others, and one walk over all boxes both removes those that overlap the box that was chosen last and finds the best of the rest. Nothing is
 //! sorted, and of equal scores the first box wins, as where a stable sort comes before.
 
+pub mod corners;
+
 use super::select::Numbers;
 use cranelite_tile::{Arg, Cond, Counter, Elem, Index, KernelBuilder, Value};
 

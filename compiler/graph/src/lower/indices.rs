@@ -113,3 +113,17 @@ fn check_counted(
     cx.call(k.finish(), &buffers, &[]);
     cx.check(buffer);
 }
+
+/// Ends the invocation if an f32 is below 0.
+pub fn check_not_negative(cx: &mut Context, number: BufferId) {
+    let status = cx.scratch("status", 4);
+    let mut k = KernelBuilder::new("is_negative");
+    let (x, y) = (k.read("x"), k.write("status"));
+    let (v, zero) = (k.load(Elem::F32.x(1), x.at(0)), k.float(Elem::F32.x(1), 0.0));
+    let is_negative = k.compare(Cond::Lt, v, zero);
+    let [no, yes] = [0, 1].map(|n| k.int(Elem::I32.x(1), n));
+    let v = k.select(is_negative, yes, no);
+    k.store(y.at(0), v);
+    cx.call(k.finish(), &[number, status], &[]);
+    cx.check(status);
+}

@@ -90,3 +90,18 @@ pub fn multiply(k: &mut KernelBuilder, x: Value, y: Value) -> Value {
     let product = k.mul(x, y);
     k.narrow(product, elem)
 }
+
+/// x shifted down by so many bits, less than 64, as a number without sign whose bits an i64 has.
+pub fn shift_down(k: &mut KernelBuilder, x: Value, bits: usize) -> Value {
+    if bits == 0 {
+        return x;
+    }
+    let (shifted, left) = (k.shr_imm(x, bits as u8), k.int(k.ty(x), (u64::MAX >> bits) as i64));
+    k.and(shifted, left)
+}
+
+/// How many bits a u32 has without the zeros before them; of 0 none.
+pub fn bit_length(k: &mut KernelBuilder, x: Value) -> Value {
+    let (zeros, all) = (k.unary(Unary::LeadingZeros, x), k.int(k.ty(x), 32));
+    k.sub(all, zeros)
+}

@@ -30,6 +30,7 @@ pub mod pad;
 pub mod part;
 pub mod pointwise;
 pub mod proved;
+pub mod radix;
 pub mod recurrent;
 pub mod reduce;
 pub mod requantize;

@@ -3,7 +3,7 @@
 //! Not a reduction of an operator's: a fragment for kernels that choose again and again, such as the suppression of boxes. The ideas: each lane
 //! keeps its best number and the place of it; only at the end lanes are compared, and of equal ones the first place wins. Of several, a heap has
 //! those that are the best so far, the worst on top, as in the partial sort of GNU's C++ library, step by step: it decides in which order equal
-//! numbers are, and whoever wants the same order has to take the same steps.
+//! numbers are, and whoever wants the same order has to take the same steps. A queue is a heap with the best on top, as that library's.
 
 use cranelite_tile::{Arg, Cond, Counter, Elem, Index, KernelBuilder, Machine, Reduce, Type, Value};
 
@@ -79,6 +79,14 @@ pub struct Heap {
     /// So many i32 that are read and written; not more than there are numbers.
     pub places: Arg,
     pub most: usize,
+    pub first: First,
+}
+
+/// What is on top of a heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First {
+    Worst,
+    Best,
 }
 
 impl Heap {
@@ -116,31 +124,50 @@ impl Heap {
         });
     }
 
+    /// Adds a place to a heap of `size` items.
+    pub fn push(self, k: &mut KernelBuilder, size: Value, place: Value) {
+        let top = k.int(INT, 0);
+        self.rise(k, size, top, place);
+    }
+
+    /// The place on top of a heap of `size` items, of which it is no longer one; garbage if there is none.
+    pub fn pop(self, k: &mut KernelBuilder, size: Value) -> Value {
+        let [zero, one] = [0, 1].map(|n| k.int(INT, n));
+        let (top, left) = (self.at(k, zero), k.sub(size, one));
+        let last = self.at(k, left);
+        self.put(k, zero, left, last);
+        top
+    }
+
     /// Puts a place into the heap's first `size` items where `hole` is free: down to a leaf, then up to where it belongs.
     fn put(self, k: &mut KernelBuilder, hole: Value, size: Value, place: Value) {
-        let depth = self.most.ilog2() as usize + 1;
         let one = k.int(INT, 1);
         let top = hole;
-        let hole = k.repeat("down", depth, 1, &[hole], |k, _, v| {
+        let hole = k.repeat("down", self.depth(), 1, &[hole], |k, _, v| {
             let double = k.add(v[0], v[0]);
             let left = k.add(double, one);
             let right = k.add(left, one);
             let (left_place, right_place) = (self.at(k, left), self.at(k, right));
             let (left_number, right_number) = (self.number(k, left_place), self.number(k, right_place));
             let (has_left, has_no_right) = (k.compare(Cond::Lt, left, size), k.compare(Cond::Ge, right, size));
-            let is_left = k.compare(Cond::Gt, right_number, left_number);
+            let is_left = self.is_below(k, right_number, left_number);
             let is_left = k.or(is_left, has_no_right);
             let (child, moved) = (k.select(is_left, left, right), k.select(is_left, left_place, right_place));
             self.store_if(k, has_left, v[0], moved);
             vec![k.select(has_left, child, v[0])]
         })[0];
-        let number = self.number(k, place);
-        let hole = k.repeat("up", depth, 1, &[hole], |k, _, v| {
+        self.rise(k, hole, top, place);
+    }
+
+    /// Puts a place where `hole` is free, or above, no higher than `top`.
+    fn rise(self, k: &mut KernelBuilder, hole: Value, top: Value, place: Value) {
+        let (one, number) = (k.int(INT, 1), self.number(k, place));
+        let hole = k.repeat("up", self.depth(), 1, &[hole], |k, _, v| {
             let before = k.sub(v[0], one);
             let parent = k.shr_imm(before, 1);
             let parent_place = self.at(k, parent);
             let parent_number = self.number(k, parent_place);
-            let (is_below, is_better) = (k.compare(Cond::Gt, v[0], top), k.compare(Cond::Gt, parent_number, number));
+            let (is_below, is_better) = (k.compare(Cond::Gt, v[0], top), self.is_below(k, parent_number, number));
             let moves = k.and(is_below, is_better);
             self.store_if(k, moves, v[0], parent_place);
             vec![k.select(moves, parent, v[0])]
@@ -149,6 +176,12 @@ impl Heap {
         k.store(self.places.at(hole * 4), place);
     }
 
+    fn depth(self) -> usize {
+        self.most.ilog2() as usize + 1
+    }
+    fn is_below(self, k: &mut KernelBuilder, a: Value, b: Value) -> Value {
+        k.compare(if self.first == First::Best { Cond::Lt } else { Cond::Gt }, a, b)
+    }
     fn index(self, k: &mut KernelBuilder, item: Value) -> Counter {
         k.clamped_index("item", item, 0, self.most as i64 - 1)
     }

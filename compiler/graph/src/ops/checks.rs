@@ -82,6 +82,45 @@ pub fn no_zero_points_of_words(x: &TensorType, y: &TensorType) -> Result<(), Dia
     no_zero_point("the output", y)
 }
 
+/// How long a tensor of one dimension is.
+pub fn vector(what: &str, ty: &TensorType) -> Result<usize, Diagnostic> {
+    match ty.shape[..] {
+        [n] => Ok(n),
+        _ => Err(Diagnostic::new(Code::OPERAND, format!("{what} has the wrong rank"))
+            .expected("1 dimension")
+            .found(format!("{:?}", ty.shape))),
+    }
+}
+
+/// An operand has this shape.
+pub fn shape(what: &str, index: usize, ty: &TensorType, expected: &[usize]) -> Result<(), Diagnostic> {
+    if ty.shape == expected {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::OPERAND, format!("the shape of {what} does not fit"))
+        .detail(format!("input {index}"))
+        .expected(format!("{expected:?}"))
+        .found(format!("{:?}", ty.shape)))
+}
+
+/// A number of bits to shift by, or another attribute that is `most` at most.
+pub fn at_most(name: &str, value: usize, most: usize) -> Result<(), Diagnostic> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{name}` is out of range")).expected(format!("at most {most}")).found(value.to_string()))
+}
+
+/// An attribute that is `least` at least.
+pub fn at_least(name: &str, value: usize, least: usize) -> Result<(), Diagnostic> {
+    if least <= value {
+        return Ok(());
+    }
+    Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{name}` is out of range"))
+        .expected(format!("at least {least}"))
+        .found(value.to_string()))
+}
+
 /// Batch, rows, columns, channels.
 pub fn image(what: &str, ty: &TensorType) -> Result<[usize; 4], Diagnostic> {
     ty.shape.as_slice().try_into().map_err(|_| {

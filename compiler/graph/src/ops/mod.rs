@@ -26,8 +26,10 @@ pub mod reductions;
 pub mod resizes;
 pub mod segments;
 pub mod selects;
+pub mod signals;
 pub mod sines;
 pub mod sums;
+pub mod suppressions;
 pub mod types;
 pub mod volumes;
 
@@ -115,6 +117,31 @@ impl Options<'_> {
     }
     pub fn has(&self, name: &str) -> Result<bool, Diagnostic> {
         Ok(self.number(name)?.is_some())
+    }
+    /// As `count`, of what an operator cannot do without.
+    pub fn needed(&self, name: &str) -> Result<usize, Diagnostic> {
+        match self.has(name)? {
+            true => self.count(name),
+            false => {
+                Err(Diagnostic::new(Code::ATTRIBUTE, format!("`{name}` is missing")).help("export the operator with all of its options"))
+            }
+        }
+    }
+    /// That the type called `T`, of operators with several, is that of their tensors.
+    pub fn check_type(&self, element: ElementType) -> Result<(), Diagnostic> {
+        let number = match element {
+            ElementType::F32 => schema::TensorType::FLOAT32,
+            ElementType::I16 => schema::TensorType::INT16,
+            ElementType::I32 => schema::TensorType::INT32,
+            // No row of types has any other.
+            _ => return Ok(()),
+        };
+        if !self.has("T")? || self.count("T")? == number.0 as usize {
+            return Ok(());
+        }
+        Err(Diagnostic::new(Code::TYPES, "the options name another type than that of the operands")
+            .expected(format!("{} ({})", number.0, element.name()))
+            .found(self.count("T")?.to_string()))
     }
     /// A count of no more than 31 bits.
     pub fn count(&self, name: &str) -> Result<usize, Diagnostic> {
@@ -260,6 +287,10 @@ pub trait Operator: Sized {
     fn is_view(&self) -> bool {
         false
     }
+    /// Types of the states that it keeps for itself, of zeros at first: they are the node's inputs behind all others. `s` may have them already.
+    fn own_states(&self, _s: &Signature) -> Result<Vec<TensorType>, Diagnostic> {
+        Ok(vec![])
+    }
     /// Positions of the node's inputs that are states and change.
     fn writes(&self) -> Vec<usize> {
         vec![]
@@ -313,6 +344,7 @@ macro_rules! operators {
                 match self {
                     $(Op::$variant(a) => {
                         types::check(<$module::Attributes as Operator>::TYPES, &<$module::Attributes as Operator>::ARITY, signature)?;
+                        own_states_fit(&a.own_states(signature)?, signature)?;
                         a.infer(signature)
                     })*
                 }
@@ -362,6 +394,11 @@ macro_rules! operators {
             pub fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
                 match self {
                     $(Op::$variant(a) => a.bodies_mut(),)*
+                }
+            }
+            pub fn own_states(&self, signature: &Signature) -> Result<Vec<TensorType>, Diagnostic> {
+                match self {
+                    $(Op::$variant(a) => a.own_states(signature),)*
                 }
             }
             pub fn writes(&self) -> Vec<usize> {
@@ -430,6 +467,16 @@ macro_rules! operators {
         /// (name, element types) of every operator, sorted by name.
         pub const TABLE: &[(&str, types::Shown)] = &[$((operators!(@name $($code)? $($custom)?), types::Shown(<$module::Attributes as Operator>::TYPES))),*];
     };
+}
+
+/// That a signature ends with an operator's own states.
+fn own_states_fit(states: &[TensorType], s: &Signature) -> Result<(), Diagnostic> {
+    let first = s.inputs.len().saturating_sub(states.len());
+    let fits = |(i, ty): (usize, &TensorType)| s.optional(first + i).is_some_and(|o| o.ty == ty);
+    match states.iter().enumerate().all(fits) {
+        true => Ok(()),
+        false => Err(Diagnostic::new(Code::OPERAND, "what the operator keeps from one invocation to the next does not fit")),
+    }
 }
 
 /// Operators that are gone when the graph is there, and what becomes of them.
@@ -521,6 +568,8 @@ operators! {
     MirrorPad mirror_pad MIRROR_PAD 3;
     Mul mul MUL 7;
     Neg neg(maps) NEG 1;
+    NonMaxSuppressionV4 non_max_suppression_v4(suppressions) NON_MAX_SUPPRESSION_V4 1;
+    NonMaxSuppressionV5 non_max_suppression_v5(suppressions) NON_MAX_SUPPRESSION_V5 1;
     NotEqual not_equal(comparisons) NOT_EQUAL 4;
     OneHot one_hot ONE_HOT 1;
     Pack pack PACK 4;
@@ -559,6 +608,20 @@ operators! {
     SelectV2 select_v2(selects) SELECT_V2 2;
     Shape shape SHAPE 1;
     Sign sign(maps) SIGN 2;
+    SignalDelay signaldelay = "SignalDelay" 1;
+    SignalEnergy signalenergy = "SignalEnergy" 1;
+    SignalFftAutoScale signalfftautoscale = "SignalFftAutoScale" 1;
+    SignalFilterBank signalfilterbank = "SignalFilterBank" 1;
+    SignalFilterBankLog signalfilterbanklog = "SignalFilterBankLog" 1;
+    SignalFilterBankSpectralSubtraction signalfilterbankspectralsubtraction = "SignalFilterBankSpectralSubtraction" 1;
+    SignalFilterBankSquareRoot signalfilterbanksquareroot = "SignalFilterBankSquareRoot" 1;
+    SignalFramer signalframer = "SignalFramer" 1;
+    SignalIrfft signalirfft(signals) = "SignalIrfft" 1;
+    SignalOverlapAdd signaloverlapadd = "SignalOverlapAdd" 1;
+    SignalPcan signalpcan = "SignalPCAN" 1;
+    SignalRfft signalrfft(signals) = "SignalRfft" 1;
+    SignalStacker signalstacker = "SignalStacker" 1;
+    SignalWindow signalwindow = "SignalWindow" 1;
     Sin sin(sines) SIN 1;
     Slice slice SLICE 7;
     Softmax softmax SOFTMAX 3;

@@ -13,7 +13,7 @@ use crate::graph::Node;
 use crate::lower::boxes::{PLANES, Suppression};
 use crate::lower::channels::each_block;
 use crate::lower::moves::{self, Axis};
-use crate::lower::select::{Heap, Numbers};
+use crate::lower::select::{First, Heap, Numbers};
 use crate::lower::{Context, math};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
@@ -323,7 +323,7 @@ impl Lowering<'_> {
                 let (_, class) = classes.best(k, p, None, |k, first| k.load(Elem::F32.x(classes.lanes), row_arg.at(first * 4)));
                 k.store(sorted_arg.at(0), class);
             } else {
-                Heap { numbers: row_arg, count: classes.count, places: sorted_arg, most: categories }.sort(k);
+                Heap { numbers: row_arg, count: classes.count, places: sorted_arg, most: categories, first: First::Worst }.sort(k);
             }
             k.each("category", categories, 1, |k, c| {
                 let class = k.load(Elem::I32.x(1), sorted_arg.at(c * 4));

@@ -3,7 +3,7 @@
 //! Not quantisation and not shapes: those are `infer`'s. The idea: a row is one or more combinations of types of the operands and the
 //! results, by position; a signature that fits no row is refused, naming the first operand that no row with the ones before it allows.
 
-use super::{Arity, Signature};
+use super::{Arity, Kept, Signature};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::tensor::ElementType::{self, *};
 use std::collections::BTreeSet;
@@ -67,7 +67,13 @@ impl Row {
 pub fn check(rows: &[Row], arity: &Arity, signature: &Signature) -> Result<(), Diagnostic> {
     // With the common type, once an operand has decided it.
     let mut fitting: Vec<(&Row, Option<ElementType>)> = rows.iter().map(|r| (r, None)).collect();
-    let inputs = signature.inputs.iter().enumerate().filter_map(|(i, o)| Some((true, i, o.as_ref()?.ty.element)));
+    // Behind the kept ones are states, which are no operands of the model's.
+    let operands = match arity.kept {
+        Kept::All => *arity.inputs.end(),
+        Kept::First(n) => n,
+        Kept::These(positions) => positions.len(),
+    };
+    let inputs = signature.inputs.iter().enumerate().take(operands).filter_map(|(i, o)| Some((true, i, o.as_ref()?.ty.element)));
     let outputs = signature.outputs.iter().enumerate().map(|(i, ty)| (false, i, ty.element));
     for (is_input, index, element) in inputs.chain(outputs) {
         let mut expected: Vec<ElementType> = vec![];
@@ -131,7 +137,7 @@ fn set_text(set: &[ElementType], between: &str) -> std::string::String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{Kept, Operand};
+    use crate::ops::Operand;
     use crate::tensor::TensorType;
 
     const ROWS: &[Row] = &[Row::Same(&[F32, I8]), Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]])];
