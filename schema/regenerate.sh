@@ -23,8 +23,9 @@ trap 'rm -rf "$out"' EXIT
 {
     printf '// tflite.fbs fnv1a64 %016x\n' "$hash"
     # flatc's C++ verifier, by which the runtime accepts files, lets vectors of 64-bit numbers lie at any multiple of 4, and strings be any
-    # bytes. So readers give strings as bytes; builders still take text.
-    sed -e "s/ForwardsUOffset<::flatbuffers::Vector<'_, i64>>>(/ForwardsUOffset<::flatbuffers::Vector<'_, crate::AnyEightBytes>>>(/" \
+    # bytes. So readers give strings as bytes; builders still take text. It also lets a union have its type or its value alone.
+    sed -e "s/\.visit_union::</.visit_union_or_half::</" -e "s/^pub mod tflite {/&\nuse crate::VisitUnions as _;/" \
+        -e "s/ForwardsUOffset<::flatbuffers::Vector<'_, i64>>>(/ForwardsUOffset<::flatbuffers::Vector<'_, crate::AnyEightBytes>>>(/" \
         -e "s/ForwardsUOffset<&str>>(/ForwardsUOffset<::flatbuffers::Vector<'_, u8>>>(/" \
         -e "s/-> Option<&'a str>/-> Option<::flatbuffers::Vector<'a, u8>>/" \
         "$out/tflite_generated.rs"

@@ -32,6 +32,56 @@ pub(crate) struct AnyEightBytes {
 
 impl flatbuffers::SimpleToVerifyInSlice for AnyEightBytes {}
 
+/// A table of which nothing is known but that it is one.
+struct AnyTable;
+
+impl flatbuffers::Verifiable for AnyTable {
+    fn run_verifier(v: &mut flatbuffers::Verifier, pos: usize) -> Result<(), InvalidFlatbuffer> {
+        v.visit_table(pos)?.finish();
+        Ok(())
+    }
+}
+
+/// What generated code asks of the verifier instead of `visit_union`.
+pub(crate) trait VisitUnions<'buf>: Sized {
+    /// A union of which a file may have the type or the value alone, as where options are left out: readers then find neither, since a value without a
+    /// type is of type `NONE`.
+    fn visit_union_or_half<Key, V>(
+        self,
+        key_name: &'static str,
+        key: flatbuffers::VOffsetT,
+        value_name: &'static str,
+        value: flatbuffers::VOffsetT,
+        required: bool,
+        verify: V,
+    ) -> Result<Self, InvalidFlatbuffer>
+    where
+        Key: flatbuffers::Follow<'buf> + flatbuffers::Verifiable,
+        V: FnOnce(Key::Inner, &mut flatbuffers::Verifier, usize) -> Result<(), InvalidFlatbuffer>;
+}
+
+impl<'buf> VisitUnions<'buf> for flatbuffers::TableVerifier<'_, '_, 'buf> {
+    fn visit_union_or_half<Key, V>(
+        mut self,
+        key_name: &'static str,
+        key: flatbuffers::VOffsetT,
+        value_name: &'static str,
+        value: flatbuffers::VOffsetT,
+        required: bool,
+        verify: V,
+    ) -> Result<Self, InvalidFlatbuffer>
+    where
+        Key: flatbuffers::Follow<'buf> + flatbuffers::Verifiable,
+        V: FnOnce(Key::Inner, &mut flatbuffers::Verifier, usize) -> Result<(), InvalidFlatbuffer>,
+    {
+        match (self.deref(key)?, self.deref(value)?) {
+            (Some(_), None) => self.visit_field::<Key>(key_name, key, false),
+            (None, Some(_)) => self.visit_field::<flatbuffers::ForwardsUOffset<AnyTable>>(value_name, value, false),
+            _ => self.visit_union::<Key, V>(key_name, key, value_name, value, required, verify),
+        }
+    }
+}
+
 /// A string of a file, for people: bytes that are not UTF-8 are escaped, as `\xe9`.
 pub fn text(string: flatbuffers::Vector<u8>) -> String {
     let chunk = |c: std::str::Utf8Chunk| format!("{}{}", c.valid(), c.invalid().escape_ascii());
@@ -154,6 +204,39 @@ mod tests {
                 let _ = read(&bytes); // must not panic
             }
         }
+    }
+
+    /// As the options' type or value is left out of the operator: its entry in the table of fields becomes 0.
+    #[test]
+    fn a_union_may_have_one_half() {
+        for left_out in [Operator::VT_BUILTIN_OPTIONS_TYPE, Operator::VT_BUILTIN_OPTIONS] {
+            let mut bytes = tiny_model();
+            let operator = |bytes: &[u8]| {
+                let model = root_as_model_with_opts(&VerifierOptions::default(), bytes).unwrap();
+                model.subgraphs().unwrap().get(0).operators().unwrap().get(0)._tab.loc()
+            };
+            let at = operator(&bytes);
+            let to_fields = i32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+            let entry = (at as i32 - to_fields) as usize + usize::from(left_out);
+            assert_ne!(bytes[entry..entry + 2], [0, 0]);
+            bytes[entry..entry + 2].fill(0);
+            let model = root_as_model_with_opts(&VerifierOptions::default(), &bytes).unwrap();
+            let operator = model.subgraphs().unwrap().get(0).operators().unwrap().get(0);
+            assert!(operator.builtin_options_as_conv_2_doptions().is_none());
+            assert!(!format!("{model:?}").is_empty());
+        }
+        // A value that is no table.
+        let mut bytes = tiny_model();
+        let model = root_as_model_with_opts(&VerifierOptions::default(), &bytes).unwrap();
+        let tab = model.subgraphs().unwrap().get(0).operators().unwrap().get(0)._tab;
+        let (at, to_fields) = (tab.loc(), i32::from_le_bytes(bytes[tab.loc()..tab.loc() + 4].try_into().unwrap()));
+        let entry = |field: u16| (at as i32 - to_fields) as usize + usize::from(field);
+        let value = entry(Operator::VT_BUILTIN_OPTIONS);
+        let offset = at + usize::from(u16::from_le_bytes([bytes[value], bytes[value + 1]]));
+        let key = entry(Operator::VT_BUILTIN_OPTIONS_TYPE);
+        bytes[key..key + 2].fill(0);
+        bytes[offset..offset + 4].copy_from_slice(&0x00ff_ffff_u32.to_le_bytes());
+        assert!(root_as_model_with_opts(&VerifierOptions::default(), &bytes).is_err());
     }
 
     #[test]

@@ -589,7 +589,16 @@ impl Maker<'_> {
                 let shape = vec![c.image[0], h, w, outputs];
                 let (w, y) = self.weights(types, &[outputs, fh, fw, channels], 0, fh * fw * channels);
                 let b = self.bias(types, outputs);
-                self.node(Op::TransposeConv(transpose_conv::Attributes { shape, stride, before, activation }), &[Some(x), Some(w), b], y)
+                self.node(
+                    Op::TransposeConv(transpose_conv::Attributes(cranelite_graph::ops::transposed::Attributes {
+                        shape,
+                        stride,
+                        before,
+                        activation,
+                    })),
+                    &[Some(x), Some(w), b],
+                    y,
+                )
             }
             Main::BatchMatmul { columns, ones, adj: [adj_x, adj_y], asymmetric } => {
                 let (w, y) = self.weights(types, &c.side(ones[1], [channels, columns], adj_y), 3, channels);

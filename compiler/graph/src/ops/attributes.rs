@@ -18,6 +18,13 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Of the runtime's number, which is the format's.
+    pub fn of_runtime(activation: i32) -> Result<Self, Diagnostic> {
+        match i8::try_from(activation) {
+            Ok(a) => Activation::decode(schema::ActivationFunctionType(a)),
+            Err(_) => Err(Diagnostic::new(Code::ATTRIBUTE, "fused activation is not supported").found(format!("number {activation}"))),
+        }
+    }
     pub fn decode(a: schema::ActivationFunctionType) -> Result<Self, Diagnostic> {
         Ok(match a {
             schema::ActivationFunctionType::NONE => Activation::None,
@@ -95,6 +102,14 @@ impl Window {
 }
 
 impl Padding {
+    /// As `decode`, of the runtime's number, which is one more than the format's.
+    pub fn of_runtime(padding: i32, rows: Window, columns: Window) -> Result<Self, Diagnostic> {
+        let format = i8::try_from(padding).ok().filter(|p| 0 < *p).map(|p| schema::Padding(p - 1));
+        match format {
+            Some(padding) => Padding::decode(padding, rows, columns),
+            None => Err(Diagnostic::new(Code::ATTRIBUTE, "padding is not known").expected("1 or 2").found(padding.to_string())),
+        }
+    }
     /// TFLite's SAME (output = ceil(input / stride), the odd row after) or VALID. Follows `ComputePaddingHeightWidth`.
     pub fn decode(padding: schema::Padding, rows: Window, columns: Window) -> Result<Self, Diagnostic> {
         let same = |w: Window| {

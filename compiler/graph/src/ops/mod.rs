@@ -30,6 +30,7 @@ pub mod signals;
 pub mod sines;
 pub mod sums;
 pub mod suppressions;
+pub mod transposed;
 pub mod types;
 pub mod volumes;
 
@@ -94,6 +95,16 @@ impl<'a> Source<'a> {
                 .help("custom operators of less than two gigabytes have them inside"));
         }
         Ok(self.operator.custom_options().map_or(&[], |o| o.bytes()))
+    }
+    /// The first numbers of a custom operator whose options are a C structure of integers.
+    pub fn structure<const N: usize>(&self) -> Result<[i32; N], Diagnostic> {
+        let bytes = self.custom_options()?;
+        let Some(bytes) = bytes.get(..4 * N) else {
+            return Err(Diagnostic::new(Code::BROKEN, "the options of the operator are too short")
+                .expected(format!("a structure of at least {} bytes", 4 * N))
+                .found(bytes.len().to_string()));
+        };
+        Ok(std::array::from_fn(|i| i32::from_le_bytes(bytes[4 * i..][..4].try_into().expect("four bytes"))))
     }
     /// Those of an operator that has numbers by name.
     pub fn named_options(&self) -> Result<Options<'a>, Diagnostic> {
@@ -514,6 +525,7 @@ operators! {
     Conv2d conv_2d CONV_2D 8;
     Conv3d conv_3d(volumes) CONV_3D 1;
     Conv3dTranspose conv_3d_transpose(volumes) CONV_3D_TRANSPOSE 1;
+    Convolution2dTransposeBias convolution2dtransposebias(transposed) = "Convolution2DTransposeBias" 1;
     Cos cos(sines) COS 1;
     Cumsum cumsum CUMSUM 1;
     Custom custom CUSTOM 1;
@@ -563,6 +575,8 @@ operators! {
     MatrixSetDiag matrix_set_diag MATRIX_SET_DIAG 1;
     Maximum maximum(pairs) MAXIMUM 4;
     MaxPool2d max_pool_2d(pools) MAX_POOL_2D 3;
+    MaxPoolingWithArgmax2d maxpoolingwithargmax2d = "MaxPoolingWithArgmax2D" 1;
+    MaxUnpooling2d maxunpooling2d = "MaxUnpooling2D" 1;
     Mean mean(reductions) MEAN 3;
     Minimum minimum(pairs) MINIMUM 4;
     MirrorPad mirror_pad MIRROR_PAD 3;
@@ -654,7 +668,7 @@ operators! {
     Tile tile TILE 3;
     TopkV2 topk_v2 TOPK_V2 3;
     Transpose transpose TRANSPOSE 7;
-    TransposeConv transpose_conv TRANSPOSE_CONV 5;
+    TransposeConv transpose_conv(transposed) TRANSPOSE_CONV 5;
     UnidirectionalSequenceLstm unidirectional_sequence_lstm UNIDIRECTIONAL_SEQUENCE_LSTM 4;
     UnidirectionalSequenceRnn unidirectional_sequence_rnn UNIDIRECTIONAL_SEQUENCE_RNN 3;
     Unique unique UNIQUE 1;

@@ -5,14 +5,14 @@ use crate::reference::{Case, Kind, check, run};
 use crate::support::machines;
 use cranelite_graph::lower::Goal;
 use cranelite_graph::ops::attributes::{Activation, Padding};
-use cranelite_graph::ops::{Op, transpose_conv};
+use cranelite_graph::ops::{Op, transpose_conv, transposed};
 use cranelite_graph::tensor::ElementType;
 use proptest::prelude::*;
 
 fn op(case: &Case) -> Op {
     let Case { stride, padding, activation, .. } = *case;
     let before = [padding.top, padding.left];
-    Op::TransposeConv(transpose_conv::Attributes { shape: case.output().to_vec(), stride, before, activation })
+    Op::TransposeConv(transpose_conv::Attributes(transposed::Attributes { shape: case.output().to_vec(), stride, before, activation }))
 }
 
 fn check_case(case: &Case) {
@@ -87,9 +87,9 @@ fn sparse_phases() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let case = plain(Kind::Float, 3, 2, 1, [6, 8]);
-    let refused = |change: &dyn Fn(&mut transpose_conv::Attributes), expected: &str| {
+    let refused = |change: &dyn Fn(&mut transposed::Attributes), expected: &str| {
         let Op::TransposeConv(mut a) = op(&case) else { unreachable!() };
-        change(&mut a);
+        change(&mut a.0);
         let d = run(&Op::TransposeConv(a), &case.operands(), &machines()[0], Goal::Speed, 0).expect_err(expected);
         assert!(d.to_string().contains(expected), "{d}");
     };

@@ -1,4 +1,4 @@
-//! TRANSPOSE_CONV: y[n, i·s + a − p, j·s + b − p, o] += x[n, i, j, c] · w[o, a, b, c], from the bias on, then clamped; NHWC. What falls
+//! Transposed convolutions: y[n, i·s + a − p, j·s + b − p, o] += x[n, i, j, c] · w[o, a, b, c], from the bias on, then clamped; NHWC. What falls
 //! beside the result is dropped, and where nothing falls is the bias.
 //!
 //! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32 where
@@ -15,8 +15,9 @@ use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, positive};
+use crate::ops::family::{Family, family};
 use crate::ops::types::Row;
-use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
+use crate::ops::{Arity, Kept, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
 use crate::text::fields::fields;
 use cranelite_schema as schema;
@@ -52,14 +53,46 @@ fn before(padding: schema::Padding, input: usize, output: usize, filter: usize, 
     Ok(((positions - 1) * stride + filter - output).max(0) as usize / 2)
 }
 
-impl Operator for Attributes {
-    const ARITY: Arity = Arity { inputs: 3..=4, kept: Kept::These(&[2, 1, 3]), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[
-        Row::Of(&[&[F32], &[F32], &[F32]], &[&[F32]]),
-        Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
-        Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
-        Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
-    ];
+pub struct Transposed {
+    types: &'static [Row],
+    decode: fn(&Source) -> Result<Attributes, Diagnostic>,
+}
+
+family! { Transposed:
+    /// The shape of the result is an input.
+    transpose_conv = Transposed {
+        types: &[
+            Row::Of(&[&[F32], &[F32], &[F32]], &[&[F32]]),
+            Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
+            Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
+            Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
+        ],
+        decode: super::Attributes::decode,
+    };
+    /// MediaPipe's: f32 with a bias, and a result of the size that follows from the padding; options are the structure that TensorFlow Lite has for
+    /// transposed convolutions.
+    convolution2dtransposebias [Arity { inputs: 3..=3, kept: Kept::All, outputs: 1..=1 }] =
+        Transposed { types: &[Row::Same(&[F32])], decode: super::Attributes::with_bias };
+}
+
+impl Attributes {
+    fn with_bias(source: &Source) -> Result<Self, Diagnostic> {
+        let [padding, stride_w, stride_h] = source.structure()?;
+        let image = checks::image("the image", source.signature.input(0)?)?;
+        let filter = checks::image("the filter", source.signature.input(1)?)?;
+        let stride = [positive("stride_height", stride_h)?, positive("stride_width", stride_w)?];
+        // Whatever else the padding is, the reference has none.
+        let cut = |d: usize| match padding {
+            1 => filter[d + 1].saturating_sub(image[d + 1].saturating_sub(1) % stride[d] + 1),
+            _ => 0,
+        };
+        let size = |d: usize| {
+            let whole = image[d + 1].saturating_sub(1).saturating_mul(stride[d]).saturating_add(filter[d + 1]);
+            whole.saturating_sub(cut(d))
+        };
+        let shape = checks::sized(vec![image[0], size(0), size(1), filter[0]])?.remove(0);
+        Ok(Attributes { shape, stride, before: [cut(0) / 2, cut(1) / 2], activation: Activation::None })
+    }
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let Some(options) = source.operator.builtin_options_as_transpose_conv_options() else {
@@ -128,11 +161,7 @@ impl Operator for Attributes {
         Ok(vec![self.shape.clone()])
     }
 
-    fn activation(&mut self) -> Option<&mut Activation> {
-        Some(&mut self.activation)
-    }
-
-    fn macs(&self, s: &Signature) -> u64 {
+    fn macs(s: &Signature) -> u64 {
         let size = |i: usize| s.inputs[i].map_or(0, |o| o.ty.element_count());
         let channels = s.inputs[0].and_then(|o| o.ty.shape.last().copied()).unwrap_or(1);
         (size(0) / channels.max(1) * size(1)) as u64
@@ -201,6 +230,31 @@ impl Operator for Attributes {
             }
         }
         Ok(())
+    }
+}
+
+impl Family for Transposed {
+    type Attributes = Attributes;
+    const ARITY: Arity = Arity { inputs: 3..=4, kept: Kept::These(&[2, 1, 3]), outputs: 1..=1 };
+
+    fn decode(&self, source: &Source) -> Result<Attributes, Diagnostic> {
+        (self.decode)(source)
+    }
+
+    fn infer(&self, a: &Attributes, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+        a.infer(signature)
+    }
+
+    fn macs(&self, _: &Attributes, signature: &Signature) -> u64 {
+        Attributes::macs(signature)
+    }
+
+    fn activation<'a>(&self, a: &'a mut Attributes) -> Option<&'a mut Activation> {
+        Some(&mut a.activation)
+    }
+
+    fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
+        a.lower(cx, node)
     }
 }
 
