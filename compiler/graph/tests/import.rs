@@ -2,6 +2,7 @@
 
 mod model;
 
+use cranelite_graph::diagnostic::Code;
 use cranelite_graph::graph::{Graph, ValueId};
 use cranelite_graph::import::{self, InputKey, Options, import};
 use cranelite_graph::lower::{Goal, lower};
@@ -918,4 +919,126 @@ fn custom_operators() {
     refused(|m| m.tensors[1].ty = TensorType::INT8, "input 1 is not supported");
     refused(|m| m.operators[0].version = 2, "version of the operator is not known");
     refused(|m| _ = m.operators[0].inputs.pop(), "wrong number of inputs");
+}
+
+/// Operators that keep something for themselves get states of zeros behind their inputs.
+#[test]
+fn signal_operators() {
+    let framer = |numbers: &[(&str, i32)]| {
+        model::custom(
+            "SignalFramer",
+            model::named_options(numbers),
+            &[(TensorType::INT16, &[1, 4])],
+            &[(TensorType::INT16, &[1, 2, 5]), (TensorType::BOOL, &[])],
+        )
+    };
+    let whole = [("frame_size", 5), ("frame_step", 2), ("prefill", 0)];
+    let graph = read(&framer(&whole));
+    assert_eq!(graph.nodes[0].inputs.len(), 3);
+    let states: Vec<_> = graph.states.iter().map(|s| (graph.ty(s.value).shape.clone(), s.initial.clone())).collect();
+    assert_eq!(states, [(vec![1, 4], None), (vec![], None)]);
+    assert_eq!(graph.ty(graph.outputs[0]).shape, [1, 2, 5]);
+    cranelite_graph::verify::verify(&graph).unwrap();
+    let refused = |m: &Model, code: &str| {
+        let problems = problems(m, &Options::default());
+        assert!(problems.iter().any(|p| p.starts_with(code)), "{code}: {problems:?}");
+    };
+    refused(&framer(&whole[1..]), Code::ATTRIBUTE.0);
+    refused(&framer(&[("frame_size", 5), ("frame_step", -2), ("prefill", 0)]), Code::ATTRIBUTE.0);
+    // States are those of the main graph alone.
+    let mut outer = Model::new();
+    let [c, x] = [(TensorType::BOOL, &[][..]), (TensorType::INT16, &[1, 4])].map(|(ty, shape)| outer.tensor("x", ty, shape, None, &[]));
+    let y = [(TensorType::INT16, &[1, 2, 5][..]), (TensorType::BOOL, &[])].map(|(ty, shape)| outer.tensor("y", ty, shape, None, &[]));
+    outer.operator(BuiltinOperator::IF, &[c, x], y[0], model::Options::If { then: 1, otherwise: 2 });
+    outer.operators[0].outputs = y.to_vec();
+    (outer.inputs, outer.outputs) = (vec![c, x], y.to_vec());
+    outer.called = vec![framer(&whole); 2];
+    refused(&outer, Code::FEATURE.0);
+    // The type that the options name.
+    let transform = |ty: i32| {
+        let options = model::named_options(&[("T", ty), ("fft_length", 8)]);
+        model::custom("SignalRfft", options, &[(TensorType::INT16, &[8])], &[(TensorType::INT16, &[10])])
+    };
+    assert!(problems(&transform(TensorType::INT16.0.into()), &Options::default()).is_empty());
+    refused(&transform(TensorType::INT32.0.into()), Code::TYPES.0);
+    // Where the runs of a filter bank are is stored in the model.
+    let bank = |tables: [&[i16]; 3]| {
+        let short = |n: i32| [n];
+        let mut m = model::custom(
+            "SignalFilterBank",
+            model::named_options(&[("num_channels", 1)]),
+            &[(TensorType::UINT32, &short(6)), (TensorType::INT16, &short(4)), (TensorType::INT16, &short(4))],
+            &[(TensorType::UINT64, &short(1))],
+        );
+        for table in tables {
+            let bytes: Vec<u8> = table.iter().flat_map(|v| v.to_le_bytes()).collect();
+            let t = m.tensor("runs", TensorType::INT16, &[table.len() as i32], None, &bytes);
+            m.operators[0].inputs.push(t);
+        }
+        m
+    };
+    assert!(problems(&bank([&[0, 2], &[0, 1], &[1, 3]]), &Options::default()).is_empty());
+    refused(&bank([&[0, 4], &[0, 1], &[1, 3]]), Code::OPERAND.0);
+    refused(&bank([&[0, 2], &[0, 2], &[1, 3]]), Code::OPERAND.0);
+    refused(&bank([&[0, 2], &[0, 1], &[1, -3]]), Code::ATTRIBUTE.0);
+    refused(&bank([&[0], &[0, 1], &[1, 3]]), Code::OPERAND.0);
+    let mut unknown = bank([&[0, 2], &[0, 1], &[1, 3]]);
+    let input = unknown.tensor("runs", TensorType::INT16, &[2], None, &[]);
+    unknown.inputs.push(input);
+    unknown.operators[0].inputs[3] = input;
+    refused(&unknown, Code::CONSTANT.0);
+}
+
+/// MediaPipe's operators have a C structure as options.
+#[test]
+fn structures_of_options() {
+    let structure = |numbers: &[i32]| -> &'static [u8] { numbers.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>().leak() };
+    let f32s = TensorType::FLOAT32;
+    let convolution = |numbers: &[i32], rows: i32| {
+        let inputs: [(TensorType, &[i32]); 3] = [(f32s, &[1, 3, 4, 2]), (f32s, &[5, 3, 4, 2]), (f32s, &[5])];
+        model::custom("Convolution2DTransposeBias", structure(numbers), &inputs, &[(f32s, &[1, rows, 1, 5])])
+    };
+    // (padding, stride of columns, stride of rows): result, rows and columns that are cut off before it.
+    let known: [([i32; 3], [usize; 4], [usize; 2]); 3] =
+        [([2, 3, 2], [1, 7, 13, 5], [0, 0]), ([1, 3, 2], [1, 5, 10, 5], [1, 1]), ([0, 1, 1], [1, 5, 7, 5], [0, 0])];
+    for (numbers, shape, before) in known {
+        let graph = read(&convolution(&[&numbers[..], &[0, 0]].concat(), 1));
+        assert_eq!(graph.ty(graph.outputs[0]).shape, shape, "{numbers:?}");
+        assert!(matches!(&graph.nodes[0].op, Op::Convolution2dTransposeBias(a) if a.0.before == before), "{:?}", graph.nodes[0].op);
+    }
+    let refused = |m: &Model, code: &str| {
+        let problems = problems(m, &Options::default());
+        assert!(problems.iter().any(|p| p.starts_with(code)), "{code}: {problems:?}");
+    };
+    refused(&convolution(&[1, 2], 1), Code::BROKEN.0);
+    refused(&convolution(&[1, 0, 1], 1), Code::ATTRIBUTE.0);
+    let pooling = |numbers: &[i32]| {
+        model::custom(
+            "MaxPoolingWithArgmax2D",
+            structure(numbers),
+            &[(f32s, &[1, 4, 5, 2])],
+            &[(f32s, &[1, 2, 2, 2]), (f32s, &[1, 2, 2, 2])],
+        )
+    };
+    let graph = read(&pooling(&[1, 3, 2, 2, 3, 1, 0, 0, 0, 0]));
+    assert_eq!(graph.ty(graph.outputs[1]).shape, [1, 2, 2, 2]);
+    refused(&pooling(&[1, 3, 2, 2, 3]), Code::BROKEN.0);
+    refused(&pooling(&[0, 3, 2, 2, 3, 1]), Code::ATTRIBUTE.0);
+    refused(&pooling(&[3, 3, 2, 2, 3, 1]), Code::ATTRIBUTE.0);
+    refused(&pooling(&[1, 3, 2, 0, 3, 1]), Code::ATTRIBUTE.0);
+    refused(&pooling(&[1, 3, 2, 2, 3, 9]), Code::ATTRIBUTE.0);
+    refused(&pooling(&[1, 3, 2, 2, 3, 1 << 20]), Code::ATTRIBUTE.0);
+    let unpooling = |numbers: &[i32], places: TensorType, shape: &[i32]| {
+        model::custom("MaxUnpooling2D", structure(numbers), &[(f32s, &[1, 2, 3, 2]), (places, shape)], &[(f32s, &[1, 1, 1, 2])])
+    };
+    for (numbers, places, rows, columns) in
+        [([1, 2, 2, 3, 2], f32s, 4, 9), ([1, 2, 2, 3, 2], TensorType::INT32, 4, 6), ([2, 2, 2, 3, 2], TensorType::INT32, 4, 7)]
+    {
+        let graph = read(&unpooling(&numbers, places, &[1, 2, 3, 2]));
+        assert_eq!(graph.ty(graph.outputs[0]).shape, [1, rows, columns, 2], "{numbers:?}");
+    }
+    refused(&unpooling(&[1, 2, 2, 3, 2], f32s, &[1, 2, 3, 1]), Code::OPERAND.0);
+    refused(&unpooling(&[0, 2, 2, 3, 2], f32s, &[1, 2, 3, 2]), Code::ATTRIBUTE.0);
+    refused(&unpooling(&[1, 2, 2, 3, 0], f32s, &[1, 2, 3, 2]), Code::ATTRIBUTE.0);
+    refused(&unpooling(&[1, 2, 2, 3, 1 << 30], f32s, &[1, 2, 3, 2]), Code::SHAPE.0);
 }

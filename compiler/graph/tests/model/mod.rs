@@ -522,6 +522,42 @@ pub const DETECTION_OPTIONS: &[u8] = include_bytes!("detection.flexbuffer");
 
 /// Three boxes of two classes and a background.
 #[allow(dead_code)]
+/// A map of integers as a flexbuffer whose values have four bytes; names in the order of the alphabet.
+pub fn named_options(numbers: &[(&str, i32)]) -> &'static [u8] {
+    assert!(numbers.is_sorted());
+    let count = numbers.len() as u32;
+    let (mut bytes, mut names) = (vec![], vec![]);
+    for (name, _) in numbers {
+        names.push(bytes.len());
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+    }
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(count.to_le_bytes());
+    let keys = bytes.len();
+    names.iter().for_each(|at| bytes.extend((bytes.len() as u32 - *at as u32).to_le_bytes()));
+    bytes.extend((bytes.len() as u32 - keys as u32).to_le_bytes());
+    bytes.extend(4u32.to_le_bytes());
+    bytes.extend(count.to_le_bytes());
+    let values = bytes.len();
+    numbers.iter().for_each(|(_, n)| bytes.extend(n.to_le_bytes()));
+    bytes.extend(numbers.iter().map(|_| 1 << 2 | 2));
+    let root = bytes.len() - values;
+    bytes.extend([root as u8, 9 << 2 | 2, 1]);
+    bytes.leak()
+}
+
+/// A custom operator between inputs and results, and its options.
+pub fn custom(name: &str, options: &'static [u8], inputs: &[(TensorType, &[i32])], outputs: &[(TensorType, &[i32])]) -> Model {
+    let mut m = Model::new();
+    m.inputs = inputs.iter().map(|(ty, shape)| m.tensor("x", *ty, shape, None, &[])).collect();
+    m.outputs = outputs.iter().map(|(ty, shape)| m.tensor("y", *ty, shape, None, &[])).collect();
+    m.operator(BuiltinOperator::CUSTOM, &m.inputs.clone(), m.outputs[0], Options::Custom(options));
+    m.operators[0].outputs = m.outputs.clone();
+    m.operators[0].custom_code = Some(name.into());
+    m
+}
+
 pub fn detection() -> Model {
     let mut m = Model::new();
     let boxes = m.tensor("boxes", TensorType::FLOAT32, &[1, 3, 4], None, &[]);

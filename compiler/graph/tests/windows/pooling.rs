@@ -3,7 +3,7 @@
 use crate::support::{Input, bytes, f32_bytes, f32s, integers, machines, run};
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::ops::attributes::{Activation, Padding};
-use cranelite_graph::ops::{Op, average_pool_2d, max_pool_2d, pools};
+use cranelite_graph::ops::{Op, average_pool_2d, l2_pool_2d, max_pool_2d, pools};
 use cranelite_graph::quantize::calculate_activation_range_quantized;
 use cranelite_graph::tensor::{ElementType, TensorType};
 use proptest::prelude::*;
@@ -109,6 +109,24 @@ fn check_floats(case: &Case, seed: u64) {
     }
 }
 
+/// Squares of eighths are exact, and so are their sums.
+fn check_roots(case: &Case, seed: u64) {
+    let Case { filter, stride, padding, activation, .. } = *case;
+    let op = Op::L2Pool2d(l2_pool_2d::Attributes(pools::Attributes { filter, stride, padding, activation }));
+    let ty = TensorType::new(ElementType::F32, case.shape);
+    let x = crate::support::eighths(seed, ty.element_count());
+    let (low, high) = cranelite_graph::quantize::activation_range_float(activation);
+    let mut expected = vec![];
+    case.windows(|taps| {
+        let sum: f32 = taps.iter().map(|&t| x[t] * x[t]).sum();
+        expected.push((sum / taps.len() as f32).sqrt().max(low).min(high));
+    });
+    for m in machines() {
+        let (_, got) = run(op.clone(), &[Input::new(ty.clone(), f32_bytes(&x))], &ty, &m).unwrap();
+        assert_eq!(f32s(&got), expected, "{case:?} on {m:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
@@ -122,6 +140,11 @@ proptest! {
     #[test]
     fn floats_equal_the_definition(case in case(), seed: u64) {
         check_floats(&case, seed);
+    }
+
+    #[test]
+    fn roots_equal_the_definition(case in case(), seed: u64) {
+        check_roots(&case, seed);
     }
 }
 
