@@ -959,7 +959,7 @@ fn signal_operators() {
         let options = model::named_options(&[("T", ty), ("fft_length", 8)]);
         model::custom("SignalRfft", options, &[(TensorType::INT16, &[8])], &[(TensorType::INT16, &[10])])
     };
-    assert!(problems(&transform(TensorType::INT16.0.into()), &Options::default()).is_empty());
+    read(&transform(TensorType::INT16.0.into()));
     refused(&transform(TensorType::INT32.0.into()), Code::TYPES.0);
     // Where the runs of a filter bank are is stored in the model.
     let bank = |tables: [&[i16]; 3]| {
@@ -977,7 +977,7 @@ fn signal_operators() {
         }
         m
     };
-    assert!(problems(&bank([&[0, 2], &[0, 1], &[1, 3]]), &Options::default()).is_empty());
+    read(&bank([&[0, 2], &[0, 1], &[1, 3]]));
     refused(&bank([&[0, 4], &[0, 1], &[1, 3]]), Code::OPERAND.0);
     refused(&bank([&[0, 2], &[0, 2], &[1, 3]]), Code::OPERAND.0);
     refused(&bank([&[0, 2], &[0, 1], &[1, -3]]), Code::ATTRIBUTE.0);
@@ -1040,5 +1040,5 @@ fn structures_of_options() {
     refused(&unpooling(&[1, 2, 2, 3, 2], f32s, &[1, 2, 3, 1]), Code::OPERAND.0);
     refused(&unpooling(&[0, 2, 2, 3, 2], f32s, &[1, 2, 3, 2]), Code::ATTRIBUTE.0);
     refused(&unpooling(&[1, 2, 2, 3, 0], f32s, &[1, 2, 3, 2]), Code::ATTRIBUTE.0);
-    refused(&unpooling(&[1, 2, 2, 3, 1 << 30], f32s, &[1, 2, 3, 2]), Code::SHAPE.0);
+    refused(&unpooling(&[1, 2, 2, 1 << 15, 1 << 15], f32s, &[1, 2, 3, 2]), Code::SHAPE.0);
 }
