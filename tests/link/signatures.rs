@@ -30,6 +30,7 @@ pub fn trials() -> Vec<Trial> {
         let trial = Trial::test(format!("signatures/alone/{}", m.name), move || alone(m).map_err(failed));
         trials.push(trial.with_ignored_flag(m.is_to_be_ignored()));
     }
+    trials.push(Trial::test("signatures/names", || odd_names().map_err(failed)).with_ignored_flag(MACHINES[0].is_to_be_ignored()));
     for words in COMBINATIONS {
         let trial = Trial::test(format!("signatures/rust/{}", words.join("+")), move || in_rust(words).map_err(failed));
         trials.push(trial.with_ignored_flag(!exists("rustc") || cfg!(not(target_arch = "x86_64"))));
@@ -134,6 +135,40 @@ fn alone(m: &Machine) -> Result<()> {
         "learner_update_model",
     ];
     ensure!(found == expected, "{found:?}");
+    Ok(())
+}
+
+/// Whatever signatures are called, their names in C, C++ and Rust are names, and each its own.
+fn odd_names() -> Result<()> {
+    for keys in [["while", "*/ \"x\\", ""], ["a", "a_in_x", "A"], ["reset", "model", "signatures"], ["self", "3d", "arena"]] {
+        let model = models::learner_named(keys);
+        let options = Options { self_test: true, ..options(&["IO_ARENA"], Signatures::All) };
+        let targets = Target::list(X86, Some("x86-64"))?;
+        let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
+        let calls: String = compiled.entries.iter().map(|e| format!("    if ({}_invoke(NULL, NULL) != 1) return 1;\n", e.prefix)).collect();
+        let folder = tempfile::tempdir()?;
+        let (folder, mut files) = (folder.path(), Files::default());
+        files.add(folder.join("learner.o"), compiled.object.bytes.as_slice());
+        files.add(folder.join("learner.h"), compiled.header.as_str());
+        files.add(folder.join("main.c"), format!("#include \"learner.h\"\n\nint main(void)\n{{\n{calls}    return 0;\n}}\n"));
+        files.add(folder.join("lib.rs"), bindings::write(&compiled, "learner.tflite"));
+        files.add(folder.join("runtime.rs"), include_str!("../../runtime-stub/cranelite-runtime/src/lib.rs"));
+        files.write()?;
+        for compiler in [&["gcc", "-std=c99"][..], &["g++", "-std=c++98", "-xc++"]] {
+            let mut link = Command::new(compiler[0]);
+            output(link.current_dir(folder).args(&compiler[1..]).args(WARNINGS).args(["main.c", "-xnone", "learner.o", "-o", "main"]))?;
+            output(&mut Command::new(folder.join("main")))?;
+        }
+        if exists("rustc") {
+            let rustc = |arguments: &[&str]| {
+                output(
+                    Command::new("rustc").current_dir(folder).args(["--edition=2024", "-Dwarnings", "--crate-type=rlib"]).args(arguments),
+                )
+            };
+            rustc(&["--crate-name=cranelite_runtime", "runtime.rs"])?;
+            rustc(&["--extern=cranelite_runtime=libcranelite_runtime.rlib", "lib.rs"])?;
+        }
+    }
     Ok(())
 }
 

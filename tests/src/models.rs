@@ -365,16 +365,21 @@ pub fn learner_numbers() -> [Vec<f32>; 3] {
 /// Three signatures over two variables. `update` adds `x` to `v` and gives weights times `v` and biases; `infer` gives the same of `x` and `v` without a change;
 /// `tick` counts its calls in `n`, which follows `v`, and adds that to `x`.
 pub fn learner() -> Vec<u8> {
+    learner_named(["update", "infer", "tick"])
+}
+
+/// With other keys.
+pub fn learner_named([update, infer, tick]: [&str; 3]) -> Vec<u8> {
     let [v, w, b] = learner_numbers();
     let mut m = Maker::default();
-    for key in ["update", "infer"] {
+    for (key, changes) in [(update, true), (infer, false)] {
         m.call_once(3);
         let handle = m.variable("v");
         let [x, old, new] = ["x", "old", "new"].map(|name| m.f32(name, &[1, 12], None));
         let (w, b, y) = (m.f32("w", &[8, 12], Some(&w)), m.f32("b", &[8], Some(&b)), m.f32("y", &[1, 8], None));
         m.operator(Code::READ_VARIABLE, &[handle], &[old], None);
         m.operator(Code::ADD, &[old, x], &[new], None);
-        if key == "update" {
+        if changes {
             m.operator(Code::ASSIGN_VARIABLE, &[handle, new], &[], None);
         }
         m.fully_connected(&[new, w, b], y, Activation::NONE);
@@ -389,7 +394,7 @@ pub fn learner() -> Vec<u8> {
     m.operator(Code::ADD, &[old, one], &[new], None);
     m.operator(Code::ASSIGN_VARIABLE, &[handle, new], &[], None);
     m.operator(Code::ADD, &[new, x], &[y], None);
-    m.signature("tick", &[("x", x)], &[("sum", y)]);
+    m.signature(tick, &[("x", x)], &[("sum", y)]);
     m.end_subgraph(&[x], &[y]);
     for (name, first) in [("v", &v[..]), ("n", &[100.0])] {
         let handle = m.variable(name);
