@@ -259,11 +259,14 @@ fn set_up(folder: &Path) -> Result<()> {
     write("unsupported.tflite", &unsupported())?;
     write("two_subgraphs.tflite", &two_subgraphs())?;
     write("custom.tflite", &models::custom())?;
+    write("learner.tflite", &models::learner())?;
     let x = |element, shape: &[usize]| {
         let size = shape.iter().product::<usize>() * if element == ElementType::F32 { 4 } else { 1 };
         Array { element, shape: shape.to_vec(), data: vec![0; size] }.to_npy().expect("a type that NumPy has")
     };
     write("x.npy", &x(ElementType::F32, &[1, 5]))?;
+    write("x_12.npy", &x(ElementType::F32, &[1, 12]))?;
+    write("one.npy", &x(ElementType::F32, &[1]))?;
     write("x_i8.npy", &x(ElementType::I8, &[1, 5]))?;
     write("x_wide.npy", &x(ElementType::F32, &[1, 6]))?;
     write("x_batch.npy", &x(ElementType::F32, &[4, 5]))?;

@@ -97,8 +97,8 @@ fn all_fallbacks(suites: &[Arc<Suite>]) -> Result<String> {
 }
 
 fn fallbacks_of(compiled: &Compiled) -> Vec<Fallback> {
-    let levels = compiled.levels.iter().zip(&compiled.object.levels);
-    levels.flat_map(|(l, facts)| fallbacks::of(facts, &l.planned.program, &compiled.facts)).collect()
+    let levels = compiled.main().levels.iter().zip(&compiled.object.entries[0].levels);
+    levels.flat_map(|(l, facts)| fallbacks::of(facts, &l.planned.program, &compiled.main().facts)).collect()
 }
 
 fn in_list(fallback: &Fallback) -> String {
@@ -289,12 +289,12 @@ fn every_tensor() -> Result<()> {
         let compiled =
             pipeline::compile(&case.model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
         let outputs = Instance::new(&compiled)?.run(&case.inputs())?;
-        let (own, exposed) = (compiled.signature.own_output_count, &compiled.signature.exposed);
+        let (own, exposed) = (compiled.main().signature.own_output_count, &compiled.main().signature.exposed);
         ensure!(own == 1 && 1 < outputs[0].len(), "{}: {} outputs", case.name, outputs[0].len());
         let last = exposed.last().map(|e| e.output);
         ensure!(last == Some(0), "{}: the last operator gives output {last:?}", case.name);
         ensure!((0..outputs[0].len()).all(|i| exposed.iter().any(|e| e.output == i)), "{}: an output has no name", case.name);
-        case.judge(&outputs.iter().map(|o| compiled.signature.own_outputs(o)).collect::<Vec<_>>())?;
+        case.judge(&outputs.iter().map(|o| compiled.main().signature.own_outputs(o)).collect::<Vec<_>>())?;
     }
     Ok(())
 }
@@ -309,7 +309,7 @@ fn run(model: &[u8], steps: &[Vec<Array>], target: &Target, goal: Goal) -> Resul
 fn outputs(runs: &[Runnable]) -> Result<Vec<Vec<Array>>> {
     let mut all = vec![];
     for (compiled, steps) in runs {
-        all.extend(Instance::new(compiled)?.run(steps)?.iter().map(|o| compiled.signature.own_outputs(o)));
+        all.extend(Instance::new(compiled)?.run(steps)?.iter().map(|o| compiled.main().signature.own_outputs(o)));
     }
     Ok(all)
 }

@@ -24,6 +24,8 @@ mod platforms;
 mod section;
 #[path = "link/self_test.rs"]
 mod self_test;
+#[path = "link/signatures.rs"]
+mod signatures;
 #[path = "link/state.rs"]
 mod state;
 #[path = "link/unwind.rs"]
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
     trials.extend(platforms::trials());
     trials.extend(section::trials());
     trials.extend(unwind::trials());
+    trials.extend(signatures::trials());
     trials.extend(state::trials());
     trials.extend(watched::trials());
     trials.extend(weights::trials());
@@ -103,7 +106,7 @@ fn divided(folder: &Path, target: &Target) -> Result<Compiled> {
 fn threads(m: &Machine) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let compiled = divided(folder.path(), &Target::new(m.triple, Some(m.cpu))?)?;
-    ensure!(compiled.levels[0].planned.program.schedule.iter().any(|s| 2 < s.calls().len()), "nothing was divided");
+    ensure!(compiled.main().levels[0].planned.program.schedule.iter().any(|s| 2 < s.calls().len()), "nothing was divided");
     let undefined = output(Command::new(m.nm).arg("-u").arg(folder.path().join("divisible.o")))?;
     ensure!(undefined.is_empty(), "divisible needs {undefined}");
     let watched: &[&[&str]] = if m.runner.is_empty() { &[&[], &["-fsanitize=thread", "-g"]] } else { &[&[]] };

@@ -1,12 +1,12 @@
 //! The Rust module beside an object: the same interface as the header, as types that leave no way to misuse it.
 //!
 //! Not the C header (`header.rs`). The idea: sizes are array types, inputs are shared and outputs exclusive borrows, the arena is a type of
-//! its own; so the one unsafe call in the module keeps every duty that the header tells a C caller of.
+//! its own; so the one unsafe call in the module keeps every duty that the header tells a C caller of. Several signatures are modules inside of it.
 
 use crate::names::in_rust;
-use crate::pipeline::Compiled;
+use crate::pipeline::{Compiled, Entry};
 use crate::signature::Tensor;
-use cranelite_codegen::object::weights;
+use cranelite_codegen::object::{IoPlaces, weights};
 use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
@@ -17,8 +17,9 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     let module = in_rust(prefix);
     let mut out = format!("// Made by cranelite {} from {}: do not edit.\n", env!("CARGO_PKG_VERSION"), printable(made_from));
     let mut line = |text: &str| out.push_str(&format!("{text}\n"));
+    let several = 1 < compiled.entries.len();
     line(&format!("#[allow(dead_code, non_snake_case, unused_imports)]\npub mod {module} {{"));
-    line("    use ::cranelite_runtime::{Error, Quantization, Tensor};\n");
+    line(if several { "    use ::cranelite_runtime::Error;\n" } else { USED });
     line(&format!("    pub const ARENA_BYTES: usize = {};", object.arena_bytes));
     line(&format!("    pub const CONST_BYTES: usize = {};", object.const_bytes));
     line(&format!("    pub const STACK_BYTES: usize = {};\n", object.stack_bytes));
@@ -47,16 +48,56 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     if let Some(file) = &object.weights {
         weights(&mut line, prefix, file.len());
     }
-    for (kind, tensors) in [("INPUT", &compiled.signature.inputs), ("OUTPUT", &compiled.signature.outputs)] {
+    let levels: Vec<String> = compiled.targets().into_iter().map(|t| t.level).collect();
+    if 1 < levels.len() {
+        line("    /// Names of the feature levels, by number.");
+        line(&format!("    pub const LEVELS: [&str; {}] = {levels:?};\n", levels.len()));
+    }
+    for (i, entry) in compiled.entries.iter().enumerate() {
+        let Some(word) = &entry.word else {
+            out += &signature(compiled, i);
+            continue;
+        };
+        let text = signature(compiled, i);
+        let before = if i == 0 { "" } else { "\n" };
+        out += &format!("{before}    /// Signature {}\n    pub mod {} {{\n", about_key(&entry.key), in_rust(word));
+        shared_types(compiled).iter().for_each(|ty| out += &format!("        use super::{ty};\n"));
+        out += &format!("    {USED}\n");
+        for line in text.lines() {
+            out += &if line.is_empty() { "\n".to_string() } else { format!("    {line}\n") };
+        }
+        out += "    }\n";
+    }
+    out += "}\n";
+    out
+}
+
+const USED: &str = "    use ::cranelite_runtime::{Error, Quantization, Tensor};\n";
+
+/// What modules of signatures take from the one around them.
+fn shared_types(compiled: &Compiled) -> Vec<&'static str> {
+    let object = &compiled.object;
+    let all = [("Arena", true), ("State", 0 < object.state_bytes), ("Weights", object.weights.is_some())];
+    all.into_iter().filter(|t| t.1).map(|t| t.0).collect()
+}
+
+/// What a signature has of its own.
+fn signature(compiled: &Compiled, number: usize) -> String {
+    let (entry, object) = (&compiled.entries[number], &compiled.object);
+    let places = &object.entries[number].io_places;
+    let mut out = String::new();
+    let mut line = |text: &str| out.push_str(&format!("{text}\n"));
+    for (kind, tensors) in [("INPUT", &entry.signature.inputs), ("OUTPUT", &entry.signature.outputs)] {
         for t in tensors {
             line(&format!("    pub const {kind}_{}: Tensor = {};", t.identifier.to_ascii_uppercase(), tensor(t)));
         }
     }
-    let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
+    let (inputs, outputs) = (&entry.signature.inputs, &entry.signature.outputs);
     // What stands for inputs and outputs: as parameters of ours, of the object's function, and in its call.
     let (mut taken, mut declared, mut passed) = (vec![], vec![], vec![]);
-    if object.io_places.is_in_arena() {
-        in_arena(&mut line, compiled);
+    if places.is_in_arena() {
+        let of = entry.word.as_ref().map(|word| format!("{word}_")).unwrap_or_default();
+        in_arena(&mut line, entry, places, &of);
     } else {
         for (name, tensors, reference) in [("Inputs", inputs, "&'a "), ("Outputs", outputs, "&'a mut ")] {
             let lifetime = if tensors.is_empty() { "" } else { "<'a>" };
@@ -76,7 +117,7 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     taken.push("arena: &mut Arena".into());
     declared.push("arena: *mut c_void");
     passed.push("arena.0.as_mut_ptr().cast::<c_void>()");
-    if has_state {
+    if 0 < object.state_bytes {
         taken.push("state: &mut State".into());
         declared.push("state: *mut c_void");
         passed.push("state.0.as_mut_ptr().cast::<c_void>()");
@@ -86,25 +127,46 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
         declared.push("weights: *const c_void");
         passed.push("weights.0.as_ptr().cast::<c_void>()");
     }
-    line("\n    /// Computes the outputs. The floating-point environment must round to nearest and keep denormal numbers, as Rust's does.");
-    line(&format!("    pub fn invoke({}) -> Result<(), Error> {{", taken.join(", ")));
-    line("        use ::core::ffi::c_void;");
-    line("        unsafe extern \"C\" {");
-    line(&format!("            #[link_name = \"{prefix}_invoke\"]"));
-    line(&format!("            fn invoke({}) -> i32;", declared.join(", ")));
-    line("        }");
-    if !object.io_places.is_in_arena() {
-        let pointers = |of: &str, tensors: &[Tensor], method: &str| {
-            let all: Vec<String> = tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", in_rust(&t.identifier))).collect();
-            all.join(", ")
-        };
-        line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
-        line(&format!("        let outputs: [*mut c_void; {}] = [{}];", outputs.len(), pointers("outputs", outputs, "as_mut_ptr")));
+    let mut function = |name: &str, about: &str| {
+        line(&format!("\n    /// {about}"));
+        line(&format!("    pub fn {name}({}) -> Result<(), Error> {{", taken.join(", ")));
+        line("        use ::core::ffi::c_void;");
+        line("        unsafe extern \"C\" {");
+        line(&format!("            #[link_name = \"{}_{name}\"]", entry.prefix));
+        line(&format!("            fn {name}({}) -> i32;", declared.join(", ")));
+        line("        }");
+        if !places.is_in_arena() {
+            let pointers = |of: &str, tensors: &[Tensor], method: &str| {
+                let all: Vec<String> =
+                    tensors.iter().map(|t| format!("{of}.{}.{method}().cast::<c_void>()", in_rust(&t.identifier))).collect();
+                all.join(", ")
+            };
+            line(&format!("        let inputs: [*const c_void; {}] = [{}];", inputs.len(), pointers("inputs", inputs, "as_ptr")));
+            line(&format!("        let outputs: [*mut c_void; {}] = [{}];", outputs.len(), pointers("outputs", outputs, "as_mut_ptr")));
+        }
+        line(
+            "        // SAFETY: the arrays are as long as the object wants them, the arena is aligned, and no two exclusive borrows overlap.",
+        );
+        line(&format!("        Error::check(unsafe {{ {name}({}) }})\n    }}", passed.join(", ")));
+        if name == "invoke" {
+            taken.insert(0, "level: u32".into());
+            declared.insert(0, "level: u32");
+            passed.insert(0, "level");
+        }
+    };
+    function(
+        "invoke",
+        "Computes the outputs. The floating-point environment must round to nearest and keep denormal numbers, as Rust's does.",
+    );
+    if 1 < entry.levels.len() {
+        function("invoke_at", "As `invoke`, at the level with that number and no other.");
     }
-    line("        // SAFETY: the arrays are as long as the object wants them, the arena is aligned, and no two exclusive borrows overlap.");
-    line(&format!("        Error::check(unsafe {{ invoke({}) }})", passed.join(", ")));
-    line("    }\n}");
     out
+}
+
+/// Within the quotes of code.
+fn about_key(key: &str) -> String {
+    format!("`{}`", printable(&quoted(key)).replace('`', "_"))
 }
 
 /// The type of constants that are outside.
@@ -125,23 +187,22 @@ fn weights(line: &mut impl FnMut(&str), prefix: &str, bytes: usize) {
     line("            Error::check(unsafe { check_weights(bytes.as_ptr().cast()) })?;\n            Ok(Weights(bytes))\n        }\n    }\n");
 }
 
-/// Methods of the arena that give inputs and outputs in it.
-fn in_arena(line: &mut impl FnMut(&str), compiled: &Compiled) {
+/// Methods of the arena that give inputs and outputs in it; their names begin with `of`.
+fn in_arena(line: &mut impl FnMut(&str), entry: &Entry, places: &IoPlaces, of: &str) {
     line("\n    /// A call overwrites inputs, and writing an input may overwrite outputs.\n    impl Arena {");
-    let places = &compiled.object.io_places;
-    for (t, at) in compiled.signature.inputs.iter().zip(&places.inputs) {
+    for (t, at) in entry.signature.inputs.iter().zip(&places.inputs) {
         let ty = array(t);
         line(&format!("        /// Input {}", about(t)));
-        line(&format!("        pub fn input_{}(&mut self) -> &mut {ty} {{", t.identifier));
+        line(&format!("        pub fn {of}input_{}(&mut self) -> &mut {ty} {{", t.identifier));
         line(
             "            // SAFETY: the array lies within the arena, which is as aligned as it must be, and any bytes are a value of its type.",
         );
         line(&format!("            unsafe {{ &mut *self.0.as_mut_ptr().add({at}).cast::<{ty}>() }}\n        }}"));
     }
-    for (t, at) in compiled.signature.outputs.iter().zip(&places.outputs) {
+    for (t, at) in entry.signature.outputs.iter().zip(&places.outputs) {
         let ty = array(t);
         line(&format!("        /// Output {}", about(t)));
-        line(&format!("        pub fn output_{}(&self) -> &{ty} {{", t.identifier));
+        line(&format!("        pub fn {of}output_{}(&self) -> &{ty} {{", t.identifier));
         line("            // SAFETY: as above.");
         line(&format!("            unsafe {{ &*self.0.as_ptr().add({at}).cast::<{ty}>() }}\n        }}"));
     }
@@ -153,7 +214,7 @@ fn tensor(t: &Tensor) -> String {
         Some((scale, zero_point)) => format!("Some(Quantization {{ scale: {scale:?}, zero_point: {zero_point} }})"),
         None => "None".into(),
     };
-    format!("Tensor {{ name: {:?}, shape: &{:?}, quantization: {quantization} }}", t.name, t.ty.shape)
+    format!("Tensor {{ name: {:?}, shape: &{:?}, bytes: {}, quantization: {quantization} }}", t.name, t.ty.shape, t.ty.size_bytes())
 }
 
 fn about(t: &Tensor) -> String {

@@ -36,11 +36,11 @@ pub fn fit(model: &[u8], about: import::Options, steps: Vec<Vec<Array>>) -> Resu
         // Dimensions may be open in the model: only the arrays say what they are.
         Err(problems) => {
             let reading = read(shapes).map_err(|_| problems)?;
-            check(&steps, &reading)?;
+            check(&numbered(&steps), &reading)?;
             return Ok(fitted(reading, steps, vec![]));
         }
     };
-    check(&steps, &own)?;
+    check(&numbered(&steps), &own)?;
     let rest = rest(&own.settled, steps[0].len());
     let differing: Vec<(usize, usize)> =
         rest.into_iter().enumerate().filter(|&(at, i)| shapes[i].1 != own.signature.inputs[at].ty.shape).collect();
@@ -55,14 +55,36 @@ pub fn fit(model: &[u8], about: import::Options, steps: Vec<Vec<Array>>) -> Resu
     Ok(fitted(reading, steps, notes))
 }
 
+/// As [`fit`], of steps of several signatures, by their numbers; then all arrays have the model's own shapes.
+pub fn fit_several(model: &[u8], about: import::Options, steps: Vec<Vec<Array>>, numbers: &[usize]) -> Result<Fitted, Problems> {
+    let mut problems = vec![];
+    for (number, entry) in import::read(model, &about)?.entries.iter().enumerate() {
+        let own: Vec<(usize, &Vec<Array>)> = steps.iter().enumerate().filter(|(k, _)| numbers[*k] == number).collect();
+        let reading = Reading { signature: Signature::of(entry), options: about.clone(), settled: vec![] };
+        if let Err(more) = check(&own, &reading) {
+            problems.extend(more);
+            continue;
+        }
+        let first = own[0].1.iter().zip(&reading.signature.inputs).enumerate();
+        let help = "steps of several signatures take arrays of the model's own shapes: run a signature by itself with others";
+        let differing = first.filter(|(_, (array, input))| array.shape != input.ty.shape);
+        problems.extend(differing.map(|(i, (array, input))| mismatch(i, input, array).help(help)));
+    }
+    if problems.is_empty() { Ok(Fitted { import: about, steps, notes: vec![] }) } else { Err(problems) }
+}
+
+fn numbered(steps: &[Vec<Array>]) -> Vec<(usize, &Vec<Array>)> {
+    steps.iter().enumerate().collect()
+}
+
 /// The model with as many inputs being constants, the arrays, as decide about shapes.
 fn settled(model: &[u8], mut options: import::Options, arrays: &[Array]) -> Result<Reading, Problems> {
     let mut settled: Vec<usize> = vec![];
     loop {
         let problems = match import::read(model, &options) {
-            Ok(imported) => {
+            Ok(module) => {
                 settled.sort_unstable();
-                return Ok(Reading { signature: Signature::of(&imported), options, settled });
+                return Ok(Reading { signature: Signature::of(&module.entries[0]), options, settled });
             }
             Err(problems) => problems,
         };
@@ -106,10 +128,10 @@ fn recompiled(index: usize, input: &Tensor, shape: &[usize]) -> String {
 }
 
 /// Every step has the model's number of arrays, with its element types, in the shapes of the first step; what is compiled in, with its numbers.
-fn check(steps: &[Vec<Array>], reading: &Reading) -> Result<(), Problems> {
+fn check(steps: &[(usize, &Vec<Array>)], reading: &Reading) -> Result<(), Problems> {
     let (signature, settled) = (&reading.signature, &reading.settled);
-    let mut problems = vec![];
-    for (k, step) in steps.iter().enumerate() {
+    let (mut problems, first) = (vec![], steps[0].1);
+    for &(k, step) in steps {
         let of_step = if k == 0 { String::new() } else { format!("step {k}: ") };
         if step.len() != signature.inputs.len() + settled.len() {
             let all: Vec<_> = signature.inputs.iter().map(|t| format!("{} {}", quoted(&t.name), t.describe())).collect();
@@ -124,13 +146,13 @@ fn check(steps: &[Vec<Array>], reading: &Reading) -> Result<(), Problems> {
                 let mut d = mismatch(i, &signature.inputs[at], array);
                 d.message.insert_str(0, &of_step);
                 problems.push(d);
-            } else if array.shape != steps[0][i].shape {
+            } else if array.shape != first[i].shape {
                 let d = Diagnostic::new(Code::INPUT, format!("{of_step}the array for input {i} has another shape than in the first step"));
-                let d = d.expected(Shape(&steps[0][i].shape).to_string()).found(Shape(&array.shape).to_string());
+                let d = d.expected(Shape(&first[i].shape).to_string()).found(Shape(&array.shape).to_string());
                 problems.push(d.help("run steps of other shapes by themselves"));
             }
         }
-        for &i in settled.iter().filter(|i| step[**i] != steps[0][**i]) {
+        for &i in settled.iter().filter(|i| step[**i] != first[**i]) {
             let d = Diagnostic::new(Code::INPUT, format!("{of_step}the array for input {i} has other numbers than in the first step"));
             problems.push(d.help("the numbers of this input decide about shapes: run steps of other numbers by themselves"));
         }

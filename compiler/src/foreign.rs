@@ -38,12 +38,13 @@ pub fn run(compiled: &Compiled, tools: &Tools, steps: &[Vec<Array>]) -> Result<V
     execute(link.args(["-O1", "main.c", "model.o", "-o", "main"]), "--linker")?;
     let words: Vec<OsString> = tools.runner.iter().map(OsString::from).chain([path("main").into()]).collect();
     execute(command(&words, folder.path()).arg(steps.len().to_string()), "--runner")?;
+    let outputs = &compiled.main().signature.outputs;
     let output = |k: usize, i: usize| {
-        let mut array = Array::zeros(&compiled.signature.outputs[i].ty);
+        let mut array = Array::zeros(&outputs[i].ty);
         array.data = files::read(&path(&format!("out{k}.{i}")))?;
         Ok(array)
     };
-    (0..steps.len()).map(|k| (0..compiled.signature.outputs.len()).map(|i| output(k, i)).collect()).collect()
+    (0..steps.len()).map(|k| (0..outputs.len()).map(|i| output(k, i)).collect()).collect()
 }
 
 /// Of one word at least.
@@ -77,7 +78,7 @@ fn main_c(compiled: &Compiled) -> String {
     };
     let needs = |t: &Target| format!("{} needs {}", t.level, t.beyond_baseline().join(" "));
     let lacks = format!("the CPU lacks a feature; {}", compiled.targets().iter().map(needs).collect::<Vec<_>>().join("; "));
-    let (inputs, outputs) = (&compiled.signature.inputs, &compiled.signature.outputs);
+    let (inputs, outputs) = (&compiled.main().signature.inputs, &compiled.main().signature.outputs);
     let (mut state, mut reset, mut passed) = (String::new(), String::new(), "");
     if 0 < compiled.object.state_bytes {
         state = format!("    char *state = memory({upper}_STATE_BYTES + {upper}_STATE_ALIGN);\n");

@@ -4,11 +4,11 @@
 //! documentation, and two headers in one program agree because what they share stands in both under the same guard.
 
 use crate::names;
-use crate::pipeline::{Io, Options};
-use crate::signature::{Signature, Tensor};
+use crate::pipeline::{Entry, Io, Options};
+use crate::signature::Tensor;
 use cranelite_codegen::object::foreign::C_DECLARATIONS as CUSTOM_DECLARATIONS;
-use cranelite_codegen::object::model::C_DECLARATIONS;
-use cranelite_codegen::object::{Object, self_test, weights};
+use cranelite_codegen::object::model::{C_DECLARATIONS, C_SIGNATURES};
+use cranelite_codegen::object::{EntryFacts, Object, self_test, weights};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::tensor::ElementType;
@@ -30,7 +30,7 @@ enum {
 };
 ";
 
-pub fn write(options: &Options, signature: &Signature, targets: &[Target], object: &Object, symbols: &BTreeSet<String>) -> String {
+pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &Object, symbols: &BTreeSet<String>) -> String {
     let prefix = &options.prefix;
     let upper = prefix.to_ascii_uppercase();
     let mut out = String::new();
@@ -47,6 +47,10 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
         "/* Floating-point exceptions: integer models raise none but that of inexact results; float models those of IEEE 754 that their numbers\n   \
          call for. The processor must round to nearest. */",
     );
+    let several = 1 < entries.len();
+    if several {
+        line("/* These are enough for each signature; what one of them needs is with it. */");
+    }
     for (name, value) in [
         ("ARENA_BYTES", object.arena_bytes),
         ("ARENA_ALIGN", u64::from(object.arena_align)),
@@ -57,103 +61,232 @@ pub fn write(options: &Options, signature: &Signature, targets: &[Target], objec
     ] {
         line(&format!("#define {upper}_{name} {value}"));
     }
-    let in_arena = options.io == Io::Arena;
-    let places = [&object.io_places.inputs, &object.io_places.outputs];
     if let Some(file) = &object.weights {
         line(&format!("#define {upper}_WEIGHTS_BYTES {}", file.len()));
         line(&format!("#define {upper}_WEIGHTS_ALIGN {}", weights::ALIGN));
     }
-    for ((kind, tensors), places) in [("IN", &signature.inputs), ("OUT", &signature.outputs)].into_iter().zip(places) {
-        for (i, t) in tensors.iter().enumerate() {
-            line("");
-            let name = format!("{upper}_{kind}_{}", t.identifier.to_ascii_uppercase());
-            if let Some(place) = places.get(i) {
-                line(&format!("/* {}: {} */", c_type(t.ty.element), about(t)));
-                line(&format!("#define {name}_OFFSET {place}"));
-            }
-            line(&format!("#define {name}_COUNT {}", t.ty.element_count()));
-            line(&format!("#define {name}_BYTES {}", t.ty.size_bytes()));
-            if let Some((scale, zero_point)) = t.quantization() {
-                line(&format!("#define {name}_SCALE {scale:?}f"));
-                line(&format!("#define {name}_ZERO_POINT ({zero_point})"));
+    let has_state = 0 < object.state_bytes;
+    let parts: Vec<Part> = entries.iter().zip(&object.entries).map(|(entry, sizes)| Part { options, entry, sizes, has_state }).collect();
+    if let [only] = &parts[..] {
+        out += &only.tensors();
+        out += &only.structures();
+        out += &shared(options, object, symbols, false);
+        out += &only.invoke();
+        out += &weights(options);
+        out += &levels(options, targets);
+        out += &only.other_functions(targets);
+    } else {
+        out.push('\n');
+        out += &shared(options, object, symbols, true);
+        out += &weights(options);
+        out += &levels(options, targets);
+        for part in &parts {
+            out += &part.heading();
+            out += &part.tensors();
+            out += &part.structures();
+            out += &part.invoke();
+            out += &part.other_functions(targets);
+        }
+        out += &format!(
+            "#ifndef CRANELITE_SIGNATURES_1\n#define CRANELITE_SIGNATURES_1\n\n{C_SIGNATURES}\n#endif /* CRANELITE_SIGNATURES_1 */\n\n\
+             enum {{ {upper}_SIGNATURE_COUNT = {} }};\n\n\
+             /* All signatures, for callers that serve any model. */\n\
+             extern const cranelite_signature {prefix}_signatures[{upper}_SIGNATURE_COUNT + 1];\n\n",
+            parts.len()
+        );
+    }
+    out += "#ifdef __cplusplus\n}\n#endif\n\n";
+    out += &format!("#endif /* CRANELITE_MODEL_{upper}_H */\n");
+    out
+}
+
+/// One signature.
+struct Part<'a> {
+    options: &'a Options,
+    entry: &'a Entry,
+    sizes: &'a EntryFacts,
+    has_state: bool,
+}
+
+impl Part<'_> {
+    fn upper(&self) -> String {
+        self.entry.prefix.to_ascii_uppercase()
+    }
+
+    /// Where there are several.
+    fn heading(&self) -> String {
+        let (upper, sizes) = (self.upper(), self.sizes);
+        let title = comment(&format!("Signature {}.", quoted(&self.entry.key)));
+        format!(
+            "/* {title} */\n#define {upper}_ARENA_BYTES {}\n#define {upper}_ARENA_ALIGN {}\n#define {upper}_STACK_BYTES {}\n",
+            sizes.arena_bytes, sizes.arena_align, sizes.stack_bytes
+        )
+    }
+
+    /// Macros.
+    fn tensors(&self) -> String {
+        let (mut out, upper, signature) = (String::new(), self.upper(), &self.entry.signature);
+        let mut line = |text: &str| out.push_str(&format!("{text}\n"));
+        let places = [&self.sizes.io_places.inputs, &self.sizes.io_places.outputs];
+        for ((kind, tensors), places) in [("IN", &signature.inputs), ("OUT", &signature.outputs)].into_iter().zip(places) {
+            for (i, t) in tensors.iter().enumerate() {
+                line("");
+                let name = format!("{upper}_{kind}_{}", t.identifier.to_ascii_uppercase());
+                if let Some(place) = places.get(i) {
+                    line(&format!("/* {}: {} */", c_type(t.ty.element), about(t)));
+                    line(&format!("#define {name}_OFFSET {place}"));
+                }
+                line(&format!("#define {name}_COUNT {}", t.ty.element_count()));
+                line(&format!("#define {name}_BYTES {}", t.ty.size_bytes()));
+                if let Some((scale, zero_point)) = t.quantization() {
+                    line(&format!("#define {name}_SCALE {scale:?}f"));
+                    line(&format!("#define {name}_ZERO_POINT ({zero_point})"));
+                }
             }
         }
+        line("");
+        if self.options.float_io {
+            line("/* Real numbers: what the model quantises is quantised on entry, and made real again on exit. */");
+        }
+        out
     }
-    line("");
-    if options.float_io {
-        line("/* Real numbers: what the model quantises is quantised on entry, and made real again on exit. */");
-    }
-    let parameters = if in_arena {
-        line(&format!(
-            "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten. The caller writes each input to\n   \
-             its ..._OFFSET in the arena before every call, since calls overwrite it, and finds each output at its own after the call, until it writes to the arena or calls\n   \
-             again. Calls with different arenas may run at once. The floating-point environment must round to nearest and must not flush\n   \
-             denormal numbers to zero. */"
-        ));
-        "void *arena".to_string()
-    } else {
-        line(&structure(prefix, "inputs", &signature.inputs, "const "));
-        line(&structure(prefix, "outputs", &signature.outputs, ""));
-        line(&format!(
-            "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten; nothing in them need\n   \
+
+    /// Structures, and what is said of every call.
+    fn structures(&self) -> String {
+        let (prefix, upper, signature) = (&self.entry.prefix, self.upper(), &self.entry.signature);
+        if self.options.io == Io::Arena {
+            return format!(
+                "/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten. The caller writes each input to\n   \
+                 its ..._OFFSET in the arena before every call, since calls overwrite it, and finds each output at its own after the call, until it writes to the arena or calls\n   \
+                 again. Calls with different arenas may run at once. The floating-point environment must round to nearest and must not flush\n   \
+                 denormal numbers to zero. */\n"
+            );
+        }
+        format!(
+            "{}\n{}\n/* Computes the outputs. {upper}_ARENA_BYTES bytes at `arena`, aligned to {upper}_ARENA_ALIGN, are overwritten; nothing in them need\n   \
              survive between calls. Inputs and outputs need the alignment of their elements only, and must overlap neither each other nor\n   \
              the arena. Calls with different arenas and outputs may run at once. The floating-point environment must round to nearest and\n   \
-             must not flush denormal numbers to zero. */"
-        ));
-        format!("const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena")
-    };
-    let has_state = 0 < object.state_bytes;
-    let parameters = if has_state { format!("{parameters}, void *state") } else { parameters };
-    let parameters = if options.weights { format!("{parameters}, const void *weights") } else { parameters };
-    if has_state {
-        line(&format!(
+             must not flush denormal numbers to zero. */\n",
+            structure(prefix, "inputs", &signature.inputs, "const "),
+            structure(prefix, "outputs", &signature.outputs, "")
+        )
+    }
+
+    /// Of every function that computes outputs.
+    fn parameters(&self) -> String {
+        let prefix = &self.entry.prefix;
+        let io = match self.options.io {
+            Io::Arena => String::new(),
+            Io::Caller => format!("const {prefix}_inputs *in, const {prefix}_outputs *out, "),
+        };
+        let state = if self.has_state { ", void *state" } else { "" };
+        let weights = if self.options.weights { ", const void *weights" } else { "" };
+        format!("{io}void *arena{state}{weights}")
+    }
+
+    fn invoke(&self) -> String {
+        format!("cranelite_status {}_invoke({});\n\n", self.entry.prefix, self.parameters())
+    }
+
+    fn other_functions(&self, targets: &[Target]) -> String {
+        let (prefix, upper, parameters, options) = (&self.entry.prefix, self.upper(), self.parameters(), self.options);
+        let mut out = String::new();
+        let mut line = |text: &str| out.push_str(&format!("{text}\n"));
+        if 1 < targets.len() {
+            line(&format!(
+                "/* {prefix}_invoke runs the best level that the CPU has; this runs that very level, or returns CRANELITE_CPU_LACKS_FEATURE if there\n   \
+                 is no such level or the CPU lacks what it needs. Integers are the same at every level. */\n\
+                 cranelite_status {prefix}_invoke_at(uint32_t level, {parameters});\n"
+            ));
+        }
+        if 1 < options.threads {
+            line(&format!(
+                "/* As {prefix}_invoke, with the threads of an executor, or without where it is null; the results are the same. Divided for {} threads;\n   \
+                 fewer do it as well. {upper}_STACK_BYTES is what each of them needs. */\n\
+                 cranelite_status {prefix}_invoke_parallel({parameters},\n    \
+                 const cranelite_executor *executor);\n",
+                options.threads
+            ));
+        }
+        if options.profile {
+            line(&format!(
+                "/* As {prefix}_invoke. Before each call of a kernel it calls `hook` with the index of the operator in the model, or with\n   \
+                 UINT32_MAX where there is none, and with the number of the call; once more at the end. */\n\
+                 cranelite_status {prefix}_profile({parameters},\n    \
+                 void (*hook)(void *user, uint32_t op, uint32_t call), void *user);\n"
+            ));
+        }
+        if options.self_test {
+            line(&self.self_test());
+        }
+        line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
+        out
+    }
+
+    /// The self-test, and its buffer.
+    fn self_test(&self) -> String {
+        let (prefix, upper, signature) = (&self.entry.prefix, self.upper(), &self.entry.signature);
+        let weights = if self.options.weights { "const void *weights, " } else { "" };
+        let (state, reset) = if self.has_state { ("void *state, ", ", and the state, which it resets") } else { ("", "") };
+        let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect::<Vec<_>>();
+        let (_, bytes) = self_test::places(&described(&signature.inputs), &described(&signature.outputs));
+        format!(
+            "#define {upper}_SELFTEST_BYTES {bytes}\n#define {upper}_SELFTEST_ALIGN {}\n\n\
+             /* Runs {prefix}_invoke's level on inputs that it makes itself, and compares hashes of the outputs with what they must be: CRANELITE_OK,\n   \
+             or CRANELITE_SELFTEST_FAILED and the position of the first wrong output in {prefix}_outputs (UINT32_MAX if all are right) in\n   \
+             *wrong_output, which may be null. {upper}_SELFTEST_BYTES bytes at `buffer`, aligned to {upper}_SELFTEST_ALIGN, are overwritten, and the arena{reset}. */\n\
+             cranelite_status {prefix}_selftest(void *arena, {state}{weights}void *buffer, uint32_t *wrong_output);\n",
+            self_test::BUFFER_ALIGN
+        )
+    }
+}
+
+/// The state and the user's functions.
+fn shared(options: &Options, object: &Object, symbols: &BTreeSet<String>, several: bool) -> String {
+    let (prefix, upper) = (&options.prefix, options.prefix.to_ascii_uppercase());
+    let mut out = String::new();
+    if 0 < object.state_bytes {
+        let of_all = if several { " It is that of all signatures: what one of them changes, the others find." } else { "" };
+        out += &format!(
             "/* What the model keeps from call to call: {upper}_STATE_BYTES bytes at `state`, aligned to {upper}_STATE_ALIGN, for each instance; it overlaps nothing\n   \
              else. This writes what is in it at first, before the first call and whenever the instance is to start afresh. Calls with\n   \
              different states, arenas and outputs may run at once, and go on from states of their own. A call that returns\n   \
-             CRANELITE_INDEX_OUT_OF_RANGE or CRANELITE_EXECUTOR_FAILED leaves the state unspecified, too. */\n\
-             cranelite_status {prefix}_reset(void *state);\n"
-        ));
+             CRANELITE_INDEX_OUT_OF_RANGE or CRANELITE_EXECUTOR_FAILED leaves the state unspecified, too.{of_all} */\n\
+             cranelite_status {prefix}_reset(void *state);\n\n"
+        );
     }
     if !symbols.is_empty() {
-        line(&custom(&upper, symbols));
+        out += &format!("{}\n", custom(&upper, symbols));
     }
-    line(&format!("cranelite_status {prefix}_invoke({parameters});\n"));
-    if options.weights {
-        line(&format!(
-            "/* `weights` is the file that was written with the object, {upper}_WEIGHTS_BYTES bytes in memory aligned to {upper}_WEIGHTS_ALIGN, which are only read.\n   \
-             CRANELITE_NULL_POINTER, CRANELITE_MISALIGNED_ARENA, or CRANELITE_WRONG_WEIGHTS if its header is another file's. This compares the contents, too: */\n\
-             cranelite_status {prefix}_check_weights(const void *weights);\n"
-        ));
+    out
+}
+
+/// What is said of weights outside.
+fn weights(options: &Options) -> String {
+    let (prefix, upper) = (&options.prefix, options.prefix.to_ascii_uppercase());
+    if !options.weights {
+        return String::new();
     }
-    if let Some(needs) = needs(options, targets) {
-        line(&format!("/* {needs} */\n"));
+    format!(
+        "/* `weights` is the file that was written with the object, {upper}_WEIGHTS_BYTES bytes in memory aligned to {upper}_WEIGHTS_ALIGN, which are only read.\n   \
+         CRANELITE_NULL_POINTER, CRANELITE_MISALIGNED_ARENA, or CRANELITE_WRONG_WEIGHTS if its header is another file's. This compares the contents, too: */\n\
+         cranelite_status {prefix}_check_weights(const void *weights);\n\n"
+    )
+}
+
+/// What the CPU must have, and the levels by number.
+fn levels(options: &Options, targets: &[Target]) -> String {
+    let mut out = needs(options, targets).map(|needs| format!("/* {needs} */\n\n")).unwrap_or_default();
+    if targets.len() < 2 {
+        return out;
     }
-    if 1 < targets.len() {
-        line(&levels(prefix, targets, &parameters));
+    let names: Vec<&str> = targets.iter().map(|t| t.level.as_str()).collect();
+    let upper = options.prefix.to_ascii_uppercase();
+    out += "enum {\n";
+    for (i, id) in names::identifiers(&names, "level").iter().enumerate() {
+        out += &format!("    {upper}_LEVEL_{} = {i}, /* {} */\n", id.to_ascii_uppercase(), comment(names[i]));
     }
-    if 1 < options.threads {
-        line(&format!(
-            "/* As {prefix}_invoke, with the threads of an executor, or without where it is null; the results are the same. Divided for {} threads;\n   \
-             fewer do it as well. {upper}_STACK_BYTES is what each of them needs. */\n\
-             cranelite_status {prefix}_invoke_parallel({parameters},\n    \
-             const cranelite_executor *executor);\n",
-            options.threads
-        ));
-    }
-    if options.profile {
-        line(&format!(
-            "/* As {prefix}_invoke. Before each call of a kernel it calls `hook` with the index of the operator in the model, or with\n   \
-             UINT32_MAX where there is none, and with the number of the call; once more at the end. */\n\
-             cranelite_status {prefix}_profile({parameters},\n    \
-             void (*hook)(void *user, uint32_t op, uint32_t call), void *user);\n"
-        ));
-    }
-    if options.self_test {
-        line(&self_test(options, signature, has_state));
-    }
-    line(&format!("/* The same facts as data, for callers that serve any model. */\nextern const cranelite_model {prefix}_model;\n"));
-    line("#ifdef __cplusplus\n}\n#endif\n");
-    line(&format!("#endif /* CRANELITE_MODEL_{upper}_H */"));
+    out += &format!("    {upper}_LEVEL_COUNT = {}\n}};\n\n", names.len());
     out
 }
 
@@ -167,27 +300,6 @@ fn needs(options: &Options, targets: &[Target]) -> Option<String> {
     Some(format!("Only for CPUs with {}; {otherwise}.", all.join(", or with ")))
 }
 
-/// The levels by number, and the entry point that takes one.
-fn levels(prefix: &str, targets: &[Target], parameters: &str) -> String {
-    let names: Vec<&str> = targets.iter().map(|t| t.level.as_str()).collect();
-    let upper = prefix.to_ascii_uppercase();
-    let mut out = String::from("enum {\n");
-    for (i, id) in names::identifiers(&names, "level").iter().enumerate() {
-        writeln!(out, "    {upper}_LEVEL_{} = {i}, /* {} */", id.to_ascii_uppercase(), comment(names[i]))
-            .expect("a string takes everything");
-    }
-    let count = names.len();
-    write!(
-        out,
-        "    {upper}_LEVEL_COUNT = {count}\n}};\n\n\
-         /* {prefix}_invoke runs the best level that the CPU has; this runs that very level, or returns CRANELITE_CPU_LACKS_FEATURE if there\n   \
-         is no such level or the CPU lacks what it needs. Integers are the same at every level. */\n\
-         cranelite_status {prefix}_invoke_at(uint32_t level, {parameters});\n"
-    )
-    .expect("a string takes everything");
-    out
-}
-
 /// The functions that the program must have.
 fn custom(upper: &str, symbols: &BTreeSet<String>) -> String {
     let prototypes: String = symbols.iter().map(|s| format!("int32_t {s}(const cranelite_custom_call *call);\n")).collect();
@@ -197,23 +309,6 @@ fn custom(upper: &str, symbols: &BTreeSet<String>) -> String {
          inputs and options, write all of their outputs, and write nothing else; calls that run at once call them at once. 0 goes on; anything\n   \
          else ends the invocation with CRANELITE_CUSTOM_FAILED, and outputs and state are unspecified. That the compiler has proved its own code\n   \
          to stay in its memory says nothing of what they do. */\n{prototypes}"
-    )
-}
-
-/// The self-test, and its buffer.
-fn self_test(options: &Options, signature: &Signature, has_state: bool) -> String {
-    let (prefix, upper) = (&options.prefix, options.prefix.to_ascii_uppercase());
-    let weights = if options.weights { "const void *weights, " } else { "" };
-    let (state, reset) = if has_state { ("void *state, ", ", and the state, which it resets") } else { ("", "") };
-    let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect::<Vec<_>>();
-    let (_, bytes) = self_test::places(&described(&signature.inputs), &described(&signature.outputs));
-    format!(
-        "#define {upper}_SELFTEST_BYTES {bytes}\n#define {upper}_SELFTEST_ALIGN {}\n\n\
-         /* Runs {prefix}_invoke's level on inputs that it makes itself, and compares hashes of the outputs with what they must be: CRANELITE_OK,\n   \
-         or CRANELITE_SELFTEST_FAILED and the position of the first wrong output in {prefix}_outputs (UINT32_MAX if all are right) in\n   \
-         *wrong_output, which may be null. {upper}_SELFTEST_BYTES bytes at `buffer`, aligned to {upper}_SELFTEST_ALIGN, are overwritten, and the arena{reset}. */\n\
-         cranelite_status {prefix}_selftest(void *arena, {state}{weights}void *buffer, uint32_t *wrong_output);\n",
-        self_test::BUFFER_ALIGN
     )
 }
 

@@ -5,7 +5,8 @@
 
 use crate::array::Array;
 use crate::diagnostic::internal;
-use crate::pipeline::Compiled;
+use crate::pipeline::{Compiled, Entry};
+use crate::signature::Tensor;
 use cranelite_codegen::loader::{self, Bound, Library, Loaded, Pool};
 use cranelite_codegen::targets::{self, Target};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -15,15 +16,32 @@ pub struct Instance {
     loaded: Loaded,
     /// Where the functions of custom operators are, which the object jumps to.
     _libraries: Vec<Library>,
-    prefix: String,
     targets: Vec<Target>,
-    output_types: Vec<TensorType>,
-    inputs: Vec<Block>,
-    outputs: Vec<Block>,
+    signatures: Vec<Callee>,
+    /// The one of them that is called.
+    chosen: usize,
     arena: Block,
     state: Block,
     /// None for one thread.
     pool: Option<Pool>,
+}
+
+/// One of the model's signatures, with memory for its inputs and outputs.
+struct Callee {
+    prefix: String,
+    output_types: Vec<TensorType>,
+    inputs: Vec<Block>,
+    outputs: Vec<Block>,
+}
+
+impl Callee {
+    fn new(entry: &Entry) -> Result<Self, Diagnostic> {
+        let types = |tensors: &[Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
+        let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect::<Result<_, _>>();
+        let output_types = types(&entry.signature.outputs);
+        let (inputs, outputs) = (blocks(&types(&entry.signature.inputs))?, blocks(&output_types)?);
+        Ok(Callee { prefix: entry.prefix.clone(), output_types, inputs, outputs })
+    }
 }
 
 impl Instance {
@@ -46,14 +64,12 @@ impl Instance {
             }
             e => internal("the object does not load", e),
         })?;
-        let types = |tensors: &[crate::signature::Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
-        let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect::<Result<_, _>>();
-        let output_types = types(&compiled.signature.outputs);
         let threads = compiled.threads;
         let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
         let mut state = Block::new(compiled.object.state_bytes as usize, compiled.object.state_align as usize)?;
-        let no_model = || internal("the object does not describe itself", &compiled.prefix);
-        loaded.model(&compiled.prefix).ok_or_else(no_model)?.reset(state.bytes_mut());
+        let prefix = &compiled.main().prefix;
+        let no_model = || internal("the object does not describe itself", prefix);
+        loaded.model(prefix).ok_or_else(no_model)?.reset(state.bytes_mut());
         Ok(Instance {
             state,
             _libraries: libraries,
@@ -61,24 +77,28 @@ impl Instance {
                 Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")).help("give fewer with --threads")
             })?,
             loaded,
-            prefix: compiled.prefix.clone(),
             targets,
-            inputs: blocks(&types(&compiled.signature.inputs))?,
-            outputs: blocks(&output_types)?,
-            output_types,
+            signatures: compiled.entries.iter().map(Callee::new).collect::<Result<_, _>>()?,
+            chosen: 0,
             arena: Block::new(compiled.object.arena_bytes as usize, compiled.object.arena_align as usize)?,
         })
     }
 
+    /// Which of the model's signatures is called from now on; the first one at first. What it keeps is that of all.
+    pub fn choose(&mut self, signature: usize) {
+        self.chosen = signature;
+    }
+
     pub fn set_input(&mut self, index: usize, bytes: &[u8]) {
-        self.inputs[index].bytes_mut().copy_from_slice(bytes);
+        self.signatures[self.chosen].inputs[index].bytes_mut().copy_from_slice(bytes);
     }
 
     /// The model with its buffers, ready to be called again and again.
     pub fn with<T>(&mut self, work: impl FnOnce(&mut Bound) -> T) -> Result<T, Diagnostic> {
-        let model = self.loaded.model(&self.prefix).ok_or_else(|| internal("the object does not describe itself", &self.prefix))?;
-        let inputs: Vec<&[u8]> = self.inputs.iter().map(Block::bytes).collect();
-        let mut outputs: Vec<&mut [u8]> = self.outputs.iter_mut().map(Block::bytes_mut).collect();
+        let Callee { prefix, inputs, outputs, .. } = &mut self.signatures[self.chosen];
+        let model = self.loaded.model(prefix).ok_or_else(|| internal("the object does not describe itself", prefix))?;
+        let inputs: Vec<&[u8]> = inputs.iter().map(Block::bytes).collect();
+        let mut outputs: Vec<&mut [u8]> = outputs.iter_mut().map(Block::bytes_mut).collect();
         Ok(work(&mut model.bind_with_state(&inputs, &mut outputs, self.arena.bytes_mut(), self.state.bytes_mut())))
     }
 
@@ -100,13 +120,20 @@ impl Instance {
 
     /// Runs the model once for each step, whose arrays fit the signature. What it keeps goes from step to step.
     pub fn run(&mut self, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
-        let one = |step: &Vec<Array>| {
+        self.run_each(steps, &vec![self.chosen; steps.len()])
+    }
+
+    /// As [`Instance::run`], with the numbers of the steps' signatures.
+    pub fn run_each(&mut self, steps: &[Vec<Array>], signatures: &[usize]) -> Result<Vec<Vec<Array>>, Diagnostic> {
+        let one = |(step, &signature): (&Vec<Array>, &usize)| {
+            self.choose(signature);
             step.iter().enumerate().for_each(|(i, array)| self.set_input(i, &array.data));
             self.with_calls(|call| call())??;
             let array = |(ty, block): (&TensorType, &Block)| Array { data: block.bytes().to_vec(), ..Array::zeros(ty) };
-            Ok(self.output_types.iter().zip(&self.outputs).map(array).collect())
+            let Callee { output_types, outputs, .. } = &self.signatures[self.chosen];
+            Ok(output_types.iter().zip(outputs).map(array).collect())
         };
-        steps.iter().map(one).collect()
+        steps.iter().zip(signatures).map(one).collect()
     }
 }
 

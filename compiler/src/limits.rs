@@ -5,6 +5,8 @@ use crate::signature::Signature;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_tile::Program;
 use cranelite_tile::arena::Plan;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
@@ -12,11 +14,10 @@ pub struct Limits {
     pub const_bytes: Option<u64>,
 }
 
-/// Names what is alive at the peak, so that the user knows which tensors to make smaller; and the level, where there are several.
-pub fn arena(limits: Limits, program: &Program, plan: &Plan, level: Option<&str>) -> Result<(), Vec<Diagnostic>> {
+/// Names what is alive at the peak, so that the user knows which tensors to make smaller; `at`: of which signature and level, where there are several.
+pub fn arena(limits: Limits, program: &Program, plan: &Plan, at: &str) -> Result<(), Vec<Diagnostic>> {
     let Some(limit) = limits.arena_bytes.filter(|limit| *limit < plan.arena_size_bytes) else { return Ok(()) };
     let peak: Vec<_> = peak(program, plan).iter().map(|(name, size)| format!("{size:>10} bytes  {}", quoted(name))).collect();
-    let at = level.map(|l| format!(" at level {l}")).unwrap_or_default();
     let d = Diagnostic::new(Code::ARENA, format!("the arena is larger than allowed; alive at the peak:\n{}", peak.join("\n")));
     Err(vec![d.expected(format!("at most {limit} bytes")).found(format!("{} bytes{at}", plan.arena_size_bytes))])
 }
@@ -35,9 +36,16 @@ pub fn self_test(signature: &Signature) -> Result<(), Vec<Diagnostic>> {
 }
 
 /// Names the model's largest tensors: what becomes of them in the object bears their sizes, more or less, but not their names.
-pub fn constants(limits: Limits, facts: &Facts, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
+pub fn constants<'a>(limits: Limits, facts: impl Iterator<Item = &'a Facts>, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
     let Some(limit) = limits.const_bytes.filter(|limit| *limit < const_bytes) else { return Ok(()) };
-    let largest: Vec<_> = facts.parameters.iter().take(5).map(|(name, size)| format!("{size:>10} bytes  {}", quoted(name))).collect();
+    let (mut all, mut known): (Vec<&(String, u64)>, _) = (vec![], BTreeSet::new());
+    for facts in facts {
+        // Signatures may have them in common.
+        all.extend(facts.parameters.iter().filter(|p| !known.contains(p)));
+        known.extend(&facts.parameters);
+    }
+    all.sort_by_key(|(_, size)| Reverse(*size));
+    let largest: Vec<_> = all.iter().take(5).map(|(name, size)| format!("{size:>10} bytes  {}", quoted(name))).collect();
     let message = format!("the constants are larger than allowed; the model's largest are:\n{}", largest.join("\n"));
     let d = Diagnostic::new(Code::CONSTANTS, message).expected(format!("at most {limit} bytes"));
     Err(vec![d.found(format!("{const_bytes} bytes"))])

@@ -74,6 +74,20 @@ pub fn identifiers(names: &[&str], otherwise: &str) -> Vec<String> {
     out
 }
 
+/// Words for signatures, by their keys: what `stems` says begins a signature's names with, is the beginning of none of another's.
+pub fn signatures(keys: &[&str], stems: impl Fn(usize, &str) -> Vec<String>) -> Vec<String> {
+    let (mut out, mut taken) = (vec![], BTreeSet::new());
+    for (i, key) in keys.iter().enumerate() {
+        let mut id = identifier(key, &format!("signature{i}"));
+        while out.contains(&id) || stems(i, &id).iter().any(|s| taken.contains(s)) {
+            id = format!("{id}_{i}");
+        }
+        taken.extend(stems(i, &id));
+        out.push(id);
+    }
+    out
+}
+
 /// What an identifier is in Rust, where it stands by itself; no other identifier ends in an underscore.
 pub fn in_rust(identifier: &str) -> String {
     let is_word = RUST.contains(&format!(" {identifier} ")) || CRATES.contains(&identifier);
@@ -127,6 +141,10 @@ mod tests {
             assert!(!is_identifier(name), "{name}");
         }
         assert_eq!(["self", "Self", "core", "f32", "x"].map(in_rust), ["self_", "Self_", "core_", "f32_", "x"]);
+        // `a` has an input `x_in_y`, and so `KWS_A_IN_X_IN_Y_COUNT`; `a_in_x` may not have that of an input `y`.
+        let inputs = |i: usize, id: &str| vec![format!("{id}_in_{}", ["x_in_y", "y", "z"][i])];
+        assert_eq!(signatures(&["a", "a_in_x", "A"], inputs), ["a", "a_in_x_1", "a_2"]);
+        assert_eq!(signatures(&["", "3d", "train"], inputs), ["signature0", "signature1_3d", "train"]);
         assert_eq!(identifiers(&["grp1", "grp", "grp1x", "char8_t"], "input"), ["input0_grp1", "grp", "grp1x", "input3_char8_t"]);
     }
 }

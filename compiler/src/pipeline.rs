@@ -10,7 +10,7 @@ use crate::header;
 use crate::limits::{self, Limits};
 use crate::report;
 use crate::self_test;
-use crate::signature::{Signature, Tensor};
+use crate::signature::{self, Signature, Tensor};
 use crate::stages::{Stage, Stages};
 use crate::{names, plan_text};
 use clap::ValueEnum;
@@ -69,12 +69,22 @@ pub enum Io {
     Arena,
 }
 
-/// What a model says, whatever the machine.
-pub struct Model {
-    pub signature: Signature,
-    pub facts: Facts,
+/// What a file says, whatever the machine.
+pub struct Module {
+    /// One for each signature that is compiled.
+    pub models: Vec<Model>,
     /// In words, what of the file is not compiled.
     pub left_out: Vec<String>,
+}
+
+/// One of its signatures.
+pub struct Model {
+    /// The file's name for it.
+    pub key: String,
+    /// A word for it, where there are several.
+    pub word: Option<String>,
+    pub signature: Signature,
+    pub facts: Facts,
     graph: Graph,
 }
 
@@ -85,23 +95,40 @@ pub struct Planned {
     pub rescalings: Vec<Rescaled>,
 }
 
-pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Model, Vec<Diagnostic>> {
+pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Module, Vec<Diagnostic>> {
     stages.begin("reading the model");
-    let mut imported = import::read(model, &options.import)?;
+    let import::Module { mut entries, left_out } = import::read(model, &options.import)?;
     if options.float_io {
-        float_io::apply(&mut imported.graph);
+        entries.iter_mut().for_each(|e| float_io::apply(&mut e.graph));
     }
-    let (mut signature, mut facts) = (Signature::of(&imported), Facts::of(&imported.graph));
-    let Imported { mut graph, left_out, .. } = imported;
-    stages.add(Stage::Graph, "import", || print(&graph, Constants::Shortened));
-    stages.begin("rewriting");
-    rewrite::all(&mut graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
-    verify::verify(&graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
-    facts.note_fused(&graph);
-    if options.every_tensor {
-        dump::expose(&mut graph, &mut signature);
+    let signatures: Vec<Signature> = entries.iter().map(Signature::of).collect();
+    let words = signature::words(&entries.iter().map(|e| e.key.as_str()).collect::<Vec<_>>(), &signatures);
+    let mut models = vec![];
+    for ((Imported { key, graph, .. }, signature), word) in entries.into_iter().zip(signatures).zip(words) {
+        models.push(Model { key, word, signature, facts: Facts::of(&graph), graph });
     }
-    Ok(Model { signature, facts, left_out, graph })
+    for Model { word, graph, .. } in &mut models {
+        stages.signature.clone_from(word);
+        stages.add(Stage::Graph, "import", || print(graph, Constants::Shortened));
+        stages.begin("rewriting");
+        rewrite::all(graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
+    }
+    if 1 < models.len() {
+        rewrite::share_states(&mut models.iter_mut().map(|m| &mut m.graph).collect::<Vec<_>>());
+    }
+    for Model { word, signature, facts, graph, .. } in &mut models {
+        if word.is_some() {
+            stages.signature.clone_from(word);
+            stages.add(Stage::Graph, "share", || print(graph, Constants::Shortened));
+        }
+        verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
+        facts.note_fused(graph);
+        if options.every_tensor {
+            dump::expose(graph, signature);
+        }
+    }
+    stages.signature = None;
+    Ok(Module { models, left_out })
 }
 
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
@@ -131,7 +158,7 @@ fn place(
     let plan = plan(program);
     stages.add(Stage::Plan, "plan", || plan_text::print(program, &plan));
     arena::check(program).map_err(|e| vec![internal("the memory plan is wrong", e)])?;
-    limits::arena(options.limits, program, &plan, stages.level.as_deref())?;
+    limits::arena(options.limits, program, &plan, &stages.place())?;
     stages.begin("proving");
     cranelite_tile::verify::verify(program).map_err(|e| e.iter().map(|e| internal("the program is not proved", e)).collect::<Vec<_>>())?;
     Ok(plan)
@@ -155,18 +182,30 @@ fn agree_on_places(levels: &mut [Level], options: &Options, stages: &mut Stages)
 pub struct Compiled {
     pub prefix: String,
     pub no_cpu_check: bool,
-    pub signature: Signature,
-    pub facts: Facts,
+    /// One for each signature, as in the object.
+    pub entries: Vec<Entry>,
     /// In words, what of the file is not compiled.
     pub left_out: Vec<String>,
-    /// By number, as in the object.
-    pub levels: Vec<Level>,
     /// For how many it is divided.
     pub threads: usize,
     /// The user's functions that custom operators call.
     pub symbols: BTreeSet<String>,
     pub object: Object,
     pub header: String,
+}
+
+/// One signature of an object.
+pub struct Entry {
+    /// The model's name for it.
+    pub key: String,
+    /// A word for it, where there are several.
+    pub word: Option<String>,
+    /// Begins its names in C: the object's prefix, and a word for the signature where there are several.
+    pub prefix: String,
+    pub signature: Signature,
+    pub facts: Facts,
+    /// By number, as in the object.
+    pub levels: Vec<Level>,
 }
 
 /// One feature level of an object.
@@ -177,8 +216,8 @@ pub struct Level {
 
 /// Several targets are levels of one triple.
 pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
-    let model = read(model, options, stages)?;
-    let symbols: BTreeSet<String> = model.graph.nodes.iter().filter_map(symbol).collect();
+    let Module { models, left_out } = read(model, options, stages)?;
+    let symbols: BTreeSet<String> = models.iter().flat_map(|m| &m.graph.nodes).filter_map(symbol).collect();
     let is_own = |s: &String| s.strip_prefix(&options.prefix).is_some_and(|rest| rest.starts_with('_'));
     if let Some(symbol) = symbols.iter().find(|s| is_own(s)) {
         let message = format!("the function {symbol} of a custom operator begins as the model's own names do");
@@ -189,27 +228,31 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         return Err(vec![Diagnostic::new(Code::CUSTOM, message).help("compile without --self-test")]);
     }
     if options.self_test {
-        limits::self_test(&model.signature)?;
+        models.iter().try_for_each(|m| limits::self_test(&m.signature))?;
     }
-    let mut levels = vec![];
-    for target in targets {
-        stages.level = (1 < targets.len()).then(|| target.level.clone());
-        levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
+    let mut entries = vec![];
+    for model in models {
+        entries.push(entry(model, targets, options, stages)?);
     }
-    agree_on_places(&mut levels, options, stages)?;
-    stages.level = None;
-    let Model { signature, facts, left_out, graph } = model;
-    drop(graph);
-    let tested: Vec<&Planned> = levels.iter().filter(|_| options.self_test).map(|l| &l.planned).collect();
-    let self_test = self_test::expected(&tested, &signature, facts.macs(), stages).map_err(|d| vec![d])?;
+    let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect();
+    let mut object_entries = vec![];
+    for e in &entries {
+        let tested: Vec<&Planned> = e.levels.iter().filter(|_| options.self_test).map(|l| &l.planned).collect();
+        let self_test = self_test::expected(&tested, &e.signature, e.facts.macs(), stages).map_err(|d| vec![d])?;
+        object_entries.push(object::Entry {
+            prefix: e.prefix.clone(),
+            key: e.key.clone(),
+            inputs: described(&e.signature.inputs),
+            outputs: described(&e.signature.outputs),
+            levels: e.levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect(),
+            self_test: self_test.hashes,
+            self_test_bits: self_test.lowest,
+        });
+    }
     stages.begin("writing machine code");
     let object_options = object::Options {
         prefix: options.prefix.clone(),
-        inputs: signature.inputs.iter().map(Tensor::described).collect(),
-        outputs: signature.outputs.iter().map(Tensor::described).collect(),
         profile: options.profile,
-        self_test: self_test.hashes,
-        self_test_bits: self_test.lowest,
         const_section: options.const_section.clone(),
         weights: options.weights,
         no_cpu_check: options.no_cpu_check,
@@ -219,21 +262,18 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         asm: stages.wants(Stage::Asm),
         ..object::Options::default()
     };
-    let object_levels: Vec<_> = levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect();
-    let mut object = object::emit(&object_levels, &object_options).map_err(|e| vec![not_emitted(e)])?;
+    let mut object = object::emit_all(&object_entries, &object_options).map_err(|e| vec![not_emitted(e)])?;
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
-    limits::constants(options.limits, &facts, object.const_bytes)?;
-    let header = header::write(options, &signature, targets, &object, &symbols);
+    limits::constants(options.limits, entries.iter().map(|e| &e.facts), object.const_bytes)?;
+    let header = header::write(options, &entries, targets, &object, &symbols);
     let compiled = Compiled {
         prefix: options.prefix.clone(),
         no_cpu_check: options.no_cpu_check,
         threads: options.threads.max(1),
         symbols,
-        signature,
-        facts,
+        entries,
         left_out,
-        levels,
         object,
         header,
     };
@@ -241,27 +281,50 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     Ok(compiled)
 }
 
+/// The programs of a signature. What is dropped on the way is not needed for machine code.
+fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Entry, Vec<Diagnostic>> {
+    stages.signature.clone_from(&model.word);
+    let mut levels = vec![];
+    for target in targets {
+        stages.level = (1 < targets.len()).then(|| target.level.clone());
+        levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
+    }
+    agree_on_places(&mut levels, options, stages)?;
+    (stages.signature, stages.level) = (None, None);
+    let Model { key, word, signature, facts, .. } = model;
+    let prefix = word.iter().fold(options.prefix.clone(), |prefix, word| format!("{prefix}_{word}"));
+    Ok(Entry { key, word, prefix, signature, facts, levels })
+}
+
 impl Compiled {
     pub fn triple(&self) -> String {
-        self.levels[0].target.triple.to_string()
+        self.main().levels[0].target.triple.to_string()
+    }
+
+    /// The first signature; mostly the only one.
+    pub fn main(&self) -> &Entry {
+        &self.entries[0]
     }
 
     /// All names, as `--cpu` takes them.
     pub fn level_names(&self) -> String {
-        self.levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>().join(",")
+        self.main().levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>().join(",")
     }
 
     pub fn targets(&self) -> Vec<Target> {
-        self.levels.iter().map(|l| l.target.clone()).collect()
+        self.main().levels.iter().map(|l| l.target.clone()).collect()
     }
 
-    /// The one that the entry point chooses on this machine.
-    pub fn level_here(&self) -> Option<&Level> {
-        let order = Target::best_first(&self.levels.iter().map(|l| &l.target).collect::<Vec<_>>());
-        order.into_iter().map(|i| &self.levels[i]).find(|l| l.target.runs_here())
+    /// The one that the entry points choose on this machine.
+    pub fn target_here(&self) -> Option<&Target> {
+        let levels = &self.main().levels;
+        let order = Target::best_first(&levels.iter().map(|l| &l.target).collect::<Vec<_>>());
+        order.into_iter().map(|i| &levels[i].target).find(|t| t.runs_here())
     }
+}
 
-    /// The one that needs the largest arena.
+impl Entry {
+    /// The level that needs the largest arena.
     pub fn largest(&self) -> &Level {
         self.levels.iter().max_by_key(|l| l.planned.plan.arena_size_bytes).expect("there is a level")
     }

@@ -2,10 +2,12 @@
 //!
 //! The idea: every stage leaves facts, and here they are told, as text and as JSON.
 
+use crate::facts::Facts;
 use crate::fallbacks::{self, Fallback};
 use crate::limits::peak;
-use crate::pipeline::Compiled;
+use crate::pipeline::{Compiled, Entry};
 use crate::signature::Tensor;
+use cranelite_codegen::object::{EntryFacts, LevelFacts};
 use cranelite_graph::diagnostic::quoted;
 use cranelite_tile::Line;
 use serde_json::{Value, json};
@@ -14,44 +16,103 @@ use std::fmt::Write;
 
 /// Several lines.
 pub fn text(compiled: &Compiled) -> String {
-    let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
+    let sizes = &compiled.object;
+    let mut out = format!("target       {} {}\n", compiled.triple(), compiled.level_names());
+    if let [entry] = &compiled.entries[..] {
+        out += &tensors(entry);
+        out += &work(&entry.facts);
+        out += &in_object(compiled);
+        out += &arena(sizes.arena_bytes, sizes.arena_align, entry);
+        out += &levels(&sizes.levels);
+        return out + &plan(entry, &sizes.entries[0]);
+    }
+    out += &in_object(compiled);
+    out += &format!("arena        {} bytes, aligned to {}, the largest\n", grouped(sizes.arena_bytes), sizes.arena_align);
+    out += &levels(&sizes.levels);
+    for (entry, sizes) in compiled.entries.iter().zip(&sizes.entries) {
+        out += &format!("\nsignature    {}, in C {}_invoke\n", quoted(&entry.key), entry.prefix);
+        out += &tensors(entry);
+        out += &work(&entry.facts);
+        out += &arena(sizes.arena_bytes, sizes.arena_align, entry);
+        out += &plan(entry, sizes);
+    }
+    out
+}
+
+fn tensors(entry: &Entry) -> String {
     let mut out = String::new();
-    let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
-    line(format!("target       {} {}", compiled.triple(), compiled.level_names()));
-    for (kind, tensors) in [("input", &compiled.signature.inputs), ("output", &compiled.signature.outputs)] {
+    for (kind, tensors) in [("input", &entry.signature.inputs), ("output", &entry.signature.outputs)] {
         for (i, t) in tensors.iter().enumerate() {
             let formula = t.formula().map(|f| format!(", {f}")).unwrap_or_default();
-            line(format!("{:<12} {}{} {}{formula}", format!("{kind} {i}"), quoted(&t.name), t.of_tensor(), t.describe()));
+            out += &format!("{:<12} {}{} {}{formula}\n", format!("{kind} {i}"), quoted(&t.name), t.of_tensor(), t.describe());
         }
     }
-    line(format!("operators    {}, {} multiply-accumulates", facts.operators.len(), grouped(facts.macs())));
-    line(format!("parameters   {} bytes in the model", grouped(facts.parameter_bytes())));
-    line(format!("constants    {} bytes", grouped(sizes.const_bytes)));
-    line(format!("code         {} bytes", grouped(compiled.object.code_bytes)));
-    line(format!("stack        {} bytes", grouped(sizes.stack_bytes.into())));
+    out
+}
+
+fn work(facts: &Facts) -> String {
+    format!(
+        "operators    {}, {} multiply-accumulates\nparameters   {} bytes in the model\n",
+        facts.operators.len(),
+        grouped(facts.macs()),
+        grouped(facts.parameter_bytes())
+    )
+}
+
+/// What is there once for all signatures.
+fn in_object(compiled: &Compiled) -> String {
+    let sizes = &compiled.object;
+    let mut out = format!("constants    {} bytes\n", grouped(sizes.const_bytes));
+    out += &format!("code         {} bytes\n", grouped(sizes.code_bytes));
+    out += &format!("stack        {} bytes\n", grouped(sizes.stack_bytes.into()));
     if 1 < compiled.threads {
-        let steps = Line::of(&largest.program.schedule).moments;
-        let divided = steps.iter().filter(|s| s.at_once).count();
-        line(format!("threads      {}, for {divided} of {} steps", compiled.threads, steps.len()));
+        let lines = compiled.entries.iter().map(|e| Line::of(&e.largest().planned.program.schedule));
+        let (mut steps, mut divided) = (0, 0);
+        for line in lines {
+            steps += line.moments.len();
+            divided += line.moments.iter().filter(|s| s.at_once).count();
+        }
+        out += &format!("threads      {}, for {divided} of {steps} steps\n", compiled.threads);
     }
     if 0 < sizes.state_bytes {
-        line(format!("state        {} bytes, aligned to {}", grouped(sizes.state_bytes), sizes.state_align));
+        out += &format!("state        {} bytes, aligned to {}\n", grouped(sizes.state_bytes), sizes.state_align);
     }
-    line(format!("arena        {} bytes, aligned to {}", grouped(sizes.arena_bytes), sizes.arena_align));
-    line(format!("  bound of the model     {} bytes (its tensors, operators in file order)", grouped(facts.arena_lower_bound_bytes)));
-    line(format!("  bound of the program   {} bytes (with scratch)", grouped(largest.plan.lower_bound_bytes)));
-    for level in sizes.levels.iter().filter(|_| 1 < sizes.levels.len()) {
+    out
+}
+
+fn arena(bytes: u64, align: u32, entry: &Entry) -> String {
+    let (model, program) = (entry.facts.arena_lower_bound_bytes, entry.largest().planned.plan.lower_bound_bytes);
+    format!(
+        "arena        {} bytes, aligned to {align}\n  bound of the model     {} bytes (its tensors, operators in file order)\n  \
+         bound of the program   {} bytes (with scratch)\n",
+        grouped(bytes),
+        grouped(model),
+        grouped(program)
+    )
+}
+
+fn levels(levels: &[LevelFacts]) -> String {
+    let mut out = String::new();
+    for level in levels.iter().filter(|_| 1 < levels.len()) {
         let [arena, constants, code] = [level.arena_bytes, level.const_bytes, level.code_bytes].map(grouped);
-        line(format!("level        {}: arena {arena} bytes, constants {constants} bytes, code {code} bytes", level.name));
+        out += &format!("level        {}: arena {arena} bytes, constants {constants} bytes, code {code} bytes\n", level.name);
     }
+    out
+}
+
+/// The peak of the arena, and the operators.
+fn plan(entry: &Entry, sizes: &EntryFacts) -> String {
+    let (facts, largest) = (&entry.facts, &entry.largest().planned);
+    let mut out = String::new();
+    let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
     line("  alive at the peak".into());
     for (name, size) in peak(&largest.program, &largest.plan) {
         line(format!("    {:>12}  {}", grouped(size), quoted(name)));
     }
-    for (level, forms) in in_all(compiled) {
+    for (level, forms) in in_all(entry) {
         line(format!("rescaling    {} (channels of {level})", rescalings(&forms)));
     }
-    for (level, sizes) in compiled.levels.iter().zip(&sizes.levels) {
+    for (level, sizes) in entry.levels.iter().zip(&sizes.levels) {
         for fallback in fallbacks::of(sizes, &level.planned.program, facts) {
             line(format!("128 bits     {} of {}", fallback.text(), sizes.name));
         }
@@ -59,7 +120,7 @@ pub fn text(compiled: &Compiled) -> String {
     line(String::new());
     let width = facts.operators.iter().map(|o| o.result.chars().count()).max().unwrap_or(0).max(6);
     line(format!("{:>5}  {:<24} {:>15}  {:<width$}  rescaling", "index", "operator", "MACs", "result"));
-    let by_operator = by_operator(compiled);
+    let by_operator = by_operator(entry);
     for o in &facts.operators {
         let mut forms: Vec<String> = by_operator.get(&o.index).into_iter().flat_map(BTreeMap::values).map(rescalings).collect();
         forms.dedup();
@@ -70,46 +131,69 @@ pub fn text(compiled: &Compiled) -> String {
     out
 }
 
+/// What a signature has of its own is in the object itself where it is the only one, and else under `signatures`.
 pub fn json(compiled: &Compiled) -> Value {
-    let (sizes, facts, largest) = (&compiled.object, &compiled.facts, &compiled.largest().planned);
-    let (by_operator, none) = (by_operator(compiled), ByLevel::new());
+    let sizes = &compiled.object;
+    let level_of = |at: usize| {
+        let (sizes, target) = (&sizes.levels[at], &compiled.main().levels[at].target);
+        let of_entries = compiled.entries.iter().zip(&compiled.object.entries);
+        let fallbacks = of_entries.clone().flat_map(|(e, sizes)| fallbacks::of(&sizes.levels[at], &e.levels[at].planned.program, &e.facts));
+        json!({
+            "name": sizes.name,
+            "features": target.required(),
+            "code_bytes": sizes.code_bytes,
+            "const_bytes": sizes.const_bytes,
+            "arena_bytes": sizes.arena_bytes,
+            "arena_align": sizes.arena_align,
+            "program_lower_bound_bytes": compiled.entries.iter().map(|e| e.levels[at].planned.plan.lower_bound_bytes).max(),
+            "fallbacks": fallbacks.map(|f| fallback(&f)).collect::<Vec<_>>(),
+        })
+    };
+    let mut all = json!({
+        "left_out": compiled.left_out,
+        "target": compiled.triple(),
+        "level": compiled.level_names(),
+        "const_bytes": sizes.const_bytes,
+        "code_bytes": compiled.object.code_bytes,
+        "arena_bytes": sizes.arena_bytes,
+        "arena_align": sizes.arena_align,
+        "state_bytes": sizes.state_bytes,
+        "state_align": sizes.state_align,
+        "stack_bytes": sizes.stack_bytes,
+        "threads": compiled.threads,
+        "levels": (0..sizes.levels.len()).map(level_of).collect::<Vec<_>>(),
+    });
+    let mut own: Vec<Value> = compiled.entries.iter().map(signature).collect();
+    if let [only] = &mut own[..] {
+        all.as_object_mut().expect("an object").append(only.as_object_mut().expect("an object"));
+        return all;
+    }
+    for ((own, entry), sizes) in own.iter_mut().zip(&compiled.entries).zip(&sizes.entries) {
+        own["name"] = json!(entry.key);
+        own["prefix"] = json!(entry.prefix);
+        own["arena_bytes"] = json!(sizes.arena_bytes);
+        own["stack_bytes"] = json!(sizes.stack_bytes);
+    }
+    all["signatures"] = json!(own);
+    all
+}
+
+fn signature(entry: &Entry) -> Value {
+    let (facts, largest) = (&entry.facts, &entry.largest().planned);
+    let (by_operator, none) = (by_operator(entry), ByLevel::new());
     let operators = facts.operators.iter().map(|o| {
         let rescaling = by_operator.get(&o.index).unwrap_or(&none);
         json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "within": o.within, "rescaling": rescaling })
     });
     let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
-    let levels = sizes.levels.iter().zip(&compiled.levels).map(|(sizes, level)| {
-        json!({
-            "name": sizes.name,
-            "features": level.target.required(),
-            "code_bytes": sizes.code_bytes,
-            "const_bytes": sizes.const_bytes,
-            "arena_bytes": sizes.arena_bytes,
-            "arena_align": sizes.arena_align,
-            "program_lower_bound_bytes": level.planned.plan.lower_bound_bytes,
-            "fallbacks": fallbacks::of(sizes, &level.planned.program, facts).iter().map(fallback).collect::<Vec<_>>(),
-        })
-    });
     json!({
-        "left_out": compiled.left_out,
-        "target": compiled.triple(),
-        "level": compiled.level_names(),
         "macs": facts.macs(),
-        "rescaling": in_all(compiled),
+        "rescaling": in_all(entry),
         "parameter_bytes": facts.parameter_bytes(),
-        "const_bytes": sizes.const_bytes,
-        "code_bytes": compiled.object.code_bytes,
-        "arena_bytes": sizes.arena_bytes,
-        "arena_align": sizes.arena_align,
         "arena_lower_bound_bytes": facts.arena_lower_bound_bytes,
         "program_lower_bound_bytes": largest.plan.lower_bound_bytes,
-        "state_bytes": sizes.state_bytes,
-        "state_align": sizes.state_align,
-        "stack_bytes": sizes.stack_bytes,
-        "threads": compiled.threads,
-        "inputs": compiled.signature.inputs.iter().map(tensor).collect::<Vec<_>>(),
-        "outputs": compiled.signature.outputs.iter().map(tensor).collect::<Vec<_>>(),
-        "levels": levels.collect::<Vec<_>>(),
+        "inputs": entry.signature.inputs.iter().map(tensor).collect::<Vec<_>>(),
+        "outputs": entry.signature.outputs.iter().map(tensor).collect::<Vec<_>>(),
         "operators": operators.collect::<Vec<_>>(),
         "peak": peak,
     })
@@ -137,9 +221,9 @@ fn tensor(t: &Tensor) -> Value {
 type ByLevel<'a> = BTreeMap<&'a str, BTreeMap<&'static str, u64>>;
 
 /// Of each operator that rescales.
-fn by_operator(compiled: &Compiled) -> BTreeMap<u32, ByLevel<'_>> {
+fn by_operator(entry: &Entry) -> BTreeMap<u32, ByLevel<'_>> {
     let mut all: BTreeMap<u32, ByLevel> = BTreeMap::new();
-    for level in &compiled.levels {
+    for level in &entry.levels {
         for r in &level.planned.rescalings {
             let of_level = all.entry(r.operator).or_default().entry(level.target.level.as_str()).or_default();
             *of_level.entry(r.form).or_default() += r.channels;
@@ -148,10 +232,10 @@ fn by_operator(compiled: &Compiled) -> BTreeMap<u32, ByLevel<'_>> {
     all
 }
 
-/// Of the whole model.
-fn in_all(compiled: &Compiled) -> ByLevel<'_> {
+/// Of all of them.
+fn in_all(entry: &Entry) -> ByLevel<'_> {
     let mut all = ByLevel::new();
-    for level in &compiled.levels {
+    for level in &entry.levels {
         for r in &level.planned.rescalings {
             *all.entry(level.target.level.as_str()).or_default().entry(r.form).or_default() += r.channels;
         }

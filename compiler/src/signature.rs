@@ -4,7 +4,7 @@
 
 use crate::array::{Array, describe};
 use crate::dump::Exposed;
-use crate::names::identifiers;
+use crate::names::{self, identifiers};
 use cranelite_codegen::object::model;
 use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::graph::{Graph, ValueId};
@@ -53,6 +53,21 @@ impl Signature {
         };
         outputs.iter().take(self.own_output_count).enumerate().map(one).collect()
     }
+}
+
+/// Words for signatures, where there are several: macros of one's arena, self-test and tensors have names that no other's have.
+pub fn words(keys: &[&str], signatures: &[Signature]) -> Vec<Option<String>> {
+    if let [_] = keys {
+        return vec![None];
+    }
+    let stems = |i: usize, word: &str| {
+        let Signature { inputs, outputs, .. } = &signatures[i];
+        let tensors = |kind: &str, all: &[Tensor]| all.iter().map(|t| format!("{word}_{kind}_{}", t.identifier)).collect::<Vec<_>>();
+        // In C, and in Rust.
+        let tensors = [("in", inputs), ("out", outputs), ("input", inputs), ("output", outputs)].map(|(kind, all)| tensors(kind, all));
+        [&tensors.concat()[..], &["arena", "stack", "selftest"].map(|of| format!("{word}_{of}"))].concat()
+    };
+    names::signatures(keys, stems).into_iter().map(Some).collect()
 }
 
 pub fn tensors(graph: &Graph, values: &[ValueId], names: &[String], otherwise: &str) -> Vec<Tensor> {

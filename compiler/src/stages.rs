@@ -41,6 +41,8 @@ impl Stage {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Text {
     pub stage: Stage,
+    /// Of which signature, where there are several.
+    pub signature: Option<String>,
     /// Of which feature level, where there are several.
     pub level: Option<String>,
     pub after: String,
@@ -51,17 +53,18 @@ pub struct Stages {
     wanted: Vec<Stage>,
     all: bool,
     /// Of the texts that follow.
+    pub signature: Option<String>,
     pub level: Option<String>,
     pub texts: Vec<Text>,
     progress: ProgressBar,
 }
 
 impl Stages {
-    /// Texts of the wanted stages, the last of each and of each level; with `all` every text of every stage.
+    /// Texts of the wanted stages, the last of each, of each signature and of each level; with `all` every text of every stage.
     pub fn new(wanted: &[Stage], all: bool) -> Self {
         // Hidden unless standard error is a terminal.
         let progress = ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {msg}").expect("a valid template"));
-        Stages { wanted: wanted.to_vec(), all, level: None, texts: vec![], progress }
+        Stages { wanted: wanted.to_vec(), all, signature: None, level: None, texts: vec![], progress }
     }
 
     pub fn none() -> Self {
@@ -74,6 +77,12 @@ impl Stages {
         self.progress.enable_steady_tick(Duration::from_millis(100));
     }
 
+    /// For messages, ` for signature x at level y`, where there are several.
+    pub fn place(&self) -> String {
+        let signature = self.signature.iter().map(|s| format!(" for signature {s}"));
+        signature.chain(self.level.iter().map(|l| format!(" at level {l}"))).collect()
+    }
+
     /// Whether a text would be kept.
     pub fn wants(&self, stage: Stage) -> bool {
         self.all || self.wanted.contains(&stage)
@@ -84,9 +93,10 @@ impl Stages {
             return;
         }
         if !self.all {
-            self.texts.retain(|t| (t.stage, &t.level) != (stage, &self.level));
+            self.texts.retain(|t| (t.stage, &t.signature, &t.level) != (stage, &self.signature, &self.level));
         }
-        self.texts.push(Text { stage, level: self.level.clone(), after: after.into(), text: text() });
+        let (signature, level) = (self.signature.clone(), self.level.clone());
+        self.texts.push(Text { stage, signature, level, after: after.into(), text: text() });
     }
 }
 

@@ -44,14 +44,14 @@ function(_cranelite_target result)
 endfunction()
 
 # cranelite_add_model(<target> MODEL <file.tflite> [NAME <prefix>] [TARGET <triple>] [CPU <levels>] [OPT speed|size] [THREADS <n>]
-#                     [PREBUILT <file.o>])
+#                     [SIGNATURES <name>...] [PREBUILT <file.o>])
 #
 # NAME begins the names in C: <prefix>.h is what sources include. PREBUILT links an object that was made before, whose header lies beside
 # it; then neither the compiler nor the model is needed.
 function(cranelite_add_model target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;PREBUILT" "")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;PREBUILT" "SIGNATURES")
   if(arg_UNPARSED_ARGUMENTS OR arg_KEYWORDS_MISSING_VALUES)
-    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS and PREBUILT, each with a value")
+    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS, SIGNATURES and PREBUILT, each with a value")
   endif()
   if(NOT TARGET ${target})
     message(FATAL_ERROR "cranelite_add_model: \"${target}\" is no target; call add_executable or add_library first")
@@ -99,6 +99,9 @@ function(cranelite_add_model target)
     if(NOT "${arg_${name}}" STREQUAL "")
       list(APPEND options ${option} "${arg_${name}}")
     endif()
+  endforeach()
+  foreach(signature IN LISTS arg_SIGNATURES)
+    list(APPEND options --signature "${signature}")
   endforeach()
   set(folder "${CMAKE_CURRENT_BINARY_DIR}/cranelite-${target}")
   set(object "${folder}/${arg_NAME}.o")

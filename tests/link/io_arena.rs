@@ -21,10 +21,11 @@ fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {
         let options = Options { prefix: prefix.into(), io, threads: 3, profile: true, ..Options::default() };
         let target = Target::new(m.triple, Some(cpu))?;
         let compiled = pipeline::compile(model, &[target], &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
-        files.add(folder.join(format!("{prefix}.o")), compiled.object.bytes);
-        files.add(folder.join(format!("{prefix}.h")), compiled.header);
+        files.add(folder.join(format!("{prefix}.o")), compiled.object.bytes.as_slice());
+        files.add(folder.join(format!("{prefix}.h")), compiled.header.as_str());
         let name = |id: &str| id.to_uppercase();
-        let (input, output) = (name(&compiled.signature.inputs[0].identifier), name(&compiled.signature.outputs[0].identifier));
+        let (input, output) =
+            (name(&compiled.main().signature.inputs[0].identifier), name(&compiled.main().signature.outputs[0].identifier));
         first = vec![format!("-DFIRST_INPUT=PLACED_IN_{input}_OFFSET"), format!("-DFIRST_OUTPUT=PLACED_OUT_{output}_OFFSET")];
     }
     files.add(folder.join("main.c"), include_str!("io_arena.c"));

@@ -229,7 +229,7 @@ fn user(c: &Compiled) -> Result<String> {
     let (prefix, upper) = (&c.prefix, c.prefix.to_uppercase());
     let mut out = format!("int exercise_{prefix}(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena);\n");
     writeln!(out, "int exercise_{prefix}(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena) {{\n    float sum = 0;")?;
-    for (kind, tensors) in [("in", &c.signature.inputs), ("out", &c.signature.outputs)] {
+    for (kind, tensors) in [("in", &c.main().signature.inputs), ("out", &c.main().signature.outputs)] {
         for t in tensors {
             let id = &t.identifier;
             writeln!(out, "    sum += {kind}->{id}[{upper}_{}_{}_COUNT - 1];", kind.to_uppercase(), id.to_uppercase())?;

@@ -106,7 +106,7 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
     let app = std::fs::read(folder.join("app"))?;
     ensure!(app.starts_with(&[0xcf, 0xfa, 0xed, 0xfe]), "not a 64-bit Mach-O image");
     // What nobody names is dropped, but for the readable bytes after the constants; the program's own follow.
-    let buffers = compiled.levels[0].planned.program.buffers.iter();
+    let buffers = compiled.main().levels[0].planned.program.buffers.iter();
     let constants: Vec<&[u8]> = buffers.filter_map(|b| b.data.as_deref()).filter(|d| 64 <= d.len()).collect();
     let find = |data: &[u8]| app.windows(data.len()).position(|w| w == data).map(|at| at + data.len());
     let ends: Vec<usize> = constants.iter().filter_map(|d| find(d)).collect();

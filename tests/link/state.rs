@@ -9,7 +9,7 @@ use cranelite::facts::Facts;
 use cranelite::files::Files;
 use cranelite::foreign::{self, Tools};
 use cranelite::instance::Instance;
-use cranelite::pipeline::{self, Compiled, Io, Level, Options, Planned};
+use cranelite::pipeline::{self, Compiled, Entry, Io, Level, Options, Planned};
 use cranelite::signature::{Signature, Tensor};
 use cranelite::stages::Stages;
 use cranelite::{bindings, header, report};
@@ -86,15 +86,13 @@ pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
     };
     let object = object::emit(&emitted, &object_options)?;
     let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
-    let header = header::write(&options, &signature, targets, &object, &BTreeSet::new());
-    let prefix = options.prefix.clone();
+    let entries = vec![Entry { key: String::new(), word: None, prefix: options.prefix.clone(), signature, facts, levels }];
+    let header = header::write(&options, &entries, targets, &object, &BTreeSet::new());
     Ok(Compiled {
-        prefix,
+        prefix: options.prefix,
         no_cpu_check: false,
-        signature,
-        facts,
+        entries,
         left_out: vec![],
-        levels,
         threads: options.threads,
         symbols: BTreeSet::new(),
         object,
@@ -117,7 +115,7 @@ fn in_c(m: &Machine, cpu: &str) -> Result<()> {
     let json = report::json(&compiled);
     ensure!(json["state_bytes"] == 32 && json["state_align"] == 16 && report::text(&compiled).contains("state        32 bytes"), "{json}");
     let inputs: Vec<Vec<Vec<u8>>> = steps().into_iter().map(|x| vec![x]).collect();
-    let expected = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
+    let expected = expected_steps(&compiled.main().levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
 
     let folder = tempfile::tempdir()?;
     let (folder, mut files) = (folder.path(), Files::default());
@@ -142,7 +140,7 @@ fn in_c(m: &Machine, cpu: &str) -> Result<()> {
     output(&mut m.run(&folder.join("main")))?;
 
     // The two ways in which `run` runs objects.
-    let array = |bytes: &Vec<u8>| Array { data: bytes.clone(), ..Array::zeros(&compiled.signature.inputs[0].ty) };
+    let array = |bytes: &Vec<u8>| Array { data: bytes.clone(), ..Array::zeros(&compiled.main().signature.inputs[0].ty) };
     let arrays: Vec<Vec<Array>> = inputs.iter().map(|step| step.iter().map(array).collect()).collect();
     let right = |found: Vec<Vec<Array>>| found.iter().zip(&expected).all(|(f, e)| f[0].data == e.outputs[0]);
     let runner = m.runner.iter().map(|w| w.to_string()).collect();
@@ -170,7 +168,7 @@ fn in_rust_with(options: Options) -> Result<()> {
     let (io, has_weights) = (options.io, options.weights);
     let compiled = compiled(&[target], options)?;
     let inputs: Vec<Vec<Vec<u8>>> = steps().into_iter().map(|x| vec![x]).collect();
-    let expected = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
+    let expected = expected_steps(&compiled.main().levels[0].planned.program, &inputs, &[vec![0; 160]]).map_err(|e| anyhow!(e))?;
     let folder = tempfile::tempdir()?;
     let (folder, mut files) = (folder.path(), Files::default());
     files.add(folder.join("kept.o"), compiled.object.bytes.as_slice());
@@ -227,7 +225,7 @@ fn instances(m: &Machine) -> Result<()> {
     let options = Options { prefix: "kws".into(), ..Options::default() };
     let targets = Target::list(m.triple, Some(m.cpu))?;
     let compiled = pipeline::compile(&zoo.model(case)?, &targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
-    let (x, y) = (&compiled.signature.inputs[0].ty, &compiled.signature.outputs[0].ty);
+    let (x, y) = (&compiled.main().signature.inputs[0].ty, &compiled.main().signature.outputs[0].ty);
     // As loud as speech, and different in every step.
     let mut random = 1u32;
     let mut byte = || {
@@ -235,7 +233,8 @@ fn instances(m: &Machine) -> Result<()> {
         (random >> 24) as u8
     };
     let inputs: Vec<Vec<Vec<u8>>> = (0..STEPS).map(|_| vec![(0..x.size_bytes()).map(|_| byte()).collect()]).collect();
-    let outputs = expected_steps(&compiled.levels[0].planned.program, &inputs, &[vec![0; y.size_bytes()]]).map_err(|e| anyhow!(e))?;
+    let outputs =
+        expected_steps(&compiled.main().levels[0].planned.program, &inputs, &[vec![0; y.size_bytes()]]).map_err(|e| anyhow!(e))?;
     let mut steps = inputs.concat().concat();
     outputs.iter().for_each(|o| steps.extend(&o.outputs[0]));
     ensure!(outputs.iter().any(|o| o.outputs[0] != outputs[0].outputs[0]), "every step gives the same");

@@ -57,13 +57,13 @@ impl Batch {
             let mut of_model = vec![];
             for _ in steps {
                 let mut of_step = vec![];
-                for tensor in &m.signature.outputs {
+                for tensor in &m.main().signature.outputs {
                     ensure!(tensor.ty.size_bytes() <= rest.len(), "outputs end early at {}", m.prefix);
                     let (data, after) = rest.split_at(tensor.ty.size_bytes());
                     of_step.push(Array { data: data.to_vec(), ..Array::zeros(&tensor.ty) });
                     rest = after;
                 }
-                of_model.push(m.signature.own_outputs(&of_step));
+                of_model.push(m.main().signature.own_outputs(&of_step));
             }
             all.push(of_model);
         }

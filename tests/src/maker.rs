@@ -22,8 +22,10 @@ pub fn per_tensor(scale: f32, zero_point: i64) -> Quantization {
 type Options = (BuiltinOptions, WIPOffset<UnionWIPOffset>);
 
 pub struct Maker<'a> {
-    /// Empty subgraphs behind the main one, by name.
+    /// Empty subgraphs behind all others, by name.
     pub more_subgraphs: Vec<String>,
+    subgraphs: Vec<WIPOffset<SubGraph<'a>>>,
+    signatures: Vec<WIPOffset<SignatureDef<'a>>>,
     builder: FlatBufferBuilder<'a>,
     buffers: Vec<WIPOffset<Buffer<'a>>>,
     tensors: Vec<WIPOffset<Tensor<'a>>>,
@@ -36,7 +38,16 @@ impl Default for Maker<'_> {
     fn default() -> Self {
         let mut builder = FlatBufferBuilder::new();
         let none = Buffer::create(&mut builder, &BufferArgs::default());
-        Maker { more_subgraphs: vec![], builder, buffers: vec![none], tensors: vec![], operators: vec![], codes: vec![] }
+        Maker {
+            more_subgraphs: vec![],
+            subgraphs: vec![],
+            signatures: vec![],
+            builder,
+            buffers: vec![none],
+            tensors: vec![],
+            operators: vec![],
+            codes: vec![],
+        }
     }
 }
 
@@ -162,13 +173,44 @@ impl Maker<'_> {
         handle
     }
 
-    /// The file, with these tensors as the model's inputs and outputs.
-    pub fn finish(mut self, inputs: &[i32], outputs: &[i32]) -> Vec<u8> {
+    /// Runs a subgraph once, before anything is read from variables.
+    pub fn call_once(&mut self, subgraph: i32) {
+        let options = CallOnceOptions::create(&mut self.builder, &CallOnceOptionsArgs { init_subgraph_index: subgraph }).as_union_value();
+        self.operator(Code::CALL_ONCE, &[], &[], Some((BuiltinOptions::CallOnceOptions, options)));
+    }
+
+    /// A signature of the subgraph that is being written, with names for its tensors.
+    pub fn signature(&mut self, key: &str, inputs: &[(&str, i32)], outputs: &[(&str, i32)]) {
+        let b = &mut self.builder;
+        let mut names = |all: &[(&str, i32)]| {
+            let one = |(name, tensor): &(&str, i32)| {
+                let name = Some(b.create_string(name));
+                TensorMap::create(b, &TensorMapArgs { name, tensor_index: *tensor as u32 })
+            };
+            let all: Vec<_> = all.iter().map(one).collect();
+            Some(b.create_vector(&all))
+        };
+        let (inputs, outputs) = (names(inputs), names(outputs));
+        let signature_key = Some(b.create_string(key));
+        let subgraph_index = self.subgraphs.len() as u32;
+        self.signatures.push(SignatureDef::create(b, &SignatureDefArgs { inputs, outputs, signature_key, subgraph_index }));
+    }
+
+    /// Ends a subgraph, which has these inputs and outputs; the next one begins.
+    pub fn end_subgraph(&mut self, inputs: &[i32], outputs: &[i32]) {
         let b = &mut self.builder;
         let (tensors, operators) = (Some(b.create_vector(&self.tensors)), Some(b.create_vector(&self.operators)));
         let (inputs, outputs) = (Some(b.create_vector(inputs)), Some(b.create_vector(outputs)));
-        let subgraph = SubGraph::create(b, &SubGraphArgs { tensors, inputs, outputs, operators, ..Default::default() });
-        let mut subgraphs = vec![subgraph];
+        self.subgraphs.push(SubGraph::create(b, &SubGraphArgs { tensors, inputs, outputs, operators, ..Default::default() }));
+        self.tensors.clear();
+        self.operators.clear();
+    }
+
+    /// The file, with these tensors as the inputs and outputs of its last subgraph: mostly its only one, the model.
+    pub fn finish(mut self, inputs: &[i32], outputs: &[i32]) -> Vec<u8> {
+        self.end_subgraph(inputs, outputs);
+        let b = &mut self.builder;
+        let mut subgraphs = self.subgraphs;
         for name in &self.more_subgraphs {
             let name = Some(b.create_string(name));
             subgraphs.push(SubGraph::create(b, &SubGraphArgs { name, ..Default::default() }));
@@ -183,7 +225,8 @@ impl Maker<'_> {
         }
         let operator_codes = Some(b.create_vector(&codes));
         let buffers = Some(b.create_vector(&self.buffers));
-        let model = Model::create(b, &ModelArgs { version: 3, operator_codes, subgraphs, buffers, ..Default::default() });
+        let signature_defs = (!self.signatures.is_empty()).then(|| b.create_vector(&self.signatures));
+        let model = Model::create(b, &ModelArgs { version: 3, operator_codes, subgraphs, buffers, signature_defs, ..Default::default() });
         finish_model_buffer(b, model);
         b.finished_data().to_vec()
     }

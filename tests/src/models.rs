@@ -355,3 +355,51 @@ pub fn custom() -> Vec<u8> {
     m.custom("Check", &[positive], &[y], &[]);
     m.finish(&[x], &[y, z])
 }
+
+/// What [`learner`] has in its variable `v` at first, and its weights and biases: small integers, so that sums are exact.
+pub fn learner_numbers() -> [Vec<f32>; 3] {
+    let weight = |i: usize| ((i / 12 * 5 + i % 12 * 3) % 7) as f32 - 3.0;
+    [(0..12).map(|i| (i % 3) as f32).collect(), (0..96).map(weight).collect(), (0..8).map(|o| o as f32 - 2.0).collect()]
+}
+
+/// Three signatures over two variables. `update` adds `x` to `v` and gives weights times `v` and biases; `infer` gives the same of `x` and `v` without a change;
+/// `tick` counts its calls in `n`, which follows `v`, and adds that to `x`.
+pub fn learner() -> Vec<u8> {
+    learner_named(["update", "infer", "tick"])
+}
+
+/// With other keys.
+pub fn learner_named([update, infer, tick]: [&str; 3]) -> Vec<u8> {
+    let [v, w, b] = learner_numbers();
+    let mut m = Maker::default();
+    for (key, changes) in [(update, true), (infer, false)] {
+        m.call_once(3);
+        let handle = m.variable("v");
+        let [x, old, new] = ["x", "old", "new"].map(|name| m.f32(name, &[1, 12], None));
+        let (w, b, y) = (m.f32("w", &[8, 12], Some(&w)), m.f32("b", &[8], Some(&b)), m.f32("y", &[1, 8], None));
+        m.operator(Code::READ_VARIABLE, &[handle], &[old], None);
+        m.operator(Code::ADD, &[old, x], &[new], None);
+        if changes {
+            m.operator(Code::ASSIGN_VARIABLE, &[handle, new], &[], None);
+        }
+        m.fully_connected(&[new, w, b], y, Activation::NONE);
+        m.signature(key, &[("x", x)], &[("y", y)]);
+        m.end_subgraph(&[x], &[y]);
+    }
+    m.call_once(3);
+    let handle = m.variable("n");
+    let [x, old, new, y] = ["x", "old", "new", "sum"].map(|name| m.f32(name, &[1], None));
+    let one = m.f32("one", &[1], Some(&[1.0]));
+    m.operator(Code::READ_VARIABLE, &[handle], &[old], None);
+    m.operator(Code::ADD, &[old, one], &[new], None);
+    m.operator(Code::ASSIGN_VARIABLE, &[handle, new], &[], None);
+    m.operator(Code::ADD, &[new, x], &[y], None);
+    m.signature(tick, &[("x", x)], &[("sum", y)]);
+    m.end_subgraph(&[x], &[y]);
+    for (name, first) in [("v", &v[..]), ("n", &[100.0])] {
+        let handle = m.variable(name);
+        let first = m.f32("first", &if name == "v" { vec![1, 12] } else { vec![1] }, Some(first));
+        m.operator(Code::ASSIGN_VARIABLE, &[handle, first], &[], None);
+    }
+    m.finish(&[], &[])
+}

@@ -52,6 +52,16 @@ pub struct State {
     pub value: ValueId,
     /// What is in it at first; zeros without. Of a body nothing: its states are those of the graph around it.
     pub initial: Option<Bytes>,
+    pub origin: Origin,
+}
+
+/// What of the file a state is: the same in all graphs of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A resource variable, by number.
+    Variable(u32),
+    /// A variable tensor: its subgraph, and its index there.
+    Tensor(u32, u32),
 }
 
 /// What a node does beside computing its results. Nothing that changes a state is removed, and nothing that has an effect moves across

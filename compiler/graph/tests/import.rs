@@ -387,7 +387,8 @@ fn signatures_name_inputs_and_outputs() {
     };
     let read = |m: &Model| {
         let model = import::read(&m.bytes(), &Options::default()).unwrap();
-        (model.input_names.concat(), model.output_names.join(" "), model.left_out)
+        let first = &model.entries[0];
+        (first.input_names.concat(), first.output_names.join(" "), model.left_out)
     };
     let mut m = two_reshapes();
     m.outputs = vec![2, 4, 4, 4];
@@ -404,7 +405,7 @@ fn signatures_name_inputs_and_outputs() {
 
     m.more_subgraphs = ["helper\n", ""].map(String::from).to_vec();
     m.signatures.push(signature("decode", 2));
-    let what = "only the model's first subgraph is compiled (--signature chooses another one); left out: signature \"decode\" of subgraph 2, subgraph 1 \"helper\\n\"";
+    let what = "only the model's first subgraph is compiled (--signature chooses others, also several); left out: signature \"decode\" of subgraph 2, subgraph 1 \"helper\\n\"";
     assert_eq!(read(&m), ("image".into(), "y scores again z".into(), vec![what.into()]));
     m.more_subgraphs.clear();
     m.signatures[1].subgraph = 0;
@@ -880,13 +881,14 @@ fn custom_operators() {
     };
     let m = model::detection();
     let found = read(&m.bytes(), &[]).expect("a known operator");
-    assert!(matches!(&found.graph.nodes[0].op, Op::TfliteDetectionPostprocess(a)
+    assert!(matches!(&found.entries[0].graph.nodes[0].op, Op::TfliteDetectionPostprocess(a)
         if a.max_detections == 2 && a.use_regular_nms && a.nms_iou_threshold == 0.6 && a.num_classes == 2 && a.y_scale == 10.0));
 
     // The user's function comes first, also where the operator is known; names that no operator has are told.
     let found = read(&m.bytes(), &[("TFLite_Detection_PostProcess", "mine"), ("other", "mine")]).expect("a function");
-    assert!(matches!(&found.graph.nodes[0].op, Op::Custom(a) if a.symbol == "mine" && a.options == model::DETECTION_OPTIONS));
-    assert_eq!(found.graph.ty(found.graph.outputs[0]).shape, [1, 4, 4]);
+    assert!(matches!(&found.entries[0].graph.nodes[0].op, Op::Custom(a) if a.symbol == "mine" && a.options == model::DETECTION_OPTIONS));
+    let graph = &found.entries[0].graph;
+    assert_eq!(graph.ty(graph.outputs[0]).shape, [1, 4, 4]);
     assert_eq!(found.left_out, ["--custom names the custom operator \"other\", which the model has not"]);
 
     let mut unknown = m.clone();

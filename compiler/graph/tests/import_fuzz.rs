@@ -5,7 +5,7 @@
 
 mod model;
 
-use cranelite_graph::import::{Options, import};
+use cranelite_graph::import::{self, Options, Signatures, import};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::rewrite;
 use cranelite_schema::{BuiltinOperator, TensorType};
@@ -29,6 +29,7 @@ impl Random {
 
 /// True when the import accepted the bytes.
 fn survives(bytes: &[u8], and_lower: bool) -> bool {
+    let _ = import::read(bytes, &Options { signatures: Signatures::All, ..Options::default() });
     match import(bytes, &Options::default()) {
         Ok(mut graph) => {
             // Import has verified the graph; rewrites verify it after each pass in debug builds, and here at the end.

@@ -1,7 +1,7 @@
 //! Recurrent operators, checked against plain loops on machines of all kinds: states over several invocations, sequences of any length, cells
 //! that fill no vectors.
 
-use cranelite_graph::graph::{Graph, Node, State, Value, ValueId};
+use cranelite_graph::graph::{Graph, Node, Origin, State, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::attributes::Curve;
 use cranelite_graph::ops::{self, Op, Operand, Signature};
@@ -87,7 +87,7 @@ impl Maker {
         let zero = if ty.element == I8 { ty.zero_point() as u8 } else { 0 };
         let initial = (zero != 0).then(|| vec![zero; ty.size_bytes()].into());
         let value = self.value(ty, None);
-        self.graph.states.push(State { value, initial });
+        self.graph.states.push(State { value, initial, origin: Origin::Tensor(0, value.0) });
     }
     fn absent(&mut self) {
         self.inputs.push(None);

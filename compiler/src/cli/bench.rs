@@ -7,11 +7,11 @@ use super::{Outcome, per_operator, print, print_json, warn};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
 use crate::instance::Instance;
-use crate::pipeline::{self, Options};
+use crate::pipeline::{self, Entry, Options};
 use crate::signature::Tensor;
 use crate::stages::Stages;
 use clap::Args;
-use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::tensor::ElementType;
 use cranelite_tile::Step;
 use serde_json::json;
@@ -63,65 +63,85 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let (instance, load) = timed(|| Instance::with_libraries(&compiled, libraries));
     let mut instance = instance?;
     let at_least = Duration::from_millis(args.min_ms);
+    let (arena_bytes, threads) = (compiled.object.arena_bytes, args.threads);
+    let load_us = load.as_secs_f64() * 1e6;
+    let several = 1 < compiled.entries.len();
+    let (mut text, mut all, mut level) = (String::new(), vec![], "");
+    for (i, entry) in compiled.entries.iter().enumerate() {
+        instance.choose(i);
+        let first = first_call(entry, &mut instance)?;
+        let times = instance.with_calls(|call| measure(at_least, call))??;
+        let target = compiled.target_here().ok_or_else(|| internal("the model ran at no level", compiled.level_names()))?;
+        level = &target.level;
+        let per_op = match args.per_op {
+            true => {
+                let (facts, targets) = (&entry.facts, compiled.targets());
+                Some(instance.with(|bound| per_operator::measure(facts, &targets, target, bound, at_least))??)
+            }
+            false => None,
+        };
+        let (first_us, macs) = (first.as_secs_f64() * 1e6, entry.facts.macs());
+        let mut facts = json!({
+            "median_us": times.median_us,
+            "min_us": times.min_us,
+            "p90_us": times.p90_us,
+            "runs": times.runs,
+            "first_us": first_us,
+            "macs": macs,
+        });
+        if let Some(operators) = &per_op {
+            operators.add_to(&mut facts);
+        }
+        if several {
+            facts["name"] = json!(entry.key);
+            text += &format!("signature {}\n", quoted(&entry.key));
+        }
+        all.push(facts);
+        text += &format!(
+            "median {:.2} µs, least {:.2}, 90 % within {:.2}, of {} runs on {}; {:.2} G multiply-accumulates per second\n",
+            times.median_us,
+            times.min_us,
+            times.p90_us,
+            times.runs,
+            level,
+            macs as f64 / times.median_us / 1000.0
+        );
+        text += &format!("loaded in {load_us:.0} µs, first run {first_us:.1} µs\n");
+        text += &per_op.map(|o| o.text()).unwrap_or_default();
+    }
+    if args.json {
+        let mut facts = if several { json!({ "signatures": all }) } else { all.swap_remove(0) };
+        facts["load_us"] = json!(load_us);
+        facts["arena_bytes"] = json!(arena_bytes);
+        facts["level"] = json!(level);
+        facts["threads"] = json!(threads);
+        print_json(&facts);
+    } else {
+        print(&text);
+    }
+    Ok(())
+}
+
+/// Fills the inputs with numbers that the signature takes, and calls it for the first time.
+fn first_call(entry: &Entry, instance: &mut Instance) -> Result<Duration, Failure> {
     // What a loop counts to should not be anything.
-    let has_loop = compiled.levels.iter().any(|l| loops(&l.planned.program.schedule));
+    let has_loop = entry.levels.iter().any(|l| loops(&l.planned.program.schedule));
     let mut highest = [u64::MAX, 127, 31, 7, 1, 0].into_iter().skip(usize::from(has_loop));
-    let first = loop {
+    loop {
         let Some(highest) = highest.next() else {
             let d = Diagnostic::new(Code::FEATURE, "the random inputs make indices that are out of range");
             return Err(d.help("time the model in a program of your own, with inputs that suit it").into());
         };
-        for (i, t) in compiled.signature.inputs.iter().enumerate() {
+        for (i, t) in entry.signature.inputs.iter().enumerate() {
             instance.set_input(i, &noise(t, i as u64, highest));
         }
         let (done, first) = instance.with_calls(|call| timed(call))?;
         match done {
             // An index in the data is out of range: smaller numbers may not be.
             Err(d) if d.code == Code::INPUT => {}
-            done => break done.map(|()| first)?,
+            done => return Ok(done.map(|()| first)?),
         }
-    };
-    let times = instance.with_calls(|call| measure(at_least, call))??;
-    let level = compiled.level_here().ok_or_else(|| internal("the model ran at no level", compiled.level_names()))?;
-    let per_op = match args.per_op {
-        true => Some(instance.with(|bound| per_operator::measure(&compiled, &level.target, bound, at_least))??),
-        false => None,
-    };
-    let level = &level.target.level;
-    let (load_us, first_us) = (load.as_secs_f64() * 1e6, first.as_secs_f64() * 1e6);
-    let (arena_bytes, macs) = (compiled.object.arena_bytes, compiled.facts.macs());
-    if args.json {
-        let mut facts = json!({
-            "median_us": times.median_us,
-            "min_us": times.min_us,
-            "p90_us": times.p90_us,
-            "runs": times.runs,
-            "load_us": load_us,
-            "first_us": first_us,
-            "arena_bytes": arena_bytes,
-            "macs": macs,
-            "level": level,
-            "threads": args.threads,
-        });
-        if let Some(operators) = &per_op {
-            operators.add_to(&mut facts);
-        }
-        print_json(&facts);
-        return Ok(());
     }
-    let mut text = format!(
-        "median {:.2} µs, least {:.2}, 90 % within {:.2}, of {} runs on {}; {:.2} G multiply-accumulates per second\n",
-        times.median_us,
-        times.min_us,
-        times.p90_us,
-        times.runs,
-        level,
-        macs as f64 / times.median_us / 1000.0
-    );
-    text += &format!("loaded in {load_us:.0} µs, first run {first_us:.1} µs\n");
-    text += &per_op.map(|o| o.text()).unwrap_or_default();
-    print(&text);
-    Ok(())
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {

@@ -12,6 +12,7 @@ use crate::report::{self, grouped};
 use crate::stages::{Stage, Stages};
 use clap::Args;
 use cranelite_codegen::object::section;
+use cranelite_graph::diagnostic::quoted;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -119,7 +120,8 @@ pub fn compile(args: CompileArgs) -> Outcome {
         files.add(object.with_extension("rs"), bindings::write(&compiled, &options.made_from));
     }
     for (i, text) in stages.texts.iter().enumerate() {
-        let extension = text.level.iter().map(String::as_str).chain([text.stage.extension()]).collect::<Vec<_>>().join(".");
+        let of = text.signature.iter().chain(&text.level).map(String::as_str);
+        let extension = of.chain([text.stage.extension()]).collect::<Vec<_>>().join(".");
         if args.emit.contains(&text.stage) {
             files.add(object.with_extension(&extension), text.text.clone());
         }
@@ -155,6 +157,9 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
     );
     if 0 < sizes.state_bytes {
         out += &format!("state {} bytes for each instance\n", grouped(sizes.state_bytes));
+    }
+    for (e, sizes) in compiled.entries.iter().zip(&sizes.entries).filter(|_| 1 < sizes.entries.len()) {
+        out += &format!("signature {}: {}_invoke, arena {} bytes\n", quoted(&e.key), e.prefix, grouped(sizes.arena_bytes));
     }
     for (i, level) in sizes.levels.iter().enumerate().filter(|_| 1 < sizes.levels.len()) {
         let [arena, constants, code] = [level.arena_bytes, level.const_bytes, level.code_bytes].map(grouped);

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use cranelite_codegen::loader::Library;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
-use cranelite_graph::import::{self, InputKey};
+use cranelite_graph::import::{self, InputKey, Signatures};
 use cranelite_graph::lower::Goal;
 use cranelite_tile::Foreign;
 use std::path::{Path, PathBuf};
@@ -100,9 +100,13 @@ fn custom(text: &str) -> Result<(String, String), String> {
 
 #[derive(Args)]
 pub struct ModelOptions {
-    /// Compile the subgraph of this signature instead of the model's first
-    #[arg(long, value_name = "NAME")]
-    pub signature: Option<String>,
+    /// Compile the subgraph of this signature instead of the model's first; may be repeated: of several, each has functions of its own in one
+    /// object, and all share constants, arena and state
+    #[arg(long = "signature", value_name = "NAME")]
+    signatures: Vec<String>,
+    /// Compile all signatures of the model into one object
+    #[arg(long, conflicts_with = "signatures")]
+    all_signatures: bool,
     /// Shape of an input instead of the model's; may be repeated
     #[arg(long = "input-shape", value_name = "NAME=1,96,96,3", value_parser = input_shape)]
     input_shapes: Vec<(InputKey, Vec<usize>)>,
@@ -119,6 +123,7 @@ impl ModelOptions {
             let array = read_array(&path)?;
             Ok((key, array.into()))
         };
+        let signatures = signatures(self.signatures, self.all_signatures)?;
         Ok(import::Options {
             input_shapes: distinct(self.input_shapes, "--input-shape", "shapes")?,
             input_values: distinct(self.input_values, "--input-value", "values")?
@@ -126,9 +131,21 @@ impl ModelOptions {
                 .map(value)
                 .collect::<Result<_, Diagnostic>>()?,
             custom: self.custom.functions()?,
-            signature: self.signature,
+            signatures,
         })
     }
+}
+
+/// Each of them once.
+fn signatures(named: Vec<String>, all: bool) -> Result<Signatures, Failure> {
+    if let Some((_, again)) = named.iter().enumerate().find(|(i, name)| named[..*i].contains(name)) {
+        return Err(Failure::Usage(format!("--signature names {} twice", quoted(again))));
+    }
+    Ok(match named.is_empty() {
+        _ if all => Signatures::All,
+        true => Signatures::First,
+        false => Signatures::Named(named),
+    })
 }
 
 pub fn read_array(path: &Path) -> Result<Array, Diagnostic> {

@@ -4,10 +4,9 @@
 //! model and its operators are timed one after the other, so that a clock that wanders slows them alike; figures are medians over the rounds.
 
 use crate::diagnostic::{Failure, internal};
-use crate::facts::Arithmetic;
+use crate::facts::{Arithmetic, Facts};
 use crate::instance::check_status;
 use crate::peaks::Probe;
-use crate::pipeline::Compiled;
 use crate::report::grouped;
 use cranelite_codegen::loader::Bound;
 use cranelite_codegen::targets::Target;
@@ -50,9 +49,8 @@ struct Samples {
     peaks: BTreeMap<Arithmetic, Vec<f64>>,
 }
 
-/// Of an object with a hook, which runs the level of that target.
-pub fn measure(compiled: &Compiled, target: &Target, bound: &mut Bound, at_least: Duration) -> Result<Operators, Failure> {
-    let (facts, targets) = (&compiled.facts, compiled.targets());
+/// Of an object for these targets, with a hook; it runs the level of `target`.
+pub fn measure(facts: &Facts, targets: &[Target], target: &Target, bound: &mut Bound, at_least: Duration) -> Result<Operators, Failure> {
     let mut probes = BTreeMap::new();
     for arithmetic in facts.operators.iter().filter_map(|o| o.arithmetic) {
         if let Entry::Vacant(place) = probes.entry(arithmetic) {
@@ -60,7 +58,7 @@ pub fn measure(compiled: &Compiled, target: &Target, bound: &mut Bound, at_least
         }
     }
     let calls = {
-        let once = whole(&targets, bound, 1)?.min(whole(&targets, bound, 1)?);
+        let once = whole(targets, bound, 1)?.min(whole(targets, bound, 1)?);
         (PART.as_secs_f64() / once.as_secs_f64().max(1e-8)).ceil() as u32
     };
     let mut samples = Samples::default();
@@ -69,12 +67,12 @@ pub fn measure(compiled: &Compiled, target: &Target, bound: &mut Bound, at_least
         for (arithmetic, probe) in &mut probes {
             samples.peaks.entry(*arithmetic).or_default().push(probe.burst()?);
         }
-        samples.whole_us.push(us(whole(&targets, bound, calls)?, calls));
-        for (operator, time) in by_operator(&targets, bound, calls)? {
+        samples.whole_us.push(us(whole(targets, bound, calls)?, calls));
+        for (operator, time) in by_operator(targets, bound, calls)? {
             samples.operators_us.entry(operator).or_default().push(us(time, calls));
         }
     }
-    Ok(samples.summary(compiled))
+    Ok(samples.summary(facts))
 }
 
 /// At least a tenth of a nanosecond, so that every speed is a number.
@@ -107,8 +105,7 @@ fn by_operator(targets: &[Target], bound: &mut Bound, calls: u32) -> Result<BTre
 }
 
 impl Samples {
-    fn summary(&self, compiled: &Compiled) -> Operators {
-        let facts = &compiled.facts;
+    fn summary(&self, facts: &Facts) -> Operators {
         let operators = self.operators_us.iter().map(|(&index, times_us)| {
             let of_model = facts.operators.iter().find(|o| o.index == index);
             let (macs, bytes) = of_model.map_or((0, 0), |o| (o.macs, o.bytes));

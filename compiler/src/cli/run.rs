@@ -12,12 +12,12 @@ use crate::files::{self, Files};
 use crate::fit::{self, Fitted};
 use crate::foreign::{self, Tools};
 use crate::instance::Instance;
-use crate::pipeline::{self, Options, Planned};
+use crate::pipeline::{self, Model, Options, Planned};
 use crate::signature::Signature;
 use crate::stages::Stages;
 use clap::Args;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
-use cranelite_graph::import;
+use cranelite_graph::import::{self, Signatures};
 use cranelite_tile::{ByteDot, Machine, interpret};
 use std::path::PathBuf;
 
@@ -35,9 +35,6 @@ pub struct RunArgs {
     /// Folder for the outputs; step K > 0 writes sK.out0.npy, ...
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
-    /// Run the subgraph of this signature instead of the model's first
-    #[arg(long, value_name = "NAME")]
-    signature: Option<String>,
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
@@ -68,8 +65,11 @@ pub fn run(args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
-    let about = import::Options { signature: args.signature.clone(), custom: args.custom.functions()?, ..import::Options::default() };
-    let Fitted { import, steps, notes } = fit::fit(&model, about, steps).map_err(in_model)?;
+    let (names, numbers) = args.steps.signatures();
+    let signatures = if names.is_empty() { Signatures::First } else { Signatures::Named(names.clone()) };
+    let about = import::Options { signatures, custom: args.custom.functions()?, ..import::Options::default() };
+    let fitted = if names.len() < 2 { fit::fit(&model, about, steps) } else { fit::fit_several(&model, about, steps, &numbers) };
+    let Fitted { import, steps, notes } = fitted.map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
         import,
@@ -79,7 +79,7 @@ pub fn run(args: RunArgs) -> Outcome {
         every_tensor: args.dump_tensors.is_some(),
         ..Options::named_after(&args.model)
     };
-    let (outputs, signature) = match args.interpret {
+    let (outputs, signatures) = match args.interpret {
         Some(vector_bytes) => {
             let example = |bytes| Machine::example(bytes, ByteDot::S8S8, true, false);
             let own = || match &args.target.or_native()?[..] {
@@ -87,31 +87,38 @@ pub fn run(args: RunArgs) -> Outcome {
                 _ => Err(Failure::Usage("one level is interpreted, not several".into())),
             };
             let machine = vector_bytes.map_or_else(own, |bytes| Ok(example(bytes)))?;
-            let model = pipeline::read(&model, &options, &mut Stages::none()).map_err(in_model)?;
-            warn(&args.model, &model.left_out);
-            let planned = pipeline::plan(&model, &machine, &options, &mut Stages::none()).map_err(in_model)?;
-            (interpreted(&planned, &model.signature, &steps)?, model.signature)
+            let module = pipeline::read(&model, &options, &mut Stages::none()).map_err(in_model)?;
+            warn(&args.model, &module.left_out);
+            let plan = |model: &Model| pipeline::plan(model, &machine, &options, &mut Stages::none());
+            let planned = module.models.iter().map(plan).collect::<Result<Vec<_>, _>>().map_err(in_model)?;
+            let signatures: Vec<Signature> = module.models.into_iter().map(|m| m.signature).collect();
+            (interpreted(&planned, &signatures, &steps, &numbers)?, signatures)
         }
         None => {
             let targets = args.target.or_native()?;
             let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(in_model)?;
             warn(&args.model, &compiled.left_out);
             let outputs = match tools(&args) {
+                Some(_) if 1 < names.len() => {
+                    let message = "a linked program runs one signature: run steps of several in this process, without --linker";
+                    return Err(Failure::Usage(message.into()));
+                }
                 Some(tools) => foreign::run(&compiled, &tools, &steps)?,
                 None if targets[0].missing_here().is_none() => {
                     let (triple, level) = (compiled.triple(), compiled.level_names());
                     let message = format!("{triple} {level} does not run on this machine: give --linker and --runner");
                     return Err(Failure::Usage(message));
                 }
-                None => Instance::with_libraries(&compiled, args.libraries.open()?)?.run(&steps)?,
+                None => Instance::with_libraries(&compiled, args.libraries.open()?)?.run_each(&steps, &numbers)?,
             };
-            (outputs, compiled.signature)
+            (outputs, compiled.entries.into_iter().map(|e| e.signature).collect())
         }
     };
     let mut files = Files::default();
     files.keep(&args.model);
-    args.steps.0.iter().flatten().for_each(|array| files.keep(array));
+    args.steps.0.iter().flat_map(|s| &s.inputs).for_each(|array| files.keep(array));
     for (k, outputs) in outputs.iter().enumerate() {
+        let signature = &signatures[numbers[k]];
         let step = if k == 0 { String::new() } else { format!("s{k}.") };
         for (i, output) in signature.own_outputs(outputs).iter().enumerate() {
             files.add(args.output_dir.join(format!("{step}out{i}.npy")), to_npy(output)?);
@@ -135,24 +142,30 @@ fn vector_bytes(text: &str) -> Result<u32, String> {
     text.parse().ok().filter(|bytes| [0, 16, 32, 64].contains(bytes)).ok_or_else(|| "vectors have 0, 16, 32 or 64 bytes".into())
 }
 
-fn interpreted(planned: &Planned, signature: &Signature, steps: &[Vec<Array>]) -> Result<Vec<Vec<Array>>, Diagnostic> {
+/// `numbers`: those of the steps' signatures.
+fn interpreted(
+    planned: &[Planned],
+    signatures: &[Signature],
+    steps: &[Vec<Array>],
+    numbers: &[usize],
+) -> Result<Vec<Vec<Array>>, Diagnostic> {
     let failed = |e| internal("the tile program fails", e);
-    let mut state = interpret::initial_state(&planned.program).map_err(failed)?;
-    let one = |step: &Vec<Array>| {
+    let mut state = interpret::initial_state(&planned[0].program).map_err(failed)?;
+    let one = |(step, &number): (&Vec<Array>, &usize)| {
         let inputs: Vec<&[u8]> = step.iter().map(|a| a.data.as_slice()).collect();
-        let mut outputs: Vec<Array> = signature.outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
+        let mut outputs: Vec<Array> = signatures[number].outputs.iter().map(|t| Array::zeros(&t.ty)).collect();
         let mut bytes: Vec<&mut [u8]> = outputs.iter_mut().map(|a| a.data.as_mut_slice()).collect();
-        interpret::run_with_state(&planned.program, &inputs, &mut bytes, &mut state, |_, _| {}).map_err(failed)?;
+        interpret::run_with_state(&planned[number].program, &inputs, &mut bytes, &mut state, |_, _| {}).map_err(failed)?;
         Ok(outputs)
     };
-    steps.iter().map(one).collect()
+    steps.iter().zip(numbers).map(one).collect()
 }
 
 /// All arrays of all steps, or every file that is none.
 fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
     let mut problems = vec![];
     let mut read = |path: &PathBuf| read_array(path).map_err(|d| problems.push(d)).ok();
-    let arrays = steps.iter().map(|step| step.iter().filter_map(&mut read).collect()).collect();
+    let arrays = steps.iter().map(|step| step.inputs.iter().filter_map(&mut read).collect()).collect();
     if problems.is_empty() { Ok(arrays) } else { Err(problems.into()) }
 }
 

@@ -44,6 +44,11 @@ impl Model {
         self.option("--cpu").option(levels)
     }
 
+    /// Several of the model's signatures, each a module inside of the model's.
+    pub fn signatures(self, names: &[&str]) -> Self {
+        names.iter().fold(self, |model, name| model.option("--signature").option(name))
+    }
+
     /// Prefer small code and memory to speed.
     pub fn small(self) -> Self {
         self.option("--opt").option("size")

@@ -81,6 +81,8 @@ pub struct Tensor {
     /// As in the model.
     pub name: &'static str,
     pub shape: &'static [usize],
+    /// How many it has.
+    pub bytes: usize,
     /// Of tensors that are quantised as a whole.
     pub quantization: Option<Quantization>,
 }

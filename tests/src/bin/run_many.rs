@@ -75,7 +75,7 @@ fn run(case: &[Vec<u8>], target: &Target, goal: Goal) -> Result<Vec<Vec<u8>>, St
     let options = Options { prefix: "model".into(), import, goal, ..Options::default() };
     let compiled = pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)?;
     let outputs = Instance::new(&compiled).and_then(|mut i| i.run(&steps)).map_err(|d| problems(vec![d]))?;
-    let outputs = outputs.iter().map(|o| compiled.signature.own_outputs(o)).collect::<Vec<_>>();
+    let outputs = outputs.iter().map(|o| compiled.main().signature.own_outputs(o)).collect::<Vec<_>>();
     outputs.iter().flatten().map(|a| a.to_npy().ok_or_else(|| format!("NumPy has no {}", a.element))).collect()
 }
 

@@ -1,4 +1,4 @@
-//! The constants of an object: what several levels, or several buffers of one, have in common is there once.
+//! The constants of an object: what several levels, several signatures, or several buffers of one have in common is there once.
 //!
 //! They are symbols of their own among the object's other read-only data, or one symbol: in a section that the user names, and in Mach-O
 //! objects. A linker keeps or drops sections as a whole, or for Mach-O what a symbol has, so the readable bytes after the last constant stay with it.
@@ -57,12 +57,15 @@ impl<'a> Constants<'a> {
         constants
     }
 
-    /// Of all, or of those that one level uses.
-    pub fn size_bytes(&self, level: Option<usize>) -> u64 {
+    /// Of all, or of those that some of the programs use.
+    pub fn size_bytes(&self, programs: Option<&[usize]>) -> u64 {
         let size_bytes = |i: usize| self.all[i].buffer.size_bytes;
-        match level {
+        match programs {
             None => (0..self.all.len()).map(size_bytes).sum(),
-            Some(n) => self.by_level[n].values().copied().collect::<BTreeSet<usize>>().into_iter().map(size_bytes).sum(),
+            Some(some) => {
+                let used: BTreeSet<usize> = some.iter().flat_map(|n| self.by_level[*n].values().copied()).collect();
+                used.into_iter().map(size_bytes).sum()
+            }
         }
     }
 

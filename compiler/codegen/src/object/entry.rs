@@ -27,7 +27,7 @@ pub const CUSTOM_FAILED: i64 = 8;
 pub struct Entries<'a> {
     pub bodies: &'a [Body<'a>],
     pub facts: Facts,
-    pub choice: Choice,
+    pub choice: &'a Choice,
     /// What they want of weights that the caller has.
     pub weights: Option<Expected>,
     /// Once it is there: what runs without an executor.

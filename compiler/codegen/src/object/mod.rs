@@ -2,8 +2,9 @@
 //!
 //! Not an emitter of kernels and not a linker. The ideas: one function per kernel, compiled in parallel and put together in order,
 //! so that the bytes do not depend on the threads; an object has one or more feature levels, each a whole program, and its entry points
-//! check their arguments, choose a level and call its kernels as scheduled; every symbol but the documented ones is local, and nothing
-//! is left undefined but the functions that custom operators call.
+//! check their arguments, choose a level and call its kernels as scheduled; several signatures are several such sets of programs, which have constants,
+//! kernels, state and the choice in common; every symbol but the documented ones is local, and nothing is left undefined but the functions that
+//! custom operators call.
 
 mod call;
 mod compile;
@@ -52,20 +53,36 @@ pub struct Level<'a> {
     pub target: &'a Target,
 }
 
+/// One of a model's signatures: what a caller sees of it, and its programs.
+#[derive(Clone, Default)]
+pub struct Entry<'a> {
+    /// Begins its names: the object's prefix, and more where there are several signatures.
+    pub prefix: String,
+    /// The model's name for it.
+    pub key: String,
+    pub inputs: Vec<model::Tensor>,
+    pub outputs: Vec<model::Tensor>,
+    /// For the same targets, in the same order, as all others.
+    pub levels: Vec<Level<'a>>,
+    /// What its self-test expects, by level, vector and output.
+    pub self_test: Vec<Vec<Vec<u64>>>,
+    /// Of the integers in the inputs of that, so many of the lowest bits; all of them where none is said.
+    pub self_test_bits: Option<u32>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// First part of every exported name; a C identifier.
     pub prefix: String,
-    /// The signature, for the descriptor.
+    /// Of the only signature ([`emit`]), for the descriptor.
     pub inputs: Vec<model::Tensor>,
     pub outputs: Vec<model::Tensor>,
     /// Also export `PREFIX_profile`, which calls a hook before every call of a kernel.
     pub profile: bool,
     /// Also export `PREFIX_invoke_parallel`, which lets a caller's executor run calls that may run at the same time.
     pub parallel: bool,
-    /// Also export `PREFIX_selftest`, which expects these hashes: by level, vector and output. None: empty.
+    /// Of the only signature: also export `PREFIX_selftest`, which expects these hashes: by level, vector and output. None: empty.
     pub self_test: Vec<Vec<Vec<u64>>>,
-    /// Of the integers in the inputs of that, so many of the lowest bits; all of them where none is said.
     pub self_test_bits: Option<u32>,
     /// The section that the constants are in; none: with the object's other read-only data.
     pub const_section: Option<String>,
@@ -92,7 +109,7 @@ pub enum Error {
     Section(String),
     #[error("inputs and outputs in the arena are not at the same places at each level")]
     PlacesByLevel,
-    #[error("states are not the same at each level")]
+    #[error("states are not the same at each level and for each signature")]
     StateByLevel,
     #[error("there is not so much memory for the state")]
     StateTooLarge,
@@ -138,14 +155,26 @@ pub struct Object {
     /// 0 where the model keeps no state.
     pub state_bytes: u64,
     pub state_align: u32,
-    pub io_places: IoPlaces,
+    /// One for each signature.
+    pub entries: Vec<EntryFacts>,
     /// The file beside the object, if constants are there.
     pub weights: Option<Vec<u8>>,
     /// Along the deepest path of calls from an entry point.
     pub stack_bytes: u32,
+    /// Of all signatures.
     pub levels: Vec<LevelFacts>,
     pub clif: Option<String>,
     pub asm: Option<String>,
+}
+
+/// What one signature has in an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryFacts {
+    pub arena_bytes: u64,
+    pub arena_align: u32,
+    pub stack_bytes: u32,
+    pub io_places: IoPlaces,
+    pub levels: Vec<LevelFacts>,
 }
 
 /// What one level has in an object.
@@ -191,36 +220,45 @@ impl IoPlaces {
     }
 }
 
-/// Compiles one or more levels of a model: an object for every CPU that one of them is for.
+/// Compiles one or more levels of a model with one signature: an object for every CPU that one of them is for.
 pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
+    let Options { prefix, inputs, outputs, self_test, self_test_bits, .. } = options.clone();
+    emit_all(&[Entry { prefix, key: String::new(), inputs, outputs, levels: levels.to_vec(), self_test, self_test_bits }], options)
+}
+
+/// As [`emit`], of one or more signatures.
+pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
+    let (main, level_count) = (&entries[0].levels, entries[0].levels.len());
+    let target = main[0].target;
+    // One signature after the other.
+    let programs: Vec<Level> = entries.iter().flat_map(|e| e.levels.iter().copied()).collect();
+    let of_entry = |e: usize| e * level_count..(e + 1) * level_count;
     if let Some(section) = &options.const_section {
-        section::check(section, &levels[0].target.triple).map_err(Error::Section)?;
+        section::check(section, &target.triple).map_err(Error::Section)?;
     }
-    let places = IoPlaces::of(levels[0].program);
-    if levels.iter().any(|l| IoPlaces::of(l.program) != places) {
+    let places: Vec<IoPlaces> = entries.iter().map(|e| IoPlaces::of(e.levels[0].program)).collect();
+    if entries.iter().zip(&places).any(|(e, places)| e.levels.iter().any(|l| IoPlaces::of(l.program) != *places)) {
         return Err(Error::PlacesByLevel);
     }
     if options.weights && options.const_section.is_some() {
         return Err(Error::Combination);
     }
-    if options.unwind && levels[0].target.triple.binary_format != BinaryFormat::Elf {
-        return Err(Error::NoUnwind(levels[0].target.triple.to_string()));
+    if options.unwind && target.triple.binary_format != BinaryFormat::Elf {
+        return Err(Error::NoUnwind(target.triple.to_string()));
     }
-    let needed = needed(levels, options)?;
-    let constants = Constants::of(levels);
+    let needed = needed(main, options)?;
+    let constants = Constants::of(&programs);
     let const_bytes = constants.size_bytes(None);
     if MAX_CONST_BYTES < const_bytes && !options.weights {
         return Err(Error::TooManyConstants(const_bytes));
     }
-    let arenas = levels.iter().map(|l| arena(l.program)).collect::<Result<Vec<_>, _>>()?;
-    let arena_align = arenas.iter().map(|a| a.1).max().unwrap_or(1);
-    let arena_bytes = arenas.iter().map(|a| a.0).max().unwrap_or(0).next_multiple_of(u64::from(arena_align));
+    let arenas = programs.iter().map(|l| arena(l.program)).collect::<Result<Vec<_>, _>>()?;
 
-    let mut writer = Writer::new(levels[0].target, options)?;
-    let prefixes = prefixes(levels, &options.prefix);
+    let mut writer = Writer::new(target, options)?;
+    let prefixes: Vec<String> = entries.iter().flat_map(|e| prefixes(&e.levels, &e.prefix)).collect();
     let mut file = None;
     // Whether constants are symbols of their own.
-    let apart = options.const_section.is_none() && !options.weights && keeps_sections(levels[0].target);
+    let apart = options.const_section.is_none() && !options.weights && keeps_sections(target);
     let data = match &options.const_section {
         _ if options.weights => {
             let (mut bytes, places) = constants.outside();
@@ -231,65 +269,71 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         None if apart => constants.define(&mut writer.module, &prefixes)?,
         section => constants.define_as_one(section.as_deref(), &mut writer.module, &format!("{}.constants", options.prefix))?,
     };
-    let state = state::of(levels)?;
-    let form = Form { io_in_arena: places.is_in_arena(), state: state.is_some(), weights: options.weights };
-    let mut body_kinds: Vec<Kind> = kinds(levels, options).map(Kind::body).collect();
+    let state = state::of(&programs)?;
+    let form = |e: usize| Form { io_in_arena: places[e].is_in_arena(), state: state.is_some(), weights: options.weights };
+    let mut body_kinds: Vec<Kind> = kinds(main, options).map(Kind::body).collect();
     body_kinds.dedup();
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
     let mut shared = Shared::new();
-    for (n, level) in levels.iter().enumerate() {
-        let (functions, kernels) = kernels(&mut writer, level, &prefixes[n], (1 < levels.len()).then_some(&mut shared), options)?;
+    for (n, level) in programs.iter().enumerate() {
+        let (functions, kernels) = kernels(&mut writer, level, &prefixes[n], (1 < programs.len()).then_some(&mut shared), options)?;
         let data = constants.by_level[n].iter().map(|(&id, &index)| (id, data[index])).collect();
         let mut body = Body { program: level.program, functions, data, tasks: BTreeMap::new(), parts: BTreeMap::new() };
         let first = writer.written.len();
         let tasks_bytes = tasks(&mut writer, &mut body, &prefixes[n])?;
-        let parts_bytes = parts::define(&mut writer, &mut body, &prefixes[n], &body_kinds, form)?;
+        let parts_bytes = parts::define(&mut writer, &mut body, &prefixes[n], &body_kinds, form(n / level_count))?;
         bodies.push(body);
         deepest_calls.push(kernels.iter().map(|k| k.stack_bytes).max().unwrap_or(0) + tasks_bytes + parts_bytes);
         let of_kernels: u64 = kernels.iter().map(|k| k.code_bytes).sum();
         facts.push(LevelFacts {
             name: level.target.level.clone(),
             code_bytes: of_kernels + writer.written[first..].iter().map(|w| w.code_bytes).sum::<u64>(),
-            const_bytes: constants.size_bytes(Some(n)),
+            const_bytes: constants.size_bytes(Some(&[n])),
             arena_bytes: arenas[n].0,
             arena_align: arenas[n].1,
             kernels,
         });
     }
 
-    let ask = ask(&mut writer, levels[0].target, &needed, &options.prefix)?;
+    let ask = ask(&mut writer, target, &needed, &options.prefix)?;
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
-    let choice = Choice { order: Target::best_first(&levels.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
+    let choice = Choice { order: Target::best_first(&main.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
     let expected = file.as_ref().map(|f| f.1);
     let state_align = state.as_ref().map_or(1, |s| s.align);
     let state_bytes = state.as_ref().map_or(0, |s| s.initial.len() as u64);
-    let [inputs, outputs] = io_counts(levels[0].program);
-    let buffer_align = self_test::BUFFER_ALIGN;
-    let facts_of_entries = Facts { form, inputs, outputs, arena_bytes, arena_align, state_align, buffer_align };
-    let mut entries = Entries { bodies: &bodies, facts: facts_of_entries, choice, weights: expected, invoke: None };
-    let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
-    let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
-    let mut below = ask_stack_bytes.max(deepest_calls.iter().copied().max().unwrap_or(0));
-    for kind in kinds(levels, options) {
-        // Several bodies are functions of their own; a single one is a part of the entry point.
-        if 1 < levels.len() && !functions.contains_key(&kind.body()) {
-            let mut own = vec![];
-            for (n, (body, facts)) in bodies.iter().zip(&mut facts).enumerate() {
-                let prefix = &prefixes[n];
-                let function = entry::body(body, kind.body(), form, &mut writer.module);
-                let (id, frame_bytes) = writer.function(format!("{prefix}.{}", kind.name()), Linkage::Local, function)?;
-                own.push(id);
-                facts.code_bytes += writer.written.last().map_or(0, |w| w.code_bytes);
-                below = below.max(frame_bytes + deepest_calls[n]);
+    let mut offered: Vec<Offered> = vec![];
+    for (e, entry) in entries.iter().enumerate() {
+        let arena_align = arenas[of_entry(e)].iter().map(|a| a.1).max().unwrap_or(1);
+        let arena_bytes = arenas[of_entry(e)].iter().map(|a| a.0).max().unwrap_or(0).next_multiple_of(u64::from(arena_align));
+        let [inputs, outputs] = io_counts(entry.levels[0].program);
+        let buffer_align = self_test::BUFFER_ALIGN;
+        let facts_of_entries = Facts { form: form(e), inputs, outputs, arena_bytes, arena_align, state_align, buffer_align };
+        let mut own = Entries { bodies: &bodies[of_entry(e)], facts: facts_of_entries, choice: &choice, weights: expected, invoke: None };
+        let (mut ids, mut stack_bytes) = (BTreeMap::new(), 0);
+        let mut functions: BTreeMap<Kind, Vec<FuncId>> = BTreeMap::new();
+        let mut below = ask_stack_bytes.max(deepest_calls[of_entry(e)].iter().copied().max().unwrap_or(0));
+        for kind in kinds(main, options) {
+            // Several bodies are functions of their own; a single one is a part of the entry point.
+            if 1 < level_count && !functions.contains_key(&kind.body()) {
+                let mut of_levels = vec![];
+                for n in of_entry(e) {
+                    let function = entry::body(&bodies[n], kind.body(), form(e), &mut writer.module);
+                    let (id, frame_bytes) = writer.function(format!("{}.{}", prefixes[n], kind.name()), Linkage::Local, function)?;
+                    of_levels.push(id);
+                    facts[n].code_bytes += writer.written.last().map_or(0, |w| w.code_bytes);
+                    below = below.max(frame_bytes + deepest_calls[n]);
+                }
+                functions.insert(kind.body(), of_levels);
             }
-            functions.insert(kind.body(), own);
+            let function = own.build(kind, &mut writer.module, functions.get(&kind.body()).map(Vec::as_slice));
+            let (id, frame_bytes) = writer.function(format!("{}_{}", entry.prefix, kind.name()), Linkage::Export, function)?;
+            // Without an executor the parallel entry point calls the serial one, which comes first.
+            stack_bytes = if kind == Kind::Parallel { stack_bytes + frame_bytes } else { stack_bytes.max(frame_bytes) };
+            ids.insert(kind, id);
+            own.invoke = ids.get(&Kind::Invoke).copied();
         }
-        let function = entries.build(kind, &mut writer.module, functions.get(&kind.body()).map(Vec::as_slice));
-        let (id, frame_bytes) = writer.function(format!("{}_{}", options.prefix, kind.name()), Linkage::Export, function)?;
-        // Without an executor the parallel entry point calls the serial one, which comes first.
-        stack_bytes = if kind == Kind::Parallel { stack_bytes + frame_bytes } else { stack_bytes.max(frame_bytes) };
-        ids.insert(kind, id);
-        entries.invoke = ids.get(&Kind::Invoke).copied();
+        let invoke = functions.remove(&Kind::Invoke).unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
+        offered.push(Offered { own, ids, invoke, stack_bytes, below });
     }
     let reset = match &state {
         None => None,
@@ -298,11 +342,14 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
             Some(writer.function(format!("{}_reset", options.prefix), Linkage::Export, function)?.0)
         }
     };
-    if !options.self_test.is_empty() {
-        let invoke: Vec<FuncId> = functions.get(&Kind::Invoke).cloned().unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
-        let (id, frame_bytes) = self_tests(&mut writer, &entries, options, &prefixes, &invoke, reset, &places)?;
-        ids.insert(Kind::SelfTest, id);
-        stack_bytes += frame_bytes;
+    if entries.iter().any(|e| !e.self_test.is_empty()) {
+        let parts = SelfTestParts::define(&mut writer, &options.prefix, places.iter().any(IoPlaces::is_in_arena))?;
+        for (e, (entry, offered)) in entries.iter().zip(&mut offered).enumerate() {
+            let test = SelfTest { entry, prefixes: &prefixes[of_entry(e)], places: &places[e], reset, weights: options.weights };
+            let (id, frame_bytes) = test.define(&mut writer, &parts, offered)?;
+            offered.ids.insert(Kind::SelfTest, id);
+            offered.stack_bytes += frame_bytes;
+        }
     }
     let check_weights = match &expected {
         None => None,
@@ -311,32 +358,38 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
             let (hashing, _) = writer.function(format!("{}.hash", options.prefix), Linkage::Local, hashing)?;
             let function = expected.check(&mut writer.module, hashing);
             let (id, frame_bytes) = writer.function(format!("{}_check_weights", options.prefix), Linkage::Export, function)?;
-            stack_bytes = stack_bytes.max(frame_bytes);
+            offered.iter_mut().for_each(|o| o.stack_bytes = o.stack_bytes.max(frame_bytes));
             Some(id)
         }
     };
-    let function = call::function(&mut writer.module, &ids, form);
-    let (call, call_frame_bytes) = writer.function(format!("{}.call", options.prefix), Linkage::Local, function)?;
-    stack_bytes += below + call_frame_bytes;
-    let model = model::Model {
-        name: &options.prefix,
-        inputs: &options.inputs,
-        outputs: &options.outputs,
-        arena_bytes,
-        arena_align,
-        const_bytes,
-        stack_bytes: stack_bytes.into(),
-        levels: &levels.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
-        call,
-        entries: &ids,
-        state_bytes,
-        state_align,
-        reset,
-        places: &places,
-        weights: expected.zip(check_weights),
-        self_test_bytes: if options.self_test.is_empty() { 0 } else { self_test::places(&options.inputs, &options.outputs).1 },
-    };
-    model.define(&mut writer.module, &options.prefix)?;
+    let mut models = vec![];
+    for (e, (entry, offered)) in entries.iter().zip(&mut offered).enumerate() {
+        let function = call::function(&mut writer.module, &offered.ids, form(e));
+        let (call, call_frame_bytes) = writer.function(format!("{}.call", entry.prefix), Linkage::Local, function)?;
+        offered.stack_bytes += offered.below + call_frame_bytes;
+        let model = model::Model {
+            name: &entry.prefix,
+            inputs: &entry.inputs,
+            outputs: &entry.outputs,
+            arena_bytes: offered.own.facts.arena_bytes,
+            arena_align: offered.own.facts.arena_align,
+            const_bytes,
+            stack_bytes: offered.stack_bytes.into(),
+            levels: &main.iter().map(|l| l.target.level.as_str()).collect::<Vec<_>>(),
+            call,
+            entries: &offered.ids,
+            state_bytes,
+            state_align,
+            reset,
+            places: &places[e],
+            weights: expected.zip(check_weights),
+            self_test_bytes: if entry.self_test.is_empty() { 0 } else { self_test::places(&entry.inputs, &entry.outputs).1 },
+        };
+        models.push((entry.key.as_str(), model.define(&mut writer.module, &entry.prefix)?));
+    }
+    if 1 < entries.len() {
+        model::define_signatures(&mut writer.module, &options.prefix, &models)?;
+    }
     if apart {
         // Why last: sections keep the order of definition, so this is what follows the last constant.
         let mut end = DataDescription::new();
@@ -345,9 +398,26 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         writer.module.define_data(id, &end)?;
     }
 
+    let own_levels: Vec<Vec<LevelFacts>> = (0..entries.len()).map(|e| facts[of_entry(e)].to_vec()).collect();
+    let in_all = |level: usize| {
+        let numbers: Vec<usize> = (0..entries.len()).map(|e| e * level_count + level).collect();
+        LevelFacts::in_all(numbers.iter().map(|n| &facts[*n]), constants.size_bytes(Some(&numbers)))
+    };
+    let levels: Vec<LevelFacts> = (0..level_count).map(in_all).collect();
+    let arena_align = offered.iter().map(|o| o.own.facts.arena_align).max().unwrap_or(1);
+    let arena_bytes = offered.iter().map(|o| o.own.facts.arena_bytes).max().unwrap_or(0).next_multiple_of(u64::from(arena_align));
+    let stack_bytes = offered.iter().map(|o| o.stack_bytes).max().unwrap_or(0);
+    let entries = offered.iter().zip(places).zip(own_levels).map(|((o, io_places), levels)| EntryFacts {
+        arena_bytes: o.own.facts.arena_bytes,
+        arena_align: o.own.facts.arena_align,
+        stack_bytes: o.stack_bytes,
+        io_places,
+        levels,
+    });
+    let entries = entries.collect();
     let Writer { module, written, isa, .. } = writer;
     let mut product = module.finish();
-    if let Some(note) = property::note(levels[0].target) {
+    if let Some(note) = property::note(target) {
         note.add(&mut product.object);
     }
     if options.unwind {
@@ -361,13 +431,41 @@ pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
         arena_align,
         state_bytes,
         state_align,
-        io_places: places,
+        entries,
         weights: file.map(|f| f.0),
         stack_bytes,
-        levels: facts,
+        levels,
         clif: options.clif.then(|| written.iter().map(|w| format!("; {}\n{}\n", w.symbol, w.clif)).collect()),
         asm: options.asm.then(|| written.iter().map(|w| format!("{}:\n{}\n", w.symbol, w.asm)).collect()),
     })
+}
+
+/// What the object has for one signature so far.
+struct Offered<'a> {
+    own: Entries<'a>,
+    /// Functions that it exports.
+    ids: BTreeMap<Kind, FuncId>,
+    /// By level, what runs it.
+    invoke: Vec<FuncId>,
+    /// Of the exported functions, and of what they call.
+    stack_bytes: u32,
+    below: u32,
+}
+
+impl LevelFacts {
+    /// Of several signatures at one level; of code, what they have in common counts once.
+    fn in_all<'a>(signatures: impl Iterator<Item = &'a LevelFacts>, const_bytes: u64) -> LevelFacts {
+        let (mut all, mut known) = (LevelFacts::default(), BTreeSet::new());
+        for own in signatures {
+            let again = own.kernels.iter().filter(|k| !known.insert(k.symbol.clone())).map(|k| k.code_bytes).sum::<u64>();
+            all.code_bytes += own.code_bytes - again;
+            all.arena_bytes = all.arena_bytes.max(own.arena_bytes);
+            all.arena_align = all.arena_align.max(own.arena_align);
+            all.kernels.extend(own.kernels.iter().cloned());
+            all.name.clone_from(&own.name);
+        }
+        LevelFacts { const_bytes, ..all }
+    }
 }
 
 /// How many inputs and outputs a program has.
@@ -518,33 +616,54 @@ fn tasks(writer: &mut Writer, body: &mut Body, prefix: &str) -> Result<u32, Erro
     Ok(largest)
 }
 
-/// Defines `PREFIX_selftest`, with a function for each level that runs it by its `invoke`. Answers how much stack both take.
-fn self_tests(
-    writer: &mut Writer,
-    entries: &Entries,
-    options: &Options,
-    prefixes: &[String],
-    invoke: &[FuncId],
-    reset: Option<FuncId>,
-    places: &IoPlaces,
-) -> Result<(FuncId, u32), Error> {
-    let mut part = |name: &str, make: fn(&ObjectModule) -> Function| {
-        let function = make(&writer.module);
-        Ok::<_, Error>(writer.function(format!("{}.selftest_{name}", options.prefix), Linkage::Local, function)?.0)
-    };
-    let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
-    let in_arena = if places.is_in_arena() { Some((places, part("copy", self_test::copying)?)) } else { None };
-    let (mut own, mut largest) = (vec![], 0);
-    for ((prefix, &invoke), expected) in prefixes.iter().zip(invoke).zip(&options.self_test) {
-        let parts = self_test::Parts { fill, hashing, invoke, reset, weights: options.weights, in_arena, lowest: options.self_test_bits };
-        let function = self_test::of_level(&mut writer.module, &parts, &options.inputs, &options.outputs, expected);
-        let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
-        own.push(id);
-        largest = largest.max(frame_bytes);
+/// Functions that all self-tests of an object call.
+struct SelfTestParts {
+    fill: FuncId,
+    hashing: FuncId,
+    /// Where inputs and outputs are in the arena.
+    copy: Option<FuncId>,
+}
+
+impl SelfTestParts {
+    fn define(writer: &mut Writer, prefix: &str, in_arena: bool) -> Result<Self, Error> {
+        let mut part = |name: &str, make: fn(&ObjectModule) -> Function| {
+            let function = make(&writer.module);
+            Ok::<_, Error>(writer.function(format!("{prefix}.selftest_{name}"), Linkage::Local, function)?.0)
+        };
+        let (fill, hashing) = (part("fill", self_test::fill)?, part("hash", self_test::hashing)?);
+        Ok(SelfTestParts { fill, hashing, copy: if in_arena { Some(part("copy", self_test::copying)?) } else { None } })
     }
-    let function = entries.build(Kind::SelfTest, &mut writer.module, Some(&own));
-    let (id, frame_bytes) = writer.function(format!("{}_selftest", options.prefix), Linkage::Export, function)?;
-    Ok((id, largest + frame_bytes))
+}
+
+/// The self-test of a signature.
+struct SelfTest<'s> {
+    entry: &'s Entry<'s>,
+    /// By level.
+    prefixes: &'s [String],
+    places: &'s IoPlaces,
+    reset: Option<FuncId>,
+    weights: bool,
+}
+
+impl SelfTest<'_> {
+    /// Defines `PREFIX_selftest`, with a function for each level that runs it by its `invoke`. Answers how much stack both take.
+    fn define(&self, writer: &mut Writer, parts: &SelfTestParts, offered: &Offered) -> Result<(FuncId, u32), Error> {
+        let Entry { prefix, inputs, outputs, self_test, self_test_bits, .. } = self.entry;
+        let in_arena = parts.copy.filter(|_| self.places.is_in_arena()).map(|copy| (self.places, copy));
+        let (mut own, mut largest) = (vec![], 0);
+        for ((prefix, &invoke), expected) in self.prefixes.iter().zip(&offered.invoke).zip(self_test) {
+            let SelfTestParts { fill, hashing, .. } = *parts;
+            let (reset, weights, lowest) = (self.reset, self.weights, *self_test_bits);
+            let parts = self_test::Parts { fill, hashing, invoke, reset, weights, in_arena, lowest };
+            let function = self_test::of_level(&mut writer.module, &parts, inputs, outputs, expected);
+            let (id, frame_bytes) = writer.function(format!("{prefix}.selftest"), Linkage::Local, function)?;
+            own.push(id);
+            largest = largest.max(frame_bytes);
+        }
+        let function = offered.own.build(Kind::SelfTest, &mut writer.module, Some(&own));
+        let (id, frame_bytes) = writer.function(format!("{prefix}_selftest"), Linkage::Export, function)?;
+        Ok((id, largest + frame_bytes))
+    }
 }
 
 /// Letters, digits and underscores.

@@ -79,6 +79,15 @@ typedef struct {
 } cranelite_model;
 ";
 
+/// More of them, for headers of models with several signatures.
+pub const C_SIGNATURES: &str = "\
+/* A signature of a model that has several. */
+typedef struct {
+    const char *name;             /* UTF-8, as in the model; null behind the last */
+    const cranelite_model *model; /* what a call of it wants; the state is that of all signatures */
+} cranelite_signature;
+";
+
 /// A tensor of the signature.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensor {
@@ -185,7 +194,8 @@ impl Model<'_> {
         }
     }
 
-    pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<(), Error> {
+    /// Defines `PREFIX_model`.
+    pub fn define(&self, module: &mut ObjectModule, prefix: &str) -> Result<DataId, Error> {
         let pointer_bytes = usize::from(module.isa().pointer_bytes());
         let Described { strings, tensors, levels, model } = self.fields(pointer_bytes);
         let declare =
@@ -200,7 +210,8 @@ impl Model<'_> {
         self.define_fields(module, ids.tensors, &tensors, &ids)?;
         self.define_fields(module, ids.levels, &levels, &ids)?;
         let model_id = module.declare_data(&format!("{prefix}_model"), Linkage::Export, false, false)?;
-        self.define_fields(module, model_id, &[model], &ids)
+        self.define_fields(module, model_id, &[model], &ids)?;
+        Ok(model_id)
     }
 
     /// Structures one after the other.
@@ -243,6 +254,28 @@ impl Model<'_> {
         description.set_align(8);
         Ok(module.define_data(id, &description)?)
     }
+}
+
+/// Defines `PREFIX_signatures`: names of signatures and their descriptions, and two null pointers behind the last.
+pub(super) fn define_signatures(module: &mut ObjectModule, prefix: &str, all: &[(&str, DataId)]) -> Result<(), Error> {
+    let pointer_bytes = usize::from(module.isa().pointer_bytes());
+    let mut strings = vec![];
+    let names: Vec<usize> = all.iter().map(|(name, _)| append(&mut strings, name)).collect();
+    let names_id = module.declare_data(&format!("{prefix}.signature_names"), Linkage::Local, false, false)?;
+    let mut description = DataDescription::new();
+    description.define(strings.into());
+    module.define_data(names_id, &description)?;
+    let mut description = DataDescription::new();
+    description.define(vec![0; (all.len() + 1) * 2 * pointer_bytes].into());
+    description.set_align(8);
+    let value = module.declare_data_in_data(names_id, &mut description);
+    for (i, (at, (_, model))) in names.into_iter().zip(all).enumerate() {
+        description.write_data_addr((2 * i * pointer_bytes) as u32, value, at as i64);
+        let model = module.declare_data_in_data(*model, &mut description);
+        description.write_data_addr(((2 * i + 1) * pointer_bytes) as u32, model, 0);
+    }
+    let id = module.declare_data(&format!("{prefix}_signatures"), Linkage::Export, false, false)?;
+    Ok(module.define_data(id, &description)?)
 }
 
 struct Described {

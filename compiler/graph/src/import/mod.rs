@@ -4,7 +4,7 @@
 //! so every offset, index, size, product and number is checked here once, and what comes out can be trusted by everything after. All
 //! problems are collected: after one the walk goes on with what the file declares, and what cannot be known stays silent.
 //!
-//! Only one subgraph is compiled, the first or that of a signature, and those that it calls. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
+//! One subgraph is compiled, the first or that of a signature, or those of several signatures, and those that they call. Tensors and subgraphs that nothing uses may be of any kind, but not damaged; so may operators
 //! whose results nothing uses, unless they may do more than compute these.
 
 mod buffers;
@@ -22,6 +22,7 @@ use crate::diagnostic::{Code, Diagnostic, quoted};
 use crate::graph::{Graph, ValueId};
 use crate::tensor::ElementType;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// What the user decides about a model.
 #[derive(Clone, Debug, Default)]
@@ -30,10 +31,21 @@ pub struct Options {
     pub input_shapes: Vec<(InputKey, Vec<usize>)>,
     /// Inputs that are constants of the compiled model, because they decide about shapes.
     pub input_values: Vec<(InputKey, InputValue)>,
-    /// Key of the signature that is compiled; by default the file's first subgraph.
-    pub signature: Option<String>,
+    pub signatures: Signatures,
     /// Names of custom operators, and of the C functions that they are.
     pub custom: Vec<(String, String)>,
+}
+
+/// Which of a model's signatures are compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Signatures {
+    /// The file's first subgraph, whatever its signature is.
+    #[default]
+    First,
+    /// By their keys.
+    Named(Vec<String>),
+    /// Those of the file, or its first subgraph where it has none.
+    All,
 }
 
 /// What an input always is.
@@ -68,37 +80,69 @@ impl From<usize> for InputKey {
 
 /// A model as it was read.
 #[derive(Clone, Debug)]
+pub struct Module {
+    /// One for each signature that is compiled; what they keep, they share (`State::origin`).
+    pub entries: Vec<Imported>,
+    /// In words, what of the file is neither in the graphs nor needed for them.
+    pub left_out: Vec<String>,
+}
+
+/// What is compiled for one signature.
+#[derive(Clone, Debug)]
 pub struct Imported {
+    /// The signature's own name; empty where it has none.
+    pub key: String,
     pub graph: Graph,
     /// What to call the graph's inputs and outputs, by position.
     pub input_names: Vec<String>,
     pub output_names: Vec<String>,
     /// Which of the graph's outputs counts the first dimension of each of the model's, if that is known at run time only; these stand after all others.
     pub output_counts: Vec<Option<usize>>,
-    /// In words, what of the file is neither in the graph nor needed for it.
-    pub left_out: Vec<String>,
 }
 
-/// The graph of a model; the problems are all that were found.
+/// The graph of a model, of the first signature that is wanted; the problems are all that were found.
 pub fn import(bytes: &[u8], options: &Options) -> Result<Graph, Vec<Diagnostic>> {
-    read(bytes, options).map(|imported| imported.graph)
+    read(bytes, options).map(|mut module| module.entries.swap_remove(0).graph)
 }
 
 /// A model with the names that people gave it.
-pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>> {
+pub fn read(bytes: &[u8], options: &Options) -> Result<Module, Vec<Diagnostic>> {
     let bytes = Bytes::copy_from_slice(bytes);
     let mut file = file::File::open(&bytes).map_err(|d| vec![d])?;
     let unknown = file.set_functions(&options.custom);
-    let (number, subgraph) = signatures::subgraph(&file, options.signature.as_deref()).map_err(|d| vec![d])?;
-    let mut names = signatures::read(&file, number, subgraph, options.signature.as_deref());
+    let chosen = signatures::choose(&file, &options.signatures).map_err(|d| vec![d])?;
     let mut session = walk::Session::new(&file);
-    let mut graph = walk::Walk::new(&file, number, subgraph).run(walk::Inputs::Caller(&names, options), &mut session)?;
-    let problems = session.variables.finish(&mut graph);
+    let (mut entries, mut problems, mut faulty) = (vec![], vec![], BTreeSet::new());
+    for (entry, options) in chosen.iter().zip(signatures::given(&chosen, options)) {
+        let names = entry.names();
+        session.begin_entry();
+        match walk::Walk::new(&file, entry.number, entry.subgraph).run(walk::Inputs::Caller(&names, &options), &mut session) {
+            Ok(graph) => entries.push(named(entry.key(), graph, names, &session.settled)),
+            // Of a subgraph with two signatures they are told once.
+            Err(more) if faulty.insert(entry.number) => problems.extend(more),
+            Err(_) => {}
+        }
+    }
+    if problems.is_empty() {
+        problems = session.variables.finish(&mut entries.iter_mut().map(|e| &mut e.graph).collect::<Vec<_>>());
+    }
+    if problems.is_empty() {
+        let errors = entries.iter().filter_map(|e| crate::verify::verify(&e.graph).err()).flatten();
+        problems.extend(errors.map(|e| Diagnostic::new(Code::INTERNAL, e)));
+    }
     if !problems.is_empty() {
         return Err(problems);
     }
+    let no_operator = |name: &str| format!("--custom names the custom operator {}, which the model has not", quoted(name));
+    let mut left_out = signatures::left_out(&file, &chosen, &options.signatures, &session.called);
+    left_out.extend(unknown.into_iter().map(no_operator));
+    Ok(Module { entries, left_out })
+}
+
+/// A graph whose inputs and outputs have names; those at the positions `settled` are constants.
+fn named(key: String, mut graph: Graph, mut names: signatures::Signature, settled: &[usize]) -> Imported {
     let mut position = 0..;
-    names.inputs.retain(|_| !position.next().is_some_and(|i| session.settled.contains(&i)));
+    names.inputs.retain(|_| !position.next().is_some_and(|i| settled.contains(&i)));
     let mut output_counts = vec![];
     for v in graph.outputs.clone() {
         let count = graph.counts.get(&v).copied();
@@ -113,13 +157,5 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>
     for i in (0..output_counts.len()).filter(|&i| output_counts[i].is_some()) {
         output_names.push(format!("{}_count", output_names[i]));
     }
-    match crate::verify::verify(&graph) {
-        Ok(()) => {
-            let no_operator = |name: &str| format!("--custom names the custom operator {}, which the model has not", quoted(name));
-            let mut left_out = signatures::left_out(&file, number, options.signature.as_deref(), &session.called);
-            left_out.extend(unknown.into_iter().map(no_operator));
-            Ok(Imported { graph, input_names, output_names, output_counts, left_out })
-        }
-        Err(errors) => Err(errors.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect()),
-    }
+    Imported { key, graph, input_names, output_names, output_counts }
 }

@@ -1,8 +1,9 @@
-//! Signatures: what the model's makers call its inputs and outputs, and what of the file is left out.
+//! Signatures: what the model's makers call its inputs and outputs, which of them are compiled, and what of the file is left out.
 //!
 //! Names are for people, so nothing here is a problem: what a signature does not name bears its tensor's name.
 
 use super::file::File;
+use super::{InputKey, Options, Signatures};
 use crate::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_schema as schema;
 use cranelite_schema::flatbuffers::{ForwardsUOffset, Vector};
@@ -10,66 +11,122 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 type Names<'a> = Vector<'a, ForwardsUOffset<schema::TensorMap<'a>>>;
 
+/// More are not compiled into one object: a signature may be four bytes of the file.
+const MOST_SIGNATURES: usize = 256;
+
 /// What to call the model's inputs and outputs, by position; `None` is the tensor's own name.
 pub struct Signature {
     pub inputs: Vec<Option<String>>,
     pub outputs: Vec<Option<String>>,
 }
 
-/// The subgraph of a signature, or the first one.
-pub fn subgraph<'a>(file: &File<'a>, key: Option<&str>) -> Result<(usize, schema::SubGraph<'a>), Diagnostic> {
-    let Some(key) = key else { return Ok((0, file.subgraph)) };
-    let found = file.signatures().find(|s| s.signature_key().map(schema::text).as_deref() == Some(key));
-    let Some(signature) = found else {
-        let all: Vec<String> = file.signatures().filter_map(|s| Some(quoted(&schema::text(s.signature_key()?)))).collect();
-        let d = Diagnostic::new(Code::INPUT, format!("the model has no signature {}", quoted(key)));
-        return Err(d.expected(if all.is_empty() { "none: the model has no signatures".into() } else { all.join(", ") }));
-    };
-    let number = signature.subgraph_index() as usize;
-    let subgraph = file.model.subgraphs().filter(|all| number < all.len()).map(|all| all.get(number));
-    let missing = || Diagnostic::new(Code::INDEX, format!("subgraph {number} of signature {} does not exist", quoted(key)));
-    Ok((number, subgraph.ok_or_else(missing)?))
+/// A subgraph that is compiled for callers, and the signature that it is compiled for.
+pub struct Chosen<'a> {
+    pub number: usize,
+    pub subgraph: schema::SubGraph<'a>,
+    signature: Option<schema::SignatureDef<'a>>,
 }
 
-/// The names are those of the signature, or those of the subgraph's only one.
-pub fn read(file: &File, number: usize, subgraph: schema::SubGraph, key: Option<&str>) -> Signature {
-    let all: Vec<_> = of_subgraph(file, number, key).collect();
-    let one = if let [one] = all[..] { Some(one) } else { None };
-    Signature {
-        inputs: names(subgraph.inputs(), one.and_then(|s| s.inputs())),
-        outputs: names(subgraph.outputs(), one.and_then(|s| s.outputs())),
+/// The signatures that the user wants, or what the first subgraph is.
+pub fn choose<'a>(file: &File<'a>, wanted: &Signatures) -> Result<Vec<Chosen<'a>>, Diagnostic> {
+    let defined: Vec<_> = match wanted {
+        Signatures::First => vec![],
+        Signatures::All => file.signatures().collect(),
+        Signatures::Named(keys) => keys.iter().map(|key| named(file, key)).collect::<Result<_, _>>()?,
+    };
+    if MOST_SIGNATURES < defined.len() {
+        let d =
+            Diagnostic::new(Code::FEATURE, "there are too many signatures for one object").expected(format!("at most {MOST_SIGNATURES}"));
+        return Err(d.found(defined.len().to_string()).help("name those that are wanted: --signature NAME"));
+    }
+    if defined.is_empty() {
+        let all: Vec<_> = file.signatures().filter(|s| s.subgraph_index() == 0).collect();
+        let signature = if let [one] = all[..] { Some(one) } else { None };
+        return Ok(vec![Chosen { number: 0, subgraph: file.subgraph, signature }]);
+    }
+    let chosen = |signature: schema::SignatureDef<'a>| {
+        let number = signature.subgraph_index() as usize;
+        let subgraph = file.model.subgraphs().filter(|all| number < all.len()).map(|all| all.get(number));
+        let missing = || Diagnostic::new(Code::INDEX, format!("subgraph {number} of {} does not exist", titled(&signature)));
+        Ok(Chosen { number, subgraph: subgraph.ok_or_else(missing)?, signature: Some(signature) })
+    };
+    defined.into_iter().map(chosen).collect()
+}
+
+fn named<'a>(file: &File<'a>, key: &str) -> Result<schema::SignatureDef<'a>, Diagnostic> {
+    file.signatures().find(|s| s.signature_key().map(schema::text).as_deref() == Some(key)).ok_or_else(|| {
+        let all: Vec<String> = file.signatures().filter_map(|s| Some(quoted(&schema::text(s.signature_key()?)))).collect();
+        let d = Diagnostic::new(Code::INPUT, format!("the model has no signature {}", quoted(key)));
+        d.expected(if all.is_empty() { "none: the model has no signatures".into() } else { all.join(", ") })
+    })
+}
+
+impl Chosen<'_> {
+    /// The signature's own name; empty where it has none.
+    pub fn key(&self) -> String {
+        self.signature.and_then(|s| s.signature_key()).map(schema::text).unwrap_or_default()
+    }
+
+    /// The names are those of the signature.
+    pub fn names(&self) -> Signature {
+        Signature {
+            inputs: names(self.subgraph.inputs(), self.signature.and_then(|s| s.inputs())),
+            outputs: names(self.subgraph.outputs(), self.signature.and_then(|s| s.outputs())),
+        }
+    }
+
+    /// Whether the user may mean one of its inputs.
+    fn has(&self, key: &InputKey) -> bool {
+        let InputKey::Name(name) = key else { return true };
+        let tensors = self.subgraph.tensors().unwrap_or_default();
+        let tensor_name =
+            |t: i32| Some(schema::text(usize::try_from(t).ok().filter(|t| *t < tensors.len()).map(|t| tensors.get(t))?.name()?));
+        self.names().inputs.iter().flatten().any(|n| n == name)
+            || self.subgraph.inputs().into_iter().flatten().any(|t| tensor_name(t).as_ref() == Some(name))
     }
 }
 
-/// In words, what of the file is not compiled or not used; `used` are the subgraphs that the compiled one calls.
-pub fn left_out(file: &File, compiled: usize, key: Option<&str>, used: &BTreeSet<usize>) -> Vec<String> {
+/// What the user gave the inputs of each signature: an input is looked for in all of them, and where none has it in the first one, which says so.
+pub fn given(chosen: &[Chosen], options: &Options) -> Vec<Options> {
+    fn of<T: Clone>(given: &[(InputKey, T)], chosen: &[Chosen], at: usize) -> Vec<(InputKey, T)> {
+        let is_meant = |key: &InputKey| chosen[at].has(key) || at == 0 && !chosen.iter().any(|c| c.has(key));
+        given.iter().filter(|(key, _)| chosen.len() == 1 || is_meant(key)).cloned().collect()
+    }
+    let own = |at: usize| Options {
+        input_shapes: of(&options.input_shapes, chosen, at),
+        input_values: of(&options.input_values, chosen, at),
+        ..options.clone()
+    };
+    (0..chosen.len()).map(own).collect()
+}
+
+/// In words, what of the file is not compiled or not used; `used` are the subgraphs that the compiled ones call.
+pub fn left_out(file: &File, compiled: &[Chosen], wanted: &Signatures, used: &BTreeSet<usize>) -> Vec<String> {
     let mut out = vec![];
-    let main: Vec<String> = of_subgraph(file, compiled, key).map(|s| named("signature", s.signature_key())).collect();
-    if 1 < main.len() {
+    let main: Vec<String> = file.signatures().filter(|s| s.subgraph_index() == 0).map(|s| titled(&s)).collect();
+    if 1 < main.len() && compiled.iter().any(|c| c.signature.is_none()) {
         out.push(format!(
             "the model's inputs and outputs bear their tensors' names, because there is more than one signature: {}",
             few(main)
         ));
     }
-    let is_used = |i: &usize| *i == compiled || used.contains(i);
+    let is_used = |i: &usize| used.contains(i) || compiled.iter().any(|c| c.number == *i);
     let others = file.signatures().filter(|s| !is_used(&(s.subgraph_index() as usize)));
-    let mut parts: Vec<String> =
-        others.map(|s| format!("{} of subgraph {}", named("signature", s.signature_key()), s.subgraph_index())).collect();
+    let mut parts: Vec<String> = others.map(|s| format!("{} of subgraph {}", titled(&s), s.subgraph_index())).collect();
     let other_keys = !parts.is_empty();
     let with_signature: BTreeSet<usize> = file.signatures().map(|s| s.subgraph_index() as usize).collect();
     let subgraphs = file.model.subgraphs().into_iter().flatten().enumerate().filter(|(i, _)| !is_used(i) && !with_signature.contains(i));
-    parts.extend(subgraphs.map(|(i, s)| named(&format!("subgraph {i}"), s.name())));
+    parts.extend(subgraphs.map(|(i, s)| titled_as(&format!("subgraph {i}"), s.name())));
     if !parts.is_empty() {
-        let what = if key.is_some() { "one signature" } else { "the model's first subgraph" };
-        let how = if other_keys { " (--signature chooses another one)" } else { "" };
-        out.push(format!("only {what} is compiled{how}; left out: {}", few(parts)));
+        let what = match (wanted, compiled) {
+            (Signatures::First, _) => "the model's first subgraph is".to_string(),
+            (_, [_]) => "one signature is".into(),
+            (_, several) => format!("{} signatures are", several.len()),
+        };
+        let how = if other_keys { " (--signature chooses others, also several)" } else { "" };
+        out.push(format!("only {what} compiled{how}; left out: {}", few(parts)));
     }
     out
-}
-
-fn of_subgraph<'a>(file: &File<'a>, number: usize, key: Option<&str>) -> impl Iterator<Item = schema::SignatureDef<'a>> {
-    let is_key = move |s: &schema::SignatureDef| key.is_none_or(|key| s.signature_key().map(schema::text).as_deref() == Some(key));
-    file.signatures().filter(move |s| s.subgraph_index() as usize == number && is_key(s))
 }
 
 /// A tensor that is several outputs has several names, one after the other.
@@ -82,7 +139,11 @@ fn names(tensors: Option<Vector<i32>>, names: Option<Names>) -> Vec<Option<Strin
     tensors.into_iter().flatten().map(|t| by_tensor.get_mut(&t.into())?.pop_front()).collect()
 }
 
-fn named(what: &str, name: Option<Vector<u8>>) -> String {
+fn titled(signature: &schema::SignatureDef) -> String {
+    titled_as("signature", signature.signature_key())
+}
+
+fn titled_as(what: &str, name: Option<Vector<u8>>) -> String {
     match name.map(schema::text).filter(|n| !n.is_empty()) {
         Some(name) => format!("{what} {}", quoted(&name)),
         None => what.into(),

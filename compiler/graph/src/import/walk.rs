@@ -14,7 +14,7 @@ use super::tensors::{self, Content, Refusals, Tensor};
 use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
-use crate::graph::{self, Effect, Folding, Graph, Node, State, Value, ValueId};
+use crate::graph::{self, Effect, Folding, Graph, Node, Origin, State, Value, ValueId};
 use crate::ops::counts::Count;
 use crate::ops::{Control, Kept, Key, Op, Operand, Signature, Source, dynamic_update_slice};
 use crate::rewrite::fold;
@@ -40,6 +40,8 @@ pub struct Session {
     pub variables: Variables,
     /// Numbers of the subgraphs that are called.
     pub called: BTreeSet<usize>,
+    /// Of those, the ones that a CALL_ONCE ran.
+    initialised: BTreeSet<usize>,
     /// Positions of the model's inputs that are constants.
     pub settled: Vec<usize>,
     /// Those that are being walked, outer ones first.
@@ -58,11 +60,19 @@ impl Session {
         Session {
             variables: Variables::read(file),
             called: BTreeSet::new(),
+            initialised: BTreeSet::new(),
             settled: vec![],
             path: vec![],
             operators_left: next.saturating_mul(MOST_COPIES).max(FREE_COPIES),
             first_operators: if 1 < counts.len() { first_operators.into() } else { Arc::default() },
         }
+    }
+
+    /// The main graph of another signature follows.
+    pub fn begin_entry(&mut self) {
+        self.variables.begin_entry();
+        self.settled.clear();
+        self.path.clear();
     }
 }
 
@@ -231,14 +241,15 @@ impl<'f, 'a> Walk<'f, 'a> {
         if let Some(d) = problem {
             return self.problems.push(d.at(place));
         }
-        if !session.called.insert(number) {
+        session.variables.call_once(number);
+        if !session.initialised.insert(number) {
             return;
         }
         let problems = match self.walk(number, subgraph, vec![], session) {
             Err(problems) => problems,
             Ok((mut graph, variables)) => {
                 while fold::run(&mut graph) {}
-                session.variables.initialise(&graph, &variables).err().map(|d| d.at(place)).into_iter().collect()
+                session.variables.initialise(number, &graph, &variables).err().map(|d| d.at(place)).into_iter().collect()
             }
         };
         self.problems.extend(problems);
@@ -914,7 +925,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         tensor.content = Content::State;
         let zero = if tensor.ty.element == ElementType::I8 { tensor.ty.zero_point() as u8 } else { 0 };
         let initial = (zero != 0).then(|| vec![zero; tensor.ty.size_bytes()].into());
-        self.graph.states.push(State { value, initial });
+        let origin = Origin::Tensor(self.number as u32, index as u32);
+        self.graph.states.push(State { value, initial, origin });
     }
 
     /// Index of an output's tensor that can be written.

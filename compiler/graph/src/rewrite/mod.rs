@@ -12,12 +12,14 @@ mod forward;
 mod fuse;
 mod pad;
 mod reshape;
+mod share;
 mod stride;
 mod transpose;
 mod unpack;
 mod uses;
 
 use crate::graph::Graph;
+pub use share::states as share_states;
 use uses::{Same, Uses};
 
 /// A pass: its name in tests and messages, and what it does. True when something changed.

@@ -4,7 +4,7 @@
 //! to right by a cursor that knows what it expected; values are resolved when all lines are read.
 
 use super::fields::{self, Field};
-use crate::graph::{Graph, Node, State, Then, Value, ValueId};
+use crate::graph::{Graph, Node, Origin, State, Then, Value, ValueId};
 use crate::ops::Op;
 use crate::tensor::{ElementType, Quantization, TensorType};
 use bytes::Bytes;
@@ -198,9 +198,10 @@ impl Reader {
         }
         let inputs = find_all(self.inputs.0, &self.inputs.1)?;
         let outputs = find_all(self.outputs.0, &self.outputs.1)?;
-        let state =
-            |(line, name, initial): &(usize, String, Option<Bytes>)| Ok(State { value: find(*line, name)?, initial: initial.clone() });
-        let mut states = self.states.iter().map(state).collect::<Result<Vec<State>, Error>>()?;
+        let state = |(i, (line, name, initial)): (usize, &(usize, String, Option<Bytes>))| {
+            Ok(State { value: find(*line, name)?, initial: initial.clone(), origin: Origin::Variable(i as u32) })
+        };
+        let mut states = self.states.iter().enumerate().map(state).collect::<Result<Vec<State>, Error>>()?;
         states.sort_by_key(|s| s.value);
         let count = |(line, v, count): &(usize, String, String)| Ok((find(*line, v)?, find(*line, count)?));
         let counts = self.counts.iter().map(count).collect::<Result<_, Error>>()?;
