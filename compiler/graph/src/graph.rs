@@ -161,6 +161,10 @@ impl Graph {
             false => Effect::None,
         }
     }
+    /// What a node reads, and what counts that.
+    pub fn reads<'g>(&'g self, node: &'g Node) -> impl Iterator<Item = ValueId> + 'g {
+        node.reads().flat_map(|v| [Some(v), self.counts.get(&v).copied()]).flatten()
+    }
     /// Positions among `states` of those that some node changes.
     pub fn changed_states(&self) -> Vec<usize> {
         let changed: BTreeSet<ValueId> = self.nodes.iter().flat_map(Node::writes).collect();

@@ -3,7 +3,7 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{CustomOptions, LibraryOptions, Opt, TargetOptions, Words, read_array, threads, words};
+use super::options::{BoundOptions, CustomOptions, LibraryOptions, Opt, TargetOptions, Words, read_array, threads, words};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
@@ -41,6 +41,8 @@ pub struct RunArgs {
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
+    bounds: BoundOptions,
+    #[command(flatten)]
     custom: CustomOptions,
     #[command(flatten)]
     libraries: LibraryOptions,
@@ -64,11 +66,16 @@ pub struct RunArgs {
     interpret: Option<Option<u32>>,
 }
 
-pub fn run(args: RunArgs) -> Outcome {
+pub fn run(mut args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
-    let about = import::Options { signature: args.signature.clone(), custom: args.custom.functions()?, ..import::Options::default() };
+    let about = import::Options {
+        signature: args.signature.clone(),
+        custom: args.custom.functions()?,
+        max_dims: std::mem::take(&mut args.bounds).bounds()?,
+        ..import::Options::default()
+    };
     let Fitted { import, steps, notes } = fit::fit(&model, about, steps).map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {

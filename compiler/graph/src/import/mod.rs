@@ -30,6 +30,8 @@ pub struct Options {
     pub input_shapes: Vec<(InputKey, Vec<usize>)>,
     /// Inputs that are constants of the compiled model, because they decide about shapes.
     pub input_values: Vec<(InputKey, InputValue)>,
+    /// The most that the first dimension of a tensor can be, by its name or that of an input that decides it, where that is known at run time only.
+    pub max_dims: Vec<(String, usize)>,
     /// Key of the signature that is compiled; by default the file's first subgraph.
     pub signature: Option<String>,
     /// Names of custom operators, and of the C functions that they are.
@@ -91,7 +93,7 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, Vec<Diagnostic>
     let unknown = file.set_functions(&options.custom);
     let (number, subgraph) = signatures::subgraph(&file, options.signature.as_deref()).map_err(|d| vec![d])?;
     let mut names = signatures::read(&file, number, subgraph, options.signature.as_deref());
-    let mut session = walk::Session::new(&file);
+    let mut session = walk::Session::new(&file, options);
     let mut graph = walk::Walk::new(&file, number, subgraph).run(walk::Inputs::Caller(&names, options), &mut session)?;
     let problems = session.variables.finish(&mut graph);
     if !problems.is_empty() {

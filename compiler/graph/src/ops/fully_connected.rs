@@ -12,7 +12,7 @@
 //! kernels there give. Without options i16 is refused, as there; sums of bytes must fit 32 bits.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::gemm::direct::{self, Direct, Terms};
 use crate::lower::gemm::hybrid::{self, Bytes};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
@@ -20,6 +20,7 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy, narrow};
 use crate::ops::attributes::Activation;
+use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
@@ -115,6 +116,13 @@ impl Operator for Attributes {
     fn macs(&self, s: &Signature) -> u64 {
         let depth = s.inputs[1].and_then(|w| w.ty.shape.last().copied()).unwrap_or(0);
         (s.output(0).element_count() * depth) as u64
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 1 < s.input(0)?.rank() {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
