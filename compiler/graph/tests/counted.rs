@@ -281,6 +281,23 @@ fn shapes_are_counted() {
 }
 
 #[test]
+fn slices_have_no_more_than_there_is() {
+    let of_rows = |first: [i32; 2], rest: i32| {
+        let inputs = |m: &mut Model, sizes| {
+            let x = m.tensor("c", TensorType::INT32, &[5, 2], None, &i32s(&(0..10).collect::<Vec<_>>()));
+            vec![x, m.tensor("begin", TensorType::INT32, &[2], None, &i32s(&first)), sizes]
+        };
+        sized(B::SLICE, inputs, &[rest], &[1, rest])
+    };
+    let of = |m: &Model, n: i32| run(m, &[], &[i32s(&[n])]).map(|mut y| y.remove(0));
+    let rows = of_rows([1, 0], 2);
+    assert_eq!([0, 1, 4].map(|n| of(&rows, n)), [0, 2, 8].map(|n| Some(i32s(&(2..2 + n).collect::<Vec<_>>()))));
+    assert_eq!([5, -1, i32::MAX].map(|n| of(&rows, n)), [None, None, None]);
+    assert_eq!(of(&of_rows([0, 1], 1), 3), Some(i32s(&[1, 3, 5])));
+    assert_eq!(of(&of_rows([2, 1], -1), 3), Some(i32s(&[5, 7, 9])));
+}
+
+#[test]
 fn shapes_that_inputs_decide_must_fit() {
     let constant = |m: &mut Model, shape: &[i32], n: &[i32]| m.tensor("c", TensorType::INT32, shape, None, &i32s(n));
     let m = sized(B::RESHAPE, |m, sizes| vec![constant(m, &[6], &[1, 2, 3, 4, 5, 6]), sizes], &[2], &[1, 2]);

@@ -106,14 +106,14 @@ proptest! {
     fn sliced_and_reversed(x in shapes(1..6), element in elements(), picks in picks()) {
         let first: Vec<usize> = x.iter().zip(&picks).map(|(&d, p)| p % (d + 1)).collect();
         let count: Vec<usize> = (0..x.len()).map(|d| picks[8 + d] % (x[d] - first[d] + 1)).collect();
-        let op = Op::Slice(slice::Attributes { first: first.clone(), count: count.clone() });
+        let op = Op::Slice(slice::Attributes { first: first.clone(), count: count.clone(), is_counted: false });
         check(&op, element, &x, &count, &|i| Some(i.iter().zip(&first).map(|(i, f)| i + f).collect()));
         // The same where the first ones are an input, and one of them too far.
         let ty = TensorType::new(element, x.clone());
         let data = bytes(3, ty.size_bytes());
         let index_type = [I32, I64][picks[23] % 2];
         let begin = |first: &[i64]| Input::new(TensorType::new(index_type, [x.len()]), index_type.integer_bytes(first.iter().copied()));
-        let at_run_time = Op::Slice(slice::Attributes { first: vec![], count: count.clone() });
+        let at_run_time = Op::Slice(slice::Attributes { first: vec![], count: count.clone(), is_counted: false });
         let mut numbers: Vec<i64> = first.iter().map(|&n| n as i64).collect();
         let expected = run_all(&op, &[Input::new(ty.clone(), data.clone())], element, 1);
         assert_eq!(run_all(&at_run_time, &[Input::new(ty.clone(), data.clone()), begin(&numbers)], element, 1), expected);
@@ -505,7 +505,8 @@ fn what_does_not_fit_is_refused() {
         [None, Some(Code::OPERAND), Some(Code::OPERAND)]
     );
     assert_eq!(refusal(transpose(&[0]), &[TensorType::new(I4, [2])], &[TensorType::new(I4, [])]), Some(Code::TYPES));
-    let slice = |first: &[usize], count: &[usize]| Op::Slice(slice::Attributes { first: first.to_vec(), count: count.to_vec() });
+    let slice =
+        |first: &[usize], count: &[usize]| Op::Slice(slice::Attributes { first: first.to_vec(), count: count.to_vec(), is_counted: false });
     assert_eq!(refusal(slice(&[1, 0], &[1, 3]), &x, &y), None);
     for op in [slice(&[1, 0], &[2, 3]), slice(&[0], &[1]), slice(&[usize::MAX, 0], &[1, 1])] {
         assert_eq!(refusal(op, &x, &y), Some(Code::OPERAND));
