@@ -110,6 +110,8 @@ pub struct Walk<'f, 'a> {
     first_operator: u32,
     /// The node that computes a value from nothing but constants, for those values.
     computable: BTreeMap<ValueId, usize>,
+    /// A node has an effect.
+    acts: bool,
 }
 
 impl<'f, 'a> Walk<'f, 'a> {
@@ -129,6 +131,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             is_body: false,
             first_operator: 0,
             computable: BTreeMap::new(),
+            acts: false,
         }
     }
 
@@ -187,6 +190,7 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     fn add_node(&mut self, node: Node) {
+        self.acts |= self.graph.effect(&node) != Effect::None;
         if node.reads().all(|v| self.graph.value(v).data.is_some() || self.computable.contains_key(&v)) {
             self.computable.extend(node.outputs.iter().map(|&v| (v, self.graph.nodes.len())));
         }
@@ -237,7 +241,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         };
         let problem = if 1 < session.path.len() || number == self.number {
             Some(Diagnostic::new(Code::FEATURE, "CALL_ONCE is not in the model's main graph").expected("assignments of constants"))
-        } else if self.graph.nodes.iter().any(|n| self.graph.effect(n) != Effect::None) {
+        } else if self.acts {
             Some(Diagnostic::new(Code::FEATURE, "variables are used before they get what is in them at first"))
         } else {
             None
