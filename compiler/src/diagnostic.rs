@@ -98,7 +98,7 @@ fn grouped(list: &[Problem]) -> Vec<Group<'_>> {
     let mut groups: Vec<Group> = vec![];
     let mut known: BTreeMap<_, usize> = BTreeMap::new();
     for problem in list {
-        let Diagnostic { code, place, message, expected, found, help, deciding: _ } = &problem.diagnostic;
+        let Diagnostic { code, place, message, expected, found, help, deciding: _, bounded: _ } = &problem.diagnostic;
         match known.get(&(&problem.file, code, message, expected, found, help)) {
             Some(&group) => groups[group].others.push(place),
             None => {

@@ -146,8 +146,9 @@ pub fn check_status(levels: &[Target], status: i32) -> Result<(), Diagnostic> {
     match status {
         0 => Ok(()),
         INDEX_OUT_OF_RANGE => {
-            let message = "an index in the data is out of range, so the model stopped with status 3";
-            Err(Diagnostic::new(Code::INPUT, message).help("give inputs whose indices are in the tensors that the model picks from"))
+            let message = "an index or a size in the data is out of range, so the model stopped with status 3";
+            let help = "give inputs whose indices are in the tensors that the model picks from, and whose sizes are within their bounds";
+            Err(Diagnostic::new(Code::INPUT, message).help(help))
         }
         CPU_LACKS_FEATURE => Err(lacks_feature(levels)),
         CUSTOM_FAILED => {

@@ -59,9 +59,9 @@ codes! {
         "export the model again with the TensorFlow Lite converter";
     SCALE "E0206" "quantisation does not fit the operator" "The operator demands a certain relation of scales, zero points or axes, as TensorFlow Lite does."
         "quantise the model again with the TensorFlow Lite converter";
-    CONSTANT "E0207" "an operand must be a constant" "The operand decides about shapes or is packed when the model is compiled, so it must be stored in the model, or be computed from constants and shapes alone."
-        "freeze the model's variables and shapes before it is converted";
-    FEATURE "E0301" "a feature of the model is not supported" "The model uses control flow, sparse weights, custom operators or windows that are not supported, or one tensor is its output again and again."
+    CONSTANT "E0207" "an operand must be a constant" "The operand decides about shapes or is packed when the model is compiled, so it must be stored in the model, or be computed from constants and shapes alone. Of a first dimension that is computed from the model's inputs, the most that it can be is enough: it is then counted at run time."
+        "freeze the model's variables and shapes before it is converted; --input-value makes an input a constant, --max-dim gives a bound";
+    FEATURE "E0301" "a feature of the model is not supported" "What the model says is possible, but cannot be compiled here: custom operators without a function, subgraphs that run themselves, loops that never end, sparse tensors or variables of a kind that is not supported, windows that reach too far, or one tensor that is its output again and again."
         "build the model without it, or split the model around it";
     ARENA "E0401" "the arena is larger than allowed" "The message names the tensors that are live at the peak."
         "raise --max-arena, use --opt size, or make the model smaller";
@@ -113,11 +113,13 @@ pub struct Diagnostic {
     pub help: Option<String>,
     /// Positions of the model's inputs that decide whether there is a problem: it has none where these are constants.
     pub deciding: Vec<usize>,
+    /// The tensor whose first dimension could have a bound instead; empty if it has no name.
+    pub bounded: Option<String>,
 }
 
 impl Diagnostic {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Diagnostic { code, place: Place::default(), message: message.into(), expected: None, found: None, help: None, deciding: vec![] }
+        Diagnostic { code, place: Place::default(), message: message.into(), expected: None, found: None, help: None, deciding: vec![], bounded: None }
     }
     pub fn at(mut self, place: Place) -> Self {
         self.place = place;

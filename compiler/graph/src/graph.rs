@@ -62,6 +62,8 @@ pub enum Origin {
     Variable(u32),
     /// A variable tensor: its subgraph, and its index there.
     Tensor(u32, u32),
+    /// What an operator keeps for itself: the operator's number, and which of those with this number it is.
+    Operator(u32, u32),
 }
 
 /// What a node does beside computing its results. Nothing that changes a state is removed, and nothing that has an effect moves across
@@ -170,6 +172,10 @@ impl Graph {
             true => Effect::ReadsState,
             false => Effect::None,
         }
+    }
+    /// What a node reads, and what counts that.
+    pub fn reads<'g>(&'g self, node: &'g Node) -> impl Iterator<Item = ValueId> + 'g {
+        node.reads().flat_map(|v| [Some(v), self.counts.get(&v).copied()]).flatten()
     }
     /// Positions among `states` of those that some node changes.
     pub fn changed_states(&self) -> Vec<usize> {

@@ -6,7 +6,7 @@
 mod support;
 
 use cranelite_graph::diagnostic::Code;
-use cranelite_graph::graph::{Graph, Node, State, Value};
+use cranelite_graph::graph::{Graph, Node, Origin, State, Value};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{Op, Operand, Signature};
 use cranelite_graph::ops::{
@@ -96,7 +96,7 @@ fn run(op: &Op, inputs: &[TensorType], outputs: &[ElementType], steps: &[Vec<Vec
     let states = op.own_states(&Signature { inputs: all, outputs: results.iter().collect() }).unwrap();
     let states: Vec<_> = states.iter().map(&mut value).collect();
     (g.inputs, g.outputs) = (operands.clone(), y.clone());
-    g.states = states.iter().map(|v| State { value: *v, initial: None }).collect();
+    g.states = states.iter().map(|v| State { value: *v, initial: None, origin: Origin::Operator(0, v.0) }).collect();
     let inputs = operands.into_iter().chain(states).map(Some).collect();
     g.nodes.push(Node { op: op.clone(), inputs, outputs: y, operator: 0, then: vec![] });
     cranelite_graph::verify::verify(&g).unwrap_or_else(|e| panic!("{e:?}"));

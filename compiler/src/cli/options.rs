@@ -114,7 +114,25 @@ pub struct ModelOptions {
     #[arg(long = "input-value", value_name = "NAME=FILE.npy", value_parser = input_value)]
     input_values: Vec<(InputKey, PathBuf)>,
     #[command(flatten)]
+    bounds: BoundOptions,
+    #[command(flatten)]
     custom: CustomOptions,
+}
+
+/// Bounds of sizes that are known at run time only.
+#[derive(Args, Default)]
+pub struct BoundOptions {
+    /// The most that the first dimension of a tensor can be, where it is known at run time only and then counted: by the name of the tensor, or of
+    /// an input that decides it; may be repeated
+    #[arg(long = "max-dim", value_name = "NAME=N", value_parser = max_dim)]
+    max_dims: Vec<(String, usize)>,
+}
+
+impl BoundOptions {
+    /// One bound for each name.
+    pub fn bounds(self) -> Result<Vec<(String, usize)>, Failure> {
+        distinct(self.max_dims, "--max-dim", "bounds")
+    }
 }
 
 impl ModelOptions {
@@ -130,6 +148,7 @@ impl ModelOptions {
                 .into_iter()
                 .map(value)
                 .collect::<Result<_, Diagnostic>>()?,
+            max_dims: self.bounds.bounds()?,
             custom: self.custom.functions()?,
             signatures,
         })
@@ -189,11 +208,38 @@ pub fn words(text: &str) -> Result<Words, String> {
 }
 
 /// One for each input at most.
-fn distinct<T>(all: Vec<(InputKey, T)>, option: &str, what: &str) -> Result<Vec<(InputKey, T)>, Failure> {
+fn distinct<K: PartialEq + Named, T>(all: Vec<(K, T)>, option: &str, what: &str) -> Result<Vec<(K, T)>, Failure> {
     match all.iter().enumerate().find(|(i, (key, _))| all[..*i].iter().any(|(other, _)| other == key)) {
-        Some((_, (InputKey::Name(name), _))) => Err(Failure::Usage(format!("{option} gives input {} two {what}", quoted(name)))),
+        Some((_, (key, _))) => Err(Failure::Usage(format!("{option} gives {} two {what}", key.shown()))),
         _ => Ok(all),
     }
+}
+
+/// What an option is about.
+trait Named {
+    fn shown(&self) -> String;
+}
+
+impl Named for InputKey {
+    fn shown(&self) -> String {
+        match self {
+            InputKey::Name(name) => format!("input {}", quoted(name)),
+            InputKey::Index(i) => format!("input {i}"),
+        }
+    }
+}
+
+impl Named for String {
+    fn shown(&self) -> String {
+        format!("tensor {}", quoted(self))
+    }
+}
+
+/// `NAME=N`; names may contain `=`.
+fn max_dim(text: &str) -> Result<(String, usize), String> {
+    let (name, most) = text.rsplit_once('=').ok_or("write NAME=N")?;
+    let most = most.trim().parse().ok().filter(|n: &usize| *n <= i32::MAX as usize);
+    Ok((name.into(), most.ok_or("write NAME=N, where N is a number of elements")?))
 }
 
 /// `NAME=FILE.npy`; names may contain `=`.
@@ -228,6 +274,8 @@ mod tests {
         assert_eq!(input_shape("x=1,2"), Ok((InputKey::Name("x".into()), vec![1, 2])));
         assert_eq!(input_shape("a=b="), Ok((InputKey::Name("a=b".into()), vec![])));
         assert!(input_shape("x").is_err() && input_shape("x=1,-2").is_err());
+        assert_eq!(max_dim("a=b=7"), Ok(("a=b".into(), 7)));
+        assert!(["x", "x=", "x=-1", "x=2147483648"].iter().all(|text| max_dim(text).is_err()));
         assert_eq!((size_bytes("7"), size_bytes("64K"), size_bytes("2m")), (Ok(7), Ok(65536), Ok(2 << 20)));
         assert!(size_bytes("").is_err() && size_bytes("-1").is_err() && size_bytes("99999999999999999999").is_err());
         assert!(size_bytes("99999999999999999M").is_err());

@@ -3,7 +3,7 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{CustomOptions, LibraryOptions, Opt, TargetOptions, Words, read_array, threads, words};
+use super::options::{BoundOptions, CustomOptions, LibraryOptions, Opt, TargetOptions, Words, read_array, threads, words};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
@@ -38,6 +38,8 @@ pub struct RunArgs {
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
+    bounds: BoundOptions,
+    #[command(flatten)]
     custom: CustomOptions,
     #[command(flatten)]
     libraries: LibraryOptions,
@@ -61,13 +63,18 @@ pub struct RunArgs {
     interpret: Option<Option<u32>>,
 }
 
-pub fn run(args: RunArgs) -> Outcome {
+pub fn run(mut args: RunArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
     let (names, numbers) = args.steps.signatures();
     let signatures = if names.is_empty() { Signatures::First } else { Signatures::Named(names.clone()) };
-    let about = import::Options { signatures, custom: args.custom.functions()?, ..import::Options::default() };
+    let about = import::Options {
+        signatures,
+        custom: args.custom.functions()?,
+        max_dims: std::mem::take(&mut args.bounds).bounds()?,
+        ..import::Options::default()
+    };
     let fitted = if names.len() < 2 { fit::fit(&model, about, steps) } else { fit::fit_several(&model, about, steps, &numbers) };
     let Fitted { import, steps, notes } = fitted.map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));

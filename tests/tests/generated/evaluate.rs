@@ -60,10 +60,10 @@ fn result(node: &Node, mut operands: Vec<Option<Input>>, y: &TensorType) -> Vec<
         }
         Op::TransposeConv(a) => {
             let p = take(&mut operands, y);
-            let padding = Padding { top: a.before[0], left: a.before[1], ..Padding::default() };
-            let attributes = (a.stride, [1, 1], padding, a.activation);
+            let padding = Padding { top: a.0.before[0], left: a.0.before[1], ..Padding::default() };
+            let attributes = (a.0.stride, [1, 1], padding, a.0.activation);
             let case = product(kind(&p, true), four(&p.x.ty), four(&p.w.ty), attributes, &p);
-            bytes(y, Case { transposed: Some([a.shape[1], a.shape[2]]), ..case }.convolution(&p))
+            bytes(y, Case { transposed: Some([a.0.shape[1], a.0.shape[2]]), ..case }.convolution(&p))
         }
         Op::BatchMatmul(a) => {
             let [Some(x), Some(w)] = &operands[..] else { panic!("two operands") };

@@ -32,6 +32,8 @@ pub struct Options {
     /// Inputs that are constants of the compiled model, because they decide about shapes.
     pub input_values: Vec<(InputKey, InputValue)>,
     pub signatures: Signatures,
+    /// The most that the first dimension of a tensor can be, by its name or that of an input that decides it, where that is known at run time only.
+    pub max_dims: Vec<(String, usize)>,
     /// Names of custom operators, and of the C functions that they are.
     pub custom: Vec<(String, String)>,
 }

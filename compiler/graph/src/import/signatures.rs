@@ -95,6 +95,11 @@ pub fn given(chosen: &[Chosen], options: &Options) -> Vec<Options> {
     let own = |at: usize| Options {
         input_shapes: of(&options.input_shapes, chosen, at),
         input_values: of(&options.input_values, chosen, at),
+        max_dims: {
+            // Names of tensors count everywhere.
+            let is_meant = |name: &str| chosen[at].has(&name.into()) || !chosen.iter().any(|c| c.has(&name.into()));
+            options.max_dims.iter().filter(|(name, _)| is_meant(name)).cloned().collect()
+        },
         ..options.clone()
     };
     (0..chosen.len()).map(own).collect()

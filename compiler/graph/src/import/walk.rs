@@ -15,8 +15,9 @@ use super::variables::Variables;
 use super::{InputKey, Options};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, Origin, State, Value, ValueId};
+use crate::lower::indices;
 use crate::ops::counts::Count;
-use crate::ops::{Control, Kept, Key, Op, Operand, Signature, Source, dynamic_update_slice};
+use crate::ops::{Control, Kept, Key, Op, Operand, Signature, Sizes, Source, dynamic_update_slice, pad};
 use crate::rewrite::fold;
 use crate::tensor::{ElementType, TensorType};
 use bytes::Bytes;
@@ -25,6 +26,10 @@ use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+/// Elements of a vector of sizes, at most, and operators in a row that these go through.
+const MOST_NUMBERS: usize = 16;
+const NUMBERS_DEPTH: usize = 8;
 
 /// Outputs that repeat others, at most: four bytes of the file each, but a copy, a pointer and a description in what is made of it.
 const MOST_REPEATED: usize = 4096;
@@ -44,6 +49,10 @@ pub struct Session {
     initialised: BTreeSet<usize>,
     /// Positions of the model's inputs that are constants.
     pub settled: Vec<usize>,
+    /// Bounds of sizes that are known at run time only, by name.
+    max_dims: Vec<(String, usize)>,
+    /// The same by position of the model's inputs, for what these decide.
+    max_dims_by_input: BTreeMap<usize, usize>,
     /// Those that are being walked, outer ones first.
     path: Vec<usize>,
     /// Operators that may still be walked.
@@ -62,6 +71,8 @@ impl Session {
             called: BTreeSet::new(),
             initialised: BTreeSet::new(),
             settled: vec![],
+            max_dims: vec![],
+            max_dims_by_input: BTreeMap::new(),
             path: vec![],
             operators_left: next.saturating_mul(MOST_COPIES).max(FREE_COPIES),
             first_operators: if 1 < counts.len() { first_operators.into() } else { Arc::default() },
@@ -89,6 +100,8 @@ pub enum Inputs<'o> {
 pub struct Argument {
     ty: TensorType,
     data: Option<Bytes>,
+    /// Which of the numbers behind all operands counts its first dimension.
+    count: Option<usize>,
 }
 
 pub struct Walk<'f, 'a> {
@@ -107,6 +120,8 @@ pub struct Walk<'f, 'a> {
     first_operator: u32,
     /// The node that computes a value from nothing but constants, for those values.
     computable: BTreeMap<ValueId, usize>,
+    /// A node has an effect.
+    acts: bool,
 }
 
 impl<'f, 'a> Walk<'f, 'a> {
@@ -126,11 +141,13 @@ impl<'f, 'a> Walk<'f, 'a> {
             is_body: false,
             first_operator: 0,
             computable: BTreeMap::new(),
+            acts: false,
         }
     }
 
     pub fn run(mut self, inputs: Inputs, session: &mut Session) -> Result<Graph, Vec<Diagnostic>> {
-        let count = self.subgraph.operators().map_or(0, |operators| operators.len());
+        // One at least, so that nothing is walked again and again.
+        let count = self.subgraph.operators().map_or(0, |operators| operators.len()).max(1);
         let problem = if session.path.contains(&self.number) {
             Some(Diagnostic::new(Code::FEATURE, format!("subgraph {} runs itself", self.number)).help("write it as a loop"))
         } else if MOST_NESTED <= session.path.len() {
@@ -183,6 +200,7 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 
     fn add_node(&mut self, node: Node) {
+        self.acts |= self.graph.effect(&node) != Effect::None;
         if node.reads().all(|v| self.graph.value(v).data.is_some() || self.computable.contains_key(&v)) {
             self.computable.extend(node.outputs.iter().map(|&v| (v, self.graph.nodes.len())));
         }
@@ -233,7 +251,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         };
         let problem = if 1 < session.path.len() || number == self.number {
             Some(Diagnostic::new(Code::FEATURE, "CALL_ONCE is not in the model's main graph").expected("assignments of constants"))
-        } else if self.graph.nodes.iter().any(|n| self.graph.effect(n) != Effect::None) {
+        } else if self.acts {
             Some(Diagnostic::new(Code::FEATURE, "variables are used before they get what is in them at first"))
         } else {
             None
@@ -277,29 +295,128 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok((graph, variables))
     }
 
+    /// The graphs that an operator chooses from.
+    fn branches(
+        &mut self,
+        place: &Place,
+        control: &Control,
+        operands: Vec<ValueId>,
+        session: &mut Session,
+    ) -> Result<Bodies, Vec<Diagnostic>> {
+        let (arguments, counts) = self.handed_on(control.first_input, &operands).map_err(|d| vec![d.at(place.clone())])?;
+        let (mut graphs, states) = self.bodies(place, control, &arguments, session)?;
+        let operator = self.operator_number(place);
+        // Results whose sizes the branch decides are counted.
+        let count = graphs.iter().map(|g| g.outputs.len()).min().unwrap_or(0);
+        for i in 0..count {
+            let shapes: Vec<&[usize]> = graphs.iter().map(|g| &g.ty(g.outputs[i]).shape[..]).collect();
+            let is_counted = graphs.iter().any(|g| g.counts.contains_key(&g.outputs[i]));
+            let fits = shapes.iter().all(|s| !s.is_empty() && s[1..] == shapes[0].get(1..).unwrap_or_default()[..]);
+            let has_room = graphs.iter().all(|g| has_room(g.ty(g.outputs[i])));
+            if fits && has_room && (is_counted || shapes.iter().any(|s| *s != shapes[0])) {
+                let rows = shapes.iter().map(|s| s[0]).max().unwrap_or(0);
+                for graph in &mut graphs {
+                    count_result(graph, i, rows, operator).map_err(|d| vec![d.at(place.clone())])?;
+                }
+            }
+        }
+        Ok(Bodies { graphs, first: control.first_input, operands, further: [counts, states].concat() })
+    }
+
+    /// The condition and the body of a loop. Operands whose sizes change from turn to turn are counted, and have room for the most. Otherwise the
+    /// operand that has no bound, if it could have one.
+    fn turns(
+        &mut self,
+        place: &Place,
+        control: &Control,
+        at: &Application<'_, 'a>,
+        mut operands: Vec<ValueId>,
+        session: &mut Session,
+    ) -> Result<Result<Bodies, Option<usize>>, Vec<Diagnostic>> {
+        let here = |d: Diagnostic| vec![d.at(place.clone())];
+        let (mut arguments, _) = self.handed_on(0, &operands).map_err(here)?;
+        // Each has a count of its own, because each may become something else.
+        let mut count = 0;
+        for a in &mut arguments {
+            a.count = a.count.map(|_| (count, count += 1).0);
+        }
+        // After the first turn operands are results, except for those that the last subgraph hands on as they are.
+        let last = control.subgraphs.last().map(|s| self.named_subgraph(*s)).transpose().map_err(here)?;
+        if let Some((_, last)) = last {
+            let tensors = |tensors: Option<_>, i: usize| tensors.and_then(|t: schema::flatbuffers::Vector<i32>| t.iter().nth(i));
+            for (i, a) in arguments.iter_mut().enumerate() {
+                a.data.take_if(|_| tensors(last.inputs(), i) != tensors(last.outputs(), i));
+            }
+        }
+        let operator = self.operator_number(place);
+        let mut bounded: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let (mut graphs, states) = self.bodies(place, control, &arguments, session)?;
+            let Some(body) = graphs.last_mut().filter(|b| operands.len() <= b.outputs.len()) else {
+                return Ok(Ok(Bodies { graphs, first: 0, operands, further: states }));
+            };
+            let mut has_changed = false;
+            for (i, argument) in arguments.iter_mut().enumerate() {
+                let (before, after) = (&argument.ty.shape, &body.ty(body.outputs[i]).shape);
+                let fits = !before.is_empty() && before.len() == after.len() && before[1..] == after[1..] && has_room(&argument.ty);
+                let is_counted = argument.count.is_some();
+                let changes = !is_counted && body.counts.contains_key(&body.outputs[i]) || before != after;
+                // Of what is counted there may be fewer, and more where the user says how many.
+                let is_bounded = is_counted && fits && (after[0] <= before[0] || bounded.contains(&i));
+                if !changes || is_bounded {
+                    continue;
+                }
+                if !fits {
+                    return Ok(Err(None));
+                }
+                let result = Application { outputs: &at.outputs[i.min(at.outputs.len())..], ..*at };
+                let sizes = OpenSizes { walk: &*self, session: &*session, at: &result };
+                let most = if after[0] <= before[0] { Some(before[0]) } else { sizes.most().filter(|most| before[0] <= *most) };
+                let Some(most) = most else { return Ok(Err(Some(i))) };
+                (argument.ty.shape[0], argument.count, argument.data) = (most, Some(0), None);
+                bounded.insert(i);
+                has_changed = true;
+            }
+            if has_changed {
+                let counted = arguments.iter_mut().filter_map(|a| a.count.as_mut());
+                counted.enumerate().for_each(|(k, count)| *count = k);
+                continue;
+            }
+            let mut counts = vec![];
+            for (i, argument) in arguments.iter().enumerate().filter(|(_, a)| a.count.is_some()) {
+                let rows = argument.ty.shape[0];
+                // What is larger ends the invocation.
+                let most = rows.max(body.ty(body.outputs[i]).shape.first().copied().unwrap_or(0));
+                count_result(body, i, most, operator).map_err(here)?;
+                let (first, before) = (self.graph.nodes.len(), operands[i]);
+                let (v, count) = counted(&mut self.graph, before, rows, operator).map_err(here)?;
+                for node in self.graph.nodes.split_off(first) {
+                    self.add_node(node);
+                }
+                operands[i] = v;
+                counts.push(count);
+            }
+            return Ok(Ok(Bodies { graphs, first: 0, operands, further: [counts, states].concat() }));
+        }
+    }
+
+    fn operator_number(&self, place: &Place) -> u32 {
+        self.first_operator + place.operator.as_ref().map_or(0, |o| o.0)
+    }
+
     /// The graphs that an operator runs, and the states that they all have after their inputs.
     fn bodies(
         &mut self,
         place: &Place,
         control: &Control,
-        inputs: &[Option<usize>],
+        arguments: &[Argument],
         session: &mut Session,
     ) -> Result<(Vec<Graph>, Vec<ValueId>), Vec<Diagnostic>> {
         let here = |d: Diagnostic| vec![d.at(place.clone())];
-        let arguments = self.handed_on(control.first_input, inputs).map_err(here)?;
         let subgraphs = control.subgraphs.iter().map(|s| self.named_subgraph(*s)).collect::<Result<Vec<_>, _>>().map_err(here)?;
         let (mut bodies, mut variables) = (vec![], vec![]);
-        for &(number, subgraph) in &subgraphs {
-            let mut arguments = arguments.clone();
-            if control.is_loop() {
-                // After the first turn operands are results, except for those that the last subgraph hands on as they are.
-                let last = subgraphs[subgraphs.len() - 1].1;
-                let tensors = |tensors: Option<_>, i: usize| tensors.and_then(|t: schema::flatbuffers::Vector<i32>| t.iter().nth(i));
-                for (i, a) in arguments.iter_mut().enumerate() {
-                    a.data.take_if(|_| tensors(last.inputs(), i) != tensors(last.outputs(), i));
-                }
-            }
-            let (body, its) = self.walk(number, subgraph, arguments, session).map_err(|problems| of_caller(problems, place))?;
+        for (number, subgraph) in subgraphs {
+            let (body, its) = self.walk(number, subgraph, arguments.to_vec(), session).map_err(|problems| of_caller(problems, place))?;
             bodies.push(body);
             variables.push(its);
         }
@@ -311,21 +428,30 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok((bodies, states))
     }
 
-    /// What an operator's subgraphs get of its inputs.
-    fn handed_on(&mut self, first: usize, inputs: &[Option<usize>]) -> Result<Vec<Argument>, Diagnostic> {
-        let mut arguments = vec![];
-        for (i, t) in inputs.iter().enumerate().skip(first) {
-            let t = t.ok_or_else(|| Diagnostic::new(Code::ARITY, format!("input {i} is absent but not optional")))?;
-            if let Some(v) = self.tensors[t].value {
-                self.compute(v).map_err(|d| d.detail(format!("input {i}")))?;
-            }
-            if self.count_of(t).is_some() {
-                let d = Diagnostic::new(Code::CONSTANT, "the size of what a subgraph gets is known at run time only");
-                return Err(d.detail(format!("input {i}")));
-            }
-            arguments.push(Argument { ty: self.tensors[t].ty.clone(), data: self.known_bytes(t) });
+    /// What an operator hands on of its inputs, from `first` on.
+    fn operands(&mut self, first: usize, inputs: &[Option<usize>]) -> Result<Vec<ValueId>, Diagnostic> {
+        let one = |(i, t): (usize, &Option<usize>)| match t {
+            Some(t) => Ok(self.value(*t)),
+            None => Err(Diagnostic::new(Code::ARITY, format!("input {i} is absent but not optional"))),
+        };
+        inputs.iter().enumerate().skip(first).map(one).collect()
+    }
+
+    /// What the subgraphs of an operator get of its inputs, from `first` on, and what counts that.
+    fn handed_on(&mut self, first: usize, values: &[ValueId]) -> Result<(Vec<Argument>, Vec<ValueId>), Diagnostic> {
+        let (mut arguments, mut counts) = (vec![], vec![]);
+        for (i, &v) in values.iter().enumerate() {
+            self.compute(v).map_err(|d| d.detail(format!("input {}", first + i)))?;
+            let value = self.graph.value(v);
+            let count = self.graph.counts.get(&v).map(|count| {
+                counts.iter().position(|c| c == count).unwrap_or_else(|| {
+                    counts.push(*count);
+                    counts.len() - 1
+                })
+            });
+            arguments.push(Argument { ty: value.ty.clone(), data: value.data.clone().filter(|_| count.is_none()), count });
         }
-        Ok(arguments)
+        Ok((arguments, counts))
     }
 
     /// What counts the first dimension of a tensor at run time.
@@ -340,38 +466,61 @@ impl<'f, 'a> Walk<'f, 'a> {
         tensor.data.clone().or_else(computed)
     }
 
-    /// A subgraph whose operators stand for the operator that runs it.
-    fn inline(
-        &mut self,
-        place: &Place,
-        number: i32,
-        inputs: &[Option<usize>],
-        outputs: &[usize],
-        session: &mut Session,
-    ) -> Result<(), Vec<Diagnostic>> {
+    /// The elements of a short vector of integers, as far as they are known.
+    fn numbers(&self, v: ValueId, depth: usize) -> Vec<Option<i64>> {
+        let Value { ty, data, .. } = self.graph.value(v);
+        let count = ty.element_count();
+        if !matches!(ty.element, ElementType::I32 | ElementType::I64) || 1 < ty.rank() || MOST_NUMBERS < count {
+            return vec![];
+        }
+        if let Some(data) = data {
+            return indices::numbers(ty, data).into_iter().map(Some).collect();
+        }
+        let node = self.graph.nodes.iter().rev().find(|n| n.outputs.first() == Some(&v)).filter(|_| 0 < depth);
+        let Some(node) = node else { return vec![None; count] };
+        let of = |v: &Option<ValueId>| v.map_or(vec![], |v| self.numbers(v, depth - 1));
+        let numbers: Vec<Option<i64>> = match &node.op {
+            Op::Shape(s) => s.shape.iter().enumerate().map(|(d, n)| Some(*n as i64).filter(|_| 0 < d || !s.is_counted)).collect(),
+            Op::Pack(_) | Op::Concatenation(_) => node.inputs.iter().flat_map(of).collect(),
+            Op::StridedSlice(s) if s.first.len() == 1 => {
+                let all = of(&node.input(0));
+                let at = |i: usize| all.get((s.first[0] as i64 + i as i64 * s.stride[0]) as usize).copied().flatten();
+                (0..count).map(at).collect()
+            }
+            op if op.is_view() || matches!(op, Op::Cast(_)) => of(&node.input(0)),
+            _ => vec![],
+        };
+        if numbers.len() == count { numbers } else { vec![None; count] }
+    }
+
+    /// A subgraph whose operators stand for the operator that runs it, or for a turn of that; what it makes of the operands.
+    fn inline(&mut self, place: &Place, number: i32, operands: &[ValueId], session: &mut Session) -> Result<Vec<ValueId>, Vec<Diagnostic>> {
         let here = |d: Diagnostic| vec![d.at(place.clone())];
         let (number, subgraph) = self.named_subgraph(number).map_err(here)?;
-        let arguments = self.handed_on(0, inputs).map_err(here)?;
+        let (arguments, counts) = self.handed_on(0, operands).map_err(here)?;
         let (body, variables) = self.walk(number, subgraph, arguments, session).map_err(|problems| of_caller(problems, place))?;
-        if body.outputs.len() != outputs.len() {
-            let d =
-                Diagnostic::new(Code::ARITY, "the subgraph that is run has another number of outputs").expected(outputs.len().to_string());
-            return Err(here(d.found(body.outputs.len().to_string())));
+        if operands.iter().zip(&body.inputs).any(|(outer, inner)| !is_alike(self.graph.ty(*outer), body.ty(*inner))) {
+            return Err(here(other_types()));
         }
-        let types = |t: &TensorType| TensorType { shape: vec![], ..t.clone() };
-        let inner = body.inputs.iter().map(|v| types(body.ty(*v)));
-        let outer = inputs.iter().flatten().map(|t| types(&self.tensors[*t].ty));
-        let results = outputs.iter().map(|t| types(&self.tensors[*t].ty)).zip(body.outputs.iter().map(|v| types(body.ty(*v))));
-        if outer.zip(inner).chain(results).any(|(a, b)| a != b) {
-            let d = Diagnostic::new(Code::TYPES, "the subgraph that is run has other types or scales than the operator that runs it");
-            return Err(here(d));
-        }
-        let inputs: Vec<ValueId> = inputs.iter().flatten().map(|t| self.value(*t)).collect();
         let states: Vec<ValueId> = variables.into_iter().filter_map(|v| session.variables.value(v, &mut self.graph)).collect();
         let first = self.graph.nodes.len();
-        let results = self.graph.inline(body, &inputs, &states);
+        let results = self.graph.inline(body, &[operands, &counts].concat(), &states);
         for node in self.graph.nodes.split_off(first) {
             self.add_node(node);
+        }
+        Ok(results)
+    }
+
+    /// Values that nodes from `first` on have computed become the results of an operator.
+    fn become_results(&mut self, place: &Place, outputs: &[usize], results: Vec<ValueId>, first: usize) -> Result<(), Vec<Diagnostic>> {
+        let here = |d: Diagnostic| vec![d.at(place.clone())];
+        if results.len() != outputs.len() {
+            let d =
+                Diagnostic::new(Code::ARITY, "the subgraph that is run has another number of outputs").expected(outputs.len().to_string());
+            return Err(here(d.found(results.len().to_string())));
+        }
+        if outputs.iter().zip(&results).any(|(t, v)| !is_alike(&self.tensors[*t].ty, self.graph.ty(*v))) {
+            return Err(here(other_types()));
         }
         let produced: BTreeSet<ValueId> = self.graph.nodes[first..].iter().flat_map(|n| n.outputs.clone()).collect();
         for (&t, v) in outputs.iter().zip(results) {
@@ -382,6 +531,66 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// A loop whose operands change their shapes from turn to turn: as many turns one after the other as its condition, which must be computable, says.
+    fn unroll(
+        &mut self,
+        place: &Place,
+        control: &Control,
+        operands: &[ValueId],
+        session: &mut Session,
+    ) -> Result<Vec<ValueId>, Vec<Diagnostic>> {
+        let here = |d: Diagnostic| vec![d.at(place.clone())];
+        let [test, body] = control.subgraphs[..] else {
+            return Err(here(Diagnostic::new(Code::ARITY, "a loop has a condition and a body")));
+        };
+        let [(_, test_graph), (_, body_graph)] = [self.named_subgraph(test).map_err(here)?, self.named_subgraph(body).map_err(here)?];
+        let handed_over = handed_over(body_graph);
+        if handed_over.iter().any(|(i, _)| reads_input(test_graph, *i)) {
+            let d = Diagnostic::new(Code::FEATURE, "the condition reads an operand that gets the number of one before it");
+            return Err(here(d.help("copy the operand in the body before it is handed on")));
+        }
+        let first = self.graph.nodes.len();
+        let mut values = operands.to_vec();
+        loop {
+            let results = self.inline(place, test, &values, session)?;
+            let goes_on = match results[..] {
+                [v] if self.graph.ty(v).element == ElementType::Bool && self.graph.ty(v).element_count() == 1 => v,
+                _ => return Err(here(Diagnostic::new(Code::OPERAND, "the condition must give one bool"))),
+            };
+            self.compute(goes_on).map_err(here)?;
+            match &self.graph.value(goes_on).data {
+                Some(bytes) if bytes[0] == 0 => return Ok(values),
+                Some(_) => {}
+                None => {
+                    let message =
+                        "an operand of the loop has another shape after each turn, and how many there are is known at run time only";
+                    let mut d = Diagnostic::new(Code::CONSTANT, message);
+                    d.help = Some("give it the largest shape that it can have, and count how much of it is in use".into());
+                    d.bounded = Some(String::new());
+                    d.deciding = self.operands_behind(first, goes_on, operands);
+                    return Err(here(d));
+                }
+            }
+            values = self.inline(place, body, &values, session)?;
+            if values.len() != operands.len() {
+                let d = Diagnostic::new(Code::ARITY, "the body gives another number of results than it takes operands");
+                return Err(here(d.expected(operands.len().to_string()).found(values.len().to_string())));
+            }
+            handed_over.iter().for_each(|&(i, j)| values[i] = values[j]);
+        }
+    }
+
+    /// Which operands a value is computed from by nodes from `first` on.
+    fn operands_behind(&self, first: usize, v: ValueId, operands: &[ValueId]) -> Vec<usize> {
+        let mut behind = BTreeSet::from([v]);
+        for node in self.graph.nodes[first..].iter().rev() {
+            if node.outputs.iter().any(|v| behind.contains(v)) {
+                behind.extend(node.reads());
+            }
+        }
+        (0..operands.len()).filter(|i| behind.contains(&operands[*i])).collect()
     }
 
     /// Inputs of a subgraph that an operator runs.
@@ -399,6 +608,7 @@ impl<'f, 'a> Walk<'f, 'a> {
                 *declared = false;
             }
         }
+        let mut counted = vec![];
         for (i, (index, argument)) in indices.into_iter().zip(arguments).enumerate() {
             let (place, role) = (self.place(), format!("subgraph input {i}"));
             let Some(index) = self.tensor_index(&place, &role, index) else { continue };
@@ -423,10 +633,21 @@ impl<'f, 'a> Walk<'f, 'a> {
             tensor.ty.shape = argument.ty.shape;
             let v = self.value(index);
             self.graph.inputs.push(v);
+            counted.extend(argument.count.map(|count| (count, v)));
             if let Some(data) = argument.data {
                 let Value { name, ty, .. } = self.graph.value(v).clone();
                 self.tensors[index].value = Some(self.graph.add_value(Value { name, ty, data: Some(data) }));
             }
+        }
+        // Numbers that count operands are inputs behind these.
+        let mut counts = BTreeMap::new();
+        for (count, v) in counted {
+            counts.entry(count).or_insert_with(Vec::new).push(v);
+        }
+        for values in counts.into_values() {
+            let count = add_count(&mut self.graph, values[0], None);
+            self.graph.inputs.push(count);
+            self.graph.counts.extend(values.into_iter().map(|v| (v, count)));
         }
     }
 
@@ -450,6 +671,7 @@ impl<'f, 'a> Walk<'f, 'a> {
         let indices: Vec<i32> = self.subgraph.inputs().into_iter().flatten().collect();
         let shapes = self.given(names, &indices, &options.input_shapes, "a shape");
         let values = self.given(names, &indices, &options.input_values, "a value");
+        self.bounds(names, &indices, &options.max_dims, session);
         if !shapes.is_empty() || !values.is_empty() {
             // Shapes in the file were computed from others.
             for t in &mut self.tensors {
@@ -501,6 +723,23 @@ impl<'f, 'a> Walk<'f, 'a> {
                         None => self.graph.inputs.push(v),
                     }
                 }
+            }
+        }
+    }
+
+    /// Which inputs the user gave bounds of what they decide.
+    fn bounds(&mut self, names: &signatures::Signature, indices: &[i32], max_dims: &[(String, usize)], session: &mut Session) {
+        session.max_dims = max_dims.to_vec();
+        session.max_dims_by_input.clear();
+        for (name, most) in max_dims {
+            let tensor = |t: &i32| usize::try_from(*t).ok().and_then(|t| self.tensors.get(t));
+            let is_named = |i: usize| names.inputs.get(i).and_then(Option::as_ref) == Some(name);
+            let input = (0..indices.len()).find(|i| is_named(*i) || tensor(&indices[*i]).is_some_and(|t| t.name == *name));
+            session.max_dims_by_input.extend(input.map(|i| (i, *most)));
+            let mut tensors = self.file.model.subgraphs().into_iter().flatten().flat_map(|s| s.tensors().into_iter().flatten());
+            if input.is_none() && !tensors.any(|t| t.name().is_some_and(|n| schema::text(n) == *name)) {
+                let d = Diagnostic::new(Code::INPUT, format!("the model has no tensor {} whose size could have a bound", quoted(name)));
+                self.problems.push(d.at(self.place()).help("`cranelite check` names those that need one"));
             }
         }
     }
@@ -589,13 +828,14 @@ impl<'f, 'a> Walk<'f, 'a> {
             }
             Some(code) if self.problems.len() == before && inputs.iter().flatten().chain(&outputs).all(known) => {
                 let computed = if is_needed { self.compute_attributes(code, &inputs) } else { Ok(()) };
+                let at = Application { index, operator: o, inputs: &inputs, outputs: &outputs, is_computed: computed.is_ok() };
                 let first_input = control.as_ref().map_or(0, |c| c.first_input);
-                let run = control.map(|c| self.control(&place, &c, &inputs, &outputs, session));
+                let run = control.map(|c| self.control(&place, &c, &at, session));
                 match run.transpose() {
                     Ok(Some(Run::Inlined)) => return None,
-                    Ok(Some(Run::Bodies(bodies, states))) => self.decode(code, o, &inputs, &outputs, bodies, states).map(Some),
+                    Ok(Some(Run::Bodies(bodies))) => self.decode(code, &at, bodies, session).map(Some),
                     // What is not computed need not be wanted.
-                    Ok(None) => self.decode(code, o, &inputs, &outputs, vec![], vec![]).map(Some).map_err(|d| match computed {
+                    Ok(None) => self.decode(code, &at, Bodies::default(), session).map(Some).map_err(|d| match computed {
                         Err(exceeded) if d.code == Code::CONSTANT => exceeded,
                         _ => d,
                     }),
@@ -640,21 +880,24 @@ impl<'f, 'a> Walk<'f, 'a> {
                 _ => Content::Unknown,
             };
         }
-        let Decoded { op, kept, shapes, mut states, own_states, counts } = decoded?;
+        let Decoded { op, kept, shapes, first, operands, mut further, own_states, counts } = decoded?;
         for (&t, shape) in outputs.iter().zip(shapes) {
             self.tensors[t].ty.shape = shape;
         }
         let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
-        let inputs = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t)));
-        let inputs: Vec<Option<ValueId>> = inputs.collect();
+        let mut inputs: Vec<Option<ValueId>> = kept.of(&inputs).into_iter().map(|t| t.map(|t| self.value(t))).collect();
+        inputs.iter_mut().skip(first).zip(operands).for_each(|(input, v)| *input = Some(v));
         for ty in own_states {
             let name = format!("{}_state", outputs.first().map_or("", |&t| &self.tensors[t].name));
             let value = self.graph.add_value(Value { name, ty, data: None });
             // A new value, behind all others.
-            self.graph.states.push(State { value, initial: None });
-            states.push(value);
+            let operator = self.first_operator + index;
+            let of_operator = self.graph.states.iter().filter(|s| matches!(s.origin, Origin::Operator(other, _) if other == operator));
+            let origin = Origin::Operator(operator, of_operator.count() as u32);
+            self.graph.states.push(State { value, initial: None, origin });
+            further.push(value);
         }
-        let inputs = inputs.into_iter().chain(states.into_iter().map(Some)).collect();
+        inputs.extend(further.into_iter().map(Some));
         let mut outputs: Vec<ValueId> = outputs.iter().map(|&t| self.value(t)).collect();
         for (i, count) in counts.into_iter().enumerate() {
             let v = outputs[i];
@@ -711,10 +954,10 @@ impl<'f, 'a> Walk<'f, 'a> {
         &mut self,
         place: &Place,
         control: &Control,
-        inputs: &[Option<usize>],
-        outputs: &[usize],
+        at: &Application<'_, 'a>,
         session: &mut Session,
     ) -> Result<Run, Vec<Diagnostic>> {
+        let Application { inputs, outputs, .. } = *at;
         if let Some(t) = inputs.first().copied().flatten().filter(|_| 0 < control.first_input)
             && let Some(v) = self.tensors[t].value
         {
@@ -729,10 +972,27 @@ impl<'f, 'a> Walk<'f, 'a> {
         });
         match chosen.and_then(|i| control.subgraphs.get(i).or(control.subgraphs.last())) {
             Some(&number) => {
-                let operands = inputs.get(control.first_input..).unwrap_or_default();
-                self.inline(place, number, operands, outputs, session).map(|()| Run::Inlined)
+                let operands = self.operands(control.first_input, inputs).map_err(|d| vec![d.at(place.clone())])?;
+                let first = self.graph.nodes.len();
+                let results = self.inline(place, number, &operands, session)?;
+                self.become_results(place, outputs, results, first).map(|()| Run::Inlined)
             }
-            None => self.bodies(place, control, inputs, session).map(|(bodies, states)| Run::Bodies(bodies, states)),
+            None => {
+                let operands = self.operands(control.first_input, inputs).map_err(|d| vec![d.at(place.clone())])?;
+                if !control.is_loop() {
+                    return self.branches(place, control, operands, session).map(Run::Bodies);
+                }
+                let open = match self.turns(place, control, at, operands.clone(), session)? {
+                    Ok(bodies) => return Ok(Run::Bodies(bodies)),
+                    Err(open) => open.and_then(|i| outputs.get(i)).map(|t| self.tensors[*t].name.clone()),
+                };
+                let first = self.graph.nodes.len();
+                let results = self.unroll(place, control, &operands, session).map_err(|mut problems| {
+                    problems.iter_mut().filter(|d| d.bounded.is_some()).for_each(|d| d.bounded.clone_from(&open));
+                    problems
+                })?;
+                self.become_results(place, outputs, results, first).map(|()| Run::Inlined)
+            }
         }
     }
 
@@ -781,15 +1041,8 @@ impl<'f, 'a> Walk<'f, 'a> {
         Ok(())
     }
 
-    fn decode(
-        &self,
-        code: &OperatorCode,
-        o: schema::Operator<'a>,
-        inputs: &[Option<usize>],
-        outputs: &[usize],
-        bodies: Vec<Graph>,
-        states: Vec<ValueId>,
-    ) -> Result<Decoded, Diagnostic> {
+    fn decode(&self, code: &OperatorCode, at: &Application<'_, 'a>, bodies: Bodies, session: &Session) -> Result<Decoded, Diagnostic> {
+        let Application { operator: o, inputs, outputs, .. } = *at;
         let arity = Op::arity(code.key()).ok_or_else(|| unsupported(code))?;
         let newest = Op::newest_version(code.key());
         if !(1..=newest).contains(&code.version) {
@@ -810,8 +1063,12 @@ impl<'f, 'a> Walk<'f, 'a> {
         let operand = |t: &Option<usize>| {
             t.map(|t| Operand { ty: &self.tensors[t].ty, data: self.tensors[t].data.as_deref().or_else(|| computed(t)) })
         };
-        let signature =
+        let mut signature =
             Signature { inputs: inputs.iter().map(operand).collect(), outputs: outputs.iter().map(|&t| &self.tensors[t].ty).collect() };
+        let Bodies { graphs, first, operands, further } = bodies;
+        for (input, v) in signature.inputs.iter_mut().skip(first).zip(&operands) {
+            *input = Some(Operand { ty: self.graph.ty(*v), data: self.graph.value(*v).data.as_deref() });
+        }
         let operators_of = |number: i32| -> Result<Vec<BuiltinOperator>, Diagnostic> {
             let operators = self.named_subgraph(number)?.1.operators().into_iter().flatten();
             let codes = operators.map(|o| self.file.codes.get(o.opcode_index() as usize).map(|c| c.code));
@@ -822,34 +1079,36 @@ impl<'f, 'a> Walk<'f, 'a> {
         }
         let tensor = |t: i32| self.tensors.get(usize::try_from(t).ok()?).filter(|t| t.content != Content::Unknown).map(|t| &t.ty);
         let intermediates = o.intermediates().into_iter().flatten().map(tensor).collect();
+        let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
         let source = Source {
             operator: o,
             version: code.version,
             symbol: code.symbol.as_deref(),
             signature,
-            bodies,
+            bodies: graphs,
             intermediates,
             operators_of: &operators_of,
+            counted: counted.iter().map(Option::is_some).collect(),
+            sizes: &OpenSizes { walk: self, session, at },
         };
         let op = Op::decode(code.key(), &source)?;
         let mut signature = source.signature;
         let kept = op.kept();
         signature.inputs = kept.of(&signature.inputs);
-        signature.inputs.extend(states.iter().map(|v| Some(Operand { ty: self.graph.ty(*v), data: None })));
+        signature.inputs.extend(further.iter().map(|v| Some(Operand { ty: self.graph.ty(*v), data: None })));
         let own_states = op.own_states(&signature).map_err(|d| kept.in_model(d))?;
         if self.is_body && !own_states.is_empty() {
             return Err(Diagnostic::new(Code::FEATURE, "operators with a state in subgraphs that an operator runs are not supported")
                 .help("move the operator into the main subgraph"));
         }
         signature.inputs.extend(own_states.iter().map(|ty| Some(Operand { ty, data: None })));
-        self.check_states(&op, &kept.of(inputs), &states, own_states.len())?;
-        let counted: Vec<Option<ValueId>> = inputs.iter().map(|t| self.count_of((*t)?)).collect();
+        self.check_states(&op, &kept.of(inputs), &further, own_states.len())?;
         let counts = op.counts(&signature, &counted)?;
         let shapes = op.infer(&signature).map_err(|d| kept.in_model(d))?;
         for (i, (shape, ty)) in shapes.iter().zip(&signature.outputs).enumerate() {
             tensors::check_size(ty.element, shape).map_err(|d| d.detail(format!("output {i}")))?;
         }
-        Ok(Decoded { op, kept, shapes, states, own_states, counts })
+        Ok(Decoded { op, kept, shapes, first, operands, further, own_states, counts })
     }
 
     /// That what an operator changes are states, and each of them once.
@@ -965,9 +1224,16 @@ impl<'f, 'a> Walk<'f, 'a> {
             .flatten()
             .map(|t| usize::try_from(t).ok().and_then(|t| self.tensors.get(t)).map_or(String::new(), |t| t.name.clone()))
             .collect();
-        for d in self.problems.iter_mut().filter(|d| !d.deciding.is_empty()) {
+        for d in &mut self.problems {
             let options: Vec<String> = d.deciding.iter().map(|i| format!("--input-value {}=FILE.npy", names[*i])).collect();
-            d.help = Some(format!("if it is always the same, give it when the model is compiled: {}", options.join(" ")));
+            let always = format!("if it is always the same, give it when the model is compiled: {}", options.join(" "));
+            let decided = || d.deciding.first().map(|i| &names[*i]).filter(|name| !name.is_empty());
+            let name = d.bounded.as_ref().and_then(|name| Some(name).filter(|name| !name.is_empty()).or_else(decided));
+            let bound = name.map(|name| format!("if it has a bound, give that: --max-dim {name}=N"));
+            let ways: Vec<String> = Some(always).filter(|_| !d.deciding.is_empty()).into_iter().chain(bound).collect();
+            if !ways.is_empty() {
+                d.help = Some(ways.join("; "));
+            }
         }
     }
 
@@ -1039,13 +1305,55 @@ impl<'f, 'a> Walk<'f, 'a> {
     }
 }
 
+/// An operator in the file, with the tensors that it reads and writes.
+#[derive(Clone, Copy)]
+struct Application<'w, 'a> {
+    index: u32,
+    operator: schema::Operator<'a>,
+    inputs: &'w [Option<usize>],
+    outputs: &'w [usize],
+    /// What its attributes are made of has been computed as far as it can be.
+    is_computed: bool,
+}
+
+/// What is known of the sizes that an operator is given.
+struct OpenSizes<'w, 'f, 'a> {
+    walk: &'w Walk<'f, 'a>,
+    session: &'w Session,
+    at: &'w Application<'w, 'a>,
+}
+
+impl Sizes for OpenSizes<'_, '_, '_> {
+    fn numbers(&self, input: usize) -> Vec<Option<i64>> {
+        let value = self.at.inputs.get(input).copied().flatten().and_then(|t| self.walk.tensors[t].value);
+        value.filter(|_| self.at.is_computed).map_or(vec![], |v| self.walk.numbers(v, NUMBERS_DEPTH))
+    }
+
+    fn most(&self) -> Option<usize> {
+        let Session { max_dims, max_dims_by_input, .. } = self.session;
+        let own = max_dims.iter().find(|(name, _)| *name == self.name()).map(|(_, most)| *most);
+        own.or_else(|| {
+            let bounds = Some(max_dims_by_input).filter(|all| !all.is_empty() && !self.walk.is_body)?;
+            let inputs = self.walk.inputs_behind(self.at.index, self.at.inputs.iter().copied().flatten());
+            inputs.iter().filter_map(|i| bounds.get(i)).min().copied()
+        })
+    }
+
+    fn name(&self) -> String {
+        self.at.outputs.first().map_or(String::new(), |t| self.walk.tensors[*t].name.clone())
+    }
+}
+
 struct Decoded {
     op: Op,
     kept: Kept,
     /// Of the results.
     shapes: Vec<Vec<usize>>,
+    /// Inputs from a position on that are other values than the tensors'.
+    first: usize,
+    operands: Vec<ValueId>,
     /// What its bodies read and write beside its inputs.
-    states: Vec<ValueId>,
+    further: Vec<ValueId>,
     /// What it keeps for itself.
     own_states: Vec<TensorType>,
     /// Of the results.
@@ -1056,8 +1364,20 @@ struct Decoded {
 enum Run {
     /// The graph has their operators.
     Inlined,
-    /// Graphs of the operator's own, and the states that they have.
-    Bodies(Vec<Graph>, Vec<ValueId>),
+    /// Graphs of the operator's own.
+    Bodies(Bodies),
+}
+
+/// The graphs that an operator runs, and of what.
+#[derive(Default)]
+struct Bodies {
+    graphs: Vec<Graph>,
+    /// Position of the first of the inputs that they get.
+    first: usize,
+    /// These inputs, some of which have got room for more rows.
+    operands: Vec<ValueId>,
+    /// What the graphs read and write beside these: what counts operands, and states.
+    further: Vec<ValueId>,
 }
 
 /// Which subgraphs an operator runs.
@@ -1070,6 +1390,73 @@ fn control(code: &OperatorCode, o: &schema::Operator) -> Option<Control> {
         }
         _ => Op::control(code.key(), o),
     }
+}
+
+/// The number that counts the first dimension of a value: known, or not yet.
+fn add_count(graph: &mut Graph, of: ValueId, known: Option<usize>) -> ValueId {
+    let name = format!("{}_count", graph.value(of).name);
+    let data = known.map(|n| (n as i32).to_le_bytes().to_vec().into());
+    graph.add_value(Value { name, ty: TensorType::new(ElementType::I32, []), data })
+}
+
+/// Whether a value of this type can be given room for more rows.
+fn has_room(ty: &TensorType) -> bool {
+    let nothing = vec![0; ty.rank()];
+    let pad = Op::Pad(pad::Attributes { before: nothing.clone(), after: nothing });
+    let signature = Signature { inputs: vec![Some(Operand { ty, data: None })], outputs: vec![ty] };
+    pad.infer(&signature).is_ok() && ty.quantization.as_ref().is_none_or(|q| q.is_per_tensor())
+}
+
+/// A value with room for so many rows, behind its own, and what counts these.
+fn counted(graph: &mut Graph, v: ValueId, rows: usize, operator: u32) -> Result<(ValueId, ValueId), Diagnostic> {
+    let Value { name, ty, .. } = graph.value(v).clone();
+    let own = ty.shape[0];
+    let count = graph.counts.get(&v).copied().unwrap_or_else(|| add_count(graph, v, Some(own)));
+    if rows <= own {
+        return Ok((v, count));
+    }
+    let mut after = vec![0; ty.rank()];
+    after[0] = rows - own;
+    let op = Op::Pad(pad::Attributes { before: vec![0; ty.rank()], after });
+    let shape = op.infer(&Signature { inputs: vec![Some(Operand { ty: &ty, data: None })], outputs: vec![&ty] })?.remove(0);
+    tensors::check_size(ty.element, &shape)?;
+    let padded = graph.add_value(Value { name, ty: TensorType { shape, ..ty }, data: None });
+    graph.nodes.push(Node { op, inputs: vec![Some(v)], outputs: vec![padded], operator, then: vec![] });
+    graph.counts.insert(padded, count);
+    Ok((padded, count))
+}
+
+/// Makes a result of a body one with so many rows at most, which a further result counts.
+fn count_result(body: &mut Graph, i: usize, rows: usize, operator: u32) -> Result<(), Diagnostic> {
+    let (v, count) = counted(body, body.outputs[i], rows, operator)?;
+    body.outputs[i] = v;
+    body.outputs.push(count);
+    body.counts.insert(v, count);
+    Ok(())
+}
+
+/// Results of a loop's body that are operands, and which results these become: an operand before the result that changes, as in WHILE.
+fn handed_over(body: schema::SubGraph) -> Vec<(usize, usize)> {
+    let [inputs, outputs] = [body.inputs(), body.outputs()].map(|all| all.into_iter().flatten().collect::<Vec<i32>>());
+    let before = |i: usize| inputs[..i.min(inputs.len())].iter().position(|t| *t == outputs[i]);
+    let over = |i: usize| before(i).filter(|j| outputs[*j] != inputs[*j]).map(|j| (i, j));
+    (0..outputs.len()).filter_map(over).collect()
+}
+
+fn reads_input(subgraph: schema::SubGraph, input: usize) -> bool {
+    let Some(tensor) = subgraph.inputs().and_then(|all| all.iter().nth(input)) else { return false };
+    let operators = subgraph.operators().into_iter().flatten();
+    let mut reads = operators.flat_map(|o| o.inputs().into_iter().flatten()).chain(subgraph.outputs().into_iter().flatten());
+    reads.any(|t| t == tensor)
+}
+
+/// Of one element type and quantisation.
+fn is_alike(a: &TensorType, b: &TensorType) -> bool {
+    (a.element, &a.quantization) == (b.element, &b.quantization)
+}
+
+fn other_types() -> Diagnostic {
+    Diagnostic::new(Code::TYPES, "the subgraph that is run has other types or scales than the operator that runs it")
 }
 
 /// Problems of a subgraph; those without a place are of the operator that runs it.

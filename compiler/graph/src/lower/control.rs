@@ -3,7 +3,7 @@
 //! The idea: a body is lowered as the graph around it is, with buffers of that graph for its inputs and its states. What it computes goes where the
 //! graph around it wants it, unless somebody still reads what is there; then it is copied at the end.
 
-use super::{Context, Scope, convert, copy};
+use super::{Context, Scope, convert, copy, counts, indices};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Node, ValueId};
 use cranelite_tile::{BufferId, Cond, Elem, KernelBuilder, Step};
@@ -65,12 +65,26 @@ pub fn repeat(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         return Err(Diagnostic::new(Code::FEATURE, "the loop never ends: its condition is always true"));
     }
     let test_steps = inside(cx, test, &places, &wanted, |cx| wanted.iter().for_each(|(v, to)| copied(cx, *v, *to)))?;
-    let wanted: Vec<(ValueId, BufferId)> = (0..changes.len()).filter(|&i| changes[i]).map(|i| (body.outputs[i], places[i])).collect();
+    let all: Vec<(ValueId, BufferId)> = (0..changes.len()).filter(|&i| changes[i]).map(|i| (body.outputs[i], places[i])).collect();
+    // What may have more rows than there is room for is copied.
+    let wanted: Vec<(ValueId, BufferId)> =
+        all.iter().copied().filter(|(v, to)| body.ty(*v).size_bytes() as u64 == cx.size_bytes(*to)).collect();
+    let rows: Vec<usize> = node.inputs.iter().map(|v| v.and_then(|v| cx.graph.ty(v).shape.first().copied()).unwrap_or(0)).collect();
     let body_steps = inside(cx, body, &places, &wanted, |cx| {
+        for (&v, &rows) in body.outputs.iter().zip(&rows) {
+            if rows < body.ty(v).shape.first().copied().unwrap_or(0) {
+                let count = counts::of(cx, v).expect("more rows than an operand has are counted");
+                indices::check(cx, count, Elem::I32, 1, &[(Some(0), rows as i64)]);
+            }
+        }
         // Operands that others become are saved before any changes.
         let mut moves = vec![];
-        for &(v, to) in &wanted {
+        for &(v, to) in &all {
             let from = cx.buffer(v);
+            let from = match cx.size_bytes(to) {
+                part if part < cx.size_bytes(from) => cx.view("rows", from, 0, part),
+                _ => from,
+            };
             let is_operand = from != to && places.iter().any(|p| cx.root(*p) == cx.root(from));
             moves.push((if is_operand { saved(cx, from) } else { from }, to));
         }

@@ -31,7 +31,9 @@ pub fn leave_out(cx: &mut Context) {
         let copies: Vec<RowCopy> = copies.into_iter().filter(|c| !changes_later(cx, c)).collect();
         // The array lives on for each of them, so that all may cost nothing where one does.
         if !leave_out_together(cx, &copies) && 1 < copies.len() {
-            copies.chunks(1).for_each(|one| drop(leave_out_together(cx, one)));
+            for one in copies.chunks(1) {
+                leave_out_together(cx, one);
+            }
         }
     }
     cx.program.schedule.retain(|s| !matches!(s, Step::Parallel(calls) if calls.is_empty()));

@@ -9,6 +9,7 @@ pub mod clip;
 pub mod control;
 pub mod convert;
 pub mod copy;
+pub mod counts;
 pub mod depthwise;
 pub mod elementwise;
 pub mod fixed;
@@ -256,7 +257,7 @@ fn remove_unused_kernels(program: &mut Program) {
 fn last_reads(graph: &Graph) -> Vec<Option<usize>> {
     let mut last = vec![None; graph.values.len()];
     for (i, node) in graph.nodes.iter().enumerate() {
-        node.reads().for_each(|v| last[v.0 as usize] = Some(i));
+        graph.reads(node).for_each(|v| last[v.0 as usize] = Some(i));
     }
     graph.outputs.iter().for_each(|v| last[v.0 as usize] = Some(AFTER_ALL));
     // The next invocation reads it.
@@ -285,6 +286,7 @@ impl<'a> Context<'a> {
         self.scope.spare_bytes = spare::Spare::of(graph, self.goal).by_node;
         for (here, node) in graph.nodes.iter().enumerate() {
             (self.scope.here, self.operator, self.spare_bytes) = (here, Some(node.operator), self.scope.spare_bytes[here]);
+            counts::all_agree(self, node);
             if let Err(d) = node.op.lower(self, node) {
                 problems.push(d.in_node(graph, node));
             }

@@ -5,12 +5,12 @@
 
 use super::channels::{Block, each_block};
 use super::requantize::{INTEGER, Scale, Target, elem, shift_range};
-use super::{Context, copy, moves};
+use super::{Context, copy, counts, moves};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::ops::checks;
 use crate::quantize::{mean_multiplier, product_multiplier, quantize_multiplier, requantize_multiplier, wide_requantization};
-use cranelite_tile::{Arg, Binary, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Reduce, Type, Value};
+use cranelite_tile::{Arg, Binary, BufferId, Cond, Elem, Index, Kernel, KernelBuilder, Machine, Reduce, Type, Value};
 
 /// Consecutive axes of the same kind as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,8 @@ pub fn reduce(cx: &mut Context, node: &Node, reduction: Reduction, axes: &[usize
     let elem = elem(input.element).expect("an element type that infer lets pass");
     let count = axes.iter().map(|&a| input.shape[a] as u64).product::<u64>();
     let is_quantized = checks::is_quantized(input.element);
+    // How many rows there are is known at run time only; those beyond change nothing.
+    let is_counted = axes.first() == Some(&0) && node.input(0).is_some_and(|v| cx.graph.counts.contains_key(&v));
     if count == 0 {
         return match reduction {
             Reduction::Mean => Err(Diagnostic::new(Code::OPERAND, "the mean of no element is not defined")),
@@ -111,8 +113,11 @@ pub fn reduce(cx: &mut Context, node: &Node, reduction: Reduction, axes: &[usize
     // The reference has another loop for a result of all elements, which begins with the first of them.
     let is_all = axes.len() == input.rank();
     if is_all && count == 1 && !(is_mean_or_sum && is_quantized) {
-        let (x, y) = (cx.input(node, 0), cx.output(node, 0));
+        let (x, y) = (summed(cx, node, reduction, is_counted), cx.output(node, 0));
         copy::whole(cx, x, y);
+        if is_counted && reduction == Reduction::Mean {
+            counts::divide(cx, node, 1);
+        }
         return Ok(());
     }
     let zero_point = input.zero_point();
@@ -122,6 +127,7 @@ pub fn reduce(cx: &mut Context, node: &Node, reduction: Reduction, axes: &[usize
         _ => reduction == Reduction::Mean,
     };
     let finish = match elem {
+        Elem::F32 if reduction == Reduction::Mean && is_counted => Finish::Nothing,
         Elem::F32 if reduction == Reduction::Mean => Finish::Divide(count as f32),
         _ if matches!(reduction, Reduction::All | Reduction::Any) => Finish::AtMostOne,
         _ if reduction == Reduction::Mean && !is_quantized => Finish::Quotient(count),
@@ -168,9 +174,29 @@ pub fn reduce(cx: &mut Context, node: &Node, reduction: Reduction, axes: &[usize
         finish,
     };
     let kernel = reducer.kernel();
-    let (x, y) = (cx.input(node, 0), cx.output(node, 0));
+    let (x, y) = (summed(cx, node, reduction, is_counted), cx.output(node, 0));
     cx.call(kernel, &[x, y], &[]);
+    if is_counted && reduction == Reduction::Mean {
+        counts::divide(cx, node, count / input.shape[0] as u64);
+    }
     Ok(())
+}
+
+/// What is reduced; elements of rows that do not exist change nothing.
+fn summed(cx: &mut Context, node: &Node, reduction: Reduction, is_counted: bool) -> BufferId {
+    let ty = cx.input_type(node, 0);
+    let elem = elem(ty.element).expect("an element type that infer lets pass");
+    let bits = match (reduction, elem) {
+        _ if !is_counted => return cx.input(node, 0),
+        (Reduction::Sum | Reduction::Mean, _) if checks::is_quantized(ty.element) => ty.zero_point(),
+        (Reduction::Least, Elem::F32) => f32::INFINITY.to_bits().into(),
+        (Reduction::Largest, Elem::F32) => f32::NEG_INFINITY.to_bits().into(),
+        _ => reduction.of_none(elem),
+    };
+    let of_none = if matches!(reduction, Reduction::Least | Reduction::Largest) { reduction.of_none(elem) } else { bits };
+    let [element, of_none] = [bits, of_none].map(i64::to_le_bytes);
+    let size = elem.bytes() as usize;
+    counts::without_rest(cx, node, [&element[..size], &of_none[..size]])
 }
 
 /// Axes of size 1 vanish; the innermost run always exists.

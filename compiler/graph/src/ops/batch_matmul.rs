@@ -168,6 +168,7 @@ impl Operator for Attributes {
             rows,
             depth,
             columns,
+            bias: None,
             terms: Terms { elements: [element, w.element], zero_points, bias: Bias::None, rescale, activation: Activation::None, target },
         };
         direct::lower(cx, &product, [from, other], &to)

@@ -1,8 +1,9 @@
 //! What operators with control flow have in common: graphs of their own, called bodies, which they run of their operands.
 //!
-//! The idea: a body's inputs are the operands that the operator hands on; the states that it reads or writes follow them among the node's operands, so
-//! that whoever looks at a node sees all that it touches.
+//! The idea: a body's inputs are the operands that the operator hands on; numbers that count these, and the states that it reads or writes, follow them
+//! among the node's operands, so that whoever looks at a node sees all that it touches.
 
+use super::counts::Count;
 use super::{Signature, types};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Graph;
@@ -26,17 +27,14 @@ pub fn takes(s: &Signature, first: usize, body: &Graph) -> Result<(), Diagnostic
     Ok(())
 }
 
-/// Refuses results that are not what the body gives.
+/// Refuses results that are not what the body gives. Behind them stand the numbers that count those which are counted; a model has no such results.
 pub fn gives(s: &Signature, body: &Graph) -> Result<(), Diagnostic> {
-    if body.outputs.len() != s.outputs.len() {
+    let counted = body.outputs.iter().take(s.outputs.len()).filter(|v| body.counts.contains_key(v)).count();
+    if ![s.outputs.len(), s.outputs.len() + counted].contains(&body.outputs.len()) {
         let d = Diagnostic::new(Code::ARITY, "wrong number of results of the subgraph that is run");
         return Err(d.expected(s.outputs.len().to_string()).found(body.outputs.len().to_string()));
     }
-    for (i, v) in body.outputs.iter().enumerate() {
-        if body.counts.contains_key(v) {
-            let d = Diagnostic::new(Code::FEATURE, format!("the size of result {i} of the subgraph that is run is known at run time only"));
-            return Err(d.help("count it outside of the branch or the loop"));
-        }
+    for (i, v) in body.outputs.iter().enumerate().take(s.outputs.len()) {
         let (inner, outer) = (body.ty(*v).element, s.output(i).element);
         if inner != outer {
             let d = Diagnostic::new(Code::TYPES, "the subgraph that is run gives another element type").detail(format!("output {i}"));
@@ -44,6 +42,12 @@ pub fn gives(s: &Signature, body: &Graph) -> Result<(), Diagnostic> {
         }
     }
     Ok(())
+}
+
+/// Results that a body counts.
+pub fn counts(s: &Signature, body: Option<&Graph>) -> Result<Vec<Option<Count>>, Diagnostic> {
+    let is_counted = |i: usize| body.is_some_and(|b| b.outputs.get(i).is_some_and(|v| b.counts.contains_key(v)));
+    Ok((0..s.outputs.len()).map(|i| is_counted(i).then_some(Count::Own)).collect())
 }
 
 /// The shapes of the results of a node that runs one of the bodies; the same ones whichever that is.
@@ -96,3 +100,26 @@ macro_rules! of_bodies {
     };
 }
 pub(crate) use of_bodies;
+
+/// What all of these operators say of themselves; `$first` is the position of the first input that the bodies get.
+macro_rules! runs_bodies {
+    ($first:expr) => {
+        fn bodies(&self) -> &[$crate::graph::Graph] {
+            &self.bodies
+        }
+        fn bodies_mut(&mut self) -> Option<&mut Vec<$crate::graph::Graph>> {
+            Some(&mut self.bodies)
+        }
+        fn writes(&self) -> Vec<usize> {
+            $crate::ops::bodies::writes(&self.bodies, $first)
+        }
+        fn counts(
+            &self,
+            s: &$crate::ops::Signature,
+            _: &[Option<$crate::graph::ValueId>],
+        ) -> Result<Vec<Option<$crate::ops::counts::Count>>, $crate::diagnostic::Diagnostic> {
+            $crate::ops::bodies::counts(s, self.bodies.last())
+        }
+    };
+}
+pub(crate) use runs_bodies;

@@ -1,17 +1,18 @@
 //! CONCATENATION: the inputs one after the other along an axis.
 //!
-//! Any element type of whole bytes; what cannot be written in its place is copied there. Quantised inputs must have the quantisation of
+//! Any element type of whole bytes. Where rows of an input are counted at run time, those of the next one follow the last of them. What cannot be written in its place is copied there. Quantised inputs must have the quantisation of
 //! the output, as in the reference, except u8, which is rescaled: in f32, which here is a table per input. int16 must have no zero points; their scales are not looked at.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::copy::Piece;
-use crate::lower::{Context, join};
+use crate::lower::{Context, counts as counted, join};
 use crate::ops::attributes::Activation;
-use crate::ops::types::{self, Row};
+use crate::ops::counts::{self, Count};
+use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::rescale_table_u8;
-use crate::tensor::ElementType::{I8, I16, U8};
+use crate::tensor::ElementType::{I8, I16, I32, U8};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
 
@@ -24,7 +25,7 @@ fields!(axis, activation);
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1024, kept: Kept::All, outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Same(types::WHOLE_BYTES)];
+    const TYPES: &'static [Row] = &[Row::With(types::WHOLE_BYTES, &[T], &[T, &[I32]])];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         let (axis, activation) = match source.operator.builtin_options_as_concatenation_options() {
@@ -77,11 +78,26 @@ impl Operator for Attributes {
             }
         }
         shape[self.axis] = length;
-        Ok(vec![shape])
+        Ok([shape, vec![]].into_iter().take(s.outputs.len()).collect())
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        let is_alike = counted.iter().all(|c| *c == counted[0]);
+        let is_rescaled =
+            (0..s.inputs.len()).any(|i| s.optional(i).is_some_and(|o| o.ty.element == U8 && parameters(o.ty) != parameters(s.output(0))));
+        match counted.iter().flatten().next() {
+            Some(_) if self.axis == 0 && !is_rescaled => Ok(vec![Some(Count::Own)]),
+            Some(_) if self.axis != 0 && is_alike => Ok(vec![Some(Count::Of(0))]),
+            _ => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let y = cx.output_type(node, 0);
+        if node.outputs.len() == 2 {
+            counted::join(cx, node);
+            return Ok(());
+        }
         let rows = y.shape[..self.axis].iter().product();
         let mut pieces = vec![];
         let mut row_bytes = 0;

@@ -3,8 +3,9 @@
 //! f32, i32 and i64; the axis is a constant. Integers wrap.
 
 use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, scan};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I32, I64};
@@ -34,6 +35,13 @@ impl Operator for Attributes {
         let x = s.input(0)?;
         checks::axes_exist(&[self.axis], x.rank())?;
         Ok(vec![x.shape.clone()])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 0 < self.axis || !self.reverse {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

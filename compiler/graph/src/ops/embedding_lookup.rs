@@ -4,10 +4,11 @@
 //! Beside that, u8 is read as i8, as the reference reads it. A constant index beyond the table is refused; one that is only known at run time ends the invocation.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::channels::each_block;
 use crate::lower::gather::Gather;
 use crate::lower::{Context, copy, narrow};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I2, I4, I8, I32, U8};
@@ -37,6 +38,10 @@ impl Operator for Attributes {
             checks::per_channel_of("the table", table, 0)?;
         }
         checks::sized([&indices.shape[..], &table.shape[1..]].concat())
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        counts::rows(s, counted, self.infer(s))
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

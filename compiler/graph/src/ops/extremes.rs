@@ -2,11 +2,12 @@
 //!
 //! f32, i8, u8, i16, i32 and bool; the axis is a constant. NaN is neither larger nor smaller than any number.
 
+use super::counts::{self, Count};
 use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, scan};
 use crate::tensor::ElementType::{Bool, F32, I8, I16, I32, I64, U8};
 use crate::text::fields::fields;
@@ -60,6 +61,13 @@ impl Family for Extreme {
             return Err(Diagnostic::new(Code::OPERAND, "the axis has no elements").detail("input 0").found(format!("{:?}", x.shape)));
         }
         Ok(vec![shape])
+    }
+
+    fn counts(&self, a: &Attributes, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 0 < a.axis {
+            true => counts::rows(s, counted, self.infer(a, s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

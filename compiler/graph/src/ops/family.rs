@@ -4,9 +4,10 @@
 //! of attributes; [`family!`] makes of every row a module with the `Attributes` that `ops/mod.rs` lists, as if it had a file.
 
 use super::attributes::Activation;
+use super::counts::{self, Count};
 use super::{Arity, Signature, Source};
 use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::pointwise::{self, Pointwise};
 use cranelite_tile::Machine;
@@ -19,6 +20,12 @@ pub trait Family: Sized {
 
     fn decode(&self, source: &Source) -> Result<Self::Attributes, Diagnostic>;
     fn infer(&self, a: &Self::Attributes, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic>;
+    fn counts(&self, _: &Self::Attributes, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match Self::IS_ELEMENTWISE {
+            true => counts::elementwise(s, counted),
+            false => counts::none(s, counted),
+        }
+    }
     fn macs(&self, _: &Self::Attributes, _: &Signature) -> u64 {
         0
     }
@@ -77,6 +84,13 @@ macro_rules! family {
                 }
                 fn infer(&self, signature: &$crate::ops::Signature) -> Result<Vec<Vec<usize>>, $crate::diagnostic::Diagnostic> {
                     ROW.infer(&self.0, signature)
+                }
+                fn counts(
+                    &self,
+                    s: &$crate::ops::Signature,
+                    counted: &[Option<$crate::graph::ValueId>],
+                ) -> Result<Vec<Option<$crate::ops::counts::Count>>, $crate::diagnostic::Diagnostic> {
+                    ROW.counts(&self.0, s, counted)
                 }
                 fn macs(&self, signature: &$crate::ops::Signature) -> u64 {
                     ROW.macs(&self.0, signature)

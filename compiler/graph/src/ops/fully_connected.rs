@@ -4,7 +4,7 @@
 //! f32; i8, u8 (also with an i16 result) and i16 with i8 weights, whose sums are multiplied by the real scale and rounded once; i16 with
 //! i16 weights, whose i64 sums are rescaled by a 16-bit multiplier; f32 with i8 weights, for which the input is quantised at run time, row
 //! by row. For i8 weights there may be i4, and i2 beside i8. Weights of whole bytes may be computed at run time, unless they are i8 beside
-//! i16; the bias is a constant, and optional.
+//! i16; so may the bias, which is optional, but for the one beside i16, or beside activations that are quantised at run time.
 //!
 //! Differences from TensorFlow Lite: the bias's scale need not be the product of the others. The model's types say what a number is, where
 //! the reference kernels of LiteRT 2.3.0 read other memory: of i16 with i8 weights an i32 bias is added as what it is (they read i64,
@@ -12,7 +12,7 @@
 //! kernels there give. Without options i16 is refused, as there; sums of bytes must fit 32 bits.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::gemm::direct::{self, Direct, Terms};
 use crate::lower::gemm::hybrid::{self, Bytes};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Product, Rescale};
@@ -20,6 +20,7 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy, narrow};
 use crate::ops::attributes::Activation;
+use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
@@ -117,6 +118,13 @@ impl Operator for Attributes {
         (s.output(0).element_count() * depth) as u64
     }
 
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 1 < s.input(0)?.rank() {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (units, depth) = (w.shape[0], w.shape[1]);
@@ -131,7 +139,13 @@ impl Operator for Attributes {
             }
             None => (Cow::Borrowed(w), None),
         };
-        let bias = Bias::of_node(cx, node, 2)?;
+        let (bias, bias_in_memory) = Bias::in_memory(cx, node, 2)?;
+        if bias_in_memory.is_some() && x.element == ElementType::F32 && w.element != ElementType::F32 {
+            return Err(cx.not_constant(node, 2, "the bias of activations that are quantised at run time"));
+        }
+        if bias_in_memory.is_some() && x.element == I16 {
+            return Err(cx.not_constant(node, 2, "the bias of int16 activations"));
+        }
         let mut from = cx.input(node, 0);
         if y.element_count() == 0 {
             return Ok(());
@@ -174,12 +188,15 @@ impl Operator for Attributes {
         let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };
         let activation = self.activation;
         let to = Destination::of_node(cx, node)?;
-        let Some(data) = data else {
-            let weights = cx.input(node, 1);
+        let Some(data) = data.as_ref().filter(|_| bias_in_memory.is_none()) else {
+            let weights = match &data {
+                Some(data) => cx.constant("weights", data.to_vec(), 64),
+                None => cx.input(node, 1),
+            };
             let weights = direct::transposed(cx, weights, w.element, 1, units, depth);
             let (elements, zero_points) = ([input, w.element], [input_zero_point, weight_zero_point]);
             let terms = Terms { elements, zero_points, bias, rescale, activation, target };
-            let product = Direct { batches: vec![], rows, depth, columns: units, terms };
+            let product = Direct { batches: vec![], rows, depth, columns: units, bias: bias_in_memory, terms };
             return direct::lower(cx, &product, [from, weights], &to);
         };
         let product = Product {
@@ -187,7 +204,7 @@ impl Operator for Attributes {
             rows: Axis::plain(1),
             columns: Axis::plain(rows),
             channels: depth,
-            filter: Filter { element: w.element, shape: [units, 1, 1, depth], data: &data },
+            filter: Filter { element: w.element, shape: [units, 1, 1, depth], data },
             input,
             input_zero_point,
             weight_zero_point,

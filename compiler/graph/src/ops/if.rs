@@ -1,13 +1,13 @@
 //! IF: one of two subgraphs, by a condition, of the same operands.
 //!
-//! The condition is one bool. Both branches must give results of the same shapes; where the condition is a constant, the import takes the branch
-//! that runs instead of the operator, and the other one need not compile.
+//! The condition is one bool. Both branches must give results of the same shapes, but for first dimensions, which are counted where they differ; where
+//! the condition is a constant, the import takes the branch that runs instead of the operator, and the other one need not compile.
 
-use super::bodies::{self, of_bodies};
+use super::bodies::{self, of_bodies, runs_bodies};
 use super::types::Row;
 use super::{Arity, Control, Kept, Operator, Signature, Source};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Graph, Node};
+use crate::graph::Node;
 use crate::lower::{Context, control};
 use crate::tensor::ElementType;
 use cranelite_schema as schema;
@@ -30,17 +30,7 @@ impl Operator for Attributes {
         Ok(Attributes { bodies: source.bodies.clone() })
     }
 
-    fn bodies(&self) -> &[Graph] {
-        &self.bodies
-    }
-
-    fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
-        Some(&mut self.bodies)
-    }
-
-    fn writes(&self) -> Vec<usize> {
-        bodies::writes(&self.bodies, 1)
-    }
+    runs_bodies!(1);
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         one_condition(s)?;

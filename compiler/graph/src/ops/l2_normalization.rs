@@ -3,9 +3,10 @@
 //! f32; i8 and u8, to the scale 1/128, by a root in fixed point. The format's activation is refused, as in the reference.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, normalize};
 use crate::ops::attributes::Activation;
+use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I8, U8};
@@ -49,6 +50,13 @@ impl Operator for Attributes {
             }
         }
         Ok(vec![x.shape.clone()])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 1 < s.input(0)?.rank() {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -3,8 +3,9 @@
 //! f32; i8 and u8 in gemmlowp's fixed point, to the scale 1/16 and the largest zero point.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, normalize};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{SOFTMAX_SCALED_DIFF_INTEGER_BITS, log_softmax_reverse, preprocess_softmax_scaling};
@@ -55,6 +56,13 @@ impl Operator for Attributes {
                 .found(format!("{:?}", x.shape)));
         }
         Ok(vec![x.shape.clone()])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 1 < s.input(0)?.rank() {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

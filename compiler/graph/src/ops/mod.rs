@@ -85,6 +85,19 @@ pub struct Source<'a> {
     pub intermediates: Vec<Option<&'a TensorType>>,
     /// Which operators a subgraph of the file has.
     pub operators_of: &'a dyn Fn(i32) -> Result<Vec<schema::BuiltinOperator>, Diagnostic>,
+    /// Of which inputs the first dimension is counted at run time.
+    pub counted: Vec<bool>,
+    pub sizes: &'a dyn Sizes,
+}
+
+/// What is known of sizes that are computed at run time.
+pub trait Sizes {
+    /// The elements of an input of integers, as far as they are known when the model is compiled.
+    fn numbers(&self, input: usize) -> Vec<Option<i64>>;
+    /// The most that the user says the first dimension of the result can be.
+    fn most(&self) -> Option<usize>;
+    /// What the user would call that result.
+    fn name(&self) -> String;
 }
 
 impl<'a> Source<'a> {
@@ -105,6 +118,27 @@ impl<'a> Source<'a> {
                 .found(bytes.len().to_string()));
         };
         Ok(std::array::from_fn(|i| i32::from_le_bytes(bytes[4 * i..][..4].try_into().expect("four bytes"))))
+    }
+    /// The most that the first dimension of the result can be; the problem that it is known at run time only, if nobody says.
+    pub fn most(&self, d: Diagnostic) -> Result<usize, Diagnostic> {
+        self.sizes.most().ok_or_else(|| Diagnostic { bounded: Some(self.sizes.name()), ..d })
+    }
+    /// One dimension or multiple for each axis, from an input; and whether the first one is the most that it can be, because it is known at run
+    /// time only. All others must be known.
+    pub fn dimensions(&self, input: usize, what: &str, most: impl FnOnce(usize) -> usize) -> Result<(Vec<usize>, bool), Diagnostic> {
+        let dimension = |n| checks::dimension(&format!("one of {what}"), n).map_err(|d| d.detail(format!("input {input}")));
+        let open = match self.signature.constant_integers(input, what) {
+            Ok((_, numbers)) => return Ok((numbers.into_iter().map(dimension).collect::<Result<_, _>>()?, false)),
+            Err(d) if d.code != Code::CONSTANT => return Err(d),
+            Err(d) => d,
+        };
+        let numbers = self.sizes.numbers(input);
+        let Some((_, rest)) = numbers.split_first().filter(|(_, rest)| rest.iter().all(Option::is_some)) else { return Err(open) };
+        let mut all = vec![most(self.most(open)?)];
+        for n in rest.iter().flatten() {
+            all.push(dimension(*n)?);
+        }
+        Ok((all, true))
     }
     /// Those of an operator that has numbers by name.
     pub fn named_options(&self) -> Result<Options<'a>, Diagnostic> {
@@ -395,6 +429,11 @@ macro_rules! operators {
             pub fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.counts(s, counted),)*
+                }
+            }
+            pub fn is_elementwise(&self) -> bool {
+                match self {
+                    $(Op::$variant(_) => <$module::Attributes as Operator>::IS_ELEMENTWISE,)*
                 }
             }
             pub fn bodies(&self) -> &[Graph] {

@@ -4,10 +4,11 @@
 //! axis is a constant; the two elements need not be.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::channels::{Block, each_block};
 use crate::lower::copy::container;
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I32, I64};
@@ -45,6 +46,13 @@ impl Operator for Attributes {
         let mut shape = x.shape.clone();
         shape.insert(self.axis, self.depth);
         checks::sized(shape)
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 0 < self.axis {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -2,11 +2,12 @@
 //!
 //! Any element type of a fixed size. The axes are known when the model is compiled.
 
+use super::counts::{self, Count};
 use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, moves};
 use crate::text::fields::fields;
 
@@ -62,6 +63,14 @@ impl Family for Ones {
 
     fn infer(&self, a: &Attributes, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         checks::same_elements(s.input(0)?, &a.shape)
+    }
+
+    fn counts(&self, a: &Attributes, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        // Of one row at most an axis of size 1 more or less could be either.
+        match s.input(0)?.shape.first() {
+            Some(1) => counts::none(s, counted),
+            _ => counts::view(s, counted, &a.shape),
+        }
     }
 
     fn is_view(&self) -> bool {

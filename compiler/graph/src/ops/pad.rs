@@ -4,10 +4,11 @@
 //! are a constant.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::copy::container;
 use crate::lower::pad::{Axis, pad};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::element_range;
@@ -65,6 +66,13 @@ impl Operator for Attributes {
             shape.push(padded);
         }
         Ok(vec![shape])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match [&self.before, &self.after].iter().all(|n| n.first() == Some(&0)) {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

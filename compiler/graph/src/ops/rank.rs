@@ -3,8 +3,9 @@
 //! Of any tensor; the result is a constant.
 
 use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, copy};
+use crate::ops::counts::Count;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::tensor::ElementType::I32;
@@ -22,6 +23,10 @@ impl Operator for Attributes {
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {
         Ok(Attributes { rank: source.signature.input(0)?.rank() })
+    }
+
+    fn counts(&self, _: &Signature, _: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        Ok(vec![None])
     }
 
     fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {

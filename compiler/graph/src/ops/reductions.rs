@@ -7,11 +7,12 @@
 //! mean is rounded toward zero. Of no elements the result is that which changes no other, except for MEAN and quantised products, which
 //! are refused.
 
+use super::counts::{self, Count};
 use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
-use crate::diagnostic::Diagnostic;
-use crate::graph::Node;
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::reduce::{Reduction, reduce};
 use crate::tensor::ElementType::{Bool, F32, I8, I16, I32, I64, U8};
@@ -78,6 +79,24 @@ impl Family for Reduce {
             true => sizes.map(|(i, &d)| if a.axes.contains(&i) { 1 } else { d }).collect(),
             false => sizes.filter(|(i, _)| !a.axes.contains(i)).map(|(_, &d)| d).collect(),
         }])
+    }
+
+    fn counts(&self, a: &Attributes, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        if !matches!(counted, [Some(_), None]) || a.axes.first() != Some(&0) {
+            return counts::rows(s, counted, self.infer(a, s));
+        }
+        let x = s.input(0)?;
+        let by_count = match self.reduction {
+            Reduction::Mean => x.element != F32,
+            Reduction::Product => checks::is_quantized(x.element),
+            _ => false,
+        };
+        if by_count {
+            let d =
+                Diagnostic::new(Code::FEATURE, "the number of elements is known at run time only, which decides how integers are rescaled");
+            return Err(d.detail("input 0").help("compute it in f32"));
+        }
+        Ok(vec![None])
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -7,9 +7,10 @@
 //! the sum of its exponentials fits 32 bits.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::requantize::shift_range;
 use crate::lower::{Context, softmax};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::softmax_multiplier_i16;
@@ -81,6 +82,13 @@ impl Operator for Attributes {
             shift_range(&[softmax_multiplier_i16(self.beta, x.scale().unwrap_or(1.0)).1])?;
         }
         Ok(vec![x.shape.clone()])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 1 < s.input(0)?.rank() {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -1,12 +1,13 @@
 //! STABLEHLO_CASE: one of several subgraphs, by its number, of the same operands; the last one where there is no such number.
 //!
-//! The number is one i32. All branches must give results of the same shapes; a constant number is resolved by the import.
+//! The number is one i32. All branches must give results of the same shapes, but for first dimensions, which are counted where they differ; a constant
+//! number is resolved by the import.
 
-use super::bodies::{self, of_bodies};
+use super::bodies::{self, of_bodies, runs_bodies};
 use super::types::Row;
 use super::{Arity, Control, Kept, Operator, Signature, Source};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Graph, Node};
+use crate::graph::Node;
 use crate::lower::{Context, control};
 use crate::tensor::ElementType;
 use cranelite_schema as schema;
@@ -31,17 +32,7 @@ impl Operator for Attributes {
         Ok(Attributes { bodies: source.bodies.clone() })
     }
 
-    fn bodies(&self) -> &[Graph] {
-        &self.bodies
-    }
-
-    fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
-        Some(&mut self.bodies)
-    }
-
-    fn writes(&self) -> Vec<usize> {
-        bodies::writes(&self.bodies, 1)
-    }
+    runs_bodies!(1);
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let number = s.input(0)?;

@@ -3,9 +3,10 @@
 //! How many is a constant; none if that is negative. NaN comes after all numbers.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::requantize::elem;
 use crate::lower::{Context, largest};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
@@ -42,6 +43,13 @@ impl Operator for Attributes {
         }
         let shape = [rows, &[self.count]].concat();
         Ok(vec![shape.clone(), shape])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match 1 < s.input(0)?.rank() {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

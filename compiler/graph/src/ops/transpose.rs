@@ -3,8 +3,9 @@
 //! Any element type of whole bytes. The permutation is a constant. Where only axes of size 1 change their places, nothing is copied.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, moves};
+use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -36,6 +37,13 @@ impl Operator for Attributes {
                 .found(format!("{:?}", self.order)));
         }
         Ok(vec![self.order.iter().map(|&d| x.shape[d]).collect()])
+    }
+
+    fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        match self.order.first() == Some(&0) {
+            true => counts::rows(s, counted, self.infer(s)),
+            false => counts::none(s, counted),
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

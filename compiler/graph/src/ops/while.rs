@@ -1,13 +1,13 @@
 //! WHILE: a subgraph again and again, of its own results, as long as another one of the same operands gives true.
 //!
-//! The condition is one bool. Operands keep their shapes from turn to turn; LiteRT lets them change, which is refused, since memory is planned when
-//! the model is compiled. What the body hands on as it is stays where it is; all else has one place, which the body's results are copied to unless
+//! The condition is one bool. Operands keep their shapes from turn to turn, but for first dimensions that are counted: more rows than there is room
+//! for end the invocation. Where shapes change otherwise, the import writes the turns one after the other, if it knows how many there are. What the body hands on as it is stays where it is; all else has one place, which the body's results are copied to unless
 //! they can be computed there.
 //!
 //! The reference copies results one after the other to where the operands are: of operands that change places the later one gets what the earlier one
 //! has become, not what it was, except in the condition. The import writes that into the body's outputs, so that from then on all change at once.
 
-use super::bodies::{self, of_bodies};
+use super::bodies::{self, of_bodies, runs_bodies};
 use super::types::Row;
 use super::{Arity, Control, Kept, Operator, Signature, Source};
 use crate::diagnostic::{Code, Diagnostic};
@@ -37,17 +37,7 @@ impl Operator for Attributes {
         Ok(Attributes { bodies })
     }
 
-    fn bodies(&self) -> &[Graph] {
-        &self.bodies
-    }
-
-    fn bodies_mut(&mut self) -> Option<&mut Vec<Graph>> {
-        Some(&mut self.bodies)
-    }
-
-    fn writes(&self) -> Vec<usize> {
-        bodies::writes(&self.bodies, 0)
-    }
+    runs_bodies!(0);
 
     fn infer(&self, s: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
         let [test, body] = &self.bodies[..] else {
@@ -68,7 +58,10 @@ impl Operator for Attributes {
         }
         for (i, (before, after)) in body.inputs.iter().zip(&body.outputs).enumerate() {
             let (before, after) = (body.ty(*before), body.ty(*after));
-            if (before.element, &before.shape) != (after.element, &after.shape) {
+            let is_counted = [(body, body.inputs[i]), (body, body.outputs[i])].iter().all(|(b, v)| b.counts.contains_key(v));
+            // More rows than there is room for end the invocation.
+            let fits = is_counted && before.shape[1..] == after.shape[1..] && before.shape[0] <= after.shape[0];
+            if before.element != after.element || before.shape != after.shape && !fits {
                 return Err(Diagnostic::new(Code::OPERAND, "an operand of the loop has another shape after a turn")
                     .detail(format!("input {i}"))
                     .expected(type_text(before))
@@ -76,7 +69,7 @@ impl Operator for Attributes {
                     .help("give it the largest shape that it can have, and count how much of it is in use"));
             }
         }
-        Ok(body.outputs.iter().map(|v| body.ty(*v).shape.clone()).collect())
+        Ok(body.inputs.iter().map(|v| body.ty(*v).shape.clone()).collect())
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
@@ -90,6 +83,11 @@ fn in_turn(test: &Graph, body: &mut Graph) -> Result<(), Diagnostic> {
         let Some(j) = body.inputs[..i].iter().position(|v| *v == body.outputs[i]) else { continue };
         if body.outputs[j] == body.inputs[j] {
             continue;
+        }
+        if body.counts.contains_key(&body.outputs[i]) {
+            let d = Diagnostic::new(Code::FEATURE, "an operand whose size changes gets the number of one before it")
+                .detail(format!("input {i}"));
+            return Err(d.help("copy the operand in the body before it is handed on"));
         }
         let is_read = |v: &ValueId| test.outputs.contains(v) || test.nodes.iter().any(|n| n.reads().any(|r| r == *v));
         if test.inputs.get(i).is_some_and(is_read) {

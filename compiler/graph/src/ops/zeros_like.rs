@@ -3,8 +3,9 @@
 //! Any element type of whole bytes; the result is a constant.
 
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::Node;
+use crate::graph::{Node, ValueId};
 use crate::lower::{Context, moves};
+use crate::ops::counts::Count;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -27,6 +28,10 @@ impl Operator for Attributes {
                 .found(y.element.name()));
         }
         Ok(Attributes { shape: x.shape.clone() })
+    }
+
+    fn counts(&self, _: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
+        Ok(vec![counted.first().copied().flatten().map(|_| Count::Of(0))])
     }
 
     fn infer(&self, _: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {

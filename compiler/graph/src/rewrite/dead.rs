@@ -15,7 +15,7 @@ pub fn run(graph: &mut Graph) -> bool {
     for (n, kept) in graph.nodes.iter().zip(&mut kept).rev() {
         *kept = n.op.has_effect() || n.outputs.iter().any(|v| used[v.0 as usize]);
         if *kept {
-            for v in n.reads().chain(n.outputs.iter().copied()) {
+            for v in graph.reads(n).chain(n.outputs.iter().copied()) {
                 used[v.0 as usize] = true;
             }
         }

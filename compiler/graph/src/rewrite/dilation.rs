@@ -121,11 +121,11 @@ impl Found {
             let shape = of_image(graph, value, sequence);
             graph.values[value.0 as usize].ty.shape = shape.clone();
             if let Some(view) = view {
-                graph.nodes[view].op = Op::Reshape(reshape::Attributes { shape });
+                graph.nodes[view].op = Op::Reshape(reshape::Attributes { shape, is_checked: false });
                 graph.nodes[view].inputs[0] = x;
             }
         }
-        graph.nodes[last].op = Op::Reshape(reshape::Attributes { shape: graph.ty(result[0]).shape.clone() });
+        graph.nodes[last].op = Op::Reshape(reshape::Attributes { shape: graph.ty(result[0]).shape.clone(), is_checked: false });
         graph.nodes[last].outputs = result;
     }
 }

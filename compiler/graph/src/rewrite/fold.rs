@@ -6,7 +6,7 @@
 //! a node beyond it stays, and lowering says so where it must not.
 
 use super::unpack;
-use crate::graph::{Folding, Graph, Node};
+use crate::graph::{Folding, Graph, Node, ValueId};
 use crate::lower::{Goal, lower};
 use crate::ops::{Op, Operand, Signature};
 use bytes::Bytes;
@@ -47,7 +47,7 @@ pub fn results(graph: &Graph, node: &Node, folding: &mut Folding) -> Option<Vec<
         return Some(node.outputs.iter().map(|_| Bytes::new()).collect());
     }
     let inputs: Vec<_> = node.inputs.iter().flatten().map(|v| graph.value(*v)).collect();
-    if inputs.iter().any(|v| v.data.is_none()) || !node.then.is_empty() {
+    if graph.reads(node).any(|v| graph.value(v).data.is_none()) || !node.then.is_empty() {
         return None;
     }
     // An operator whose inputs are all attributes has none.
@@ -88,8 +88,14 @@ fn work(graph: &Graph, node: &Node) -> u64 {
 fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Bytes>> {
     let mut alone = Graph::default();
     let mut copy = |v| alone.add_value(graph.value(v).clone());
-    let inputs = node.inputs.iter().map(|v| v.map(&mut copy)).collect();
+    let inputs: Vec<Option<ValueId>> = node.inputs.iter().map(|v| v.map(&mut copy)).collect();
     let outputs: Vec<_> = node.outputs.iter().map(|v| copy(*v)).collect();
+    for (v, own) in node.inputs.iter().zip(&inputs) {
+        if let (Some(count), Some(own)) = (v.and_then(|v| graph.counts.get(&v)), own) {
+            let count = alone.add_value(graph.value(*count).clone());
+            alone.counts.insert(*own, count);
+        }
+    }
     alone.outputs = outputs.clone();
     alone.nodes = vec![Node { op: node.op.clone(), inputs, outputs, operator: node.operator, then: vec![] }];
 

@@ -64,6 +64,25 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn any_product_with_a_bias_at_run_time(case in cases(), is_constant: bool) {
+        let case = Case { bias: true, ..case };
+        let mut p = case.operands();
+        let ([rows, .., depth], units) = (case.input, case.filter[0]);
+        (p.x.ty.shape, p.w.ty.shape) = (vec![rows, depth], vec![units, depth]);
+        p.w.constant = is_constant;
+        p.bias.as_mut().expect("a bias").constant = false;
+        if matches!(case.kind, Kind::Int16 { .. } | Kind::Int16Words | Kind::Hybrid { .. }) {
+            let d = run(&op(&case, false), &p, &machines()[0], Goal::Speed, 0).expect_err("not a constant");
+            prop_assert!(d.to_string().contains("must be a constant"), "{}", d);
+        } else {
+            check(&op(&case, false), &p, &[rows, units], &case.fully_connected(&p));
+        }
+    }
+}
+
 /// Numbers in the middle between two integers, and what LiteRT 2.3.0 makes of them: the product is rounded before the offset is added.
 #[test]
 fn ties_at_run_time() {

@@ -106,14 +106,14 @@ proptest! {
     fn sliced_and_reversed(x in shapes(1..6), element in elements(), picks in picks()) {
         let first: Vec<usize> = x.iter().zip(&picks).map(|(&d, p)| p % (d + 1)).collect();
         let count: Vec<usize> = (0..x.len()).map(|d| picks[8 + d] % (x[d] - first[d] + 1)).collect();
-        let op = Op::Slice(slice::Attributes { first: first.clone(), count: count.clone() });
+        let op = Op::Slice(slice::Attributes { first: first.clone(), count: count.clone(), is_counted: false });
         check(&op, element, &x, &count, &|i| Some(i.iter().zip(&first).map(|(i, f)| i + f).collect()));
         // The same where the first ones are an input, and one of them too far.
         let ty = TensorType::new(element, x.clone());
         let data = bytes(3, ty.size_bytes());
         let index_type = [I32, I64][picks[23] % 2];
         let begin = |first: &[i64]| Input::new(TensorType::new(index_type, [x.len()]), index_type.integer_bytes(first.iter().copied()));
-        let at_run_time = Op::Slice(slice::Attributes { first: vec![], count: count.clone() });
+        let at_run_time = Op::Slice(slice::Attributes { first: vec![], count: count.clone(), is_counted: false });
         let mut numbers: Vec<i64> = first.iter().map(|&n| n as i64).collect();
         let expected = run_all(&op, &[Input::new(ty.clone(), data.clone())], element, 1);
         assert_eq!(run_all(&at_run_time, &[Input::new(ty.clone(), data.clone()), begin(&numbers)], element, 1), expected);
@@ -170,13 +170,13 @@ proptest! {
     fn repeated(x in shapes(1..5), element in elements(), picks in picks()) {
         let multiples: Vec<usize> = picks[..x.len()].iter().map(|p| p % 4).collect();
         let y: Vec<usize> = x.iter().zip(&multiples).map(|(d, m)| d * m).collect();
-        let op = Op::Tile(tile::Attributes { multiples });
+        let op = Op::Tile(tile::Attributes { multiples, is_counted: false });
         check(&op, element, &x, &y, &|i| Some(i.iter().zip(&x).map(|(i, d)| i % d).collect()));
 
         let ones: Vec<usize> = x.iter().zip(&picks[8..]).map(|(&d, p)| if p % 2 == 0 { 1 } else { d }).collect();
         let added = picks[23] % 3;
         let y = [&[2, 3][..added], &x].concat();
-        let op = Op::BroadcastTo(broadcast_to::Attributes { shape: y.clone() });
+        let op = Op::BroadcastTo(broadcast_to::Attributes { shape: y.clone(), is_counted: false });
         check(&op, element, &ones, &y, &|i| Some(i[added..].iter().zip(&ones).map(|(&i, &d)| if d == 1 { 0 } else { i }).collect()));
     }
 
@@ -452,16 +452,18 @@ fn large_transposes() {
 fn constants_of_shapes() {
     let m = &machines()[1];
     let result = |op: Op, element| run(op, &[], &TensorType::new(element, []), m).unwrap();
-    assert_eq!(result(Op::Shape(shape::Attributes { shape: vec![2, 3] }), I64), (vec![2], I64.integer_bytes([2, 3])));
-    assert_eq!(result(Op::Shape(shape::Attributes { shape: vec![] }), I32), (vec![0], vec![]));
+    assert_eq!(result(Op::Shape(shape::Attributes { shape: vec![2, 3], is_counted: false }), I64), (vec![2], I64.integer_bytes([2, 3])));
+    assert_eq!(result(Op::Shape(shape::Attributes { shape: vec![], is_counted: false }), I32), (vec![0], vec![]));
     assert_eq!(result(Op::Rank(rank::Attributes { rank: 4 }), I32), (vec![], I32.integer_bytes([4])));
     assert_eq!(result(Op::ZerosLike(zeros_like::Attributes { shape: vec![3] }), I16), (vec![3], vec![0; 6]));
     assert_eq!(result(Op::BroadcastArgs(broadcast_args::Attributes { shape: vec![7] }), I32), (vec![1], I32.integer_bytes([7])));
-    let integers = |a, b| range::Attributes { start: range::Number::Integer(a), step: range::Number::Integer(b), count: 3 };
-    assert_eq!(result(Op::Range(integers(5, -3)), I32), (vec![3], I32.integer_bytes([5, 2, -1])));
-    let floats = range::Attributes { start: range::Number::Float(0.1), step: range::Number::Float(0.2), count: 3 };
+    let range = |element, numbers: [Vec<u8>; 2]| {
+        let inputs = numbers.map(|n| Input::new(TensorType::new(element, []), n));
+        run(Op::Range(range::Attributes { count: 3, is_counted: false }), &inputs, &TensorType::new(element, []), m).unwrap()
+    };
+    assert_eq!(range(I32, [5, -3].map(|n| I32.integer_bytes([n]))), (vec![3], I32.integer_bytes([5, 2, -1])));
     let sums = [0.1f32, 0.1 + 0.2, 0.1 + 0.2 + 0.2].map(f32::to_le_bytes).concat();
-    assert_eq!(result(Op::Range(floats), F32), (vec![3], sums));
+    assert_eq!(range(F32, [0.1f32, 0.2].map(|n| n.to_le_bytes().to_vec())), (vec![3], sums));
 }
 
 #[test]
@@ -470,7 +472,7 @@ fn fills() {
         let one = TensorType::new(element, []);
         let value = bytes(9, one.size_bytes());
         for shape in [vec![], vec![0, 3], vec![1], vec![5, 7], vec![200]] {
-            let op = Op::Fill(fill::Attributes { shape: shape.clone() });
+            let op = Op::Fill(fill::Attributes { shape: shape.clone(), is_counted: false });
             let got = run_all(&op, &[Input::new(one.clone(), value.clone())], element, 1).remove(0);
             assert_eq!(got, (shape.clone(), value.repeat(shape.iter().product())));
         }
@@ -503,7 +505,8 @@ fn what_does_not_fit_is_refused() {
         [None, Some(Code::OPERAND), Some(Code::OPERAND)]
     );
     assert_eq!(refusal(transpose(&[0]), &[TensorType::new(I4, [2])], &[TensorType::new(I4, [])]), Some(Code::TYPES));
-    let slice = |first: &[usize], count: &[usize]| Op::Slice(slice::Attributes { first: first.to_vec(), count: count.to_vec() });
+    let slice =
+        |first: &[usize], count: &[usize]| Op::Slice(slice::Attributes { first: first.to_vec(), count: count.to_vec(), is_counted: false });
     assert_eq!(refusal(slice(&[1, 0], &[1, 3]), &x, &y), None);
     for op in [slice(&[1, 0], &[2, 3]), slice(&[0], &[1]), slice(&[usize::MAX, 0], &[1, 1])] {
         assert_eq!(refusal(op, &x, &y), Some(Code::OPERAND));
@@ -525,12 +528,12 @@ fn what_does_not_fit_is_refused() {
     let squeeze = Op::Squeeze(squeeze::Attributes(ones::Attributes { shape: vec![5] }));
     let expand = Op::ExpandDims(expand_dims::Attributes(ones::Attributes { shape: vec![2, 3, 2] }));
     assert_eq!([squeeze, expand].map(|op| refusal(op, &x, &y)), [Some(Code::OPERAND); 2]);
-    assert_eq!(refusal(Op::Fill(fill::Attributes { shape: vec![2] }), &[f(&[1])], &y), Some(Code::OPERAND));
-    assert_eq!(refusal(Op::Fill(fill::Attributes { shape: vec![1 << 30; 3] }), &[f(&[])], &y), Some(Code::SHAPE));
-    assert_eq!(refusal(Op::Tile(tile::Attributes { multiples: vec![1] }), &x, &y), Some(Code::OPERAND));
-    assert_eq!(refusal(Op::Tile(tile::Attributes { multiples: vec![1 << 40; 2] }), &x, &y), Some(Code::SHAPE));
+    assert_eq!(refusal(Op::Fill(fill::Attributes { shape: vec![2], is_counted: false }), &[f(&[1])], &y), Some(Code::OPERAND));
+    assert_eq!(refusal(Op::Fill(fill::Attributes { shape: vec![1 << 30; 3], is_counted: false }), &[f(&[])], &y), Some(Code::SHAPE));
+    assert_eq!(refusal(Op::Tile(tile::Attributes { multiples: vec![1], is_counted: false }), &x, &y), Some(Code::OPERAND));
+    assert_eq!(refusal(Op::Tile(tile::Attributes { multiples: vec![1 << 40; 2], is_counted: false }), &x, &y), Some(Code::SHAPE));
     for shape in [vec![2, 4], vec![3], vec![1, 3]] {
-        assert_eq!(refusal(Op::BroadcastTo(broadcast_to::Attributes { shape }), &x, &y), Some(Code::OPERAND));
+        assert_eq!(refusal(Op::BroadcastTo(broadcast_to::Attributes { shape, is_counted: false }), &x, &y), Some(Code::OPERAND));
     }
     for axes in [vec![2], vec![1, 0], vec![1, 1]] {
         assert_eq!(refusal(Op::ReverseV2(reverse_v2::Attributes { axes }), &x, &y), Some(Code::ATTRIBUTE));
@@ -583,12 +586,12 @@ fn what_does_not_fit_is_refused() {
         [&[4, 2][..], &[4, 3], &[]].map(|s| refusal(gather_nd(), &[f(&[2, 3]), i(s)], &y)),
         [None, Some(Code::OPERAND), Some(Code::OPERAND)]
     );
-    let range = |count| range::Attributes { start: range::Number::Integer(0), step: range::Number::Integer(1), count };
-    assert_eq!(refusal(Op::Range(range(2)), &[], &[f(&[])]), Some(Code::ATTRIBUTE));
-    assert_eq!(refusal(Op::Range(range(1 << 31)), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
-    let far = range::Attributes { start: range::Number::Integer(1 << 31), step: range::Number::Integer(1), count: 1 };
-    assert_eq!(refusal(Op::Range(far), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
-    assert_eq!(refusal(Op::Shape(shape::Attributes { shape: vec![1 << 31] }), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
+    let range = |count| Op::Range(range::Attributes { count, is_counted: false });
+    assert_eq!(refusal(range(2), &[i(&[]), i(&[])], &[i(&[])]), None);
+    assert_eq!(refusal(range(2), &[f(&[]), f(&[])], &[i(&[])]), Some(Code::TYPES));
+    assert_eq!(refusal(range(2), &[i(&[1]), i(&[])], &[i(&[])]), Some(Code::OPERAND));
+    assert_eq!(refusal(range(1 << 31), &[i(&[]), i(&[])], &[i(&[])]), Some(Code::ATTRIBUTE));
+    assert_eq!(refusal(Op::Shape(shape::Attributes { shape: vec![1 << 31], is_counted: false }), &[], &[i(&[])]), Some(Code::ATTRIBUTE));
 }
 
 /// Constant indices are checked when a model is compiled, others when it runs.

@@ -33,6 +33,8 @@ pub struct Direct {
     pub rows: usize,
     pub depth: usize,
     pub columns: usize,
+    /// In memory, if it is no constant.
+    pub bias: Option<BufferId>,
     pub terms: Terms,
 }
 
@@ -140,7 +142,7 @@ pub fn lower(cx: &mut Context, p: &Direct, sides: [BufferId; 2], to: &Destinatio
         run: p.depth,
         own: false,
     };
-    let plan = Plan::new(cx, &p.terms, p.columns, p.depth, 1, None, false)?;
+    let plan = Plan::new(cx, &p.terms, p.columns, p.depth, 1, p.bias, false)?;
     plan.call(cx, walk, sides, to);
     Ok(())
 }
