@@ -119,7 +119,16 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Diagnostic { code, place: Place::default(), message: message.into(), expected: None, found: None, help: None, deciding: vec![], bounded: None }
+        Diagnostic {
+            code,
+            place: Place::default(),
+            message: message.into(),
+            expected: None,
+            found: None,
+            help: None,
+            deciding: vec![],
+            bounded: None,
+        }
     }
     pub fn at(mut self, place: Place) -> Self {
         self.place = place;

@@ -19,7 +19,8 @@ fn bounded(bounds: &[(&str, usize)]) -> Options {
 
 /// The model's outputs, each as long as it is counted; `None` if the invocation ends before they are there.
 fn run(m: &Model, bounds: &[(&str, usize)], inputs: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
-    let imported = import::read(&m.bytes(), &bounded(bounds)).unwrap_or_else(|p| panic!("{p:#?}"));
+    let mut module = import::read(&m.bytes(), &bounded(bounds)).unwrap_or_else(|p| panic!("{p:#?}"));
+    let imported = module.entries.remove(0);
     let text = print(&imported.graph, Constants::Whole);
     assert_eq!(print(&parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}")), Constants::Whole), text);
     let mut results = vec![];

@@ -23,7 +23,8 @@ pub fn run(graph: &mut Graph) -> bool {
         }
         let producer = |v: ValueId| uses.producer(v).and_then(|p: usize| kept.get(position[p]?));
         let source = source(graph, &node, producer);
-        let passed = node.outputs.len() == 1 && source.is_some_and(|x| graph.ty(x) == graph.ty(node.outputs[0]) && same.replace(graph, node.outputs[0], x));
+        let passed = node.outputs.len() == 1
+            && source.is_some_and(|x| graph.ty(x) == graph.ty(node.outputs[0]) && same.replace(graph, node.outputs[0], x));
         if !passed {
             position[i] = Some(kept.len());
             kept.push(node);
