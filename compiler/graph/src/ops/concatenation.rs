@@ -8,6 +8,7 @@ use crate::graph::Node;
 use crate::lower::copy::Piece;
 use crate::lower::{Context, join};
 use crate::ops::attributes::Activation;
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::rescale_table_u8;
@@ -78,6 +79,15 @@ impl Operator for Attributes {
         }
         shape[self.axis] = length;
         Ok(vec![shape])
+    }
+
+    fn channels(&self, s: &Signature) -> Channels {
+        if self.axis + 1 == s.output(0).rank() { Channels::Joined } else { Channels::Same }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let is_copied = s.output(0).element != U8 || s.inputs.iter().flatten().all(|x| parameters(x.ty) == parameters(s.output(0)));
+        if is_copied { channels::copied(self.channels(s), s, operands) } else { None }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

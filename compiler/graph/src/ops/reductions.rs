@@ -7,6 +7,7 @@
 //! mean is rounded toward zero. Of no elements the result is that which changes no other, except for MEAN and quantised products, which
 //! are refused.
 
+use super::channels::Channels;
 use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
@@ -78,6 +79,11 @@ impl Family for Reduce {
             true => sizes.map(|(i, &d)| if a.axes.contains(&i) { 1 } else { d }).collect(),
             false => sizes.filter(|(i, _)| !a.axes.contains(i)).map(|(_, &d)| d).collect(),
         }])
+    }
+
+    fn channels(&self, a: &Attributes, s: &Signature) -> Channels {
+        let last = s.input(0).map_or(0, |x| x.rank().saturating_sub(1));
+        if a.axes.contains(&last) { Channels::Whole } else { Channels::Same }
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

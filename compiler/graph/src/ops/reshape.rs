@@ -8,6 +8,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Node, ValueId};
 use crate::lower::{Context, copy};
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
@@ -65,6 +66,18 @@ impl Operator for Attributes {
 
     fn is_view(&self) -> bool {
         true
+    }
+
+    fn channels(&self, _: &Signature) -> Channels {
+        Channels::View
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        channels::copied(Channels::View, s, operands)
+    }
+
+    fn refit(&mut self, s: &Signature) {
+        self.shape.clone_from(&s.output(0).shape);
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

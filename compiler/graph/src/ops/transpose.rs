@@ -5,6 +5,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::{Context, moves};
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -36,6 +37,14 @@ impl Operator for Attributes {
                 .found(format!("{:?}", self.order)));
         }
         Ok(vec![self.order.iter().map(|&d| x.shape[d]).collect()])
+    }
+
+    fn channels(&self, _: &Signature) -> Channels {
+        if self.order.last() == Some(&(self.order.len() - 1)) { Channels::Same } else { Channels::Whole }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        channels::copied(self.channels(s), s, operands)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
