@@ -174,7 +174,8 @@ impl Maker {
         let [n, h, w, c] = ty.shape[..] else { return };
         match self.below(16) {
             0..=4 => {
-                let (outputs, filter) = (self.below(7) + 1, [self.pick(&[1, 1, 2, 3]), self.pick(&[1, 1, 2, 3])]);
+                let many = if self.one_in(8) { 24 } else { 0 };
+                let (outputs, filter) = (self.below(7) + 1 + many, [self.pick(&[1, 1, 2, 3]), self.pick(&[1, 1, 2, 3])]);
                 let depth = if c % 2 == 0 && self.one_in(8) { c / 2 } else { c };
                 let (rows, zero) = self.weights(outputs, filter[0] * filter[1] * depth, depth);
                 let shape = [outputs, filter[0], filter[1], depth];

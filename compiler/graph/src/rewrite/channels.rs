@@ -8,7 +8,7 @@
 //! Exact in every integer: a channel's term of a sum is a constant, which the bias takes. Where padding takes taps away the term must be 0. Floats
 //! stay as they are, since infinity times zero is something else.
 
-use super::intervals::{self, signature};
+use super::intervals;
 use crate::graph::{Graph, Node, Value, ValueId};
 use crate::lower::narrow;
 use crate::ops::Operand;
@@ -149,7 +149,7 @@ impl<'g> Search<'g> {
         rows: &mut Vec<(usize, u32, u32)>,
         needed: &mut Vec<ValueId>,
     ) -> bool {
-        let s = signature(self.graph, node);
+        let s = self.graph.signature(node);
         let [y] = node.outputs[..] else { return false };
         let Some(result) = self.places.range(self.graph, y).filter(|_| node.then.is_empty()) else { return false };
         let channels = node.op.channels(&s);
@@ -211,17 +211,22 @@ impl<'g> Search<'g> {
         }
     }
 
-    /// Finds all that is needed for what is.
+    /// Finds all that is needed for what is, and for values to have channels in good numbers.
     fn run(&mut self) {
         self.follow();
-        // A value has one channel at least.
+        // From the outputs on: what is needed for more channels comes before them.
         for v in (0..self.graph.values.len() as u32).rev() {
             let Some(range) = self.places.range(self.graph, ValueId(v)) else { continue };
-            let is_needed = |place| self.is_needed[self.links.root(place)];
-            if !range.clone().any(is_needed) {
-                self.need_place(range.start);
-                self.follow();
+            let needed = range.clone().filter(|&place| self.is_needed[self.links.root(place)]).count();
+            let mut missing = good_number(needed) - needed;
+            for place in range {
+                let root = self.links.root(place);
+                if 0 < missing && !self.is_needed[root] {
+                    self.need_place(root);
+                    missing -= 1;
+                }
             }
+            self.follow();
         }
     }
 
@@ -328,7 +333,7 @@ impl Selection<'_> {
             if !is_touched {
                 continue;
             }
-            let s = signature(self.graph, node);
+            let s = self.graph.signature(node);
             let mut node = match node.op.channels(&s) {
                 Channels::Product(p) => self.product(node.clone(), p),
                 channels => self.alike(node.clone(), channels),
@@ -345,7 +350,7 @@ impl Selection<'_> {
             let node = &self.graph.nodes[i];
             if node.reads().chain(node.outputs.iter().copied()).any(|v| self.kept.get(v.0 as usize).is_some_and(Option::is_some)) {
                 let mut op = node.op.clone();
-                op.refit(&signature(self.graph, node));
+                op.refit(&self.graph.signature(node));
                 self.graph.nodes[i].op = op;
             }
         }
@@ -360,7 +365,7 @@ impl Selection<'_> {
 
     /// Constants lose the channels that the result does.
     fn alike(&mut self, mut node: Node, channels: Channels) -> Node {
-        let s = signature(self.graph, &node);
+        let s = self.graph.signature(&node);
         let mut stays = vec![false; count(s.output(0))];
         self.channels(node.outputs[0]).into_iter().for_each(|c| stays[c] = true);
         let constants = node.inputs.iter().enumerate().filter_map(|(i, v)| Some((i, v.filter(|v| self.graph.value(*v).data.is_some())?)));
@@ -459,4 +464,28 @@ fn selected(ty: &TensorType, axis: usize, kept: &[usize]) -> TensorType {
         }),
     });
     TensorType { shape, quantization, ..ty.clone() }
+}
+
+/// A value has one channel at least. Many are as many as fill vectors, if these are few more: measured, that is faster, and there are fewer different kernels.
+/// Of a few channels each one is memory. The number depends on what is needed alone, so that a second run changes nothing.
+fn good_number(needed: usize) -> usize {
+    let is_near = |n: &usize| 4 * (n - needed) < *n;
+    match needed {
+        0 => 1,
+        1..8 => needed,
+        _ => [8, 4].into_iter().map(|n| needed.next_multiple_of(n)).find(is_near).unwrap_or(needed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::good_number;
+
+    #[test]
+    fn good_numbers() {
+        assert_eq!([0, 1, 7, 8, 9, 10, 15, 17, 19, 101].map(good_number), [1, 1, 7, 8, 9, 12, 16, 20, 24, 104]);
+        for n in 0..300 {
+            assert_eq!(good_number(good_number(n)), good_number(n), "{n}");
+        }
+    }
 }

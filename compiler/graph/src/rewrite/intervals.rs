@@ -9,7 +9,7 @@ use crate::graph::{Graph, Node, Value, ValueId};
 use crate::lower::requantize::Target;
 use crate::ops::attributes::Activation;
 use crate::ops::channels::{Channels, Interval, Intervals, count};
-use crate::ops::{Op, Operand, Signature};
+use crate::ops::{Op, Signature};
 use crate::tensor::{ElementType, TensorType};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -17,16 +17,17 @@ use std::collections::BTreeMap;
 /// Elements that one node is interpreted for at most, and all of them.
 const MOST_COLUMNS: usize = 1 << 12;
 const MOST_ELEMENTS: usize = 1 << 22;
-/// Larger constants are weights, of which nobody asks.
+/// Larger constants are too much to look at for what they say.
 const LARGEST_CONSTANT: usize = 1 << 16;
 
 /// Of values that have integers for real numbers; of the others, and where `is_wanted` says no, nothing is said.
 pub fn of(graph: &Graph, is_wanted: &[bool]) -> Vec<Option<Intervals>> {
     let mut analysis = Analysis { graph, known: vec![None; graph.values.len()], elements: MOST_ELEMENTS };
+    let is_asked = asked(graph);
     for (v, value) in graph.values.iter().enumerate().filter(|(v, _)| is_wanted[*v]) {
         analysis.known[v] = match &value.data {
-            Some(data) => of_constant(&value.ty, data),
-            None => Interval::of(value.ty.element).map(Intervals::All),
+            Some(data) if is_asked[v] => of_constant(&value.ty, data),
+            _ => Interval::of(value.ty.element).map(Intervals::All),
         };
     }
     for node in graph.nodes.iter().filter(|n| n.then.is_empty() && n.outputs.len() == 1) {
@@ -36,6 +37,14 @@ pub fn of(graph: &Graph, is_wanted: &[bool]) -> Vec<Option<Intervals>> {
         }
     }
     analysis.known
+}
+
+/// Whether a value is read by a node that is not a product: weights are many, and their own operators look at them.
+fn asked(graph: &Graph) -> Vec<bool> {
+    let mut asked = vec![false; graph.values.len()];
+    let sees = |n: &&Node| !matches!(n.op.channels(&graph.signature(n)), Channels::Product(_) | Channels::Whole);
+    graph.nodes.iter().filter(sees).flat_map(Node::reads).for_each(|v| asked[v.0 as usize] = true);
+    asked
 }
 
 fn of_constant(ty: &TensorType, data: &[u8]) -> Option<Intervals> {
@@ -65,11 +74,6 @@ fn integers(element: ElementType, data: &[u8]) -> impl Iterator<Item = i64> {
     })
 }
 
-pub fn signature<'a>(graph: &'a Graph, node: &Node) -> Signature<'a> {
-    let operand = |v| Operand { ty: graph.ty(v), data: graph.value(v).data.as_deref() };
-    Signature { inputs: node.inputs.iter().map(|i| i.map(operand)).collect(), outputs: node.outputs.iter().map(|&o| graph.ty(o)).collect() }
-}
-
 struct Analysis<'g> {
     graph: &'g Graph,
     known: Vec<Option<Intervals>>,
@@ -79,7 +83,7 @@ struct Analysis<'g> {
 
 impl Analysis<'_> {
     fn node(&mut self, node: &Node) -> Option<Intervals> {
-        let s = signature(self.graph, node);
+        let s = self.graph.signature(node);
         let all = clamp(&node.op, s.output(0))?;
         // Of operands of other types nothing is known, and operators do not ask.
         let any = |v: ValueId| Interval::of(self.graph.ty(v).element).unwrap_or(Interval::new(i64::MIN, i64::MAX));
@@ -163,9 +167,10 @@ impl Analysis<'_> {
         }
         let y = small.add_value(Value { name: String::new(), ty: resized(s.output(0))?, data: None });
         let mut node = Node { op: node.op.clone(), inputs, outputs: vec![y], operator: node.operator, then: vec![] };
-        let s = signature(&small, &node);
-        node.op.refit(&s);
-        if node.op.infer(&s).ok()? != [small.ty(y).shape.clone()] {
+        let mut op = node.op.clone();
+        op.refit(&small.signature(&node));
+        node.op = op;
+        if node.op.infer(&small.signature(&node)).ok()? != [small.ty(y).shape.clone()] {
             return None;
         }
         let results = fold::interpreted(&small, &node)?;
