@@ -75,7 +75,9 @@ impl Maker {
                 _ => low + self.below(256) as i64,
             },
         };
-        let scale = self.pick(&[0.02f32, 0.05, 0.11]) * if self.element == I16 { 0.01 } else { 1.0 };
+        // With the last sums grow beyond 32 bits.
+        let scale = if self.one_in(20) { 1e-6 } else { self.pick(&[0.02f32, 0.05, 0.11]) };
+        let scale = scale * if self.element == I16 { 0.01 } else { 1.0 };
         TensorType::quantized(self.element, shape, scale, zero)
     }
 
@@ -127,10 +129,13 @@ impl Maker {
     fn weights(&mut self, outputs: usize, size: usize, depth: usize) -> (Vec<Vec<i64>>, i64) {
         let zero = if self.element == U8 { self.below(256) as i64 } else { 0 };
         let columns: Vec<bool> = (0..depth).map(|_| self.one_in(5)).collect();
+        // Zeros that are no zero points are weights.
+        let in_columns = if self.one_in(3) { 0 } else { zero };
         let rows = (0..outputs).map(|_| {
             let kind = self.below(6);
             let number = |m: &mut Maker, i: usize| match (kind, columns[i % depth]) {
-                (0 | 1, _) | (_, true) => zero,
+                (_, true) => in_columns,
+                (0 | 1, _) => zero,
                 (2, _) => (zero + m.below(3) as i64 - 1).clamp(if zero == 0 && m.element != U8 { -127 } else { 0 }, 255),
                 _ if m.element == U8 => m.below(256) as i64,
                 _ => m.below(255) as i64 - 127,
@@ -172,7 +177,7 @@ impl Maker {
         let x = self.image();
         let (ty, Interval { low, high }) = (self.graph.ty(x).clone(), self.range());
         let [n, h, w, c] = ty.shape[..] else { return };
-        match self.below(16) {
+        match self.below(18) {
             0..=4 => {
                 let many = if self.one_in(8) { 24 } else { 0 };
                 let (outputs, filter) = (self.below(7) + 1 + many, [self.pick(&[1, 1, 2, 3]), self.pick(&[1, 1, 2, 3])]);
@@ -236,7 +241,7 @@ impl Maker {
             }
             12 => {
                 let mut y = self.quantized(&[]);
-                let op = match self.below(6) {
+                let op = match self.below(9) {
                     0 => Op::Relu(relu::Attributes(cranelite_graph::ops::clips::Attributes {})),
                     1 => Op::Quantize(quantize::Attributes {}),
                     2 => Op::LeakyRelu(leaky_relu::Attributes { alpha: 0.25 }),
@@ -429,7 +434,7 @@ fn no_integer_is_outside() {
 #[test]
 fn products_reach_the_ends_of_their_intervals() {
     let mut inner = 0;
-    for seed in 0..600 {
+    for seed in 0..1000 {
         let mut m = Maker::new(seed);
         let element = m.element;
         let (h, w, c, outputs) = (m.below(3) + 1, m.below(3) + 1, m.below(4) + 1, m.below(4) + 1);
@@ -482,5 +487,5 @@ fn products_reach_the_ends_of_their_intervals() {
             inner += usize::from(low < reached.low && reached.high < high && reached.point().is_none());
         }
     }
-    assert!(200 < inner, "{inner} intervals have both ends inside of their type");
+    assert!(100 < inner, "{inner} intervals have both ends inside of their type");
 }

@@ -83,13 +83,11 @@ impl Rescale {
         match self {
             Rescale::Sum(references) => {
                 let (reference, sum) = (references[channel], i32::try_from(sum).ok()?);
-                match reference {
-                    Reference::Fixed(multiplier, shift) if multiplier < 0 || 30 < shift => return None,
-                    Reference::Fixed(_, shift) => drop(sum.checked_mul(1 << shift.max(0))?),
-                    Reference::Real(scale) if scale < 0.0 => return None,
-                    Reference::Real(_) => {}
-                }
-                Some(reference.apply(sum))
+                let is_monotone = match reference {
+                    Reference::Fixed(multiplier, shift) => 0 <= multiplier && shift <= 30 && sum.checked_mul(1 << shift.max(0)).is_some(),
+                    Reference::Real(scale) => 0.0 <= scale,
+                };
+                is_monotone.then(|| reference.apply(sum))
             }
             Rescale::Wide(all) => {
                 let (multiplier, shift) = all[channel];
