@@ -395,9 +395,9 @@ fn random_graphs_keep_their_integers() {
         products += usize::from(changed);
         for (i, x) in inputs(before.ty(before.inputs[0]), seed).into_iter().enumerate() {
             let machine = &machines()[(seed as usize + i) % 3];
-            let want = results(&before, &[x.clone()], machine);
+            let want = results(&before, std::slice::from_ref(&x), machine);
             for after in [&alone, &with_others] {
-                assert_eq!(want, results(after, &[x.clone()], machine), "case {seed}, input {i}");
+                assert_eq!(want, results(after, std::slice::from_ref(&x), machine), "case {seed}, input {i}");
             }
         }
     }
