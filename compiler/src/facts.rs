@@ -4,6 +4,7 @@
 
 use crate::array::describe;
 use cranelite_graph::graph::{Graph, Node};
+use cranelite_graph::ops::channels::count;
 use cranelite_graph::ops::{Operand, Signature};
 use cranelite_graph::tensor::ElementType;
 use std::collections::BTreeMap;
@@ -54,6 +55,11 @@ pub struct Operator {
     pub result: String,
     /// The operator whose kernels compute this one's result, too.
     pub within: Option<u32>,
+    /// Channels of its result that are not computed, since they are the same for every input or nobody reads them, and of how many.
+    pub dead_channels: u64,
+    pub channels: u64,
+    /// Multiply-accumulates that are left of its own when the graph is rewritten.
+    pub computed_macs: u64,
 }
 
 impl Facts {
@@ -64,6 +70,9 @@ impl Facts {
             index: n.operator,
             name: n.op.name(),
             macs: n.op.macs(&signature(graph, n)),
+            dead_channels: 0,
+            channels: n.outputs.first().map_or(1, |v| count(graph.ty(*v))) as u64,
+            computed_macs: n.op.macs(&signature(graph, n)),
             bytes: n.inputs.iter().flatten().chain(&n.outputs).map(|&v| graph.ty(v).size_bytes() as u64).sum(),
             arithmetic: arithmetic(graph, n),
             result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
@@ -75,12 +84,22 @@ impl Facts {
         Facts { operators: operators.collect(), parameters, arena_lower_bound_bytes: arena_lower_bound_bytes(graph) }
     }
 
-    /// Notes which operators have become part of others in the graph that is lowered.
-    pub fn note_fused(&mut self, graph: &Graph) {
-        let nodes = graph.with_bodies().into_iter().flat_map(|g| &g.nodes);
-        let within: BTreeMap<u32, u32> = nodes.flat_map(|n| n.then.iter().map(|t| (t.operator, n.operator))).collect();
+    /// Notes what has become of operators in the graph that is lowered: which are part of others, and which compute less.
+    pub fn note_rewritten(&mut self, graph: &Graph) {
+        let graphs = graph.with_bodies();
+        let nodes = || graphs.iter().flat_map(|&g| g.nodes.iter().map(move |n| (g, n)));
+        let within: BTreeMap<u32, u32> = nodes().flat_map(|(_, n)| n.then.iter().map(|t| (t.operator, n.operator))).collect();
+        // What passes put in the place of an operator has its index, but not its name.
+        let left: BTreeMap<(u32, &str), _> = nodes().map(|(g, n)| ((n.operator, n.op.name()), (g, n))).collect();
         for o in &mut self.operators {
             o.within = within.get(&o.index).copied().or(o.within);
+            let Some((graph, node)) = left.get(&(o.index, o.name)) else {
+                o.computed_macs = 0;
+                continue;
+            };
+            let channels = node.outputs.first().map_or(o.channels, |v| count(graph.ty(*v)) as u64);
+            o.dead_channels = o.channels.saturating_sub(channels);
+            o.computed_macs = o.macs.min(node.op.macs(&signature(graph, node)));
         }
     }
 
@@ -96,6 +115,10 @@ impl Facts {
 
     pub fn macs(&self) -> u64 {
         self.operators.iter().map(|o| o.macs).sum()
+    }
+
+    pub fn computed_macs(&self) -> u64 {
+        self.operators.iter().map(|o| o.computed_macs).sum()
     }
 }
 

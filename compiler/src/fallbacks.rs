@@ -59,7 +59,18 @@ mod tests {
         let level = LevelFacts { kernels, ..LevelFacts::default() };
         let operator = |index, name| {
             let result = String::new();
-            Operator { index, name, macs: 0, bytes: 0, arithmetic: None, result, within: None }
+            Operator {
+                index,
+                name,
+                macs: 0,
+                computed_macs: 0,
+                channels: 0,
+                dead_channels: 0,
+                bytes: 0,
+                arithmetic: None,
+                result,
+                within: None,
+            }
         };
         let operators = vec![operator(3, "CAST"), operator(5, "MEAN")];
         let facts = Facts { operators, parameters: vec![], arena_lower_bound_bytes: 0 };

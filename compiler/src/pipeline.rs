@@ -111,7 +111,9 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
         stages.signature.clone_from(word);
         stages.add(Stage::Graph, "import", || print(graph, Constants::Shortened));
         stages.begin("rewriting");
-        rewrite::all(graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
+        // Whoever looks at tensors wants them whole.
+        let no_passes = if options.every_tensor { &["channels"][..] } else { &[] };
+        rewrite::all_but(no_passes, graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
     }
     if 1 < models.len() {
         rewrite::share_states(&mut models.iter_mut().map(|m| &mut m.graph).collect::<Vec<_>>());
@@ -122,7 +124,7 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
             stages.add(Stage::Graph, "share", || print(graph, Constants::Shortened));
         }
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
-        facts.note_fused(graph);
+        facts.note_rewritten(graph);
         if options.every_tensor {
             dump::expose(graph, signature);
         }

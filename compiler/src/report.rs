@@ -51,12 +51,12 @@ fn tensors(entry: &Entry) -> String {
 }
 
 fn work(facts: &Facts) -> String {
-    format!(
-        "operators    {}, {} multiply-accumulates\nparameters   {} bytes in the model\n",
-        facts.operators.len(),
-        grouped(facts.macs()),
-        grouped(facts.parameter_bytes())
-    )
+    let mut out = format!("operators    {}, {} multiply-accumulates\n", facts.operators.len(), grouped(facts.macs()));
+    if facts.computed_macs() < facts.macs() {
+        let percent = 100.0 * (1.0 - facts.computed_macs() as f64 / facts.macs() as f64);
+        out += &format!("  computed   {} of them: the others, {percent:.1} %, change no output\n", grouped(facts.computed_macs()));
+    }
+    out + &format!("parameters   {} bytes in the model\n", grouped(facts.parameter_bytes()))
 }
 
 /// What is there once for all signatures.
@@ -124,8 +124,12 @@ fn plan(entry: &Entry, sizes: &EntryFacts) -> String {
     for o in &facts.operators {
         let mut forms: Vec<String> = by_operator.get(&o.index).into_iter().flat_map(BTreeMap::values).map(rescalings).collect();
         forms.dedup();
+        forms = vec![forms.join("; ")];
+        if 0 < o.dead_channels {
+            forms.push(format!("({} of {} channels are dead)", grouped(o.dead_channels), grouped(o.channels)));
+        }
         let name = o.within.map_or(o.name.into(), |product| format!("{} (in {product})", o.name));
-        let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, name, grouped(o.macs), o.result, forms.join("; "));
+        let row = format!("{:>5}  {:<24} {:>15}  {:<width$}  {}", o.index, name, grouped(o.macs), o.result, forms.join(" ").trim_start());
         line(row.trim_end().into());
     }
     out
@@ -183,11 +187,22 @@ fn signature(entry: &Entry) -> Value {
     let (by_operator, none) = (by_operator(entry), ByLevel::new());
     let operators = facts.operators.iter().map(|o| {
         let rescaling = by_operator.get(&o.index).unwrap_or(&none);
-        json!({ "index": o.index, "name": o.name, "macs": o.macs, "bytes": o.bytes, "result": o.result, "within": o.within, "rescaling": rescaling })
+        json!({
+            "index": o.index,
+            "name": o.name,
+            "macs": o.macs,
+            "computed_macs": o.computed_macs,
+            "bytes": o.bytes,
+            "result": o.result,
+            "dead_channels": o.dead_channels,
+            "within": o.within,
+            "rescaling": rescaling,
+        })
     });
     let peak: Vec<_> = peak(&largest.program, &largest.plan).iter().map(|(name, size)| json!({ "name": name, "bytes": size })).collect();
     json!({
         "macs": facts.macs(),
+        "computed_macs": facts.computed_macs(),
         "rescaling": in_all(entry),
         "parameter_bytes": facts.parameter_bytes(),
         "arena_lower_bound_bytes": facts.arena_lower_bound_bytes,

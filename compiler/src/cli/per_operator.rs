@@ -108,7 +108,7 @@ impl Samples {
     fn summary(&self, facts: &Facts) -> Operators {
         let operators = self.operators_us.iter().map(|(&index, times_us)| {
             let of_model = facts.operators.iter().find(|o| o.index == index);
-            let (macs, bytes) = of_model.map_or((0, 0), |o| (o.macs, o.bytes));
+            let (macs, bytes) = of_model.map_or((0, 0), |o| (o.computed_macs, o.bytes));
             // Round by round, since the clock may differ between rounds.
             let peaks = of_model.and_then(|o| self.peaks.get(&o.arithmetic?));
             let share = |peaks: &Vec<f64>| median(times_us.iter().zip(peaks).map(|(us, peak)| 100.0 * giga(2 * macs, *us) * 1e9 / peak));
@@ -123,12 +123,12 @@ impl Samples {
         });
         // What the products would take at the peak.
         let ideal_us = |round: usize| -> f64 {
-            facts.operators.iter().filter_map(|o| Some(2e6 * o.macs as f64 / self.peaks.get(&o.arithmetic?)?[round])).sum()
+            facts.operators.iter().filter_map(|o| Some(2e6 * o.computed_macs as f64 / self.peaks.get(&o.arithmetic?)?[round])).sum()
         };
         let percent = (0..self.whole_us.len()).map(|round| 100.0 * ideal_us(round) / self.whole_us[round]);
         Operators {
             operators: operators.collect(),
-            macs: facts.macs(),
+            macs: facts.computed_macs(),
             whole_us: median(self.whole_us.iter().copied()),
             percent_of_peak: (!self.peaks.is_empty()).then(|| median(percent)),
             peaks: self.peaks.iter().map(|(a, rates)| (*a, median(rates.iter().copied()))).collect(),

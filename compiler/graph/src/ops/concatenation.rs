@@ -8,6 +8,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::copy::Piece;
 use crate::lower::{Context, counts as counted, join};
 use crate::ops::attributes::Activation;
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
@@ -90,6 +91,15 @@ impl Operator for Attributes {
             Some(_) if self.axis != 0 && is_alike => Ok(vec![Some(Count::Of(0))]),
             _ => counts::none(s, counted),
         }
+    }
+
+    fn channels(&self, s: &Signature) -> Channels {
+        if self.axis + 1 == s.output(0).rank() { Channels::Joined } else { Channels::Same }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let is_copied = s.output(0).element != U8 || s.inputs.iter().flatten().all(|x| parameters(x.ty) == parameters(s.output(0)));
+        if is_copied { channels::copied(self.channels(s), s, operands) } else { None }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

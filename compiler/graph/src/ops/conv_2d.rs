@@ -17,9 +17,10 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
-use crate::tensor::ElementType;
 use crate::tensor::ElementType::{F32, I4, I8, U8};
+use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::fields;
 use std::borrow::Cow;
 
@@ -33,6 +34,11 @@ pub struct Attributes {
 fields!(stride, dilation, padding, activation);
 
 impl Attributes {
+    /// Of integers.
+    fn product(&self, w: &TensorType) -> channels::Product {
+        channels::Product { weight_zero_point: weight_zero_point(w), is_padded: self.padding != Padding::default() }
+    }
+
     fn windows(&self, input: [usize; 4], filter: [usize; 4]) -> [Window; 2] {
         [0, 1].map(|d| Window { input: input[d + 1], filter: filter[d + 1], stride: self.stride[d], dilation: self.dilation[d] })
     }
@@ -109,6 +115,20 @@ impl Operator for Attributes {
         (s.output(0).element_count() * filter.iter().skip(1).product::<usize>()) as u64
     }
 
+    fn channels(&self, s: &Signature) -> Channels {
+        let (Ok(x), Ok(w)) = (s.input(0), s.input(1)) else { return Channels::Whole };
+        match (x.element, channels::count(x) == channels::count(w)) {
+            (F32, _) | (_, false) => Channels::Whole,
+            _ => Channels::Product(self.product(w)),
+        }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let (x, w, y) = (s.input(0).ok()?, s.input(1).ok()?, s.output(0));
+        let rescale = Rescale::of_convolution(x, w, y, w.shape[0], has_i64_sums(s.optional(2).map(|b| b.ty)));
+        channels::of_product(self.product(w), s, &operands[0], &rescale, Target::new(y, self.activation).ok()?)
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (checks::image("the input", x)?, checks::image("the filter", w)?, checks::image("the output", y)?);
@@ -129,7 +149,7 @@ impl Operator for Attributes {
 
         let channels = 0..filter[0];
         let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
-        let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != ElementType::I32);
+        let i64_sums = has_i64_sums(node.input(2).map(|b| cx.graph.ty(b)));
         let (mut element, mut input_zero_point) = (x.element, if x.element == F32 { 0 } else { x.zero_point() });
         let rescale = match (x.element, w.element) {
             (ElementType::F32, ElementType::F32) => Rescale::Float,
@@ -160,7 +180,7 @@ impl Operator for Attributes {
             places: Places::all(result[d + 1]),
         };
         let (rows, columns) = (axis(0, self.padding.top), axis(1, self.padding.left));
-        let weight_zero_point = if w.element == ElementType::U8 { w.zero_point() } else { 0 };
+        let weight_zero_point = weight_zero_point(&w);
         let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };
         let activation = self.activation;
         if at_run_time {
@@ -202,4 +222,13 @@ impl Operator for Attributes {
         };
         gemm::lower(cx, &product, from, &to)
     }
+}
+
+fn weight_zero_point(w: &TensorType) -> i64 {
+    if w.element == U8 { w.zero_point() } else { 0 }
+}
+
+/// Of int16, by the bias.
+fn has_i64_sums(bias: Option<&TensorType>) -> bool {
+    bias.is_none_or(|b| b.element != ElementType::I32)
 }

@@ -14,6 +14,7 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::{Target, elem};
 use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
+use crate::ops::channels::{self, Channels, Intervals, Sum};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
@@ -89,6 +90,39 @@ impl Operator for Attributes {
     fn macs(&self, signature: &Signature) -> u64 {
         let taps = signature.input(1).map_or(0, |w| w.shape[1] * w.shape[2]);
         signature.output(0).element_count() as u64 * taps as u64
+    }
+
+    fn channels(&self, s: &Signature) -> Channels {
+        let (Ok(x), Ok(w)) = (s.input(0), s.input(1)) else { return Channels::Whole };
+        match (x.element, channels::count(x)) {
+            (F32, _) => Channels::Whole,
+            _ if s.optional(1).is_some_and(|w| w.data.is_none()) => Channels::Whole,
+            // One channel goes into all.
+            (_, 1) => Channels::Same,
+            (_, n) => Channels::Repeated(channels::count(w) / n),
+        }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let (x, w, y) = (s.input(0).ok()?, s.input(1).ok()?, s.output(0));
+        let (channels, bias) = (channels::count(w), s.optional(2));
+        let i64_sums = bias.is_none_or(|b| b.ty.element != ElementType::I32);
+        let rescale = Rescale::of_convolution(x, w, y, channels, i64_sums);
+        let differences = channels::differences(&operands[0], x.zero_point(), self.padding != Padding::default());
+        let mut sums: Vec<Sum> = channels::bias(bias, channels)?.into_iter().map(Sum::of).collect();
+        let weights = channels::Weights::of(s.optional(1)?)?;
+        let zero_point = w.zero_point();
+        for (i, weight) in weights.numbers(0..w.element_count()).enumerate() {
+            let channel = i % channels;
+            sums[channel].add(weight - zero_point, differences.at(channel / self.depth_multiplier));
+        }
+        Some(channels::rescaled(sums.into_iter(), &rescale, Target::new(y, self.activation).ok()?))
+    }
+
+    fn refit(&mut self, s: &Signature) {
+        if let (Ok(x), Ok(w)) = (s.input(0), s.input(1)) {
+            self.depth_multiplier = channels::count(w) / channels::count(x);
+        }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -4,6 +4,7 @@
 //! of attributes; [`family!`] makes of every row a module with the `Attributes` that `ops/mod.rs` lists, as if it had a file.
 
 use super::attributes::Activation;
+use super::channels::{Channels, Intervals};
 use super::counts::{self, Count};
 use super::{Arity, Signature, Source};
 use crate::diagnostic::Diagnostic;
@@ -41,6 +42,13 @@ pub trait Family: Sized {
     fn is_pointwise(&self, _: &Self::Attributes, _: &Signature) -> bool {
         false
     }
+    fn channels(&self, _: &Self::Attributes, _: &Signature) -> Channels {
+        if Self::IS_ELEMENTWISE { Channels::Same } else { Channels::Whole }
+    }
+    fn intervals(&self, _: &Self::Attributes, _: &Signature, _: &[Intervals]) -> Option<Intervals> {
+        None
+    }
+    fn refit(&self, _: &mut Self::Attributes, _: &Signature) {}
     fn pointwise<'a>(&self, _: &Self::Attributes, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(None)
     }
@@ -103,6 +111,19 @@ macro_rules! family {
                 }
                 fn is_view(&self) -> bool {
                     ROW.is_view()
+                }
+                fn channels(&self, s: &$crate::ops::Signature) -> $crate::ops::channels::Channels {
+                    Family::channels(&ROW, &self.0, s)
+                }
+                fn intervals(
+                    &self,
+                    s: &$crate::ops::Signature,
+                    operands: &[$crate::ops::channels::Intervals],
+                ) -> Option<$crate::ops::channels::Intervals> {
+                    Family::intervals(&ROW, &self.0, s, operands)
+                }
+                fn refit(&mut self, s: &$crate::ops::Signature) {
+                    Family::refit(&ROW, &mut self.0, s);
                 }
                 fn is_pointwise(&self, signature: &$crate::ops::Signature) -> bool {
                     ROW.is_pointwise(&self.0, signature)

@@ -20,13 +20,14 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::lower::{Context, copy, narrow};
 use crate::ops::attributes::Activation;
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
-use crate::tensor::ElementType;
 use crate::tensor::ElementType::{F32, I2, I4, I8, I16, I32, I64, U8};
+use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::fields;
 use cranelite_schema as schema;
 use std::borrow::Cow;
@@ -125,6 +126,20 @@ impl Operator for Attributes {
         }
     }
 
+    fn channels(&self, s: &Signature) -> Channels {
+        let (Ok(x), Ok(w)) = (s.input(0), s.input(1)) else { return Channels::Whole };
+        let (depth, channels) = (channels::count(w), channels::count(x));
+        match x.element == F32 || channels == 0 || depth == 0 || depth % channels != 0 {
+            true => Channels::Whole,
+            false => Channels::Product(product(x, w)),
+        }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let (x, w, y) = (s.input(0).ok()?, s.input(1).ok()?, s.output(0));
+        channels::of_product(product(x, w), s, &operands[0], &rescale(x, w, y), Target::new(y, self.activation).ok()?)
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (units, depth) = (w.shape[0], w.shape[1]);
@@ -161,9 +176,6 @@ impl Operator for Attributes {
 
         let channels = 0..units;
         let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
-        let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
-        let real = |c| convolution_multiplier(input_scale, scale(c), output_scale);
-        let per_tensor = w.quantization.as_ref().is_none_or(|q| q.is_per_tensor());
         let (mut input, mut input_zero_point) = (x.element, if x.element == F32 { 0 } else { x.zero_point() });
         let rescale = match (x.element, w.element) {
             (ElementType::F32, ElementType::F32) => Rescale::Float,
@@ -174,17 +186,9 @@ impl Operator for Attributes {
                 (from, input, input_zero_point) = (q.integers, bytes.element(), bytes.zero_point());
                 Rescale::Hybrid { scales: channels.map(scale).collect(), asymmetric, in_turn: false, per_pixel: true, factors: q.factors }
             }
-            (ElementType::I16, ElementType::I16) => {
-                let multiplier = |c| {
-                    let real = if per_tensor { convolution_multiplier_per_tensor(input_scale, scale(c), output_scale) } else { real(c) };
-                    quantize_multiplier(real)
-                };
-                Rescale::Wide(channels.map(multiplier).collect())
-            }
-            _ => Rescale::Sum(channels.map(real).map(Reference::Real).collect()),
+            _ => rescale(x, &w, y),
         };
-        // Weights quantised per channel have none in the reference, nor have those of quantised activations.
-        let weight_zero_point = if per_tensor && x.element != ElementType::F32 { w.zero_point() } else { 0 };
+        let weight_zero_point = weight_zero_point(x, &w);
         let target = if y.element == ElementType::F32 { None } else { Some(Target::new(y, self.activation)?) };
         let activation = self.activation;
         let to = Destination::of_node(cx, node)?;
@@ -215,4 +219,34 @@ impl Operator for Attributes {
         };
         gemm::lower(cx, &product, from, &to)
     }
+}
+
+/// Of integers.
+fn rescale(x: &TensorType, w: &TensorType, y: &TensorType) -> Rescale {
+    let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
+    let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
+    let real = |c| convolution_multiplier(input_scale, scale(c), output_scale);
+    let channels = 0..w.shape[0];
+    if (x.element, w.element) != (I16, I16) {
+        return Rescale::Sum(channels.map(real).map(Reference::Real).collect());
+    }
+    let multiplier = |c| {
+        let real = if is_per_tensor(w) { convolution_multiplier_per_tensor(input_scale, scale(c), output_scale) } else { real(c) };
+        quantize_multiplier(real)
+    };
+    Rescale::Wide(channels.map(multiplier).collect())
+}
+
+fn is_per_tensor(w: &TensorType) -> bool {
+    w.quantization.as_ref().is_none_or(|q| q.is_per_tensor())
+}
+
+/// Weights quantised per channel have none in the reference, nor have those of quantised activations.
+fn weight_zero_point(x: &TensorType, w: &TensorType) -> i64 {
+    if is_per_tensor(w) && x.element != F32 { w.zero_point() } else { 0 }
+}
+
+/// Of integers.
+fn product(x: &TensorType, w: &TensorType) -> channels::Product {
+    channels::Product { weight_zero_point: weight_zero_point(x, w), is_padded: false }
 }

@@ -7,6 +7,7 @@
 pub mod attributes;
 pub mod batches;
 pub mod bodies;
+pub mod channels;
 pub mod checks;
 pub mod clips;
 pub mod comparisons;
@@ -41,6 +42,7 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::tensor::{ElementType, TensorType};
 use crate::text::fields::{Field, Fields};
 use attributes::Activation;
+use channels::{Channels, Intervals};
 use counts::Count;
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
@@ -336,6 +338,16 @@ pub trait Operator: Sized {
     fn own_states(&self, _s: &Signature) -> Result<Vec<TensorType>, Diagnostic> {
         Ok(vec![])
     }
+    /// What the channels of its only result are made of. Elements that are alone in their place are made of what is alone there.
+    fn channels(&self, _: &Signature) -> Channels {
+        if Self::IS_ELEMENTWISE { Channels::Same } else { Channels::Whole }
+    }
+    /// Which integers its only result can have, channel by channel, if it can say more than that equal channels have equal results.
+    fn intervals(&self, _: &Signature, _: &[Intervals]) -> Option<Intervals> {
+        None
+    }
+    /// Attributes follow shapes of operands and result that have lost channels.
+    fn refit(&mut self, _: &Signature) {}
     /// Positions of the node's inputs that are states and change.
     fn writes(&self) -> Vec<usize> {
         vec![]
@@ -449,6 +461,21 @@ macro_rules! operators {
             pub fn own_states(&self, signature: &Signature) -> Result<Vec<TensorType>, Diagnostic> {
                 match self {
                     $(Op::$variant(a) => a.own_states(signature),)*
+                }
+            }
+            pub fn channels(&self, s: &Signature) -> Channels {
+                match self {
+                    $(Op::$variant(a) => a.channels(s),)*
+                }
+            }
+            pub fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+                match self {
+                    $(Op::$variant(a) => a.intervals(s, operands),)*
+                }
+            }
+            pub fn refit(&mut self, s: &Signature) {
+                match self {
+                    $(Op::$variant(a) => a.refit(s),)*
                 }
             }
             pub fn writes(&self) -> Vec<usize> {

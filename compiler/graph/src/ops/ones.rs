@@ -2,6 +2,7 @@
 //!
 //! Any element type of a fixed size. The axes are known when the model is compiled.
 
+use super::channels::{self, Channels, Intervals};
 use super::counts::{self, Count};
 use super::family::{Family, family};
 use super::types::{self, Row};
@@ -75,6 +76,18 @@ impl Family for Ones {
 
     fn is_view(&self) -> bool {
         true
+    }
+
+    fn channels(&self, _: &Attributes, _: &Signature) -> Channels {
+        Channels::View
+    }
+
+    fn intervals(&self, _: &Attributes, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        channels::copied(Channels::View, s, operands)
+    }
+
+    fn refit(&self, a: &mut Attributes, s: &Signature) {
+        a.shape.clone_from(&s.output(0).shape);
     }
 
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -8,6 +8,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::copy::container;
 use crate::lower::pad::{Axis, pad};
+use crate::ops::channels::{Channels, Interval, Intervals};
 use crate::ops::counts::{self, Count};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
@@ -73,6 +74,16 @@ impl Operator for Attributes {
             true => counts::rows(s, counted, self.infer(s)),
             false => counts::none(s, counted),
         }
+    }
+
+    fn channels(&self, _: &Signature) -> Channels {
+        if (self.before.last(), self.after.last()) == (Some(&0), Some(&0)) { Channels::Same } else { Channels::Whole }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let y = s.output(0);
+        let zero = if y.quantization.is_some() { y.zero_point() } else { 0 };
+        (self.channels(s) == Channels::Same).then(|| operands[0].map(|x| x.with(Interval::new(zero, zero))))
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -3,12 +3,14 @@
 //! f32, i8, u8, i16; integers keep their quantisation. The result is clamped by the fused activation.
 
 use super::attributes::Activation;
+use super::channels::{Channels, Interval, Intervals};
 use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::lower::Context;
+use crate::lower::requantize::Target;
 use crate::lower::window::Kind;
 pub use crate::lower::window::Pooling as Attributes;
 use crate::tensor::ElementType::F32;
@@ -44,6 +46,16 @@ impl Family for Pool {
 
     fn activation<'a>(&self, a: &'a mut Attributes) -> Option<&'a mut Activation> {
         Some(&mut a.activation)
+    }
+
+    fn channels(&self, _: &Attributes, _: &Signature) -> Channels {
+        Channels::Same
+    }
+
+    /// Neither the largest nor the mean is beyond what it is taken of.
+    fn intervals(&self, a: &Attributes, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        let Target { low, high, .. } = Target::new(s.output(0), a.activation).ok()?;
+        Some(operands[0].map(|x| x.within(Interval::new(low.into(), high.into()))))
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -7,6 +7,7 @@
 //! mean is rounded toward zero. Of no elements the result is that which changes no other, except for MEAN and quantised products, which
 //! are refused.
 
+use super::channels::Channels;
 use super::counts::{self, Count};
 use super::family::{Family, family};
 use super::types::{self, Row};
@@ -97,6 +98,11 @@ impl Family for Reduce {
             return Err(d.detail("input 0").help("compute it in f32"));
         }
         Ok(vec![None])
+    }
+
+    fn channels(&self, a: &Attributes, s: &Signature) -> Channels {
+        let last = s.input(0).map_or(0, |x| x.rank().saturating_sub(1));
+        if a.axes.contains(&last) { Channels::Whole } else { Channels::Same }
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -8,6 +8,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Node, ValueId};
 use crate::lower::{Context, copy, counts as counted, indices};
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
@@ -94,6 +95,18 @@ impl Operator for Attributes {
 
     fn is_view(&self) -> bool {
         !self.is_checked
+    }
+
+    fn channels(&self, _: &Signature) -> Channels {
+        if self.is_checked { Channels::Whole } else { Channels::View }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        channels::copied(self.channels(s), s, operands)
+    }
+
+    fn refit(&mut self, s: &Signature) {
+        self.shape.clone_from(&s.output(0).shape);
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -3,6 +3,7 @@
 //! f32, i8, u8, i16; integers keep their quantisation. The new size is a constant. The nearest pixel of the reference is the one at or before the
 //! place, or with `align_corners` the one nearest to it.
 
+use super::channels::Channels;
 use super::family::{Family, family};
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
@@ -76,6 +77,10 @@ impl Family for Resizing {
             self.resize(a, [rows, columns]).check(x.element)?;
         }
         Ok(shape)
+    }
+
+    fn channels(&self, _: &Attributes, _: &Signature) -> Channels {
+        Channels::Same
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

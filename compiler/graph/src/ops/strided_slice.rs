@@ -13,6 +13,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::slice::{self, slice};
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::text::fields::fields;
@@ -154,6 +155,23 @@ impl Operator for Attributes {
             return Err(Diagnostic::new(Code::OPERAND, "the slice does not fit the input").found(format!("{self:?} of {:?}", x.shape)));
         }
         Ok(vec![self.shape.clone()])
+    }
+
+    fn channels(&self, s: &Signature) -> Channels {
+        let (Some(first), Some(stride), Some(count)) = (self.first.last(), self.stride.last(), self.count.last()) else {
+            return Channels::Whole;
+        };
+        let is_whole = (first, stride, Some(count)) == (&0, &1, self.shape.last());
+        if is_whole && s.input(0).is_ok_and(|x| channels::count(x) == *count) { Channels::Same } else { Channels::Whole }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        channels::copied(self.channels(s), s, operands)
+    }
+
+    fn refit(&mut self, s: &Signature) {
+        let n = channels::count(s.output(0));
+        [&mut self.count, &mut self.shape].into_iter().filter_map(|d| d.last_mut()).for_each(|d| *d = n);
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -5,6 +5,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Node, ValueId};
 use crate::lower::{Context, moves};
+use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
@@ -44,6 +45,14 @@ impl Operator for Attributes {
             true => counts::rows(s, counted, self.infer(s)),
             false => counts::none(s, counted),
         }
+    }
+
+    fn channels(&self, _: &Signature) -> Channels {
+        if self.order.last() == Some(&(self.order.len() - 1)) { Channels::Same } else { Channels::Whole }
+    }
+
+    fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
+        channels::copied(self.channels(s), s, operands)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -85,7 +85,7 @@ fn work(graph: &Graph, node: &Node) -> u64 {
 }
 
 /// A failure is not reported here: the node stays, and lowering it with the others will say why.
-fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Bytes>> {
+pub(super) fn interpreted(graph: &Graph, node: &Node) -> Option<Vec<Bytes>> {
     let mut alone = Graph::default();
     let mut copy = |v| alone.add_value(graph.value(v).clone());
     let inputs: Vec<Option<ValueId>> = node.inputs.iter().map(|v| v.map(&mut copy)).collect();

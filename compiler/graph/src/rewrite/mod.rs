@@ -5,11 +5,13 @@
 //! a reader of one or pixels of an image away, so that they end.
 
 mod activation;
+mod channels;
 mod dead;
 mod dilation;
 pub(crate) mod fold;
 mod forward;
 mod fuse;
+pub mod intervals;
 mod pad;
 mod reshape;
 mod share;
@@ -36,27 +38,33 @@ pub const PASSES: &[Pass] = &[
     ("activation", activation::run),
     ("stride", stride::run),
     ("dead", dead::run),
+    ("channels", channels::run),
     ("fuse", fuse::run),
 ];
 
 /// Runs all passes, in bodies before the graph around them; `observe` sees the graph, or the body, after each pass that changed it.
-pub fn all(graph: &mut Graph, mut observe: impl FnMut(&'static str, &Graph)) {
+pub fn all(graph: &mut Graph, observe: impl FnMut(&'static str, &Graph)) {
+    all_but(&[], graph, observe);
+}
+
+/// Runs all passes but those of these names.
+pub fn all_but(left_out: &[&str], graph: &mut Graph, mut observe: impl FnMut(&'static str, &Graph)) {
     dead::states(graph);
-    all_in(graph, &mut observe);
+    all_in(left_out, graph, &mut observe);
     dead::states(graph);
 }
 
-fn all_in(graph: &mut Graph, observe: &mut impl FnMut(&'static str, &Graph)) {
+fn all_in(left_out: &[&str], graph: &mut Graph, observe: &mut impl FnMut(&'static str, &Graph)) {
     for body in graph.nodes.iter_mut().filter_map(|n| n.op.bodies_mut()).flatten() {
-        all_in(body, observe);
+        all_in(left_out, body, observe);
     }
     let mut changed = true;
     while changed {
         changed = false;
         for (i, (name, pass)) in PASSES.iter().enumerate() {
-            // The last one makes results disappear that the others may want to see.
-            let waits = i + 1 == PASSES.len() && changed;
-            if !waits && pass(graph) {
+            // The one before the last is for what the others leave, and the last one makes results disappear that the others may want to see.
+            let waits = PASSES.len() <= i + 2 && changed;
+            if !waits && !left_out.contains(name) && pass(graph) {
                 changed = true;
                 debug_assert_eq!(crate::verify::verify(graph), Ok(()), "after pass {name}");
                 observe(name, graph);

@@ -28,7 +28,7 @@ use crate::lower::requantize::{Rescaling, Target, sums_fit_32_bits};
 use crate::lower::{Context, Goal};
 use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
-use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
+use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{BufferId, Elem, Machine};
 use epilogue::Epilogue;
@@ -74,6 +74,29 @@ impl Rescale {
             }
             ElementType::I16 if i64_sums => Rescale::Wide((0..channels).map(multiplier).collect()),
             _ => Rescale::Sum((0..channels).map(multiplier).map(|(m, s)| Reference::Fixed(m, s)).collect()),
+        }
+    }
+
+    /// What becomes of a sum of a channel, before the zero point is added. `None` of sums that are not integers, and of those that
+    /// overflow on the way; of the others a larger one never has a smaller result.
+    pub fn rescaled(&self, channel: usize, sum: i64) -> Option<i32> {
+        match self {
+            Rescale::Sum(references) => {
+                let (reference, sum) = (references[channel], i32::try_from(sum).ok()?);
+                let is_monotone = match reference {
+                    Reference::Fixed(multiplier, shift) => 0 <= multiplier && shift <= 30 && sum.checked_mul(1 << shift.max(0)).is_some(),
+                    Reference::Real(scale) => 0.0 <= scale,
+                };
+                is_monotone.then(|| reference.apply(sum))
+            }
+            Rescale::Wide(all) => {
+                let (multiplier, shift) = all[channel];
+                let [factor, addend, right] = wide_requantization(multiplier, shift);
+                let scaled = sum.checked_mul(factor)?.checked_add(addend)? >> right;
+                (0 <= factor && shift < 15).then_some(())?;
+                i32::try_from(scaled).ok()
+            }
+            Rescale::Float | Rescale::None | Rescale::Hybrid { .. } => None,
         }
     }
 }

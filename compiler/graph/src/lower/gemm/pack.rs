@@ -28,8 +28,8 @@ impl Filter<'_> {
     }
 
     /// Integer weights in their order in memory.
-    pub fn ints(&self, range: Range<usize>) -> impl Iterator<Item = i64> {
-        range.map(|i| self.nth(i))
+    pub fn ints(self, range: Range<usize>) -> impl Iterator<Item = i64> {
+        range.map(move |i| self.nth(i))
     }
 
     fn nth(&self, i: usize) -> i64 {
