@@ -4,8 +4,9 @@
 //! suppression) by a factor e^(-iou² / 2σ) for each box that was chosen, and gives scores as well. Boxes are two opposite corners, y before x. Scores that
 //! are not above their threshold, or no numbers, are no candidates.
 //!
-//! As in the reference, candidates wait in a queue, whose steps decide about the order of equal scores (`lower/select.rs`); what was chosen is a candidate again,
-//! which its own box suppresses unless that has no area. A negative σ, at which the reference fails at run time, is refused, or ends the invocation where it is not known before.
+//! As in the reference, candidates wait in a queue, whose steps decide about the order of equal scores (`lower/select.rs`); what was chosen is a
+//! candidate again, which its own box suppresses unless that has no area. Lowered scores may differ in their last bit, since the reference's e^x is not
+//! always the nearest. A negative σ, at which the reference fails at run time, is refused, or ends the invocation where it is not known before.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
