@@ -281,7 +281,7 @@ impl Maker {
                     1 => vec![n, h, 1, w * c],
                     _ => vec![n, h * w * c],
                 };
-                self.add(Op::Reshape(reshape::Attributes { shape }), vec![Some(x)], ty);
+                self.add(Op::Reshape(reshape::Attributes { shape, is_checked: false }), vec![Some(x)], ty);
             }
             _ => {
                 let op = match self.below(3) {
