@@ -189,7 +189,7 @@ const FULLY_CONNECTED: &[Path] = &[
     ("weights of 16 bits", |s| s.types(&[Types::I16Words])),
     ("RELU in the product", |s| s.passes.contains(&"activation")),
     ("sums in the product", |s| s.has_then()),
-    ("weights at run time", |s| s.case.weights_at_run_time && s.has("transpose_")),
+    ("weights at run time", |s| s.case.weights_at_run_time && s.has("move_")),
     ("weights at run time: quantised activations", |s| s.case.weights_at_run_time && s.case.is_hybrid()),
     ("weights at run time: one row", |s| s.case.weights_at_run_time && s.case.image[..3] == [1, 1, 1]),
     ("weights at run time: one column", |s| s.case.weights_at_run_time && matches!(s.case.main, Main::FullyConnected { units: 1, .. })),
@@ -213,7 +213,7 @@ const MATRICES: &[Path] = &[
         !s.case.weights_at_run_time && matches!(s.case.main, Main::BatchMatmul { ones: [_, [true, true]], .. })
     }),
     ("constant matrices", |s| !s.case.weights_at_run_time && matches!(s.case.main, Main::BatchMatmul { ones: [_, [false, _]], .. })),
-    ("a side that is transposed first", |s| s.has("transpose_")),
+    ("a side that is transposed first", |s| s.has("move_")),
     ("batches of the left side repeated", |s| {
         s.case.image[0] != 1 && matches!(s.case.main, Main::BatchMatmul { ones: [[true, _], [false, _]], .. })
     }),
@@ -240,12 +240,12 @@ const WINDOW: &[Path] = &[
 ];
 
 const RUN_TIME: &[Path] = &[
-    ("columns as lanes", |s| s.has("product_") && s.has("transpose_")),
+    ("columns as lanes", |s| s.has("product_") && s.has("move_")),
     ("channels as lanes", |s| s.has_text("product_", &["loop tap"], &["load_splat x"]) && s.multiplier() == 1 && 1 < s.case.image[3]),
     ("channels one after the other", |s| 1 < s.multiplier() && 1 < s.case.image[3]),
     ("groups", |s| 1 < s.groups()),
     ("pairs", |s| s.has_text("product_", &["dot.2"], &[])),
-    ("quantised activations", |s| s.has("quantize_") && s.has("transpose_")),
+    ("quantised activations", |s| s.has("quantize_") && s.has("move_")),
     ("a bias in memory", |s| s.case.at_run_time[1] && s.case.bias),
     ("constant weights", |s| !s.case.at_run_time[0]),
     ("a sum as the last step", |s| s.graph.nodes.iter().any(|n| !n.then.is_empty())),
