@@ -136,7 +136,7 @@ fn windows() {
         let (x, w) = (random.words(count), random.words(length));
         let op = Op::SignalWindow(signalwindow::Attributes { shift });
         let y: Vec<i16> =
-            x.iter().zip(w.iter().cycle()).map(|(x, w)| (i32::from(*x) * i32::from(*w) >> shift).clamp(-32768, 32767) as i16).collect();
+            x.iter().zip(w.iter().cycle()).map(|(x, w)| ((i32::from(*x) * i32::from(*w)) >> shift).clamp(-32768, 32767) as i16).collect();
         let got = run_once(&op, &[ty(I16, &shape), ty(I16, &[length])], &[I16], vec![i16s(&x), i16s(&w)]);
         assert_eq!(got, [i16s(&y)], "{shape:?} {shift}");
     }
@@ -312,12 +312,12 @@ fn gains() {
             let bits = 32 - noise.leading_zeros() as usize;
             let fraction = i64::from(if bits < 11 { noise << (11 - bits) } else { noise >> (bits - 11) } & 0x3ff);
             let [a, b, c] = [0, 1, 2].map(|i| i64::from(table[4 * bits - 6 + i]));
-            let v = (((c * fraction >> 5) + (b << 5)) as i32).wrapping_mul(fraction as i32);
+            let v = ((((c * fraction) >> 5) + (b << 5)) as i32).wrapping_mul(fraction as i32);
             ((v.wrapping_add(1 << 14) >> 15) + a as i32) as i16
         };
         let one = |(x, noise): (&u32, &u32)| {
             let ratio = (u64::from(*x).wrapping_mul(u64::from(gain(*noise) as u32)) >> snr_shift) as u32;
-            if ratio < 2 << 12 { ratio * ratio >> 20 } else { (ratio >> 6) - 64 }
+            if ratio < 2 << 12 { (ratio * ratio) >> 20 } else { (ratio >> 6) - 64 }
         };
         let y: Vec<u32> = x.iter().zip(&noise).map(one).collect();
         let op = Op::SignalPcan(signalpcan::Attributes { snr_shift });
@@ -333,7 +333,7 @@ fn logarithms() {
         let mut x = random.longs(150);
         x.extend((0..32).flat_map(|b| [1u32 << b, (1u32 << b).wrapping_sub(1)]));
         // Pieces of a table that is made here of the definition.
-        let bend = |i: i64| ((1.0 + i as f64 / 128.0).log2() - i as f64 / 128.0) * 65536.0;
+        let bend = |i: i64| (libm::log2(1.0 + i as f64 / 128.0) - i as f64 / 128.0) * 65536.0;
         let table: Vec<i64> = (0..=128).map(|i| (bend(i) + 0.5).floor() as i64).collect();
         let one = |v: &u32| {
             let v = v << shift;
@@ -343,7 +343,7 @@ fn logarithms() {
             let position = i64::from(31 - v.leading_zeros());
             let fraction = ((i64::from(v) << 16) >> position) - 65536;
             let (piece, within) = ((fraction >> 9) as usize, fraction & 511);
-            let bend = table[piece] + ((table[piece + 1] - table[piece]) * within >> 16);
+            let bend = table[piece] + (((table[piece + 1] - table[piece]) * within) >> 16);
             let log = (45426 * ((position << 16) + fraction + bend) + 32768) >> 16;
             ((scale as u32).wrapping_mul(log as u32).wrapping_add(32768) >> 16).min(32767) as i16
         };
@@ -512,7 +512,7 @@ impl Fixed {
     }
     fn root(&self, turns: f64) -> Pair {
         let angle = self.sign * 2.0 * std::f64::consts::PI * turns;
-        [angle.cos(), angle.sin()].map(|x| (0.5 + self.most() as f64 * x).floor() as i64)
+        [libm::cos(angle), libm::sin(angle)].map(|x| (0.5 + self.most() as f64 * x).floor() as i64)
     }
     fn divided(&self, v: Pair, by: i64) -> Pair {
         v.map(|v| self.rounded(v * (self.most() / by)))
@@ -529,7 +529,7 @@ impl Fixed {
             return x.to_vec();
         }
         // The largest radix is the last step of all.
-        let radix = [4, 2, 3, 5].into_iter().find(|r| n % r == 0).unwrap();
+        let radix = [4, 2, 3, 5].into_iter().find(|r| n.is_multiple_of(*r)).unwrap();
         let part = |p: usize| self.transform(&x.iter().copied().skip(p).step_by(radix).collect::<Vec<_>>());
         let parts: Vec<Vec<Pair>> = (0..radix).map(part).collect();
         let mut y = vec![[0; 2]; n];
@@ -650,7 +650,7 @@ fn transforms_of_floats() {
             let angle = |j: usize| -2.0 * std::f64::consts::PI * (i * j % length) as f64 / length as f64;
             let sum = |part: fn(f64) -> f64| (0..length).map(|j| f64::from(x[j]) * part(angle(j))).sum::<f64>();
             let near = |a: f32, b: f64| (f64::from(a) - b).abs() < 1e-6 * length as f64;
-            assert!(near(y[2 * i], sum(f64::cos)) && near(y[2 * i + 1], sum(f64::sin)), "{length} {i}");
+            assert!(near(y[2 * i], sum(libm::cos)) && near(y[2 * i + 1], sum(libm::sin)), "{length} {i}");
         }
         // And back.
         let again = floats(&run_once(&transform(length, true), &[ty(F32, &[length + 2])], &[F32], vec![f32s(&y)])[0]);
@@ -658,9 +658,11 @@ fn transforms_of_floats() {
     }
 }
 
+type Known = (usize, usize, ElementType, &'static [i64], &'static [i64]);
+
 /// Length, samples, type, and what tflite-micro gives for the numbers of a generator, forward and backward.
 #[rustfmt::skip]
-const KNOWN: &[(usize, usize, ElementType, &[i64], &[i64])] = &[
+const KNOWN: &[Known] = &[
     (16, 16, I16, &[-1601, 0, 1005, 57, -1485, 788, 2911, -687, 444, 3674, -1136, 2676, 593, -1916, 6604, -4905, -1985, 0], &[-5676, -8393, -1102, 690, -5248, 1897, 4184, -7714, -1204, 759, -4818, 2906, -716, -1731, 12140, -4442]),
     (16, 16, I32, &[78672765, 0, 23120124, -12787181, -125306967, -158929779, 151267587, 58515395, 174596982, 55983286, -220087308, 133039688, -44449439, 161372009, -401532060, 74368902, 476295291, 0], &[555324322, 567163596, -158654225, -66952307, -224848131, -238293897, 347928689, -217870287, 349550228, -96629488, -484855599, -127972709, -113952151, 413929805, -597457117, -236224829]),
     (24, 21, I16, &[-4441, 0, 848, -2371, 2653, 205, -1730, 1874, 1340, 745, 768, -626, -1051, 3432, -644, -2057, 3554, 2105, 1044, -338, 3961, 2226, -647, -4318, -1461, 0], &[-7415, 3160, -7489, -743, 7570, -4319, -14, -895, 7472, -1046, 3559, -5970, -1391, 6710, -2187, -2355, 2628, 4725, -2160, 1269, 3744, 7108, 5163, -2832]),
