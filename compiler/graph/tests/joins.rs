@@ -314,3 +314,25 @@ fn parts_of_what_changes_are_copied() {
     let y = net.add(again, part);
     check(&net, y);
 }
+
+/// Parts of parts, and parts of what becomes a part of a concatenation: their rows are not where they were.
+#[test]
+fn parts_of_parts() {
+    for integers in [false, true] {
+        let mut net = Network::new(integers, [2, 5, 9]);
+        let a = net.slice(0, 2, 1, 8);
+        let b = net.slice(a, 2, 2, 5);
+        let c = net.slice(b, 2, 1, 2);
+        let (d, e) = (net.conv(c, 1, 3), net.conv(a, 1, 2));
+        let join = net.join(&[d, e], 2);
+        let y = net.conv(join, 1, 4);
+        check(&net, y);
+        let mut net = Network::new(integers, [2, 5, 9]);
+        let x = net.conv(0, 1, 8);
+        let part = net.slice(x, 2, 4, 3);
+        let other = net.conv(part, 1, 8);
+        let join = net.join(&[x, other], 2);
+        let y = net.conv(join, 1, 4);
+        check(&net, y);
+    }
+}

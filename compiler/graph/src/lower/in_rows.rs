@@ -7,7 +7,8 @@
 use super::Context;
 use cranelite_tile::arena;
 use cranelite_tile::strided::{self, Rows};
-use cranelite_tile::{Access, BufferId, Role, Step};
+use cranelite_tile::{Access, BufferId, Role, Step, View};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 /// A step that does nothing but copy the rows of an array to a buffer, whole.
@@ -15,15 +16,20 @@ pub struct RowCopy {
     pub step: usize,
     pub to: BufferId,
     pub rows: Rows,
+    /// What the array was a part of, then: if it has become a part of longer rows, these are no longer its rows.
+    pub of: Option<View>,
 }
 
 /// Leaves out the copies that are not needed.
 pub fn leave_out(cx: &mut Context) {
     let mut by_array: BTreeMap<BufferId, Vec<RowCopy>> = BTreeMap::new();
     for copy in std::mem::take(&mut cx.row_copies) {
-        by_array.entry(cx.root(copy.rows.of)).or_default().push(copy);
+        by_array.entry(copy.rows.of).or_default().push(copy);
     }
-    for copies in by_array.into_values() {
+    // A part of a part before the part itself, whose views follow it.
+    let mut by_array: Vec<Vec<RowCopy>> = by_array.into_values().collect();
+    by_array.sort_by_key(|copies| Reverse(copies[0].step));
+    for copies in by_array {
         // As for concatenations.
         let looks = 8 * (1 + copies.len()) * (cx.program.schedule.len() + cx.program.buffers.len());
         let Some(budget) = cx.join_budget.checked_sub(looks as u64) else { break };
@@ -62,7 +68,8 @@ fn leave_out_together(cx: &mut Context, copies: &[RowCopy]) -> bool {
     let before = (cx.program.schedule.clone(), cx.program.buffers.clone());
     for copy in copies {
         let role = |b: BufferId| cx.program.buffer(cx.root(b)).role;
-        if role(copy.to) != Role::Scratch || role(copy.rows.of) == Role::Const || cx.program.buffer(copy.to).view.is_some() {
+        let is_another = cx.program.buffer(copy.rows.of).view != copy.of;
+        if is_another || role(copy.to) != Role::Scratch || role(copy.rows.of) == Role::Const || cx.program.buffer(copy.to).view.is_some() {
             continue;
         }
         let step = std::mem::replace(&mut cx.program.schedule[copy.step], Step::Parallel(vec![]));

@@ -637,7 +637,8 @@ impl<'a> Context<'a> {
     /// Notes that the last call copies a part of every row of an array to `to`, and nothing else.
     fn note_row_copy(&mut self, to: BufferId, rows: Rows) {
         if self.scope.depth == 0 {
-            self.row_copies.push(RowCopy { step: self.program.schedule.len() - 1, to, rows });
+            let of = self.program.buffer(rows.of).view;
+            self.row_copies.push(RowCopy { step: self.program.schedule.len() - 1, to, rows, of });
         }
     }
 
