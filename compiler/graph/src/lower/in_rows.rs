@@ -35,6 +35,9 @@ pub fn leave_out(cx: &mut Context) {
         let Some(budget) = cx.join_budget.checked_sub(looks as u64) else { break };
         cx.join_budget = budget;
         let copies: Vec<RowCopy> = copies.into_iter().filter(|c| !changes_later(cx, c)).collect();
+        if copies.is_empty() {
+            continue;
+        }
         // The array lives on for each of them, so that all may cost nothing where one does.
         if !leave_out_together(cx, &copies) && 1 < copies.len() {
             for one in copies.chunks(1) {

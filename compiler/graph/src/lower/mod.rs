@@ -325,7 +325,7 @@ impl<'a> Context<'a> {
 
     /// Notes it for later nodes. What is in a state may change, and what a loop or a branch computes may be gone after it.
     fn note_quantized(&mut self, key: QuantizedKey, q: Quantized) {
-        if self.scope.depth == 0 && !self.graph.states.iter().any(|s| s.value == key.0) {
+        if self.scope.depth == 0 && !self.graph.is_state(key.0) {
             self.scope.quantized.insert(key, (q, self.scope.here));
         }
     }

@@ -58,7 +58,8 @@ impl<'a> Pointwise<'a> {
 /// Writes the call of an operator that is nothing but its function, and of what becomes of its result, with broadcasting.
 pub fn lower(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
     let graph = cx.graph;
-    let f = node.op.pointwise(cx.machine, &graph.signature(node))?.ok_or_else(not_pointwise)?;
+    let signature = graph.signature(node);
+    let f = node.op.pointwise(cx.machine, &signature)?.ok_or_else(not_pointwise)?;
     f.note(cx, node.operator);
     // Of each step its operands among those of the kernel; `None`: what has been computed so far.
     let mut next = node.inputs.len();
@@ -75,7 +76,7 @@ pub fn lower(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         steps.push((step, operands));
     }
     let names: Vec<String> = node.then.iter().map(|t| t.op.name().to_ascii_lowercase()).collect();
-    let element = graph.signature(node).inputs.first().copied().flatten().map_or(cx.own_type(node).element, |x| x.ty.element);
+    let element = signature.inputs.first().copied().flatten().map_or(cx.own_type(node).element, |x| x.ty.element);
     let name = [vec![node.op.kernel_name(element)], names].concat().join("_");
     Elementwise::of_node(cx, name, node).unroll(unroll).lower(cx, |k, x, _| {
         let first = f.apply(k, &x[..node.inputs.len()]);
