@@ -234,6 +234,8 @@ impl Emitter<'_> {
         d
     }
 
+    /// Four and eight bytes are repeated as integers: on Zen 4 the load unit does that alone, while `vbroadcastss` and `vbroadcastsd`
+    /// in EVEX form take a slot of a vector pipe, too.
     pub(super) fn load_splat(&mut self, place: &Place, ty: Type, group: u32, count: Option<u32>) -> Vec<Virtual> {
         let size = ty.elem.bytes();
         let (bytes, read) = (group * size, count.unwrap_or(group) * size);
@@ -243,7 +245,7 @@ impl Emitter<'_> {
             match bytes {
                 1 => vm!(self, vpbroadcastb, full, mem),
                 2 => vm!(self, vpbroadcastw, full, mem),
-                4 => vm!(self, vbroadcastss, full, mem),
+                4 => vm!(self, vpbroadcastd, full, mem),
                 8 if full == 16 => {
                     let d = self.vector();
                     self.push(&mem.registers(), &[d], move |s, r| s.vmovddup(r.x(d), r.m(&mem)));
@@ -287,8 +289,8 @@ impl Emitter<'_> {
     fn broadcast_8(&mut self, mem: Mem, size: usize) -> Virtual {
         let d = self.vector();
         self.push(&mem.registers(), &[d], move |s, r| match size {
-            32 => s.vbroadcastsd(r.y(d), r.m(&mem)),
-            _ => s.vbroadcastsd(r.z(d), r.m(&mem)),
+            32 => s.vpbroadcastq(r.y(d), r.m(&mem)),
+            _ => s.vpbroadcastq(r.z(d), r.m(&mem)),
         });
         d
     }
@@ -406,7 +408,7 @@ impl Emitter<'_> {
         let here = (std::mem::take(&mut self.events), std::mem::take(&mut self.entries));
         (self.events, self.entries) = std::mem::take(&mut self.preamble);
         let v = match bytes.len() {
-            4 => vm!(self, vbroadcastss, size, mem),
+            4 => vm!(self, vpbroadcastd, size, mem),
             8 if size == 16 => {
                 let d = self.vector();
                 self.push(&[], &[d], move |s, r| s.vmovddup(r.x(d), r.m(&mem)));
