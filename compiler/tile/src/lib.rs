@@ -4,7 +4,9 @@
 //! The idea: one kernel text means the same to the interpreter, to every emitter and to the verifier.
 
 pub mod arena;
+pub mod bands;
 pub mod builder;
+mod cost;
 pub mod index;
 pub mod interpret;
 pub mod machine;
@@ -12,6 +14,9 @@ pub mod moving;
 pub mod parallel;
 pub mod pressure;
 pub mod program;
+mod ranged;
+#[cfg(test)]
+mod samples;
 pub mod strided;
 pub mod text;
 pub mod types;

@@ -59,7 +59,7 @@ use crate::graph::{Folding, Graph, Node, ValueId};
 use crate::tensor::TensorType;
 use bytes::Bytes;
 use cranelite_tile::strided::Rows;
-use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, moving};
+use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, arena, bands, moving};
 use gemm::hybrid::{Bytes as QuantizedBytes, Quantized};
 use in_rows::RowCopy;
 use std::cell::OnceCell;
@@ -236,6 +236,10 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         }
     }
     in_rows::leave_out(&mut cx);
+    if goal == Goal::Speed {
+        let limit = (cx.least_bytes + cx.least_bytes / 10).max(arena::least_bytes(&cx.program));
+        bands::cut(&mut cx.program, machine, limit);
+    }
     remove_unused_kernels(&mut cx.program);
     Ok(Lowered { program: cx.program, rescalings: cx.rescalings })
 }

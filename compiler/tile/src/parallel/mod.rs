@@ -6,14 +6,13 @@
 //! evenly it divides (`cost.rs`). An iteration is never divided, so every number of threads computes the same bits. Whatever is put
 //! together here has been proved to be independent, and the verifier proves it again.
 
-mod cost;
-mod ranged;
 #[cfg(test)]
 mod tests;
 
+use crate::cost;
 use crate::program::*;
+use crate::ranged::{self, Candidate, Path, Ranged};
 use crate::verify::Group;
-use ranged::{Candidate, Path, Ranged};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

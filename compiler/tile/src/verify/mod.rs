@@ -51,7 +51,7 @@ mod tests;
 mod types;
 
 pub(crate) use bounds::Memory;
-pub(crate) use parallel::Group;
+pub(crate) use parallel::{Group, span};
 
 use crate::program::*;
 use crate::text::print_statement;

@@ -6,9 +6,10 @@
 //! part of a row. Arguments that share no byte need no proof, and what is only read is no conflict.
 
 use super::accesses::{Accesses, Binding, Event, collect};
-use super::affine::{Given, Range};
+use super::affine::{self, Given};
 use super::memory::{Space, range};
 use crate::program::*;
+use std::ops::Range;
 
 /// Sets of one argument beyond which they are taken as one without gaps.
 const SETS_LIMIT: usize = 64;
@@ -78,6 +79,14 @@ impl Footprint {
     }
 }
 
+/// From the first byte of an argument that a call reads or writes to behind the last. `None` when a number is too large, or there is no byte.
+pub fn span(kernel: &Kernel, call: &Call, arg: Arg) -> Option<Range<i64>> {
+    let all = Footprint::of(kernel, &Given::of(kernel, call, 1))?;
+    let sets = || [&all.reads, &all.writes].into_iter().flat_map(|of| &of[arg.0 as usize]);
+    let (start, end) = (sets().map(|s| s.start).min()?, sets().map(|s| s.start + s.reach(None) + s.length).max()?);
+    Some(i64::try_from(start).ok()?..i64::try_from(end).ok()?)
+}
+
 /// The accesses of one argument.
 fn merged<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> Option<Vec<Set>> {
     // By steps: unrolled code has many accesses that differ by constants.
@@ -86,7 +95,7 @@ fn merged<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> Option<Vec<Set>> {
         let mut start = e.at.constant;
         let mut steps = vec![];
         for &(counter, k) in e.at.terms() {
-            let Range { low, high, step } = range_of(e, counter)?;
+            let affine::Range { low, high, step } = range_of(e, counter)?;
             start += k * if 0 < k { low } else { high };
             steps.push((k.abs() * step, (high - low) / step + 1));
         }
@@ -121,7 +130,7 @@ fn merged<'a>(events: impl Iterator<Item = &'a Event<'a>>) -> Option<Vec<Set>> {
     Some(sets)
 }
 
-fn range_of(e: &Event, counter: u32) -> Option<Range> {
+fn range_of(e: &Event, counter: u32) -> Option<affine::Range> {
     e.scope.iter().find_map(|b| match b {
         Binding::Loop { counter: c, range } => (*c == counter).then_some(*range),
         Binding::Statement(known) => known.ranges.iter().find(|r| r.0 == counter).map(|r| r.1),

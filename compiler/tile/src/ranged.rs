@@ -4,7 +4,7 @@
 //! and stores is put into loops of one iteration or none, so that one piece alone does it. Every iteration is what it was, so
 //! results have the same bits.
 
-use super::cost;
+use crate::cost;
 use crate::index::{Counter, Index, Monomial, Param};
 use crate::program::*;
 
