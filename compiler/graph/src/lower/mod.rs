@@ -3,6 +3,7 @@
 //! Not an operator and not a schedule: operators are in `ops/`, the schedules they share in this folder's other files. The idea: a
 //! graph value becomes a buffer, a node becomes calls, equal kernels and equal constants become one.
 
+pub mod atan2_double;
 pub mod boxes;
 pub mod channels;
 pub mod clip;

@@ -8,8 +8,8 @@ use super::types::Row;
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::lower::pointwise::Pointwise;
-use crate::lower::{integers, math};
-use crate::tensor::ElementType::{Bool, F32, I8, I16, I32, I64, U8, U16, U32};
+use crate::lower::{atan2_double, integers, math};
+use crate::tensor::ElementType::{Bool, F32, F64, I8, I16, I32, I64, U8, U16, U32};
 use crate::text::fields::fields;
 use cranelite_tile::{Elem, KernelBuilder, Machine, Value};
 
@@ -30,8 +30,11 @@ const SHORT: &[Row] = &[Row::Same(&[I8, U8, I16, U16, I32, U32])];
 const STABLEHLO: &[Row] = &[Row::Same(&[F32, I8, U8, I16, I32, U32, I64])];
 
 family! { Pair:
-    /// The angle of the point (b, a)
-    atan2 = Pair { types: &[Row::Same(&[F32])], broadcasts: false, f: math::atan2 };
+    /// The angle of the point (b, a); of f64 the nearest number, where the one beside it may be that of the reference
+    atan2 = Pair { types: &[Row::Same(&[F32, F64])], broadcasts: false, f: |k, m, y, x| match k.ty(y).elem {
+        Elem::F32 => math::atan2(k, m, y, x),
+        _ => atan2_double::atan2(k, m, y, x),
+    } };
     /// The bits in which a and b differ
     bitwise_xor = Pair { types: SHORT, broadcasts: true, f: |k, _, a, b| k.xor(a, b) };
     /// a / b, rounded down; the reference stops where an integer is divided by zero, here that gives 0

@@ -240,6 +240,7 @@ fn pairs_of_floats() {
     });
     check_pairs("pow", F32, F32, &SPECIAL, 1e-6, |a, b| (libm::pow(a, b) as f32).into());
     check_pairs("atan2", F32, F32, &SPECIAL, 1e-7, libm::atan2);
+    check_pairs("atan2", F64, F64, &SPECIAL, 3e-16, libm::atan2);
     check_pairs("floor_div", F32, F32, &SPECIAL, 0.0, |a, b| ((a / b).floor() as f32).into());
     check_pairs("floor_mod", F32, F32, &SPECIAL, 0.0, |a, b| {
         let rest = a % b;
