@@ -1,16 +1,17 @@
 //! Convolutions of volumes, and their transposes.
 //!
 //! Not images (`gemm`). The idea: along each axis outputs next to each other, or a stride apart, see the same taps; each block of such outputs is one
-//! call of one kernel, with as many taps as there are in the volume, so that nothing is guarded. Channels of the result are lanes.
+//! call of one kernel, with as many taps as there are in the volume, so that nothing is guarded. Channels of the result are lanes, and a few outputs
+//! of a row share the weights that are loaded.
 
 use super::channels::each_block;
 use super::moves::{self, Axis};
 use super::requantize::clamp_float;
-use super::{Context, math};
+use super::{Context, Goal, math};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::ops::attributes::Activation;
-use cranelite_tile::{BufferId, Elem, Index, KernelBuilder, Value};
+use cranelite_tile::{BufferId, Elem, Index, KernelBuilder, Machine, Value};
 
 /// One axis.
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +96,28 @@ impl Run {
         }
         self.count += 1;
     }
+
+    /// The first outputs and those from `n` on, where there are such.
+    fn split(&self, n: usize) -> [Option<Run>; 2] {
+        let from = |s: Steps| Steps { first: s.first + n as i64 * s.step, ..s };
+        let rest = Run { count: self.count - n, outputs: from(self.outputs), inputs: from(self.inputs), ..*self };
+        [Run { count: n, ..*self }, rest].map(|r| (0 < r.count).then_some(r))
+    }
 }
+
+/// Outputs of a row that are computed at once, if there are so many: as many as have registers beside the weights and one input.
+fn tile(machine: &Machine, goal: Goal, channels: usize, count: usize) -> usize {
+    let vectors = channels.div_ceil(machine.lanes(Elem::F32)).min(VECTORS);
+    let most = match goal {
+        Goal::Size => 1,
+        Goal::Speed => ((machine.vector_registers as usize).saturating_sub(vectors + 2) / vectors).clamp(1, 16),
+    };
+    // Equal tiles rather than a short one at the end.
+    count.div_ceil(count.div_ceil(most))
+}
+
+/// Vectors of channels that are computed at once.
+const VECTORS: usize = 2;
 
 /// Calls of one operator beyond which its border is not worth compiling.
 const MAX_CALLS: usize = 4096;
@@ -119,9 +141,8 @@ pub fn lower(
     let has_bias = node.input(2).is_some();
     let lanes = cx.machine.lanes(Elem::F32);
     let machine = cx.machine;
-    let vectors = (machine.vector_registers as usize / 4).clamp(1, 8);
-    let kernel = || {
-        let mut k = KernelBuilder::new(format!("volume_f32_{from}x{to}"));
+    let kernel = |tile: usize| {
+        let mut k = KernelBuilder::new(format!("volume_f32_{from}x{to}_{tile}"));
         let (x, w) = (k.read("x"), k.read("w"));
         let bias = has_bias.then(|| k.read("bias"));
         let y = k.write("y");
@@ -132,35 +153,35 @@ pub fn lower(
         k.each("n", batches, 1, |k, n| {
             k.each("od", counts[0], 1, |k, od| {
                 k.each("oy", counts[1], 1, |k, oy| {
-                    k.each("ox", counts[2], 1, |k, ox| {
+                    k.each("ox", counts[2], tile as i64, |k, ox| {
                         let sum = |first: Index, steps: [cranelite_tile::Param; 3]| first + od * steps[0] + oy * steps[1] + ox * steps[2];
                         let (seen, place) = (sum(n * x_image + x0, x_steps), sum(n * y_image + y0, y_steps));
-                        each_block(k, to, lanes, vectors, |k, b| {
+                        each_block(k, to, lanes, VECTORS, |k, b| {
                             let zero = k.float(Elem::F32.x(b.lanes), 0.0);
                             let channel = b.first.clone() * 4;
-                            let total = k.repeat("kd", taps[0], 1, &[zero], |k, kd, t| {
+                            let totals = k.repeat("kd", taps[0], 1, &vec![zero; tile], |k, kd, t| {
                                 k.repeat("ky", taps[1], 1, t, |k, ky, t| {
                                     k.repeat("kx", taps[2], 1, t, |k, kx, t| {
                                         let at = seen.clone() + kd * x_taps[0] + ky * x_taps[1] + kx * x_taps[2];
                                         let weights = channel.clone() + w0 + kd * w_taps[0] + ky * w_taps[1] + kx * w_taps[2];
                                         k.repeat("ci", from, 1, t, |k, ci, t| {
-                                            let v = k.load_splat(Elem::F32.x(b.lanes), 1, x.at(at.clone() + ci * 4));
                                             let weight = b.load(k, Elem::F32, w.at(weights.clone() + ci * (4 * to as i64)));
-                                            vec![math::mul_add(k, machine, v, weight, t[0])]
+                                            let add = |(i, t): (i64, &Value)| {
+                                                let at = at.clone() + ci * 4 + Index::from(x_steps[2]) * i;
+                                                let v = k.load_splat(Elem::F32.x(b.lanes), 1, x.at(at));
+                                                math::mul_add(k, machine, v, weight, *t)
+                                            };
+                                            (0..).zip(t).map(add).collect()
                                         })
                                     })
                                 })
                             });
-                            let total: Value = total[0];
-                            let total = match bias {
-                                Some(bias) => {
-                                    let v = b.load(k, Elem::F32, bias.at(channel.clone()));
-                                    k.add(total, v)
-                                }
-                                None => total,
-                            };
-                            let total = clamp_float(k, total, activation);
-                            b.store(k, y.at(place.clone() + channel), total);
+                            let bias = bias.map(|bias| b.load(k, Elem::F32, bias.at(channel.clone())));
+                            for (i, total) in (0..).zip(totals) {
+                                let total = bias.map_or(total, |bias| k.add(total, bias));
+                                let total = clamp_float(k, total, activation);
+                                b.store(k, y.at(place.clone() + channel.clone() + Index::from(y_steps[2]) * i), total);
+                            }
                         });
                     });
                 });
@@ -181,8 +202,13 @@ pub fn lower(
     buffers.push(y);
     for d in &runs[0] {
         for h in &runs[1] {
-            for w in &runs[2] {
-                let axes = [d, h, w];
+            let tiles = runs[2].iter().flat_map(|w| {
+                let tile = tile(machine, cx.goal, to, w.count);
+                let [all, rest] = w.split(w.count / tile * tile);
+                [all.map(|w| (w, tile)), rest.map(|w| (w, w.count))]
+            });
+            for (w, tile) in tiles.flatten().collect::<Vec<_>>() {
+                let axes = [d, h, &w];
                 // Without taps along one axis there are none.
                 let sees = axes.iter().all(|r| r.taps != 0);
                 let each = |of: &dyn Fn(&Run) -> i64, steps: [i64; 3]| [0, 1, 2].map(|i| if sees { of(axes[i]) * steps[i] } else { 0 });
@@ -196,7 +222,7 @@ pub fn lower(
                 let y0 = [0, 1, 2].map(|i| axes[i].outputs.first * ys[i]).iter().sum::<i64>();
                 params.extend([batches as i64, if sees { x_image } else { 0 }, y_image]);
                 params.extend([first(&|r| r.inputs.first, xs), first(&|r| r.tap_filter.first, ws), y0]);
-                cx.call(kernel(), &buffers, &params);
+                cx.call(kernel(tile), &buffers, &params);
             }
         }
     }

@@ -86,6 +86,9 @@ fn convolutions_of_volumes() {
         check(&case([2, 3, 4, 5, 3], [2, 3, 1], 5, [3, 4, 5], [1; 3], [1; 3], [0, 1, 0]), is_transposed, Activation::None, true);
         check(&case([1, 4, 3, 5, 2], [3, 2, 3], 17, [2, 2, 3], [2, 1, 2], [1, 2, 1], [1, 0, 1]), is_transposed, Activation::Relu, true);
         check(&case([1, 2, 2, 3, 1], [1, 1, 2], 33, [5, 4, 7], [3, 2, 2], [1, 1, 2], [0, 0, 1]), is_transposed, Activation::Relu6, false);
+        // Tiles of several outputs, and what is left of a row.
+        check(&case([1, 2, 2, 47, 3], [2, 1, 3], 33, [2, 2, 47], [1; 3], [1; 3], [1, 0, 1]), is_transposed, Activation::Relu, true);
+        check(&case([2, 1, 2, 37, 2], [1, 2, 2], 3, [1, 1, 18], [1, 1, 2], [1; 3], [0, 1, 0]), is_transposed, Activation::None, true);
         check(&case([1, 1, 1, 1, 4], [1, 1, 1], 1, [1, 1, 1], [1; 3], [1; 3], [0; 3]), is_transposed, Activation::None, false);
     }
 }
