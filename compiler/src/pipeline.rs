@@ -135,7 +135,13 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
 
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
-    let Lowered { mut program, rescalings } = lower::lower_reported(&model.graph, machine, options.goal)?;
+    // Whoever looks at tensors wants them as they are.
+    let own = if options.every_tensor { None } else { rewrite::for_machine(&model.graph, machine) };
+    if let Some(graph) = &own {
+        stages.add(Stage::Graph, rewrite::UNSIGNED.0, || print(graph, Constants::Shortened));
+        verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
+    }
+    let Lowered { mut program, rescalings } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, options.goal)?;
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     let plan = place(&mut program, options, stages, |program| match options.io {

@@ -9,10 +9,10 @@ use cranelite::peaks;
 use cranelite_codegen::{Target, object};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::text;
-use cranelite_tile::arena;
+use cranelite_tile::{ByteDot, Machine, arena};
 
-/// A 1 x 1 convolution from 64 to 64 channels over a row of 64 pixels.
-fn program(float: bool) -> String {
+/// A 1 x 1 convolution from 64 to 64 channels over a row of 64 pixels; of bytes as the machine wants them from the operator before.
+fn program(float: bool, machine: &Machine) -> String {
     let zeros = |n: usize| "00".repeat(n);
     if float {
         format!(
@@ -21,8 +21,13 @@ fn program(float: bool) -> String {
             zeros(4 * 64)
         )
     } else {
+        let x = if machine.has_vectors() && machine.byte_dot == ByteDot::U8S8 {
+            "u8[1,1,64,64] q(0.1, 131)"
+        } else {
+            "i8[1,1,64,64] q(0.1, 3)"
+        };
         format!(
-            "graph \"g\"\ninputs %0\noutputs %3\n%0: i8[1,1,64,64] q(0.1, 3) \"x\"\n%1 = const i8[64,1,1,64] q(0.02, 0) \"w\" 0x{}\n%2 = const i32[64] \"b\" 0x{}\n%3: i8[1,1,64,64] q(0.05, -128) \"y\" = conv_2d %0, %1, %2 {{stride=[1,1], dilation=[1,1], padding=[0,0,0,0], activation=relu}} @0\n",
+            "graph \"g\"\ninputs %0\noutputs %3\n%0: {x} \"x\"\n%1 = const i8[64,1,1,64] q(0.02, 0) \"w\" 0x{}\n%2 = const i32[64] \"b\" 0x{}\n%3: i8[1,1,64,64] q(0.05, -128) \"y\" = conv_2d %0, %1, %2 {{stride=[1,1], dilation=[1,1], padding=[0,0,0,0], activation=relu}} @0\n",
             zeros(64 * 64),
             zeros(4 * 64)
         )
@@ -31,7 +36,7 @@ fn program(float: bool) -> String {
 
 fn assembly(triple: &str, cpu: &str, float: bool) -> String {
     let target = Target::new(triple, Some(cpu)).expect("a target");
-    let graph = text::parse(&program(float)).expect("a graph");
+    let graph = text::parse(&program(float, &target.machine)).expect("a graph");
     let mut program = lower(&graph, &target.machine, Goal::Speed).expect("a program");
     arena::plan(&mut program);
     let options = object::Options { prefix: "t".into(), asm: true, ..object::Options::default() };
@@ -87,13 +92,13 @@ const LOOPS: &[(&str, &str, bool, &str, usize, usize)] = &[
     (X86, "x86-64", true, "mulps", 9, 38),
     (X86, "x86-64", false, "pmaddwd", 32, 123),
     (X86, "x86-64-v3+prefer128", true, "vfmadd", 22, 51),
-    (X86, "x86-64-v3+avxvnni+prefer128", false, "vpdpbusd", 16, 41),
-    (X86, "x86-64-v4+avx512vnni+prefer128", false, "vpdpbusd", 16, 41),
+    (X86, "x86-64-v3+avxvnni+prefer128", false, "vpdpbusd", 16, 33),
+    (X86, "x86-64-v4+avx512vnni+prefer128", false, "vpdpbusd", 16, 33),
     (X86, "x86-64-v3", true, "vfmadd", 12, 25),
     (X86, "x86-64-v3", false, "vpmaddwd", 12, 43),
-    (X86, "x86-64-v3+avxvnni", false, "vpdpbusd", 12, 31),
+    (X86, "x86-64-v3+avxvnni", false, "vpdpbusd", 12, 25),
     (X86, "x86-64-v4", true, "vfmadd", 26, 46),
-    (X86, "x86-64-v4+avx512vnni", false, "vpdpbusd", 26, 59),
+    (X86, "x86-64-v4+avx512vnni", false, "vpdpbusd", 26, 46),
     (ARM, "generic", true, "fmla", 84, 108),
     (ARM, "generic", false, "smull", 48, 168),
     (ARM, "generic+dotprod", false, "sdot", 24, 48),

@@ -119,7 +119,7 @@ fn types(graph: &Graph, errors: &mut Vec<String>) {
 
 fn application(node: usize, op: &Op, signature: &Signature, errors: &mut Vec<String>) {
     let outputs = &signature.outputs;
-    match op.infer(signature) {
+    match op.infer_rewritten(signature) {
         Ok(shapes) if shapes.len() != outputs.len() => {
             errors.push(format!("node {node} {}: {} results, infer gives {}", op.name(), outputs.len(), shapes.len()));
         }

@@ -6,7 +6,7 @@
 
 use cranelite_graph::graph::Graph;
 use cranelite_graph::lower::{Goal, lower};
-use cranelite_graph::rewrite::PASSES;
+use cranelite_graph::rewrite::{PASSES, UNSIGNED};
 use cranelite_graph::tensor::ElementType;
 use cranelite_graph::text::{Constants, parse, print};
 use cranelite_graph::verify::verify;
@@ -64,7 +64,7 @@ fn one(file: &Path, pass: &str) -> Result<(), String> {
     let named = text.lines().next().and_then(|l| l.strip_prefix("# passes: ")).unwrap_or(pass);
     let mut after = before.clone();
     for name in named.split(", ") {
-        let (_, run) = PASSES.iter().find(|p| p.0 == name).ok_or_else(|| format!("no pass is called {name}"))?;
+        let (_, run) = PASSES.iter().chain([&UNSIGNED]).find(|p| p.0 == name).ok_or_else(|| format!("no pass is called {name}"))?;
         let changed = run(&mut after);
         verify(&after).map_err(|e| format!("{name} broke the graph: {e:?}"))?;
         if changed == (after == before) {

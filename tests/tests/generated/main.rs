@@ -18,8 +18,9 @@ mod reference;
 mod support;
 
 use cases::{Case, Family};
-use cranelite_graph::graph::Graph;
+use cranelite_graph::graph::{Graph, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::ops::moves::{self, Moves};
 use cranelite_graph::tensor::{ElementType, TensorType};
 use cranelite_graph::{rewrite, verify as graph_verify};
 use cranelite_tests::differential::{self, native_levels};
@@ -100,17 +101,28 @@ fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {
     let mut passes = vec![];
     rewrite::all(&mut rewritten, |name, _| passes.push(name));
     let machines = support::machines();
+    let moved = moved(&rewritten);
+    let variants = [Some((&rewritten, false)), moved.as_ref().map(|graph| (graph, true))];
     // Two machines per case; all of them over the cases.
     for machine in [case.seed as usize, case.seed as usize / 8 + 1].map(|i| &machines[i % machines.len()]) {
-        for goal in [Goal::Speed, Goal::Size] {
-            let context = || format!("{goal:?} on {} {:?} {}", machine.name, machine.byte_dot, machine.l2_bytes);
-            let program = program(&rewritten, machine, goal).map_err(|e| format!("{}: {e}", context()))?;
+        for (goal, (rewritten, is_moved)) in
+            [Goal::Speed, Goal::Size].into_iter().flat_map(|g| variants.into_iter().flatten().map(move |v| (g, v)))
+        {
+            let context = || format!("{goal:?} on {} {:?} {}, moved {is_moved}", machine.name, machine.byte_dot, machine.l2_bytes);
+            let program = program(rewritten, machine, goal).map_err(|e| format!("{}: {e}", context()))?;
             let mut outputs: Vec<Vec<u8>> = expected.iter().map(|e| vec![0xaa; e.len()]).collect();
+            let mut inputs = inputs.clone();
+            let flip = |values: &[ValueId], all: &mut [Vec<u8>]| {
+                let pairs = values.iter().zip(all).filter(|(v, _)| is_moved && graph.ty(**v).element == ElementType::I8);
+                pairs.flat_map(|(_, bytes)| bytes).for_each(|b| *b ^= moves::SIGN);
+            };
+            flip(&graph.inputs, &mut inputs);
             let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
             let mut refs: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
             interpret::run(&program, &inputs, &mut refs).map_err(|e| format!("{}: {e}", context()))?;
+            flip(&graph.outputs, &mut outputs);
             compare(case, &graph, &expected, &outputs).map_err(|e| format!("{}: {e}", context()))?;
-            paths.borrow_mut().see(&paths::Sample { case, graph: &rewritten, passes: &passes, program: &program, goal });
+            paths.borrow_mut().see(&paths::Sample { case, graph: rewritten, passes: &passes, is_moved, program: &program, goal });
         }
     }
     let levels = native_levels();
@@ -132,6 +144,43 @@ fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The same graph with all activations of i8 as u8, where every operator takes them so: what one computes of moved bytes is what it computed, moved.
+fn moved(graph: &Graph) -> Option<Graph> {
+    let mut moved = graph.clone();
+    let is_moved = |v: &ValueId| graph.ty(*v).element == ElementType::I8 && graph.value(*v).data.is_none();
+    for (node, after) in graph.nodes.iter().zip(&mut moved.nodes) {
+        let all = std::iter::once(node.op.moves(&graph.signature(node)));
+        let all: Vec<Moves> = all.chain((0..node.then.len()).map(|i| node.then[i].op.moves(&graph.signature_of_step(node, i)))).collect();
+        for step in after.then.iter_mut().filter(|t| t.from.element == ElementType::I8) {
+            step.from = moves::moved(&step.from)?;
+        }
+        if all.contains(&Moves::None) {
+            return None;
+        }
+    }
+    for (v, value) in moved.values.iter_mut().enumerate().filter(|(v, _)| is_moved(&ValueId(*v as u32))) {
+        value.ty = moves::moved(graph.ty(ValueId(v as u32)))?;
+    }
+    for i in 0..graph.nodes.len() {
+        let steps: Vec<bool> = (0..graph.nodes[i].then.len())
+            .map(|at| graph.nodes[i].then[at].op.moves(&graph.signature_of_step(&graph.nodes[i], at)) == Moves::Together)
+            .collect();
+        let own = graph.nodes[i].op.moves(&graph.signature(&graph.nodes[i])) == Moves::Together;
+        let node = &mut moved.nodes[i];
+        let mut operands: Vec<&mut ValueId> = if own { node.inputs.iter_mut().flatten().collect() } else { vec![] };
+        operands.extend(node.then.iter_mut().zip(steps).filter(|(_, together)| *together).flat_map(|(t, _)| t.inputs.iter_mut().flatten()));
+        for operand in operands {
+            let value = graph.value(*operand);
+            if let (ElementType::I8, Some(data)) = (value.ty.element, &value.data) {
+                let data: Vec<u8> = data.iter().map(|b| b ^ moves::SIGN).collect();
+                moved.values.push(Value { name: value.name.clone(), ty: moves::moved(&value.ty)?, data: Some(data.into()) });
+                *operand = ValueId(moved.values.len() as u32 - 1);
+            }
+        }
+    }
+    (moved != *graph).then_some(moved)
 }
 
 fn program(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, String> {

@@ -18,6 +18,8 @@ pub struct Sample<'a> {
     pub graph: &'a Graph,
     /// The rewrites that changed something.
     pub passes: &'a [&'static str],
+    /// Activations of i8 are u8.
+    pub is_moved: bool,
     pub program: &'a Program,
     pub goal: Goal,
 }
@@ -148,6 +150,9 @@ const CONVOLUTION: &[Path] = &[
     ("strides moved to the input", |s| s.passes.contains(&"stride")),
     ("pixels picked for a sum", |s| s.passes.contains(&"stride") && s.has("move_")),
     ("sums in the product", |s| s.has_then()),
+    ("moved bytes that are multiplied as they are", |s| s.is_moved && s.is(Speed) && s.has_text("product_int", &["dot.4"], &["xor"])),
+    ("moved bytes: sums in the product", |s| s.is_moved && s.has_then()),
+    ("moved bytes: size", |s| s.is_moved && s.is(Size) && s.has_text("product_int", &["dot.4"], &["xor"])),
 ];
 
 const DEPTHWISE: &[Path] = &[
@@ -171,6 +176,7 @@ const DEPTHWISE: &[Path] = &[
     ("sums of 16 bits in 32", |s| s.types(&[Types::I16Bias32])),
     ("PAD in the convolution", |s| s.passes.contains(&"pad")),
     ("RELU in the convolution", |s| s.passes.contains(&"activation")),
+    ("stencil of moved bytes", |s| s.is_moved && s.is(Speed) && s.has_text("depthwise_u8", &["first_row", "dot.4"], &["xor"])),
 ];
 
 const FULLY_CONNECTED: &[Path] = &[
@@ -189,6 +195,7 @@ const FULLY_CONNECTED: &[Path] = &[
     ("weights of 16 bits", |s| s.types(&[Types::I16Words])),
     ("RELU in the product", |s| s.passes.contains(&"activation")),
     ("sums in the product", |s| s.has_then()),
+    ("moved bytes that are multiplied as they are", |s| s.is_moved && s.is(Speed) && s.has_text("product_int", &["dot.4"], &["xor"])),
     ("weights at run time", |s| s.case.weights_at_run_time && s.has("move_")),
     ("weights at run time: quantised activations", |s| s.case.weights_at_run_time && s.case.is_hybrid()),
     ("weights at run time: one row", |s| s.case.weights_at_run_time && s.case.image[..3] == [1, 1, 1]),
@@ -206,6 +213,7 @@ const TRANSPOSED: &[Path] = &[
     ("weights of which another is zero", |s| s.types(&[Types::U8])),
     ("sums of 16 bits in 32", |s| s.types(&[Types::I16Bias32])),
     ("RELU in the convolution", |s| s.passes.contains(&"activation")),
+    ("moved bytes that are multiplied as they are", |s| s.is_moved && s.is(Speed) && s.has_text("product_int", &["dot.4"], &["xor"])),
 ];
 
 const MATRICES: &[Path] = &[
@@ -237,6 +245,8 @@ const WINDOW: &[Path] = &[
     ("borders by themselves", |s| s.is(Speed) && 4 < s.count("average_pool") + s.count("max_pool")),
     ("means whose lanes are results", |s| s.has_text("mean", &[], &["reduce_add"])),
     ("means across lanes", |s| s.has_text("mean", &["reduce_add"], &[])),
+    ("moved bytes: largest", |s| s.is_moved && s.has("max_pool_u8")),
+    ("moved bytes: means", |s| s.is_moved && s.has("mean")),
 ];
 
 const RUN_TIME: &[Path] = &[
@@ -255,6 +265,7 @@ const COPY: &[Path] = &[
     ("rows of pieces", |s| s.has_text("copy", &["loop row"], &[])),
     ("more pieces than a kernel has", |s| 1 < s.count("copy")),
     ("padding", |s| s.has("pad_")),
+    ("moved bytes", |s| s.is_moved),
     ("slices", |s| s.has("move_")),
     ("slices backwards", |s| {
         s.graph.nodes.iter().any(|n| matches!(&n.op, Op::StridedSlice(a) if a.stride.iter().zip(&a.count).any(|(s, n)| *s < 0 && 1 < *n)))

@@ -11,6 +11,7 @@ use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::Diagnostic;
 use crate::graph::Node;
 use crate::ops::attributes::Activation;
+use crate::ops::moves::SIGN;
 use crate::ops::{Signature, checks};
 use crate::quantize::{activation_range_float, multiply_by_quantized_multiplier, quantize_multiplier, relu_multiplier};
 use crate::tensor::ElementType::I16;
@@ -63,6 +64,17 @@ pub fn requantize(cx: &mut Context, e: Elementwise, x: &TensorType, (multiplier,
     let one = (multiplier, shift) == (1 << 30, 1);
     if one && super::requantize::elem(x.element) == Some(target.elem) && zero_point == target.zero_point {
         return e.lower(cx, |k, v, _| target.clamp(k, v[0]));
+    }
+    let (from, is_whole) = (super::requantize::elem(x.element), (i64::from(target.low), i64::from(target.high)) == target.elem.int_range());
+    let signs = (from, target.elem, target.zero_point - zero_point);
+    if one && is_whole && matches!(signs, (Some(Elem::I8), Elem::U8, 128) | (Some(Elem::U8), Elem::I8, -128)) {
+        // Elements move as zero points do.
+        return e.lower(cx, |k, v, _| {
+            let ty = k.ty(v[0]);
+            let (bytes, sign) = (k.bitcast(v[0], ty.with_elem(Elem::U8)), k.int(ty.with_elem(Elem::U8), SIGN.into()));
+            let moved = k.xor(bytes, sign);
+            k.bitcast(moved, ty.with_elem(target.elem))
+        });
     }
     let (e, m) = (e.unroll(1), cx.machine);
     let affine = proved(m, x, (multiplier, shift), target).filter(|_| !one);

@@ -49,7 +49,7 @@ pub mod slices;
 pub mod sliding;
 pub mod softmax;
 pub mod spaced;
-mod spare;
+pub(crate) mod spare;
 pub mod sum;
 pub mod table;
 pub mod volume;

@@ -4,6 +4,7 @@
 //! cut off are constants. Padding is the zero point.
 
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
@@ -87,6 +88,10 @@ impl Family for Batch {
             .ok_or_else(misfit)?;
         }
         checks::sized(shape)
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -8,6 +8,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::moves::{self, Axis};
 use crate::lower::{Context, counts as counted};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I32, I64};
@@ -58,6 +59,10 @@ impl Operator for Attributes {
                 .expected("in every dimension, from the last, the same number, or 1 in the input")
                 .found(format!("{:?} to {:?}", x.shape, self.shape))),
         }
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -5,6 +5,7 @@
 
 use super::attributes::Activation;
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source};
 use crate::diagnostic::Diagnostic;
@@ -58,6 +59,10 @@ impl Family for Clip {
 
     fn pointwise<'a>(&self, _: &Attributes, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(Some(clip::pointwise(self.activation)))
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

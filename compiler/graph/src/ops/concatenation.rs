@@ -10,6 +10,7 @@ use crate::lower::{Context, counts as counted, join};
 use crate::ops::attributes::Activation;
 use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::rescale_table_u8;
@@ -100,6 +101,10 @@ impl Operator for Attributes {
     fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
         let is_copied = s.output(0).element != U8 || s.inputs.iter().flatten().all(|x| parameters(x.ty) == parameters(s.output(0)));
         if is_copied { channels::copied(self.channels(s), s, operands) } else { None }
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -18,6 +18,7 @@ use crate::lower::requantize::Target;
 use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::channels::{self, Channels, Intervals};
+use crate::ops::moves::{self, Moves};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::tensor::ElementType::{F32, I4, I8, U8};
 use crate::tensor::{ElementType, TensorType};
@@ -127,6 +128,10 @@ impl Operator for Attributes {
         let (x, w, y) = (s.input(0).ok()?, s.input(1).ok()?, s.output(0));
         let rescale = Rescale::of_convolution(x, w, y, w.shape[0], has_i64_sums(s.optional(2).map(|b| b.ty)));
         channels::of_product(self.product(w), s, &operands[0], &rescale, Target::new(y, self.activation).ok()?)
+    }
+
+    fn moves(&self, s: &Signature) -> Moves {
+        moves::product(s)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -5,6 +5,7 @@
 //! differ by a unit in the last place.
 
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
@@ -32,6 +33,8 @@ pub struct Curve {
     check: fn(&TensorType, &TensorType) -> Result<(), Diagnostic>,
     /// Lowers quantised operand and result.
     quantized: fn(&mut Context, Elementwise, &TensorType, &TensorType),
+    /// The results of all bytes, where i8 and u8 have them by the same arithmetic.
+    table: Option<fn(&TensorType, &TensorType) -> Option<[u8; 256]>>,
 }
 
 family! { Curve:
@@ -41,6 +44,7 @@ family! { Curve:
         float: math::elu,
         check: |_, _| Ok(()),
         quantized: |cx, e, x, y| tabulated(cx, e, x, y, elu_f32),
+        table: None,
     };
     /// e^x
     exp = Curve {
@@ -48,10 +52,17 @@ family! { Curve:
         float: math::exp,
         check: |_, _| Ok(()),
         quantized: |cx, e, x, y| tabulated(cx, e, x, y, exp_f32),
+        table: None,
     };
     /// x · min(max(x + 3, 0), 6) / 6; quantised, in the 16-bit fixed point of the reference, which demands an output scale that is not much
     /// smaller than that of the input
-    hard_swish = Curve { types: &[Row::Same(&[F32, I8, U8])], float: hard_swish_f32, check: hard_swish_scales, quantized: hard_swish_table };
+    hard_swish = Curve {
+        types: &[Row::Same(&[F32, I8, U8])],
+        float: hard_swish_f32,
+        check: hard_swish_scales,
+        quantized: |cx, e, x, y| table::bytes(cx, e, &hard_swish_table(x, y).expect("infer has checked the scales")),
+        table: Some(hard_swish_table),
+    };
     /// The natural logarithm; quantised, of zero and less the smallest integer
     log = Curve {
         types: &[Row::Same(&[F32, I8, I16])],
@@ -61,15 +72,34 @@ family! { Curve:
             let least = real_range(y.element, parameters(y)).0;
             tabulated(cx, e, x, y, |x| if x <= 0.0 { least } else { log_f32(x) });
         },
+        table: None,
     };
     /// 1 / (1 + e^−x); the scale of quantised results is 1/256, of int16 1/32768. An int16 scale whose multiplier does not fit 32 bits is
     /// refused
-    logistic = Curve { types: &[Row::Same(types::REAL)], float: math::logistic, check: logistic_scales, quantized: logistic_table };
+    logistic = Curve {
+        types: &[Row::Same(types::REAL)],
+        float: math::logistic,
+        check: logistic_scales,
+        quantized: logistic_table,
+        table: Some(|x, y| lut_8bit(x.element, parameters(x), parameters(y), logistic_f32)),
+    };
     /// 1 / √x; int8 in fixed point. The reference stops at numbers below zero; here, as of zero, their result is the largest integer
-    rsqrt = Curve { types: &[Row::Same(&[F32, I8, I16])], float: rsqrt_f32, check: |_, _| Ok(()), quantized: rsqrt_table };
+    rsqrt = Curve {
+        types: &[Row::Same(&[F32, I8, I16])],
+        float: rsqrt_f32,
+        check: |_, _| Ok(()),
+        quantized: rsqrt_table,
+        table: None,
+    };
     /// (e^x − e^−x) / (e^x + e^−x); int16 by the table of LOGISTIC, with the scale 1/32768 of results. An int16 scale whose multiplier does
     /// not fit 32 bits is refused
-    tanh = Curve { types: &[Row::Same(types::REAL)], float: math::tanh, check: tanh_scales, quantized: tanh_table };
+    tanh = Curve {
+        types: &[Row::Same(types::REAL)],
+        float: math::tanh,
+        check: tanh_scales,
+        quantized: tanh_table,
+        table: Some(|x, y| lut_8bit(x.element, parameters(x), parameters(y), tanh_f32)),
+    };
 }
 
 impl Family for Curve {
@@ -98,6 +128,13 @@ impl Family for Curve {
     fn pointwise<'a>(&self, _: &Attributes, m: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         let f = self.float;
         Ok(Some(Pointwise::elements(move |k, x| f(k, m, x[0])).unroll(2)))
+    }
+
+    fn moves(&self, _: &Attributes, s: &Signature) -> Moves {
+        match (s.input(0), self.table) {
+            (Ok(x), Some(table)) if x.element == I8 => Moves::by_table(x, s.output(0), table),
+            _ => Moves::None,
+        }
     }
 
     fn lower(&self, _: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
@@ -142,9 +179,9 @@ fn hard_swish_scales(x: &TensorType, y: &TensorType) -> Result<(), Diagnostic> {
     }
 }
 
-fn hard_swish_table(cx: &mut Context, e: Elementwise, x: &TensorType, y: &TensorType) {
-    let numbers = HardSwish::new(parameters(x), parameters(y)).expect("infer has checked the scales");
-    table::bytes(cx, e, &table::entries(y.element, |q| numbers.apply(q)));
+fn hard_swish_table(x: &TensorType, y: &TensorType) -> Option<[u8; 256]> {
+    let numbers = HardSwish::new(parameters(x), parameters(y))?;
+    Some(table::entries(y.element, |q| numbers.apply(q)))
 }
 
 fn logistic_scales(x: &TensorType, y: &TensorType) -> Result<(), Diagnostic> {

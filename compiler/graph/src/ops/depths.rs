@@ -4,6 +4,7 @@
 
 use super::attributes::positive;
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
@@ -70,6 +71,10 @@ impl Family for Depth {
             true => vec![n, rows / a.block, columns / a.block, channels.saturating_mul(area)],
             false => vec![n, rows.saturating_mul(a.block), columns.saturating_mul(a.block), channels / area],
         })
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -15,6 +15,7 @@ use crate::lower::requantize::{Target, elem};
 use crate::lower::{Context, narrow};
 use crate::ops::attributes::{Activation, Padding, Window, positive};
 use crate::ops::channels::{self, Channels, Intervals, Sum};
+use crate::ops::moves::{self, Moves};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks, types};
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier};
@@ -123,6 +124,10 @@ impl Operator for Attributes {
         if let (Ok(x), Ok(w)) = (s.input(0), s.input(1)) {
             self.depth_multiplier = channels::count(w) / channels::count(x);
         }
+    }
+
+    fn moves(&self, s: &Signature) -> Moves {
+        moves::product(s)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -8,6 +8,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::convert;
 use crate::lower::pointwise::{self, Pointwise};
+use crate::ops::moves::Moves;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{F16, F32, I2, I4, I8, I16, U8};
@@ -42,6 +43,10 @@ impl Operator for Attributes {
 
     fn pointwise<'a>(&self, _: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(Some(convert::dequantized(s.input(0)?)))
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Apart
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -4,6 +4,7 @@
 
 use super::counts::{self, Count};
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
@@ -68,6 +69,10 @@ impl Family for Extreme {
             true => counts::rows(s, counted, self.infer(a, s)),
             false => counts::none(s, counted),
         }
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        Moves::Apart
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -6,6 +6,7 @@
 use super::attributes::Activation;
 use super::channels::{Channels, Intervals};
 use super::counts::{self, Count};
+use super::moves::Moves;
 use super::{Arity, Signature, Source};
 use crate::diagnostic::Diagnostic;
 use crate::graph::{Node, ValueId};
@@ -47,6 +48,9 @@ pub trait Family: Sized {
     }
     fn intervals(&self, _: &Self::Attributes, _: &Signature, _: &[Intervals]) -> Option<Intervals> {
         None
+    }
+    fn moves(&self, _: &Self::Attributes, _: &Signature) -> Moves {
+        if self.is_view() { Moves::Together } else { Moves::None }
     }
     fn refit(&self, _: &mut Self::Attributes, _: &Signature) {}
     fn pointwise<'a>(&self, _: &Self::Attributes, _: &'a Machine, _: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
@@ -121,6 +125,9 @@ macro_rules! family {
                     operands: &[$crate::ops::channels::Intervals],
                 ) -> Option<$crate::ops::channels::Intervals> {
                     Family::intervals(&ROW, &self.0, s, operands)
+                }
+                fn moves(&self, s: &$crate::ops::Signature) -> $crate::ops::moves::Moves {
+                    Family::moves(&ROW, &self.0, s)
                 }
                 fn refit(&mut self, s: &$crate::ops::Signature) {
                     Family::refit(&ROW, &mut self.0, s);

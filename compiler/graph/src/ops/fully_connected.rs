@@ -22,6 +22,7 @@ use crate::lower::{Context, copy, narrow};
 use crate::ops::attributes::Activation;
 use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::{self, Moves};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::steps::Reference;
@@ -138,6 +139,10 @@ impl Operator for Attributes {
     fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
         let (x, w, y) = (s.input(0).ok()?, s.input(1).ok()?, s.output(0));
         channels::of_product(product(x, w), s, &operands[0], &rescale(x, w, y), Target::new(y, self.activation).ok()?)
+    }
+
+    fn moves(&self, s: &Signature) -> Moves {
+        moves::product(s)
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

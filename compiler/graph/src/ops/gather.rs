@@ -8,6 +8,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::Context;
 use crate::lower::gather::Gather;
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I16, I32, I64};
@@ -54,6 +55,10 @@ impl Operator for Attributes {
                 .found(format!("{:?} for {:?}", indices.shape, x.shape)));
         }
         checks::sized([&x.shape[..self.axis], &indices.shape[self.batch_dims..], &x.shape[self.axis + 1..]].concat())
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

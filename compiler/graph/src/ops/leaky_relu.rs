@@ -10,6 +10,7 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::lower::{Context, table};
 use crate::ops::attributes::Activation;
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{leaky_multipliers, multiply_by_quantized_multiplier, quantize_multiplier};
@@ -60,22 +61,24 @@ impl Operator for Attributes {
         })))
     }
 
+    fn moves(&self, s: &Signature) -> Moves {
+        match s.input(0) {
+            Ok(x) => Moves::by_table(x, s.output(0), |x, y| Some(self.table(x, y))),
+            Err(_) => Moves::None,
+        }
+    }
+
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
         let (x, y) = (cx.input_type(node, 0), cx.own_type(node));
         if y.element == F32 {
             return pointwise::lower(cx, node);
         }
         let e = Elementwise::of_node(cx, node.op.kernel_name(y.element), node);
-        let ([positive, negative], from, to) = (self.multipliers(x, y), x.zero_point() as i32, y.zero_point() as i32);
         if y.element != I16 {
-            let f = |q: i32| {
-                let (multiplier, shift) = if from <= q { positive } else { negative };
-                let scaled = multiply_by_quantized_multiplier(q - from, multiplier, shift);
-                to.wrapping_add(if q < from && self.alpha < 0.0 { -scaled } else { scaled })
-            };
-            table::bytes(cx, e, &table::entries(y.element, f));
+            table::bytes(cx, e, &self.table(x, y));
             return Ok(());
         }
+        let [positive, negative] = self.multipliers(x, y);
         let target = Target::new(y, Activation::None)?;
         cx.note_rescaling(INTEGER, 1);
         e.lower(cx, |k, x, _| {
@@ -93,6 +96,16 @@ impl Operator for Attributes {
 }
 
 impl Attributes {
+    /// The results of all bytes.
+    fn table(&self, x: &TensorType, y: &TensorType) -> [u8; 256] {
+        let ([positive, negative], from, to) = (self.multipliers(x, y), x.zero_point() as i32, y.zero_point() as i32);
+        table::entries(y.element, |q| {
+            let (multiplier, shift) = if from <= q { positive } else { negative };
+            let scaled = multiply_by_quantized_multiplier(q - from, multiplier, shift);
+            to.wrapping_add(if q < from && self.alpha < 0.0 { -scaled } else { scaled })
+        })
+    }
+
     /// Of positive and of negative numbers. The reference rounds as if the sign of alpha came afterwards.
     fn multipliers(&self, x: &TensorType, y: &TensorType) -> [(i32, i32); 2] {
         leaky_multipliers(x.scale().unwrap_or(1.0), self.alpha.abs(), y.scale().unwrap_or(1.0)).map(quantize_multiplier)

@@ -18,6 +18,7 @@ pub mod depths;
 pub mod extremes;
 pub mod family;
 pub mod maps;
+pub mod moves;
 pub mod ones;
 pub mod paddings;
 pub mod pairs;
@@ -46,6 +47,7 @@ use channels::{Channels, Intervals};
 use counts::Count;
 use cranelite_schema as schema;
 use cranelite_tile::Machine;
+use moves::Moves;
 use schema::flexbuffers::Number;
 use std::ops::RangeInclusive;
 
@@ -346,6 +348,10 @@ pub trait Operator: Sized {
     fn intervals(&self, _: &Signature, _: &[Intervals]) -> Option<Intervals> {
         None
     }
+    /// Which of its operands and results of i8 may be u8, moved by 128, without another change of what it computes.
+    fn moves(&self, _: &Signature) -> Moves {
+        if self.is_view() { Moves::Together } else { Moves::None }
+    }
     /// Attributes follow shapes of operands and result that have lost channels.
     fn refit(&mut self, _: &Signature) {}
     /// Positions of the node's inputs that are states and change.
@@ -397,10 +403,26 @@ macro_rules! operators {
             pub fn kernel_name(&self, element: ElementType) -> String {
                 format!("{}_{element}", self.name().to_ascii_lowercase())
             }
+            /// Of types that a model may have.
             pub fn infer(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+                self.check(signature)?;
+                self.infer_checked(signature)
+            }
+            /// As `infer`, of types that rewrites may make of them, too.
+            pub fn infer_rewritten(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
+                self.check(signature).or_else(|d| self.moves(signature).before(signature, |s| self.check(s)).unwrap_or(Err(d)))?;
+                self.infer_checked(signature)
+            }
+            fn check(&self, signature: &Signature) -> Result<(), Diagnostic> {
+                match self {
+                    $(Op::$variant(_) => {
+                        types::check(<$module::Attributes as Operator>::TYPES, &<$module::Attributes as Operator>::ARITY, signature)
+                    })*
+                }
+            }
+            fn infer_checked(&self, signature: &Signature) -> Result<Vec<Vec<usize>>, Diagnostic> {
                 match self {
                     $(Op::$variant(a) => {
-                        types::check(<$module::Attributes as Operator>::TYPES, &<$module::Attributes as Operator>::ARITY, signature)?;
                         own_states_fit(&a.own_states(signature)?, signature)?;
                         a.infer(signature)
                     })*
@@ -471,6 +493,11 @@ macro_rules! operators {
             pub fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
                 match self {
                     $(Op::$variant(a) => a.intervals(s, operands),)*
+                }
+            }
+            pub fn moves(&self, s: &Signature) -> Moves {
+                match self {
+                    $(Op::$variant(a) => a.moves(s),)*
                 }
             }
             pub fn refit(&mut self, s: &Signature) {

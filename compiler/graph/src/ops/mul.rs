@@ -11,6 +11,7 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::proved::{Affine, byte_values, float_of_byte};
 use crate::lower::requantize::{INTEGER, Scale, Target, clamp_float, clamp_integer, shift_range};
 use crate::ops::attributes::Activation;
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{mul_multiplier, multiply_by_quantized_multiplier, quantize_multiplier};
@@ -69,6 +70,10 @@ impl Operator for Attributes {
             let product = k.mul(x[0], x[1]);
             if is_float { clamp_float(k, product, activation) } else { clamp_integer(k, product, activation) }
         })))
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

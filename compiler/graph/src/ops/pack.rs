@@ -6,6 +6,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::copy::Piece;
 use crate::lower::{Context, join};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -47,6 +48,10 @@ impl Operator for Attributes {
         let mut shape = first.shape.clone();
         shape.insert(self.axis, s.inputs.len());
         checks::sized(shape)
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

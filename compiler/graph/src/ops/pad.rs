@@ -10,6 +10,7 @@ use crate::lower::copy::container;
 use crate::lower::pad::{Axis, pad};
 use crate::ops::channels::{Channels, Interval, Intervals};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::quantize::element_range;
@@ -84,6 +85,10 @@ impl Operator for Attributes {
         let y = s.output(0);
         let zero = if y.quantization.is_some() { y.zero_point() } else { 0 };
         (self.channels(s) == Channels::Same).then(|| operands[0].map(|x| x.with(Interval::new(zero, zero))))
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -6,6 +6,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::moves::{self, Axis};
 use crate::lower::{Context, pad};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -37,6 +38,10 @@ impl Operator for Attributes {
         checks::same_quantization(x, y)?;
         checks::same_quantization(value, y)?;
         checks::padded(&x.shape, &self.before, &self.after)
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -5,6 +5,7 @@
 use super::attributes::Activation;
 use super::channels::{Channels, Interval, Intervals};
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source};
 use crate::diagnostic::Diagnostic;
@@ -56,6 +57,11 @@ impl Family for Pool {
     fn intervals(&self, a: &Attributes, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
         let Target { low, high, .. } = Target::new(s.output(0), a.activation).ok()?;
         Some(operands[0].map(|x| x.within(Interval::new(low.into(), high.into()))))
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        // The mean rounds halves away from the zero of bytes, not from the zero point.
+        if self.kind == Kind::Max { Moves::Together } else { Moves::None }
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -8,6 +8,7 @@ use crate::lower::Context;
 use crate::lower::elementwise::Elementwise;
 use crate::lower::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::ops::attributes::Activation;
+use crate::ops::moves::Moves;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{leaky_multipliers, quantize_multiplier};
@@ -42,6 +43,10 @@ impl Operator for Attributes {
                 .found(format!("{:?}", alpha.shape)));
         }
         Ok(vec![shape])
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -10,6 +10,7 @@ use crate::lower::elementwise::Elementwise;
 use crate::lower::pointwise::{self, Pointwise};
 use crate::lower::requantize::{Target, elem, shift_range};
 use crate::lower::{Context, clip, convert};
+use crate::ops::moves::Moves;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::{element_range, quantize_multiplier, requantize_multiplier};
@@ -48,6 +49,13 @@ impl Operator for Attributes {
 
     fn pointwise<'a>(&self, m: &'a Machine, s: &Signature) -> Result<Option<Pointwise<'a>>, Diagnostic> {
         Ok(Some(convert::quantized(m, s.output(0))))
+    }
+
+    fn moves(&self, s: &Signature) -> Moves {
+        // Of floats what does not fit is the smallest integer, which a zero point below 0 takes round to the largest.
+        let wraps =
+            s.inputs[0].is_some_and(|x| x.ty.element == F32) && s.output(0).quantization.as_ref().is_none_or(|q| q.zero_points[0] < 0);
+        if wraps { Moves::None } else { Moves::Apart }
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -10,6 +10,7 @@
 use super::channels::Channels;
 use super::counts::{self, Count};
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
@@ -103,6 +104,11 @@ impl Family for Reduce {
     fn channels(&self, a: &Attributes, s: &Signature) -> Channels {
         let last = s.input(0).map_or(0, |x| x.rank().saturating_sub(1));
         if a.axes.contains(&last) { Channels::Whole } else { Channels::Same }
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        // Products are not of differences to the zero point alone.
+        if self.reduction == Reduction::Product { Moves::None } else { Moves::Together }
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -5,6 +5,7 @@
 
 use super::channels::Channels;
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::{Code, Diagnostic};
@@ -81,6 +82,11 @@ impl Family for Resizing {
 
     fn channels(&self, _: &Attributes, _: &Signature) -> Channels {
         Channels::Same
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        // The reference interpolates i8 in integers, and u8 in floats.
+        if self.interpolates { Moves::None } else { Moves::Together }
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -9,6 +9,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::part::Part;
 use crate::lower::{Context, counts as counted, indices, moves, slice};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I32, I64};
@@ -105,6 +106,10 @@ impl Operator for Attributes {
     fn counts(&self, s: &Signature, counted: &[Option<ValueId>]) -> Result<Vec<Option<Count>>, Diagnostic> {
         let none = counts::none(s, counted)?;
         Ok(if self.is_counted { vec![Some(Count::Own)] } else { none })
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

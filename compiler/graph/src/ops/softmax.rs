@@ -11,6 +11,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::requantize::shift_range;
 use crate::lower::{Context, softmax};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::quantize::softmax_multiplier_i16;
@@ -89,6 +90,10 @@ impl Operator for Attributes {
             true => counts::rows(s, counted, self.infer(s)),
             false => counts::none(s, counted),
         }
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

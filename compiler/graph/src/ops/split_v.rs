@@ -6,6 +6,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::{Context, moves};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -47,6 +48,10 @@ impl Operator for Attributes {
         }
         let part = |&size: &usize| x.shape.iter().enumerate().map(|(d, &n)| if d == self.axis { size } else { n }).collect();
         Ok(self.sizes.iter().map(part).collect())
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

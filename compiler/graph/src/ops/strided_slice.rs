@@ -14,6 +14,7 @@ use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::slice::{self, slice};
 use crate::ops::channels::{self, Channels, Intervals};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source};
 use crate::text::fields::fields;
@@ -172,6 +173,10 @@ impl Operator for Attributes {
     fn refit(&mut self, s: &Signature) {
         let n = channels::count(s.output(0));
         [&mut self.count, &mut self.shape].into_iter().filter_map(|d| d.last_mut()).for_each(|d| *d = n);
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -6,6 +6,7 @@
 
 use super::attributes::Activation;
 use super::family::{Family, family};
+use super::moves::Moves;
 use super::types::{self, Row};
 use super::{Arity, Kept, Signature, Source, checks};
 use crate::diagnostic::Diagnostic;
@@ -88,5 +89,9 @@ impl Family for Sum {
             }),
             _ => sum::pointwise(m, inputs, output, op, a.pot_scale_int16, activation)?,
         }))
+    }
+
+    fn moves(&self, _: &Attributes, _: &Signature) -> Moves {
+        Moves::Together
     }
 }

@@ -8,6 +8,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::moves::{self, Axis};
 use crate::lower::{Context, counts as counted};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row, T};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::tensor::ElementType::{I32, I64};
@@ -60,6 +61,10 @@ impl Operator for Attributes {
         }
         let shape = checks::sized(x.shape.iter().zip(&self.multiples).map(|(&d, &m)| d.saturating_mul(m)).collect())?;
         Ok([shape, vec![vec![]]].concat().into_iter().take(s.outputs.len()).collect())
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

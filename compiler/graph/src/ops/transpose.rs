@@ -7,6 +7,7 @@ use crate::graph::{Node, ValueId};
 use crate::lower::{Context, moves};
 use crate::ops::channels::{self, Channels, Intervals};
 use crate::ops::counts::{self, Count};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -53,6 +54,10 @@ impl Operator for Attributes {
 
     fn intervals(&self, s: &Signature, operands: &[Intervals]) -> Option<Intervals> {
         channels::copied(self.channels(s), s, operands)
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

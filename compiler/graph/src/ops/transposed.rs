@@ -16,6 +16,7 @@ use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
 use crate::ops::attributes::{Activation, positive};
 use crate::ops::family::{Family, family};
+use crate::ops::moves::{self, Moves};
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Signature, Source, checks};
 use crate::tensor::ElementType::{F32, I8, I16, I32, I64, U8};
@@ -251,6 +252,10 @@ impl Family for Transposed {
 
     fn activation<'a>(&self, a: &'a mut Attributes) -> Option<&'a mut Activation> {
         Some(&mut a.activation)
+    }
+
+    fn moves(&self, _: &Attributes, s: &Signature) -> Moves {
+        moves::product(s)
     }
 
     fn lower(&self, a: &Attributes, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -5,6 +5,7 @@
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::{Context, moves};
+use crate::ops::moves::Moves;
 use crate::ops::types::{self, Row};
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
 use crate::text::fields::fields;
@@ -38,6 +39,10 @@ impl Operator for Attributes {
             checks::same_quantization(x, y)?;
         }
         Ok(vec![shape; s.outputs.len()])
+    }
+
+    fn moves(&self, _: &Signature) -> Moves {
+        Moves::Together
     }
 
     fn lower(&self, cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {

@@ -1,6 +1,6 @@
 //! Rewrites of graphs: less to do for the same numbers.
 //!
-//! Not lowering: a rewrite knows no machine and keeps every integer, and every float bit for bit. The idea: one pass, one file, a
+//! Not lowering: a rewrite knows no machine (but for one, behind all others) and keeps every integer, and every float bit for bit. The idea: one pass, one file, a
 //! function that says whether it changed anything; they run in the order of [`PASSES`] until none does. Every change takes a node,
 //! a reader of one or pixels of an image away, so that they end.
 
@@ -18,9 +18,11 @@ mod share;
 mod stride;
 mod transpose;
 mod unpack;
+mod unsigned;
 mod uses;
 
 use crate::graph::Graph;
+use cranelite_tile::{ByteDot, Machine};
 pub use share::states as share_states;
 use uses::{Same, Uses};
 
@@ -41,6 +43,15 @@ pub const PASSES: &[Pass] = &[
     ("channels", channels::run),
     ("fuse", fuse::run),
 ];
+
+/// Behind all passes, and of its own for each machine that wants it ([`for_machine`]).
+pub const UNSIGNED: Pass = ("unsigned", unsigned::run);
+
+/// The graph that a machine gets of one that all passes have seen, if that is another one.
+pub fn for_machine(graph: &Graph, machine: &Machine) -> Option<Graph> {
+    let mut graph = Some(graph).filter(|_| machine.has_vectors() && machine.byte_dot == ByteDot::U8S8)?.clone();
+    (UNSIGNED.1)(&mut graph).then_some(graph)
+}
 
 /// Runs all passes, in bodies before the graph around them; `observe` sees the graph, or the body, after each pass that changed it.
 pub fn all(graph: &mut Graph, observe: impl FnMut(&'static str, &Graph)) {

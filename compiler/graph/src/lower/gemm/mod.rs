@@ -61,18 +61,19 @@ pub enum Rescale {
 }
 
 impl Rescale {
-    /// As the reference has it for the integer sums of convolutions, which are 64 bits wide for int16 if `i64_sums`.
+    /// As the reference has it for the integer sums of convolutions, which are 64 bits wide for int16 if `i64_sums`. Weights of u8 have a factor of
+    /// their own; beside those of i8, activations of u8 are moved ones (`ops/moves.rs`).
     pub fn of_convolution(x: &TensorType, w: &TensorType, y: &TensorType, channels: usize, i64_sums: bool) -> Rescale {
         let scale = |c: usize| w.quantization.as_ref().map_or(1.0, |q| q.scale(c));
         let (input_scale, output_scale) = (x.scale().unwrap_or(1.0), y.scale().unwrap_or(1.0));
         let multiplier = |c| quantize_multiplier(convolution_multiplier(input_scale, scale(c), output_scale));
-        match x.element {
-            ElementType::U8 => {
+        match (x.element, w.element) {
+            (ElementType::U8, ElementType::U8) => {
                 let real = convolution_multiplier_per_tensor(input_scale, scale(0), output_scale);
                 let (multiplier, shift) = quantize_multiplier(real);
                 Rescale::Sum(vec![Reference::Fixed(multiplier, shift); channels])
             }
-            ElementType::I16 if i64_sums => Rescale::Wide((0..channels).map(multiplier).collect()),
+            (ElementType::I16, _) if i64_sums => Rescale::Wide((0..channels).map(multiplier).collect()),
             _ => Rescale::Sum((0..channels).map(multiplier).map(|(m, s)| Reference::Fixed(m, s)).collect()),
         }
     }
