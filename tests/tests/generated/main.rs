@@ -93,7 +93,7 @@ fn copies() {
 }
 #[test]
 fn convolutions_of_fewer_multiplications() {
-    check_family(Family::Winograd, 400);
+    check_family(Family::Winograd, 1000);
 }
 
 fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {

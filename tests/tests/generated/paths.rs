@@ -266,8 +266,6 @@ const WINOGRAD: &[Path] = &[
     ("4 x 4 outputs", |s| s.has("winograd_input_4x4")),
     ("several bands", |s| s.has("winograd") && 3 < s.values("winograd_input", "first").len()),
     ("several images", |s| s.case.image[0] != 1 && 1 < s.values("winograd_input", "image").len()),
-    ("one row", |s| s.has("winograd") && s.case.image[1] == 1),
-    ("one column", |s| s.has("winograd") && s.case.image[2] == 1),
     ("rows of padding", |s| s.has_text("winograd_input", &["fill: read"], &[])),
     ("no rows outside of the image", |s| s.has_text("winograd_input", &["row"], &["fill: read"])),
     ("a last vector that overlaps", |s| s.case.image[3] == 40 && s.has_text("winograd_input", &["loop c "], &[])),

@@ -114,9 +114,16 @@ impl Transform {
     fn filter(&self, weights: &[[[f64; TAPS]; TAPS]]) -> Vec<Vec<f64>> {
         let g = self.filter_matrix();
         let dot = |a: &[f64; TAPS], b: [f64; TAPS]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let at = |i: usize, j: usize, w: &[[f64; TAPS]; TAPS]| dot(&g[i], [0, 1, 2].map(|r| dot(&g[j], w[r])));
-        let position = |p: usize| weights.iter().map(|w| at(p / self.size(), p % self.size(), w)).collect();
-        (0..self.positions()).map(position).collect()
+        let mut all = vec![Vec::with_capacity(weights.len()); self.positions()];
+        for w in weights {
+            for (j, column) in g.iter().enumerate() {
+                let along = w.map(|row| dot(column, row));
+                for (i, row) in g.iter().enumerate() {
+                    all[i * self.size() + j].push(dot(row, along));
+                }
+            }
+        }
+        all
     }
 
     /// How many times as large as that of the direct form the bound on the error of an output is, at most, for images of numbers within
@@ -261,9 +268,11 @@ impl Costs<'_> {
 
     fn direct(&self) -> usize {
         let p = self.p;
-        let pixels = p.batch * p.rows.output * p.columns.output;
+        // Padding has no taps.
+        let taps = |a: &Axis| a.segments().iter().map(|s| s.len * s.taps()).sum::<usize>();
+        let sums = taps(&p.rows) * taps(&p.columns) * p.channels + p.rows.output * p.columns.output * SUM_COST;
         // Weights arrive while others are used.
-        let operations = pixels * self.vectors() * (TAPS * TAPS * p.channels + SUM_COST);
+        let operations = p.batch * self.vectors() * sums;
         operations.max(self.far(self.weights_bytes(TAPS * TAPS)))
     }
 
