@@ -332,7 +332,7 @@ fn compile_for(
 ) -> Result<Vec<Runnable>, Vec<Diagnostic>> {
     let one = |prefix: String, steps: &[Vec<Array>]| -> Result<Runnable, Vec<Diagnostic>> {
         let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps.to_vec())?;
-        let options = Options { prefix, import, threads, goal, ..Options::default() };
+        let options = Options { prefix, import, threads, prefer: goal.into(), ..Options::default() };
         Ok((pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none())?, steps))
     };
     match one(prefix.into(), steps) {

@@ -19,7 +19,7 @@ use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::import::{self, Imported};
-use cranelite_graph::lower::{self, Goal, Lowered, Rescaled};
+use cranelite_graph::lower::{self, Lowered, Preferences, Rescaled};
 use cranelite_graph::ops::Op;
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
@@ -37,7 +37,7 @@ pub struct Options {
     pub made_from: String,
     /// What is decided about the model itself.
     pub import: import::Options,
-    pub goal: Goal,
+    pub prefer: Preferences,
     pub limits: Limits,
     pub profile: bool,
     pub io: Io,
@@ -141,7 +141,7 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
         stages.add(Stage::Graph, rewrite::UNSIGNED.0, || print(graph, Constants::Shortened));
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
     }
-    let Lowered { mut program, rescalings } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, options.goal)?;
+    let Lowered { mut program, rescalings } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, options.prefer)?;
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     let plan = place(&mut program, options, stages, |program| match options.io {

@@ -2,7 +2,7 @@
 //!
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
-use super::options::{LibraryOptions, ModelOptions, Opt, TargetOptions, min_ms, threads};
+use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, min_ms, threads};
 use super::{Outcome, per_operator, print, print_json, warn};
 use crate::diagnostic::{Failure, internal};
 use crate::files;
@@ -30,9 +30,8 @@ pub struct BenchArgs {
     about: ModelOptions,
     #[command(flatten)]
     libraries: LibraryOptions,
-    /// What to prefer where speed costs memory or code
-    #[arg(long, value_enum, default_value_t)]
-    opt: Opt,
+    #[command(flatten)]
+    prefer: PreferenceOptions,
     /// Repeat for so long
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = min_ms())]
     min_ms: u64,
@@ -52,7 +51,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let options = Options {
         import: args.about.read()?,
-        goal: args.opt.into(),
+        prefer: args.prefer.into(),
         profile: args.per_op,
         threads: args.threads as usize,
         ..Options::named_after(&args.model)

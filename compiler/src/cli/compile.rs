@@ -1,6 +1,6 @@
 //! `compile`: a model becomes an object and a header.
 
-use super::options::{ModelOptions, Opt, TargetOptions, size_bytes, threads};
+use super::options::{ModelOptions, PreferenceOptions, TargetOptions, size_bytes, threads};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
 use crate::diagnostic::{Failure, shown};
@@ -31,9 +31,8 @@ pub struct CompileArgs {
     name: Option<String>,
     #[command(flatten)]
     about: ModelOptions,
-    /// What to prefer where speed costs memory or code
-    #[arg(long, value_enum, default_value_t)]
-    opt: Opt,
+    #[command(flatten)]
+    prefer: PreferenceOptions,
     /// Divide long operators for so many threads, which the caller provides
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
     threads: u32,
@@ -86,7 +85,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let mut options = Options {
         import: args.about.read()?,
-        goal: args.opt.into(),
+        prefer: args.prefer.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
         io: args.io,

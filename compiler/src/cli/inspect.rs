@@ -1,6 +1,6 @@
 //! `inspect`: what a model is and what it needs.
 
-use super::options::{ModelOptions, Opt, TargetOptions};
+use super::options::{ModelOptions, PreferenceOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::Failure;
 use crate::files;
@@ -19,9 +19,8 @@ pub struct InspectArgs {
     target: TargetOptions,
     #[command(flatten)]
     about: ModelOptions,
-    /// What to prefer where speed costs memory or code
-    #[arg(long, value_enum, default_value_t)]
-    opt: Opt,
+    #[command(flatten)]
+    prefer: PreferenceOptions,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -32,7 +31,7 @@ pub fn inspect(args: InspectArgs) -> Outcome {
     let model = files::read(&args.model)?;
     let options = Options {
         import: args.about.read()?,
-        goal: args.opt.into(),
+        prefer: args.prefer.into(),
         no_cpu_check: args.target.no_cpu_check,
         ..Options::named_after(&args.model)
     };

@@ -8,7 +8,7 @@ use cranelite_codegen::loader::Library;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::import::{self, InputKey, Signatures};
-use cranelite_graph::lower::Goal;
+use cranelite_graph::lower::{Goal, Preferences};
 use cranelite_tile::Foreign;
 use std::path::{Path, PathBuf};
 
@@ -169,6 +169,22 @@ fn signatures(named: Vec<String>, all: bool) -> Result<Signatures, Failure> {
 
 pub fn read_array(path: &Path) -> Result<Array, Diagnostic> {
     Array::parse(&files::read(path)?).map_err(|e| Diagnostic::new(Code::INPUT, format!("{}: {e}", shown(path))))
+}
+
+#[derive(Args, Clone, Copy)]
+pub struct PreferenceOptions {
+    /// What to prefer where speed costs memory or code
+    #[arg(long, value_enum, default_value_t)]
+    opt: Opt,
+    /// Compute all convolutions of floats directly: some of 3 x 3 have fewer multiplications otherwise, and slightly other roundings
+    #[arg(long)]
+    no_winograd: bool,
+}
+
+impl From<PreferenceOptions> for Preferences {
+    fn from(options: PreferenceOptions) -> Preferences {
+        Preferences { goal: options.opt.into(), winograd: !options.no_winograd }
+    }
 }
 
 /// What to prefer where speed costs memory or code

@@ -3,7 +3,7 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{BoundOptions, CustomOptions, LibraryOptions, Opt, TargetOptions, Words, read_array, threads, words};
+use super::options::{BoundOptions, CustomOptions, LibraryOptions, PreferenceOptions, TargetOptions, Words, read_array, threads, words};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
@@ -43,9 +43,8 @@ pub struct RunArgs {
     custom: CustomOptions,
     #[command(flatten)]
     libraries: LibraryOptions,
-    /// What to prefer where speed costs memory or code
-    #[arg(long, value_enum, default_value_t)]
-    opt: Opt,
+    #[command(flatten)]
+    prefer: PreferenceOptions,
     /// Divide long operators among so many threads
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
     threads: u32,
@@ -80,7 +79,7 @@ pub fn run(mut args: RunArgs) -> Outcome {
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
         import,
-        goal: args.opt.into(),
+        prefer: args.prefer.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
         every_tensor: args.dump_tensors.is_some(),

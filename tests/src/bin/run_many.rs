@@ -72,7 +72,7 @@ fn run(case: &[Vec<u8>], target: &Target, goal: Goal) -> Result<Vec<Vec<u8>>, St
     let problems = |list: Vec<Diagnostic>| list.iter().map(|d| format!("{}: {d}", d.place)).collect::<Vec<_>>().join("\n");
     let steps = vec![arrays.iter().map(|a| Array::parse(a)).collect::<Result<Vec<_>, _>>()?];
     let Fitted { import, steps, .. } = fit::fit(model, import::Options::default(), steps).map_err(problems)?;
-    let options = Options { prefix: "model".into(), import, goal, ..Options::default() };
+    let options = Options { prefix: "model".into(), import, prefer: goal.into(), ..Options::default() };
     let compiled = pipeline::compile(model, std::slice::from_ref(target), &options, &mut Stages::none()).map_err(problems)?;
     let outputs = Instance::new(&compiled).and_then(|mut i| i.run(&steps)).map_err(|d| problems(vec![d]))?;
     let outputs = outputs.iter().map(|o| compiled.main().signature.own_outputs(o)).collect::<Vec<_>>();

@@ -37,7 +37,7 @@ fn rows(path: &Path, targets: &[Target]) -> Result<()> {
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     for target in targets {
         for (opt, goal) in [("speed", Goal::Speed), ("size", Goal::Size)] {
-            let options = Options { goal, ..Options::named_after(path) };
+            let options = Options { prefer: goal.into(), ..Options::named_after(path) };
             let compiled = pipeline::compile(&model, std::slice::from_ref(target), &options, &mut Stages::none())
                 .map_err(|d| anyhow::anyhow!("{}: {}", path.display(), d[0]))?;
             let o = &compiled.object;

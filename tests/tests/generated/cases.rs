@@ -24,6 +24,8 @@ pub enum Family {
     RunTime,
     Window,
     Copy,
+    /// Convolutions of 3 x 3 floats that can have fewer multiplications.
+    Winograd,
 }
 
 /// Element types of an operator.
@@ -159,6 +161,7 @@ fn activation() -> impl Strategy<Value = Activation> {
 fn types(family: Family) -> impl Strategy<Value = Types> {
     use Types::*;
     let all = match family {
+        Family::Winograd => vec![F32],
         Family::Window | Family::Copy => vec![F32, I8, U8, I16],
         Family::FullyConnected => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel, I8Offset, U8To16, I16Words],
         Family::Transposed => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32],
@@ -171,7 +174,7 @@ fn types(family: Family) -> impl Strategy<Value = Types> {
 fn main(family: Family) -> BoxedStrategy<Main> {
     let outputs = prop_oneof![1 => Just(1usize), 3 => 2usize..12, 2 => 12usize..40, 2 => proptest::sample::select(vec![32usize, 64, 100])];
     match family {
-        Family::Convolution => {
+        Family::Convolution | Family::Winograd => {
             let groups = prop_oneof![6 => Just(1usize), 1 => 2usize..4];
             (outputs, groups).prop_map(|(outputs, groups)| Main::Convolution { outputs, groups }).boxed()
         }
@@ -220,15 +223,21 @@ pub fn cases(family: Family) -> impl Strategy<Value = Case> {
     let windows = (filter, [few(4), few(4)], [few(3), few(3)], any::<bool>());
     let margin = || prop_oneof![3 => Just(0usize), 3 => 1usize..4];
     let before = prop_oneof![3 => Just([0usize; 4]), 1 => [margin(), margin(), margin(), margin()]];
-    let image = (1usize..4, size(), size(), channels());
+    let is_winograd = family == Family::Winograd;
+    let depth = if is_winograd { proptest::sample::select(vec![8usize, 16, 17, 20, 32, 40, 64]).boxed() } else { channels().boxed() };
+    let image = (1usize..4, size(), size(), depth);
     let at_run_time = match family {
         Family::RunTime => prop_oneof![3 => Just([true, false]), 1 => Just([false, true]), 2 => Just([true; 2])].boxed(),
         _ => Just([false; 2]).boxed(),
     };
     let rest = (activation(), any::<[bool; 2]>(), before, after(), at_run_time, 0usize..4, any::<u32>());
     (main(family), types(family), image, windows, rest).prop_map(move |(main, types, (n, h, w, c), windows, rest)| {
-        let (filter, stride, dilation, same) = windows;
-        let (activation, [bias, weights_at_run_time], before, after, at_run_time, beside, seed) = rest;
+        let (mut filter, mut stride, mut dilation, same) = windows;
+        let (activation, [bias, weights_at_run_time], before, after, at_run_time, mut beside, seed) = rest;
+        if is_winograd {
+            // Much memory, little, or none.
+            (filter, stride, dilation, beside) = ([3; 2], [1; 2], [1; 2], [0, 3, 30, 300][beside]);
+        }
         let image = [n, h, w, c];
         Case {
             main,

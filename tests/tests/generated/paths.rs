@@ -272,6 +272,23 @@ const COPY: &[Path] = &[
     }),
 ];
 
+const WINOGRAD: &[Path] = &[
+    ("2 x 2 outputs", |s| s.has("winograd_input_2x2")),
+    ("4 x 4 outputs", |s| s.has("winograd_input_4x4")),
+    ("several bands", |s| s.has("winograd") && 3 < s.values("winograd_input", "first").len()),
+    ("several images", |s| s.case.image[0] != 1 && 1 < s.values("winograd_input", "image").len()),
+    ("rows of padding", |s| s.has_text("winograd_input", &["fill: read"], &[])),
+    ("no rows outside of the image", |s| s.has_text("winograd_input", &["row"], &["fill: read"])),
+    ("a last vector that overlaps", |s| s.case.image[3] == 40 && s.has_text("winograd_input", &["loop c "], &[])),
+    ("channels that are no vector", |s| s.case.image[3] == 8 && s.has("winograd_input")),
+    ("a depth written out", |s| s.has("winograd") && s.has_text("product", &["loop n "], &["loop k "])),
+    ("a sum as the last step", |s| s.has_then() && s.has("winograd")),
+    ("a sum in place", |s| s.kernels("winograd_output").any(|k| k.args.iter().any(|a| a.access == Access::ReadWrite))),
+    ("direct without memory", |s| s.is(Speed) && s.case.beside == 0 && !s.has("winograd")),
+    ("direct for size", |s| s.is(Size) && 30 < s.case.beside && !s.has("winograd")),
+    ("direct with groups", |s| s.is(Speed) && s.groups() != 1 && 30 < s.case.beside && !s.has("winograd")),
+];
+
 /// Programs by path.
 pub struct Paths {
     all: Vec<(Path, usize)>,
@@ -288,6 +305,7 @@ impl Paths {
             Family::RunTime => RUN_TIME,
             Family::Window => WINDOW,
             Family::Copy => COPY,
+            Family::Winograd => WINOGRAD,
         };
         Paths { all: all.iter().map(|p| (*p, 0)).collect() }
     }

@@ -75,11 +75,32 @@ pub enum Goal {
     Size,
 }
 
+/// What the user prefers where there is a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Preferences {
+    pub goal: Goal,
+    /// Convolutions of floats may have fewer multiplications, and other roundings within a bound: `gemm/winograd.rs`.
+    pub winograd: bool,
+}
+
+impl From<Goal> for Preferences {
+    fn from(goal: Goal) -> Preferences {
+        Preferences { goal, winograd: true }
+    }
+}
+
+impl Default for Preferences {
+    fn default() -> Preferences {
+        Goal::default().into()
+    }
+}
+
 pub struct Context<'a> {
     /// The model, or the body whose nodes are being lowered.
     pub graph: &'a Graph,
     pub machine: &'a Machine,
     pub goal: Goal,
+    pub winograd: bool,
     program: Program,
     scope: Scope,
     /// Candidates by hash of their code.
@@ -177,11 +198,12 @@ pub struct Lowered {
 }
 
 /// Lowers a graph for a machine. Scratch buffers have no place yet.
-pub fn lower(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Program, Vec<Diagnostic>> {
-    lower_reported(graph, machine, goal).map(|l| l.program)
+pub fn lower(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -> Result<Program, Vec<Diagnostic>> {
+    lower_reported(graph, machine, prefer).map(|l| l.program)
 }
 
-pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lowered, Vec<Diagnostic>> {
+pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -> Result<Lowered, Vec<Diagnostic>> {
+    let Preferences { goal, winograd } = prefer.into();
     let align = match goal {
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
@@ -192,6 +214,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, goal: Goal) -> Result<Lo
         graph,
         machine,
         goal,
+        winograd,
         program: Program { name: graph.name.clone(), buffers: Vec::with_capacity(graph.values.len()), ..Program::default() },
         scope: Scope::of(graph),
         kernels: HashMap::new(),

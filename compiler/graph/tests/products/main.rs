@@ -10,3 +10,4 @@ mod reference;
 #[path = "../windows/support.rs"]
 mod support;
 mod transposed;
+mod winograd;

@@ -327,7 +327,7 @@ pub fn run(op: &Op, p: &Operands, machine: &Machine, goal: Goal, spare: usize) -
 }
 
 /// A graph of that one operator and of two that have a tensor of `spare` bytes between them, and the shape of its result.
-fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>), Diagnostic> {
+pub fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>), Diagnostic> {
     let inputs = [Some(&p.x), Some(&p.w), p.bias.as_ref()];
     let operands = inputs.iter().map(|i| i.map(|i| Operand { ty: &i.ty, data: i.constant.then_some(&i.data[..]) })).collect();
     let shape = op.infer(&Signature { inputs: operands, outputs: vec![&p.result] })?.remove(0);

@@ -13,7 +13,7 @@ use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Place, Value};
 pub enum Epilogue {
     /// f32 accumulators, clamped.
     Float { activation: Activation },
-    /// i32 as they are.
+    /// i32 as they are, or f32, whose elements are as large.
     Plain,
     /// i32 or i64, rescaled to 8 or 16 bits.
     Sum(Rescaling),

@@ -65,6 +65,8 @@ pub struct Strides {
     pub x_tap_row: i64,
     pub x_run: i64,
     pub w_panel: i64,
+    /// 0 where all batches have the same weights.
+    pub w_batch: i64,
     pub w_tap_row: i64,
     pub w_run: i64,
     pub y_batch: i64,
@@ -214,7 +216,7 @@ impl Nest<'_> {
                 self.size(Count::Rows).each(k, "y", |k, y| {
                     let row = At {
                         x: self.size(Count::Input).index() + n.clone() * s.x_batch + y.clone() * (height * s.x_row),
-                        w: self.size(Count::Weights).index() + p.clone() * s.w_panel,
+                        w: self.size(Count::Weights).index() + p.clone() * s.w_panel + n.clone() * s.w_batch,
                         class: self.size(Count::Class).index() + p.clone() * class_bytes,
                         scale: self.size(Count::Scale).index() + p.clone() * scale_bytes,
                         y: self.size(Count::Output).index() + p.clone() * y_panel + n.clone() * s.y_batch + y * (height * s.y_row),

@@ -18,6 +18,7 @@ mod shape;
 mod small;
 mod sums;
 mod tables;
+mod winograd;
 
 pub use geometry::{Axis, Places};
 pub use pack::Filter;
@@ -163,6 +164,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let product = &product.collapsed();
     let outputs = product.batch * product.rows.output * product.columns.output * product.filter.shape[0];
     if outputs == 0 {
+        return Ok(());
+    }
+    if let Some(plan) = winograd::plan(cx, product) {
+        winograd::lower(cx, product, &plan, input, to);
         return Ok(());
     }
     let rectangles = rectangles(&product.rows, &product.columns, product.filter.shape[0])?;
@@ -404,6 +409,7 @@ impl Lowering<'_> {
             x_tap_row: p.rows.dilation as i64 * line,
             x_run: p.columns.dilation as i64 * pixel,
             w_panel: p.filter.shape[1] as i64 * w_tap_row,
+            w_batch: 0,
             w_tap_row,
             w_run,
             y_batch: rows.count as i64 * y_row,

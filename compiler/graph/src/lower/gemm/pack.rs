@@ -41,6 +41,10 @@ impl Filter<'_> {
         }
     }
 
+    pub fn float(&self, at: [usize; 4]) -> f32 {
+        f32::from_le_bytes(self.float_bytes(at).try_into().expect("four bytes"))
+    }
+
     fn float_bytes(&self, at: [usize; 4]) -> &[u8] {
         let i = 4 * self.index(at);
         &self.data[i..i + 4]
