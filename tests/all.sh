@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 # Program to look for : Debian package that has it.
-needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3"
+needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3 llvm-mca-19:llvm-19"
 missing=""
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"

@@ -15,3 +15,4 @@ pub mod random_value;
 pub mod scale;
 pub mod suite;
 pub mod tools;
+pub mod trace;

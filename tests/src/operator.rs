@@ -159,13 +159,23 @@ impl Window {
 }
 
 pub fn convolution(element: Element, w: Window, channels: usize, filters: usize) -> Graph {
+    convolution_with(element, w, channels, filters, "none")
+}
+
+/// With an activation, after which integers begin at their least.
+pub fn convolution_with(element: Element, w: Window, channels: usize, filters: usize, activation: &str) -> Graph {
     let mut t = Text::new(channels as u64);
     let depth = w.size * w.size * channels;
     let x = t.input(element, &[1, w.height, w.width, channels]);
     let filter = t.weights(element, &[filters, w.size, w.size, channels], Some((0, filters)));
     let bias = t.bias(element, filters);
-    let y = element.ty(&[1, w.out(w.height), w.out(w.width), filters], sum_scale(element, depth));
-    t.finish(y, &[x, filter, bias], "conv_2d", &format!("{}, activation=none", w.attributes()))
+    let shape = [1, w.out(w.height), w.out(w.width), filters];
+    let y = match (element, activation) {
+        (_, "none") | (F32 | I16, _) => element.ty(&shape, sum_scale(element, depth)),
+        (I8, _) => format!("i8{shape:?} q({:?}, -128)", (sum_scale(element, depth) / 2.0) as f32),
+        (U8, _) => format!("u8{shape:?} q({:?}, 0)", (sum_scale(element, depth) / 2.0) as f32),
+    };
+    t.finish(y, &[x, filter, bias], "conv_2d", &format!("{}, activation={activation}", w.attributes()))
 }
 
 pub fn depthwise(element: Element, w: Window, channels: usize) -> Graph {
@@ -183,6 +193,16 @@ pub fn fully_connected(element: Element, batch: usize, depth: usize, units: usiz
     let weights = t.weights(element, &[units, depth], None);
     let bias = t.bias(element, units);
     let y = element.ty(&[batch, units], sum_scale(element, depth));
+    t.finish(y, &[x, weights, bias], "fully_connected", "activation=none, keep_num_dims=false, asymmetric_quantize_inputs=false")
+}
+
+/// A fully connected operator of floats with int8 weights.
+pub fn hybrid(batch: usize, depth: usize, units: usize) -> Graph {
+    let mut t = Text::new(depth as u64);
+    let x = t.input(F32, &[batch, depth]);
+    let weights = t.weights(I8, &[units, depth], None);
+    let bias = t.bias(F32, units);
+    let y = F32.ty(&[batch, units], 0.0);
     t.finish(y, &[x, weights, bias], "fully_connected", "activation=none, keep_num_dims=false, asymmetric_quantize_inputs=false")
 }
 

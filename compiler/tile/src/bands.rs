@@ -180,7 +180,7 @@ impl Pair {
         if tensors <= cache || cache / 4 < constants {
             return None;
         }
-        let count = i64::try_from(tensors.div_ceil(cache / 4)).ok()?;
+        let count = i64::try_from(tensors.div_ceil((cache / 4).max(1))).ok()?;
         let cuttable = |calls: Vec<Call>| calls.iter().map(|c| Cuttable::new(program, c, result)).collect::<Option<Vec<_>>>();
         Some(Pair { result, writers: cuttable(writers)?, readers: cuttable(readers)?, count })
     }

@@ -38,6 +38,8 @@ pub struct Machine {
     pub byte_dot: ByteDot,
     /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
     pub high_multiply: bool,
+    /// A float becomes an integer in one instruction that saturates; else what does not fit becomes the least integer there (x86).
+    pub saturating_convert: bool,
     /// Rounding to an integral float is one instruction.
     pub round: bool,
     /// Tile for float products.
@@ -79,6 +81,7 @@ impl Machine {
             fma_lane,
             byte_dot,
             high_multiply: fma_lane,
+            saturating_convert: fma_lane,
             round: true,
             tile_f32,
             tile_i8,

@@ -7,7 +7,7 @@ use super::Emitter;
 use super::alloc::Virtual;
 use super::asm::{Mem, vv, vvi, vvv};
 use crate::floats;
-use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Type, Unary, Value};
+use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Scalar, Type, Unary, Value};
 
 impl Emitter<'_> {
     pub(super) fn widen(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
@@ -129,15 +129,8 @@ impl Emitter<'_> {
     }
 
     pub(super) fn narrow_sat(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
-        // Twice is the same as at once.
-        let a = match self.definitions[a.0 as usize] {
-            Some(&Op::NarrowSat(x))
-                if self.is_held(x) && self.ty(x).elem == Elem::I32 && self.ty(a).elem == Elem::I16 && ty.elem.bits() == 8 =>
-            {
-                x
-            }
-            _ => a,
-        };
+        // Twice is the same as at once, with something that is added in between or without.
+        let (a, moved) = self.halved(ty, a).unwrap_or((a, None));
         let (from, mut pieces) = (self.ty(a), self.pieces(a));
         let sizes = self.piece_sizes(from);
         let (low, high) = ty.elem.int_range();
@@ -160,8 +153,9 @@ impl Emitter<'_> {
             return self.truncate_pieces(from, ty, pieces);
         }
         let full = self.features.vector_bytes;
-        if from.elem == Elem::I32 && ty.elem.bits() == 8 && (from.bytes() as usize).is_multiple_of(4 * full) {
-            return pieces.chunks(4).map(|four| self.quarter(ty.elem, [four[0], four[1], four[2], four[3]])).collect();
+        if from.elem == Elem::I32 && ty.elem.bits() == 8 && self.quarters(from) {
+            let moved = moved.map(|n| self.int_constant(Elem::I16, n, full));
+            return pieces.chunks(4).map(|all| self.quarter(ty.elem, all, moved)).collect();
         }
         let mut current = from;
         if current.elem == Elem::I32 && ty.elem.bits() <= 16 {
@@ -174,6 +168,30 @@ impl Emitter<'_> {
             pieces = self.halve(current, ty.elem, pack, &pieces);
         }
         pieces
+    }
+
+    /// The 32-bit lanes that 16-bit lanes `a` come from by saturation, and what was added to all of them with saturation after that.
+    fn halved(&self, ty: Type, a: Value) -> Option<(Value, Option<i64>)> {
+        if self.ty(a).elem != Elem::I16 || ty.elem.bits() != 8 {
+            return None;
+        }
+        let definition = |v: Value| self.definitions[v.0 as usize];
+        let (half, moved) = match definition(a)? {
+            Op::Binary(Binary::AddSat, x, n) => match definition(*n)? {
+                Op::Const(Scalar::Int(n)) => (*x, Some(*n)),
+                _ => return None,
+            },
+            _ => (a, None),
+        };
+        let Op::NarrowSat(x) = definition(half)? else { return None };
+        let fits = self.ty(*x).elem == Elem::I32 && self.is_held(*x) && (moved.is_none() || self.quarters(self.ty(*x)));
+        fits.then_some((*x, moved))
+    }
+
+    /// Whether 32-bit lanes become bytes at once.
+    fn quarters(&self, from: Type) -> bool {
+        let registers = from.bytes() as usize / self.features.vector_bytes;
+        (from.bytes() as usize).is_multiple_of(self.features.vector_bytes) && (registers < 3 || registers.is_multiple_of(4))
     }
 
     /// Lanes of half the length, two registers into one.
@@ -205,10 +223,20 @@ impl Emitter<'_> {
         self.halve(from, Elem::U32, Pack::UpperWords, pieces)
     }
 
-    /// Four whole registers of i32 into one of bytes.
-    fn quarter(&mut self, elem: Elem, four: [Virtual; 4]) -> Virtual {
+    /// One, two or four whole registers of i32 into one of bytes; `moved` is added, with saturation, on the way.
+    fn quarter(&mut self, elem: Elem, all: &[Virtual], moved: Option<Virtual>) -> Virtual {
         let full = self.features.vector_bytes;
-        let (a, b) = (self.pack(Pack::ToI16, full, four[0], four[1]), self.pack(Pack::ToI16, full, four[2], four[3]));
+        if let ([x], None, true, Elem::I8) = (all, moved, self.features.avx512, elem) {
+            let (x, d) = (*x, self.vector());
+            self.push(&[x], &[d], move |s, r| if full == 32 { s.vpmovsdb(r.x(d), r.y(x)) } else { s.vpmovsdb(r.x(d), r.z(x)) });
+            return d;
+        }
+        let half = |e: &mut Self, i: usize| {
+            let packed = e.pack(Pack::ToI16, full, all[i % all.len()], all[(i + 1) % all.len()]);
+            moved.map_or(packed, |n| vvv!(e, vpaddsw, full, packed, n))
+        };
+        let a = half(self, 0);
+        let b = if all.len() == 4 { half(self, 2) } else { a };
         let packed = self.pack(if elem == Elem::U8 { Pack::ToU8 } else { Pack::ToI8 }, full, a, b);
         // Every 128 bits hold four bytes of each.
         let lanes = full as u32 / 16;

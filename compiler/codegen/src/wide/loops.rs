@@ -54,8 +54,10 @@ impl Emitter<'_> {
                     }
                 }
                 Stmt::Store { place, value, count } => {
-                    let pieces = self.pieces(*value);
-                    self.store(place, self.ty(*value), &pieces, *count);
+                    if !self.store_part(place, *value, *count) {
+                        let pieces = self.pieces(*value);
+                        self.store(place, self.ty(*value), &pieces, *count);
+                    }
                 }
                 Stmt::Prefetch(place) => {
                     let mem = self.mem(place, 1);

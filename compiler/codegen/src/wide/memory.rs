@@ -326,6 +326,32 @@ impl Emitter<'_> {
         }
     }
 
+    /// A part of a register that does not begin at its bottom goes to memory without being brought there, if there is an instruction for it.
+    pub(super) fn store_part(&mut self, place: &Place, value: Value, count: Option<u32>) -> bool {
+        let (ty, full) = (self.ty(value), self.features.vector_bytes);
+        let Some(&Op::Slice(a, start)) = self.definitions[value.0 as usize] else { return false };
+        let (bytes, offset) = (ty.bytes() as usize, (start * ty.elem.bytes()) as usize);
+        let within = offset % full;
+        if count.is_some_and(|n| n != ty.lanes) || !self.is_held(a) || within == 0 || !matches!(bytes, 8 | 16 | 32) || within % bytes != 0 {
+            return false;
+        }
+        let mut v = self.pieces(a)[offset / full];
+        let (mem, evex, part) = (self.mem(place, bytes as u32), self.features.avx512, (within / bytes) as u32);
+        if bytes == 8 {
+            v = self.extract128(v, part / 2);
+        }
+        let uses = [mem.registers(), vec![v]].concat();
+        self.push(&uses, &[], move |s, r| match (bytes, evex) {
+            (8, _) if part % 2 == 0 => s.vmovsd(r.m(&mem), r.x(v)),
+            (8, _) => s.vmovhps(r.m(&mem), r.x(v)),
+            (16, false) => s.vextracti128(r.m(&mem), r.y(v), part),
+            (16, true) if part == 1 => s.vextracti32x4(r.m(&mem), r.y(v), part),
+            (16, true) => s.vextracti32x4(r.m(&mem), r.z(v), part),
+            _ => s.vextracti64x4(r.m(&mem), r.z(v), part),
+        });
+        true
+    }
+
     /// The first `bytes` bytes of a vector.
     pub(super) fn store_bytes(&mut self, mem: Mem, v: Virtual, size: usize, bytes: usize) {
         let mut uses = mem.registers();

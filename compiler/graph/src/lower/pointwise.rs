@@ -160,6 +160,37 @@ impl<'d, 'a> Output<'d, 'a> {
         Output { to, operands, y: if to.is_in_place() { k.read_write("y") } else { k.write("y") } }
     }
 
+    /// As `store`, of several pixels with as many vectors each. Bytes of as many as fill a register are made at once where that is cheaper.
+    pub fn store_pixels(
+        &self,
+        k: &mut KernelBuilder,
+        pixels: &[(Index, Vec<Value>)],
+        at_once: usize,
+        target: Option<Target>,
+        count: usize,
+    ) {
+        let each = pixels.first().map_or(1, |p| p.1.len());
+        let together = if self.to.is_plain() && target.is_some_and(|t| t.elem.bits() == 8) { at_once / each } else { 1 };
+        let mut rest = pixels;
+        while let [(at, vectors), ..] = rest {
+            // Vectors have a power of two of lanes.
+            let n = if together < 2 || !each.is_power_of_two() { 1 } else { together.min(1 << rest.len().ilog2()) };
+            let (these, after) = rest.split_at(n);
+            rest = after;
+            let (1.., Some(target)) = (n - 1, target) else {
+                self.store(k, at, vectors, target, count);
+                continue;
+            };
+            let all = these.iter().flat_map(|p| &p.1).copied().reduce(|a, b| k.concat(a, b)).expect("at least one vector");
+            let elements = target.apply(k, all);
+            let width = k.ty(all).lanes as usize / n;
+            for (i, (at, _)) in these.iter().enumerate() {
+                let part = k.slice(elements, i * width, width);
+                k.store_part(self.y.at(at.clone()), part, count);
+            }
+        }
+    }
+
     /// Stores the first `count` elements of the vectors, one after the other, at byte `at`. `target`: what becomes of integers, which
     /// come in lanes of 32 bits.
     pub fn store(&self, k: &mut KernelBuilder, at: &Index, vectors: &[Value], target: Option<Target>, count: usize) {

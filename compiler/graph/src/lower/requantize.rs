@@ -11,7 +11,7 @@ use crate::quantize::doubles;
 use crate::quantize::steps::{self, Form, Reference, Steps};
 use crate::quantize::{activation_range_float, activation_range_integer, calculate_activation_range_quantized, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
-use cranelite_tile::{Binary, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Value};
+use cranelite_tile::{Binary, Cond, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Unary, Value};
 
 /// The tile type that holds an element type.
 pub fn elem(element: ElementType) -> Option<Elem> {
@@ -103,11 +103,22 @@ enum Sequence {
     /// Factors in f64; with a clamp where products may be beyond what an i32 holds.
     Real { clamp: bool },
     /// A few operations in f32, proved equal.
-    Float(Form),
+    Float(Form, Cut),
     /// Some more in f64.
     Double(doubles::Form),
     /// In f64 where the reference rounds once; the multiply-add may round once, too.
     Once { fma: bool },
+}
+
+/// How a float that may be anything is cut off to an integer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    /// The machine's conversion saturates.
+    Saturating,
+    /// No sum leads beyond 32 bits, so it does not matter what the machine does with such floats.
+    Bounded,
+    /// By a minimum.
+    Limited,
 }
 
 /// Names of forms that other files write.
@@ -154,12 +165,17 @@ impl Rescaling {
                 .collect();
             if let Some((form, all)) = steps::prove(&steps, machine.fma) {
                 let zero_point = steps.first().map_or(zero_point, |s| s.zero_point(form));
+                let cut = match machine.saturating_convert {
+                    true => Cut::Saturating,
+                    false if steps.iter().zip(&all).all(|(s, c)| c.is_bounded(s)) => Cut::Bounded,
+                    false => Cut::Limited,
+                };
                 let bytes = |v: f32| v.to_le_bytes().to_vec();
                 let numbers = match form.fine {
                     false => Numbers::new(all.iter().map(|c| [c.scale, c.offset]), [0.0; 2], bytes),
                     true => Numbers::new(all.iter().map(|c| [c.scale, c.offset, c.low]), [0.0; 3], bytes),
                 };
-                return Ok((Rescaling { sequence: Sequence::Float(form), target: Target { zero_point, ..target } }, numbers));
+                return Ok((Rescaling { sequence: Sequence::Float(form, cut), target: Target { zero_point, ..target } }, numbers));
             }
             if let Some((form, all)) = doubles::prove(&steps, machine.fma) {
                 let numbers = Numbers::new(all.iter().map(|c| [c.scale, c.offset]), [0.0; 2], |v: f64| v.to_le_bytes().to_vec());
@@ -212,7 +228,7 @@ impl Rescaling {
         match self.sequence {
             Sequence::Fixed(_) => INTEGER,
             Sequence::Real { .. } => "real",
-            Sequence::Float(Form { signed, fine, .. }) => match (signed, fine) {
+            Sequence::Float(Form { signed, fine, .. }, _) => match (signed, fine) {
                 (false, false) => "float",
                 (false, true) => "float_fine",
                 (true, false) => "float_signed",
@@ -234,7 +250,7 @@ impl Rescaling {
         match self.sequence {
             Sequence::Fixed(_) | Sequence::Real { .. } => 8,
             Sequence::Double(_) | Sequence::Once { .. } => 16,
-            Sequence::Float(form) => {
+            Sequence::Float(form, _) => {
                 if form.fine {
                     12
                 } else {
@@ -298,7 +314,7 @@ impl Rescaling {
                 let halves = k.bitcast(t, Elem::I32.x(2 * lanes));
                 k.deinterleave(halves, 0)
             }
-            Sequence::Float(form) => {
+            Sequence::Float(form, cut) => {
                 let ty = Elem::F32.x(lanes);
                 let multiply_add = |k: &mut KernelBuilder, a, b, c| {
                     if form.fma {
@@ -318,8 +334,14 @@ impl Rescaling {
                     t = multiply_add(k, f, low, t);
                 }
                 let t = multiply_add(k, f, scale, t);
-                let limit = k.float(ty, steps::LIMIT);
-                let t = k.min(t, limit);
+                let t = match cut {
+                    Cut::Saturating => t,
+                    Cut::Bounded => least_beyond(k, t),
+                    Cut::Limited => {
+                        let limit = k.float(ty, steps::LIMIT);
+                        k.min(t, limit)
+                    }
+                };
                 k.convert(t, Elem::I32, Rounding::TowardZero)
             }
         }
@@ -396,7 +418,15 @@ impl Target {
             let x = k.clamp_int(x, self.low.into(), self.high.into());
             return k.narrow(x, self.elem);
         }
-        let x = if self.elem.bits() == 8 {
+        let least = i32::from(i8::MIN);
+        let x = if self.elem == Elem::I8 && self.zero_point == least && !k.is_pooling() {
+            // The same is an unsigned byte with its sign bit inverted, which is cheaper to do with bytes than adding with 16 bits.
+            let half = k.narrow_sat(x, Elem::I16);
+            let unsigned = k.narrow_sat(half, Elem::U8);
+            let sign = k.int(ty.with_elem(Elem::U8), 128);
+            let moved = k.xor(unsigned, sign);
+            k.bitcast(moved, ty.with_elem(Elem::I8))
+        } else if self.elem.bits() == 8 {
             let half = k.narrow_sat(x, Elem::I16);
             let moved = if self.zero_point == 0 && !k.is_pooling() { half } else { self.shifted(k, half, Elem::I16, Binary::AddSat) };
             k.narrow_sat(moved, self.elem)
@@ -497,6 +527,15 @@ pub fn round_half_away_below(k: &mut KernelBuilder, x: Value, limit: f32) -> Val
     let limit = k.float(k.ty(x), limit);
     let bounded = k.min(moved, limit);
     k.convert(bounded, Elem::I32, Rounding::TowardZero)
+}
+
+/// f32 lanes, of which those that do not fit an i32 become the least one: what x86's conversion does with `x` itself, written out.
+fn least_beyond(k: &mut KernelBuilder, x: Value) -> Value {
+    let ty = k.ty(x);
+    let magnitude = k.unary(Unary::Abs, x);
+    let (limit, least) = (k.float(ty, 2_147_483_648.0), k.float(ty, -2_147_483_648.0));
+    let fits = k.compare(Cond::Lt, magnitude, limit);
+    k.select(fits, x, least)
 }
 
 /// What is cut off to round.

@@ -7,7 +7,8 @@
 //! f = f32(x);  t = o, with the sign of f if `signed`;  if `fine`: t = f · l + t;  z = trunc(min(f · s + t, 2^31 − 128))
 //! ```
 //!
-//! where the multiply-adds round once or twice as the machine does. A few operations instead of some twenty.
+//! where the multiply-adds round once or twice as the machine does. A few operations instead of some twenty. Where the sums are known to stay
+//! far from the ends of 32 bits ([`Coefficients::is_bounded`]) the minimum does nothing, and is left out.
 
 use super::{multiply_by_quantized_multiplier, multiply_by_real};
 
@@ -75,15 +76,27 @@ pub struct Coefficients {
 }
 
 impl Coefficients {
+    /// No sum of the channel leads near the end of what an i32 holds, whatever is rounded: the minimum changes nothing.
+    pub fn is_bounded(self, steps: &Steps) -> bool {
+        let most = steps.least.unsigned_abs().max(steps.most.unsigned_abs()) as f64;
+        let factor = f64::from(self.scale.abs()) + f64::from(self.low.abs());
+        most * factor + f64::from(self.offset.abs()) <= f64::from(1 << 30)
+    }
+
     /// What the operations compute, bit for bit.
     pub fn apply(self, form: Form, x: i32) -> i32 {
+        self.sequence(form, x).min(LIMIT) as i32
+    }
+
+    /// What is limited and cut off at the end.
+    fn sequence(self, form: Form, x: i32) -> f32 {
         let multiply_add = |a: f32, b: f32, c: f32| if form.fma { fma(a, b, c) } else { a * b + c };
         let f = x as f32;
         let mut t = if form.signed { self.offset.copysign(f) } else { self.offset };
         if form.fine {
             t = multiply_add(f, self.low, t);
         }
-        multiply_add(f, self.scale, t).min(LIMIT) as i32
+        multiply_add(f, self.scale, t)
     }
 }
 
@@ -308,6 +321,30 @@ mod tests {
             }
             let constants = if form.fine { 3 } else { 2 };
             assert!(refused[..constants].iter().all(|n| 4 <= *n), "{form:?}: {refused:?}");
+        }
+    }
+
+    /// What is called bounded never meets the minimum, up to the last sum that is.
+    #[test]
+    fn bounded_sums_need_no_minimum() {
+        for (scale, low, offset) in [(0.75f32, 0.0f32, 0.5f32), (0.999, -3e-8, 200.0), (0.001, 1e-10, 0.5)] {
+            let c = Coefficients { scale, offset, low };
+            let bounded = |most: i64| {
+                let steps = Steps { reference: Reference::Real(scale.into()), zero_point: 0, low: -128, high: 127, least: -most, most };
+                c.is_bounded(&steps)
+            };
+            let (mut good, mut bad) = (0, i64::from(i32::MAX) + 1);
+            while 1 < bad - good {
+                let middle = (good + bad) / 2;
+                if bounded(middle) { good = middle } else { bad = middle }
+            }
+            assert!(scale < 0.5 || (1 << 29 < good && good < 3 << 29), "{scale}: {good}");
+            for form in FORMS {
+                for x in [good, -good, good - 1, 1 - good] {
+                    let t = c.sequence(form, x as i32);
+                    assert!(t.abs() < LIMIT && t as i32 == c.apply(form, x as i32), "{form:?} {c:?} of {x}");
+                }
+            }
         }
     }
 

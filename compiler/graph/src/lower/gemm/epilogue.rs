@@ -82,10 +82,16 @@ impl Tables {
 impl Epilogue {
     /// Stores the first `columns` of the vectors of accumulators at byte `at`.
     pub(super) fn store(&self, k: &mut KernelBuilder, tables: &Tables, acc: &[Value], columns: usize, y: &Output, at: Index) {
+        let (results, target) = self.results(k, tables, acc);
+        y.store(k, &at, &results, target, columns);
+    }
+
+    /// The results of one pixel, and what becomes of integers when they are stored.
+    pub(super) fn results(&self, k: &mut KernelBuilder, tables: &Tables, acc: &[Value]) -> (Vec<Value>, Option<Target>) {
         let lanes = k.ty(acc[0]).lanes as usize;
         let width = lanes * acc.len();
         let i32s = Elem::I32.x(lanes);
-        let results: Vec<Value> = acc
+        let results = acc
             .iter()
             .enumerate()
             .map(|(j, &acc)| match *self {
@@ -129,6 +135,6 @@ impl Epilogue {
             Epilogue::Sum(rescaling) => Some(rescaling.target()),
             Epilogue::Wide { target } => Some(target),
         };
-        y.store(k, &at, &results, target, columns);
+        (results, target)
     }
 }

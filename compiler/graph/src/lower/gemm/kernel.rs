@@ -105,6 +105,8 @@ pub struct Spec {
     pub fixed: Vec<(Count, i64)>,
     /// No loops over the depth: all its counts are fixed.
     pub unroll: bool,
+    /// Vectors of results of which bytes are made at once; 0: those of one pixel.
+    pub at_once: usize,
     /// How far ahead of their use weights are asked for; 0: not at all.
     pub prefetch_bytes: i64,
 }
@@ -267,6 +269,7 @@ impl Nest<'_> {
         }
         let acc = self.depth(k, &cells, &x, acc, at);
 
+        let mut waiting = vec![];
         for (m, [py, px]) in pixels.iter().enumerate() {
             let mut sums: Vec<Value> = (0..columns)
                 .map(|j| {
@@ -297,7 +300,13 @@ impl Nest<'_> {
                 factor: self.factor.map(|(f, o)| (f.at(factor.clone()), o.at(factor.clone()))),
             };
             let out = at.y.clone() + (py * s.y_row + px * s.y_pixel);
-            spec.epilogue.store(k, &tables, &sums, spec.columns, &self.y, out);
+            let (results, target) = spec.epilogue.results(k, &tables, &sums);
+            waiting.push((out, results));
+            // Few values wait in registers.
+            if spec.at_once <= waiting.len() * spec.vectors || m + 1 == pixels.len() {
+                self.y.store_pixels(k, &waiting, spec.at_once, target, spec.columns);
+                waiting.clear();
+            }
         }
     }
 

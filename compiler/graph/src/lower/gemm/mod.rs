@@ -493,6 +493,8 @@ impl Lowering<'_> {
                 tail_group: depth.tail().filter(|_| !nothing),
                 fixed,
                 unroll,
+                // Packing works in quarters of 128 bits, so results of longer registers have to be put in order: four registers as one.
+                at_once: if 16 < machine.vector_bytes && lanes == machine.lanes(n.accumulator) { 4 } else { 0 },
                 prefetch_bytes: if cx.constants_stream && 1 < self.pixels() { PREFETCH_BYTES } else { 0 },
             };
             cx.call(kernel::kernel(&spec, self.to), buffers, &spec.params(&counts));

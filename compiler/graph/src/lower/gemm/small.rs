@@ -200,6 +200,7 @@ impl Part<'_> {
             tail_group: depth.tail(),
             fixed: vec![],
             unroll: false,
+            at_once: 0,
             prefetch_bytes: 0,
         }
     }
