@@ -7,10 +7,10 @@ use std::fmt::Write;
 
 /// Writes graphs as texts.
 pub struct Network {
-    lines: String,
+    pub lines: String,
     /// Of the values with a batch of one: rows, columns, channels.
     pub shapes: Vec<Option<[usize; 3]>>,
-    integers: bool,
+    pub integers: bool,
     operators: usize,
 }
 

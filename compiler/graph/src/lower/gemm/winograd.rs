@@ -566,6 +566,7 @@ impl Writer<'_> {
                 tail_group: None,
                 fixed,
                 unroll,
+                at_once: 0,
                 prefetch_bytes: if streams { PREFETCH_BYTES } else { 0 },
             };
             cx.call(kernel::kernel(&spec, &Destination::of_buffer(self.sums)), &buffers, &spec.params(&counts));
