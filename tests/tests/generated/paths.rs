@@ -119,6 +119,10 @@ const CONVOLUTION: &[Path] = &[
     ("size: constants of sums in memory", |s| s.is(Size) && s.has_text("product", &["constants: read"], &[])),
     ("size: sums in place", |s| s.is(Size) && s.in_place()),
     ("size: groups", |s| s.is(Size) && s.groups() != 1 && 1 < s.count("product")),
+    ("speed: bytes of two pixels at once", |s| s.is(Speed) && s.has_text("product_int", &["= slice", "convert_toward_zero"], &[", 48\n"])),
+    ("speed: bytes of four pixels at once, of a panel that is not full", |s| {
+        s.is(Speed) && s.has_text("product_int", &["= slice", ", 48\n", "first"], &[])
+    }),
     ("speed: all images as one row", |s| {
         s.is(Speed) && s.case.image[0] != 1 && s.case.filter == [1, 1] && s.has_text("product", &[], &["loop n "])
     }),
