@@ -208,6 +208,9 @@ fn lanes() {
             if lanes.is_power_of_two() {
                 for op in [Reduce::Add, Reduce::Min, Reduce::Max] {
                     m.add(format!("reduce {op:?} {ty}"), &[ty], |k, v| k.reduce(op, v[0]));
+                    for count in [2, 3, 4, 5, 8, 15, 16, 17] {
+                        m.add(format!("reduce {op:?} {count} of {ty}"), &vec![ty; count], |k, v| k.reduce_each(op, v));
+                    }
                 }
             }
         }

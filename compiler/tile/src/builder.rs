@@ -371,6 +371,10 @@ impl KernelBuilder {
     pub fn reduce(&mut self, op: Reduce, a: Value) -> Value {
         self.op(self.ty(a).with_lanes(1), Op::Reduce(op, a))
     }
+    /// Each vector to a lane.
+    pub fn reduce_each(&mut self, op: Reduce, all: &[Value]) -> Value {
+        self.op(self.ty(all[0]).with_lanes(all.len() as u32), Op::ReduceEach(op, all.into()))
+    }
     pub fn lookup(&mut self, elem: Elem, place: Place, index: Value) -> Value {
         assert_eq!(self.ty(index).elem, Elem::U8, "lookup");
         self.op(self.ty(index).with_elem(elem), Op::Lookup { place, index })

@@ -491,6 +491,8 @@ pub enum Op {
     Deinterleave(Value, u32),
     /// To a scalar. Fixed tree: while more than one lane is left, the upper half is combined onto the lower half (lanes are a power of two).
     Reduce(Reduce, Value),
+    /// Several vectors of one type, each to the lane of its number, as [`Op::Reduce`] does.
+    ReduceEach(Reduce, Box<[Value]>),
     /// For every lane of `index` (u8) the element at `place + index · size`: a table of 256 elements.
     Lookup {
         place: Place,
@@ -539,6 +541,7 @@ impl Op {
             Op::Select(a, b, c) | Op::Fma(a, b, c) => vec![a, b, c],
             Op::FmaLane { acc, a, b, .. } | Op::Dot { acc, a, b, .. } | Op::DotLane { acc, a, b, .. } => vec![acc, a, b],
             Op::Requantize { x, multiplier, shift, .. } => vec![x, multiplier, shift],
+            Op::ReduceEach(_, ref all) => all.to_vec(),
         }
     }
 

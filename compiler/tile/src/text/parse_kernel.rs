@@ -347,7 +347,12 @@ impl Reader {
             return Ok(Op::Compare(cond, a, b));
         }
         if let Some(op) = item_of(REDUCE, word) {
-            return Ok(Op::Reduce(op, value(c)?));
+            let first = value(c)?;
+            let mut all = vec![first];
+            while c.take(",") {
+                all.push(value(c)?);
+            }
+            return Ok(if all.len() == 1 { Op::Reduce(op, first) } else { Op::ReduceEach(op, all.into()) });
         }
         if let Some(rounding) = item_of(CONVERT, word) {
             return Ok(Op::Convert(value(c)?, rounding));

@@ -246,6 +246,7 @@ impl Random<'_> {
             20 => Op::Slice(a, n),
             21 => Op::Interleave(a, b),
             22 => Op::Deinterleave(a, n),
+            23 if self.maybe() => Op::ReduceEach(self.one_of(REDUCE).0, [a, b, c].into()),
             23 => Op::Reduce(self.one_of(REDUCE).0, a),
             24 => Op::Lookup { place: self.place(), index: a },
             25 => {
