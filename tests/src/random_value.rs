@@ -98,6 +98,11 @@ pub(crate) fn operation(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: us
             let (op, v) = (m.n.one_of(&[Reduce::Add, Reduce::Min, Reduce::Max]), m.value(k, ty.with_lanes(of), fuel));
             Some(k.reduce(op, v))
         }
+        9 if m.n.below(2) == 0 => {
+            let (times, start) = (m.n.one_of(&[1, 2, 3, 5]), m.n.one_of(&[0, 1, 4]));
+            let v = m.value(k, ty.with_lanes(((start + lanes - 1) / times + 1) as u32), fuel);
+            Some(k.repeat_lanes(v, times, start, lanes))
+        }
         9 if lanes <= 16 => {
             let of = m.n.one_of(&[1, 2, 4, 8, 16]);
             let op = m.n.one_of(&[Reduce::Add, Reduce::Min, Reduce::Max]);

@@ -489,6 +489,12 @@ pub enum Op {
     Interleave(Value, Value),
     /// Every second lane, from 0 (even) or 1 (odd).
     Deinterleave(Value, u32),
+    /// Lane i is lane (start + i) / times of the vector.
+    Repeat {
+        a: Value,
+        times: u32,
+        start: u32,
+    },
     /// To a scalar. Fixed tree: while more than one lane is left, the upper half is combined onto the lower half (lanes are a power of two).
     Reduce(Reduce, Value),
     /// Several vectors of one type, each to the lane of its number, as [`Op::Reduce`] does.
@@ -535,6 +541,7 @@ impl Op {
             | Op::Lane(a, _)
             | Op::Slice(a, _)
             | Op::Deinterleave(a, _)
+            | Op::Repeat { a, .. }
             | Op::Reduce(_, a)
             | Op::Lookup { index: a, .. } => vec![a],
             Op::Binary(_, a, b) | Op::Compare(_, a, b) | Op::MulWide(a, b) | Op::Concat(a, b) | Op::Interleave(a, b) => vec![a, b],

@@ -146,7 +146,9 @@ const CONVOLUTION: &[Path] = &[
     ("speed: sums in place", |s| s.is(Speed) && s.in_place()),
     ("depth in the lanes: floats", |s| s.has_across() && s.types(&[Types::F32])),
     ("depth in the lanes: bytes", |s| s.has_across() && s.has_text("product", &["dot.4", "reduce_add"], &[])),
-    ("depth in the lanes: bytes as pairs", |s| s.has_across() && s.types(&[Types::I8]) && s.has_text("product", &["dot.2", "reduce_add"], &[])),
+    ("depth in the lanes: bytes as pairs", |s| {
+        s.has_across() && s.types(&[Types::I8]) && s.has_text("product", &["dot.2", "reduce_add"], &[])
+    }),
     ("depth in the lanes: 16 bits", |s| s.has_across() && s.types(&[Types::I16Bias32])),
     ("depth in the lanes: quantised at run time", |s| s.has_across() && s.case.is_hybrid()),
     ("depth in the lanes: several images", |s| s.has_across() && s.case.image[0] != 1 && s.has_text("product", &["loop n "], &[])),

@@ -56,6 +56,7 @@ impl<'a> Emitter<'a> {
             Op::Slice(a, start) => self.slice(ty, (self.ty(a), &self.pieces(a)), start as usize),
             Op::Interleave(a, b) => self.interleave(ty, (self.ty(a), &self.pieces(a)), (self.ty(b), &self.pieces(b))),
             Op::Deinterleave(a, parity) => self.deinterleave(ty, (self.ty(a), &self.pieces(a)), parity as usize),
+            Op::Repeat { a, times, start } => self.repeat(ty, (self.ty(a), &self.pieces(a)), times as usize, start as usize),
             Op::Reduce(op, a) => {
                 let op = combining(op);
                 vec![self.reduce((self.ty(a), &self.pieces(a)), |e, ty, x, y| e.binary_piece(op, ty, x, y))]

@@ -298,6 +298,18 @@ impl Emitter<'_> {
         pairs.into_iter().map(|(x, y)| self.shuffle(x, y, size, |i| 2 * i + parity)).collect()
     }
 
+    /// Lane i is lane (start + i) / times.
+    pub(super) fn repeat(&mut self, result: Type, a: (Type, &[ir::Value]), times: usize, start: usize) -> Vec<ir::Value> {
+        let (size, per) = (result.elem.bytes() as usize, self.lanes_per_piece(result));
+        let in_one = !self.is_scalar(result) && !self.is_scalar(a.0) && a.1.len() == 1 && (4 <= size || self.has_byte_shuffle());
+        if !in_one {
+            return self.permute(result, &[a], |i| (start + i) / times);
+        }
+        // Lanes beyond the result have no meaning.
+        let last = a.0.lanes as usize - 1;
+        (0..self.piece_count(result)).map(|p| self.shuffle(a.1[0], a.1[0], size, |i| ((start + p * per + i) / times).min(last))).collect()
+    }
+
     /// Every shuffle of bytes is an instruction or two; otherwise only those that unpack, or choose 32-bit lanes.
     pub(super) fn has_byte_shuffle(&self) -> bool {
         self.features.arch != super::Arch::X86 || self.features.ssse3

@@ -234,6 +234,48 @@ impl Emitter<'_> {
         self.truncate_pieces(wide.x(lanes), ty, pieces)
     }
 
+    /// Lane i is lane (start + i) / times: of a register of 32-bit lanes, or of 16 bytes of shorter ones.
+    pub(super) fn repeat(&mut self, ty: Type, a: Value, times: usize, start: usize) -> Vec<Virtual> {
+        let (from, pieces) = (self.ty(a), self.pieces(a));
+        let (bytes, last) = (ty.elem.bytes() as usize, from.lanes as usize - 1);
+        let source = |lane: usize| ((start + lane) / times).min(last);
+        if bytes == 4 && pieces.len() == 1 {
+            let mut first = 0;
+            let sizes = self.piece_sizes(ty);
+            return sizes
+                .into_iter()
+                .map(|size| {
+                    let size = size.max(self.piece_sizes(from)[0]).max(32);
+                    let order: Vec<u8> = (0..size / 4).flat_map(|i| (source(first + i) as u32).to_le_bytes()).collect();
+                    first += size / 4;
+                    let order = self.constant(&order, size);
+                    self.permute_lanes(size, order, pieces[0])
+                })
+                .collect();
+        }
+        if 2 < bytes || 16 < from.bytes() {
+            self.fail("repeating lanes of several registers");
+            return vec![];
+        }
+        let parts: Vec<Virtual> = (0..(ty.bytes() as usize).div_ceil(16))
+            .map(|part| {
+                let order: Vec<u8> = (0..16).map(|b| (source((16 * part + b) / bytes) * bytes + b % bytes) as u8).collect();
+                let order = self.constant(&order, 16);
+                vvv!(self, vpshufb, 16, pieces[0], order)
+            })
+            .collect();
+        self.assemble(&parts, 16)
+    }
+
+    fn permute_lanes(&mut self, size: usize, order: Virtual, v: Virtual) -> Virtual {
+        let d = self.vector();
+        self.push(&[order, v], &[d], move |s, r| match size {
+            32 => s.vpermd(r.y(d), r.y(order), r.y(v)),
+            _ => s.vpermd(r.z(d), r.z(order), r.z(v)),
+        });
+        d
+    }
+
     pub(super) fn logical_down(&mut self, elem: Elem, size: usize, v: Virtual, bits: u8) -> Virtual {
         let bits = u32::from(bits);
         match elem.bits() {

@@ -62,6 +62,7 @@ impl Emitter<'_> {
             Op::Slice(a, start) => self.slice(ty, *a, *start as usize),
             Op::Interleave(a, b) => self.interleave(ty, *a, *b),
             Op::Deinterleave(a, parity) => self.deinterleave(ty, *a, *parity as usize),
+            Op::Repeat { a, times, start } => self.repeat(ty, *a, *times as usize, *start as usize),
             Op::Reduce(r, a) => {
                 let pieces = self.pieces(*a);
                 vec![self.reduce(*r, self.ty(*a), pieces)]

@@ -301,6 +301,12 @@ impl Frame<'_, '_, '_> {
                 }
                 Some(())
             }
+            Op::Repeat { a, times, start } => {
+                for (i, to) in to.iter().enumerate() {
+                    to.set(get(a)[(start as usize + i) / times as usize].get());
+                }
+                Some(())
+            }
             Op::Reduce(op, a) => {
                 let Some(result) = reduced(op, elem, get(a)) else { return Ok(None) };
                 to[0].set(result);

@@ -413,6 +413,11 @@ impl Reader {
             "narrow_sat" => Op::NarrowSat(value(c)?),
             "bitcast" => Op::Bitcast(value(c)?),
             "splat" => Op::Splat(value(c)?),
+            "repeat" => {
+                let (a, times) = with_number(c)?;
+                c.expect(",")?;
+                Op::Repeat { a, times, start: c.number()? }
+            }
             "lane" => {
                 let (a, n) = with_number(c)?;
                 Op::Lane(a, n)

@@ -167,6 +167,10 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
             let fits = lanes(a) == to_lanes * 2 && parity < 2;
             (is_number && elem(a) == to.elem && fits, "a vector of the result's element and twice its lanes, and 0 or 1")
         }
+        Op::Repeat { a, times, start } => {
+            let fits = times != 0 && (u64::from(start) + to_lanes - 1) / u64::from(times) < lanes(a);
+            (is_number && elem(a) == to.elem && fits, "a vector of the result's element that has all lanes which are repeated")
+        }
         Op::Reduce(_, a) => {
             let fits = to.lanes == 1 && ty(a).lanes.is_power_of_two();
             (is_number && elem(a) == to.elem && fits, "a vector of the result's element whose lanes are a power of two")

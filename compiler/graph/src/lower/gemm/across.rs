@@ -101,9 +101,9 @@ struct Cost<'a> {
 }
 
 impl Cost<'_> {
-    /// Instructions of 64 bytes count twice: two may begin in a cycle at most, or each takes two halves of a pipe.
+    /// Instructions of 64 bytes count half as much again: each takes two halves of a pipe, or multiplications are as many in a cycle and others fewer.
     fn of_vector(lanes: usize) -> usize {
-        if lanes == 16 { 2 * UNIT } else { UNIT }
+        if lanes == 16 { UNIT + UNIT / 2 } else { UNIT }
     }
 
     fn pixels(&self) -> usize {
@@ -115,7 +115,7 @@ impl Cost<'_> {
         if self.n.form == Form::Pairs { 2 } else { 1 }
     }
 
-    /// Instructions that make operands of what has been loaded.
+    /// Instructions that make operands of what has been loaded. They count half: on some machines they are done beside products.
     fn prepare(&self) -> usize {
         usize::from(self.n.form == Form::Bytes { flip: true } || self.n.memory != self.n.operand && self.n.form == Form::Pairs)
     }
@@ -136,11 +136,12 @@ impl Cost<'_> {
 
     fn of(&self, a: &Across) -> usize {
         let size = Cost::of_vector(a.lanes);
-        let arithmetic = size * (self.outputs * self.product() + self.prepare());
+        let arithmetic = size * self.outputs * self.product() + size * self.prepare() / 2;
         // Every tile reads all weights again.
         let weights = self.p.weights_bytes(self.n);
         let again = 1 < self.pixels() && (self.machine.l1_bytes as usize) < 2 * weights;
-        let loads = size + if again { 4 } else { 1 } * size * self.outputs / a.tile;
+        let load = if a.lanes == 16 { 2 * UNIT } else { UNIT };
+        let loads = load + if again { 4 } else { 1 } * load * self.outputs / a.tile;
         // Halves onto halves: of each by itself until they are as long as the vector of results, then of two together.
         let folds = 2 * (a.lanes / a.results).max(1).ilog2() as usize * a.pixels * self.outputs * UNIT;
         let together = 3 * (a.results.min(a.lanes) - 1) * a.results.div_ceil(a.lanes) * Cost::of_vector(a.results.min(a.lanes));
@@ -154,7 +155,8 @@ impl Cost<'_> {
         // Bytes are widened ahead of several pixels.
         let is_ahead = self.n.form == Form::Pairs && shape.loads_groups(self.machine, self.n) && 1 < self.pixels();
         let prepare = if is_ahead { 0 } else { self.prepare() };
-        let arithmetic = Cost::of_vector(shape.lanes) * (vectors * self.product() + prepare / in_block);
+        let size = Cost::of_vector(shape.lanes);
+        let arithmetic = size * vectors * self.product() + size * prepare / in_block / 2;
         let loads = UNIT / in_block;
         self.steps(self.n.group) * arithmetic.max(loads) + self.epilogue() * vectors
     }

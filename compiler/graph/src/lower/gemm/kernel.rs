@@ -260,8 +260,8 @@ impl Nest<'_> {
         // Without fused multiply-add floats are summed as the reference does, which adds the bias last.
         let bias_last = ty.elem.is_float() && !spec.fma;
         let starts: Vec<Value> = if bias_last || spec.across.is_some() { vec![] } else { (0..spec.vectors).map(|j| start(k, j)).collect() };
-        let zero =
-            (starts.is_empty() || 1 < sets || self.step.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
+        let zero = (starts.is_empty() || 1 < sets || self.step.ones.is_some())
+            .then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
         let mut acc = vec![starts.first().copied().or(zero).expect("a start"); cells.len()];
         for set in 0..sets {
             for m in 0..pixels.len() {

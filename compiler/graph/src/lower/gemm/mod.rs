@@ -482,7 +482,8 @@ impl Lowering<'_> {
                 }
             }
             let form = if n.form == Form::Float { "f32" } else { "int" };
-            let width = if self.across.is_some() { format!("{}_across", self.block.vectors) } else { (self.block.vectors * lanes).to_string() };
+            let width =
+                if self.across.is_some() { format!("{}_across", self.block.vectors) } else { (self.block.vectors * lanes).to_string() };
             let spec = Spec {
                 name: format!("product_{form}_{}x{}x{width}", grid.tile[0], grid.tile[1]),
                 numbers: *n,
@@ -502,7 +503,7 @@ impl Lowering<'_> {
                 tail_group: depth.tail().filter(|_| !nothing),
                 fixed,
                 unroll,
-                prefetch_bytes: if cx.constants_stream && 1 < self.pixels() { PREFETCH_BYTES } else { 0 },
+                prefetch_bytes: if cx.constants_stream && 1 < self.pixels() && self.across.is_none() { PREFETCH_BYTES } else { 0 },
             };
             cx.call(kernel::kernel(&spec, self.to), buffers, &spec.params(&counts));
         }
