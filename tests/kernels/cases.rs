@@ -36,6 +36,10 @@ const CONVOLUTIONS: &[[usize; 5]] = &[
     [8, 64, 64, 3, 1],
     [48, 16, 32, 1, 1],
     [12, 64, 64, 1, 1],
+    [128, 64, 3, 7, 1],
+    [80, 32, 2, 1, 1],
+    [20, 256, 4, 1, 1],
+    [64, 64, 1, 3, 1],
 ];
 
 /// Output rows, channels, window, stride.
@@ -110,6 +114,9 @@ fn small() -> Vec<Case> {
             (Window { height: 7, width: 6, size: 3, stride: 2 }, 16, 64),
             (Window { height: 6, width: 11, size: 1, stride: 1 }, 21, 37),
             (Window { height: 1, width: 30, size: 1, stride: 1 }, 64, 96),
+            (Window { height: 6, width: 13, size: 5, stride: 1 }, 24, 3),
+            (Window { height: 4, width: 9, size: 3, stride: 2 }, 70, 1),
+            (Window { height: 1, width: 37, size: 1, stride: 1 }, 200, 2),
         ] {
             let name = format!("small/conv/{}x{}/{channels}-{filters}/{1}x{1}s{2}", w.height, w.size, w.stride);
             add(&mut cases, e, name, true, move || op::convolution(e, w, channels, filters));
@@ -122,7 +129,7 @@ fn small() -> Vec<Case> {
             let name = format!("small/depthwise/{}x{}x{channels}/{2}x{2}s{3}", w.height, w.width, w.size, w.stride);
             add(&mut cases, e, name, true, move || op::depthwise(e, w, channels));
         }
-        for [batch, depth, units] in [[1, 35, 19], [1, 256, 64], [5, 40, 66]] {
+        for [batch, depth, units] in [[1, 35, 19], [1, 256, 64], [5, 40, 66], [1, 301, 1], [9, 160, 2]] {
             let name = format!("small/fully_connected/{batch}/{depth}-{units}");
             add(&mut cases, e, name, true, move || op::fully_connected(e, batch, depth, units));
         }

@@ -98,6 +98,18 @@ pub(crate) fn operation(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: us
             let (op, v) = (m.n.one_of(&[Reduce::Add, Reduce::Min, Reduce::Max]), m.value(k, ty.with_lanes(of), fuel));
             Some(k.reduce(op, v))
         }
+        9 if m.n.below(2) == 0 => {
+            let (times, start) = (m.n.one_of(&[1, 2, 3, 5]), m.n.one_of(&[0, 1, 4]));
+            let v = m.value(k, ty.with_lanes(((start + lanes - 1) / times + 1) as u32), fuel);
+            Some(k.repeat_lanes(v, times, start, lanes))
+        }
+        9 if lanes <= 16 => {
+            let of = m.n.one_of(&[1, 2, 4, 8, 16]);
+            let op = m.n.one_of(&[Reduce::Add, Reduce::Min, Reduce::Max]);
+            let some: Vec<Value> = (0..lanes.min(3)).map(|_| m.value(k, ty.with_lanes(of), fuel)).collect();
+            let all: Vec<Value> = (0..lanes as usize).map(|i| some[i % some.len()]).collect();
+            Some(k.reduce_each(op, &all))
+        }
         10 => {
             let index = m.value(k, ty.with_elem(Elem::U8), fuel);
             let place = m.table(ty.elem);

@@ -200,6 +200,10 @@ fn lanes() {
                     }
                 }
             }
+            for (times, start) in [(1, 1), (2, 0), (3, 0), (3, 2), (7, 12)] {
+                let from = elem.x((start + lanes - 1) / times + 1);
+                m.add(format!("repeat {times} from {start} {ty}"), &[from], |k, v| k.repeat_lanes(v[0], times, start, lanes));
+            }
             if lanes.is_multiple_of(2) {
                 for parity in [0, 1] {
                     m.add(format!("deinterleave {parity} {ty}"), &[ty], |k, v| k.deinterleave(v[0], parity));
@@ -208,6 +212,9 @@ fn lanes() {
             if lanes.is_power_of_two() {
                 for op in [Reduce::Add, Reduce::Min, Reduce::Max] {
                     m.add(format!("reduce {op:?} {ty}"), &[ty], |k, v| k.reduce(op, v[0]));
+                    for count in [2, 3, 4, 5, 8, 15, 16, 17] {
+                        m.add(format!("reduce {op:?} {count} of {ty}"), &vec![ty; count], |k, v| k.reduce_each(op, v));
+                    }
                 }
             }
         }
@@ -284,6 +291,33 @@ fn memory() {
                 let c = if elem.is_float() { k.float(ty, -1.25) } else { k.int(ty, elem.int_range().1) };
                 k.max(v[0], c)
             });
+        }
+    }
+    m.check();
+}
+
+/// Parts of vectors that are stored where they were read, one right behind the other.
+#[test]
+fn parts_in_place() {
+    let mut m = Matrix::default();
+    for elem in [Elem::I8, Elem::I16, Elem::I32, Elem::F32] {
+        for lanes in [4, 16, 64 / elem.bytes() as usize] {
+            for count in 1..=lanes {
+                let mut k = KernelBuilder::new(format!("{count} of {lanes} {elem} in place"));
+                let x = k.read("x");
+                let y = k.write_in_place("y", x);
+                let bytes = (count * elem.bytes() as usize) as i64;
+                k.each("i", 5, 1, |k, i| {
+                    let v = k.load_part(elem.x(lanes), x.at(i * bytes), count);
+                    let twice = k.add(v, v);
+                    k.store_part(y.at(i * bytes), twice, count);
+                });
+                let numbers = (0..5 * count).flat_map(|i| match elem {
+                    Elem::F32 => (i as f32 / 4.0).to_le_bytes().to_vec(),
+                    _ => (37 * i + 1).to_le_bytes()[..elem.bytes() as usize].to_vec(),
+                });
+                m.kernel(k.finish(), &[], vec![(elem, numbers.collect()), (elem, vec![])]);
+            }
         }
     }
     m.check();

@@ -368,8 +368,16 @@ impl KernelBuilder {
         assert_eq!(self.ty(a).lanes % 2, 0, "deinterleave");
         self.op(self.ty(a).with_lanes(self.ty(a).lanes / 2), Op::Deinterleave(a, parity as u32))
     }
+    /// So many lanes, from `start` on, of a vector whose every lane comes so many times.
+    pub fn repeat_lanes(&mut self, a: Value, times: usize, start: usize, lanes: usize) -> Value {
+        self.op(self.ty(a).with_lanes(lanes as u32), Op::Repeat { a, times: times as u32, start: start as u32 })
+    }
     pub fn reduce(&mut self, op: Reduce, a: Value) -> Value {
         self.op(self.ty(a).with_lanes(1), Op::Reduce(op, a))
+    }
+    /// Each vector to a lane.
+    pub fn reduce_each(&mut self, op: Reduce, all: &[Value]) -> Value {
+        self.op(self.ty(all[0]).with_lanes(all.len() as u32), Op::ReduceEach(op, all.into()))
     }
     pub fn lookup(&mut self, elem: Elem, place: Place, index: Value) -> Value {
         assert_eq!(self.ty(index).elem, Elem::U8, "lookup");

@@ -48,6 +48,7 @@ fn of_op(kernel: &Kernel, v: Value, op: &Op) -> u64 {
         Op::Lookup { .. } => lanes.div_ceil(2),
         Op::Unary(Unary::Sqrt, _) | Op::Binary(Binary::Div | Binary::Rem, ..) => 16 * vectors(kernel, v),
         Op::Requantize { .. } | Op::Reduce(..) | Op::MulWide(..) => 8 * vectors(kernel, v),
+        Op::ReduceEach(_, all) => 3 * all.len() as u64,
         _ => vectors(kernel, v).max(op.operands().iter().map(|&o| vectors(kernel, o)).max().unwrap_or(0)),
     }
 }

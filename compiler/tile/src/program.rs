@@ -489,8 +489,16 @@ pub enum Op {
     Interleave(Value, Value),
     /// Every second lane, from 0 (even) or 1 (odd).
     Deinterleave(Value, u32),
+    /// Lane i is lane (start + i) / times of the vector.
+    Repeat {
+        a: Value,
+        times: u32,
+        start: u32,
+    },
     /// To a scalar. Fixed tree: while more than one lane is left, the upper half is combined onto the lower half (lanes are a power of two).
     Reduce(Reduce, Value),
+    /// Several vectors of one type, each to the lane of its number, as [`Op::Reduce`] does.
+    ReduceEach(Reduce, Box<[Value]>),
     /// For every lane of `index` (u8) the element at `place + index · size`: a table of 256 elements.
     Lookup {
         place: Place,
@@ -533,12 +541,14 @@ impl Op {
             | Op::Lane(a, _)
             | Op::Slice(a, _)
             | Op::Deinterleave(a, _)
+            | Op::Repeat { a, .. }
             | Op::Reduce(_, a)
             | Op::Lookup { index: a, .. } => vec![a],
             Op::Binary(_, a, b) | Op::Compare(_, a, b) | Op::MulWide(a, b) | Op::Concat(a, b) | Op::Interleave(a, b) => vec![a, b],
             Op::Select(a, b, c) | Op::Fma(a, b, c) => vec![a, b, c],
             Op::FmaLane { acc, a, b, .. } | Op::Dot { acc, a, b, .. } | Op::DotLane { acc, a, b, .. } => vec![acc, a, b],
             Op::Requantize { x, multiplier, shift, .. } => vec![x, multiplier, shift],
+            Op::ReduceEach(_, ref all) => all.to_vec(),
         }
     }
 

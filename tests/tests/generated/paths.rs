@@ -72,6 +72,11 @@ impl Sample<'_> {
         self.kernels(start).map(print_kernel).any(|t| texts.iter().all(|p| t.contains(p)) && !none.iter().any(|p| t.contains(p)))
     }
 
+    /// Products whose depth is in the lanes.
+    fn has_across(&self) -> bool {
+        self.is(Speed) && self.kernels("product").any(|k| k.name.ends_with("_across"))
+    }
+
     fn groups(&self) -> usize {
         if let Main::Convolution { groups, .. } = self.case.main { groups } else { 1 }
     }
@@ -145,6 +150,22 @@ const CONVOLUTION: &[Path] = &[
     }),
     ("speed: sums of activations ahead", |s| s.is(Speed) && s.has("sums_")),
     ("speed: sums in place", |s| s.is(Speed) && s.in_place()),
+    ("depth in the lanes: floats", |s| s.has_across() && s.types(&[Types::F32])),
+    ("depth in the lanes: bytes", |s| s.has_across() && s.has_text("product", &["dot.4", "reduce_add"], &[])),
+    ("depth in the lanes: bytes as pairs", |s| {
+        s.has_across() && s.types(&[Types::I8]) && s.has_text("product", &["dot.2", "reduce_add"], &[])
+    }),
+    ("depth in the lanes: 16 bits", |s| s.has_across() && s.types(&[Types::I16Bias32])),
+    ("depth in the lanes: quantised at run time", |s| s.has_across() && s.case.is_hybrid()),
+    ("depth in the lanes: several images", |s| s.has_across() && s.case.image[0] != 1 && s.has_text("product", &["loop n "], &[])),
+    ("depth in the lanes: groups", |s| s.has_across() && s.groups() != 1),
+    ("depth in the lanes: rectangles", |s| s.has_across() && 2 < s.values("product", "x0").len()),
+    ("depth in the lanes: one row", |s| s.has_across() && s.case.image[1] == 1 && s.case.image[2] != 1),
+    ("depth in the lanes: one column", |s| s.has_across() && s.case.image[1] != 1 && s.case.image[2] == 1),
+    ("depth in the lanes: strides larger than the window", |s| s.has_across() && s.case.filter[1] < s.case.stride[1]),
+    ("depth in the lanes: apart taps", |s| s.has_across() && s.case.filter[1] != 1 && s.case.dilation[1] != 1),
+    ("depth in the lanes: sums in place", |s| s.has_across() && s.in_place()),
+    ("depth in the lanes: parts of vectors", |s| s.has_across() && s.has_text("product", &["first", "reduce_add"], &[])),
     ("quantised at run time without offset", |s| s.case.image[0] != 1 && s.has("quantize_symmetric")),
     ("quantised at run time with offset", |s| s.case.image[0] != 1 && s.has("quantize_asymmetric")),
     ("weights of which another is zero", |s| s.types(&[Types::U8])),
@@ -192,6 +213,9 @@ const FULLY_CONNECTED: &[Path] = &[
     ("speed: widened ahead", |s| s.is(Speed) && s.has("widen_")),
     ("speed: sums of activations ahead", |s| s.is(Speed) && s.has("sums_")),
     ("speed: sums in place", |s| s.is(Speed) && s.in_place()),
+    ("depth in the lanes: one row", |s| s.has_across() && s.case.image[..3] == [1, 1, 1]),
+    ("depth in the lanes: rows together", |s| s.has_across() && s.case.image[..3] != [1, 1, 1] && !s.case.is_hybrid()),
+    ("depth in the lanes: quantised at run time", |s| s.has_across() && s.case.is_hybrid()),
     ("quantised at run time without offset", |s| s.has("quantize_symmetric")),
     ("quantised at run time with offset", |s| s.has("quantize_asymmetric")),
     ("weights with a zero point", |s| s.types(&[Types::I8Offset])),

@@ -8,6 +8,14 @@ use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::{self, InstBuilder, types};
 use cranelite_tile::{Binary, Cond, Elem, Op, Reduce, Scalar, Type, Unary, Value};
 
+fn combining(op: Reduce) -> Binary {
+    match op {
+        Reduce::Add => Binary::Add,
+        Reduce::Min => Binary::Min,
+        Reduce::Max => Binary::Max,
+    }
+}
+
 impl<'a> Emitter<'a> {
     /// Pieces of `result`, which `op` defines.
     pub(super) fn op(&mut self, result: Value, op: &'a Op) -> Vec<ir::Value> {
@@ -48,13 +56,15 @@ impl<'a> Emitter<'a> {
             Op::Slice(a, start) => self.slice(ty, (self.ty(a), &self.pieces(a)), start as usize),
             Op::Interleave(a, b) => self.interleave(ty, (self.ty(a), &self.pieces(a)), (self.ty(b), &self.pieces(b))),
             Op::Deinterleave(a, parity) => self.deinterleave(ty, (self.ty(a), &self.pieces(a)), parity as usize),
+            Op::Repeat { a, times, start } => self.repeat(ty, (self.ty(a), &self.pieces(a)), times as usize, start as usize),
             Op::Reduce(op, a) => {
-                let op = match op {
-                    Reduce::Add => Binary::Add,
-                    Reduce::Min => Binary::Min,
-                    Reduce::Max => Binary::Max,
-                };
+                let op = combining(op);
                 vec![self.reduce((self.ty(a), &self.pieces(a)), |e, ty, x, y| e.binary_piece(op, ty, x, y))]
+            }
+            Op::ReduceEach(op, ref all) => {
+                let (op, from) = (combining(op), self.ty(all[0]));
+                let all: Vec<Vec<ir::Value>> = all.iter().map(|&v| self.pieces(v)).collect();
+                self.reduce_each(ty, from, &all, |e, ty, x, y| e.binary_piece(op, ty, x, y))
             }
             Op::Lookup { ref place, index } => self.lookup(place, ty, index),
             Op::Requantize { x, multiplier, shift, range } => self.requantize(ty, x, multiplier, shift, range),

@@ -298,9 +298,59 @@ impl Emitter<'_> {
         pairs.into_iter().map(|(x, y)| self.shuffle(x, y, size, |i| 2 * i + parity)).collect()
     }
 
+    /// Lane i is lane (start + i) / times.
+    pub(super) fn repeat(&mut self, result: Type, a: (Type, &[ir::Value]), times: usize, start: usize) -> Vec<ir::Value> {
+        let (size, per) = (result.elem.bytes() as usize, self.lanes_per_piece(result));
+        let in_one = !self.is_scalar(result) && !self.is_scalar(a.0) && a.1.len() == 1 && (4 <= size || self.has_byte_shuffle());
+        if !in_one {
+            return self.permute(result, &[a], |i| (start + i) / times);
+        }
+        // Lanes beyond the result have no meaning.
+        let last = a.0.lanes as usize - 1;
+        (0..self.piece_count(result)).map(|p| self.shuffle(a.1[0], a.1[0], size, |i| ((start + p * per + i) / times).min(last))).collect()
+    }
+
     /// Every shuffle of bytes is an instruction or two; otherwise only those that unpack, or choose 32-bit lanes.
     pub(super) fn has_byte_shuffle(&self) -> bool {
         self.features.arch != super::Arch::X86 || self.features.ssse3
+    }
+
+    /// Combines the lanes of each of several values. Four registers of 32-bit lanes become one by six shuffles, where each by itself would
+    /// take two and be moved to its lane.
+    pub(super) fn reduce_each(
+        &mut self,
+        result: Type,
+        from: Type,
+        all: &[Vec<ir::Value>],
+        mut f: impl FnMut(&mut Self, Type, ir::Value, ir::Value) -> ir::Value,
+    ) -> Vec<ir::Value> {
+        let (size, full) = (from.elem.bytes() as usize, from.with_lanes(16 / from.elem.bytes()));
+        if self.is_scalar(from) || size != 4 || from.lanes < 4 {
+            let lanes: Vec<ir::Value> = all.iter().map(|pieces| self.reduce((from, pieces), &mut f)).collect();
+            return self.assemble(result, &lanes);
+        }
+        let mut one_each: Vec<ir::Value> = vec![];
+        for pieces in all {
+            let mut pieces = pieces.clone();
+            while 1 < pieces.len() {
+                let half = pieces.len() / 2;
+                pieces = (0..half).map(|i| f(self, full, pieces[i], pieces[i + half])).collect();
+            }
+            one_each.push(pieces[0]);
+        }
+        let mut out = vec![];
+        for four in one_each.chunks(4) {
+            let v = |i: usize| four[i.min(four.len() - 1)];
+            // Lanes 0 and 1 of both, and onto them lanes 2 and 3.
+            let mut halved = |e: &mut Self, x: ir::Value, y: ir::Value| {
+                let (low, high) = (e.shuffle(x, y, 8, |i| 2 * i), e.shuffle(x, y, 8, |i| 2 * i + 1));
+                f(e, full, low, high)
+            };
+            let (x, y) = (halved(self, v(0), v(1)), halved(self, v(2), v(3)));
+            let (even, odd) = (self.shuffle(x, y, 4, |i| 2 * i), self.shuffle(x, y, 4, |i| 2 * i + 1));
+            out.push(f(self, full, even, odd));
+        }
+        out
     }
 
     /// Combines the upper half of the lanes onto the lower half until one is left.

@@ -9,6 +9,14 @@ use super::asm::{Mem, vm, vvi, vvv};
 use cranelite_tile::{Binary, Elem, Place, Reduce, Type, Value};
 use iced_x86::code_asm::{byte_ptr, dword_ptr, ptr, registers, word_ptr};
 
+fn combining(reduce: Reduce) -> Binary {
+    match reduce {
+        Reduce::Add => Binary::Add,
+        Reduce::Min => Binary::Min,
+        Reduce::Max => Binary::Max,
+    }
+}
+
 impl Emitter<'_> {
     /// 16 bytes of a vector, by number of the quarter.
     pub(super) fn extract128(&mut self, v: Virtual, quarter: u32) -> Virtual {
@@ -24,7 +32,7 @@ impl Emitter<'_> {
         d
     }
 
-    fn extract256(&mut self, v: Virtual) -> Virtual {
+    pub(super) fn extract256(&mut self, v: Virtual) -> Virtual {
         let d = self.vector();
         self.push(&[v], &[d], move |s, r| s.vextracti64x4(r.y(d), r.z(v), 1));
         d
@@ -226,6 +234,48 @@ impl Emitter<'_> {
         self.truncate_pieces(wide.x(lanes), ty, pieces)
     }
 
+    /// Lane i is lane (start + i) / times: of a register of 32-bit lanes, or of 16 bytes of shorter ones.
+    pub(super) fn repeat(&mut self, ty: Type, a: Value, times: usize, start: usize) -> Vec<Virtual> {
+        let (from, pieces) = (self.ty(a), self.pieces(a));
+        let (bytes, last) = (ty.elem.bytes() as usize, from.lanes as usize - 1);
+        let source = |lane: usize| ((start + lane) / times).min(last);
+        if bytes == 4 && pieces.len() == 1 {
+            let mut first = 0;
+            let sizes = self.piece_sizes(ty);
+            return sizes
+                .into_iter()
+                .map(|size| {
+                    let size = size.max(self.piece_sizes(from)[0]).max(32);
+                    let order: Vec<u8> = (0..size / 4).flat_map(|i| (source(first + i) as u32).to_le_bytes()).collect();
+                    first += size / 4;
+                    let order = self.constant(&order, size);
+                    self.permute_lanes(size, order, pieces[0])
+                })
+                .collect();
+        }
+        if 2 < bytes || 16 < from.bytes() {
+            self.fail("repeating lanes of several registers");
+            return vec![];
+        }
+        let parts: Vec<Virtual> = (0..(ty.bytes() as usize).div_ceil(16))
+            .map(|part| {
+                let order: Vec<u8> = (0..16).map(|b| (source((16 * part + b) / bytes) * bytes + b % bytes) as u8).collect();
+                let order = self.constant(&order, 16);
+                vvv!(self, vpshufb, 16, pieces[0], order)
+            })
+            .collect();
+        self.assemble(&parts, 16)
+    }
+
+    fn permute_lanes(&mut self, size: usize, order: Virtual, v: Virtual) -> Virtual {
+        let d = self.vector();
+        self.push(&[order, v], &[d], move |s, r| match size {
+            32 => s.vpermd(r.y(d), r.y(order), r.y(v)),
+            _ => s.vpermd(r.z(d), r.z(order), r.z(v)),
+        });
+        d
+    }
+
     pub(super) fn logical_down(&mut self, elem: Elem, size: usize, v: Virtual, bits: u8) -> Virtual {
         let bits = u32::from(bits);
         match elem.bits() {
@@ -235,26 +285,102 @@ impl Emitter<'_> {
         }
     }
 
-    /// Combines the upper half of the lanes onto the lower half until one is left.
-    pub(super) fn reduce(&mut self, reduce: Reduce, a: Value) -> Vec<Virtual> {
-        let (ty, mut pieces) = (self.ty(a), self.pieces(a));
-        let op = match reduce {
-            Reduce::Add => Binary::Add,
-            Reduce::Min => Binary::Min,
-            Reduce::Max => Binary::Max,
-        };
+    /// Combines the upper half of the lanes onto the lower half until `bytes` are left.
+    fn reduce_to(&mut self, reduce: Reduce, ty: Type, mut pieces: Vec<Virtual>, bytes: usize) -> Virtual {
+        let op = combining(reduce);
         let full = self.features.vector_bytes;
         while 1 < pieces.len() {
             let half = pieces.len() / 2;
             pieces = (0..half).map(|i| self.binary(ty.elem, op, full, pieces[i], pieces[i + half])).collect();
         }
-        let (mut v, mut bytes) = (pieces[0], (ty.bytes() as usize).min(full));
-        while ty.elem.bytes() as usize * 2 <= bytes {
-            bytes /= 2;
-            let upper = self.bytes_at(&[v], bytes, bytes);
-            v = self.binary(ty.elem, op, bytes.max(16), v, upper);
+        let (mut v, mut left) = (pieces[0], (ty.bytes() as usize).min(full));
+        while bytes < left {
+            left /= 2;
+            let upper = self.bytes_at(&[v], left, left);
+            v = self.binary(ty.elem, op, left.max(16), v, upper);
         }
-        vec![v]
+        v
+    }
+
+    pub(super) fn reduce(&mut self, reduce: Reduce, ty: Type, pieces: Vec<Virtual>) -> Virtual {
+        self.reduce_to(reduce, ty, pieces, ty.elem.bytes() as usize)
+    }
+
+    /// Several values of 32-bit lanes are combined together: each step puts one half of two registers into one and their other halves into
+    /// another, so that the registers become half as many and stay full.
+    pub(super) fn reduce_each(&mut self, reduce: Reduce, all: &[Value]) -> Vec<Virtual> {
+        let ty = self.ty(all[0]);
+        let values: Vec<Vec<Virtual>> = all.iter().map(|&v| self.pieces(v)).collect();
+        if ty.elem.bits() != 32 || ty.lanes < 4 {
+            let bottoms: Vec<Virtual> = values.into_iter().map(|pieces| self.reduce(reduce, ty, pieces)).collect();
+            return self.assemble(&bottoms, ty.elem.bytes() as usize);
+        }
+        let bytes = (ty.bytes() as usize).min(self.features.vector_bytes);
+        let parts: Vec<Virtual> = values.chunks(bytes / 4).map(|some| self.reduce_piece(reduce, ty, some)).collect();
+        self.assemble(&parts, bytes)
+    }
+
+    /// As many values as a register of their type has lanes at most. What is missing repeats the last; its lanes have no meaning.
+    fn reduce_piece(&mut self, reduce: Reduce, ty: Type, values: &[Vec<Virtual>]) -> Virtual {
+        let (elem, op) = (ty.elem, combining(reduce));
+        let quarters = values.len().div_ceil(4).next_power_of_two();
+        let size = 16 * quarters;
+        // Registers of the size of the result.
+        let mut registers: Vec<Virtual> = vec![];
+        for (i, pieces) in values.iter().enumerate() {
+            let same = 0 < i && values[i - 1] == *pieces;
+            registers.push(if same { registers[i - 1] } else { self.reduce_to(reduce, ty, pieces.clone(), size) });
+        }
+        let last = registers.len() - 1;
+        // Lane `j` of all quarters, as four lanes in each quarter that are still to be combined.
+        let column = |e: &mut Self, j: usize| {
+            let mut of: Vec<Virtual> = (0..quarters).map(|q| registers[(4 * q + j).min(last)]).collect();
+            let mut left = size;
+            while 1 < of.len() {
+                let pairs: Vec<[Virtual; 2]> = of.as_chunks().0.to_vec();
+                of = pairs.into_iter().map(|pair| e.half_as_many(elem, op, size, left, pair)).collect();
+                left /= 2;
+            }
+            of[0]
+        };
+        let columns = [0, 1, 2, 3].map(|j| if j <= last { Some(column(self, j)) } else { None });
+        let [a, b, c, d] = columns.map(|v| v.or(columns[0]).expect("a first value"));
+        let in_quarters = |e: &mut Self, x: Virtual, y: Virtual| {
+            let (low, high) = (e.unpack(Elem::I64, false, size, x, y), e.unpack(Elem::I64, true, size, x, y));
+            e.binary(elem, op, size, low, high)
+        };
+        let ab = in_quarters(self, a, b);
+        let cd = if last < 2 { ab } else { in_quarters(self, c, d) };
+        let (even, odd) = (self.choose_lanes(size, ab, cd, 0x88), self.choose_lanes(size, ab, cd, 0xdd));
+        self.binary(elem, op, size, even, odd)
+    }
+
+    /// The halves of what is left of two registers onto each other, first one's result and then the other's. `left`: bytes of each number's part.
+    fn half_as_many(&mut self, elem: Elem, op: Binary, size: usize, left: usize, [a, b]: [Virtual; 2]) -> Virtual {
+        let (low, high) = match (size, left) {
+            (64, 64) => (self.quarters_of_two(a, b, 0x44), self.quarters_of_two(a, b, 0xee)),
+            (64, _) => (self.quarters_of_two(a, b, 0x88), self.quarters_of_two(a, b, 0xdd)),
+            _ => (self.halves(a, b, 0x20), self.halves(a, b, 0x31)),
+        };
+        self.binary(elem, op, size, low, high)
+    }
+
+    /// Two 128-bit quarters of one register and two of another, as VSHUFI32X4 numbers them.
+    fn quarters_of_two(&mut self, a: Virtual, b: Virtual, order: u32) -> Virtual {
+        let d = self.vector();
+        self.push(&[a, b], &[d], move |s, r| s.vshufi32x4(r.z(d), r.z(a), r.z(b), order));
+        d
+    }
+
+    /// Two lanes of a register and two of another in each 128 bits, as VSHUFPS numbers them.
+    fn choose_lanes(&mut self, size: usize, a: Virtual, b: Virtual, order: u32) -> Virtual {
+        let d = self.vector();
+        self.push(&[a, b], &[d], move |s, r| match size {
+            16 => s.vshufps(r.x(d), r.x(a), r.x(b), order),
+            32 => s.vshufps(r.y(d), r.y(a), r.y(b), order),
+            _ => s.vshufps(r.z(d), r.z(a), r.z(b), order),
+        });
+        d
     }
 
     pub(super) fn lookup(&mut self, ty: Type, place: &Place, index: Value) -> Vec<Virtual> {

@@ -7,7 +7,7 @@ use super::Emitter;
 use super::alloc::Virtual;
 use super::asm::{Mem, store, vm};
 use super::loops::{CounterValue, pointer_key};
-use cranelite_tile::{Base, Elem, Index, Op, Place, Type, Value};
+use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Type, Value};
 use iced_x86::code_asm::{CodeLabel, byte_ptr, dword_ptr, qword_ptr, registers, word_ptr};
 
 impl Emitter<'_> {
@@ -138,7 +138,7 @@ impl Emitter<'_> {
     fn is_constant_memory(&self, base: Base) -> bool {
         let Base::Arg(a) = base else { return false };
         let overwritten = self.kernel.args.iter().any(|o| o.in_place_of == Some(a));
-        self.kernel.args[a.0 as usize].access == cranelite_tile::Access::Read && !overwritten
+        self.kernel.args[a.0 as usize].access == Access::Read && !overwritten
     }
 
     pub(super) fn load(&mut self, place: &Place, ty: Type, count: Option<u32>) -> Vec<Virtual> {
@@ -322,7 +322,37 @@ impl Emitter<'_> {
         for (i, (&v, &size)) in pieces.iter().zip(&sizes).enumerate() {
             let here = left.min(size);
             left -= here;
-            self.store_bytes(mem.plus((i * self.features.vector_bytes) as i32), v, size, here);
+            let mem = mem.plus((i * self.features.vector_bytes) as i32);
+            if here < size && self.is_read_too(place.base) {
+                self.store_parts(mem, v, here);
+            } else {
+                self.store_bytes(mem, v, size, here);
+            }
+        }
+    }
+
+    /// Loads of the kernel may follow a store there closely.
+    fn is_read_too(&self, base: Base) -> bool {
+        let Base::Arg(a) = base else { return true };
+        let arg = &self.kernel.args[a.0 as usize];
+        arg.access == Access::ReadWrite || arg.in_place_of.is_some()
+    }
+
+    /// As [`Self::store_bytes`] without masks: a masked store would hold up a load of the bytes after it for as long as dozens of instructions take.
+    fn store_parts(&mut self, mem: Mem, v: Virtual, bytes: usize) {
+        match bytes {
+            33.. => {
+                store!(self, vmovups, 32, mem, v);
+                let high = self.extract256(v);
+                self.store_parts(mem.plus(32), high, bytes - 32);
+            }
+            17..32 => {
+                store!(self, vmovups, 16, mem, v);
+                let high = self.extract128(v, 1);
+                self.store_parts(mem.plus(16), high, bytes - 16);
+            }
+            4 | 8 | 16 | 32 => self.store_bytes(mem, v, 64, bytes),
+            _ => self.store_elements(mem, v, bytes),
         }
     }
 
@@ -383,20 +413,25 @@ impl Emitter<'_> {
                 let high = self.extract128(v, 1);
                 self.store_bytes(mem.plus(16), high, 16, bytes - 16);
             }
-            _ => {
-                let mut done = 0;
-                while done < bytes {
-                    let chunk = [8, 4, 2, 1].into_iter().find(|c| *c <= bytes - done && done.is_multiple_of(*c)).unwrap_or(1);
-                    let (here, lane) = (mem.plus(done as i32), (done / chunk) as i32);
-                    self.push(&uses, &[], move |s, r| match chunk {
-                        8 => s.vpextrq(qword_ptr(r.m(&here)), r.x(v), lane),
-                        4 => s.vpextrd(dword_ptr(r.m(&here)), r.x(v), lane),
-                        2 => s.vpextrw(word_ptr(r.m(&here)), r.x(v), lane),
-                        _ => s.vpextrb(byte_ptr(r.m(&here)), r.x(v), lane),
-                    });
-                    done += chunk;
-                }
-            }
+            _ => self.store_elements(mem, v, bytes),
+        }
+    }
+
+    /// Less than 16 bytes, as elements of powers of two.
+    fn store_elements(&mut self, mem: Mem, v: Virtual, bytes: usize) {
+        let mut uses = mem.registers();
+        uses.push(v);
+        let mut done = 0;
+        while done < bytes {
+            let chunk = [8, 4, 2, 1].into_iter().find(|c| *c <= bytes - done && done.is_multiple_of(*c)).unwrap_or(1);
+            let (here, lane) = (mem.plus(done as i32), (done / chunk) as i32);
+            self.push(&uses, &[], move |s, r| match chunk {
+                8 => s.vpextrq(qword_ptr(r.m(&here)), r.x(v), lane),
+                4 => s.vpextrd(dword_ptr(r.m(&here)), r.x(v), lane),
+                2 => s.vpextrw(word_ptr(r.m(&here)), r.x(v), lane),
+                _ => s.vpextrb(byte_ptr(r.m(&here)), r.x(v), lane),
+            });
+            done += chunk;
         }
     }
 

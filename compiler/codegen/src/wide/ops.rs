@@ -62,7 +62,12 @@ impl Emitter<'_> {
             Op::Slice(a, start) => self.slice(ty, *a, *start as usize),
             Op::Interleave(a, b) => self.interleave(ty, *a, *b),
             Op::Deinterleave(a, parity) => self.deinterleave(ty, *a, *parity as usize),
-            Op::Reduce(r, a) => self.reduce(*r, *a),
+            Op::Repeat { a, times, start } => self.repeat(ty, *a, *times as usize, *start as usize),
+            Op::Reduce(r, a) => {
+                let pieces = self.pieces(*a);
+                vec![self.reduce(*r, self.ty(*a), pieces)]
+            }
+            Op::ReduceEach(r, all) => self.reduce_each(*r, all),
             Op::Lookup { place, index } => self.lookup(ty, place, *index),
             Op::Requantize { x, multiplier, shift, range } => {
                 let range = *range;

@@ -12,6 +12,8 @@ use cranelite_tile::{Arg, BufferId, Counter, Elem, Index, Kernel, KernelBuilder,
 
 /// Elements of a constant that is repeated for the sake of vectors.
 const MOST_REPEATED: usize = 1024;
+/// Vectors of a run whose elements are repeated in registers.
+const MOST_VECTORS: usize = 8;
 
 /// One operand of an elementwise operation.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,11 +32,13 @@ pub struct Elementwise {
     /// Input whose bytes the output may take.
     in_place: Option<usize>,
     unroll: usize,
+    /// How often each element of an input comes in a run, one after the other; 1 if it is not here.
+    times: Vec<usize>,
 }
 
 impl Elementwise {
     pub fn new(name: impl Into<String>, inputs: Vec<Operand>, output: Operand) -> Self {
-        Elementwise { name: name.into(), inputs, tables: vec![], output, in_place: None, unroll: 1 }
+        Elementwise { name: name.into(), inputs, tables: vec![], output, in_place: None, unroll: 1, times: vec![] }
     }
 
     /// Over the inputs of `node`, all present, then the operands of what becomes of its result, and its first output.
@@ -96,24 +100,35 @@ impl Elementwise {
     }
 
     /// Runs of a few elements, such as the three colours of a pixel, several at once: what would be read again in each of them is a constant that
-    /// is repeated.
+    /// is repeated, and what is one element for all of a run is repeated in registers.
     fn lengthened(mut self, cx: &mut Context) -> Self {
         let (nest, wanted) = (self.nest(), 2 * self.lanes(cx.machine));
         let [outer @ .., count, run] = &nest.dims[..] else { return self };
         if cx.goal == Goal::Size || wanted <= *run {
             return self;
         }
-        let Some(runs) = (2..=*count).find(|n| count.is_multiple_of(*n) && wanted <= n * run).filter(|n| n * run <= MOST_REPEATED) else {
+        // Elements that come several times are in one register for each vector, which must not reach beyond them.
+        let lanes = self.lanes(cx.machine);
+        let spread = self.inputs.iter().zip(&nest.strides).filter(|(_, s)| s[outer.len()..] == [1, 0]);
+        let register = spread.map(|(x, _)| if 4 <= x.elem.bytes() { cx.machine.lanes(x.elem) } else { 16 / x.elem.bytes() as usize }).max();
+        let fits = |n: usize| register.is_none_or(|least| least <= n && (n * run).is_multiple_of(lanes) && n * run <= MOST_VECTORS * lanes);
+        let runs = (2..=*count).find(|&n| count.is_multiple_of(n) && wanted <= n * run && fits(n) || MOST_REPEATED < n * run);
+        let Some(runs) = runs.filter(|n| n * run <= MOST_REPEATED) else {
             return self;
         };
         let inner = [count / runs, runs * run];
-        let mut inputs = vec![];
+        let (mut inputs, mut times) = (vec![], vec![]);
         for (x, strides) in self.inputs.iter().zip(&nest.strides) {
             let (around, last) = (&strides[..outer.len()], [strides[outer.len()], strides[outer.len() + 1]]);
             let mut shape: Vec<usize> = outer.iter().zip(around).map(|(n, stride)| if *stride == 0 { 1 } else { *n }).collect();
             let constant = cx.program.buffer(x.buffer).data.clone();
             match (last, constant) {
                 ([0, 0], _) => shape.extend([1, 1]),
+                ([1, 0], _) if x.elem.bytes() <= 4 && cx.machine.has_vectors() => {
+                    times.resize(inputs.len(), 1);
+                    times.push(*run);
+                    shape.extend([inner[0], runs]);
+                }
                 ([_, 1], _) if last[0] == *run => shape.extend(inner),
                 ([0, 1], Some(data)) if around.iter().all(|stride| *stride == 0) => {
                     shape.extend([1, inner[1]]);
@@ -125,7 +140,7 @@ impl Elementwise {
             }
             inputs.push(Operand { shape, ..x.clone() });
         }
-        self.inputs = inputs;
+        (self.inputs, self.times) = (inputs, times);
         self.output.shape = [outer, &inner].concat();
         self
     }
@@ -217,10 +232,11 @@ struct Writer<'a, F> {
     output: Arg,
     compute: &'a F,
     lanes: usize,
+    machine: &'a Machine,
 }
 
 impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
-    fn write(spec: &'a Elementwise, nest: &'a Nest, machine: &Machine, compute: &'a F) -> (Kernel, Vec<BufferId>, Vec<i64>) {
+    fn write(spec: &'a Elementwise, nest: &'a Nest, machine: &'a Machine, compute: &'a F) -> (Kernel, Vec<BufferId>, Vec<i64>) {
         let mut k = KernelBuilder::new(spec.name.clone());
         let mut buffers = vec![];
         let mut inputs: Vec<Arg> = vec![];
@@ -246,7 +262,7 @@ impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
             None => k.write("y"),
         };
         let lanes = spec.lanes(machine);
-        let writer = Writer { spec, nest, inputs, tables, output, compute, lanes };
+        let writer = Writer { spec, nest, inputs, tables, output, compute, lanes, machine };
         let params = writer.outer(&mut k, &mut vec![]);
         (k.finish(), buffers, params)
     }
@@ -286,7 +302,7 @@ impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
         let step = lanes * self.spec.unroll;
         let full = n / lanes * lanes;
         let once = self.once(k, &run);
-        if n <= 2 * step {
+        if n <= 2 * step || !self.spec.times.is_empty() {
             for at in (0..full).step_by(lanes) {
                 self.vector(k, &run, &once, at.into(), lanes, lanes);
             }
@@ -330,6 +346,27 @@ impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
         }
     }
 
+    fn times(&self, input: usize) -> usize {
+        self.spec.times.get(input).copied().unwrap_or(1)
+    }
+
+    /// A vector from element `first` of the run on, of an input whose elements come several times. Registers are loaded whole, the last of them
+    /// so that they end where the input's elements of the run do.
+    fn repeated(&self, k: &mut KernelBuilder, (arg, start): (Arg, &Index), ty: Type, times: usize, first: usize) -> Value {
+        let bytes = ty.elem.bytes() as usize;
+        let register = if bytes == 4 { self.machine.lanes(ty.elem) } else { 16 / bytes };
+        let elements = self.nest.dims.last().expect("a dimension") / times;
+        let parts: Vec<Value> = (first..first + ty.lanes as usize)
+            .step_by(register)
+            .map(|at| {
+                let from = (at / times).min(elements - register);
+                let v = k.load(ty.elem.x(register), arg.at(start.clone() + (from * bytes) as i64));
+                k.repeat_lanes(v, times, at - from * times, register)
+            })
+            .collect();
+        parts.into_iter().reduce(|a, b| k.concat(a, b)).expect("a part")
+    }
+
     /// `count` elements from element `at` of the run on, in a vector of `lanes`.
     fn vector(&self, k: &mut KernelBuilder, run: &Run, once: &[Option<Value>], at: Index, lanes: usize, count: usize) {
         let mut loaded: Vec<(Arg, Type, Index, Value)> = vec![];
@@ -339,6 +376,10 @@ impl<'a, F: Fn(&mut KernelBuilder, &[Value], &[Arg]) -> Value> Writer<'a, F> {
             let value = match once[i] {
                 Some(v) if lanes < self.lanes => k.slice(v, 0, lanes),
                 Some(v) => v,
+                None if 1 < self.times(i) => {
+                    let first = at.as_constant().expect("a run that is written out") as usize;
+                    self.repeated(k, (arg, start), ty, self.times(i), first)
+                }
                 None => {
                     let place = start.clone() + at.clone() * i64::from(ty.elem.bytes());
                     match loaded.iter().find(|l| (l.0, l.1, &l.2) == (arg, ty, &place)) {

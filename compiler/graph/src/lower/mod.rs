@@ -57,6 +57,7 @@ pub mod window;
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Folding, Graph, Node, ValueId};
+use crate::ops::channels::Channels;
 use crate::tensor::TensorType;
 use bytes::Bytes;
 use cranelite_tile::strided::Rows;
@@ -418,6 +419,20 @@ impl<'a> Context<'a> {
             reads
         };
         self.scope.reads.get_or_init(count)[v.0 as usize]
+    }
+
+    /// Whether what the node that is being lowered computes may become parts of rows: every access should stay in one row of it.
+    pub fn is_joined_later(&self) -> bool {
+        let mut node = &self.graph.nodes[self.scope.here];
+        loop {
+            let last = node.outputs.first().and_then(|v| self.scope.last_read[v.0 as usize]);
+            let Some(reader) = last.and_then(|at| self.graph.nodes.get(at)) else { return false };
+            match reader.op.channels(&self.graph.signature(reader)) {
+                Channels::Joined => return true,
+                Channels::View => node = reader,
+                _ => return false,
+            }
+        }
     }
 
     /// Whether a later node changes a state.

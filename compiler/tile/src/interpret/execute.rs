@@ -301,16 +301,22 @@ impl Frame<'_, '_, '_> {
                 }
                 Some(())
             }
-            Op::Reduce(op, a) => {
-                let mut left: Vec<u64> = get(a).iter().map(Cell::get).collect();
-                while 1 < left.len() {
-                    let upper = left.split_off(left.len() / 2);
-                    for (low, up) in left.iter_mut().zip(upper) {
-                        let Some(both) = lanes::reduce(op, elem, *low, up) else { return Ok(None) };
-                        *low = both;
-                    }
+            Op::Repeat { a, times, start } => {
+                for (i, to) in to.iter().enumerate() {
+                    to.set(get(a)[(start as usize + i) / times as usize].get());
                 }
-                to[0].set(left[0]);
+                Some(())
+            }
+            Op::Reduce(op, a) => {
+                let Some(result) = reduced(op, elem, get(a)) else { return Ok(None) };
+                to[0].set(result);
+                (!elem.is_mask()).then_some(())
+            }
+            Op::ReduceEach(op, ref all) => {
+                for (to, &a) in to.iter().zip(all) {
+                    let Some(result) = reduced(op, elem, get(a)) else { return Ok(None) };
+                    to.set(result);
+                }
                 (!elem.is_mask()).then_some(())
             }
             Op::Requantize { x, multiplier, shift, range } => {
@@ -386,6 +392,18 @@ fn read_lanes(bytes: &[u8], elem: Elem, to: &[Cell<u64>]) {
         all[..size].copy_from_slice(bytes);
         to.set(from_bits(elem, u64::from_le_bytes(all)));
     }
+}
+
+/// The upper half onto the lower half, until one lane is left.
+fn reduced(op: Reduce, elem: Elem, lanes: &[Cell<u64>]) -> Option<u64> {
+    let mut left: Vec<u64> = lanes.iter().map(Cell::get).collect();
+    while 1 < left.len() {
+        let upper = left.split_off(left.len() / 2);
+        for (low, up) in left.iter_mut().zip(upper) {
+            *low = lanes::reduce(op, elem, *low, up)?;
+        }
+    }
+    Some(left[0])
 }
 
 fn bitcast(from: Elem, a: &[Cell<u64>], elem: Elem, to: &[Cell<u64>]) {

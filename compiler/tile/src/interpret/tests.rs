@@ -347,6 +347,8 @@ fn reduction_is_a_fixed_tree() {
     // lower < upper ? lower : upper, so NaN above wins and NaN below loses.
     assert!(one::<f32, f32>(&[1.0, f32::NAN], |k, a| k.reduce(Reduce::Min, a))[0].is_nan());
     assert_eq!(one::<f32, f32>(&[f32::NAN, 1.0], |k, a| k.reduce(Reduce::Min, a)), [1.0]);
+    let each = apply::<f32>(&[vector(&[1e8f32, 1.0, -1e8, 1.0]), vector(&[1f32, 2.0, 3.0, 4.0])], |k, v| k.reduce_each(Reduce::Add, v));
+    assert_eq!(each, Ok(vec![2.0, 10.0]));
     let three = apply::<i8>(&[vector(&[1i8, 2, 3])], |k, v| k.reduce(Reduce::Add, v[0]));
     assert!(matches!(three, Err(Fault::IllFormed(_))));
 }

@@ -347,7 +347,12 @@ impl Reader {
             return Ok(Op::Compare(cond, a, b));
         }
         if let Some(op) = item_of(REDUCE, word) {
-            return Ok(Op::Reduce(op, value(c)?));
+            let first = value(c)?;
+            let mut all = vec![first];
+            while c.take(",") {
+                all.push(value(c)?);
+            }
+            return Ok(if all.len() == 1 { Op::Reduce(op, first) } else { Op::ReduceEach(op, all.into()) });
         }
         if let Some(rounding) = item_of(CONVERT, word) {
             return Ok(Op::Convert(value(c)?, rounding));
@@ -408,6 +413,11 @@ impl Reader {
             "narrow_sat" => Op::NarrowSat(value(c)?),
             "bitcast" => Op::Bitcast(value(c)?),
             "splat" => Op::Splat(value(c)?),
+            "repeat" => {
+                let (a, times) = with_number(c)?;
+                c.expect(",")?;
+                Op::Repeat { a, times, start: c.number()? }
+            }
             "lane" => {
                 let (a, n) = with_number(c)?;
                 Op::Lane(a, n)

@@ -236,8 +236,9 @@ impl<'a> Printer<'a> {
             Op::Concat(..) => plain("concat"),
             Op::Slice(_, n) => with("slice", *n),
             Op::Interleave(..) => plain("interleave"),
+            Op::Repeat { times, start, .. } => with("repeat", *times) + &format!(", {start}"),
             Op::Deinterleave(_, n) => with("deinterleave", *n),
-            Op::Reduce(op, _) => plain(word_of(REDUCE, *op)),
+            Op::Reduce(op, _) | Op::ReduceEach(op, _) => plain(word_of(REDUCE, *op)),
             Op::Lookup { place, index } => format!("lookup {}, v{}", self.place(place), index.0),
             Op::Requantize { range, .. } => {
                 let range = match range {

@@ -245,7 +245,9 @@ impl Random<'_> {
             19 => Op::Concat(a, b),
             20 => Op::Slice(a, n),
             21 => Op::Interleave(a, b),
+            22 if self.maybe() => Op::Repeat { a, times: n, start: u32::from(lane) },
             22 => Op::Deinterleave(a, n),
+            23 if self.maybe() => Op::ReduceEach(self.one_of(REDUCE).0, [a, b, c].into()),
             23 => Op::Reduce(self.one_of(REDUCE).0, a),
             24 => Op::Lookup { place: self.place(), index: a },
             25 => {

@@ -167,9 +167,18 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
             let fits = lanes(a) == to_lanes * 2 && parity < 2;
             (is_number && elem(a) == to.elem && fits, "a vector of the result's element and twice its lanes, and 0 or 1")
         }
+        Op::Repeat { a, times, start } => {
+            let fits = times != 0 && (u64::from(start) + to_lanes - 1) / u64::from(times) < lanes(a);
+            (is_number && elem(a) == to.elem && fits, "a vector of the result's element that has all lanes which are repeated")
+        }
         Op::Reduce(_, a) => {
             let fits = to.lanes == 1 && ty(a).lanes.is_power_of_two();
             (is_number && elem(a) == to.elem && fits, "a vector of the result's element whose lanes are a power of two")
+        }
+        Op::ReduceEach(_, ref all) => {
+            let alike = all.iter().all(|&v| ty(v) == ty(all[0])) && elem(all[0]) == to.elem;
+            let fits = 1 < all.len() && all.len() as u64 == to_lanes && ty(all[0]).lanes.is_power_of_two();
+            (is_number && fits && alike, "as many vectors as the result has lanes, of its element and of lanes that are a power of two")
         }
         Op::Lookup { index, .. } => {
             (is_number && elem(index) == Elem::U8 && lanes(index) == to_lanes, "u8 indices, as many as the result's lanes")

@@ -5,11 +5,12 @@
 //! order matters to Cranelift, which computes what a loop carries in that order: whichever of activations and weights is used
 //! more often is kept, and the other is loaded for a single use.
 
+use super::across::Across;
 use super::epilogue::{Epilogue, Tables};
 use super::numbers::{Form, Numbers};
 use crate::lower::pointwise::{Destination, Output};
 use crate::lower::sizes::Size;
-use cranelite_tile::{Arg, Base, Elem, Index, Kernel, KernelBuilder, Place, Value};
+use cranelite_tile::{Arg, Base, Elem, Index, Kernel, KernelBuilder, Place, Reduce, Value};
 
 /// The numbers that may differ from call to call of one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub struct Spec {
     pub lanes: usize,
     pub vectors: usize,
     pub columns: usize,
+    /// The lanes of accumulators are the depth, and the vectors of a panel its columns.
+    pub across: Option<Across>,
     /// Pixels of a tile, and columns of pixels of the narrower tile at the end of a row.
     pub tile: [usize; 2],
     pub tail: usize,
@@ -124,6 +127,11 @@ impl Spec {
 
     pub fn width(&self) -> i64 {
         (self.lanes * self.vectors) as i64
+    }
+
+    /// Elements of a pixel that are multiplied at once.
+    fn elements(&self) -> usize {
+        self.numbers.group * if self.across.is_some() { self.lanes } else { 1 }
     }
 }
 
@@ -255,9 +263,9 @@ impl Nest<'_> {
         let start = |k: &mut KernelBuilder, j: usize| k.load(ty, self.class.at(at.class.clone() + (j * ty.bytes() as usize) as i64));
         // Without fused multiply-add floats are summed as the reference does, which adds the bias last.
         let bias_last = ty.elem.is_float() && !spec.fma;
-        let starts: Vec<Value> = if bias_last { vec![] } else { (0..spec.vectors).map(|j| start(k, j)).collect() };
-        let zero =
-            (bias_last || 1 < sets || self.step.ones.is_some()).then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
+        let starts: Vec<Value> = if bias_last || spec.across.is_some() { vec![] } else { (0..spec.vectors).map(|j| start(k, j)).collect() };
+        let zero = (starts.is_empty() || 1 < sets || self.step.ones.is_some())
+            .then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
         let mut acc = vec![starts.first().copied().or(zero).expect("a start"); cells.len()];
         for set in 0..sets {
             for m in 0..pixels.len() {
@@ -268,6 +276,9 @@ impl Nest<'_> {
             }
         }
         let acc = self.depth(k, &cells, &x, acc, at);
+        if let Some(across) = spec.across {
+            return self.store_across(k, across, &cells, &acc, at, shape);
+        }
 
         let mut waiting = vec![];
         for (m, [py, px]) in pixels.iter().enumerate() {
@@ -307,6 +318,32 @@ impl Nest<'_> {
                 self.y.store_pixels(k, &waiting, spec.at_once, target, spec.columns);
                 waiting.clear();
             }
+        }
+    }
+
+    /// Sums over the lanes, of all columns of some pixels beside each other, which are one vector of results.
+    fn store_across(&self, k: &mut KernelBuilder, across: Across, cells: &Cells, acc: &[Value], at: &At, shape: [usize; 2]) {
+        let (spec, s) = (self.spec, &self.spec.strides);
+        for (py, px) in (0..shape[0]).flat_map(|py| (0..shape[1]).step_by(across.pixels).map(move |px| (py, px))) {
+            let pixels = across.pixels.min(shape[1] - px);
+            let mut vectors = vec![];
+            for (m, j) in (0..pixels).flat_map(|p| (0..spec.vectors).map(move |j| (py * shape[1] + px + p, j))) {
+                let sets: Vec<Value> = (0..cells.sets).map(|set| acc[cells.index(set, m, j)]).collect();
+                vectors.push(sets.into_iter().reduce(|a, b| k.add(a, b)).expect("one set"));
+            }
+            // Lanes that are not stored.
+            vectors.resize(across.results, vectors[vectors.len() - 1]);
+            let sums = k.reduce_each(Reduce::Add, &vectors);
+            let start = k.load(k.ty(sums), self.class.at(at.class.clone()));
+            let sums = k.add(sums, start);
+            let factor = at.factor.clone() + px as i64 * s.f_pixel;
+            let tables = Tables {
+                class: Some((self.class, at.class.clone())),
+                scale: self.scale.map(|a| (a, at.scale.clone())),
+                factor: self.factor.map(|(f, o)| (f.at(factor.clone()), o.at(factor))),
+            };
+            let out = at.y.clone() + (py as i64 * s.y_row + px as i64 * s.y_pixel);
+            spec.epilogue.store(k, &tables, &[sums], pixels * spec.vectors, &self.y, out);
         }
     }
 
@@ -387,7 +424,7 @@ impl<'a> Step<'a> {
     }
 
     pub fn a_group(&self) -> i64 {
-        self.spec.numbers.group as i64 * i64::from(self.spec.numbers.memory.bytes())
+        self.spec.elements() as i64 * i64::from(self.spec.numbers.memory.bytes())
     }
     pub fn w_group(&self) -> i64 {
         self.spec.width() * self.spec.numbers.group as i64 * i64::from(self.spec.numbers.packed.bytes())
@@ -416,7 +453,7 @@ impl<'a> Step<'a> {
                 self.block(k, cells, x, &mut acc, &a, &w);
                 g += block;
             } else {
-                self.group(k, cells, x, &mut acc, g % cells.sets, &a, &w, self.spec.numbers.group);
+                self.group(k, cells, x, &mut acc, g % cells.sets, &a, &w, self.spec.elements());
                 g += 1;
             }
         }
@@ -461,7 +498,7 @@ impl<'a> Step<'a> {
         let b = [0, self.w_group()].map(|next| self.weight(k, &(w.clone() + next), 0));
         for (cell, d) in acc.iter_mut().zip(x) {
             for (g, b) in b.into_iter().enumerate() {
-                let a = self.activation(k, a.clone() + *d + g as i64 * self.a_group(), 1);
+                let a = self.activation(k, a.clone() + *d + g as i64 * self.a_group(), self.spec.elements());
                 *cell = self.product(k, *cell, a, b);
             }
         }
@@ -511,10 +548,16 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// A group of activations in all lanes, ready for the operation.
+    /// A group of activations in all lanes, or a vector of them, ready for the operation.
     fn activation(&self, k: &mut KernelBuilder, at: Index, count: usize) -> Value {
         let n = &self.spec.numbers;
         let ty = n.memory.x(self.spec.lanes * n.group);
+        if self.spec.across.is_some() {
+            let is_bytes = matches!(n.form, Form::Bytes { .. });
+            let v = k.load_part(if is_bytes { ty.with_elem(n.operand) } else { ty }, self.x(at), count);
+            let v = self.flip.map_or(v, |flip| k.xor(v, flip));
+            return if is_bytes { v } else { k.widen(v, n.operand) };
+        }
         match n.form {
             Form::Float => k.load_splat(ty, 1, self.x(at)),
             // The operation's own type: only the reading of the bits differs.

@@ -6,6 +6,7 @@
 //! zero points end up in the number that an accumulator starts from (`numbers.rs`); and one generator (`kernel.rs`) writes the kernel
 //! for whatever tile the machine prefers.
 
+mod across;
 mod ahead;
 pub mod direct;
 mod epilogue;
@@ -31,6 +32,7 @@ use crate::ops::attributes::Activation;
 use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
+use across::Across;
 use cranelite_tile::{BufferId, Elem, Machine};
 use epilogue::Epilogue;
 use geometry::{Segment, grids};
@@ -189,6 +191,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let filters = product.filter.shape[0] / product.groups();
     let has_sums = numbers.sum_factor(product.weight_zero_point) != 0;
     let mut shape = Shape::new(cx.machine, &numbers, pixels, filters, false);
+    let across = Across::new(cx, product, &numbers, &shape);
+    if let Some(across) = &across {
+        shape = across.shape(cx.machine, filters);
+    }
     let sums_ahead = has_sums && sums::pays(cx, product, &numbers, shape.blocks(filters).iter().map(|b| b.panels).sum());
     if has_sums && !sums_ahead {
         shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
@@ -199,7 +205,8 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         blocks = blocks.iter().flat_map(|b| b.panels(shape.lanes)).collect();
     }
     let memory = numbers.memory;
-    let (numbers, bands) = match ahead::bands(cx, product, &numbers, &shape, &rectangles) {
+    let bands = if across.is_some() { None } else { ahead::bands(cx, product, &numbers, &shape, &rectangles) };
+    let (numbers, bands) = match bands {
         Some(bands) => (numbers.widened(), bands),
         None => (numbers, vec![ahead::Band::whole(&rectangles)]),
     };
@@ -207,7 +214,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let mut parts = vec![];
     for group in 0..product.groups() {
         for &block in &blocks {
-            let common = Lowering { product, to, numbers, epilogue, shape: &shape, group, block, sums };
+            let common = Lowering { product, to, numbers, epilogue, shape: &shape, across, group, block, sums };
             parts.push((common, common.tables(cx, &scales, &rectangles)));
         }
     }
@@ -310,6 +317,7 @@ struct Lowering<'a> {
     numbers: Numbers,
     epilogue: Epilogue,
     shape: &'a Shape,
+    across: Option<Across>,
     group: usize,
     block: Block,
     /// A number per pixel that is added to its sums.
@@ -329,13 +337,17 @@ impl Lowering<'_> {
     fn tables(&self, cx: &mut Context, scales: &Scales, rectangles: &[(Segment, Segment)]) -> Constants {
         let (p, n) = (self.product, &self.numbers);
         let first = self.group * (p.filter.shape[0] / p.groups()) + self.block.first;
-        let width = self.block.vectors * self.shape.lanes;
         let columns = self.block.columns(self.shape.lanes);
-        let classes = tables::classes(p, n, &self.epilogue, first..first + columns, width, rectangles, |r| self.absent(r));
+        let width = if self.across.is_some() { columns } else { self.block.vectors * self.shape.lanes };
+        let mut classes = tables::classes(p, n, &self.epilogue, first..first + columns, width, rectangles, |r| self.absent(r));
+        let mut scale = scales.table(&p.bias, first..first + columns, width);
+        if let Some(across) = self.across {
+            classes.data = across.spread(&classes.data, columns);
+            scale = scales.panel(&p.bias, &across.channels(first..first + columns));
+        }
         let class_stride = if classes.uniform { 0 } else { classes.data.len() / rectangles.len() };
         let class = cx.constant("bias", classes.data, 64);
-        let scale =
-            (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", scales.table(&p.bias, first..first + columns, width), 64));
+        let scale = (0 < self.epilogue.scale_bytes()).then(|| cx.constant("scales", scale, 64));
         let mut weights: Vec<(Depth, BufferId)> = vec![];
         for (_, column) in rectangles {
             let depth = self.depth(column);
@@ -366,13 +378,15 @@ impl Lowering<'_> {
 
     /// How the depth is packed for pixels that see the taps of a segment. Where channels fill whole groups, one packing serves all.
     fn depth(&self, column: &Segment) -> Depth {
-        let (p, group) = (self.product, self.numbers.group);
+        let (p, group) = (self.product, self.across.map_or(self.numbers.group, |a| a.elements(&self.numbers)));
         let (taps, channels) = (p.filter.shape[2], p.filter.shape[3]);
         let whole = channels.is_multiple_of(group);
         // Padding the groups of every tap wastes little when there are many channels, else each segment gets its own weights.
         let merged = taps == 1 || (p.groups() == 1 && p.columns.dilation == 1 && (whole || channels < 4 * group));
         let own = merged && !whole && 0 < column.taps();
-        Depth { taps: if own { column.first..column.end } else { 0..taps }, channels, group, merged, overlap: !self.shape.sums }
+        // What is read twice is multiplied by zero, which floats are not always undone by.
+        let overlap = !self.shape.sums && self.numbers.form != Form::Float;
+        Depth { taps: if own { column.first..column.end } else { 0..taps }, channels, group, merged, overlap }
     }
 
     /// Elements beyond the ends of runs that take part in the sum of a pixel's activations, as zeros in memory.
@@ -427,9 +441,9 @@ impl Lowering<'_> {
         };
         // Of a packing that serves all segments, a segment takes the groups of its taps.
         let shared = depth.merged && depth.taps.len() == p.filter.shape[2] && depth.tail().is_none();
-        let full = if shared { column.taps() * depth.channels / n.group } else { depth.full() };
+        let full = if shared { column.taps() * depth.channels / depth.group } else { depth.full() };
         let skipped = match (shared, depth.merged) {
-            (true, _) => (column.first * depth.channels / n.group) as i64 * group_bytes,
+            (true, _) => (column.first * depth.channels / depth.group) as i64 * group_bytes,
             (false, true) => 0,
             (false, false) => column.first as i64 * w_run,
         };
@@ -475,14 +489,17 @@ impl Lowering<'_> {
                 }
             }
             let form = if n.form == Form::Float { "f32" } else { "int" };
+            let width =
+                if self.across.is_some() { format!("{}_across", self.block.vectors) } else { (self.block.vectors * lanes).to_string() };
             let spec = Spec {
-                name: format!("product_{form}_{}x{}x{}", grid.tile[0], grid.tile[1], self.block.vectors * lanes),
+                name: format!("product_{form}_{}x{}x{width}", grid.tile[0], grid.tile[1]),
                 numbers: *n,
                 epilogue: self.epilogue,
                 fma: machine.fma,
                 lanes,
                 vectors: self.block.vectors,
                 columns: self.block.last,
+                across: self.across,
                 tile: grid.tile,
                 tail: grid.tail,
                 strides,
@@ -495,7 +512,7 @@ impl Lowering<'_> {
                 unroll,
                 // Packing works in quarters of 128 bits, so results of longer registers have to be put in order: four registers as one.
                 at_once: if 16 < machine.vector_bytes && lanes == machine.lanes(n.accumulator) { 4 } else { 0 },
-                prefetch_bytes: if cx.constants_stream && 1 < self.pixels() { PREFETCH_BYTES } else { 0 },
+                prefetch_bytes: if cx.constants_stream && 1 < self.pixels() && self.across.is_none() { PREFETCH_BYTES } else { 0 },
             };
             cx.call(kernel::kernel(&spec, self.to), buffers, &spec.params(&counts));
         }

@@ -54,6 +54,8 @@ pub struct Shape {
     by_lane: bool,
     /// The sum of the activations takes one more accumulator per pixel.
     pub sums: bool,
+    /// The depth is in the lanes.
+    is_across: bool,
 }
 
 impl Shape {
@@ -76,10 +78,28 @@ impl Shape {
             size,
             by_lane: Shape::block(machine, numbers) != 1,
             sums,
+            is_across: false,
+        }
+    }
+
+    /// Accumulators of `lanes` lanes, which are the depth: one for each column of each pixel of a tile.
+    pub fn across(machine: &Machine, lanes: usize, columns: usize, pixels: usize) -> Shape {
+        Shape {
+            lanes,
+            vectors: columns,
+            accumulators: columns * pixels,
+            registers: machine.vector_registers as usize,
+            size: 1,
+            by_lane: false,
+            sums: false,
+            is_across: true,
         }
     }
 
     pub fn blocks(&self, columns: usize) -> Vec<Block> {
+        if self.is_across {
+            return vec![Block { first: 0, panels: 1, vectors: columns, last: columns }];
+        }
         let width = self.vectors * self.lanes;
         let (full, rest) = (columns / width, columns % width);
         let mut all = vec![];
@@ -121,7 +141,7 @@ impl Shape {
 
     /// (block, groups per step of the loop) for runs of so many full groups and tiles of so many accumulators.
     pub fn steps(&self, machine: &Machine, numbers: &Numbers, groups: usize, accumulators: usize, unroll: bool) -> (usize, usize) {
-        let block = Some(Shape::block(machine, numbers)).filter(|b| *b <= groups).unwrap_or(1);
+        let block = Some(Shape::block(machine, numbers)).filter(|b| *b <= groups && !self.is_across).unwrap_or(1);
         // Several sums in turn where one tile has too few accumulators to hide the latency of an operation.
         let sets = (8 / accumulators).clamp(1, 4);
         let tile = if numbers.form == Form::Float { machine.tile_f32 } else { machine.tile_i8 };

@@ -190,6 +190,7 @@ impl Part<'_> {
             lanes: self.lanes,
             vectors: self.vectors,
             columns: self.columns.min(self.vectors * self.lanes),
+            across: None,
             tile: [1, 1],
             tail: 0,
             strides: Default::default(),

@@ -145,9 +145,14 @@ impl Scales {
             .clone()
             .step_by(width)
             .map(|start| -> Vec<Option<usize>> { (start..start + width).map(|c| channels.contains(&c).then_some(c)).collect() });
-        let panel = |channels: Vec<Option<usize>>| match self {
+        panels.flat_map(|channels| self.panel(bias, &channels)).collect()
+    }
+
+    /// Of the lanes of a panel: which channel each has.
+    pub fn panel(&self, bias: &Bias, channels: &[Option<usize>]) -> Vec<u8> {
+        match self {
             Scales::None => vec![],
-            Scales::Sum(numbers) => numbers.table(&channels),
+            Scales::Sum(numbers) => numbers.table(channels),
             Scales::Wide(all) => {
                 let (multipliers, shifts): (Vec<i32>, Vec<i32>) = channels.iter().map(|c| c.map_or((0, 0), |c| all[c])).unzip();
                 WideScale::tables(&multipliers, &shifts).iter().flatten().flat_map(|v| v.to_le_bytes()).collect()
@@ -157,8 +162,7 @@ impl Scales {
                 let bias = channels.iter().map(|c| c.map_or(0.0, |c| bias.float(c)));
                 scales.chain(bias).flat_map(f32::to_le_bytes).collect()
             }
-        };
-        panels.flat_map(panel).collect()
+        }
     }
 }
 

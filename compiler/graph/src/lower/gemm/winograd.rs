@@ -567,6 +567,7 @@ impl Writer<'_> {
                 fixed,
                 unroll,
                 at_once: 0,
+                across: None,
                 prefetch_bytes: if streams { PREFETCH_BYTES } else { 0 },
             };
             cx.call(kernel::kernel(&spec, &Destination::of_buffer(self.sums)), &buffers, &spec.params(&counts));
