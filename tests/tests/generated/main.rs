@@ -94,7 +94,7 @@ fn copies() {
 }
 #[test]
 fn convolutions_of_fewer_multiplications() {
-    check_family(Family::Winograd, 1000);
+    check_family(Family::Winograd, 700);
 }
 
 fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {
