@@ -26,6 +26,9 @@ use cranelite_tile::{KernelBuilder, Machine, Unary, Value};
 pub struct Attributes {}
 fields!();
 
+/// The result of every byte.
+type Table = [u8; 256];
+
 pub struct Curve {
     types: &'static [Row],
     float: fn(&mut KernelBuilder, &Machine, Value) -> Value,
@@ -34,7 +37,7 @@ pub struct Curve {
     /// Lowers quantised operand and result.
     quantized: fn(&mut Context, Elementwise, &TensorType, &TensorType),
     /// The results of all bytes, where i8 and u8 have them by the same arithmetic.
-    table: Option<fn(&TensorType, &TensorType) -> Option<[u8; 256]>>,
+    table: Option<fn(&TensorType, &TensorType) -> Option<Table>>,
 }
 
 family! { Curve:

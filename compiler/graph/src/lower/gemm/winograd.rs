@@ -237,11 +237,17 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     let plans = TRANSFORMS.iter().flat_map(|t| Plan::all_within(cx, p, *t));
     let mut cheaper: Vec<(usize, Plan)> = plans.map(|plan| (costs.of(&plan), plan)).filter(|(cost, _)| 10 * cost <= 9 * direct).collect();
     cheaper.sort_by_key(|(cost, _)| *cost);
-    let is_within: Vec<Transform> = TRANSFORMS
-        .into_iter()
-        .filter(|t| cheaper.iter().any(|c| c.1.transform == *t) && t.is_within(MOST_EXCESS, &p.filter, cx.machine.fma))
-        .collect();
-    cheaper.into_iter().map(|(_, plan)| plan).find(|plan| is_within.contains(&plan.transform))
+    // The bound takes longer than anything else here, so nobody asks for it in vain, or twice.
+    let mut known: Vec<(Transform, bool)> = vec![];
+    let mut is_within = |t: Transform| match known.iter().find(|k| k.0 == t) {
+        Some(k) => k.1,
+        None => {
+            let answer = t.is_within(MOST_EXCESS, &p.filter, cx.machine.fma);
+            known.push((t, answer));
+            answer
+        }
+    };
+    cheaper.into_iter().map(|(_, plan)| plan).find(|plan| is_within(plan.transform))
 }
 
 /// What a convolution costs, in multiply-adds of vectors.
