@@ -107,7 +107,7 @@ pub(crate) fn operation(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: us
             let of = m.n.one_of(&[1, 2, 4, 8, 16]);
             let op = m.n.one_of(&[Reduce::Add, Reduce::Min, Reduce::Max]);
             let some: Vec<Value> = (0..lanes.min(3)).map(|_| m.value(k, ty.with_lanes(of), fuel)).collect();
-            let all: Vec<Value> = (0..lanes as usize).map(|i| some[i % some.len()]).collect();
+            let all: Vec<Value> = (0..lanes).map(|i| some[i % some.len()]).collect();
             Some(k.reduce_each(op, &all))
         }
         10 => {

@@ -782,8 +782,8 @@ mod tests {
             let (a, b, g) = (t.output_matrix(), t.input_matrix(), t.filter_matrix());
             // Each tap and each input by themselves.
             for (i, tap) in (0..t.outputs()).flat_map(|i| [0, 1, 2].map(|tap| (i, tap))) {
-                for x in 0..t.size() {
-                    let sum: f64 = (0..t.size()).map(|p| a[i][p] * g[p][tap] * b[p][x]).sum();
+                let sum = |x: usize| a[i].iter().zip(&g).zip(&b).map(|((a, g), b)| a * g[tap] * b[x]).sum::<f64>();
+                for (x, sum) in (0..t.size()).map(|x| (x, sum(x))) {
                     let expected = if x == i + tap { 1.0 } else { 0.0 };
                     assert!((sum - expected).abs() < 1e-14, "{t:?}: {sum} for output {i}, tap {tap}, input {x}");
                 }
