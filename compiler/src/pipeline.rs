@@ -141,7 +141,8 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
         stages.add(Stage::Graph, rewrite::UNSIGNED.0, || print(graph, Constants::Shortened));
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
     }
-    let Lowered { mut program, rescalings } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, options.prefer)?;
+    let prefer = lower::Preferences { in_bands: options.threads < 2, ..options.prefer };
+    let Lowered { mut program, rescalings } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, prefer)?;
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     let plan = place(&mut program, options, stages, |program| match options.io {

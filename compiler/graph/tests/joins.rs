@@ -21,7 +21,7 @@ use support::{bytes, eighths, f32_bytes, machines, noise};
 
 fn planned(graph: &Graph, machine: &Machine, goal: Goal, threads: usize, with_io: bool) -> (Program, Plan) {
     // Memory decides which convolutions have fewer multiplications, and with that how they are rounded: here graphs of different memory are compared.
-    let mut program = lower(graph, machine, Preferences { goal, winograd: false }).unwrap();
+    let mut program = lower(graph, machine, Preferences { winograd: false, ..goal.into() }).unwrap();
     parallel::divide(&mut program, threads);
     let plan = if with_io { arena::plan_with_io(&mut program, 16) } else { arena::plan(&mut program) };
     arena::check(&program).unwrap_or_else(|e| panic!("{e}"));

@@ -183,7 +183,7 @@ pub struct PreferenceOptions {
 
 impl From<PreferenceOptions> for Preferences {
     fn from(options: PreferenceOptions) -> Preferences {
-        Preferences { goal: options.opt.into(), winograd: !options.no_winograd }
+        Preferences { winograd: !options.no_winograd, ..Goal::from(options.opt).into() }
     }
 }
 

@@ -82,11 +82,13 @@ pub struct Preferences {
     pub goal: Goal,
     /// Convolutions of floats may have fewer multiplications, and other roundings within a bound: `gemm/winograd.rs`.
     pub winograd: bool,
+    /// Operators may be done in bands with their readers (`bands`), each a step of its own, for which threads would wait.
+    pub in_bands: bool,
 }
 
 impl From<Goal> for Preferences {
     fn from(goal: Goal) -> Preferences {
-        Preferences { goal, winograd: true }
+        Preferences { goal, winograd: true, in_bands: true }
     }
 }
 
@@ -204,7 +206,7 @@ pub fn lower(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -
 }
 
 pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -> Result<Lowered, Vec<Diagnostic>> {
-    let Preferences { goal, winograd } = prefer.into();
+    let Preferences { goal, winograd, in_bands } = prefer.into();
     let align = match goal {
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
@@ -261,7 +263,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         }
     }
     in_rows::leave_out(&mut cx);
-    if goal == Goal::Speed {
+    if goal == Goal::Speed && in_bands {
         let limit = (cx.least_bytes + cx.least_bytes / 10).max(arena::least_bytes(&cx.program));
         bands::cut(&mut cx.program, machine, limit);
     }
