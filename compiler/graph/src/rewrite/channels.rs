@@ -9,6 +9,7 @@
 //! stay as they are, since infinity times zero is something else.
 
 use super::intervals;
+use super::links::Links;
 use crate::graph::{Graph, Node, Value, ValueId};
 use crate::lower::narrow;
 use crate::ops::Operand;
@@ -65,24 +66,6 @@ impl Places {
     }
 }
 
-/// Sets of channels that leave together.
-struct Links(Vec<u32>);
-
-impl Links {
-    fn root(&mut self, mut place: usize) -> usize {
-        while self.0[place] as usize != place {
-            let next = self.0[self.0[place] as usize];
-            self.0[place] = next;
-            place = next as usize;
-        }
-        place
-    }
-    fn link(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b) as u32;
-    }
-}
-
 /// A product whose rows of weights are looked at.
 struct Sums<'g> {
     product: Product,
@@ -102,6 +85,7 @@ struct Sums<'g> {
 struct Search<'g> {
     graph: &'g Graph,
     places: &'g Places,
+    /// Channels that leave together.
     links: Links,
     /// By root.
     is_needed: Vec<bool>,
@@ -113,7 +97,7 @@ struct Search<'g> {
 
 impl<'g> Search<'g> {
     fn new(graph: &'g Graph, places: &'g Places, intervals: &'g [Option<Intervals>]) -> Self {
-        let links = Links((0..places.count as u32).collect());
+        let links = Links::new(places.count);
         let mut search = Search {
             graph,
             places,

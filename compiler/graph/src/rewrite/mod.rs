@@ -12,6 +12,7 @@ pub(crate) mod fold;
 mod forward;
 mod fuse;
 pub mod intervals;
+mod links;
 mod pad;
 mod reshape;
 mod share;

@@ -6,6 +6,7 @@
 //! as they are, stays; if a set has such a value it moves only if flipping that once, by a node of its own, costs less than
 //! flipping it in the loops, and makes no arena grow.
 
+use super::links::Links;
 use crate::graph::{Effect, Graph, Node, Value, ValueId};
 use crate::lower::Goal;
 use crate::lower::requantize::Target;
@@ -114,24 +115,6 @@ impl Lives {
     }
 }
 
-/// Sets of slots.
-struct Links(Vec<u32>);
-
-impl Links {
-    fn root(&mut self, mut slot: usize) -> usize {
-        while self.0[slot] as usize != slot {
-            let next = self.0[self.0[slot] as usize];
-            self.0[slot] = next;
-            slot = next as usize;
-        }
-        slot
-    }
-    fn link(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        self.0[a.max(b)] = a.min(b) as u32;
-    }
-}
-
 /// A slot is a value, by number, or behind all of them what a node has computed before one of its steps.
 struct Search<'g> {
     graph: &'g Graph,
@@ -169,7 +152,7 @@ impl<'g> Search<'g> {
         let slots = count + graph.nodes.iter().map(|n| n.then.len()).sum::<usize>();
         let mut search = Search {
             graph,
-            links: Links((0..slots as u32).collect()),
+            links: Links::new(slots),
             stays: vec![false; slots],
             values: vec![Lives::default(); count],
             uses: vec![],
