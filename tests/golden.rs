@@ -12,7 +12,7 @@ use cranelite::array::Array;
 use cranelite::fallbacks::{self, Fallback};
 use cranelite::fit::{self, Fitted};
 use cranelite::instance::Instance;
-use cranelite::pipeline::{self, Compiled, Options};
+use cranelite::pipeline::{self, Compiled, Options, Visible};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -285,7 +285,7 @@ fn own_models(target: Arc<Target>) -> Vec<Trial> {
 fn every_tensor() -> Result<()> {
     let target = Target::native()?;
     for case in models::all() {
-        let options = Options { prefix: "model".into(), every_tensor: true, ..Options::default() };
+        let options = Options { prefix: "model".into(), visible: Visible::Tensors, ..Options::default() };
         let compiled =
             pipeline::compile(&case.model, std::slice::from_ref(&target), &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
         let outputs = Instance::new(&compiled)?.run(&case.inputs())?;

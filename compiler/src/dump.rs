@@ -1,4 +1,4 @@
-//! Makes the result of every operator visible, for `run --dump-tensors`.
+//! Makes the result of every operator visible, for `run --dump-tensors`, and every operator callable by itself, for `compare`.
 //!
 //! The idea: every tensor between operators becomes one more output of the model. Nothing is added to the generated code's duties, it
 //! works on every target, and what is seen is what the kernels computed; only fusions in the graph hide tensors, because after them
@@ -13,8 +13,35 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Exposed {
     /// Position among the outputs of the signature.
     pub output: usize,
-    /// `op017.CONV_2D.0`: the operator's index in the model, its name, which of its results.
+    /// The operator's index in the model, and its name.
+    pub operator: u32,
+    pub name: &'static str,
+    /// `op017.CONV_2D.0`: which of its results it is, too.
     pub file_stem: String,
+}
+
+/// Makes every operator read inputs of the graph instead of what others computed: each can be run by itself, on any operands. The inputs are added
+/// behind the model's own, in the order of the operators, and have the names of the tensors that they stand for. What counts a dimension, or is counted, stays.
+pub fn cut(graph: &mut Graph, signature: &mut Signature) {
+    let counted: BTreeSet<_> = graph.counts.iter().flat_map(|(v, count)| [*v, *count]).collect();
+    let computed: BTreeSet<_> = graph.nodes.iter().flat_map(|n| n.outputs.iter().copied()).filter(|v| !counted.contains(v)).collect();
+    let own = graph.inputs.len();
+    let mut replaced = BTreeMap::new();
+    for at in 0..graph.nodes.len() {
+        let reads: BTreeSet<_> = graph.nodes[at].reads().filter(|v| computed.contains(v)).collect();
+        for v in reads {
+            let stand_in = *replaced.entry(v).or_insert_with(|| {
+                let value = graph.value(v).clone();
+                let new = graph.add_value(value);
+                graph.inputs.push(new);
+                new
+            });
+            graph.nodes[at].reads_mut().filter(|operand| **operand == v).for_each(|operand| *operand = stand_in);
+        }
+    }
+    let mut names: Vec<String> = signature.inputs.iter().map(|t| t.name.clone()).collect();
+    names.extend(graph.inputs[own..].iter().map(|&v| graph.value(v).name.clone()));
+    signature.inputs.extend(tensors(graph, &graph.inputs, &names, "input").into_iter().skip(own));
 }
 
 /// Adds outputs to the graph and to its signature.
@@ -31,11 +58,12 @@ pub fn expose(graph: &mut Graph, signature: &mut Signature) {
                 graph.outputs.push(v);
                 graph.outputs.len() - 1
             });
-            let mut file_stem = format!("op{:03}.{}.{i}", node.last_operator(), node.last_op().name());
+            let (operator, name) = (node.last_operator(), node.last_op().name());
+            let mut file_stem = format!("op{operator:03}.{name}.{i}");
             while !stems.insert(file_stem.clone()) {
                 file_stem.push('+');
             }
-            exposed.push(Exposed { output, file_stem });
+            exposed.push(Exposed { output, operator, name, file_stem });
         }
     }
     let own = signature.outputs.len();

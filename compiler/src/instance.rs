@@ -66,11 +66,8 @@ impl Instance {
         })?;
         let threads = compiled.threads;
         let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
-        let mut state = Block::new(compiled.object.state_bytes as usize, compiled.object.state_align as usize)?;
-        let prefix = &compiled.main().prefix;
-        let no_model = || internal("the object does not describe itself", prefix);
-        loaded.model(prefix).ok_or_else(no_model)?.reset(state.bytes_mut());
-        Ok(Instance {
+        let state = Block::new(compiled.object.state_bytes as usize, compiled.object.state_align as usize)?;
+        let mut instance = Instance {
             state,
             _libraries: libraries,
             pool: pool.map_err(|e| {
@@ -81,12 +78,22 @@ impl Instance {
             signatures: compiled.entries.iter().map(Callee::new).collect::<Result<_, _>>()?,
             chosen: 0,
             arena: Block::new(compiled.object.arena_bytes as usize, compiled.object.arena_align as usize)?,
-        })
+        };
+        instance.reset()?;
+        Ok(instance)
     }
 
     /// Which of the model's signatures is called from now on; the first one at first. What it keeps is that of all.
     pub fn choose(&mut self, signature: usize) {
         self.chosen = signature;
+    }
+
+    /// Puts into the state what is in it at first.
+    pub fn reset(&mut self) -> Result<(), Diagnostic> {
+        let prefix = &self.signatures[0].prefix;
+        let model = self.loaded.model(prefix).ok_or_else(|| internal("the object does not describe itself", prefix))?;
+        model.reset(self.state.bytes_mut());
+        Ok(())
     }
 
     pub fn set_input(&mut self, index: usize, bytes: &[u8]) {

@@ -55,8 +55,32 @@ pub struct Options {
     pub unwind: bool,
     /// For how many threads long operators are divided; 0 and 1 leave them whole.
     pub threads: usize,
-    /// Makes every result of an operator an output.
-    pub every_tensor: bool,
+    pub visible: Visible,
+}
+
+/// Which results of operators are outputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Visible {
+    /// The model's own.
+    #[default]
+    Outputs,
+    /// All that operators store.
+    Tensors,
+    /// Those of all operators, none of which computes another one's result, too.
+    Operators,
+    /// As `Operators`, and every operator reads inputs of the graph instead of results: each can be run by itself.
+    Apart,
+}
+
+impl Visible {
+    /// Whoever looks at tensors wants them whole and as they are; whoever compares operators wants them one by one.
+    fn passes_left_out(self) -> &'static [&'static str] {
+        match self {
+            Visible::Outputs => &[],
+            Visible::Tensors => &["channels"],
+            Visible::Operators | Visible::Apart => &["channels", "fuse"],
+        }
+    }
 }
 
 /// Where inputs and outputs are
@@ -111,9 +135,9 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
         stages.signature.clone_from(word);
         stages.add(Stage::Graph, "import", || print(graph, Constants::Shortened));
         stages.begin("rewriting");
-        // Whoever looks at tensors wants them whole.
-        let no_passes = if options.every_tensor { &["channels"][..] } else { &[] };
-        rewrite::all_but(no_passes, graph, |pass, graph| stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened)));
+        rewrite::all_but(options.visible.passes_left_out(), graph, |pass, graph| {
+            stages.add(Stage::Graph, pass, || print(graph, Constants::Shortened))
+        });
     }
     if 1 < models.len() {
         rewrite::share_states(&mut models.iter_mut().map(|m| &mut m.graph).collect::<Vec<_>>());
@@ -125,7 +149,10 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
         }
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
         facts.note_rewritten(graph);
-        if options.every_tensor {
+        if options.visible == Visible::Apart {
+            dump::cut(graph, signature);
+        }
+        if options.visible != Visible::Outputs {
             dump::expose(graph, signature);
         }
     }
@@ -135,8 +162,8 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
 
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
-    // Whoever looks at tensors wants them as they are.
-    let own = if options.every_tensor { None } else { rewrite::for_machine(&model.graph, machine) };
+    let is_usual = options.visible == Visible::Outputs;
+    let own = if is_usual { rewrite::for_machine(&model.graph, machine) } else { None };
     if let Some(graph) = &own {
         stages.add(Stage::Graph, rewrite::UNSIGNED.0, || print(graph, Constants::Shortened));
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;

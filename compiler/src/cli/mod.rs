@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod compile;
 mod hwbench;
 mod inspect;
@@ -37,6 +38,7 @@ enum Command {
     Compile(compile::CompileArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
+    Compare(compare::CompareArgs),
     Bench(bench::BenchArgs),
     Hwbench(hwbench::HwbenchArgs),
     Inspect(inspect::InspectArgs),
@@ -55,6 +57,7 @@ impl Command {
         match self {
             Command::Compile(args) => args.json,
             Command::Check(args) => args.json,
+            Command::Compare(args) => args.json,
             Command::Bench(args) => args.json,
             Command::Hwbench(args) => args.json,
             Command::Inspect(args) => args.json,
@@ -66,6 +69,7 @@ impl Command {
         match self {
             Command::Compile(args) => compile::compile(args),
             Command::Check(args) => check::check(args),
+            Command::Compare(args) => compare::command(args),
             Command::Bench(args) => bench::bench(args),
             Command::Hwbench(args) => hwbench::hwbench(args),
             Command::Inspect(args) => inspect::inspect(args),

@@ -12,7 +12,7 @@ use crate::files::{self, Files};
 use crate::fit::{self, Fitted};
 use crate::foreign::{self, Tools};
 use crate::instance::Instance;
-use crate::pipeline::{self, Model, Options, Planned};
+use crate::pipeline::{self, Model, Options, Planned, Visible};
 use crate::signature::Signature;
 use crate::stages::Stages;
 use clap::Args;
@@ -82,7 +82,7 @@ pub fn run(mut args: RunArgs) -> Outcome {
         prefer: args.prefer.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
-        every_tensor: args.dump_tensors.is_some(),
+        visible: if args.dump_tensors.is_some() { Visible::Tensors } else { Visible::Outputs },
         ..Options::named_after(&args.model)
     };
     let (outputs, signatures) = match args.interpret {
@@ -168,7 +168,7 @@ fn interpreted(
 }
 
 /// All arrays of all steps, or every file that is none.
-fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
+pub fn read_arrays(Steps(steps): &Steps) -> Result<Vec<Vec<Array>>, Failure> {
     let mut problems = vec![];
     let mut read = |path: &PathBuf| read_array(path).map_err(|d| problems.push(d)).ok();
     let arrays = steps.iter().map(|step| step.inputs.iter().filter_map(&mut read).collect()).collect();
