@@ -41,8 +41,10 @@ impl Filter<'_> {
         }
     }
 
-    pub fn float(&self, at: [usize; 4]) -> f32 {
-        f32::from_le_bytes(self.float_bytes(at).try_into().expect("four bytes"))
+    /// Float weights of all channels of a tap.
+    pub fn floats(self, [o, y, x]: [usize; 3]) -> impl Iterator<Item = f32> {
+        let first = 4 * self.index([o, y, x, 0]);
+        self.data[first..first + 4 * self.shape[3]].as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b))
     }
 
     fn float_bytes(&self, at: [usize; 4]) -> &[u8] {

@@ -5,19 +5,16 @@
 //! each position is a product of matrices, and each tile of sums becomes outputs. That is 16 multiplications for 4 outputs, or 36 for 16,
 //! instead of 36 or 144. Bands are no larger than the arena has bytes to spare, and of those the cheapest.
 //!
-//! The transforms are those of Toom and Cook at the points 0, ±p … and ∞. F(4×4) has p = 5/8 and 3/2: points of the form ±c, ±1/c have small
-//! errors (Alam, Anderson, Barabasz, Gregg: Winograd Convolution for Deep Neural Networks: Efficient Point Selection, 2022), and these make all
-//! constants of Aᵀ and Bᵀ numbers of 24 bits.
-//!
 //! Differences from the direct form: results are rounded differently, within a bound that is found for every layer (`Transform::excess`); a NaN or an
 //! infinity in the image, or a number so large that its transform overflows, makes NaNs of all outputs of the tiles that see it and not
 //! only of those whose windows do. `--no-winograd` leaves all convolutions direct.
+
+mod transform;
 
 use super::epilogue::Epilogue;
 use super::geometry::{Axis, Places, grids};
 use super::kernel::{self, Count, Counts, Spec, Strides};
 use super::numbers::Numbers;
-use super::pack::Filter;
 use super::shape::{Block, Shape};
 use super::{PREFETCH_BYTES, Product, Rescale, unrolled};
 use crate::lower::math::mul_add;
@@ -27,162 +24,7 @@ use crate::lower::{Context, Goal};
 use crate::tensor::ElementType;
 use cranelite_tile::{BufferId, Elem, Guard, Index, Kernel, KernelBuilder, Machine, Type, Value};
 use std::ops::Range;
-
-const TAPS: usize = 3;
-
-/// The bound on the error may be so many times that of the direct form. The error of random weights is two to three times as large then.
-const MOST_EXCESS: f64 = 8.0;
-
-/// F(m×m, 3×3) at the points 0, ±p for each p, and ∞.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Transform {
-    points: &'static [f64],
-}
-
-const TRANSFORMS: [Transform; 2] = [Transform { points: &[1.0] }, Transform { points: &[0.625, 1.5] }];
-
-/// Coefficients of ∏ (x² − p²), of 1, x², x⁴ …
-fn even_polynomial(points: impl Iterator<Item = f64>) -> Vec<f64> {
-    points.fold(vec![1.0], |c, p| {
-        let shifted = std::iter::once(0.0).chain(c.iter().copied());
-        shifted.zip(c.iter().copied().chain([0.0])).map(|(above, same)| above - p * p * same).collect()
-    })
-}
-
-impl Transform {
-    /// m: outputs along an axis.
-    fn outputs(&self) -> usize {
-        2 * self.points.len()
-    }
-    /// Inputs along an axis, and numbers that are multiplied.
-    fn size(&self) -> usize {
-        self.outputs() + TAPS - 1
-    }
-    fn positions(&self) -> usize {
-        self.size() * self.size()
-    }
-
-    /// The finite points in the order of positions: 0, p, −p …
-    fn finite(&self) -> Vec<f64> {
-        std::iter::once(0.0).chain(self.points.iter().flat_map(|p| [*p, -p])).collect()
-    }
-
-    /// G.
-    fn filter_matrix(&self) -> Vec<[f64; TAPS]> {
-        let all = self.finite();
-        let row = |p: &f64| {
-            let n: f64 = all.iter().filter(|q| *q != p).map(|q| p - q).product();
-            [1.0 / n, p / n, p * p / n]
-        };
-        all.iter().map(row).chain([[0.0, 0.0, 1.0]]).collect()
-    }
-
-    /// Bᵀ, as [`Parts::input`] computes it.
-    fn input_matrix(&self) -> Vec<Vec<f64>> {
-        let mut rows = vec![vec![0.0; self.size()]; self.size()];
-        let ends = even_polynomial(self.points.iter().copied());
-        let last = self.size() - 1;
-        for (i, c) in ends.iter().enumerate() {
-            (rows[0][2 * i], rows[last][2 * i + 1]) = (*c, *c);
-        }
-        for (j, p) in self.points.iter().enumerate() {
-            for (i, c) in self.others(j).iter().enumerate() {
-                for (row, sign) in [(2 * j + 1, 1.0), (2 * j + 2, -1.0)] {
-                    (rows[row][2 * i + 2], rows[row][2 * i + 1]) = (*c, sign * p * c);
-                }
-            }
-        }
-        rows
-    }
-
-    /// Of all points but one.
-    fn others(&self, j: usize) -> Vec<f64> {
-        even_polynomial(self.points.iter().enumerate().filter(|(i, _)| *i != j).map(|(_, p)| *p))
-    }
-
-    /// Aᵀ, as [`Parts::output`] computes it.
-    fn output_matrix(&self) -> Vec<Vec<f64>> {
-        let power = |p: f64, i: usize| (0..i).map(|_| p).product::<f64>();
-        let row = |i: usize| {
-            let at_infinity = if i + 1 == self.outputs() { 1.0 } else { 0.0 };
-            self.finite().into_iter().map(|p| power(p, i)).chain([at_infinity]).collect()
-        };
-        (0..self.outputs()).map(row).collect()
-    }
-
-    /// G g Gᵀ of every channel of an output channel, by position. With doubles: the only rounding that counts is that to a float afterwards.
-    fn filter(&self, weights: &[[[f64; TAPS]; TAPS]]) -> Vec<Vec<f64>> {
-        let g = self.filter_matrix();
-        let dot = |a: &[f64; TAPS], b: [f64; TAPS]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let mut all = vec![Vec::with_capacity(weights.len()); self.positions()];
-        for w in weights {
-            for (j, column) in g.iter().enumerate() {
-                let along = w.map(|row| dot(column, row));
-                for (i, row) in g.iter().enumerate() {
-                    all[i * self.size() + j].push(dot(row, along));
-                }
-            }
-        }
-        all
-    }
-
-    /// How many times as large as that of the direct form the bound on the error of an output is, at most, for images of numbers within
-    /// any limit X. `None` where a transformed weight is no float.
-    ///
-    /// Both by the usual model (Higham, Accuracy and Stability of Numerical Algorithms, §3.1), as Barabasz, Anderson, Soodhalter and Gregg have it
-    /// for Winograd's form (Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks, ACM TOMS 46(4), 2020): where
-    /// every way from an input to the result has n roundings at most, the error is at most γₙ = nu / (1 − nu) times the same expression of
-    /// absolute values. Direct: X Σ|w| with one rounding for each product and sum. Here: X |Aᵀ| (Σ |G g Gᵀ| ∘ (|Bᵀ|1)(|Bᵀ|1)ᵀ) |A|, whose ways
-    /// go twice through each transform. As usual, no number becomes so small that it is denormal.
-    fn excess(&self, filter: &Filter, fma: bool) -> Option<f64> {
-        let channels = filter.shape[3];
-        let gamma = |n: usize| {
-            let nu = n as f64 * f64::from(f32::EPSILON) / 2.0;
-            nu / (1.0 - nu)
-        };
-        let multiply_add = if fma { 1 } else { 2 };
-        let depth = self.points.len() * multiply_add;
-        // Through Bᵀ, of the weight, of the product and its sums, through Aᵀ with a difference before, of the bias.
-        let roundings = 2 * depth + 1 + (channels + 1) + 2 * (depth + 1) + 1;
-        let direct_roundings = TAPS * TAPS * channels + 1 + 1;
-        let sums = |m: Vec<Vec<f64>>| m.iter().map(|row| row.iter().map(|v| v.abs()).sum()).collect::<Vec<f64>>();
-        let (seen, a) = (sums(self.input_matrix()), self.output_matrix());
-        let mut most = 0f64;
-        for o in 0..filter.shape[0] {
-            let weights = weights(filter, o);
-            let direct: f64 = weights.iter().flatten().flatten().map(|w| w.abs()).sum();
-            let transformed = self.filter(&weights);
-            if !transformed.iter().flatten().all(|v| (*v as f32).is_finite()) {
-                return None;
-            }
-            let by_position: Vec<f64> = transformed.iter().map(|all| all.iter().map(|v| v.abs()).sum()).collect();
-            for y in 0..self.outputs() {
-                for x in 0..self.outputs() {
-                    let term = |p: usize| {
-                        let (i, j) = (p / self.size(), p % self.size());
-                        (a[y][i] * a[x][j]).abs() * seen[i] * seen[j] * by_position[p]
-                    };
-                    let bound: f64 = (0..self.positions()).map(term).sum();
-                    if 0.0 < bound {
-                        most = most.max(gamma(roundings) * bound / (gamma(direct_roundings) * direct));
-                    }
-                }
-            }
-        }
-        Some(most)
-    }
-
-    /// Whether the bound on the error is at most so many times that of the direct form.
-    fn is_within(&self, most: f64, filter: &Filter, fma: bool) -> bool {
-        self.excess(filter, fma).is_some_and(|excess| excess <= most)
-    }
-}
-
-/// Of all channels of an output channel.
-fn weights(filter: &Filter, output: usize) -> Vec<[[f64; TAPS]; TAPS]> {
-    let at = |y: usize, x: usize, c: usize| f64::from(filter.float([output, y, x, c]));
-    (0..filter.shape[3]).map(|c| [0, 1, 2].map(|y| [0, 1, 2].map(|x| at(y, x, c)))).collect()
-}
+use transform::{MOST_EXCESS, TAPS, TRANSFORMS, Transform, even_polynomial, taps};
 
 /// Tiles that are computed together: rows of tiles of all images one after the other, and columns of tiles.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -402,13 +244,11 @@ impl Writer<'_> {
         let blocks: Vec<Block> = shape.blocks(outputs).iter().flat_map(|b| b.panels(shape.lanes)).collect();
         let panel = |block: Block| {
             let width = block.vectors * shape.lanes;
+            let columns: Vec<Vec<Vec<f64>>> = (0..block.last).map(|column| t.filter(&taps(&p.filter, block.first + column))).collect();
             let mut packed = vec![0f32; t.positions() * p.channels * width];
-            for column in 0..block.last {
-                for (position, all) in t.filter(&weights(&p.filter, block.first + column)).iter().enumerate() {
-                    for (c, v) in all.iter().enumerate() {
-                        packed[(position * p.channels + c) * width + column] = *v as f32;
-                    }
-                }
+            for (i, row) in packed.chunks_exact_mut(width).enumerate() {
+                let (position, channel) = (i / p.channels, i % p.channels);
+                row.iter_mut().zip(&columns).for_each(|(v, column)| *v = column[position][channel] as f32);
             }
             let bias = p.bias.bytes(Elem::F32, block.first..block.first + block.last, width);
             Panel { block, weights: cx.constant_f32("weights", &packed), bias: cx.constant("bias", bias, 64) }
@@ -755,81 +595,5 @@ impl Parts<'_> {
             terms.fold(start, |sum, (p, v)| self.add_product(k, power(*p), *v, sum)).expect("a pair of points")
         };
         (parity..count).step_by(2).map(row).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn filter(data: &[u8], outputs: usize, channels: usize) -> Filter<'_> {
-        Filter { element: ElementType::F32, shape: [outputs, TAPS, TAPS, channels], data }
-    }
-
-    fn bytes(weights: impl Iterator<Item = f32>) -> Vec<u8> {
-        weights.flat_map(f32::to_le_bytes).collect()
-    }
-
-    /// Weights without a pattern, between -1 and 1.
-    fn noise(count: usize) -> Vec<u8> {
-        let next = |state: &u32| Some(state.wrapping_mul(1664525).wrapping_add(1013904223));
-        bytes(std::iter::successors(Some(1u32), next).take(count).map(|n| (n as i32 >> 8) as f32 / (1 << 23) as f32))
-    }
-
-    #[test]
-    fn transforms_give_convolutions() {
-        for t in TRANSFORMS {
-            let (a, b, g) = (t.output_matrix(), t.input_matrix(), t.filter_matrix());
-            // Each tap and each input by themselves.
-            for (i, tap) in (0..t.outputs()).flat_map(|i| [0, 1, 2].map(|tap| (i, tap))) {
-                let sum = |x: usize| a[i].iter().zip(&g).zip(&b).map(|((a, g), b)| a * g[tap] * b[x]).sum::<f64>();
-                for (x, sum) in (0..t.size()).map(|x| (x, sum(x))) {
-                    let expected = if x == i + tap { 1.0 } else { 0.0 };
-                    assert!((sum - expected).abs() < 1e-14, "{t:?}: {sum} for output {i}, tap {tap}, input {x}");
-                }
-            }
-        }
-    }
-
-    /// Otherwise the bound would have to count their roundings.
-    #[test]
-    fn constants_of_kernels_are_floats() {
-        for t in TRANSFORMS {
-            for v in [t.input_matrix(), t.output_matrix()].into_iter().flatten().flatten() {
-                assert_eq!(f64::from(v as f32), v, "{t:?}");
-            }
-            assert!(t.points.iter().all(|p| f64::from(*p as f32) == *p), "{t:?}");
-        }
-    }
-
-    #[test]
-    fn the_bound_depends_on_the_weights() {
-        let [small, large] = TRANSFORMS;
-        let random = noise(16 * 9 * 64);
-        let random = filter(&random, 16, 64);
-        assert!(small.excess(&random, true).is_some_and(|e| 0.3 < e && e < 0.6));
-        let excess = large.excess(&random, true).expect("floats");
-        assert!(3.0 < excess && excess < 6.0, "{excess}");
-        // What is accepted ends exactly there.
-        assert!(large.is_within(excess, &random, true) && !large.is_within(excess * 0.999, &random, true));
-        // Without a fused operation there are more roundings.
-        assert!(excess < large.excess(&random, false).expect("floats"));
-        // The scale of the weights plays no part, and neither do channels that are nothing.
-        let scaled = bytes(random.data.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b) * 1024.0).chain([0.0; 9 * 64]));
-        assert_eq!(large.excess(&filter(&scaled, 17, 64), true), Some(excess));
-        // One tap of few channels is the worst.
-        let corner = bytes((0..9 * 4).map(|i| if i < 4 { 1.0 } else { 0.0 }));
-        assert!(!large.is_within(MOST_EXCESS, &filter(&corner, 1, 4), true));
-        assert!(small.is_within(MOST_EXCESS, &filter(&corner, 1, 4), true));
-    }
-
-    #[test]
-    fn weights_that_are_no_floats_stay_direct() {
-        for w in [f32::NAN, f32::INFINITY, f32::MAX] {
-            let data = bytes((0..9 * 4).map(|_| w));
-            let [small, large] = TRANSFORMS;
-            assert_eq!(small.excess(&filter(&data, 1, 4), true), None, "{w}");
-            assert_eq!(large.excess(&filter(&data, 1, 4), true), None, "{w}");
-        }
     }
 }
