@@ -22,6 +22,7 @@ pub mod names;
 pub mod peaks;
 pub mod pipeline;
 pub mod plan_text;
+pub mod python;
 pub mod report;
 mod self_test;
 pub mod signature;

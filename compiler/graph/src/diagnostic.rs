@@ -77,6 +77,10 @@ codes! {
         "";
     CUSTOM "E0505" "the function of a custom operator cannot be called" "A library that was given with --custom-lib cannot be loaded or lacks a function that --custom names, the function did not return 0, or an option excludes functions of the user's."
         "";
+    PYTHON "E0506" "Python lacks something" "Models of Keras, TensorFlow and PyTorch are converted by their own libraries, in the Python that CRANELITE_PYTHON names, or else python3, or python. It is not there, lacks a package, or failed."
+        "let CRANELITE_PYTHON name a Python with the packages that the message names";
+    CONVERSION "E0507" "the model cannot be converted" "The libraries of TensorFlow or PyTorch cannot read the model, or do not convert it to a .tflite model with the quantisation that was asked for. The message has what they say."
+        "--verbose shows everything that the converter says";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels."
         "";
     CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run."
