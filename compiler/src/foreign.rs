@@ -25,8 +25,13 @@ pub fn run(compiled: &Compiled, tools: &Tools, steps: &[Vec<Array>]) -> Result<V
     let folder = tempfile::tempdir().map_err(|e| Diagnostic::new(Code::FILE_ACCESS, format!("cannot create a folder: {e}")))?;
     let path = |name: &str| folder.path().join(name);
     let mut files = Files::default();
-    files.add(path("model.o"), compiled.object.bytes.as_slice());
+    let model = if compiled.targets()[0].is_c() { "model.c" } else { "model.o" };
+    files.add(path(model), compiled.object.bytes.as_slice());
     files.add(path("model.h"), compiled.header.as_str());
+    if compiled.prefix != "model" {
+        // What a file in C includes.
+        files.add(path(&format!("{}.h", compiled.prefix)), compiled.header.as_str());
+    }
     files.add(path("main.c"), main_c(compiled));
     for (k, step) in steps.iter().enumerate() {
         for (i, array) in step.iter().enumerate() {
@@ -35,7 +40,7 @@ pub fn run(compiled: &Compiled, tools: &Tools, steps: &[Vec<Array>]) -> Result<V
     }
     files.write()?;
     let mut link = command(&tools.linker, folder.path());
-    execute(link.args(["-O1", "main.c", "model.o", "-o", "main"]), "--linker")?;
+    execute(link.args(["-O1", "main.c", model, "-o", "main"]), "--linker")?;
     let words: Vec<OsString> = tools.runner.iter().map(OsString::from).chain([path("main").into()]).collect();
     execute(command(&words, folder.path()).arg(steps.len().to_string()), "--runner")?;
     let outputs = &compiled.main().signature.outputs;

@@ -298,7 +298,11 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         asm: stages.wants(Stage::Asm),
         ..object::Options::default()
     };
-    let mut object = object::emit_all(&object_entries, &object_options).map_err(|e| vec![not_emitted(e)])?;
+    let emitted = match targets[0].is_c() {
+        true => cranelite_codegen::c99::emit(&object_entries, &object_options, &format!("{}.h", options.prefix)),
+        false => object::emit_all(&object_entries, &object_options),
+    };
+    let mut object = emitted.map_err(|e| vec![not_emitted(e)])?;
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, entries.iter().map(|e| &e.facts), object.const_bytes)?;
@@ -334,7 +338,7 @@ fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stage
 
 impl Compiled {
     pub fn triple(&self) -> String {
-        self.main().levels[0].target.triple.to_string()
+        self.main().levels[0].target.name()
     }
 
     /// The first signature; mostly the only one.
@@ -378,7 +382,9 @@ fn symbol(node: &Node) -> Option<String> {
 fn not_emitted(e: object::Error) -> Diagnostic {
     match e {
         object::Error::TooManyConstants(_) => Diagnostic::new(Code::CONSTANTS, e.to_string()),
-        object::Error::CannotAsk(..) | object::Error::NoUnwind(_) => Diagnostic::new(Code::TARGET, e.to_string()),
+        object::Error::CannotAsk(..) | object::Error::NoUnwind(_) | object::Error::NotInC(_) => {
+            Diagnostic::new(Code::TARGET, e.to_string())
+        }
         e => internal("there is no machine code for the program", e),
     }
 }

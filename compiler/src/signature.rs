@@ -85,6 +85,7 @@ impl Tensor {
         let (scale, zero_point) = self.quantization().unwrap_or_default();
         model::Tensor {
             name: self.name.clone(),
+            identifier: self.identifier.clone(),
             dims: self.ty.shape.iter().map(|&d| d as i32).collect(),
             ty: type_number(self.ty.element),
             size_bytes: self.ty.size_bytes() as u64,

@@ -105,8 +105,9 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
     let compiled = pipeline::compile(&model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
-    let is_file = args.output.extension().is_some_and(|e| e == "o");
-    let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
+    let extension = if targets[0].is_c() { "c" } else { "o" };
+    let is_file = args.output.extension().is_some_and(|e| e == extension);
+    let object = if is_file { args.output } else { args.output.join(format!("{prefix}.{extension}")) };
     let header = object.with_extension("h");
     let mut files = Files::default();
     files.keep(&args.model);

@@ -14,7 +14,7 @@ mod entry;
 pub mod foreign;
 pub mod model;
 mod parts;
-mod plan;
+pub(crate) mod plan;
 mod property;
 mod schedule;
 pub mod section;
@@ -125,6 +125,8 @@ pub enum Error {
     CannotAsk(String, &'static str),
     #[error("--unwind describes frames in .eh_frame, which is for ELF objects, and those of {0} are not ELF; leave out --unwind")]
     NoUnwind(String),
+    #[error("{0} cannot be had in C yet; leave it out, or compile for a target with objects")]
+    NotInC(&'static str),
     #[error("a frame cannot be described: {0}")]
     Frame(String),
     #[error("without a check of the CPU there is no choice between {0} levels; compile one level")]
@@ -537,7 +539,7 @@ fn ask(writer: &mut Writer, target: &Target, needed: &[u32], prefix: &str) -> Re
 }
 
 /// Size (a multiple of the alignment, as `aligned_alloc` wants it) and alignment of the arena.
-fn arena(program: &Program) -> Result<(u64, u32), Error> {
+pub(crate) fn arena(program: &Program) -> Result<(u64, u32), Error> {
     let (mut bytes, mut align) = (0, 1);
     let io = program.buffers.iter().filter(|b| b.offset_bytes.is_some() && matches!(b.role, Role::Input(_) | Role::Output(_)));
     for b in used(program, Role::Scratch).into_iter().map(|b| program.buffer(b)).chain(io) {
@@ -549,7 +551,7 @@ fn arena(program: &Program) -> Result<(u64, u32), Error> {
 }
 
 /// The buffers of that role that the schedule refers to, themselves or through their views.
-fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
+pub(crate) fn used(program: &Program, role: Role) -> BTreeSet<BufferId> {
     let line = Line::of(&program.schedule);
     let named = line.moments.iter().flat_map(|m| m.calls.iter().flat_map(|c| &c.buffers).chain(&m.looks_at));
     let used = named.map(|&b| program.root(b).0);

@@ -92,6 +92,8 @@ typedef struct {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tensor {
     pub name: String,
+    /// The member of the structure that has its pointer.
+    pub identifier: String,
     pub dims: Vec<i32>,
     /// Number of the element type, as in [`C_DECLARATIONS`].
     pub ty: u32,
@@ -341,6 +343,7 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
                     size_bytes: u64_at(t + 24)?,
                     scale: f32::from_bits(u32_at(t + 32)?),
                     zero_point: u32_at(t + 36)? as i32,
+                    identifier: String::new(),
                 })
             })
             .collect()

@@ -4,6 +4,7 @@
 //! one table of features, one of levels, and one function from a set of features to a [`Machine`]; nothing above asks for a name.
 
 mod aarch64;
+mod c99;
 mod level;
 mod riscv64;
 mod x86_64;
@@ -56,7 +57,11 @@ pub struct Target {
     set: Set,
 }
 
-static ARCHITECTURES: [&level::Architecture; 3] = [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE];
+static ARCHITECTURES: [&level::Architecture; 4] =
+    [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE, &c99::ARCHITECTURE];
+
+/// What stands for a triple where C is written.
+const C99: &str = "c99";
 
 /// A triple that is supported: what it is for, and how its objects are tested.
 pub struct Listed {
@@ -98,6 +103,7 @@ pub const TRIPLES: &[Listed] = &[
         "64-bit RISC-V without operating system (ELF; scalar code; memory must allow unaligned access)",
         "the same code as for Linux",
     ),
+    listed(C99, "any machine with a C compiler: one file in C99", "the suites, compiled by gcc and clang"),
 ];
 
 /// The feature levels of an architecture, for lists.
@@ -135,6 +141,7 @@ fn architecture(triple: &Triple) -> Option<&'static level::Architecture> {
         Architecture::X86_64 => Some(&x86_64::ARCHITECTURE),
         Architecture::Aarch64(Aarch64Architecture::Aarch64) => Some(&aarch64::ARCHITECTURE),
         Architecture::Riscv64(_) => Some(&riscv64::ARCHITECTURE),
+        Architecture::Unknown => Some(&c99::ARCHITECTURE),
         _ => None,
     }
 }
@@ -172,8 +179,9 @@ impl Target {
     /// `cpu` is `NAME[+feature][+no-feature]`, by default the architecture's baseline.
     pub fn new(triple: &str, cpu: Option<&str>) -> Result<Target, Error> {
         let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, TRIPLES.iter().map(|t| t.triple)));
-        let mut parsed = Triple::from_str(triple).map_err(|_| no_triple())?;
-        if let Some(why) = refusal(&parsed) {
+        let is_c = triple == C99;
+        let mut parsed = if is_c { Triple::unknown() } else { Triple::from_str(triple).map_err(|_| no_triple())? };
+        if let Some(why) = refusal(&parsed).filter(|_| !is_c) {
             return Err(Error::Refused(triple.into(), why));
         }
         let architecture = architecture(&parsed).ok_or_else(no_triple)?;
@@ -200,7 +208,17 @@ impl Target {
             level,
             set,
         };
-        target.isa(false, false).map(|_| target)
+        if is_c { Ok(target) } else { target.isa(false, false).map(|_| target) }
+    }
+
+    /// Code for it is written in C.
+    pub fn is_c(&self) -> bool {
+        self.triple.architecture == Architecture::Unknown
+    }
+
+    /// The triple, or what stands for it.
+    pub fn name(&self) -> String {
+        if self.is_c() { C99.into() } else { self.triple.to_string() }
     }
 
     /// Levels of one triple, separated by commas in `cpus`; by default the architecture's baseline.
