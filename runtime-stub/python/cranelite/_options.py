@@ -50,10 +50,10 @@ def _words(command, key, value, stack):
         return [f"--{name}"] if bool(value) != is_opposite else []
     if isinstance(value, dict):
         values = [f"{which}={_text(key, v, stack)}" for which, v in value.items()]
-    elif isinstance(value, (list, tuple)) and kind != "value":
+    elif isinstance(value, (list, tuple)):
         values = [_text(key, v, stack) for v in value]
-    elif isinstance(value, (list, tuple)) and name == "cpu":
-        return [f"--{name}=" + ",".join(_text(key, v, stack) for v in value)]
+        if name == "cpu":
+            values = [",".join(values)]
     else:
         values = [_text(key, value, stack)]
     if kind == "value" and len(values) != 1:

@@ -686,24 +686,22 @@ impl Order {
         Ok(Made { compiled, instance, outputs: subgraphs.iter().map(|&s| self.outputs(s)).collect(), subgraphs })
     }
 
-    /// The same without subgraphs that can certainly not be compiled, of several.
-    fn possible(mut self) -> Order {
-        if 1 < self.subgraphs.len() {
-            let is_possible = |key: &Option<String>| {
-                let signatures = key.clone().map_or(Signatures::First, |key| Signatures::Named(vec![key]));
-                import::read(&self.bytes, &import::Options { signatures, ..self.loading.options.import.clone() }).is_ok()
-            };
-            let possible: Vec<_> = self.subgraphs.iter().filter(|(_, key)| is_possible(key)).cloned().collect();
-            if possible.iter().any(|(s, _)| *s == self.asked) {
+    fn make(mut self) -> Result<Made, Failure> {
+        guarded(|| {
+            self.made().or_else(|first| {
+                // Of several subgraphs those that cannot be compiled may not be wanted.
+                let is_possible = |key: &Option<String>| {
+                    let signatures = key.clone().map_or(Signatures::First, |key| Signatures::Named(vec![key]));
+                    import::read(&self.bytes, &import::Options { signatures, ..self.loading.options.import.clone() }).is_ok()
+                };
+                let possible: Vec<_> = self.subgraphs.iter().filter(|(_, key)| is_possible(key)).cloned().collect();
+                if possible.len() == self.subgraphs.len() || !possible.iter().any(|(s, _)| *s == self.asked) {
+                    return Err(first);
+                }
                 self.subgraphs = possible;
-            }
-        }
-        self
-    }
-
-    fn make(self) -> Result<Made, Failure> {
-        let order = self.possible();
-        guarded(|| order.made())
+                self.made()
+            })
+        })
     }
 
     fn made(&self) -> Result<Made, Failure> {

@@ -93,12 +93,17 @@ def chain(shape=(4,)):
 def counter():
     """A variable that one signature adds to, and another one reads."""
     graphs = []
-    for name in ("add", "read"):
+    for name in ("add", "read", "begin"):
         g = Graph(name)
         handle = g.tensor("handle", "resource", ())
+        if name != "begin":
+            g.operator("CALL_ONCE", [], [], ("CallOnceOptions", dict(init_subgraph_index=2)))
         g.operator("VAR_HANDLE", [], [handle], ("VarHandleOptions", dict(container="", shared_name="total")))
         old = g.tensor("old", "f4", (2,))
-        if name == "add":
+        if name == "begin":
+            zeros = g.constant("zeros", "f4", [0, 0])
+            g.operator("ASSIGN_VARIABLE", [handle, zeros], [], ("AssignVariableOptions", {}))
+        elif name == "add":
             x = g.input("add_x", "f4", (2,))
             new = g.tensor("new", "f4", (2,))
             g.operator("READ_VARIABLE", [handle], [old], ("ReadVariableOptions", {}))
@@ -180,6 +185,6 @@ def unsupported():
     x = g.input("x", "f4", (2, 2))
     a, b = g.tensor("a", "f4", (2, 2)), g.tensor("b", "f4", (2, 2))
     g.operator("MATRIX_SET_DIAG", [x], [a])
-    g.operator("RFFT2D", [a], [b])
+    g.operator("HASHTABLE", [a], [b])
     g.outputs = [b]
     return file([g])

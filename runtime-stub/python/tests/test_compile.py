@@ -21,7 +21,7 @@ def run(*words, **kwargs):
 
 def test_files_sizes_and_texts(tmp_path):
     made = cranelite.compile(models.DIGITS, tmp_path, name="d", emit=["graph", "report"], rust=True)
-    assert sorted(os.path.basename(p) for p in made.paths) == ["d.graph", "d.h", "d.o", "d.report", "d.rs"] or len(made.paths) >= 5
+    assert sorted(os.path.basename(p) for p in made.paths) == ["d.graph", "d.h", "d.o", "d.rs", "d.txt"]
     for path, contents in made.files.items():
         with open(path, "rb") as file:
             assert file.read() == contents
@@ -71,7 +71,7 @@ def test_every_option_has_a_keyword(tmp_path):
         ({"weights": "w", "const_section": ".flash"}, ValueError, "cannot be used with"),
         ({"max_arena": "1X"}, ValueError, "number of bytes"),
         ({"target": "z80"}, ValueError, "z80"),
-        ({"cpu": {"a": 1}}, TypeError, "cpu|one value"),
+        ({"cpu": {"a": 1, "b": 2}}, TypeError, "cpu has one value"),
         ({"name": "1"}, ValueError, "identifier"),
     ]:
         with pytest.raises((error,), match=text):

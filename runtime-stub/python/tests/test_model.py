@@ -15,7 +15,6 @@ import models
 def test_one_array_in_and_out(tmp_path):
     m = cranelite.load(models.DIGITS)
     (x,), (y,) = m.inputs, m.outputs
-    assert (x.name, x.shape, x.dtype) == ("image", (1, 8, 8, 1), np.int8) or x.shape[0] == 1
     image = np.random.default_rng(1).integers(-128, 128, x.shape, dtype=x.dtype)
     scores = m(image)
     assert (scores.shape, scores.dtype) == (y.shape, y.dtype)
@@ -70,14 +69,12 @@ def test_arrays_of_any_layout():
     expected = m(x, y)["sum"]
     wide = np.zeros((4, 6), "f4")
     wide[::2, ::2] = x
-    odd = np.zeros(25, "u1")[1:].view("u1")
     unaligned = np.ndarray((2, 3), "f4", np.zeros(25, "u1").data, offset=1)
     unaligned[...] = x
     read_only = x.copy()
     read_only.flags.writeable = False
     for other in (wide[::2, ::2], np.asfortranarray(x), x.astype(">f4"), unaligned, read_only, x[::-1][::-1], np.ma.masked_array(x)):
         np.testing.assert_array_equal(m(other, y)["sum"], expected)
-    assert odd.size
     # Anything that NumPy makes an array of the right type of.
     class Other:
         def __array__(self, dtype=None, copy=None):
@@ -92,7 +89,7 @@ def test_out_is_written_in_place():
     x, y = np.array([-1, 2, -3, 4], "f4"), np.empty(4, "f4")
     assert m(x, out=y) is y
     np.testing.assert_array_equal(y, [0, 6, 0, 12])
-    assert m(x, out=[y])is y and m(x, out={"y": y}) is y
+    assert m(x, out=[y]) is y and m(x, out={"y": y}) is y
     # The input's own memory, whole or in part.
     both = np.array([9, -1, 2, -3, 4, 9], "f4")
     m(both[1:5], out=both[1:5])
@@ -184,7 +181,7 @@ def test_options():
         ({"threads": 0}, ValueError, "0 is not in 1..=256"),
         ({"threads": "many"}, ValueError, "many"),
         ({"threads": 1.5}, TypeError, "threads cannot be 1.5"),
-        ({"threads": [1, 2]}, TypeError, "threads has one value|cannot be"),
+        ({"threads": [1, 2]}, TypeError, "threads has one value"),
         ({"winograd": 1}, TypeError, "winograd must be True or False"),
         ({"opt": "small"}, ValueError, "small"),
         ({"cpu": "z80"}, ValueError, "z80"),
@@ -199,10 +196,8 @@ def test_options():
             cranelite.load(models.sums(), **options)
 
 
-def test_levels_of_the_cpu():
-    levels = [line.split()[0] for line in ()]
-    assert levels == []
-    with pytest.raises(ValueError, match="aarch64.*does not run on this machine|does not run|lacks"):
+def test_other_machines():
+    with pytest.raises(ValueError, match="does not run on this machine"):
         cranelite.load(models.sums(), target="aarch64-unknown-linux-gnu" if _is_x86() else "x86_64-unknown-linux-gnu")
 
 
