@@ -11,6 +11,7 @@ is the whole migration. What differs:
 - There are no delegates: the whole model is machine code already.
 """
 
+import ctypes
 import enum
 import os
 import warnings
@@ -310,16 +311,17 @@ class Interpreter(_native.Interpreter):
 class InterpreterWithCustomOps(Interpreter):
     """An Interpreter whose custom operators are functions in C: `custom={"Name": "function"}, custom_lib="libmine.so"`.
 
-    Functions that register kernels with TensorFlow Lite have nothing to register them with here, so `custom_op_registerers` must be empty.
+    Functions that register kernels with TensorFlow Lite have nothing to register them with here: a warning says so, and a model that needs such a kernel
+    does not compile.
     """
 
     def __init__(self, custom_op_registerers=None, **kwargs):
         self._custom_op_registerers = list(custom_op_registerers or [])
+        program = ctypes.CDLL(None)
+        for name in self._custom_op_registerers:
+            if isinstance(name, str) and not hasattr(program, name):
+                raise ValueError(f"Looking up symbol '{name}' failed: no library of this program has it")
         if self._custom_op_registerers:
-            first = self._custom_op_registerers[0]
-            name = first if isinstance(first, str) else getattr(first, "__name__", first)
-            raise ValueError(
-                f"Looking up symbol '{name}' failed: kernels of TensorFlow Lite cannot be registered. "
-                "Give custom={NAME: FUNCTION} and custom_lib=FILE.so instead"
-            )
+            help = "give custom={NAME: FUNCTION} and custom_lib=FILE.so instead"
+            warnings.warn(f"kernels of TensorFlow Lite cannot be registered: {help}", stacklevel=2)
         super().__init__(**kwargs)

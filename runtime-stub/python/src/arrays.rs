@@ -141,8 +141,9 @@ impl Tensor {
 pub fn dtype(py: Python, element: ElementType) -> PyResult<Py<PyArrayDescr>> {
     let name = match element {
         ElementType::BF16 => "u2",
-        _ => numpy_name(element)
-            .ok_or_else(|| PyTypeError::new_err(format!("arrays of NumPy have no element type {element}: let the model end in a CAST to one")))?,
+        _ => numpy_name(element).ok_or_else(|| {
+            PyTypeError::new_err(format!("arrays of NumPy have no element type {element}: let the model end in a CAST to one"))
+        })?,
     };
     Ok(PyArrayDescr::new(py, name)?.unbind())
 }

@@ -60,4 +60,3 @@ pub fn check(py: Python, words: Vec<OsString>, model: Vec<u8>) -> PyResult<(Stri
     let (problems, left_out) = checked.map_err(|e| exception(py, &e))?;
     Ok((Failure::Problems(problems).to_json().to_string(), left_out))
 }
-

@@ -30,7 +30,11 @@ pub fn call_failed(failure: &Failure) -> PyErr {
     match failure {
         Failure::Problems(list) => {
             let message = list.iter().map(|p| text(&p.diagnostic)).collect::<Vec<_>>().join("\n");
-            if list.iter().all(|p| p.diagnostic.code == Code::INPUT) { PyValueError::new_err(message) } else { PyRuntimeError::new_err(message) }
+            if list.iter().all(|p| p.diagnostic.code == Code::INPUT) {
+                PyValueError::new_err(message)
+            } else {
+                PyRuntimeError::new_err(message)
+            }
         }
         Failure::Usage(message) => PyValueError::new_err(message.clone()),
     }

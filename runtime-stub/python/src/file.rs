@@ -78,9 +78,11 @@ impl File {
             ignore_missing_null_terminator: true,
         };
         let model = schema::root_as_model_with_opts(&options, bytes).ok()?;
-        let code = |c: schema::OperatorCode| (c.builtin_code().0.max(i32::from(c.deprecated_builtin_code())), c.custom_code().map(schema::text));
+        let code =
+            |c: schema::OperatorCode| (c.builtin_code().0.max(i32::from(c.deprecated_builtin_code())), c.custom_code().map(schema::text));
         let codes: Vec<_> = model.operator_codes().into_iter().flatten().map(code).collect();
-        let subgraphs: Vec<_> = model.subgraphs().into_iter().flatten().map(|s| subgraph(bytes, &model, s, &codes)).collect::<Option<_>>()?;
+        let subgraphs: Vec<_> =
+            model.subgraphs().into_iter().flatten().map(|s| subgraph(bytes, &model, s, &codes)).collect::<Option<_>>()?;
         let signatures = model.signature_defs().into_iter().flatten().filter_map(|s| signature(s, &subgraphs)).collect();
         let has_resources = codes.iter().any(|(code, _)| *code == BuiltinOperator::VAR_HANDLE.0);
         (!subgraphs.is_empty()).then_some(File { subgraphs, signatures, has_resources })
@@ -106,7 +108,8 @@ impl Subgraph {
         let mut all = self.outputs.clone();
         let mut is_known = vec![false; self.tensors.len()];
         self.outputs.iter().for_each(|&t| is_known[t] = true);
-        for t in self.operators.iter().flat_map(|o| &o.outputs).filter_map(|&t| usize::try_from(t).ok()).filter(|&t| t < self.tensors.len()) {
+        for t in self.operators.iter().flat_map(|o| &o.outputs).filter_map(|&t| usize::try_from(t).ok()).filter(|&t| t < self.tensors.len())
+        {
             let tensor = &self.tensors[t];
             let is_number = ![TensorType::RESOURCE, TensorType::STRING, TensorType::VARIANT].contains(&tensor.ty);
             if is_number && !tensor.is_variable && !std::mem::replace(&mut is_known[t], true) {

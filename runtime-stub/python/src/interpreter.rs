@@ -20,6 +20,7 @@ use cranelite_schema::TensorType;
 use numpy::{PyArray1, PyArrayDescr, PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple, PyType};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -312,8 +313,11 @@ impl Interpreter {
         let opened = opened(&mut guard);
         let (s, t) = opened.tensor(input_index, subgraph_index).map_err(|e| PyRuntimeError::new_err(e.to_string()))?;
         let (tensor, graph) = (&opened.file.subgraphs[s].tensors[t], &mut opened.graphs[s]);
-        let too_large = || PyRuntimeError::new_err(format!("a tensor of shape {shape:?} is not possible: BytesRequired number of elements overflowed."));
-        let new: Vec<i32> = shape.iter().map(|&d| i32::try_from(d).ok().filter(|d| 0 <= *d)).collect::<Option<_>>().ok_or_else(too_large)?;
+        let too_large = || {
+            PyRuntimeError::new_err(format!("a tensor of shape {shape:?} is not possible: BytesRequired number of elements overflowed."))
+        };
+        let new: Vec<i32> =
+            shape.iter().map(|&d| i32::try_from(d).ok().filter(|d| 0 <= *d)).collect::<Option<_>>().ok_or_else(too_large)?;
         let elements = new.iter().try_fold(16usize, |n, &d| n.checked_mul(d as usize));
         elements.filter(|n| *n < isize::MAX as usize).ok_or_else(too_large)?;
         if !matches!(graph.slots[t], Slot::Input(_)) {
@@ -326,9 +330,7 @@ impl Interpreter {
             let open = &tensor.shape_signature;
             let is_open = |i: usize| open.get(i) == Some(&-1);
             if new.len() != tensor.shape.len() || (0..new.len()).any(|i| new[i] != graph.shapes[t][i] && !is_open(i)) {
-                return Err(PyRuntimeError::new_err(
-                    "ResizeInputTensorStrict only allows mutating unknown dimensions identified by -1.",
-                ));
+                return Err(PyRuntimeError::new_err("ResizeInputTensorStrict only allows mutating unknown dimensions identified by -1."));
             }
         }
         graph.shapes[t] = new;
@@ -592,7 +594,8 @@ impl Opened {
             let (subgraph, graph) = (&self.file.subgraphs[s], &mut self.graphs[s]);
             for (&i, tensor) in callee.inputs.iter().zip(&entry.signature.inputs) {
                 if graph.inputs[i].bytes().len() != tensor.ty.size_bytes() {
-                    let message = format!("input {i} has {} bytes, and the model takes {}", graph.inputs[i].bytes().len(), tensor.describe());
+                    let message =
+                        format!("input {i} has {} bytes, and the model takes {}", graph.inputs[i].bytes().len(), tensor.describe());
                     return Err(cranelite::diagnostic::internal("shapes are not the same", message).into());
                 }
             }
@@ -774,10 +777,16 @@ fn element(ty: TensorType) -> (ElementType, usize) {
 }
 
 fn dtype(py: Python<'_>, ty: TensorType) -> PyResult<Bound<'_, PyArrayDescr>> {
-    match ty {
-        TensorType::STRING => PyArrayDescr::new(py, "S"),
-        TensorType::RESOURCE | TensorType::VARIANT => PyArrayDescr::new(py, "O"),
-        _ => Ok(arrays::dtype(py, element(ty).0)?.into_bound(py)),
+    // Asked in every call, so each is made once.
+    static KNOWN: [PyOnceLock<Py<PyArrayDescr>>; 32] = [const { PyOnceLock::new() }; 32];
+    let make = || match ty {
+        TensorType::STRING => Ok(PyArrayDescr::new(py, "S")?.unbind()),
+        TensorType::RESOURCE | TensorType::VARIANT => Ok(PyArrayDescr::new(py, "O")?.unbind()),
+        _ => arrays::dtype(py, element(ty).0),
+    };
+    match KNOWN.get(ty.0 as usize) {
+        Some(known) => Ok(known.get_or_try_init(py, make)?.bind(py).clone()),
+        None => Ok(make()?.into_bound(py)),
     }
 }
 

@@ -56,7 +56,8 @@ struct Signature {
 
 impl Signature {
     fn of(py: Python, entry: &Entry) -> PyResult<Signature> {
-        let tensors = |all: &[cranelite::signature::Tensor]| all.iter().map(|t| Py::new(py, Tensor::of(py, t)?)).collect::<PyResult<Vec<_>>>();
+        let tensors =
+            |all: &[cranelite::signature::Tensor]| all.iter().map(|t| Py::new(py, Tensor::of(py, t)?)).collect::<PyResult<Vec<_>>>();
         let (inputs, outputs) = (tensors(&entry.signature.inputs)?, tensors(&entry.signature.outputs)?);
         let mut names: Vec<String> = vec![];
         for (i, output) in outputs.iter().enumerate().take(entry.signature.own_output_count) {
@@ -75,7 +76,12 @@ impl Signature {
             (0, Some(kwargs)) => Some(kwargs.clone()),
             (1, None) => args.get_item(0)?.cast_into::<PyDict>().ok(),
             (_, None) => None,
-            (_, Some(_)) => return Err(PyTypeError::new_err(format!("arrays are given by position or by name, not both: {}", self.expected(args.py())))),
+            (_, Some(_)) => {
+                return Err(PyTypeError::new_err(format!(
+                    "arrays are given by position or by name, not both: {}",
+                    self.expected(args.py())
+                )));
+            }
         };
         let Some(by_name) = by_name else {
             if args.len() != self.inputs.len() {
@@ -111,7 +117,9 @@ impl Signature {
         let Some(out) = out else { return self.outputs.iter().map(|t| t.get().fresh(py)).collect() };
         let own = self.names.len();
         let given: Vec<Bound<PyAny>> = if let Ok(by_name) = out.cast::<PyDict>() {
-            let one = |name: &String| by_name.get_item(name)?.ok_or_else(|| PyTypeError::new_err(format!("out has no array for output {name:?}")));
+            let one = |name: &String| {
+                by_name.get_item(name)?.ok_or_else(|| PyTypeError::new_err(format!("out has no array for output {name:?}")))
+            };
             self.names.iter().map(one).collect::<PyResult<_>>()?
         } else if own == 1 && out.cast::<numpy::PyUntypedArray>().is_ok() {
             vec![out.clone()]
@@ -121,7 +129,11 @@ impl Signature {
             vec![out.clone()]
         };
         if given.len() != own {
-            return Err(PyTypeError::new_err(format!("out has {} arrays, and the model {own} outputs: {}", given.len(), self.names.join(", "))));
+            return Err(PyTypeError::new_err(format!(
+                "out has {} arrays, and the model {own} outputs: {}",
+                given.len(),
+                self.names.join(", ")
+            )));
         }
         let mut arrays = given.iter().zip(&self.outputs).map(|(a, t)| t.get().writable(py, a)).collect::<PyResult<Vec<_>>>()?;
         arrays.extend(self.outputs[own..].iter().map(|t| t.get().fresh(py)).collect::<PyResult<Vec<_>>>()?);
@@ -297,7 +309,8 @@ impl Model {
     }
 
     fn __repr__(&self, py: Python) -> PyResult<String> {
-        let list = |all: &[Py<Tensor>]| all.iter().map(|t| format!("{} {}", t.get().name, t.get().describe(py))).collect::<Vec<_>>().join(", ");
+        let list =
+            |all: &[Py<Tensor>]| all.iter().map(|t| format!("{} {}", t.get().name, t.get().describe(py))).collect::<Vec<_>>().join(", ");
         let s = self.signature();
         Ok(format!("<cranelite.Model {:?}: {} -> {}>", self.loaded.name, list(&s.inputs), list(&s.outputs[..s.names.len()])))
     }

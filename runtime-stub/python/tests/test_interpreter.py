@@ -229,6 +229,8 @@ def test_arguments():
         load_delegate("gpu.so")
     with pytest.raises(ValueError, match="Looking up symbol 'Register' failed"):
         InterpreterWithCustomOps(model_content=content, custom_op_registerers=["Register"])
+    with pytest.warns(UserWarning, match="cannot be registered"):
+        InterpreterWithCustomOps(model_content=content, custom_op_registerers=["malloc", test_arguments])
     assert InterpreterWithCustomOps(model_content=content)._safe_to_run()
     with pytest.raises(RuntimeError, match="E0201|E0202|E0205"):
         allocated(models.unsupported())

@@ -120,7 +120,7 @@ def told(interpreter, tensors):
 
 def compare_details(content):
     """Names, types and quantisation of every tensor in the file, before anything is allocated: temporary ones of LiteRT's come later."""
-    a, b = litert.Interpreter(model_content=content, experimental_op_resolver_type=RESOLVER), ours.Interpreter(model_content=content)
+    a, b = litert.Interpreter(model_content=content, experimental_op_resolver_type=PLAIN), ours.Interpreter(model_content=content)
     tensors = range(len(b.get_tensor_details()))
     assert told(b, tensors) == told(a, tensors)
     # Names of what a signature has are compared as sets: the order of LiteRT's is that of a map.
@@ -131,7 +131,7 @@ def compare_details(content):
     assert [o["op_name"] for o in b._get_ops_details()] == [o["op_name"] for o in a._get_ops_details()]
 
 
-RESOLVER = litert.OpResolverType.BUILTIN_REF
+RESOLVER, PLAIN = litert.OpResolverType.BUILTIN_REF, litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
 
 
 def refused():
@@ -153,7 +153,7 @@ def test_suites(row):
             pytest.skip(str(e).splitlines()[0])
         raise
     compare_details(content)
-    resolver = RESOLVER if row["oracle"] == "BUILTIN_REF" else litert.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = RESOLVER if row["oracle"] == "BUILTIN_REF" else PLAIN
     try:
         expected, _ = steps(litert, content, given, fresh, resize, experimental_op_resolver_type=resolver)
     except (RuntimeError, ValueError):
