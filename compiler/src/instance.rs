@@ -165,7 +165,8 @@ impl Instance {
 }
 
 fn run(bound: &mut Bound, pool: Option<&mut Pool>, targets: &[Target]) -> Result<(), Diagnostic> {
-    let status = match pool {
+    // A process that was forked off goes on alone.
+    let status = match pool.filter(|pool| pool.is_here()) {
         None => Some(bound.invoke()),
         Some(pool) => bound.invoke_parallel(pool),
     };

@@ -68,7 +68,7 @@ class Compiled:
         code_bytes, const_bytes, arena_bytes, stack_bytes, state_bytes: sizes in bytes.
     """
 
-    def __init__(self, made, is_written):
+    def __init__(self, made: Dict[str, Any], is_written: bool) -> None:
         self.object: bytes = made["object"]
         self.header: str = made["header"]
         self.weights: Optional[bytes] = made["weights"]

@@ -15,7 +15,7 @@ import ctypes
 import enum
 import os
 import warnings
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -137,10 +137,10 @@ class Interpreter(_native.Interpreter):
 
     def __init__(
         self,
-        model_path=None,
-        model_content=None,
-        experimental_delegates=None,
-        num_threads=None,
+        model_path: Union[str, "os.PathLike[str]", None] = None,
+        model_content: Optional[bytes] = None,
+        experimental_delegates: Optional[Sequence[Any]] = None,
+        num_threads: Optional[int] = None,
         experimental_op_resolver_type=OpResolverType.AUTO,
         experimental_preserve_all_tensors=False,
         experimental_disable_delegate_clustering=False,
@@ -148,8 +148,8 @@ class Interpreter(_native.Interpreter):
         experimental_compress_quantization_zero_points=False,
         experimental_disable_delegate_node_fusion=False,
         experimental_force_delegate_node_profiling=False,
-        **options,
-    ):
+        **options: Any,
+    ) -> None:
         """Opens a model.
 
         Args:
@@ -189,7 +189,7 @@ class Interpreter(_native.Interpreter):
         try:
             content, path = _api.read_model(model_path or model_content)
         except OSError as e:
-            raise ValueError(f"Could not open '{os.fspath(model_path)}': {e.strerror}") from e
+            raise ValueError(f"Could not open '{e.filename}': {e.strerror}") from e
         with _options.words("load", {"threads": min(num_threads or 1, 256), **options}) as words:
             try:
                 self._open(content, [*words, "--", path], bool(experimental_preserve_all_tensors))

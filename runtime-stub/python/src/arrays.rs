@@ -242,7 +242,7 @@ pub unsafe fn bytes<'a>(array: &'a Array, size_bytes: usize) -> &'a [u8] {
 ///
 /// # Safety
 /// As for [`bytes`]; and no other slice is of the same memory.
-pub unsafe fn bytes_mut<'a>(array: &'a Array, size_bytes: usize) -> &'a mut [u8] {
+pub unsafe fn bytes_mut<'a>(array: &'a mut Array, size_bytes: usize) -> &'a mut [u8] {
     // SAFETY: as above.
     unsafe { std::slice::from_raw_parts_mut((*array.as_array_ptr()).fields.data.cast::<u8>(), size_bytes) }
 }

@@ -116,6 +116,9 @@ struct Made {
     outputs: Vec<Vec<usize>>,
 }
 
+/// Its name, and the numbers of its inputs and outputs.
+type Operator = (String, Vec<i32>, Vec<i32>);
+
 type Guard<'a> = MutexGuard<'a, Option<Opened>>;
 
 impl Interpreter {
@@ -283,10 +286,10 @@ impl Interpreter {
             return constant(py, tensor, &opened.bytes[range.clone()], &dtype);
         }
         let (memory, shape) = opened.bytes(s, t)?;
-        let array = arrays::empty(py, &shape, &dtype)?;
+        let mut array = arrays::empty(py, &shape, &dtype)?;
         let size = shape.iter().product::<usize>() * dtype.itemsize();
         // SAFETY: it is new, and so large.
-        unsafe { arrays::bytes_mut(&array, size) }.copy_from_slice(&memory[..size]);
+        unsafe { arrays::bytes_mut(&mut array, size) }.copy_from_slice(&memory[..size]);
         Ok(array)
     }
 
@@ -432,7 +435,7 @@ impl Interpreter {
     }
 
     /// Names, numbers of inputs and of outputs of the operators of the first subgraph.
-    fn _operators(&self) -> PyResult<Vec<(String, Vec<i32>, Vec<i32>)>> {
+    fn _operators(&self) -> PyResult<Vec<Operator>> {
         let mut guard = self.lock()?;
         let operators = &opened(&mut guard).file.subgraphs[0].operators;
         Ok(operators.iter().map(|o| (o.name.clone(), o.inputs.clone(), o.outputs.clone())).collect())
@@ -828,9 +831,9 @@ fn constant<'py>(py: Python<'py>, tensor: &file::Tensor, bytes: &[u8], dtype: &B
     let shape = if tensor.sparsity.is_some() { vec![bytes.len() / dtype.itemsize()] } else { shape };
     let size = if tensor.sparsity.is_some() { bytes.len() } else { count * dtype.itemsize() };
     let bytes = bytes.get(..size).ok_or_else(|| PyValueError::new_err("Invalid tensor size."))?;
-    let array = arrays::empty(py, &shape, dtype)?;
+    let mut array = arrays::empty(py, &shape, dtype)?;
     // SAFETY: it is new, and so large.
-    unsafe { arrays::bytes_mut(&array, size) }.copy_from_slice(bytes);
+    unsafe { arrays::bytes_mut(&mut array, size) }.copy_from_slice(bytes);
     Ok(array)
 }
 

@@ -21,7 +21,8 @@ use std::sync::{Arc, Mutex, TryLockError};
 /// `model(x)` runs it on one array, `model(x, y)` on several in the order of `model.inputs`, and `model({"x": x, "y": y})` or
 /// `model(x=x, y=y)` on arrays by name. The result is the array of the only output, or a dictionary of arrays by name where there are
 /// several. Arrays must have the type and the shape of the input; those in C order are read where they are, others are copied first.
-/// `out=` takes arrays for the results (one, or a sequence or dictionary of them), which are then written instead of new ones.
+/// `out=` takes arrays for the results (one, or a sequence or dictionary of them), which are then written instead of new ones; an input that is called
+/// "out" is given in a dictionary.
 ///
 /// Raises TypeError for arguments of another number, name or type, ValueError for shapes and for indices in the data that are out of range,
 /// and RuntimeError when the model runs in another thread: the interpreter's lock is released meanwhile, and one model does one thing at a time.
@@ -116,13 +117,13 @@ impl Signature {
     fn results<'py>(&self, py: Python<'py>, out: Option<&Bound<'py, PyAny>>) -> PyResult<Vec<Array<'py>>> {
         let Some(out) = out else { return self.outputs.iter().map(|t| t.get().fresh(py)).collect() };
         let own = self.names.len();
-        let given: Vec<Bound<PyAny>> = if let Ok(by_name) = out.cast::<PyDict>() {
+        let given: Vec<Bound<PyAny>> = if out.cast::<numpy::PyUntypedArray>().is_ok() {
+            vec![out.clone()]
+        } else if let Ok(by_name) = out.cast::<PyDict>() {
             let one = |name: &String| {
                 by_name.get_item(name)?.ok_or_else(|| PyTypeError::new_err(format!("out has no array for output {name:?}")))
             };
             self.names.iter().map(one).collect::<PyResult<_>>()?
-        } else if own == 1 && out.cast::<numpy::PyUntypedArray>().is_ok() {
-            vec![out.clone()]
         } else if let Ok(several) = out.cast::<PySequence>() {
             several.try_iter()?.collect::<PyResult<_>>()?
         } else {
@@ -201,7 +202,7 @@ impl Model {
         let (read, mut written): (Vec<&[u8]>, Vec<&mut [u8]>) = unsafe {
             (
                 inputs.iter().zip(&signature.inputs).map(|(a, t)| arrays::bytes(a, t.get().size_bytes)).collect(),
-                outputs.iter().zip(&signature.outputs).map(|(a, t)| arrays::bytes_mut(a, t.get().size_bytes)).collect(),
+                outputs.iter_mut().zip(&signature.outputs).map(|(a, t)| arrays::bytes_mut(a, t.get().size_bytes)).collect(),
             )
         };
         let (loaded, number) = (&*self.loaded, self.number);
@@ -293,10 +294,14 @@ impl Model {
 
     /// Gives all memory back. A closed model cannot be called; closing it again does nothing.
     fn close(&self, py: Python) -> PyResult<()> {
-        py.detach(|| match self.loaded.instance.try_lock() {
-            Ok(mut guard) => Ok(drop(guard.take())),
-            Err(TryLockError::Poisoned(e)) => Ok(drop(e.into_inner().take())),
-            Err(TryLockError::WouldBlock) => Err(self.loaded.busy()),
+        py.detach(|| {
+            let instance = match self.loaded.instance.try_lock() {
+                Ok(mut guard) => guard.take(),
+                Err(TryLockError::Poisoned(e)) => e.into_inner().take(),
+                Err(TryLockError::WouldBlock) => return Err(self.loaded.busy()),
+            };
+            drop(instance);
+            Ok(())
         })
     }
 

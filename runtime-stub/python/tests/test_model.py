@@ -1,6 +1,7 @@
 """`cranelite.load` and what it gives."""
 
 import gc
+import os
 import pathlib
 import threading
 import time
@@ -328,3 +329,22 @@ def test_numbers_of_threads_give_the_same_bits():
     x = np.random.default_rng(4).standard_normal((64, 96)).astype("f4")
     one, two = cranelite.load(data, threads=1), cranelite.load(data, threads=2)
     np.testing.assert_array_equal(one(x), two(x))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_process_that_is_forked_off_goes_on():
+    m = cranelite.load(models.products(96, 3), threads=2)
+    x = np.random.default_rng(4).standard_normal((64, 96)).astype("f4")
+    expected, mine = m(x), os.getpid()
+    try:
+        child = os.fork()
+        if child == 0:
+            same = np.array_equal(m(x), expected)
+            del m
+            gc.collect()
+            os._exit(0 if same else 1)
+    finally:
+        if os.getpid() != mine:
+            os._exit(2)
+    assert os.waitpid(child, 0)[1] == 0
+    np.testing.assert_array_equal(m(x), expected)
