@@ -82,6 +82,11 @@ impl Files {
         self.files.push((path, contents.into()));
     }
 
+    /// Where they are to be, and what is in them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files.iter().map(|(path, contents)| (path.as_path(), contents.as_slice()))
+    }
+
     /// A file that was read: none may take its place.
     pub fn keep(&mut self, path: &Path) {
         self.inputs.push(path.into());

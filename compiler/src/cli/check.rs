@@ -7,6 +7,7 @@ use crate::files;
 use crate::pipeline::{self, Options};
 use crate::stages::Stages;
 use clap::Args;
+use cranelite_codegen::targets::Target;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 pub struct CheckArgs {
     /// The .tflite files
     #[arg(required = true, value_name = "MODEL")]
-    models: Vec<PathBuf>,
+    pub models: Vec<PathBuf>,
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
@@ -25,17 +26,25 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
-pub fn check(args: CheckArgs) -> Outcome {
-    let targets = args.target.or_baseline()?;
-    let options = Options { import: args.about.read()?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
+impl CheckArgs {
+    /// How models are compiled, and for what.
+    pub fn options(self) -> Result<(Vec<Target>, Options), Failure> {
+        let targets = self.target.or_baseline()?;
+        Ok((targets, Options { import: self.about.read()?, no_cpu_check: self.target.no_cpu_check, ..Options::default() }))
+    }
+}
+
+pub fn check(mut args: CheckArgs) -> Outcome {
+    let (models, is_json) = (std::mem::take(&mut args.models), args.json);
+    let (targets, options) = args.options()?;
     let (mut problems, mut left_out) = (vec![], vec![]);
-    for file in &args.models {
+    for file in &models {
         let model = files::read(file).map_err(|d| vec![d]);
         match model.and_then(|model| pipeline::compile(&model, &targets, &options, &mut Stages::none())) {
             Ok(compiled) => {
                 warn(file, &compiled.left_out);
                 left_out.extend(compiled.left_out.iter().map(|what| json!({ "file": file.to_string_lossy(), "message": what })));
-                if !args.json {
+                if !is_json {
                     print(&format!("{}: no problems\n", shown(file)));
                 }
             }
@@ -45,7 +54,7 @@ pub fn check(args: CheckArgs) -> Outcome {
     if !problems.is_empty() {
         return Err(Failure::Problems(problems));
     }
-    if args.json {
+    if is_json {
         print_json(&json!({ "diagnostics": [], "left_out": left_out }));
     }
     Ok(())

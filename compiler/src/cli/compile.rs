@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub struct CompileArgs {
     /// The .tflite file
-    model: PathBuf,
+    pub model: PathBuf,
     /// Folder for PREFIX.o and PREFIX.h, or a file ending in .o with the header beside it
     #[arg(short, long, value_name = "DIR|FILE.o", default_value = ".")]
     output: PathBuf,
@@ -78,11 +78,38 @@ pub struct CompileArgs {
 }
 
 pub fn compile(args: CompileArgs) -> Outcome {
+    let (is_json, is_baseline, path) = (args.json, args.target.cpu.is_none(), args.model.clone());
+    let made = make(args, None)?;
+    warn(&path, &made.compiled.left_out);
+    made.files.write()?;
+    if is_json {
+        let mut facts = report::json(&made.compiled);
+        facts["object"] = json!(made.object.to_string_lossy());
+        facts["header"] = json!(made.header.to_string_lossy());
+        facts["prefix"] = json!(made.compiled.prefix);
+        print_json(&facts);
+    } else {
+        print(&summary(&made.compiled, &made.object, is_baseline));
+    }
+    Ok(())
+}
+
+/// A compiled model, and files that are to be written.
+pub struct Made {
+    pub compiled: Compiled,
+    pub files: Files,
+    /// Where the object and the header go.
+    pub object: PathBuf,
+    pub header: PathBuf,
+}
+
+/// Everything but writing. `model`: what is in the model's file, if it was read.
+pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> {
     let targets = args.target.or_baseline()?;
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
     }
-    let model = files::read(&args.model)?;
+    let model = model.map_or_else(|| files::read(&args.model), Ok)?;
     let mut options = Options {
         import: args.about.read()?,
         prefer: args.prefer.into(),
@@ -104,7 +131,6 @@ pub fn compile(args: CompileArgs) -> Outcome {
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
     let compiled = pipeline::compile(&model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
-    warn(&args.model, &compiled.left_out);
     let is_file = args.output.extension().is_some_and(|e| e == "o");
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
     let header = object.with_extension("h");
@@ -128,17 +154,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
             files.add(folder.join(format!("{i:02}-{}.{extension}", text.after)), text.text.clone());
         }
     }
-    files.write()?;
-    if args.json {
-        let mut facts = report::json(&compiled);
-        facts["object"] = json!(object.to_string_lossy());
-        facts["header"] = json!(header.to_string_lossy());
-        facts["prefix"] = json!(prefix);
-        print_json(&facts);
-    } else {
-        print(&summary(&compiled, &object, args.target.cpu.is_none()));
-    }
-    Ok(())
+    Ok(Made { compiled, files, object, header })
 }
 
 fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {

@@ -71,7 +71,7 @@ impl CustomOptions {
 }
 
 /// Where the user's functions are, to be called in this process.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct LibraryOptions {
     /// Shared library with the functions that --custom names; may be repeated
     #[arg(long = "custom-lib", value_name = "FILE.so")]
