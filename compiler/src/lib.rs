@@ -6,6 +6,7 @@
 pub mod array;
 pub mod bindings;
 pub mod cli;
+pub mod convert;
 pub mod diagnostic;
 pub mod dump;
 pub mod facts;

@@ -3,7 +3,6 @@
 use super::options::{ModelOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::{Failure, Problem, shown};
-use crate::files;
 use crate::pipeline::{self, Options};
 use crate::stages::Stages;
 use clap::Args;
@@ -13,7 +12,7 @@ use std::path::PathBuf;
 /// Lists every problem of models, with operator, tensor, reason and way out
 #[derive(Args)]
 pub struct CheckArgs {
-    /// The .tflite files
+    /// The models: .tflite files, or models of Keras, TensorFlow or PyTorch, which are converted first
     #[arg(required = true, value_name = "MODEL")]
     models: Vec<PathBuf>,
     #[command(flatten)]
@@ -27,11 +26,18 @@ pub struct CheckArgs {
 
 pub fn check(args: CheckArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
-    let options = Options { import: args.about.read()?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
     let (mut problems, mut left_out) = (vec![], vec![]);
     for file in &args.models {
-        let model = files::read(file).map_err(|d| vec![d]);
-        match model.and_then(|model| pipeline::compile(&model, &targets, &options, &mut Stages::none())) {
+        let (source, import) = match args.about.clone().open(file) {
+            Ok(opened) => opened,
+            Err(Failure::Problems(list)) => {
+                problems.extend(list);
+                continue;
+            }
+            Err(usage) => return Err(usage),
+        };
+        let options = Options { import, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
+        match pipeline::compile(&source.model, &targets, &options, &mut Stages::none()) {
             Ok(compiled) => {
                 warn(file, &compiled.left_out);
                 left_out.extend(compiled.left_out.iter().map(|what| json!({ "file": file.to_string_lossy(), "message": what })));

@@ -1,10 +1,11 @@
 //! `compile`: a model becomes an object and a header.
 
+use super::convert::comparison;
 use super::options::{ModelOptions, PreferenceOptions, TargetOptions, size_bytes, threads};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
 use crate::diagnostic::{Failure, shown};
-use crate::files::{self, Files};
+use crate::files::Files;
 use crate::limits::Limits;
 use crate::names;
 use crate::pipeline::{self, Compiled, Io, Options};
@@ -19,7 +20,7 @@ use std::path::{Path, PathBuf};
 /// Compiles a model to an object and a C header
 #[derive(Args)]
 pub struct CompileArgs {
-    /// The .tflite file
+    /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
     model: PathBuf,
     /// Folder for PREFIX.o and PREFIX.h, or a file ending in .o with the header beside it
     #[arg(short, long, value_name = "DIR|FILE.o", default_value = ".")]
@@ -72,6 +73,9 @@ pub struct CompileArgs {
     /// Add PREFIX_selftest, which tells on the device whether the numbers are right, and which output is not
     #[arg(long)]
     self_test: bool,
+    /// Also write the .tflite model that a model of another tool was converted to
+    #[arg(long, value_name = "FILE.tflite")]
+    keep_tflite: Option<PathBuf>,
     /// Print what was made, or the problems, as JSON
     #[arg(long)]
     pub json: bool,
@@ -82,9 +86,9 @@ pub fn compile(args: CompileArgs) -> Outcome {
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
     }
-    let model = files::read(&args.model)?;
+    let (source, import) = args.about.open(&args.model)?;
     let mut options = Options {
-        import: args.about.read()?,
+        import,
         prefer: args.prefer.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
@@ -103,7 +107,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     }
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
-    let compiled = pipeline::compile(&model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    let compiled = pipeline::compile(&source.model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     let is_file = args.output.extension().is_some_and(|e| e == "o");
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.o")) };
@@ -114,6 +118,12 @@ pub fn compile(args: CompileArgs) -> Outcome {
     files.add(header.clone(), compiled.header.clone());
     if let (Some(path), Some(bytes)) = (&args.weights, &compiled.object.weights) {
         files.add(path.clone(), bytes.clone());
+    }
+    if let Some(path) = args.keep_tflite {
+        if source.converted.is_none() {
+            return Err(Failure::Usage(format!("--keep-tflite is for models that are converted, and {} is none", shown(&args.model))));
+        }
+        files.add(path, source.model.as_slice());
     }
     if args.rust {
         files.add(object.with_extension("rs"), bindings::write(&compiled, &options.made_from));
@@ -136,7 +146,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
         facts["prefix"] = json!(prefix);
         print_json(&facts);
     } else {
-        print(&summary(&compiled, &object, args.target.cpu.is_none()));
+        print(&(comparison(&source) + &summary(&compiled, &object, args.target.cpu.is_none())));
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod compile;
+mod convert;
 mod hwbench;
 mod inspect;
 mod lists;
@@ -35,6 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Compile(compile::CompileArgs),
+    Convert(convert::ConvertArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
     Bench(bench::BenchArgs),
@@ -65,6 +67,7 @@ impl Command {
     fn execute(self) -> Outcome {
         match self {
             Command::Compile(args) => compile::compile(args),
+            Command::Convert(args) => convert::convert(args),
             Command::Check(args) => check::check(args),
             Command::Bench(args) => bench::bench(args),
             Command::Hwbench(args) => hwbench::hwbench(args),
