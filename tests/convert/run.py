@@ -15,10 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 import wave
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+warnings.filterwarnings("ignore", "(?s).*tf.lite.Interpreter is deprecated")
 
 import numpy as np
 
@@ -99,7 +102,8 @@ def answers(cranelite, tflite, inputs):
     count = len(next(iter(inputs.values())))
     words, feeds = [], []
     for k in range(count):
-        feed = [quantised(inputs[name][k : k + 1], d) for name, d in zip(in_names, details)]
+        given = [inputs[name] for name in in_names] if 1 < len(inputs) else inputs.values()
+        feed = [quantised(array[k : k + 1], d) for array, d in zip(given, details)]
         feeds.append(feed)
         words += ["--next-step"] if k else []
         for i, array in enumerate(feed):
@@ -136,8 +140,9 @@ def one(cranelite, name, kinds, table):
     model = getattr(models, name)()
     folder = cranelite.folder
     model.save(folder / f"{name}.keras")
-    np.savez(folder / f"{name}.npz", **models.samples(model, 20, seed=1))
-    inputs = models.samples(model, 4, seed=2)
+    calibration, inputs = models.samples(model, 20, seed=1), models.samples(model, 4, seed=2)
+    # Inputs without a name of their own get one when the model is saved.
+    np.savez(folder / f"{name}.npz", **(calibration if 1 < len(calibration) else {"arr_0": next(iter(calibration.values()))}))
     expected = predicted(model, inputs)
     for kind in kinds:
         words = ["compile", f"{name}.keras", "-o", "objects", "--keep-tflite", f"{name}.tflite"]
