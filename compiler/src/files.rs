@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
         Kind::Pipe => (MAX_PIPE_BYTES, "more than 256 MiB come out of the pipe; save them as a file and give that"),
         Kind::Folder => {
             return Err(failed(io::ErrorKind::IsADirectory.into())
-                .help("give the .tflite file; a folder may be a SavedModel: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"));
+                .help("give the file of a model, or the folder of a SavedModel, which has a saved_model.pb in it"));
         }
         Kind::Device => return Err(refused("it is a device, neither a file nor a pipe")),
     };

@@ -7,6 +7,7 @@ pub mod array;
 pub mod bindings;
 pub mod cli;
 pub mod compare;
+pub mod convert;
 pub mod diagnostic;
 pub mod dump;
 pub mod facts;

@@ -5,7 +5,6 @@
 use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, min_ms, threads};
 use super::{Outcome, per_operator, print, print_json, warn};
 use crate::diagnostic::{Failure, internal};
-use crate::files;
 use crate::instance::Instance;
 use crate::pipeline::{self, Entry, Options};
 use crate::signature::Tensor;
@@ -21,7 +20,7 @@ use std::time::{Duration, Instant};
 /// Times a model on this machine
 #[derive(Args)]
 pub struct BenchArgs {
-    /// The .tflite file
+    /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
     model: PathBuf,
     /// Feature level of this machine's architecture, by default all that this machine can; of several, the best that it has is timed
     #[arg(long, value_name = "LEVEL,...")]
@@ -48,15 +47,15 @@ pub struct BenchArgs {
 
 pub fn bench(args: BenchArgs) -> Outcome {
     let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
-    let model = files::read(&args.model)?;
+    let (source, import) = args.about.open(&args.model, None)?;
     let options = Options {
-        import: args.about.read()?,
+        import,
         prefer: args.prefer.into(),
         profile: args.per_op,
         threads: args.threads as usize,
         ..Options::named_after(&args.model)
     };
-    let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let compiled = pipeline::compile(&source.model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     let libraries = args.libraries.open()?;
     let (instance, load) = timed(|| Instance::with_libraries(&compiled, libraries));

@@ -5,8 +5,11 @@
 
 use super::check::CheckArgs;
 use super::compile::{self, CompileArgs, Made};
+use super::convert::{self, Conversion};
 use super::guarded;
 use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, threads};
+use crate::compare::Comparison;
+use crate::convert::Source;
 use crate::diagnostic::{Failure, Problem};
 use crate::instance::Instance;
 use crate::pipeline::{self, Compiled, Options};
@@ -67,22 +70,24 @@ pub struct Loading {
 }
 
 impl Loading {
-    pub fn parse(words: Vec<OsString>) -> Result<(PathBuf, Loading), Failure> {
-        let LoadArgs { model, target, about, libraries, prefer, threads, float_io } = parse("load", words)?;
+    /// With the model's path; `model`: what is in its file.
+    pub fn parse(words: Vec<OsString>, model: Vec<u8>) -> Result<(PathBuf, Vec<u8>, Loading), Failure> {
+        let LoadArgs { model: path, target, about, libraries, prefer, threads, float_io } = parse("load", words)?;
         let targets = target.or_native()?;
         if targets[0].missing_here().is_none() {
             let message = format!("a model for {} does not run on this machine", targets[0].triple);
             return Err(Diagnostic::new(Code::CPU, message).help("leave the target out: the model is called in this process").into());
         }
+        let (source, import) = about.open(&path, Some(model))?;
         let options = Options {
-            import: about.read()?,
+            import,
             prefer: prefer.into(),
             no_cpu_check: target.no_cpu_check,
             threads: threads as usize,
             float_io,
-            ..Options::named_after(&model)
+            ..Options::named_after(&path)
         };
-        Ok((model, Loading { targets, options, libraries }))
+        Ok((path, source.model, Loading { targets, options, libraries }))
     }
 
     /// The model, loaded; inputs and outputs are the caller's.
@@ -105,24 +110,35 @@ pub fn compile(words: Vec<OsString>, model: Vec<u8>) -> Result<Made, Failure> {
 }
 
 /// The problems of a model, none if it compiles; and what is left out of it then.
-pub fn check(words: Vec<OsString>, model: &[u8]) -> Result<(Vec<Problem>, Vec<String>), Failure> {
+pub fn check(words: Vec<OsString>, model: Vec<u8>) -> Result<(Vec<Problem>, Vec<String>), Failure> {
     guarded(|| {
         let mut args: CheckArgs = parse("check", words)?;
         let file = std::mem::take(&mut args.models).into_iter().next();
-        let (targets, options) = args.options()?;
-        Ok(match pipeline::compile(model, &targets, &options, &mut Stages::none()) {
+        let targets = args.targets()?;
+        let (source, options) = args.open(file.as_deref().unwrap_or(Path::new("model")), Some(model))?;
+        Ok(match pipeline::compile(&source.model, &targets, &options, &mut Stages::none()) {
             Ok(compiled) => (vec![], compiled.left_out),
             Err(list) => (list.into_iter().map(|diagnostic| Problem { file: file.clone(), diagnostic }).collect(), vec![]),
         })
     })
 }
 
-/// The options of `compile`, `check` or `load`, in the order of their help; of another command none.
+/// The .tflite model of a model of another tool; and how far it is from the float model, where it was quantised on samples.
+pub fn convert(words: Vec<OsString>) -> Result<(Source, Option<Comparison>), Failure> {
+    guarded(|| {
+        let source = parse::<Conversion>("convert", words)?.run()?;
+        let comparison = convert::comparison(&source)?;
+        Ok((source, comparison))
+    })
+}
+
+/// The options of `compile`, `check`, `convert` or `load`, in the order of their help; of another command none.
 pub fn options(command: &str) -> Vec<OptionFacts> {
     let nothing = Command::new("cranelite");
     let definitions = match command {
         "compile" => CompileArgs::augment_args(nothing),
         "check" => CheckArgs::augment_args(nothing),
+        "convert" => Conversion::augment_args(nothing),
         "load" => LoadArgs::augment_args(nothing),
         _ => nothing,
     };
@@ -162,7 +178,7 @@ mod tests {
         assert_eq!((kind("check", "json"), kind("check", "signature")), (None, Some(Kind::Repeated)));
         assert!(options("targets").is_empty());
         let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
-        let usage = |list: &[&str]| match Loading::parse(words(list)) {
+        let usage = |list: &[&str]| match Loading::parse(words(list), vec![]) {
             Err(Failure::Usage(message)) => message,
             _ => String::new(),
         };

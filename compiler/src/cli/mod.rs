@@ -7,6 +7,7 @@ mod bench;
 mod check;
 mod compare;
 mod compile;
+mod convert;
 pub mod embedded;
 mod hwbench;
 mod inspect;
@@ -39,6 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Compile(compile::CompileArgs),
+    Convert(convert::ConvertArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
     Compare(compare::CompareArgs),
@@ -71,6 +73,7 @@ impl Command {
     fn execute(self) -> Outcome {
         match self {
             Command::Compile(args) => compile::compile(args),
+            Command::Convert(args) => convert::convert(args),
             Command::Check(args) => check::check(args),
             Command::Compare(args) => compare::command(args),
             Command::Bench(args) => bench::bench(args),

@@ -5,11 +5,13 @@
     scores = model(features)                  # arrays of NumPy in and out
 
     cranelite.compile("kws.tflite", "build", target="aarch64-unknown-none-elf")    # kws.o and kws.h
+    cranelite.compile("kws.keras", "build", quantize="int8", calibrate="data.npz")  # with TensorFlow
     cranelite.check("kws.tflite")             # [] or what is in the way
 
 `cranelite.Interpreter` has the interface of `ai_edge_litert.interpreter.Interpreter`.
 """
 
+from . import convert
 from ._api import Compiled, check, compile, load
 from ._errors import CompileError, Diagnostic, Place
 from ._native import Model, Tensor, __version__
@@ -26,5 +28,6 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "convert",
     "load",
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import warnings
 from typing import Any, Dict, List, Optional, Union
 
@@ -21,6 +22,34 @@ def read_model(model, name="model"):
         return file.read(), os.fsdecode(path)
 
 
+# Options about models of other tools, of those that a command takes.
+_CONVERSION = ("quantize", "calibrate", "image_range", "inputs", "outputs", "verbose")
+
+
+def _read(model, options):
+    """The bytes of a .tflite model, a path or name for it, what is left of the options, and the comparison with the float model as text and dictionary, if
+    the model was quantised now. A model of another tool is converted, in a process of its own."""
+    is_path = isinstance(model, (str, os.PathLike))
+    if not is_path or not _native.is_foreign(os.fspath(model)):
+        return *read_model(model), options, None
+    path = os.fsdecode(os.fspath(model))
+    os.stat(path)
+    rest = {key: value for key, value in options.items() if key not in _CONVERSION}
+    about = {key: options[key] for key in _CONVERSION if key in options}
+    # What is converted for a shape has no other.
+    about.update({key: rest.pop(key) for key in ("input_shape", "input_shapes") if key in rest})
+    about.update({"signature": rest["signature"]} if isinstance(rest.get("signature"), str) else {})
+    before = os.environ.get("CRANELITE_PYTHON")
+    os.environ.setdefault("CRANELITE_PYTHON", sys.executable)
+    try:
+        with _options.words("convert", about) as words:
+            contents, comparison = _native.convert([*words, "--", path])
+    finally:
+        if before is None:
+            os.environ.pop("CRANELITE_PYTHON", None)
+    return contents, path, rest, comparison and (comparison[0], json.loads(comparison[1]))
+
+
 def _warn(path, left_out):
     for what in left_out:
         warnings.warn(f"{path}: {what}", stacklevel=3)
@@ -30,7 +59,7 @@ def load(model: Source, **options: Any) -> _native.Model:
     """Compiles a model for this machine and loads it, without any file.
 
     Args:
-        model: the path of a .tflite file, or its bytes.
+        model: the path of a .tflite file, or its bytes; or that of a model of another tool, as for `compile`.
         **options: as on the command line, with underscores: `threads=2`, `cpu="x86-64-v3"` (by default all that this machine has),
             `opt="size"`, `winograd=False`, `float_io=True`, `input_shapes={"x": (1, 96, 96, 3)}`, `input_values={"sizes": array}`,
             `max_dims={"positions": 512}`, `signatures=["train", "infer"]`, `all_signatures=True`, `custom={"Name": "function"}`,
@@ -45,7 +74,7 @@ def load(model: Source, **options: Any) -> _native.Model:
         TypeError: there is no such option.
         ValueError: an option has a value that is not possible.
     """
-    contents, path = read_model(model)
+    contents, path, options, _ = _read(model, options)
     with _options.words("load", options) as words:
         loaded = _native.load([*words, "--", path], contents)
     _warn(path, loaded.left_out)
@@ -64,11 +93,13 @@ class Compiled:
         json: what `cranelite compile --json` says, a dictionary.
         report: what `cranelite inspect` says.
         prefix: begins all names in C.
+        comparison, comparison_text: of a model that was quantised now on samples: its operators beside those of the float model, the one with the
+            largest error of its own first, as `cranelite compare --json` and `cranelite compare` say it; otherwise None.
         left_out: what of the file was not compiled, in words.
         code_bytes, const_bytes, arena_bytes, stack_bytes, state_bytes: sizes in bytes.
     """
 
-    def __init__(self, made: Dict[str, Any], is_written: bool) -> None:
+    def __init__(self, made: Dict[str, Any], is_written: bool, comparison=None) -> None:
         self.object: bytes = made["object"]
         self.header: str = made["header"]
         self.weights: Optional[bytes] = made["weights"]
@@ -78,6 +109,8 @@ class Compiled:
         self.report: str = made["report"]
         self.left_out: List[str] = made["left_out"]
         self.prefix: str = self.json["prefix"]
+        self.comparison: Optional[Dict[str, Any]] = comparison and comparison[1]
+        self.comparison_text: Optional[str] = comparison and comparison[0]
 
     @property
     def code_bytes(self) -> int:
@@ -113,7 +146,9 @@ def compile(model: Source, output: Union[str, "os.PathLike[str]", None] = None, 
     """Compiles a model to an object file and a C header.
 
     Args:
-        model: the path of a .tflite file, or its bytes.
+        model: the path of a .tflite file, or its bytes; or the path of a model of Keras, TensorFlow or PyTorch (.keras, .h5, SavedModel folder, .pb,
+            .pt2), which is converted first, by TensorFlow or PyTorch in this Python: `quantize="int8"`, `calibrate="data.npz"` and the other
+            options of `cranelite help convert` are for that.
         output: the folder for PREFIX.o and PREFIX.h, or a path that ends in .o; None writes nothing at all.
         **options: as on the command line, with underscores: `target="aarch64-unknown-none-elf"`, `cpu=["x86-64", "x86-64-v3"]`, `name="kws"`,
             `opt="size"`, `threads=4`, `max_arena="64K"`, `const_section=".flash"`, `rust=True`, `emit=["graph", "tile"]`; and those about the
@@ -128,10 +163,10 @@ def compile(model: Source, output: Union[str, "os.PathLike[str]", None] = None, 
         TypeError: there is no such option.
         ValueError: an option has a value that is not possible.
     """
-    contents, path = read_model(model)
+    contents, path, options, comparison = _read(model, options)
     is_written = output is not None
     with _options.words("compile", {"output": output, **options}) as words:
-        made = Compiled(_native.compile([*words, "--", path], contents, is_written), is_written)
+        made = Compiled(_native.compile([*words, "--", path], contents, is_written), is_written, comparison)
     _warn(path, made.left_out)
     return made
 
@@ -140,7 +175,7 @@ def check(model: Source, **options: Any) -> List[_errors.Diagnostic]:
     """Every problem that keeps a model from being compiled.
 
     Args:
-        model: the path of a .tflite file, or its bytes.
+        model: the path of a .tflite file, or its bytes; or that of a model of another tool, as for `compile`.
         **options: those of `cranelite check`.
 
     Returns:
@@ -151,7 +186,7 @@ def check(model: Source, **options: Any) -> List[_errors.Diagnostic]:
         TypeError: there is no such option.
         ValueError: an option has a value that is not possible.
     """
-    contents, path = read_model(model)
+    contents, path, options, _ = _read(model, options)
     with _options.words("check", options) as words:
         problems, left_out = _native.check([*words, "--", path], contents)
     _warn(path, left_out)

@@ -7,6 +7,7 @@ use cranelite::{cli, report};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 /// Does what a command line says and returns the exit code; the first word is the program.
 #[pyfunction]
@@ -53,10 +54,25 @@ pub fn compile<'py>(py: Python<'py>, words: Vec<OsString>, model: Vec<u8>, is_wr
     Ok(all)
 }
 
+/// The .tflite model of a model of another tool, notes of what was decided, and the comparison with the float model as text and JSON, where there is one.
+#[pyfunction]
+#[allow(clippy::type_complexity)]
+pub fn convert<'py>(py: Python<'py>, words: Vec<OsString>) -> PyResult<(Bound<'py, PyBytes>, Option<(String, String)>)> {
+    let converted = interruptible(py, move || embedded::convert(words))?;
+    let (source, comparison) = converted.map_err(|e| exception(py, &e))?;
+    Ok((PyBytes::new(py, &source.model), comparison.map(|c| (c.text(usize::MAX), c.to_json().to_string()))))
+}
+
+/// Whether a path is that of a model that is converted, as far as its name says.
+#[pyfunction]
+pub fn is_foreign(path: PathBuf) -> bool {
+    cranelite::convert::is_foreign(&path)
+}
+
 /// The problems of a model as JSON, and what is left out of it.
 #[pyfunction]
 pub fn check(py: Python, words: Vec<OsString>, model: Vec<u8>) -> PyResult<(String, Vec<String>)> {
-    let checked = interruptible(py, move || embedded::check(words, &model))?;
+    let checked = interruptible(py, move || embedded::check(words, model))?;
     let (problems, left_out) = checked.map_err(|e| exception(py, &e))?;
     Ok((Failure::Problems(problems).to_json().to_string(), left_out))
 }

@@ -194,7 +194,7 @@ impl Interpreter {
 
     /// `words`: options of `load`, and the path of the model or a name for it.
     fn _open(&self, py: Python, model: Vec<u8>, words: Vec<OsString>, keeps_all: bool) -> PyResult<()> {
-        let (path, loading) = Loading::parse(words).map_err(|e| exception(py, &e))?;
+        let (path, model, loading) = Loading::parse(words, model).map_err(|e| exception(py, &e))?;
         let file = File::read(&model).ok_or_else(|| PyValueError::new_err("The model is not a valid Flatbuffer buffer"))?;
         let graphs = file.subgraphs.iter().map(Graph::of).collect();
         let opened = Opened { file: Arc::new(file), bytes: Arc::new(model), path, loading, keeps_all, graphs, programs: vec![] };

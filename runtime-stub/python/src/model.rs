@@ -326,7 +326,7 @@ impl Model {
 pub fn load(py: Python, words: Vec<OsString>, model: Vec<u8>) -> PyResult<Model> {
     let loaded = interruptible(py, move || {
         guarded(|| {
-            let (path, loading) = Loading::parse(words)?;
+            let (path, model, loading) = Loading::parse(words, model)?;
             let (compiled, instance) = loading.load(&path, &model)?;
             Ok((path.file_name().unwrap_or_default().to_string_lossy().into_owned(), report::text(&compiled), instance, compiled))
         })
