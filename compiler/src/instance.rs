@@ -94,7 +94,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Writes what is in the state at first.
+    /// Puts into the state what is in it at first.
     pub fn reset(&mut self) {
         self.signatures[0].model.reset(self.state.bytes_mut());
     }
@@ -110,15 +110,7 @@ impl Instance {
     }
 
     pub fn set_input(&mut self, index: usize, bytes: &[u8]) {
-        self.input_mut(index).copy_from_slice(bytes);
-    }
-
-    pub fn input_mut(&mut self, index: usize) -> &mut [u8] {
-        self.signatures[self.chosen].inputs[index].bytes_mut()
-    }
-
-    pub fn output_mut(&mut self, index: usize) -> &mut [u8] {
-        self.signatures[self.chosen].outputs[index].bytes_mut()
+        self.signatures[self.chosen].inputs[index].bytes_mut().copy_from_slice(bytes);
     }
 
     /// Runs the model on the caller's memory, which is read and written in place. Panics if a buffer has not the size or the alignment of the

@@ -571,8 +571,13 @@ impl Opened {
             let elements = dims(&graph.shapes[t]).into_iter().try_fold(element(subgraph.tensors[t].ty).1, usize::checked_mul);
             elements.filter(|n| *n < isize::MAX as usize / 2).unwrap_or(usize::MAX / 2)
         };
-        let blocks = subgraph.inputs.iter().map(|t| Block::new(size(t), ALIGN)).collect::<Result<_, _>>()?;
-        graph.inputs = blocks;
+        // What is in an input of the same size stays.
+        let mut old = std::mem::take(&mut graph.inputs).into_iter();
+        let mut block = |size: usize| match old.next().filter(|b| b.bytes().len() == size) {
+            Some(block) => Ok(block),
+            None => Block::new(size, ALIGN),
+        };
+        graph.inputs = subgraph.inputs.iter().map(|t| block(size(t))).collect::<Result<_, _>>()?;
         Ok(())
     }
 

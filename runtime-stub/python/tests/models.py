@@ -148,12 +148,11 @@ def fill():
 
 
 def products(width=512, layers=24):
-    """So many layers that a call takes a while."""
+    """So many layers, all with the same weights, that a call takes a while, or that compiling does."""
     g = Graph("main")
-    n = np.random.default_rng(1)
     x = g.input("x", "f4", (64, width))
+    w = g.constant("w", "f4", np.random.default_rng(1).standard_normal((width, width)) / width**0.5)
     for i in range(layers):
-        w = g.constant(f"w{i}", "f4", n.standard_normal((width, width)) / width**0.5)
         y = g.tensor(f"y{i}", "f4", (64, width))
         g.operator("FULLY_CONNECTED", [x, w, -1], [y], ("FullyConnectedOptions", {}))
         x = y

@@ -145,7 +145,7 @@ def test_ctrl_c_ends_the_command_line(tmp_path):
 
 
 def test_ctrl_c_ends_compiling(tmp_path):
-    data = models.products(32, 3000)
+    data = models.products(8, 20_000)
     timer = threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT))
     begin = time.perf_counter()
     timer.start()
@@ -165,7 +165,7 @@ def test_other_threads_of_python_run_while_a_model_is_compiled():
 
     clock = threading.Thread(target=tick)
     clock.start()
-    cranelite.compile(models.products(64, 400))
+    cranelite.compile(models.products(8, 3000))
     done.set()
     clock.join()
     assert len(ticks) > 10

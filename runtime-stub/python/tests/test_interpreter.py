@@ -184,6 +184,13 @@ def test_signatures_share_variables():
     assert add(x=one)["total"].tolist() == [1, 1] and add(x=one)["total"].tolist() == [2, 2]
     assert read(x=3 * one)["product"].tolist() == [6, 6]
     assert run(i, one)[0].tolist() == [3, 3]
+    # Whoever resizes one signature leaves the inputs and the variables of the others as they are.
+    with pytest.raises(RuntimeError, match="E0203"):
+        read(x=np.ones(5, "f4"))
+    i.set_tensor(i.get_input_details()[0]["index"], 0 * one)
+    assert read(x=np.ones((1, 2), "f4"))["product"].tolist() == [[3, 3]]
+    i.invoke()
+    assert i.get_tensor(i.get_output_details()[0]["index"]).tolist() == [3, 3]
     i.reset_all_variables()
     assert read(x=one)["product"].tolist() == [3, 3]
 
