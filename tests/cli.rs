@@ -4,6 +4,9 @@
 //! output, its standard error (after `! `) and its exit code (`= 1`) unless that is 0. `$ ls DIR` lists files. `CRANELITE_BLESS=1` rewrites the texts. The idea: this program is also `cranelite` when
 //! asked to by an environment variable, so real processes are tested without knowing where cargo put the program.
 
+#[cfg(unix)]
+#[path = "cli/metrics.rs"]
+mod metrics;
 #[path = "cli/odd.rs"]
 mod odd;
 
@@ -47,6 +50,8 @@ fn main() -> ExitCode {
     trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:#}")))));
     trials
         .push(Trial::test("interrupted", || interrupted().map_err(|e| Failed::from(format!("{e:#}")))).with_ignored_flag(cfg!(not(unix))));
+    #[cfg(unix)]
+    trials.extend(metrics::trials());
     trials.extend(odd::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

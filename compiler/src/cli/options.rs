@@ -198,6 +198,11 @@ impl BoundOptions {
 }
 
 impl ModelOptions {
+    /// Whether all is to be shown that the user's Python says.
+    pub fn is_verbose(&self) -> bool {
+        self.convert.verbose
+    }
+
     /// The model, and what is decided about it.
     pub fn open(self, model: &Path, given: Option<Vec<u8>>) -> Result<(Source, import::Options), Failure> {
         let source = self.convert.read(model, given, &self.input_shapes, &self.signatures)?;
