@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Models of Keras and TensorFlow to machine code in one command, and what is said where that cannot be.
 
-    python tests/convert/run.py [--cranelite PROGRAM] [--only NAME,...] [--quick]
+    python tests/convert/run.py [--cranelite PROGRAM] [--only NAME,...] [--kinds KIND,...] [--quick]
 
 needs a Python with TensorFlow (and NumPy), which also becomes CRANELITE_PYTHON. Every model of models.py is compiled as it is and with every
 quantisation by one command; the program's answers are compared with `predict` of Keras, and integers with those of TensorFlow Lite's reference
@@ -356,10 +356,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cranelite", default=ROOT / "target/release/cranelite", type=pathlib.Path)
     parser.add_argument("--only", help="names of models, or formats, folders, refusals")
+    parser.add_argument("--kinds", help=f"quantisations, of {', '.join(KINDS)}")
     parser.add_argument("--quick", action="store_true", help="a small sample")
     args = parser.parse_args()
     parts = {"formats": formats, "folders": folders, "refusals": refusals}
     chosen = args.only.split(",") if args.only else ["cnn", "two_inputs"] if args.quick else [*models.ALL, *parts]
+    kinds = args.kinds.split(",") if args.kinds else ("float", "int8") if args.quick else KINDS
     table = []
     with tempfile.TemporaryDirectory() as folder:
         cranelite = Program(args.cranelite.resolve(), pathlib.Path(folder))
@@ -368,7 +370,7 @@ def main():
             if name in parts:
                 parts[name](cranelite)
             else:
-                one(cranelite, name, ("float", "int8") if args.quick else KINDS, table)
+                one(cranelite, name, kinds, table)
     print(f"{len(failures)} failures")
     return 1 if failures else 0
 
