@@ -33,8 +33,11 @@ import tensorflow as tf
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KINDS = ("float", "float16", "dynamic", "int8", "int16x8")
 # Largest errors beside Keras that are allowed, as a share of the outputs' largest number: floats are summed in another order, and numbers of
-# 8 bits have two digits. Random networks are harder on them than trained ones.
-ALLOWED = {"float": 1e-4, "float16": 2e-2, "dynamic": 0.1, "int8": 0.35, "int16x8": 2e-2}
+# 8 bits have two digits, which weights of int16x8 are, too. Random networks are harder on them than trained ones.
+ALLOWED = {"float": 1e-4, "float16": 2e-2, "dynamic": 0.1, "int8": 0.35, "int16x8": 0.1}
+
+# What TensorFlow's converter does not do.
+REFUSED = {("transformer", "int16x8"): "TensorFlow's converter refuses the model: Max and min for dynamic tensors should be recorded"}
 
 failures = []
 
@@ -153,6 +156,11 @@ def one(cranelite, name, kinds, table):
         began = time.time()
         out = cranelite(*words)
         seconds = time.time() - began
+        if (name, kind) in REFUSED:
+            print(f"{name:14} {kind:8} refused by TensorFlow", flush=True)
+            if out.returncode != 1 or REFUSED[name, kind] not in out.stderr or "Traceback" in out.stderr:
+                fail(f"{name} {kind}: {out.stderr}")
+            continue
         if out.returncode != 0:
             fail(f"{name} {kind}: {out.stderr}")
             continue
