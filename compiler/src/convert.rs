@@ -127,7 +127,8 @@ pub fn read(path: &Path, options: &Options) -> Result<Source, Failure> {
         _ => {}
     });
     // What ended without a word did so in the middle of something.
-    let at = |d: Diagnostic| if d.code == Code::PYTHON && d.found.is_none() { d.found(format!("while {phase}")) } else { d };
+    let is_open = |d: &Diagnostic| d.code == Code::PYTHON && d.found.is_none() && !phase.is_empty();
+    let at = |d: Diagnostic| if is_open(&d) { d.found(format!("while {phase}")) } else { d };
     let finished = finished.map_err(|d| in_file(at(d)))?;
     let quantised = options.quantize.map(|_| Quantised::read(&finished)).transpose().map_err(in_file)?;
     Ok(Source { model: finished.read("model.tflite")?, converted: Some(Converted { notes, quantised }) })

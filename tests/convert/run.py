@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Models of Keras and TensorFlow to machine code in one command, and what is said where that cannot be.
 
-    python tests/convert/run.py [--cranelite PROGRAM] [--only NAME,...] [--quick]
+    python tests/convert/run.py [--cranelite PROGRAM] [--only NAME,...] [--kinds KIND,...] [--quick]
 
 needs a Python with TensorFlow (and NumPy), which also becomes CRANELITE_PYTHON. Every model of models.py is compiled as it is and with every
 quantisation by one command; the program's answers are compared with `predict` of Keras, and integers with those of TensorFlow Lite's reference
@@ -33,8 +33,11 @@ import tensorflow as tf
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KINDS = ("float", "float16", "dynamic", "int8", "int16x8")
 # Largest errors beside Keras that are allowed, as a share of the outputs' largest number: floats are summed in another order, and numbers of
-# 8 bits have two digits. Random networks are harder on them than trained ones.
-ALLOWED = {"float": 1e-4, "float16": 2e-2, "dynamic": 0.1, "int8": 0.35, "int16x8": 2e-2}
+# 8 bits have two digits, which weights of int16x8 are, too. Random networks are harder on them than trained ones.
+ALLOWED = {"float": 1e-4, "float16": 2e-2, "dynamic": 0.1, "int8": 0.35, "int16x8": 0.1}
+
+# What TensorFlow's converter does not do.
+REFUSED = {("transformer", "int16x8"): "TensorFlow's converter refuses the model: Max and min for dynamic tensors should be recorded"}
 
 failures = []
 
@@ -153,6 +156,11 @@ def one(cranelite, name, kinds, table):
         began = time.time()
         out = cranelite(*words)
         seconds = time.time() - began
+        if (name, kind) in REFUSED:
+            print(f"{name:14} {kind:8} refused by TensorFlow", flush=True)
+            if out.returncode != 1 or REFUSED[name, kind] not in out.stderr or "Traceback" in out.stderr:
+                fail(f"{name} {kind}: {out.stderr}")
+            continue
         if out.returncode != 0:
             fail(f"{name} {kind}: {out.stderr}")
             continue
@@ -356,10 +364,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cranelite", default=ROOT / "target/release/cranelite", type=pathlib.Path)
     parser.add_argument("--only", help="names of models, or formats, folders, refusals")
+    parser.add_argument("--kinds", help=f"quantisations, of {', '.join(KINDS)}")
     parser.add_argument("--quick", action="store_true", help="a small sample")
     args = parser.parse_args()
     parts = {"formats": formats, "folders": folders, "refusals": refusals}
     chosen = args.only.split(",") if args.only else ["cnn", "two_inputs"] if args.quick else [*models.ALL, *parts]
+    kinds = args.kinds.split(",") if args.kinds else ("float", "int8") if args.quick else KINDS
     table = []
     with tempfile.TemporaryDirectory() as folder:
         cranelite = Program(args.cranelite.resolve(), pathlib.Path(folder))
@@ -368,7 +378,7 @@ def main():
             if name in parts:
                 parts[name](cranelite)
             else:
-                one(cranelite, name, ("float", "int8") if args.quick else KINDS, table)
+                one(cranelite, name, kinds, table)
     print(f"{len(failures)} failures")
     return 1 if failures else 0
 

@@ -459,7 +459,11 @@ def _refused(text, quantize):
             found="\n".join(line[:160] for line in details[:3]) or None,
             help="write these layers with other functions; models with operators of TensorFlow (\"select ops\") need its runtime, so they are not compiled",
         )
-    return ConversionError(CONVERSION, f"TensorFlow's converter refuses the model: {_first_line(text)}")
+    help = None
+    if quantize in CALIBRATED:
+        # Among its own faults: int16x8 of models whose inputs are integers.
+        help = "--quantize dynamic and float16 are possible for more models, and int8 for some that int16x8 is not; --verbose shows all it says"
+    return ConversionError(CONVERSION, f"TensorFlow's converter refuses the model: {_first_line(text)}", help=help)
 
 
 def _input_order(tf, model, signature, keys):

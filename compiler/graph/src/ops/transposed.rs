@@ -174,10 +174,12 @@ impl Attributes {
         let (input, filter, result) = (checks::image("the image", x)?, checks::image("the filter", w)?, checks::image("the result", y)?);
         let (bias, bias_in_memory) = Bias::in_memory(cx, node, 2)?;
         let is_hybrid = x.element == F32 && w.element != F32;
-        if bias_in_memory.is_some() && is_hybrid {
+        if is_hybrid && bias_in_memory.is_some() {
             return Err(cx.not_constant(node, 2, "the bias of activations that are quantised at run time"));
         }
-        let at_run_time = cx.constant_input(node, 1).is_none() || bias_in_memory.is_some();
+        if is_hybrid && cx.constant_input(node, 1).is_none() {
+            return Err(cx.not_constant(node, 1, "the filter of activations that are quantised at run time"));
+        }
         let mut from = cx.input(node, 0);
         let to = Destination::of_node(cx, node)?;
         if y.element_count() == 0 {
@@ -187,7 +189,7 @@ impl Attributes {
         let (mut element, mut input_zero_point) = (x.element, if x.element == F32 { 0 } else { x.zero_point() });
         let rescale = match x.element {
             F32 if is_hybrid => {
-                let bytes = if at_run_time { Bytes::Signed } else { Bytes::of_products(cx.machine) };
+                let bytes = Bytes::of_products(cx.machine);
                 let rows = hybrid::Rows { count: input[0], len: input[1..].iter().product(), asymmetric: true };
                 let q = hybrid::quantize_input(cx, node, rows, bytes);
                 (from, element, input_zero_point) = (q.integers, bytes.element(), bytes.zero_point());
@@ -200,7 +202,7 @@ impl Attributes {
         let target = if y.element == F32 { None } else { Some(Target::new(y, self.activation)?) };
         let weight_zero_point = if w.element == U8 { w.zero_point() } else { 0 };
         let phases = [0, 1].map(|d| Phase::all(input[d + 1], filter[d + 1], result[d + 1], self.stride[d], self.before[d]));
-        let constant = cx.constant_input(node, 1).filter(|_| !at_run_time);
+        let constant = cx.constant_input(node, 1).filter(|_| bias_in_memory.is_none());
         let Some(data) = constant else {
             let weights = direct::filter(cx, node, 1)?;
             let zero_points = [input_zero_point, weight_zero_point];
