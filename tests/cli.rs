@@ -1,9 +1,12 @@
 //! The command line as its users see it: texts in `cli/*.txt`, each a session with commands and what they print.
 //!
-//! A line `$ cranelite ...` is a command; what follows is its standard output, its standard error (after `! `) and its exit code (`= 1`)
-//! unless that is 0. `$ ls DIR` lists files. `CRANELITE_BLESS=1` rewrites the texts. The idea: this program is also `cranelite` when
+//! A line `$ cranelite ...` is a command, with variables of its environment before it (`$ NAME=value cranelite ...`); what follows is its standard
+//! output, its standard error (after `! `) and its exit code (`= 1`) unless that is 0. `$ ls DIR` lists files. `CRANELITE_BLESS=1` rewrites the texts. The idea: this program is also `cranelite` when
 //! asked to by an environment variable, so real processes are tested without knowing where cargo put the program.
 
+#[cfg(unix)]
+#[path = "cli/metrics.rs"]
+mod metrics;
 #[path = "cli/odd.rs"]
 mod odd;
 
@@ -19,6 +22,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const AS_PROGRAM: &str = "CRANELITE_TESTS_AS_PROGRAM";
 
@@ -43,6 +48,10 @@ fn main() -> ExitCode {
     trials.push(Trial::test("older_cpu", older).with_ignored_flag(no_emulator));
     trials.push(Trial::test("timings", || timings().map_err(|e| Failed::from(format!("{e:#}")))));
     trials.push(Trial::test("json", || json().map_err(|e| Failed::from(format!("{e:#}")))));
+    trials
+        .push(Trial::test("interrupted", || interrupted().map_err(|e| Failed::from(format!("{e:#}")))).with_ignored_flag(cfg!(not(unix))));
+    #[cfg(unix)]
+    trials.extend(metrics::trials());
     trials.extend(odd::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
@@ -77,10 +86,12 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn execute(command: &str, folder: &Path) -> Result<String> {
-    let mut words = command.split_whitespace();
+    let is_variable = |w: &&str| w.starts_with("CRANELITE_") && w.contains('=');
+    let variables = command.split_whitespace().take_while(is_variable).filter_map(|w| w.split_once('='));
+    let mut words = command.split_whitespace().skip_while(is_variable);
     match words.next() {
         Some("cranelite") => {
-            let out = program(words, folder)?;
+            let out = command_of(words, folder)?.envs(variables).output()?;
             let mut text: String = String::from_utf8(out.stdout)?.lines().map(|l| format!("{}\n", portable(l))).collect();
             for line in String::from_utf8(out.stderr)?.lines() {
                 writeln!(text, "! {}", portable(line))?;
@@ -143,6 +154,28 @@ fn rescalings(folder: &Path) -> Result<()> {
             value["operators"].as_array().context("operators")?.iter().map(|o| channels(&o["rescaling"][level])).collect();
         ensure!(of_operators == [5, 5, 0, 0, 3] && channels(&value["rescaling"][level]) == 13, "{level}: {value}");
     }
+    Ok(())
+}
+
+/// Ctrl-C ends Python too, and leaves nothing behind.
+fn interrupted() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    set_up(folder.path())?;
+    let temporary = folder.path().join("temporary");
+    fs::create_dir(&temporary)?;
+    let mut command = command_of(["compile", "net.keras", "-o", "out"], folder.path())?;
+    command.env("CRANELITE_PYTHON", "./python").env("CRANELITE_TEST", "sleep").env("TMPDIR", &temporary);
+    let mut child = command.spawn()?;
+    let began = Instant::now();
+    while !temporary.join("started").exists() {
+        ensure!(began.elapsed() < Duration::from_secs(60), "Python was not started");
+        thread::sleep(Duration::from_millis(10));
+    }
+    ensure!(Command::new("kill").args(["-INT", &child.id().to_string()]).status()?.success(), "no signal was sent");
+    let status = child.wait()?;
+    ensure!(status.code() == Some(130) && began.elapsed() < Duration::from_secs(50), "{status}");
+    let left: Vec<_> = fs::read_dir(&temporary)?.map(|e| Ok(e?.file_name())).collect::<Result<_>>()?;
+    ensure!(left == ["started"] && !folder.path().join("out").exists(), "{left:?}");
     Ok(())
 }
 
@@ -227,7 +260,13 @@ fn numberless(line: &str) -> String {
 }
 
 fn program<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, folder: &Path) -> Result<std::process::Output> {
-    Ok(Command::new(std::env::current_exe()?).args(words).current_dir(folder).env(AS_PROGRAM, "1").output()?)
+    Ok(command_of(words, folder)?.output()?)
+}
+
+fn command_of<W: AsRef<OsStr>>(words: impl IntoIterator<Item = W>, folder: &Path) -> Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(words).current_dir(folder).env(AS_PROGRAM, "1");
+    Ok(command)
 }
 
 /// Without what differs between machines or follows from each change of generated code: features, and numbers of bytes.
@@ -270,8 +309,38 @@ fn set_up(folder: &Path) -> Result<()> {
     write("x_i8.npy", &x(ElementType::I8, &[1, 5]))?;
     write("x_wide.npy", &x(ElementType::F32, &[1, 6]))?;
     write("x_batch.npy", &x(ElementType::F32, &[4, 5]))?;
-    Ok(write("x.txt", b"1 2 3")?)
+    write("x.txt", b"1 2 3")?;
+    write("net.keras", b"PK\x03\x04")?;
+    fs::create_dir(folder.join("saved"))?;
+    write("saved/saved_model.pb", b"\x08\x01\x12")?;
+    write("net.npz", b"PK\x03\x04")?;
+    // It also stands in for a Python that is there and is none.
+    write("python", PYTHON.as_bytes())?;
+    #[cfg(unix)]
+    fs::set_permissions(folder.join("python"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    Ok(())
 }
+
+/// What a Python does that gets the converter's script: what CRANELITE_TEST says. `tests/convert/run.py` has the real one.
+const PYTHON: &str = r#"#!/bin/sh
+[ "$1" = -c ] && echo 3.13.1 /usr/bin/python3 && exit
+shift 2
+cd "$(dirname "$0")"
+case $CRANELITE_TEST in
+    arguments) printf ' %s' "$@" >&2; exit 1 ;;
+    module) echo "ModuleNotFoundError: No module named 'tensorflow'" >&2; exit 1 ;;
+    other) echo "ModuleNotFoundError: No module named 'litert_torch.inner'" >&2; exit 1 ;;
+    sleep) touch "$CRANELITE_FOLDER/../started"; exec sleep 60 ;;
+    crash) echo "phase quantising the model (int8)"; kill -KILL $$ ;;
+    refused)
+        printf '{"code": "E0507", "message": "no", "expected": "e", "found": "f\\u001b", "help": null}' > "$CRANELITE_FOLDER/problem.json"
+        exit 1 ;;
+    *)
+        echo "phase converting the model"
+        echo "note calibration: 20 samples of net.npz"
+        for name in model reference; do cp perceptron.tflite "$CRANELITE_FOLDER/$name.tflite"; done ;;
+esac
+"#;
 
 /// The second one is not compiled.
 fn two_subgraphs() -> Vec<u8> {

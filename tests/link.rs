@@ -24,6 +24,8 @@ mod platforms;
 mod section;
 #[path = "link/self_test.rs"]
 mod self_test;
+#[path = "link/shim.rs"]
+mod shim;
 #[path = "link/signatures.rs"]
 mod signatures;
 #[path = "link/state.rs"]
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
     trials.extend(platforms::trials());
     trials.extend(section::trials());
     trials.extend(unwind::trials());
+    trials.extend(shim::trials());
     trials.extend(signatures::trials());
     trials.extend(state::trials());
     trials.extend(watched::trials());

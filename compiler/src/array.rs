@@ -44,6 +44,11 @@ const NAMES: [(ElementType, &str); 14] = {
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
+/// What NumPy calls a type, without the byte order; `None` for types that it does not have.
+pub fn numpy_name(element: ElementType) -> Option<&'static str> {
+    NAMES.iter().find(|(e, _)| *e == element).map(|(_, name)| *name)
+}
+
 impl Array {
     /// All bytes zero.
     pub fn zeros(ty: &TensorType) -> Array {
@@ -81,7 +86,7 @@ impl Array {
 
     /// `None` for element types that NumPy does not have.
     pub fn to_npy(&self) -> Option<Vec<u8>> {
-        let (_, name) = NAMES.iter().find(|(e, _)| *e == self.element)?;
+        let name = numpy_name(self.element)?;
         let order = if self.element.bits() == Some(8) { '|' } else { '<' };
         let shape: String = self.shape.iter().map(|d| format!("{d},")).collect();
         let mut header = format!("{{'descr': '{order}{name}', 'fortran_order': False, 'shape': ({shape}), }}");

@@ -49,6 +49,10 @@ pub struct Operator {
     pub macs: u64,
     /// Of its operands and results: what it must read and write at least.
     pub bytes: u64,
+    /// Of these, those of constants.
+    pub constant_bytes: u64,
+    /// Of its results: the type of the first, and of all how many.
+    pub elements: (ElementType, u64),
     /// What its multiply-accumulates are made of, if it has any.
     pub arithmetic: Option<Arithmetic>,
     /// `i8 [1,12]`
@@ -74,6 +78,14 @@ impl Facts {
             channels: n.outputs.first().map_or(1, |v| count(graph.ty(*v))) as u64,
             computed_macs: n.op.macs(&signature(graph, n)),
             bytes: n.inputs.iter().flatten().chain(&n.outputs).map(|&v| graph.ty(v).size_bytes() as u64).sum(),
+            constant_bytes: {
+                let constants = n.inputs.iter().flatten().map(|v| graph.value(*v)).filter(|v| v.data.is_some());
+                constants.map(|v| v.ty.size_bytes() as u64).sum()
+            },
+            elements: {
+                let element = n.outputs.first().map_or(ElementType::F32, |v| graph.ty(*v).element);
+                (element, n.outputs.iter().map(|v| graph.ty(*v).element_count() as u64).sum())
+            },
             arithmetic: arithmetic(graph, n),
             result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
             within: None,

@@ -50,6 +50,7 @@ mod tests {
     use super::*;
     use crate::facts::Operator;
     use cranelite_codegen::object::KernelFacts;
+    use cranelite_graph::tensor::ElementType;
     use cranelite_tile::{Call, KernelId, Step};
 
     #[test]
@@ -67,6 +68,8 @@ mod tests {
                 channels: 0,
                 dead_channels: 0,
                 bytes: 0,
+                constant_bytes: 0,
+                elements: (ElementType::F32, 0),
                 arithmetic: None,
                 result,
                 within: None,

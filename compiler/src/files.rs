@@ -27,7 +27,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
         Kind::Pipe => (MAX_PIPE_BYTES, "more than 256 MiB come out of the pipe; save them as a file and give that"),
         Kind::Folder => {
             return Err(failed(io::ErrorKind::IsADirectory.into())
-                .help("give the .tflite file; a folder may be a SavedModel: tf.lite.TFLiteConverter.from_saved_model(FOLDER).convert()"));
+                .help("give the file of a model, or the folder of a SavedModel, which has a saved_model.pb in it"));
         }
         Kind::Device => return Err(refused("it is a device, neither a file nor a pipe")),
     };
@@ -80,6 +80,11 @@ pub struct Files {
 impl Files {
     pub fn add(&mut self, path: PathBuf, contents: impl Into<Vec<u8>>) {
         self.files.push((path, contents.into()));
+    }
+
+    /// Where they are to be, and what is in them.
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &[u8])> {
+        self.files.iter().map(|(path, contents)| (path.as_path(), contents.as_slice()))
     }
 
     /// A file that was read: none may take its place.

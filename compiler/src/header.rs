@@ -30,6 +30,24 @@ enum {
 };
 ";
 
+/// What headers of all models share, as a header of its own: for programs that serve any model (runtime-stub/cranelite_model.h).
+pub fn of_any_model() -> String {
+    format!(
+        "/* What an object says of itself, and how it is called, for programs that serve any model: the header of each model has the same. Made by a test of\n   \
+         cranelite: do not edit. */\n\
+         #ifndef CRANELITE_ANY_MODEL_H\n#define CRANELITE_ANY_MODEL_H\n\n#include <stddef.h>\n#include <stdint.h>\n\n\
+         #ifdef __cplusplus\nextern \"C\" {{\n#endif\n\n{}{}\
+         #ifdef __cplusplus\n}}\n#endif\n\n#endif\n",
+        guarded("ABI", &format!("{STATUS}\n{C_DECLARATIONS}")),
+        guarded("SIGNATURES", C_SIGNATURES),
+    )
+}
+
+/// Declarations that stand once in a program, however many headers have them.
+fn guarded(what: &str, text: &str) -> String {
+    format!("#ifndef CRANELITE_{what}_1\n#define CRANELITE_{what}_1\n\n{text}\n#endif /* CRANELITE_{what}_1 */\n\n")
+}
+
 pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &Object, symbols: &BTreeSet<String>) -> String {
     let prefix = &options.prefix;
     let upper = prefix.to_ascii_uppercase();
@@ -40,7 +58,8 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
     line(&format!("#ifndef CRANELITE_MODEL_{upper}_H\n#define CRANELITE_MODEL_{upper}_H\n"));
     line("#include <stddef.h>\n#include <stdint.h>\n");
     line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
-    line(&format!("#ifndef CRANELITE_ABI_1\n#define CRANELITE_ABI_1\n\n{STATUS}\n{C_DECLARATIONS}\n#endif /* CRANELITE_ABI_1 */\n"));
+    line(guarded("ABI", &format!("{STATUS}\n{C_DECLARATIONS}")).trim_end_matches('\n'));
+    line("");
     let where_constants_are = if options.weights { "in a file beside the object" } else { "in the object" };
     line(&format!("/* Memory: the caller provides the arena; constants are {where_constants_are}; the stack is what one call needs. */"));
     line(
@@ -88,10 +107,10 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
             out += &part.other_functions(targets);
         }
         out += &format!(
-            "#ifndef CRANELITE_SIGNATURES_1\n#define CRANELITE_SIGNATURES_1\n\n{C_SIGNATURES}\n#endif /* CRANELITE_SIGNATURES_1 */\n\n\
-             enum {{ {upper}_SIGNATURE_COUNT = {} }};\n\n\
+            "{}enum {{ {upper}_SIGNATURE_COUNT = {} }};\n\n\
              /* All signatures, for callers that serve any model. */\n\
              extern const cranelite_signature {prefix}_signatures[{upper}_SIGNATURE_COUNT + 1];\n\n",
+            guarded("SIGNATURES", C_SIGNATURES),
             parts.len()
         );
     }

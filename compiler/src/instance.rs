@@ -1,19 +1,18 @@
 //! A compiled model in this process: the very object that `compile` writes, loaded, with memory to run on.
 //!
 //! Not the loader, which is `codegen::loader`. The idea: a model is called here as a C program would call it, with buffers that are
-//! as large and as aligned as the header says, and no more.
+//! as large and as aligned as the header says, and no more. Those of inputs and outputs are its own, or the caller's in each call.
 
 use crate::array::Array;
 use crate::diagnostic::internal;
 use crate::pipeline::{Compiled, Entry};
-use crate::signature::Tensor;
-use cranelite_codegen::loader::{self, Bound, Library, Loaded, Pool};
+use crate::signature::{Signature, Tensor};
+use cranelite_codegen::loader::{self, Bound, Library, Loaded, Model, Pool};
 use cranelite_codegen::targets::{self, Target};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::tensor::TensorType;
 
 pub struct Instance {
-    loaded: Loaded,
     /// Where the functions of custom operators are, which the object jumps to.
     _libraries: Vec<Library>,
     targets: Vec<Target>,
@@ -26,21 +25,26 @@ pub struct Instance {
     pool: Option<Pool>,
 }
 
-/// One of the model's signatures, with memory for its inputs and outputs.
+/// One of the model's signatures.
 struct Callee {
-    prefix: String,
+    model: Model,
     output_types: Vec<TensorType>,
+    /// Memory for inputs and outputs; none where all are the caller's.
     inputs: Vec<Block>,
     outputs: Vec<Block>,
 }
 
 impl Callee {
-    fn new(entry: &Entry) -> Result<Self, Diagnostic> {
-        let types = |tensors: &[Tensor]| tensors.iter().map(|t| t.ty.clone()).collect::<Vec<_>>();
-        let blocks = |types: &[TensorType]| types.iter().map(|t| Block::new(t.size_bytes(), 16)).collect::<Result<_, _>>();
-        let output_types = types(&entry.signature.outputs);
-        let (inputs, outputs) = (blocks(&types(&entry.signature.inputs))?, blocks(&output_types)?);
-        Ok(Callee { prefix: entry.prefix.clone(), output_types, inputs, outputs })
+    fn new(loaded: &Loaded, entry: &Entry) -> Result<Self, Diagnostic> {
+        let model = loaded.model(&entry.prefix).ok_or_else(|| internal("the object does not describe itself", &entry.prefix))?;
+        let output_types = entry.signature.outputs.iter().map(|t| t.ty.clone()).collect();
+        Ok(Callee { model, output_types, inputs: vec![], outputs: vec![] })
+    }
+
+    fn allocate(&mut self, signature: &Signature) -> Result<(), Diagnostic> {
+        let blocks = |tensors: &[Tensor]| tensors.iter().map(|t| Block::new(t.ty.size_bytes(), 16)).collect::<Result<_, _>>();
+        (self.inputs, self.outputs) = (blocks(&signature.inputs)?, blocks(&signature.outputs)?);
+        Ok(())
     }
 }
 
@@ -52,6 +56,15 @@ impl Instance {
 
     /// As [`Instance::new`], with the libraries in which the functions of custom operators are looked for.
     pub fn with_libraries(compiled: &Compiled, libraries: Vec<Library>) -> Result<Self, Diagnostic> {
+        let mut instance = Instance::without_arrays(compiled, libraries)?;
+        for (callee, entry) in instance.signatures.iter_mut().zip(&compiled.entries) {
+            callee.allocate(&entry.signature)?;
+        }
+        Ok(instance)
+    }
+
+    /// As [`Instance::with_libraries`], without memory for inputs and outputs: it can only be called with the caller's ([`Instance::call`]).
+    pub fn without_arrays(compiled: &Compiled, libraries: Vec<Library>) -> Result<Self, Diagnostic> {
         let targets = compiled.targets();
         if compiled.no_cpu_check {
             check_status(&targets, if targets.iter().any(Target::runs_here) { 0 } else { CPU_LACKS_FEATURE })?;
@@ -66,21 +79,29 @@ impl Instance {
         })?;
         let threads = compiled.threads;
         let pool = (1 < threads).then(|| Pool::new(threads)).transpose();
-        let state = Block::new(compiled.object.state_bytes as usize, compiled.object.state_align as usize)?;
         let mut instance = Instance {
-            state,
+            state: Block::new(compiled.object.state_bytes as usize, compiled.object.state_align as usize)?,
             _libraries: libraries,
             pool: pool.map_err(|e| {
                 Diagnostic::new(Code::FEATURE, format!("{threads} threads cannot be started: {e}")).help("give fewer with --threads")
             })?,
-            loaded,
             targets,
-            signatures: compiled.entries.iter().map(Callee::new).collect::<Result<_, _>>()?,
+            signatures: compiled.entries.iter().map(|e| Callee::new(&loaded, e)).collect::<Result<_, _>>()?,
             chosen: 0,
             arena: Block::new(compiled.object.arena_bytes as usize, compiled.object.arena_align as usize)?,
         };
-        instance.reset()?;
+        instance.reset();
         Ok(instance)
+    }
+
+    /// Puts into the state what is in it at first.
+    pub fn reset(&mut self) {
+        self.signatures[0].model.reset(self.state.bytes_mut());
+    }
+
+    /// What the model keeps from one call to the next.
+    pub fn state_mut(&mut self) -> &mut [u8] {
+        self.state.bytes_mut()
     }
 
     /// Which of the model's signatures is called from now on; the first one at first. What it keeps is that of all.
@@ -88,22 +109,21 @@ impl Instance {
         self.chosen = signature;
     }
 
-    /// Puts into the state what is in it at first.
-    pub fn reset(&mut self) -> Result<(), Diagnostic> {
-        let prefix = &self.signatures[0].prefix;
-        let model = self.loaded.model(prefix).ok_or_else(|| internal("the object does not describe itself", prefix))?;
-        model.reset(self.state.bytes_mut());
-        Ok(())
-    }
-
     pub fn set_input(&mut self, index: usize, bytes: &[u8]) {
         self.signatures[self.chosen].inputs[index].bytes_mut().copy_from_slice(bytes);
     }
 
+    /// Runs the model on the caller's memory, which is read and written in place. Panics if a buffer has not the size or the alignment of the
+    /// tensor's elements.
+    pub fn call(&mut self, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Diagnostic> {
+        let model = &self.signatures[self.chosen].model;
+        let mut bound = model.bind_with_state(inputs, outputs, self.arena.bytes_mut(), self.state.bytes_mut());
+        run(&mut bound, self.pool.as_mut(), &self.targets)
+    }
+
     /// The model with its buffers, ready to be called again and again.
     pub fn with<T>(&mut self, work: impl FnOnce(&mut Bound) -> T) -> Result<T, Diagnostic> {
-        let Callee { prefix, inputs, outputs, .. } = &mut self.signatures[self.chosen];
-        let model = self.loaded.model(prefix).ok_or_else(|| internal("the object does not describe itself", prefix))?;
+        let Callee { model, inputs, outputs, .. } = &mut self.signatures[self.chosen];
         let inputs: Vec<&[u8]> = inputs.iter().map(Block::bytes).collect();
         let mut outputs: Vec<&mut [u8]> = outputs.iter_mut().map(Block::bytes_mut).collect();
         Ok(work(&mut model.bind_with_state(&inputs, &mut outputs, self.arena.bytes_mut(), self.state.bytes_mut())))
@@ -112,15 +132,7 @@ impl Instance {
     /// The model, again and again.
     pub fn with_calls<T>(&mut self, work: impl FnOnce(&mut dyn FnMut() -> Result<(), Diagnostic>) -> T) -> Result<T, Diagnostic> {
         let (mut pool, targets) = (self.pool.take(), self.targets.clone());
-        let result = self.with(|bound| {
-            work(&mut || {
-                let status = match &mut pool {
-                    None => Some(bound.invoke()),
-                    Some(pool) => bound.invoke_parallel(pool),
-                };
-                check_status(&targets, status.ok_or_else(|| internal("the object lacks a symbol", "invoke_parallel"))?)
-            })
-        });
+        let result = self.with(|bound| work(&mut || run(bound, pool.as_mut(), &targets)));
         self.pool = pool;
         result
     }
@@ -144,8 +156,17 @@ impl Instance {
     }
 }
 
+fn run(bound: &mut Bound, pool: Option<&mut Pool>, targets: &[Target]) -> Result<(), Diagnostic> {
+    // A process that was forked off goes on alone.
+    let status = match pool.filter(|pool| pool.is_here()) {
+        None => Some(bound.invoke()),
+        Some(pool) => bound.invoke_parallel(pool),
+    };
+    check_status(targets, status.ok_or_else(|| internal("the object lacks a symbol", "invoke_parallel"))?)
+}
+
 const INDEX_OUT_OF_RANGE: i32 = 3;
-const CPU_LACKS_FEATURE: i32 = 4;
+pub(crate) const CPU_LACKS_FEATURE: i32 = 4;
 const CUSTOM_FAILED: i32 = 8;
 
 /// The buffers are as the header wants them, so a model refuses for want of features, or for an index in its data.
@@ -183,7 +204,7 @@ pub fn check_memory(size_bytes: usize) -> Result<(), Diagnostic> {
 }
 
 /// Aligned memory.
-pub(crate) struct Block {
+pub struct Block {
     memory: Vec<u8>,
     start: usize,
     size_bytes: usize,

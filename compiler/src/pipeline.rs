@@ -10,10 +10,11 @@ use crate::header;
 use crate::limits::{self, Limits};
 use crate::report;
 use crate::self_test;
-use crate::signature::{self, Signature, Tensor};
+use crate::signature::{self, Signature};
 use crate::stages::{Stage, Stages};
 use crate::{names, plan_text};
 use clap::ValueEnum;
+use cranelite_codegen::object::model::Source;
 use cranelite_codegen::object::{self, IoPlaces, Object};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -105,6 +106,8 @@ pub struct Module {
 pub struct Model {
     /// The file's name for it.
     pub key: String,
+    /// Of the file.
+    pub subgraph: u32,
     /// A word for it, where there are several.
     pub word: Option<String>,
     pub signature: Signature,
@@ -128,8 +131,8 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
     let signatures: Vec<Signature> = entries.iter().map(Signature::of).collect();
     let words = signature::words(&entries.iter().map(|e| e.key.as_str()).collect::<Vec<_>>(), &signatures);
     let mut models = vec![];
-    for ((Imported { key, graph, .. }, signature), word) in entries.into_iter().zip(signatures).zip(words) {
-        models.push(Model { key, word, signature, facts: Facts::of(&graph), graph });
+    for ((Imported { key, subgraph, graph, .. }, signature), word) in entries.into_iter().zip(signatures).zip(words) {
+        models.push(Model { key, subgraph, word, signature, facts: Facts::of(&graph), graph });
     }
     for Model { word, graph, .. } in &mut models {
         stages.signature.clone_from(word);
@@ -234,6 +237,8 @@ pub struct Compiled {
 pub struct Entry {
     /// The model's name for it.
     pub key: String,
+    /// Of the file.
+    pub subgraph: u32,
     /// A word for it, where there are several.
     pub word: Option<String>,
     /// Begins its names in C: the object's prefix, and a word for the signature where there are several.
@@ -266,20 +271,23 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     if options.self_test {
         models.iter().try_for_each(|m| limits::self_test(&m.signature))?;
     }
+    let states = models.iter().flat_map(|m| &m.graph.states);
+    let source = Source::of(model, states.map(|s| s.origin.is_tensor()));
     let mut entries = vec![];
     for model in models {
         entries.push(entry(model, targets, options, stages)?);
     }
-    let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect();
     let mut object_entries = vec![];
     for e in &entries {
         let tested: Vec<&Planned> = e.levels.iter().filter(|_| options.self_test).map(|l| &l.planned).collect();
         let self_test = self_test::expected(&tested, &e.signature, e.facts.macs(), stages).map_err(|d| vec![d])?;
+        let [inputs, outputs] = e.signature.described();
         object_entries.push(object::Entry {
             prefix: e.prefix.clone(),
             key: e.key.clone(),
-            inputs: described(&e.signature.inputs),
-            outputs: described(&e.signature.outputs),
+            subgraph: e.subgraph,
+            inputs,
+            outputs,
             levels: e.levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect(),
             self_test: self_test.hashes,
             self_test_bits: self_test.lowest,
@@ -288,6 +296,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.begin("writing machine code");
     let object_options = object::Options {
         prefix: options.prefix.clone(),
+        source,
         profile: options.profile,
         const_section: options.const_section.clone(),
         weights: options.weights,
@@ -331,9 +340,9 @@ fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stage
     }
     agree_on_places(&mut levels, options, stages)?;
     (stages.signature, stages.level) = (None, None);
-    let Model { key, word, signature, facts, .. } = model;
+    let Model { key, subgraph, word, signature, facts, .. } = model;
     let prefix = word.iter().fold(options.prefix.clone(), |prefix, word| format!("{prefix}_{word}"));
-    Ok(Entry { key, word, prefix, signature, facts, levels })
+    Ok(Entry { key, subgraph, word, prefix, signature, facts, levels })
 }
 
 impl Compiled {

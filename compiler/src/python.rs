@@ -11,7 +11,7 @@ use serde::Deserialize;
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 use tempfile::TempDir;
@@ -66,14 +66,12 @@ impl Script {
         all.write()?;
 
         let words = [OsStr::new("-u"), script.as_os_str()].into_iter().chain(arguments.iter().map(OsString::as_os_str)).collect();
-        let (python, mut child) = self.start(words, &folder)?;
-        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        let interruption = Interruption::ends(child);
+        let (python, (stdout, stderr)) = self.start(words, &folder)?;
         let told = thread::spawn(move || stderr.map(|s| listen(s, verbose)).unwrap_or_default());
         for line in stdout.into_iter().flat_map(|s| BufReader::new(s).split(b'\n')).map_while(Result::ok) {
             said(String::from_utf8_lossy(&line).trim_end());
         }
-        let status = interruption.wait();
+        let status = wait();
         let told = told.join().unwrap_or_default();
         let status = match status {
             Some(status) => status.map_err(|e| Diagnostic::new(Code::TOOL, format!("{} cannot be waited for: {e}", python.shown())))?,
@@ -93,14 +91,14 @@ impl Script {
     }
 
     /// The first Python that is there, with a child that runs.
-    fn start(&self, words: Vec<&OsStr>, folder: &TempDir) -> Result<(Python, Child), Diagnostic> {
+    fn start(&self, words: Vec<&OsStr>, folder: &TempDir) -> Result<(Python, Pipes), Diagnostic> {
         let candidates = Python::candidates();
         for python in &candidates {
             let mut command = Command::new(&python.program);
             command.args(&words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
             // Names and messages may have any characters, whatever the terminal is set to.
-            match command.env("PYTHONIOENCODING", "utf-8:backslashreplace").env(FOLDER, folder.path()).spawn() {
-                Ok(child) => return Ok((python.clone(), child)),
+            match spawn(command.env("PYTHONIOENCODING", "utf-8:backslashreplace").env(FOLDER, folder.path())) {
+                Ok(pipes) => return Ok((python.clone(), pipes)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound && !python.is_named => {}
                 Err(e) => {
                     let message = format!("{}, which is needed to {}, does not start: {e}", python.shown(), self.purpose);
@@ -108,9 +106,7 @@ impl Script {
                 }
             }
         }
-        let packages: Vec<&str> = self.packages.iter().map(|(_, package)| *package).collect();
-        let help =
-            format!("install Python and `pip install {}`, or let {VARIABLE} name a Python that is not on the path", packages.join(" "));
+        let help = format!("install Python, or let {VARIABLE} name one that is not on the path");
         let message = format!("there is no Python, which is needed to {}", self.purpose);
         Err(Diagnostic::new(Code::PYTHON, message).expected("python3 or python on the path").help(help))
     }
@@ -223,23 +219,24 @@ static HANDLER: LazyLock<()> = LazyLock::new(|| {
     });
 });
 
-struct Interruption;
+/// What a child prints and says.
+type Pipes = (Option<ChildStdout>, Option<ChildStderr>);
 
-impl Interruption {
-    /// From now on it ends this child: a converter deep in C++ does not hear of it, and the folder has to go.
-    fn ends(child: Child) -> Interruption {
-        LazyLock::force(&HANDLER);
-        RUNNING.lock().unwrap_or_else(|e| e.into_inner()).child = Some(child);
-        Interruption
-    }
+/// Starts a child that Ctrl-C ends, at any time: a converter deep in C++ does not hear of it, and the folder has to go.
+fn spawn(command: &mut Command) -> io::Result<Pipes> {
+    LazyLock::force(&HANDLER);
+    let mut running = RUNNING.lock().unwrap_or_else(|e| e.into_inner());
+    let mut child = command.spawn()?;
+    let pipes = (child.stdout.take(), child.stderr.take());
+    running.child = Some(child);
+    Ok(pipes)
+}
 
-    /// How the child ended, by itself: `None` if it was interrupted.
-    fn wait(self) -> Option<io::Result<std::process::ExitStatus>> {
-        let mut running = RUNNING.lock().unwrap_or_else(|e| e.into_inner());
-        // What it printed has come to its end, so this takes no time.
-        let status = running.child.take().map(|mut child| child.wait());
-        if running.is_interrupted { None } else { status }
-    }
+/// How the child ended by itself, which printed all that it had to print: `None` if it was interrupted.
+fn wait() -> Option<io::Result<ExitStatus>> {
+    let mut running = RUNNING.lock().unwrap_or_else(|e| e.into_inner());
+    let status = running.child.take().map(|mut child| child.wait());
+    if running.is_interrupted { None } else { status }
 }
 
 #[cfg(all(test, unix))]

@@ -27,6 +27,8 @@ pub struct Tensor {
     /// What the model's signature calls it, or the tensor's name.
     pub name: String,
     pub tensor_name: String,
+    /// In its subgraph; of what is no tensor of the file none.
+    pub tensor_index: Option<u32>,
     /// In C: unique among the inputs, or among the outputs.
     pub identifier: String,
     pub ty: TensorType,
@@ -37,12 +39,24 @@ pub struct Tensor {
 impl Signature {
     pub fn of(imported: &Imported) -> Self {
         let Imported { graph, input_names, output_names, output_counts, .. } = imported;
-        let inputs = tensors(graph, &graph.inputs, input_names, "input");
+        let mut inputs = tensors(graph, &graph.inputs, input_names, "input");
         let mut outputs = tensors(graph, &graph.outputs, output_names, "output");
+        for (tensors, indices) in [(&mut inputs, &imported.input_tensors), (&mut outputs, &imported.output_tensors)] {
+            tensors.iter_mut().zip(indices).for_each(|(tensor, index)| tensor.tensor_index = u32::try_from(*index).ok());
+        }
         for (i, count) in output_counts.iter().enumerate() {
             outputs[i].count = count.map(|count| outputs[count].identifier.clone());
         }
         Signature { inputs, own_output_count: output_counts.len(), outputs, counts: output_counts.clone(), exposed: vec![] }
+    }
+
+    /// Inputs and outputs, for the object's description of itself.
+    pub fn described(&self) -> [Vec<model::Tensor>; 2] {
+        let [inputs, mut outputs] = [&self.inputs, &self.outputs].map(|all| all.iter().map(Tensor::described).collect::<Vec<_>>());
+        for (output, count) in outputs.iter_mut().zip(&self.counts) {
+            output.count = count.map(|at| at as u32);
+        }
+        [inputs, outputs]
     }
 
     /// The model's outputs, each as long as it is.
@@ -74,7 +88,8 @@ pub fn tensors(graph: &Graph, values: &[ValueId], names: &[String], otherwise: &
     let identifiers = identifiers(&names.iter().map(String::as_str).collect::<Vec<_>>(), otherwise);
     let tensor = |((&v, name), identifier): ((&ValueId, &String), String)| {
         let value = graph.value(v);
-        Tensor { name: name.clone(), tensor_name: value.name.clone(), identifier, ty: value.ty.clone(), count: None }
+        let (name, tensor_name) = (name.clone(), value.name.clone());
+        Tensor { name, tensor_name, tensor_index: None, identifier, ty: value.ty.clone(), count: None }
     };
     values.iter().zip(names).zip(identifiers).map(tensor).collect()
 }
@@ -86,6 +101,9 @@ impl Tensor {
         model::Tensor {
             name: self.name.clone(),
             identifier: self.identifier.clone(),
+            tensor_name: self.tensor_name.clone(),
+            tensor_index: self.tensor_index,
+            count: None,
             dims: self.ty.shape.iter().map(|&d| d as i32).collect(),
             ty: type_number(self.ty.element),
             size_bytes: self.ty.size_bytes() as u64,

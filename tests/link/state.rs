@@ -13,6 +13,7 @@ use cranelite::pipeline::{self, Compiled, Entry, Io, Level, Options, Planned};
 use cranelite::signature::{Signature, Tensor};
 use cranelite::stages::Stages;
 use cranelite::{bindings, header, report};
+use cranelite_codegen::object::model::Source;
 use cranelite_codegen::object::{self, self_test};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::tensor::{ElementType, TensorType};
@@ -48,7 +49,7 @@ pub fn trials() -> Vec<Trial> {
 pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
     let tensor = |name: &str| {
         let ty = TensorType::new(ElementType::I32, [5, 8]);
-        Tensor { name: name.into(), tensor_name: name.into(), identifier: name.into(), ty, count: None }
+        Tensor { name: name.into(), tensor_name: name.into(), tensor_index: None, identifier: name.into(), ty, count: None }
     };
     let signature =
         Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], own_output_count: 1, counts: vec![None], exposed: vec![] };
@@ -82,11 +83,13 @@ pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
         parallel: 1 < options.threads,
         weights: options.weights,
         self_test: if options.self_test { vec![hashes; targets.len()] } else { vec![] },
+        // As if that were the file, and the state a variable tensor.
+        source: Source::of(b"recurrent", [true].into_iter()),
         ..object::Options::default()
     };
     let object = object::emit(&emitted, &object_options)?;
     let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
-    let entries = vec![Entry { key: String::new(), word: None, prefix: options.prefix.clone(), signature, facts, levels }];
+    let entries = vec![Entry { key: String::new(), subgraph: 0, word: None, prefix: options.prefix.clone(), signature, facts, levels }];
     let header = header::write(&options, &entries, targets, &object, &BTreeSet::new());
     Ok(Compiled {
         prefix: options.prefix,

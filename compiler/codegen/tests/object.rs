@@ -45,7 +45,17 @@ fn program() -> Program {
 }
 
 fn options() -> Options {
-    let tensor = |name: &str| model::Tensor { name: name.into(), dims: vec![1, 33], ty: 3, size_bytes: 33, scale: 0.5, zero_point: -7 };
+    let tensor = |name: &str| model::Tensor {
+        name: name.into(),
+        dims: vec![1, 33],
+        ty: 3,
+        size_bytes: 33,
+        scale: 0.5,
+        zero_point: -7,
+        tensor_name: format!("{name}:0"),
+        tensor_index: Some(5),
+        count: None,
+    };
     Options {
         prefix: "some".into(),
         inputs: vec![tensor("the input")],

@@ -66,6 +66,13 @@ pub enum Origin {
     Operator(u32, u32),
 }
 
+impl Origin {
+    /// Whether it is a tensor of the file: these are reset together, without the others.
+    pub fn is_tensor(self) -> bool {
+        matches!(self, Origin::Tensor(..))
+    }
+}
+
 /// What a node does beside computing its results. Nothing that changes a state is removed, and nothing that has an effect moves across
 /// a change of the same state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,10 +4,12 @@
 
 use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, min_ms, threads};
 use super::{Outcome, per_operator, print, print_json, warn};
+use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
-use crate::files;
+use crate::energy::{self, Estimate, Meter, Sizes};
 use crate::instance::Instance;
-use crate::pipeline::{self, Entry, Options};
+use crate::litert::{self, Request};
+use crate::pipeline::{self, Compiled, Entry, Options};
 use crate::signature::Tensor;
 use crate::stages::Stages;
 use clap::Args;
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant};
 /// Times a model on this machine
 #[derive(Args)]
 pub struct BenchArgs {
-    /// The .tflite file
+    /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
     model: PathBuf,
     /// Feature level of this machine's architecture, by default all that this machine can; of several, the best that it has is timed
     #[arg(long, value_name = "LEVEL,...")]
@@ -41,6 +43,12 @@ pub struct BenchArgs {
     /// Also time every operator on one thread, beside what the machine can do at most
     #[arg(long)]
     per_op: bool,
+    /// Also say how much energy a call takes: an estimate, and what the processor counts where that can be read
+    #[arg(long)]
+    energy: bool,
+    /// Also time LiteRT, of the Python package ai-edge-litert, on the same inputs in turn, and compare the outputs
+    #[arg(long)]
+    compare_litert: bool,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -48,16 +56,20 @@ pub struct BenchArgs {
 
 pub fn bench(args: BenchArgs) -> Outcome {
     let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
-    let model = files::read(&args.model)?;
+    let verbose = args.about.is_verbose();
+    let (source, import) = args.about.open(&args.model, None)?;
     let options = Options {
-        import: args.about.read()?,
+        import,
         prefer: args.prefer.into(),
         profile: args.per_op,
         threads: args.threads as usize,
         ..Options::named_after(&args.model)
     };
-    let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let compiled = pipeline::compile(&source.model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
+    if args.compare_litert {
+        comparable(&compiled, &options)?;
+    }
     let libraries = args.libraries.open()?;
     let (instance, load) = timed(|| Instance::with_libraries(&compiled, libraries));
     let mut instance = instance?;
@@ -68,7 +80,7 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let (mut text, mut all, mut level) = (String::new(), vec![], "");
     for (i, entry) in compiled.entries.iter().enumerate() {
         instance.choose(i);
-        let first = first_call(entry, &mut instance)?;
+        let (inputs, first) = first_call(entry, &mut instance)?;
         let times = instance.with_calls(|call| measure(at_least, call))??;
         let target = compiled.target_here().ok_or_else(|| internal("the model ran at no level", compiled.level_names()))?;
         level = &target.level;
@@ -91,6 +103,25 @@ pub fn bench(args: BenchArgs) -> Outcome {
         if let Some(operators) = &per_op {
             operators.add_to(&mut facts);
         }
+        let (estimate, measured) = match args.energy {
+            true => (Some(Estimate::of(&entry.facts, sizes(&compiled, i))), Some(measured(&mut instance, at_least)?)),
+            false => (None, None),
+        };
+        if let (Some(estimate), Some(measured)) = (&estimate, &measured) {
+            facts["energy"] = json!({ "estimated": estimate.json(), "measured": energy::measured_json(measured) });
+        }
+        let compared = match args.compare_litert {
+            true => {
+                let request = Request { model: &source.model, signature: &entry.signature, inputs: &inputs, threads, at_least, verbose };
+                let outputs = first_outputs(entry, &mut Instance::with_libraries(&compiled, args.libraries.open()?)?, &inputs)?;
+                let ours = |part| instance.with_calls(|call| measure(part, call))?.map(|times| times.median_us);
+                Some(litert::compare(&request, &outputs, ours)?)
+            }
+            false => None,
+        };
+        if let Some(compared) = &compared {
+            facts["litert"] = compared.json();
+        }
         if several {
             facts["name"] = json!(entry.key);
             text += &format!("signature {}\n", quoted(&entry.key));
@@ -106,6 +137,9 @@ pub fn bench(args: BenchArgs) -> Outcome {
             macs as f64 / times.median_us / 1000.0
         );
         text += &format!("loaded in {load_us:.0} µs, first run {first_us:.1} µs\n");
+        text += &estimate.map(|e| e.text()).unwrap_or_default();
+        text += &measured.map(|m| energy::measured_text(&m)).unwrap_or_default();
+        text += &compared.map(|c| c.text()).unwrap_or_default();
         text += &per_op.map(|o| o.text()).unwrap_or_default();
     }
     if args.json {
@@ -121,8 +155,41 @@ pub fn bench(args: BenchArgs) -> Outcome {
     Ok(())
 }
 
+/// Refuses what LiteRT would not run as it is compiled.
+fn comparable(compiled: &Compiled, options: &Options) -> Outcome {
+    let refused = |why: &str| Err(Failure::Usage(format!("--compare-litert runs the file's first subgraph as it is{why}")));
+    match &compiled.entries[..] {
+        [entry] if entry.subgraph == 0 && options.import.input_values.is_empty() => Ok(()),
+        [entry] if entry.subgraph == 0 => refused(", so not with --input-value"),
+        _ => refused("; leave out --signature and --all-signatures"),
+    }
+}
+
+/// The outputs of the first call, each as long as it is.
+fn first_outputs(entry: &Entry, instance: &mut Instance, inputs: &[Vec<u8>]) -> Result<Vec<Array>, Failure> {
+    let arrays = entry.signature.inputs.iter().zip(inputs).map(|(t, data)| Array { data: data.clone(), ..Array::zeros(&t.ty) });
+    let outputs = instance.run(&[arrays.collect()])?.swap_remove(0);
+    Ok(entry.signature.own_outputs(&outputs))
+}
+
+/// The memory that a signature works in.
+fn sizes(compiled: &Compiled, signature: usize) -> Sizes {
+    let (object, entry) = (&compiled.object, &compiled.entries[signature]);
+    let tensors = entry.signature.inputs.iter().chain(&entry.signature.outputs);
+    let io: u64 = tensors.map(|t| t.ty.size_bytes() as u64).sum();
+    Sizes { constants: object.const_bytes, working: object.entries[signature].arena_bytes + object.state_bytes + io }
+}
+
+/// What the processor counts for a call, or why that is not known.
+fn measured(instance: &mut Instance, at_least: Duration) -> Result<Result<energy::Measured, String>, Failure> {
+    match Meter::of_machine() {
+        Ok(meter) => Ok(instance.with_calls(|call| meter.measure(at_least, call))??),
+        Err(why) => Ok(Err(why)),
+    }
+}
+
 /// Fills the inputs with numbers that the signature takes, and calls it for the first time.
-fn first_call(entry: &Entry, instance: &mut Instance) -> Result<Duration, Failure> {
+fn first_call(entry: &Entry, instance: &mut Instance) -> Result<(Vec<Vec<u8>>, Duration), Failure> {
     // What a loop counts to should not be anything.
     let has_loop = entry.levels.iter().any(|l| loops(&l.planned.program.schedule));
     let mut highest = [u64::MAX, 127, 31, 7, 1, 0].into_iter().skip(usize::from(has_loop));
@@ -131,14 +198,13 @@ fn first_call(entry: &Entry, instance: &mut Instance) -> Result<Duration, Failur
             let d = Diagnostic::new(Code::FEATURE, "the random inputs make indices that are out of range");
             return Err(d.help("time the model in a program of your own, with inputs that suit it").into());
         };
-        for (i, t) in entry.signature.inputs.iter().enumerate() {
-            instance.set_input(i, &noise(t, i as u64, highest));
-        }
+        let inputs: Vec<Vec<u8>> = entry.signature.inputs.iter().enumerate().map(|(i, t)| noise(t, i as u64, highest)).collect();
+        inputs.iter().enumerate().for_each(|(i, input)| instance.set_input(i, input));
         let (done, first) = instance.with_calls(|call| timed(call))?;
         match done {
             // An index in the data is out of range: smaller numbers may not be.
             Err(d) if d.code == Code::INPUT => {}
-            done => return Ok(done.map(|()| first)?),
+            done => return Ok(done.map(|()| (inputs, first))?),
         }
     }
 }

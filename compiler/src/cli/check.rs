@@ -2,20 +2,21 @@
 
 use super::options::{ModelOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
+use crate::convert::Source;
 use crate::diagnostic::{Failure, Problem, shown};
-use crate::files;
 use crate::pipeline::{self, Options};
 use crate::stages::Stages;
 use clap::Args;
+use cranelite_codegen::targets::Target;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Lists every problem of models, with operator, tensor, reason and way out
 #[derive(Args)]
 pub struct CheckArgs {
-    /// The .tflite files
+    /// The models: .tflite files, or models of Keras, TensorFlow or PyTorch, which are converted first
     #[arg(required = true, value_name = "MODEL")]
-    models: Vec<PathBuf>,
+    pub models: Vec<PathBuf>,
     #[command(flatten)]
     target: TargetOptions,
     #[command(flatten)]
@@ -25,13 +26,31 @@ pub struct CheckArgs {
     pub json: bool,
 }
 
+impl CheckArgs {
+    /// A model, converted if it is one of another tool, and how it is compiled; `given`: what is in its file, where that is known.
+    pub fn open(&self, file: &Path, given: Option<Vec<u8>>) -> Result<(Source, Options), Failure> {
+        let (source, import) = self.about.clone().open(file, given)?;
+        Ok((source, Options { import, no_cpu_check: self.target.no_cpu_check, ..Options::default() }))
+    }
+
+    pub fn targets(&self) -> Result<Vec<Target>, Failure> {
+        self.target.or_baseline()
+    }
+}
+
 pub fn check(args: CheckArgs) -> Outcome {
-    let targets = args.target.or_baseline()?;
-    let options = Options { import: args.about.read()?, no_cpu_check: args.target.no_cpu_check, ..Options::default() };
+    let targets = args.targets()?;
     let (mut problems, mut left_out) = (vec![], vec![]);
     for file in &args.models {
-        let model = files::read(file).map_err(|d| vec![d]);
-        match model.and_then(|model| pipeline::compile(&model, &targets, &options, &mut Stages::none())) {
+        let (source, options) = match args.open(file, None) {
+            Ok(opened) => opened,
+            Err(Failure::Problems(list)) => {
+                problems.extend(list);
+                continue;
+            }
+            Err(usage) => return Err(usage),
+        };
+        match pipeline::compile(&source.model, &targets, &options, &mut Stages::none()) {
             Ok(compiled) => {
                 warn(file, &compiled.left_out);
                 left_out.extend(compiled.left_out.iter().map(|what| json!({ "file": file.to_string_lossy(), "message": what })));

@@ -1,10 +1,12 @@
 //! `compile`: a model becomes an object and a header.
 
+use super::convert;
 use super::options::{ModelOptions, PreferenceOptions, TargetOptions, size_bytes, threads};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
+use crate::convert::Source;
 use crate::diagnostic::{Failure, shown};
-use crate::files::{self, Files};
+use crate::files::Files;
 use crate::limits::Limits;
 use crate::names;
 use crate::pipeline::{self, Compiled, Io, Options};
@@ -19,8 +21,8 @@ use std::path::{Path, PathBuf};
 /// Compiles a model to an object and a C header
 #[derive(Args)]
 pub struct CompileArgs {
-    /// The .tflite file
-    model: PathBuf,
+    /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
+    pub model: PathBuf,
     /// Folder for PREFIX.o and PREFIX.h, or a file ending in .o with the header beside it
     #[arg(short, long, value_name = "DIR|FILE.o", default_value = ".")]
     output: PathBuf,
@@ -72,19 +74,55 @@ pub struct CompileArgs {
     /// Add PREFIX_selftest, which tells on the device whether the numbers are right, and which output is not
     #[arg(long)]
     self_test: bool,
+    /// Also write the .tflite model that a model of another tool was converted to
+    #[arg(long, value_name = "FILE.tflite")]
+    keep_tflite: Option<PathBuf>,
     /// Print what was made, or the problems, as JSON
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn compile(args: CompileArgs) -> Outcome {
+    let (is_json, is_baseline, path) = (args.json, args.target.cpu.is_none(), args.model.clone());
+    let made = make(args, None)?;
+    warn(&path, &made.compiled.left_out);
+    let comparison = convert::comparison(&made.source)?;
+    made.files.write()?;
+    if is_json {
+        let mut facts = report::json(&made.compiled);
+        facts["object"] = json!(made.object.to_string_lossy());
+        facts["header"] = json!(made.header.to_string_lossy());
+        facts["prefix"] = json!(made.compiled.prefix);
+        if let Some(comparison) = comparison {
+            facts["comparison"] = comparison.to_json();
+        }
+        print_json(&facts);
+    } else {
+        print(&comparison.map(|c| c.text(convert::MOST_OPERATORS)).unwrap_or_default());
+        print(&summary(&made.compiled, &made.object, is_baseline));
+    }
+    Ok(())
+}
+
+/// A compiled model, and files that are to be written.
+pub struct Made {
+    pub compiled: Compiled,
+    pub source: Source,
+    pub files: Files,
+    /// Where the object and the header go.
+    pub object: PathBuf,
+    pub header: PathBuf,
+}
+
+/// Everything but writing. `model`: what is in the model's file, if it was read.
+pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> {
     let targets = args.target.or_baseline()?;
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
     }
-    let model = files::read(&args.model)?;
+    let (source, import) = args.about.open(&args.model, model)?;
     let mut options = Options {
-        import: args.about.read()?,
+        import,
         prefer: args.prefer.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
         profile: args.profile,
@@ -103,8 +141,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
     }
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
-    let compiled = pipeline::compile(&model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
-    warn(&args.model, &compiled.left_out);
+    let compiled = pipeline::compile(&source.model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
     let extension = if targets[0].is_c() { "c" } else { "o" };
     let is_file = args.output.extension().is_some_and(|e| e == extension);
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.{extension}")) };
@@ -115,6 +152,12 @@ pub fn compile(args: CompileArgs) -> Outcome {
     files.add(header.clone(), compiled.header.clone());
     if let (Some(path), Some(bytes)) = (&args.weights, &compiled.object.weights) {
         files.add(path.clone(), bytes.clone());
+    }
+    if let Some(path) = args.keep_tflite {
+        if source.converted.is_none() {
+            return Err(Failure::Usage(format!("--keep-tflite is for models that are converted, and {} is none", shown(&args.model))));
+        }
+        files.add(path, source.model.as_slice());
     }
     if args.rust {
         files.add(object.with_extension("rs"), bindings::write(&compiled, &options.made_from));
@@ -129,17 +172,7 @@ pub fn compile(args: CompileArgs) -> Outcome {
             files.add(folder.join(format!("{i:02}-{}.{extension}", text.after)), text.text.clone());
         }
     }
-    files.write()?;
-    if args.json {
-        let mut facts = report::json(&compiled);
-        facts["object"] = json!(object.to_string_lossy());
-        facts["header"] = json!(header.to_string_lossy());
-        facts["prefix"] = json!(prefix);
-        print_json(&facts);
-    } else {
-        print(&summary(&compiled, &object, args.target.cpu.is_none()));
-    }
-    Ok(())
+    Ok(Made { compiled, source, files, object, header })
 }
 
 fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {

@@ -3,7 +3,6 @@
 use super::options::{ModelOptions, PreferenceOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::Failure;
-use crate::files;
 use crate::pipeline::{self, Options};
 use crate::report;
 use crate::stages::Stages;
@@ -13,7 +12,7 @@ use std::path::PathBuf;
 /// Shows inputs, outputs, operators, parameters, multiply-accumulates and the memory plan of a model
 #[derive(Args)]
 pub struct InspectArgs {
-    /// The .tflite file
+    /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
     model: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
@@ -28,14 +27,10 @@ pub struct InspectArgs {
 
 pub fn inspect(args: InspectArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
-    let model = files::read(&args.model)?;
-    let options = Options {
-        import: args.about.read()?,
-        prefer: args.prefer.into(),
-        no_cpu_check: args.target.no_cpu_check,
-        ..Options::named_after(&args.model)
-    };
-    let compiled = pipeline::compile(&model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
+    let (source, import) = args.about.open(&args.model, None)?;
+    let options =
+        Options { import, prefer: args.prefer.into(), no_cpu_check: args.target.no_cpu_check, ..Options::named_after(&args.model) };
+    let compiled = pipeline::compile(&source.model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     if args.json {
         print_json(&report::json(&compiled));

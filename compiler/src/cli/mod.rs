@@ -7,6 +7,8 @@ mod bench;
 mod check;
 mod compare;
 mod compile;
+mod convert;
+pub mod embedded;
 mod hwbench;
 mod inspect;
 mod lists;
@@ -19,11 +21,13 @@ use crate::diagnostic::{Failure, internal, json_line, shown, tidy};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, Once};
 
 /// Compiles TensorFlow Lite models, ahead of time, into native objects that need no interpreter, no library and no heap.
 #[derive(Parser)]
@@ -36,6 +40,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Compile(compile::CompileArgs),
+    Convert(convert::ConvertArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
     Compare(compare::CompareArgs),
@@ -68,6 +73,7 @@ impl Command {
     fn execute(self) -> Outcome {
         match self {
             Command::Compile(args) => compile::compile(args),
+            Command::Convert(args) => convert::convert(args),
             Command::Check(args) => check::check(args),
             Command::Compare(args) => compare::command(args),
             Command::Bench(args) => bench::bench(args),
@@ -84,32 +90,52 @@ impl Command {
 }
 
 pub fn main() -> ExitCode {
-    let matches = Cli::command().get_matches();
-    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
+    ExitCode::from(run_words(std::env::args_os()))
+}
+
+/// Does what a command line says, of which the first word is the program, and returns the exit code.
+pub fn run_words(words: impl IntoIterator<Item = OsString>) -> u8 {
+    let parsed = Cli::command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(e) => {
+            let _ = e.print();
+            return e.exit_code() as u8;
+        }
+    };
     let is_json = cli.command.is_json();
     match guarded(|| cli.command.execute()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(failure) => {
             if is_json {
                 print_json(&failure.to_json());
             }
             complain(&failure.render());
-            ExitCode::from(failure.exit_code())
+            failure.exit_code()
         }
     }
 }
 
 /// Runs `work`; a panic in it becomes an internal error.
-fn guarded(work: impl FnOnce() -> Outcome) -> Outcome {
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    // Several threads of a program may be in here at once: only while one is, panics are kept instead of printed.
+    static GUARDED: AtomicUsize = AtomicUsize::new(0);
     static PANIC: Mutex<Option<String>> = Mutex::new(None);
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(|info| {
-        let message = info.payload_as_str().unwrap_or("no message");
-        let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
-        *PANIC.lock().unwrap_or_else(|e| e.into_inner()) = Some(format!("{message}{place}"));
-    }));
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if GUARDED.load(Ordering::SeqCst) == 0 {
+                return before(info);
+            }
+            let message = info.payload_as_str().unwrap_or("no message");
+            let place = info.location().map(|l| format!(" ({}:{})", l.file(), l.line())).unwrap_or_default();
+            *PANIC.lock().unwrap_or_else(|e| e.into_inner()) = Some(format!("{message}{place}"));
+        }));
+    });
+    GUARDED.fetch_add(1, Ordering::SeqCst);
     let outcome = panic::catch_unwind(AssertUnwindSafe(work));
-    panic::set_hook(before);
+    GUARDED.fetch_sub(1, Ordering::SeqCst);
     outcome.unwrap_or_else(|_| {
         let message = PANIC.lock().unwrap_or_else(|e| e.into_inner()).take().unwrap_or_default();
         Err(internal("an assumption of the compiler does not hold", message).into())
@@ -158,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_an_internal_error() {
-        let failure = guarded(|| panic!("three is not two")).unwrap_err();
+        let failure = guarded::<()>(|| panic!("three is not two")).unwrap_err();
         assert_eq!(failure.exit_code(), 1);
         assert!(failure.render().starts_with("error[E0901]: an assumption of the compiler does not hold: three is not two"));
     }

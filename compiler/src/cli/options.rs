@@ -1,7 +1,9 @@
 //! Options that several commands share: the target, the goal, what is decided about the model, sizes in bytes.
 
+use super::complain;
 use crate::array::Array;
-use crate::diagnostic::{Failure, shown};
+use crate::convert::{self, ImageRange, Quantisation, Source};
+use crate::diagnostic::{Failure, shown, tidy};
 use crate::files;
 use clap::{Args, ValueEnum};
 use cranelite_codegen::loader::Library;
@@ -52,7 +54,7 @@ impl TargetOptions {
 }
 
 /// Functions of the user's.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct CustomOptions {
     /// Make the custom operator NAME a call of your own C function, whose prototype is in the header; may be repeated
     #[arg(long, value_name = "NAME=SYMBOL", value_parser = custom)]
@@ -71,7 +73,7 @@ impl CustomOptions {
 }
 
 /// Where the user's functions are, to be called in this process.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct LibraryOptions {
     /// Shared library with the functions that --custom names; may be repeated
     #[arg(long = "custom-lib", value_name = "FILE.so")]
@@ -98,7 +100,65 @@ fn custom(text: &str) -> Result<(String, String), String> {
     Ok((name.into(), symbol.into()))
 }
 
-#[derive(Args)]
+/// Models that are converted first.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Models of Keras, TensorFlow and PyTorch (.keras, .h5, SavedModel, .pb, .pt2)")]
+pub struct ConvertOptions {
+    /// Quantise the model when it is converted
+    #[arg(long, value_enum, value_name = "KIND")]
+    quantize: Option<Quantisation>,
+    /// For int8 and int16x8: samples of what inputs will be, as an .npz file with an array for each input (by its name, or arr_0, arr_1, ...; samples
+    /// along the first axis), or as a folder of images or of WAV files
+    #[arg(long, value_name = "FILE.npz|DIR")]
+    calibrate: Option<PathBuf>,
+    /// What values of calibration images become: without it 0..255 for Keras models that begin with a layer which rescales, else 0..1
+    #[arg(long, value_enum, value_name = "RANGE", allow_hyphen_values = true)]
+    image_range: Option<ImageRange>,
+    /// Inputs of a frozen graph (.pb), by the names of its nodes; without it its placeholders
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    inputs: Vec<String>,
+    /// Outputs of a frozen graph; without it the nodes that no other reads
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    outputs: Vec<String>,
+    /// Show everything that the converter says
+    #[arg(long)]
+    verbose: bool,
+}
+
+impl ConvertOptions {
+    /// The model, converted if it has to be; on standard error what was decided.
+    pub fn read(
+        &self,
+        model: &Path,
+        given: Option<Vec<u8>>,
+        input_shapes: &[(InputKey, Vec<usize>)],
+        signatures: &[String],
+    ) -> Result<Source, Failure> {
+        let shape = |(key, shape): &(InputKey, Vec<usize>)| match key {
+            InputKey::Name(name) => Some((name.clone(), shape.clone())),
+            InputKey::Index(_) => None,
+        };
+        let options = convert::Options {
+            quantize: self.quantize,
+            calibrate: self.calibrate.clone(),
+            image_range: self.image_range,
+            inputs: self.inputs.clone(),
+            outputs: self.outputs.clone(),
+            input_shapes: input_shapes.iter().filter_map(shape).collect(),
+            signature: signatures.first().cloned(),
+            verbose: self.verbose,
+        };
+        let source = match given {
+            Some(bytes) => convert::given(model, bytes, &options)?,
+            None => convert::read(model, &options)?,
+        };
+        let notes = source.converted.iter().flat_map(|c| &c.notes);
+        notes.for_each(|note| complain(&format!("note: {}\n", tidy(note))));
+        Ok(source)
+    }
+}
+
+#[derive(Args, Clone)]
 pub struct ModelOptions {
     /// Compile the subgraph of this signature instead of the model's first; may be repeated: of several, each has functions of its own in one
     /// object, and all share constants, arena and state
@@ -117,10 +177,12 @@ pub struct ModelOptions {
     bounds: BoundOptions,
     #[command(flatten)]
     custom: CustomOptions,
+    #[command(flatten)]
+    convert: ConvertOptions,
 }
 
 /// Bounds of sizes that are known at run time only.
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 pub struct BoundOptions {
     /// The most that the first dimension of a tensor can be, where it is known at run time only and then counted: by the name of the tensor, or of
     /// an input that decides it; may be repeated
@@ -136,7 +198,23 @@ impl BoundOptions {
 }
 
 impl ModelOptions {
-    pub fn read(self) -> Result<import::Options, Failure> {
+    /// Whether all is to be shown that the user's Python says.
+    pub fn is_verbose(&self) -> bool {
+        self.convert.verbose
+    }
+
+    /// The model, and what is decided about it.
+    pub fn open(self, model: &Path, given: Option<Vec<u8>>) -> Result<(Source, import::Options), Failure> {
+        let source = self.convert.read(model, given, &self.input_shapes, &self.signatures)?;
+        let mut options = self.read()?;
+        if source.converted.is_some() {
+            // It was converted for these.
+            options.input_shapes.clear();
+        }
+        Ok((source, options))
+    }
+
+    fn read(self) -> Result<import::Options, Failure> {
         let value = |(key, path): (InputKey, PathBuf)| {
             let array = read_array(&path)?;
             Ok((key, array.into()))
@@ -265,7 +343,7 @@ fn input_value(text: &str) -> Result<(InputKey, PathBuf), String> {
 }
 
 /// `NAME=1,96,96,3`; names may contain `=`.
-fn input_shape(text: &str) -> Result<(InputKey, Vec<usize>), String> {
+pub fn input_shape(text: &str) -> Result<(InputKey, Vec<usize>), String> {
     let (name, shape) = text.rsplit_once('=').ok_or("write NAME=1,96,96,3")?;
     let shape = shape.split(',').filter(|d| !d.is_empty()).map(|d| d.trim().parse().map_err(|_| format!("{d:?} is no dimension")));
     Ok((InputKey::Name(name.into()), shape.collect::<Result<_, _>>()?))

@@ -3,12 +3,14 @@
 //! The idea: three engines take the same steps and give the same outputs: the object in this process, a linked program (for other
 //! machines), and the interpreter of tile programs.
 
-use super::options::{BoundOptions, CustomOptions, LibraryOptions, PreferenceOptions, TargetOptions, Words, read_array, threads, words};
+use super::options::{
+    BoundOptions, ConvertOptions, CustomOptions, LibraryOptions, PreferenceOptions, TargetOptions, Words, read_array, threads, words,
+};
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal, tidy};
-use crate::files::{self, Files};
+use crate::files::Files;
 use crate::fit::{self, Fitted};
 use crate::foreign::{self, Tools};
 use crate::instance::Instance;
@@ -28,7 +30,7 @@ use std::path::PathBuf;
 /// standard error says.
 #[derive(Args)]
 pub struct RunArgs {
-    /// The .tflite file
+    /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
     model: PathBuf,
     #[command(flatten)]
     steps: Steps,
@@ -43,6 +45,8 @@ pub struct RunArgs {
     custom: CustomOptions,
     #[command(flatten)]
     libraries: LibraryOptions,
+    #[command(flatten)]
+    convert: ConvertOptions,
     #[command(flatten)]
     prefer: PreferenceOptions,
     /// Divide long operators among so many threads
@@ -63,10 +67,10 @@ pub struct RunArgs {
 }
 
 pub fn run(mut args: RunArgs) -> Outcome {
-    let model = files::read(&args.model)?;
-    let steps = read_arrays(&args.steps)?;
     let in_model = |list| Failure::in_file(&args.model)(list);
     let (names, numbers) = args.steps.signatures();
+    let model = args.convert.read(&args.model, None, &[], &names)?.model;
+    let steps = read_arrays(&args.steps)?;
     let signatures = if names.is_empty() { Signatures::First } else { Signatures::Named(names.clone()) };
     let about = import::Options {
         signatures,

@@ -164,7 +164,7 @@ fn types(family: Family) -> impl Strategy<Value = Types> {
         Family::Winograd => vec![F32],
         Family::Window | Family::Copy => vec![F32, I8, U8, I16],
         Family::FullyConnected => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel, I8Offset, U8To16, I16Words],
-        Family::Transposed => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32],
+        Family::Transposed => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel],
         Family::Matrices => vec![F32, I8, I8Offset, I8To32, I16Words, Hybrid],
         _ => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel],
     };

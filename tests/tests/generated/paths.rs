@@ -240,6 +240,7 @@ const TRANSPOSED: &[Path] = &[
     ("rows and columns cut off", |s| matches!(s.case.main, Main::Transposed { before: [rows, columns], .. } if rows != 0 && columns != 0)),
     ("weights of which another is zero", |s| s.types(&[Types::U8])),
     ("sums of 16 bits in 32", |s| s.types(&[Types::I16Bias32])),
+    ("quantised at run time", |s| s.case.is_hybrid()),
     ("RELU in the convolution", |s| s.passes.contains(&"activation")),
     ("moved bytes that are multiplied as they are", |s| s.is_moved && s.is(Speed) && s.has_text("product_int", &["dot.4"], &["xor"])),
 ];

@@ -5,6 +5,7 @@
 
 use super::kernel::{self, EmitError};
 use super::library::Library;
+use crate::object::model::Source;
 use crate::object::plan::{Check, Exported, Facts, Form, Kind, Parameter, Pointer};
 use crate::object::{Entry, EntryFacts, Error, IoPlaces, KernelFacts, LevelFacts, Object, Options};
 use cranelite_tile::{BufferId, Call, Kernel, KernelId, Program, Role, Step};
@@ -46,7 +47,7 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
     };
     file.constants();
     file.kernels()?;
-    file.finish(entry, header)
+    file.finish(entry, options.source, header)
 }
 
 struct File<'a> {
@@ -185,7 +186,7 @@ impl File<'_> {
         }
     }
 
-    fn finish(mut self, entry: &Entry, header: &str) -> Result<Object, Error> {
+    fn finish(mut self, entry: &Entry, source: Source, header: &str) -> Result<Object, Error> {
         let program = self.program;
         let places = IoPlaces::of(program);
         let (arena_bytes, arena_align) = crate::object::arena(program)?;
@@ -209,7 +210,7 @@ impl File<'_> {
         if has_state {
             out += &self.reset(&state.initial, state.align);
         }
-        out += &model(entry, &facts, &places, self.const_bytes, state.initial.len() as u64);
+        out += &model(entry, source, &facts, &places, self.const_bytes, state.initial.len() as u64);
 
         let mut text = format!(
             "/* Made by cranelite: do not edit. One function for each kernel; memory is the caller's, and every access was proved in bounds. */\n\
@@ -378,7 +379,7 @@ impl File<'_> {
 }
 
 /// The description, for callers that serve any model.
-fn model(entry: &Entry, facts: &Facts, places: &IoPlaces, const_bytes: u64, state_bytes: u64) -> String {
+fn model(entry: &Entry, source: Source, facts: &Facts, places: &IoPlaces, const_bytes: u64, state_bytes: u64) -> String {
     let prefix = &entry.prefix;
     let mut out = String::new();
     for (what, tensors, places) in [("inputs", &entry.inputs, &places.inputs), ("outputs", &entry.outputs, &places.outputs)] {
@@ -393,17 +394,20 @@ fn model(entry: &Entry, facts: &Facts, places: &IoPlaces, const_bytes: u64, stat
             let name = quoted(&t.name);
             writeln!(
                 out,
-                "{INDENT}{{{name}, {prefix}_{what}_dims{i}, {}u, {}u, UINT64_C({}), {}, {}, {place}}},",
+                "{INDENT}{{{name}, {prefix}_{what}_dims{i}, {}u, {}u, UINT64_C({}), {}, {}, {place}, {}, {}, {}}},",
                 t.dims.len(),
                 t.ty,
                 t.size_bytes,
                 kernel::float(t.scale),
-                t.zero_point
+                t.zero_point,
+                quoted(&t.tensor_name),
+                t.tensor_index.map_or("-1".into(), |i| i.to_string()),
+                t.count.map_or("UINT32_MAX".into(), |i| format!("{i}u")),
             )
             .expect("a string");
         }
         if tensors.is_empty() {
-            writeln!(out, "{INDENT}{{NULL, NULL, 0u, 0u, 0u, 0.0f, 0, 0u}},").expect("a string");
+            writeln!(out, "{INDENT}{{NULL, NULL, 0u, 0u, 0u, 0.0f, 0, 0u, NULL, -1, 0u}},").expect("a string");
         }
         out += "};\n";
     }
@@ -412,13 +416,19 @@ fn model(entry: &Entry, facts: &Facts, places: &IoPlaces, const_bytes: u64, stat
     format!(
         "{out}static const char *const {prefix}_levels[] = {{{}}};\n\n\
          const cranelite_model {prefix}_model = {{\n{INDENT}1u, (uint32_t)sizeof(cranelite_model), (uint32_t)sizeof(cranelite_tensor), {}u, UINT64_C({}), UINT64_C({const_bytes}), UINT64_C({state_bytes}), 0u,\n\
-         {INDENT}{}, {prefix}_inputs_about, {prefix}_outputs_about, {}u, {}u, {prefix}_call, {reset}, {state_align}u, 0u, 1u, 0u, {prefix}_levels, NULL, 0u, NULL, 0u\n}};\n",
+         {INDENT}{}, {prefix}_inputs_about, {prefix}_outputs_about, {}u, {}u, {prefix}_call, {reset}, {state_align}u, 0u, 1u, {}u, {prefix}_levels, NULL, 0u, NULL, 0u,\n\
+         {INDENT}UINT64_C({}), UINT64_C({}), {}, {}u, 0u\n}};\n",
         quoted(&entry.levels[0].target.level),
         facts.arena_align,
         facts.arena_bytes,
         quoted(prefix),
         facts.inputs,
         facts.outputs,
+        source.keeps,
+        source.bytes,
+        source.hash,
+        if entry.key.is_empty() { "NULL".into() } else { quoted(&entry.key) },
+        entry.subgraph,
     )
 }
 

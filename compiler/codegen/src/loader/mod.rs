@@ -18,6 +18,7 @@ use object::elf::{SHF_ALLOC, SHF_WRITE};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SymbolSection};
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 /// No page of memory is larger.
 const PAGE_BYTES: usize = 64 << 10;
@@ -38,7 +39,7 @@ pub enum Error {
 
 /// An object in memory, ready to be called.
 pub struct Loaded {
-    memory: Mmap,
+    memory: Arc<Mmap>,
     /// From here on the object writes.
     fixed_bytes: usize,
     /// Global symbols.
@@ -122,7 +123,7 @@ impl Loaded {
         if fixed_bytes < memory.len() {
             relocate::make_writable(memory.as_ptr().wrapping_add(fixed_bytes), memory.len() - fixed_bytes).map_err(Error::Memory)?;
         }
-        Ok(Loaded { memory, fixed_bytes, symbols })
+        Ok(Loaded { memory: Arc::new(memory), fixed_bytes, symbols })
     }
 
     /// All but what the object writes.
@@ -137,14 +138,14 @@ impl Loaded {
     }
 
     /// The model whose names begin with `prefix`.
-    pub fn model(&self, prefix: &str) -> Option<Model<'_>> {
+    pub fn model(&self, prefix: &str) -> Option<Model> {
         let at = *self.symbols.get(&format!("{prefix}_model"))?;
         Model::read(self, at)
     }
 }
 
-/// Sizes of a model, and its entry points.
-pub struct Model<'a> {
+/// Sizes of a model, and its entry points. Its code stays in memory as long as this.
+pub struct Model {
     pub inputs: Vec<Signature>,
     pub outputs: Vec<Signature>,
     pub arena_bytes: usize,
@@ -161,7 +162,7 @@ pub struct Model<'a> {
     reset: Option<Reset>,
     has_hook: bool,
     has_executor: bool,
-    _loaded: &'a Loaded,
+    _memory: Arc<Mmap>,
 }
 
 /// `cranelite_call`
@@ -198,8 +199,8 @@ type Entry = unsafe extern "C" fn(*const Call) -> i32;
 type Reset = unsafe extern "C" fn(*mut u8) -> i32;
 type Hook = extern "C" fn(*mut u8, u32, u32);
 
-impl<'a> Model<'a> {
-    fn read(loaded: &'a Loaded, at: usize) -> Option<Model<'a>> {
+impl Model {
+    fn read(loaded: &Loaded, at: usize) -> Option<Model> {
         let memory = loaded.fixed();
         let base = memory.as_ptr() as usize;
         let fields = model::read(memory, at, base)?;
@@ -226,7 +227,7 @@ impl<'a> Model<'a> {
             reset,
             has_hook: fields.has_hook,
             has_executor: fields.has_executor,
-            _loaded: loaded,
+            _memory: loaded.memory.clone(),
         })
     }
 
@@ -281,7 +282,7 @@ impl<'a> Model<'a> {
 
 /// A model with buffers that fit it, which stay borrowed: it can be called without further checks.
 pub struct Bound<'b> {
-    model: &'b Model<'b>,
+    model: &'b Model,
     inputs: Vec<*const u8>,
     outputs: Vec<*mut u8>,
     arena: *mut u8,

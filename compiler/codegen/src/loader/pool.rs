@@ -40,6 +40,8 @@ struct Shared {
 pub struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
+    /// That has the threads: one that was forked off has none of them.
+    process: u32,
 }
 
 impl Pool {
@@ -57,12 +59,17 @@ impl Pool {
             wake: Condvar::default(),
             ends: AtomicBool::default(),
         };
-        let mut pool = Pool { shared: Arc::new(shared), workers: vec![] };
+        let mut pool = Pool { shared: Arc::new(shared), workers: vec![], process: std::process::id() };
         for me in 1..threads {
             let shared = pool.shared.clone();
             pool.workers.push(std::thread::Builder::new().spawn(move || shared.serve(me))?);
         }
         Ok(pool)
+    }
+
+    /// Whether its threads are in this process.
+    pub fn is_here(&self) -> bool {
+        self.process == std::process::id()
     }
 
     /// Runs all tasks of a job. One job at a time: `&mut` of the pool, in words.
@@ -91,6 +98,9 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
+        if !self.is_here() {
+            return self.workers.drain(..).for_each(std::mem::forget);
+        }
         self.shared.ends.store(true, Relaxed);
         self.shared.count.store(0, Relaxed);
         self.shared.publish();

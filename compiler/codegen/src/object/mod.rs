@@ -58,8 +58,10 @@ pub struct Level<'a> {
 pub struct Entry<'a> {
     /// Begins its names: the object's prefix, and more where there are several signatures.
     pub prefix: String,
-    /// The model's name for it.
+    /// The model's name for it; empty where it has none.
     pub key: String,
+    /// Of the file, for the descriptor.
+    pub subgraph: u32,
     pub inputs: Vec<model::Tensor>,
     pub outputs: Vec<model::Tensor>,
     /// For the same targets, in the same order, as all others.
@@ -74,6 +76,8 @@ pub struct Entry<'a> {
 pub struct Options {
     /// First part of every exported name; a C identifier.
     pub prefix: String,
+    /// The file, for the descriptor.
+    pub source: model::Source,
     /// Of the only signature ([`emit`]), for the descriptor.
     pub inputs: Vec<model::Tensor>,
     pub outputs: Vec<model::Tensor>,
@@ -225,7 +229,8 @@ impl IoPlaces {
 /// Compiles one or more levels of a model with one signature: an object for every CPU that one of them is for.
 pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let Options { prefix, inputs, outputs, self_test, self_test_bits, .. } = options.clone();
-    emit_all(&[Entry { prefix, key: String::new(), inputs, outputs, levels: levels.to_vec(), self_test, self_test_bits }], options)
+    let entry = Entry { prefix, key: String::new(), subgraph: 0, inputs, outputs, levels: levels.to_vec(), self_test, self_test_bits };
+    emit_all(&[entry], options)
 }
 
 /// As [`emit`], of one or more signatures.
@@ -371,6 +376,9 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
         offered.stack_bytes += offered.below + call_frame_bytes;
         let model = model::Model {
             name: &entry.prefix,
+            source: options.source,
+            key: &entry.key,
+            subgraph: entry.subgraph,
             inputs: &entry.inputs,
             outputs: &entry.outputs,
             arena_bytes: offered.own.facts.arena_bytes,

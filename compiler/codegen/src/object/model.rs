@@ -5,7 +5,7 @@
 
 use super::plan::{self, Field, Function, Kind};
 use super::weights::Expected;
-use super::{Error, IoPlaces};
+use super::{Error, IoPlaces, self_test};
 use cranelift_module::{DataDescription, DataId, FuncId, Linkage, Module};
 use cranelift_object::ObjectModule;
 use std::collections::BTreeMap;
@@ -24,6 +24,9 @@ typedef struct {
     float scale;          /* real = scale * (q - zero_point); 0 if not quantised */
     int32_t zero_point;
     uint64_t arena_offset; /* UINT64_MAX: the caller's own memory */
+    const char *tensor_name; /* the tensor's in the file, where `name` is the signature's */
+    int32_t tensor_index; /* in its subgraph; -1: no tensor of the file */
+    uint32_t count;       /* the output, one i32, that says how long the first dimension is; UINT32_MAX: as long as dims says */
 } cranelite_tensor;
 
 /* Threads of the caller's. run calls task(context, i) once for every i below count, on any threads and in any order, and returns when
@@ -68,7 +71,7 @@ typedef struct {
     uint32_t offers;      /* 1: an executor is of use (--threads), 2: the hook is called (--profile) */
     /* feature levels in the object, and their names by number */
     uint32_t level_count;
-    uint32_t reserved;
+    uint32_t keeps;       /* what of the file the state is: 1: variable tensors, 2: other variables */
     const char *const *levels;
     /* null unless compiled with --self-test, or where it has more parameters; and the bytes of its buffer */
     cranelite_status (*selftest)(void *arena, void *buffer, uint32_t *wrong_output);
@@ -76,6 +79,13 @@ typedef struct {
     /* null and 0 unless compiled with --weights */
     cranelite_status (*check_weights)(const void *weights);
     uint64_t weights_bytes;
+    /* The .tflite file: its size; and a hash, from 0 for each of its 64-bit words, little-endian, the last filled up with zeros:
+       h = (h ^ word) * 0x9e3779b97f4a7c15; h ^= h >> 32 */
+    uint64_t file_bytes;
+    uint64_t file_hash;
+    const char *signature; /* its name in the file, UTF-8; null where it has none */
+    uint32_t subgraph;    /* of the file */
+    uint32_t reserved;
 } cranelite_model;
 ";
 
@@ -101,10 +111,40 @@ pub struct Tensor {
     /// 0 if not quantised.
     pub scale: f32,
     pub zero_point: i32,
+    /// The tensor's in the file, where `name` is the signature's.
+    pub tensor_name: String,
+    pub tensor_index: Option<u32>,
+    /// The output that says how long the first dimension is.
+    pub count: Option<u32>,
+}
+
+/// What is said of the file that an object was made from.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Source {
+    pub bytes: u64,
+    pub hash: u64,
+    /// Bits: [`VARIABLE_TENSORS`], [`OTHER_VARIABLES`].
+    pub keeps: u32,
+}
+
+/// What a state may be of the file.
+const VARIABLE_TENSORS: u32 = 1;
+const OTHER_VARIABLES: u32 = 2;
+
+impl Source {
+    /// A file, and of each of its model's states whether it is a tensor of the file.
+    pub fn of(file: &[u8], states: impl Iterator<Item = bool>) -> Source {
+        let bits = states.map(|is_tensor| if is_tensor { VARIABLE_TENSORS } else { OTHER_VARIABLES });
+        Source { bytes: file.len() as u64, hash: self_test::hash(file), keeps: bits.fold(0, |all, bit| all | bit) }
+    }
 }
 
 pub(super) struct Model<'a> {
     pub name: &'a str,
+    pub source: Source,
+    /// Empty where it has none.
+    pub key: &'a str,
+    pub subgraph: u32,
     pub inputs: &'a [Tensor],
     pub outputs: &'a [Tensor],
     pub arena_bytes: u64,
@@ -123,8 +163,8 @@ pub(super) struct Model<'a> {
 }
 
 /// Sizes of the structures with 64-bit pointers, for the reader.
-const TENSOR_BYTES: usize = 48;
-const MODEL_BYTES: usize = 152;
+const TENSOR_BYTES: usize = 64;
+const MODEL_BYTES: usize = 184;
 /// What a model may offer.
 const EXECUTOR: u32 = 1;
 const HOOK: u32 = 2;
@@ -148,6 +188,9 @@ impl Model<'_> {
                 Field::U32(t.scale.to_bits()),
                 Field::U32(t.zero_point as u32),
                 Field::U64(place),
+                Field::Strings(append(&mut strings, &t.tensor_name)),
+                Field::U32(t.tensor_index.unwrap_or(u32::MAX)),
+                Field::U32(t.count.unwrap_or(u32::MAX)),
             ]);
         }
         let levels = self.levels.iter().map(|level| vec![Field::Strings(append(&mut strings, level))]).collect();
@@ -174,12 +217,17 @@ impl Model<'_> {
             Field::U32(self.state_align),
             Field::U32(offers.iter().filter(|o| self.entries.contains_key(&o.0)).map(|o| o.1).sum()),
             Field::U32(self.levels.len() as u32),
-            Field::U32(0),
+            Field::U32(self.source.keeps),
             Field::Levels,
             Field::Function(has(Function::SelfTest)),
             Field::U64(self.self_test_bytes),
             Field::Function(has(Function::CheckWeights)),
             Field::U64(sizes.0),
+            Field::U64(self.source.bytes),
+            Field::U64(self.source.hash),
+            if self.key.is_empty() { Field::Function(None) } else { Field::Strings(append(&mut strings, self.key)) },
+            Field::U32(self.subgraph),
+            Field::U32(0),
         ];
         model[1] = Field::U32(plan::layout(model.iter().map(Field::width), pointer_bytes).1 as u32);
         Described { strings, tensors, levels, model }
@@ -291,7 +339,7 @@ struct Described {
 /// The size of `cranelite_tensor`.
 fn tensor_bytes(pointer_bytes: usize) -> usize {
     use plan::Width::{Long, Pointer, Word};
-    plan::layout([Pointer, Pointer, Word, Word, Long, Word, Word, Long], pointer_bytes).1
+    plan::layout([Pointer, Pointer, Word, Word, Long, Word, Word, Long, Pointer, Word, Word], pointer_bytes).1
 }
 
 /// What addresses refer to.
@@ -344,6 +392,9 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
                     scale: f32::from_bits(u32_at(t + 32)?),
                     zero_point: u32_at(t + 36)? as i32,
                     identifier: String::new(),
+                    tensor_name: text(address(t + 48)?)?,
+                    tensor_index: Some(u32_at(t + 56)?).filter(|&i| i != u32::MAX),
+                    count: Some(u32_at(t + 60)?).filter(|&i| i != u32::MAX),
                 })
             })
             .collect()

@@ -94,10 +94,15 @@ pub struct Module {
 pub struct Imported {
     /// The signature's own name; empty where it has none.
     pub key: String,
+    /// Its number in the file.
+    pub subgraph: u32,
     pub graph: Graph,
     /// What to call the graph's inputs and outputs, by position.
     pub input_names: Vec<String>,
     pub output_names: Vec<String>,
+    /// Numbers of these tensors in the subgraph: of all inputs, and of the outputs that are the model's.
+    pub input_tensors: Vec<i32>,
+    pub output_tensors: Vec<i32>,
     /// Which of the graph's outputs counts the first dimension of each of the model's, if that is known at run time only; these stand after all others.
     pub output_counts: Vec<Option<usize>>,
 }
@@ -119,7 +124,7 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Module, Vec<Diagnostic>> 
         let names = entry.names();
         session.begin_entry();
         match walk::Walk::new(&file, entry.number, entry.subgraph).run(walk::Inputs::Caller(&names, &options), &mut session) {
-            Ok(graph) => entries.push(named(entry.key(), graph, names, &session.settled)),
+            Ok(graph) => entries.push(named((entry.key(), entry.number as u32), graph, names, &session.settled)),
             // Of a subgraph with two signatures they are told once.
             Err(more) if faulty.insert(entry.number) => problems.extend(more),
             Err(_) => {}
@@ -142,9 +147,12 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Module, Vec<Diagnostic>> 
 }
 
 /// A graph whose inputs and outputs have names; those at the positions `settled` are constants.
-fn named(key: String, mut graph: Graph, mut names: signatures::Signature, settled: &[usize]) -> Imported {
-    let mut position = 0..;
-    names.inputs.retain(|_| !position.next().is_some_and(|i| settled.contains(&i)));
+fn named((key, subgraph): (String, u32), mut graph: Graph, mut names: signatures::Signature, settled: &[usize]) -> Imported {
+    let mut positions = [0.., 0..];
+    let mut is_left = |all: usize| !positions[all].next().is_some_and(|i| settled.contains(&i));
+    names.inputs.retain(|_| is_left(0));
+    names.input_tensors.retain(|_| is_left(1));
+    let (input_tensors, output_tensors) = (names.input_tensors, names.output_tensors);
     let mut output_counts = vec![];
     for v in graph.outputs.clone() {
         let count = graph.counts.get(&v).copied();
@@ -159,5 +167,5 @@ fn named(key: String, mut graph: Graph, mut names: signatures::Signature, settle
     for i in (0..output_counts.len()).filter(|&i| output_counts[i].is_some()) {
         output_names.push(format!("{}_count", output_names[i]));
     }
-    Imported { key, graph, input_names, output_names, output_counts }
+    Imported { key, subgraph, graph, input_names, output_names, input_tensors, output_tensors, output_counts }
 }

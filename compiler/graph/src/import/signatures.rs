@@ -18,6 +18,9 @@ const MOST_SIGNATURES: usize = 256;
 pub struct Signature {
     pub inputs: Vec<Option<String>>,
     pub outputs: Vec<Option<String>>,
+    /// Numbers of these tensors in their subgraph.
+    pub input_tensors: Vec<i32>,
+    pub output_tensors: Vec<i32>,
 }
 
 /// A subgraph that is compiled for callers, and the signature that it is compiled for.
@@ -72,6 +75,8 @@ impl Chosen<'_> {
         Signature {
             inputs: names(self.subgraph.inputs(), self.signature.and_then(|s| s.inputs())),
             outputs: names(self.subgraph.outputs(), self.signature.and_then(|s| s.outputs())),
+            input_tensors: self.subgraph.inputs().into_iter().flatten().collect(),
+            output_tensors: self.subgraph.outputs().into_iter().flatten().collect(),
         }
     }
 

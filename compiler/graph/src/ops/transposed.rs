@@ -2,7 +2,7 @@
 //! beside the result is dropped, and where nothing falls is the bias.
 //!
 //! f32; i8 and u8 with i32 sums, rounded twice; i16 with i8 weights, whose sums are i64 and rescaled by a 16-bit multiplier, or i32 where
-//! the bias is. The result's shape is a constant; weights and bias may be computed at run time. Output positions that are equal modulo the stride see the same taps of the
+//! the bias is; f32 with i8 weights, for which the image is quantised at run time. The result's shape is a constant; weights and bias may be computed at run time. Output positions that are equal modulo the stride see the same taps of the
 //! filter, and no others: each such phase is a plain convolution, with stride 1, of the image with the taps of its own, last tap first.
 //!
 //! Differences from TensorFlow Lite: the bias's scale need not be the product of the others. An image may not be empty.
@@ -11,6 +11,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::Node;
 use crate::lower::Context;
 use crate::lower::gemm::direct::{self, Taps, Terms, Windows};
+use crate::lower::gemm::hybrid::{self, Bytes};
 use crate::lower::gemm::{self, Axis, Bias, Filter, Places, Product, Rescale};
 use crate::lower::pointwise::Destination;
 use crate::lower::requantize::Target;
@@ -63,7 +64,7 @@ family! { Transposed:
     /// The shape of the result is an input.
     transpose_conv = Transposed {
         types: &[
-            Row::Of(&[&[F32], &[F32], &[F32]], &[&[F32]]),
+            Row::Of(&[&[F32], &[F32, I8], &[F32]], &[&[F32]]),
             Row::Of(&[&[I8], &[I8], &[I32]], &[&[I8]]),
             Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8]]),
             Row::Of(&[&[I16], &[I8], &[I32, I64]], &[&[I16]]),
@@ -172,25 +173,40 @@ impl Attributes {
         let (x, w, y) = (cx.input_type(node, 0), cx.input_type(node, 1), cx.own_type(node));
         let (input, filter, result) = (checks::image("the image", x)?, checks::image("the filter", w)?, checks::image("the result", y)?);
         let (bias, bias_in_memory) = Bias::in_memory(cx, node, 2)?;
-        let from = cx.input(node, 0);
+        let is_hybrid = x.element == F32 && w.element != F32;
+        if is_hybrid && bias_in_memory.is_some() {
+            return Err(cx.not_constant(node, 2, "the bias of activations that are quantised at run time"));
+        }
+        if is_hybrid && cx.constant_input(node, 1).is_none() {
+            return Err(cx.not_constant(node, 1, "the filter of activations that are quantised at run time"));
+        }
+        let mut from = cx.input(node, 0);
         let to = Destination::of_node(cx, node)?;
         if y.element_count() == 0 {
             return Ok(());
         }
         let i64_sums = node.input(2).is_none_or(|b| cx.graph.ty(b).element != I32);
+        let (mut element, mut input_zero_point) = (x.element, if x.element == F32 { 0 } else { x.zero_point() });
         let rescale = match x.element {
+            F32 if is_hybrid => {
+                let bytes = Bytes::of_products(cx.machine);
+                let rows = hybrid::Rows { count: input[0], len: input[1..].iter().product(), asymmetric: true };
+                let q = hybrid::quantize_input(cx, node, rows, bytes);
+                (from, element, input_zero_point) = (q.integers, bytes.element(), bytes.zero_point());
+                let scales = (0..filter[0]).map(|c| w.quantization.as_ref().map_or(1.0, |q| q.scale(c))).collect();
+                Rescale::Hybrid { scales, asymmetric: true, in_turn: true, per_pixel: false, factors: q.factors }
+            }
             F32 => Rescale::Float,
             _ => Rescale::of_convolution(x, w, y, filter[0], i64_sums),
         };
         let target = if y.element == F32 { None } else { Some(Target::new(y, self.activation)?) };
         let weight_zero_point = if w.element == U8 { w.zero_point() } else { 0 };
         let phases = [0, 1].map(|d| Phase::all(input[d + 1], filter[d + 1], result[d + 1], self.stride[d], self.before[d]));
-        let input_zero_point = if x.element == F32 { 0 } else { x.zero_point() };
         let constant = cx.constant_input(node, 1).filter(|_| bias_in_memory.is_none());
         let Some(data) = constant else {
             let weights = direct::filter(cx, node, 1)?;
             let zero_points = [input_zero_point, weight_zero_point];
-            let terms = Terms { elements: [x.element, w.element], zero_points, bias, rescale, activation: self.activation, target };
+            let terms = Terms { elements: [element, w.element], zero_points, bias, rescale, activation: self.activation, target };
             for (row, column) in phases[0].iter().flat_map(|row| phases[1].iter().map(move |column| (row, column))) {
                 // Those of a phase lie a stride apart in the filter, and come last first.
                 let first = [row, column].map(|phase| phase.taps.first().copied().unwrap_or(0));
@@ -219,7 +235,7 @@ impl Attributes {
                     columns: column.axis,
                     channels: input[3],
                     filter: Filter { element: w.element, shape: [filter[0], row.axis.filter, column.axis.filter, filter[3]], data: &data },
-                    input: x.element,
+                    input: element,
                     input_zero_point,
                     weight_zero_point,
                     bias: bias.clone(),

@@ -1,0 +1,33 @@
+"""Compiles TensorFlow Lite models ahead of time, and runs them.
+
+    import cranelite
+    model = cranelite.load("kws.tflite")      # compiled for this machine, in memory
+    scores = model(features)                  # arrays of NumPy in and out
+
+    cranelite.compile("kws.tflite", "build", target="aarch64-unknown-none-elf")    # kws.o and kws.h
+    cranelite.compile("kws.keras", "build", quantize="int8", calibrate="data.npz")  # with TensorFlow
+    cranelite.check("kws.tflite")             # [] or what is in the way
+
+`cranelite.Interpreter` has the interface of `ai_edge_litert.interpreter.Interpreter`.
+"""
+
+from . import convert
+from ._api import Compiled, check, compile, load
+from ._errors import CompileError, Diagnostic, Place
+from ._native import Model, Tensor, __version__
+from .interpreter import Interpreter
+
+__all__ = [
+    "CompileError",
+    "Compiled",
+    "Diagnostic",
+    "Interpreter",
+    "Model",
+    "Place",
+    "Tensor",
+    "__version__",
+    "check",
+    "compile",
+    "convert",
+    "load",
+]

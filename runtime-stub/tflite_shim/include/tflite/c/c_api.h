@@ -1,0 +1,2 @@
+/* Another path of the same header. */
+#include "tensorflow/lite/c/c_api.h"
