@@ -42,8 +42,14 @@ pub fn native_levels() -> Vec<Target> {
 pub fn options(program: &Program) -> object::Options {
     let tensors = |role: fn(u32) -> Role| {
         let find = |i: u32| program.buffers.iter().find(|b| b.role == role(i) && b.view.is_none());
-        let tensor = |b: &Buffer| model::Tensor { name: b.name.clone(), ty: 9, size_bytes: b.size_bytes, ..model::Tensor::default() };
-        (0..).map_while(find).map(tensor).collect()
+        let tensor = |(i, b): (usize, &Buffer)| model::Tensor {
+            name: b.name.clone(),
+            identifier: format!("t{i}"),
+            ty: 9,
+            size_bytes: b.size_bytes,
+            ..model::Tensor::default()
+        };
+        (0..).map_while(find).enumerate().map(tensor).collect()
     };
     object::Options {
         prefix: "test".into(),
@@ -138,6 +144,11 @@ pub fn expected(case: &Case) -> Result<Vec<Vec<u8>>, String> {
 /// Runs a case as code for this machine, with each end of the buffers against a forbidden page.
 pub fn native(case: &Case, target: &Target) -> Result<[Vec<Vec<u8>>; 2], String> {
     let object = object::emit(&[object::Level { program: &case.program, target }], &options(&case.program)).map_err(|e| e.to_string())?;
+    loaded(case, &object)
+}
+
+/// Runs a case as an object for this machine.
+pub fn loaded(case: &Case, object: &object::Object) -> Result<[Vec<Vec<u8>>; 2], String> {
     let loaded = loader::Loaded::load(&object.bytes).map_err(|e| e.to_string())?;
     let model = loaded.model("test").ok_or("no model")?;
     let first = run(case, &model, End::First)?;

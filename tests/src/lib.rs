@@ -6,6 +6,7 @@ pub mod batch;
 pub mod cross;
 pub mod differential;
 pub mod guarded;
+pub mod in_c;
 pub mod maker;
 pub mod matrix;
 pub mod models;

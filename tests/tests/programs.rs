@@ -9,6 +9,8 @@ use cranelite_codegen::object::{self, Level, Options};
 use cranelite_tests::cross::Machine;
 use cranelite_tests::differential::{self, Entry, Step};
 use cranelite_tests::guarded::End;
+use cranelite_tests::in_c;
+use cranelite_tests::tools::{exists, is_required};
 use cranelite_tile::text::parse;
 use cranelite_tile::{Line, Program, Role, arena, parallel, verify};
 use std::path::{Path, PathBuf};
@@ -134,6 +136,24 @@ fn compiled() {
             let object = object::emit(&levels, &options).expect("an object");
             for entry in [Entry::Invoke, Entry::Parallel, Entry::At(0), Entry::At(levels.len() as u32 - 1)] {
                 run(&format!("all levels, {entry:?}"), &object, entry);
+            }
+        }
+    }
+}
+
+#[test]
+fn compiled_from_c() {
+    for compiler in [&["gcc", "-O2"][..], &["clang", "-O1"]] {
+        if !exists(compiler[0]) && !is_required() {
+            continue;
+        }
+        for file in files() {
+            let expected = differential::expected_steps(&file.program, &file.steps, &file.outputs).expect("it runs");
+            let program = proved(file.program.clone(), false);
+            let object = in_c::object(&program, &differential::options(&program), compiler).expect("an object");
+            for end in [End::First, End::Last] {
+                let got = differential::native_steps(&object, &program, &file.steps, &file.outputs, Entry::Invoke, end).expect("it runs");
+                same(&file, compiler[0], &got, &expected);
             }
         }
     }

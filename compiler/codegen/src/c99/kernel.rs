@@ -4,7 +4,7 @@
 //! number: small integers are `int32_t`, as C computes with them anyway; what C leaves open (overflow, shifts, conversions out of range) is
 //! a function of the library (`library.rs`), and what it defines is an operator of C. An index is an expression of `ptrdiff_t`.
 
-use super::library::Library;
+use super::library;
 use cranelite_tile::{
     Access, Arg, Base, Binary, Cond, Counter, Elem, Index, Kernel, Loop, Op, Place, Reduce, Rounding, Scalar, ShiftRange, Stmt, Type,
     Unary, Value,
@@ -34,8 +34,8 @@ pub fn parameters(kernel: &Kernel) -> String {
 }
 
 /// `static void NAME(...) { ... }`
-pub fn function(kernel: &Kernel, name: &str, library: &mut Library) -> Result<String, EmitError> {
-    let mut e = Emitter { kernel, library, out: String::new(), depth: 1, uses: vec![0; kernel.types.len()], error: None };
+pub fn function(kernel: &Kernel, name: &str) -> Result<String, EmitError> {
+    let mut e = Emitter { kernel, out: String::new(), depth: 1, uses: vec![0; kernel.types.len()], error: None, sums: 0 };
     e.count(&kernel.body);
     e.stmts(&kernel.body);
     if let Some(what) = e.error {
@@ -49,22 +49,40 @@ pub fn function(kernel: &Kernel, name: &str, library: &mut Library) -> Result<St
     Ok(format!("static void {name}({})\n{{\n{unused}{body}}}\n", parameters(kernel)))
 }
 
-/// Without definitions of constants that nobody needs: lanes of vectors, mostly. What a definition needs is defined before it, so one way back finds all.
+/// Without definitions that nobody needs: lanes of vectors, mostly. What a definition needs stands before it, so one way back finds all, unless it goes
+/// round a loop.
 fn without_unused(body: &str) -> String {
-    let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
-    body.lines().flat_map(words).for_each(|w| *counts.entry(w).or_default() += 1);
-    let mut kept: Vec<&str> = vec![];
-    for line in body.lines().rev() {
-        let definition =
-            line.trim_start().strip_prefix("const ").filter(|rest| rest.ends_with(';')).and_then(|rest| rest.split_once(" = "));
-        let name = definition.and_then(|(left, _)| left.rsplit([' ', '*']).next());
-        if name.is_some_and(|name| counts[name] == 1) {
-            words(line).for_each(|w| *counts.entry(w).or_default() -= 1);
-        } else {
-            kept.push(line);
+    let mut lines: Vec<&str> = body.lines().collect();
+    loop {
+        let before = lines.len();
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        lines.iter().flat_map(|line| words(line)).for_each(|w| *counts.entry(w).or_default() += 1);
+        // How often a variable is written, its definition included.
+        let mut writes: BTreeMap<&str, u32> = BTreeMap::new();
+        lines.iter().filter_map(|line| written(line)).for_each(|name| *writes.entry(name).or_default() += 1);
+        let mut kept: Vec<&str> = vec![];
+        for line in lines.into_iter().rev() {
+            match written(line) {
+                Some(name) if counts[name] == writes[name] => {
+                    words(line).for_each(|w| *counts.entry(w).or_default() -= 1);
+                    *writes.entry(name).or_default() -= 1;
+                }
+                _ => kept.push(line),
+            }
+        }
+        kept.reverse();
+        lines = kept;
+        if lines.len() == before {
+            return lines.iter().map(|line| format!("{line}\n")).collect();
         }
     }
-    kept.iter().rev().map(|line| format!("{line}\n")).collect()
+}
+
+/// The variable that a line defines, or gives another value.
+fn written(line: &str) -> Option<&str> {
+    let (left, _) = line.trim().strip_suffix(';')?.split_once(" = ")?;
+    let name = left.rsplit([' ', '*']).next()?;
+    (!left.contains('(')).then_some(name)
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -98,11 +116,12 @@ fn suffix(elem: Elem) -> &'static str {
 
 struct Emitter<'a> {
     kernel: &'a Kernel,
-    library: &'a mut Library,
     out: String,
     depth: usize,
     uses: Vec<u32>,
     error: Option<String>,
+    /// How many parts of sums have names.
+    sums: usize,
 }
 
 impl<'a> Emitter<'a> {
@@ -194,7 +213,7 @@ impl<'a> Emitter<'a> {
     }
 
     fn call(&mut self, function: &str, arguments: &[String]) -> String {
-        match self.library.name(function) {
+        match library::name(function) {
             Some(name) => format!("{name}({})", arguments.join(", ")),
             None => {
                 self.error.get_or_insert(format!("no function {function}"));
@@ -685,7 +704,6 @@ impl<'a> Emitter<'a> {
         };
         let mut left = self.lanes(a);
         // With names for what is combined, so that texts stay short.
-        let mut round = 0;
         while 1 < left.len() {
             let upper = left.split_off(left.len() / 2);
             let count = left.len();
@@ -695,11 +713,11 @@ impl<'a> Emitter<'a> {
                     left[i] = combined;
                     continue;
                 }
-                let name = format!("v{}_sum{round}_{i}", a.0);
+                let name = format!("sum{}", self.sums);
+                self.sums += 1;
                 self.line(&format!("const {} {name} = {combined};", c_type(elem)));
                 left[i] = name;
             }
-            round += 1;
         }
         left.swap_remove(0)
     }

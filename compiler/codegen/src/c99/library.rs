@@ -231,7 +231,7 @@ double trunc_f64(double x)
     ),
     function(
         "floor_f32",
-        &["trunc_f32", "bits_of_f32", "f32_of_bits"],
+        &["trunc_f32"],
         "\
 float floor_f32(float x)
 {
@@ -247,7 +247,7 @@ float floor_f32(float x)
     ),
     function(
         "ceil_f32",
-        &["trunc_f32", "bits_of_f32", "f32_of_bits"],
+        &["trunc_f32"],
         "float ceil_f32(float x) { const float whole = trunc_f32(x); return whole < x ? whole + 1.0f : whole; }",
     ),
     function(
@@ -257,7 +257,7 @@ float floor_f32(float x)
     ),
     function(
         "round_even_f32",
-        &["trunc_f32", "abs_f32", "bits_of_f32", "f32_of_bits"],
+        &["trunc_f32", "abs_f32", "bits_of_f32"],
         "\
 float round_even_f32(float x)
 {
@@ -394,6 +394,23 @@ double sqrt_f64(double x)
         &[],
         "int64_t i64_of_f64(double x) { return x != x ? 0 : x >= 0x1p63 ? INT64_MAX : x < -0x1p63 ? INT64_MIN : (int64_t)x; }",
     ),
+    function(
+        "fma_f32",
+        &["bits_of_f64", "f64_of_bits"],
+        "\
+float fma_f32(float a, float b, float c)
+{
+    /* One rounding: the product is exact as a double, and the sum is rounded to odd before it becomes a float. */
+    const double product = (double)a * (double)b, sum = product + (double)c, other = sum - product;
+    const double rest = (product - (sum - other)) + ((double)c - other);
+    uint64_t bits = bits_of_f64(sum);
+    if ((bits & UINT64_C(0x7ff0000000000000)) == UINT64_C(0x7ff0000000000000) || rest == 0.0 || (bits & 1u) != 0u) {
+        return (float)sum;
+    }
+    bits = (rest > 0.0) == (sum > 0.0) ? bits + 1u : bits - 1u;
+    return (float)f64_of_bits(bits);
+}",
+    ),
     function("load_i8", &[], "int32_t load_i8(const uint8_t *p) { return (int32_t)(int8_t)p[0]; }"),
     function("load_u8", &[], "int32_t load_u8(const uint8_t *p) { return (int32_t)p[0]; }"),
     function(
@@ -485,32 +502,27 @@ void store_i64(uint8_t *p, int64_t x)
     function("store_f64", &["store_i64", "bits_of_f64"], "void store_f64(uint8_t *p, double x) { store_i64(p, (int64_t)bits_of_f64(x)); }"),
 ];
 
-/// The functions that a file uses.
-#[derive(Default)]
-pub struct Library {
-    used: BTreeSet<usize>,
+/// Its name in C; `None` if there is no such function.
+pub fn name(name: &str) -> Option<&'static str> {
+    FUNCTIONS.iter().find(|f| f.name == name).map(|f| f.name)
 }
 
-impl Library {
-    /// Notes that it is used, and says what it is called; `None` if there is no such function.
-    pub fn name(&mut self, name: &str) -> Option<&'static str> {
-        let at = FUNCTIONS.iter().position(|f| f.name == name)?;
-        if self.used.insert(at) {
-            FUNCTIONS[at].needs.iter().for_each(|needed| {
-                self.name(needed);
-            });
+/// The text of all functions that some code calls, itself or by way of others.
+pub fn text_for(code: &str) -> String {
+    let mut used: BTreeSet<usize> = BTreeSet::new();
+    let mut add: Vec<&str> = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect::<BTreeSet<_>>().into_iter().collect();
+    while let Some(name) = add.pop() {
+        if let Some(at) = FUNCTIONS.iter().position(|f| f.name == name)
+            && used.insert(at)
+        {
+            add.extend(FUNCTIONS[at].needs);
         }
-        Some(FUNCTIONS[at].name)
     }
-
-    /// The text of all that are used.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
-        for &at in &self.used {
-            writeln!(out, "static inline {}\n", FUNCTIONS[at].text).expect("a string takes everything");
-        }
-        out
+    let mut out = String::new();
+    for at in used {
+        writeln!(out, "static inline {}\n", FUNCTIONS[at].text).expect("a string takes everything");
     }
+    out
 }
 
 #[cfg(test)]
@@ -524,6 +536,9 @@ mod tests {
                 assert!(FUNCTIONS[..i].iter().any(|g| g.name == *needed), "{} needs {needed}", f.name);
             }
             assert!(f.text.contains(&format!("{}(", f.name)), "{}", f.name);
+            // All that it calls, and nothing else.
+            let calls = FUNCTIONS.iter().filter(|g| g.name != f.name && f.text.contains(&format!("{}(", g.name)));
+            assert!(calls.map(|g| g.name).eq(FUNCTIONS.iter().filter(|g| f.needs.contains(&g.name)).map(|g| g.name)), "{}", f.name);
         }
     }
 }

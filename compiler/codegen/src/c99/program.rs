@@ -4,7 +4,7 @@
 //! entry point asks of its arguments is what an object asks (`object/plan.rs`); a step of the schedule is a statement.
 
 use super::kernel::{self, EmitError};
-use super::library::Library;
+use super::library;
 use crate::object::model::Source;
 use crate::object::plan::{Check, Exported, Facts, Form, Kind, Parameter, Pointer};
 use crate::object::{Entry, EntryFacts, Error, IoPlaces, KernelFacts, LevelFacts, Object, Options};
@@ -38,7 +38,6 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
     let mut file = File {
         program,
         prefix: &options.prefix,
-        library: Library::default(),
         constants: BTreeMap::new(),
         kernels: BTreeMap::new(),
         tables: String::new(),
@@ -53,7 +52,6 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
 struct File<'a> {
     program: &'a Program,
     prefix: &'a str,
-    library: Library,
     /// Names of tables, and of functions.
     constants: BTreeMap<BufferId, String>,
     kernels: BTreeMap<KernelId, String>,
@@ -113,7 +111,7 @@ impl File<'_> {
                 continue;
             }
             let name = format!("{}_k{}_{}", self.prefix, call.kernel.0, word(&kernel.name));
-            let text = kernel::function(kernel, &name, &mut self.library)
+            let text = kernel::function(kernel, &name)
                 .map_err(|EmitError { kernel, what }| Error::Emit(crate::clif::EmitError { kernel, what }))?;
             writeln!(self.functions, "{text}").expect("a string takes everything");
             known.push((kernel, name.clone()));
@@ -155,7 +153,7 @@ impl File<'_> {
                 Step::Call(call) => line(self.call(call, &format!("turn{turn}"))),
                 Step::Parallel(calls) => calls.iter().for_each(|call| line(self.call(call, &format!("turn{turn}")))),
                 Step::Check(buffer) => {
-                    let load = self.library.name("load_i32").expect("a function of the library");
+                    let load = library::name("load_i32").expect("a function of the library");
                     line(format!(
                         "if ({load}({}) != 0) {{\n{indent}{INDENT}return CRANELITE_INDEX_OUT_OF_RANGE;\n{indent}}}",
                         self.address(*buffer)
@@ -218,9 +216,9 @@ impl File<'_> {
              #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)\n#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__\n\
              #error \"the constants of this file are for little-endian machines\"\n#endif\n#endif\n\n\
              /* No product and sum become one operation: results would be rounded differently. */\n\
-             #if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n#elif defined(__GNUC__)\n#pragma GCC optimize(\"fp-contract=off\", \"no-schedule-insns\")\n#endif\n\n"
+             #if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n#elif defined(__GNUC__)\n#pragma GCC optimize(\"fp-contract=off\", \"no-schedule-insns\", \"no-tree-loop-distribute-patterns\")\n#endif\n\n"
         );
-        text += &self.library.text();
+        text += &library::text_for(&format!("{}{out}", self.functions));
         text += &self.tables;
         text += &self.functions;
         text += &out;
