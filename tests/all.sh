@@ -53,9 +53,25 @@ CRANELITE_FEW=1 cargo test --release --config tests/checked.toml --quiet -p cran
 cargo build --release --quiet -p cranelite -p cranelite-tests --bins
 step "random models against LiteRT"
 venv=target/litert
-if [ -x $venv/bin/litert-benchmark ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers; }; then
+if [ -x $venv/bin/pytest ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers pytest; }; then
     $venv/bin/python tests/random_graphs/run.py --minutes 1
+    step "the Python package"
+    cargo build --release --quiet -p cranelite-tests -p cranelite-python --lib
+    package=target/python-package
+    rm -rf $package && mkdir -p $package && cp -r runtime-stub/python/cranelite $package/
+    cp target/release/lib_native.so $package/cranelite/_native.abi3.so
+    PYTHONPATH=$package $venv/bin/python -m pytest -q runtime-stub/python/tests
+    step "bench beside LiteRT"
+    CRANELITE_PYTHON=$PWD/$venv/bin/python cargo test --release --quiet -p cranelite-tests --test cli -- litert/real
 else
     echo "not run: ai-edge-litert cannot be installed here"
+fi
+# TensorFlow is large: a machine without room or network for it still has the rest.
+step "models of Keras"
+keras=target/keras
+if [ -x $keras/bin/tflite_convert ] || { python3 -m venv $keras && $keras/bin/pip install --quiet tensorflow-cpu pillow; }; then
+    $keras/bin/python tests/convert/run.py --cranelite target/release/cranelite --quick
+else
+    echo "not run: TensorFlow cannot be installed here"
 fi
 step "all passed"

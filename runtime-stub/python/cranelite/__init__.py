@@ -11,7 +11,6 @@
 `cranelite.Interpreter` has the interface of `ai_edge_litert.interpreter.Interpreter`.
 """
 
-from . import convert
 from ._api import Compiled, check, compile, load
 from ._errors import CompileError, Diagnostic, Place
 from ._native import Model, Tensor, __version__
@@ -31,3 +30,12 @@ __all__ = [
     "convert",
     "load",
 ]
+
+
+def __getattr__(name):
+    # Only where it is wanted, so that `python -m cranelite.convert` is the first to import it.
+    if name == "convert":
+        import importlib
+
+        return importlib.import_module(".convert", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
