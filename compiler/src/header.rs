@@ -61,7 +61,8 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
     line(guarded("ABI", &format!("{STATUS}\n{C_DECLARATIONS}")).trim_end_matches('\n'));
     line("");
     let where_constants_are = if options.weights { "in a file beside the object" } else { "in the object" };
-    line(&format!("/* Memory: the caller provides the arena; constants are {where_constants_are}; the stack is what one call needs. */"));
+    let stack = if targets[0].is_c() { "what stack a call needs is the C compiler's to say" } else { "the stack is what one call needs" };
+    line(&format!("/* Memory: the caller provides the arena; constants are {where_constants_are}; {stack}. */"));
     line(
         "/* Floating-point exceptions: integer models raise none but that of inexact results; float models those of IEEE 754 that their numbers\n   \
          call for. The processor must round to nearest. */",
@@ -76,9 +77,12 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
         ("STATE_BYTES", object.state_bytes),
         ("STATE_ALIGN", u64::from(object.state_align)),
         ("CONST_BYTES", object.const_bytes),
-        ("STACK_BYTES", u64::from(object.stack_bytes)),
     ] {
         line(&format!("#define {upper}_{name} {value}"));
+    }
+    let is_c = targets[0].is_c();
+    if !is_c {
+        line(&format!("#define {upper}_STACK_BYTES {}", object.stack_bytes));
     }
     if let Some(file) = &object.weights {
         line(&format!("#define {upper}_WEIGHTS_BYTES {}", file.len()));

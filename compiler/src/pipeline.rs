@@ -346,6 +346,11 @@ fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stage
 }
 
 impl Compiled {
+    /// What is in place of an object is a file in C.
+    pub fn is_c(&self) -> bool {
+        self.main().levels[0].target.is_c()
+    }
+
     pub fn triple(&self) -> String {
         self.main().levels[0].target.name()
     }

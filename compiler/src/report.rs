@@ -63,8 +63,10 @@ fn work(facts: &Facts) -> String {
 fn in_object(compiled: &Compiled) -> String {
     let sizes = &compiled.object;
     let mut out = format!("constants    {} bytes\n", grouped(sizes.const_bytes));
-    out += &format!("code         {} bytes\n", grouped(sizes.code_bytes));
-    out += &format!("stack        {} bytes\n", grouped(sizes.stack_bytes.into()));
+    if !compiled.is_c() {
+        out += &format!("code         {} bytes\n", grouped(sizes.code_bytes));
+        out += &format!("stack        {} bytes\n", grouped(sizes.stack_bytes.into()));
+    }
     if 1 < compiled.threads {
         let lines = compiled.entries.iter().map(|e| Line::of(&e.largest().planned.program.schedule));
         let (mut steps, mut divided) = (0, 0);
@@ -138,6 +140,8 @@ fn plan(entry: &Entry, sizes: &EntryFacts) -> String {
 /// What a signature has of its own is in the object itself where it is the only one, and else under `signatures`.
 pub fn json(compiled: &Compiled) -> Value {
     let sizes = &compiled.object;
+    // A file in C is as large as its compiler makes it.
+    let known = |bytes: u64| (!compiled.is_c()).then_some(bytes);
     let level_of = |at: usize| {
         let (sizes, target) = (&sizes.levels[at], &compiled.main().levels[at].target);
         let of_entries = compiled.entries.iter().zip(&compiled.object.entries);
@@ -145,7 +149,7 @@ pub fn json(compiled: &Compiled) -> Value {
         json!({
             "name": sizes.name,
             "features": target.required(),
-            "code_bytes": sizes.code_bytes,
+            "code_bytes": known(sizes.code_bytes),
             "const_bytes": sizes.const_bytes,
             "arena_bytes": sizes.arena_bytes,
             "arena_align": sizes.arena_align,
@@ -158,12 +162,12 @@ pub fn json(compiled: &Compiled) -> Value {
         "target": compiled.triple(),
         "level": compiled.level_names(),
         "const_bytes": sizes.const_bytes,
-        "code_bytes": compiled.object.code_bytes,
+        "code_bytes": known(compiled.object.code_bytes),
         "arena_bytes": sizes.arena_bytes,
         "arena_align": sizes.arena_align,
         "state_bytes": sizes.state_bytes,
         "state_align": sizes.state_align,
-        "stack_bytes": sizes.stack_bytes,
+        "stack_bytes": known(sizes.stack_bytes.into()),
         "threads": compiled.threads,
         "levels": (0..sizes.levels.len()).map(level_of).collect::<Vec<_>>(),
     });

@@ -117,6 +117,11 @@ pub struct Made {
 /// Everything but writing. `model`: what is in the model's file, if it was read.
 pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> {
     let targets = args.target.or_baseline()?;
+    if args.rust && targets[0].is_c() {
+        return Err(Failure::Usage(
+            "--rust is for objects, and --target c99 writes C: include the header by a tool such as bindgen".into(),
+        ));
+    }
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
     }
@@ -177,17 +182,14 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
 
 fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
     let sizes = &compiled.object;
-    let baseline = if is_baseline { " (the target's baseline; --cpu native compiles for this machine)" } else { "" };
-    let mut out = format!(
-        "{}: {} {}{baseline}\narena {} bytes, constants {}, code {}, stack {}\n",
-        shown(object),
-        compiled.triple(),
-        compiled.level_names(),
-        grouped(sizes.arena_bytes),
-        grouped(sizes.const_bytes),
-        grouped(compiled.object.code_bytes),
-        grouped(sizes.stack_bytes.into()),
-    );
+    let baseline = if is_baseline && !compiled.is_c() { " (the target's baseline; --cpu native compiles for this machine)" } else { "" };
+    let (triple, levels) = (compiled.triple(), compiled.level_names());
+    let mut out = format!("{}: {triple} {levels}{baseline}\n", shown(object));
+    out += &format!("arena {} bytes, constants {}", grouped(sizes.arena_bytes), grouped(sizes.const_bytes));
+    if !compiled.is_c() {
+        out += &format!(", code {}, stack {}", grouped(sizes.code_bytes), grouped(sizes.stack_bytes.into()));
+    }
+    out.push('\n');
     if 0 < sizes.state_bytes {
         out += &format!("state {} bytes for each instance\n", grouped(sizes.state_bytes));
     }

@@ -32,8 +32,8 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
     }
     let entry = &entries[0];
     let program = entry.levels[0].program;
-    if let Some(foreign) = program.kernels.iter().find_map(|k| k.foreign.as_ref()) {
-        return Err(Error::Import(foreign.symbol.clone()));
+    if program.kernels.iter().any(|k| k.foreign.is_some()) {
+        return Err(Error::NotInC("functions of custom operators (--custom)"));
     }
     let mut file = File {
         program,

@@ -159,8 +159,12 @@ fn default_level(triple: &Triple, architecture: &level::Architecture) -> &'stati
 fn refusal(triple: &Triple) -> Option<&'static str> {
     use OperatingSystem as Os;
     Some(match (triple.architecture, triple.operating_system) {
-        (Architecture::Arm(_), _) => "Cranelift has no back end for 32-bit Arm; Cortex-M and Cortex-A32 wait for the emitter of C99",
-        (Architecture::Riscv32(_), _) => "Cranelift has no back end for 32-bit RISC-V, which waits for the emitter of C99",
+        (Architecture::Arm(_), _) => {
+            "Cranelift has no back end for 32-bit Arm; --target c99 writes the model in C, for a compiler that has"
+        }
+        (Architecture::Riscv32(_), _) => {
+            "Cranelift has no back end for 32-bit RISC-V; --target c99 writes the model in C, for a compiler that has"
+        }
         (Architecture::X86_32(_), _) => "Cranelift has no back end for 32-bit x86; use x86_64",
         (Architecture::Wasm32 | Architecture::Wasm64, _) => "Cranelift reads WebAssembly but does not write it",
         (Architecture::Aarch64(Aarch64Architecture::Aarch64be), _) => "big-endian machines are not supported",
