@@ -2,6 +2,8 @@
 //!
 //! Each trial says what it needs; where a tool is missing it is reported as ignored.
 
+#[path = "link/c99.rs"]
+mod c99;
 #[path = "link/combine.rs"]
 mod combine;
 #[path = "link/custom.rs"]
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
     trials.extend(section::trials());
     trials.extend(unwind::trials());
     trials.extend(shim::trials());
+    trials.extend(c99::trials());
     trials.extend(signatures::trials());
     trials.extend(state::trials());
     trials.extend(watched::trials());

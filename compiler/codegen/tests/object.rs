@@ -47,6 +47,7 @@ fn program() -> Program {
 fn options() -> Options {
     let tensor = |name: &str| model::Tensor {
         name: name.into(),
+        identifier: name.into(),
         dims: vec![1, 33],
         ty: 3,
         size_bytes: 33,
@@ -429,7 +430,7 @@ fn foreign_program(symbol: &str) -> Program {
 
 #[test]
 fn a_function_of_the_user_is_all_that_is_undefined() {
-    for triple in cranelite_codegen::targets::TRIPLES.iter().map(|t| t.triple) {
+    for triple in cranelite_codegen::targets::TRIPLES.iter().map(|t| t.triple).filter(|t| *t != "c99") {
         let object = one(&foreign_program("my_function"), &Target::new(triple, None).unwrap(), &options()).unwrap();
         let file = object_file::File::parse(&object.bytes[..]).unwrap();
         let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined() && s.is_global()).map(|s| s.name().unwrap()).collect();

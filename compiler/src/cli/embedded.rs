@@ -160,7 +160,7 @@ fn parse<T: Args>(command: &'static str, words: Vec<OsString>) -> Result<T, Fail
         // What follows speaks of a terminal.
         let text = e.render().to_string();
         let message = text.split("\n\n").next().unwrap_or_default();
-        Failure::Usage(message.strip_prefix("error: ").unwrap_or(message).into())
+        Failure::Usage(message.strip_prefix("error: ").unwrap_or(message).trim_end().into())
     })
 }
 

@@ -182,7 +182,9 @@ fn refusal(triple: &Triple) -> Option<&'static str> {
 impl Target {
     /// `cpu` is `NAME[+feature][+no-feature]`, by default the architecture's baseline.
     pub fn new(triple: &str, cpu: Option<&str>) -> Result<Target, Error> {
-        let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, TRIPLES.iter().map(|t| t.triple)));
+        // So short a name is near to everything.
+        let near = TRIPLES.iter().map(|t| t.triple).filter(|t| *t != C99 || triple.len() < 5);
+        let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, near.clone()));
         let is_c = triple == C99;
         let mut parsed = if is_c { Triple::unknown() } else { Triple::from_str(triple).map_err(|_| no_triple())? };
         if let Some(why) = refusal(&parsed).filter(|_| !is_c) {
