@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 use tempfile::TempDir;
@@ -57,6 +58,8 @@ impl Script {
         verbose: bool,
         mut said: impl FnMut(&str),
     ) -> Result<Finished, Diagnostic> {
+        // One at a time: there is one child that Ctrl-C ends.
+        let _turn = TURN.lock().unwrap_or_else(|e| e.into_inner());
         let folder = tempfile::tempdir().map_err(|e| Diagnostic::new(Code::FILE_ACCESS, format!("cannot create a folder: {e}")))?;
         // Python looks for modules beside the script, so nothing else may be there.
         let script = folder.path().join("script").join(self.file_name);
@@ -202,11 +205,19 @@ struct Running {
     is_interrupted: bool,
 }
 
+static TURN: Mutex<()> = Mutex::new(());
 static RUNNING: Mutex<Running> = Mutex::new(Running { child: None, is_interrupted: false });
+
+/// Whether Ctrl-C is this program's to handle. It is not where a host has the compiler in its process, as the Python package does.
+static HANDLES_INTERRUPTS: AtomicBool = AtomicBool::new(false);
+
+/// For the program of the command line, when it begins.
+pub fn handle_interrupts() {
+    HANDLES_INTERRUPTS.store(true, Ordering::Relaxed);
+}
 
 /// Installed with the first script. Without a child the program ends as it would have.
 static HANDLER: LazyLock<()> = LazyLock::new(|| {
-    // A host that has a handler of its own keeps it.
     let _ = ctrlc::set_handler(|| {
         let mut running = RUNNING.lock().unwrap_or_else(|e| e.into_inner());
         match &mut running.child {
@@ -224,7 +235,9 @@ type Pipes = (Option<ChildStdout>, Option<ChildStderr>);
 
 /// Starts a child that Ctrl-C ends, at any time: a converter deep in C++ does not hear of it, and the folder has to go.
 fn spawn(command: &mut Command) -> io::Result<Pipes> {
-    LazyLock::force(&HANDLER);
+    if HANDLES_INTERRUPTS.load(Ordering::Relaxed) {
+        LazyLock::force(&HANDLER);
+    }
     let mut running = RUNNING.lock().unwrap_or_else(|e| e.into_inner());
     let mut child = command.spawn()?;
     let pipes = (child.stdout.take(), child.stderr.take());
@@ -273,6 +286,15 @@ open(os.path.join(folder, "result"), "w").write(data.upper())
     #[test]
     fn data_goes_both_ways() {
         assert_eq!(run("work").unwrap(), ("ABC".to_string(), vec!["doing work".to_string()]));
+    }
+
+    /// Of several threads, each waits for its own child.
+    #[test]
+    fn scripts_take_turns() {
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| run("work"))).collect();
+            assert!(all.into_iter().all(|one| one.join().unwrap().is_ok_and(|(result, _)| result == "ABC")));
+        });
     }
 
     #[test]

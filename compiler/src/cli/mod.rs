@@ -90,6 +90,7 @@ impl Command {
 }
 
 pub fn main() -> ExitCode {
+    crate::python::handle_interrupts();
     ExitCode::from(run_words(std::env::args_os()))
 }
 
