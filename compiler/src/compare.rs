@@ -84,8 +84,8 @@ pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>]) -> 
         // Operators by themselves: those of the quantised model on the float model's numbers, rounded; those of the float model on the same ones.
         let (by_name, computed) = (float.outputs_by_name(&real), whole.outputs_by_name(&integers));
         let rounded = apart.operands(&inputs, |t| {
-            let of_float = by_name.get(t.tensor_name.as_str()).and_then(|(a, _)| converted(a, None, &t.ty));
-            of_float.or_else(|| computed.get(t.tensor_name.as_str()).map(|(a, _)| (*a).clone()))
+            let of_float = by_name.get(t.tensor_name.as_str()).and_then(|a| converted(a, None, &t.ty));
+            of_float.or_else(|| computed.get(t.tensor_name.as_str()).map(|&a| a.clone()))
         });
         let single = apart.call(&rounded)?;
         let all_inputs = &apart.signature().inputs;
@@ -95,7 +95,7 @@ pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>]) -> 
         let by_input: BTreeMap<&str, usize> = (sample.len()..all_inputs.len()).map(|i| (all_inputs[i].tensor_name.as_str(), i)).collect();
         let as_floats = float_apart.operands(&own_inputs, |t| {
             let same = by_input.get(t.tensor_name.as_str()).and_then(|&i| converted(&rounded[i], Some(&all_inputs[i].ty), &t.ty));
-            same.or_else(|| by_name.get(t.tensor_name.as_str()).map(|(a, _)| (*a).clone()))
+            same.or_else(|| by_name.get(t.tensor_name.as_str()).map(|&a| a.clone()))
         });
         let float_single = float_apart.call(&as_floats)?;
         for ((e, tallies), counterpart) in apart.signature().exposed.iter().zip(&mut tallies).zip(&counterparts) {
@@ -104,8 +104,9 @@ pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>]) -> 
             let numbers = |a: &Array, ty: &TensorType| Reals::of(a, ty, e.name).expect("counterparts are numbers");
             let float_ty = &float.signature().outputs[counterpart].ty;
             tallies.own.add(&numbers(&float_single[counterpart], float_ty), &numbers(&single[e.output], ty));
-            tallies.in_model.add(&numbers(&real[counterpart], float_ty), &numbers(&integers[e.output], ty));
-            tallies.range.add(&numbers(&real[counterpart], float_ty), ty);
+            let expected = numbers(&real[counterpart], float_ty);
+            tallies.in_model.add(&expected, &numbers(&integers[e.output], ty));
+            tallies.range.add(&expected, ty);
         }
     }
     let signature = apart.signature();
@@ -166,9 +167,9 @@ impl Run {
     }
 
     /// Arrays of all visible tensors, by the tensors' names; those that two have belong to neither.
-    fn outputs_by_name<'a>(&'a self, outputs: &'a [Array]) -> BTreeMap<&'a str, (&'a Array, &'a TensorType)> {
+    fn outputs_by_name<'a>(&'a self, outputs: &'a [Array]) -> BTreeMap<&'a str, &'a Array> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        let all = || self.signature().outputs.iter().zip(outputs).map(|(t, a)| (t.tensor_name.as_str(), (a, &t.ty)));
+        let all = || self.signature().outputs.iter().zip(outputs).map(|(t, a)| (t.tensor_name.as_str(), a));
         all().for_each(|(name, _)| *counts.entry(name).or_default() += 1);
         all().filter(|(name, _)| counts[name] == 1).collect()
     }

@@ -98,7 +98,11 @@ pub fn given(path: &Path, model: Vec<u8>, options: &Options) -> Result<Source, F
 
 /// Whether a path is that of a model which is converted, as far as its name says.
 pub fn is_foreign(path: &Path) -> bool {
-    path.is_dir() || ENDINGS.iter().any(|e| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(e)))
+    path.is_dir() || has_foreign_ending(path)
+}
+
+fn has_foreign_ending(path: &Path) -> bool {
+    ENDINGS.iter().any(|e| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(e)))
 }
 
 /// Reads a model, and converts it where that is needed.
@@ -111,7 +115,7 @@ pub fn read(path: &Path, options: &Options) -> Result<Source, Failure> {
         if is_tflite {
             options.are_none_for(path)?;
         }
-        if is_tflite || !ENDINGS.iter().any(|e| path.extension().is_some_and(|own| own.eq_ignore_ascii_case(e))) {
+        if is_tflite || !has_foreign_ending(path) {
             return Ok(Source { model, converted: None });
         }
     }

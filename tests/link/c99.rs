@@ -5,12 +5,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use cranelite::array::Array;
 use cranelite::fit;
 use cranelite::foreign::{self, Tools};
-use cranelite::pipeline::{self, Compiled, Options};
+use cranelite::pipeline::{self, Compiled, Io, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::Code;
 use cranelite_graph::import;
-use cranelite_tests::models;
+use cranelite_tests::models::{self, Case};
 use cranelite_tests::suite::{self, Suite};
 use cranelite_tests::tools::{exists, is_required, output};
 use libtest_mimic::Trial;
@@ -40,8 +40,8 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn compile(model: &[u8], import: import::Options) -> Result<Compiled> {
-    let options = Options { prefix: "model".into(), import, ..Options::default() };
+fn compile(model: &[u8], import: import::Options, io: Io) -> Result<Compiled> {
+    let options = Options { prefix: "model".into(), import, io, ..Options::default() };
     let target = Target::new("c99", None)?;
     pipeline::compile(model, &[target], &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
 }
@@ -58,7 +58,7 @@ fn run(model: &[u8], steps: Vec<Vec<Array>>, compiler: &str, options: &[&str]) -
         }
         fitted => fitted.map_err(|e| anyhow!("{e:?}"))?,
     };
-    let compiled = compile(model, import)?;
+    let compiled = compile(model, import, Io::Caller)?;
     let linker = [compiler].iter().chain(options).map(ToString::to_string).collect();
     // The program around it gives no memory back.
     let runner = ["env", "ASAN_OPTIONS=detect_leaks=0"].map(String::from).to_vec();
@@ -68,20 +68,26 @@ fn run(model: &[u8], steps: Vec<Vec<Array>>, compiler: &str, options: &[&str]) -
 
 fn own(compiler: &str) -> Result<()> {
     for case in models::all() {
-        let compiled = compile(&case.model, import::Options::default())?;
-        let folder = tempfile::tempdir()?;
-        fs::write(folder.path().join("model.c"), &compiled.object.bytes)?;
-        fs::write(folder.path().join("model.h"), &compiled.header)?;
-        output(Command::new(compiler).args(STRICT).args(["-O2", "-c", "model.c", "-o", "model.o"]).current_dir(&folder))
-            .context(case.name)?;
-        // No library, and no more names than objects have.
-        let names = output(Command::new("nm").args(["-g", "--format=just-symbols", "model.o"]).current_dir(&folder))?;
-        let mut names: Vec<&str> = names.lines().collect();
-        names.sort_unstable();
-        ensure!(names == ["model_invoke", "model_model"], "{}: {names:?}", case.name);
+        for io in [Io::Caller, Io::Arena] {
+            strict(&case, io, compiler).context(case.name)?;
+        }
         let outputs = run(&case.model, case.inputs(), compiler, &CHECKED).with_context(|| case.name)?;
         case.judge(&outputs).with_context(|| case.name)?;
     }
+    Ok(())
+}
+
+/// Nothing is said of the file by a compiler, it needs no library, and has no more names than objects have.
+fn strict(case: &Case, io: Io, compiler: &str) -> Result<()> {
+    let compiled = compile(&case.model, import::Options::default(), io)?;
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("model.c"), &compiled.object.bytes)?;
+    fs::write(folder.path().join("model.h"), &compiled.header)?;
+    output(Command::new(compiler).args(STRICT).args(["-O2", "-c", "model.c", "-o", "model.o"]).current_dir(&folder))?;
+    let names = output(Command::new("nm").args(["-g", "--format=just-symbols", "model.o"]).current_dir(&folder))?;
+    let mut names: Vec<&str> = names.lines().collect();
+    names.sort_unstable();
+    ensure!(names == ["model_invoke", "model_model"], "{names:?}");
     Ok(())
 }
 

@@ -5,20 +5,13 @@
 //! a function of the library (`library.rs`), and what it defines is an operator of C. An index is an expression of `ptrdiff_t`.
 
 use super::library;
+use crate::clif::EmitError;
 use cranelite_tile::{
     Access, Arg, Base, Binary, Cond, Counter, Elem, Index, Kernel, Loop, Op, Place, Reduce, Rounding, Scalar, ShiftRange, Stmt, Type,
     Unary, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
-
-/// Why a kernel has no C.
-#[derive(Debug, thiserror::Error)]
-#[error("kernel {kernel}: {what}")]
-pub struct EmitError {
-    pub kernel: String,
-    pub what: String,
-}
 
 /// The parameters of a kernel's function: a pointer per buffer, then a `ptrdiff_t` per index parameter.
 pub fn parameters(kernel: &Kernel) -> String {
@@ -85,7 +78,7 @@ fn written(line: &str) -> Option<&str> {
     (!left.contains('(')).then_some(name)
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
 

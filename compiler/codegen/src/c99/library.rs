@@ -3,6 +3,7 @@
 //! The idea: each says what a tile operation means where C leaves something open or has nothing, without libc, libm, or a division of 64 bits. Compilers make
 //! one instruction of most of them.
 
+use super::kernel::words;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -42,7 +43,7 @@ const FUNCTIONS: &[Function] = &[
         "divide_u64",
         &[],
         "\
-uint64_t divide_u64(uint64_t a, uint64_t b, uint64_t *rest)
+uint64_t divide_u64(uint64_t a, uint64_t b)
 {
     /* Bit by bit: no division of 64 bits, which 32-bit machines take from a library. */
     uint64_t quotient = 0, remainder = 0;
@@ -54,7 +55,6 @@ uint64_t divide_u64(uint64_t a, uint64_t b, uint64_t *rest)
             quotient |= (uint64_t)1 << i;
         }
     }
-    *rest = remainder;
     return quotient;
 }",
     ),
@@ -65,28 +65,18 @@ uint64_t divide_u64(uint64_t a, uint64_t b, uint64_t *rest)
 int64_t div_i64(int64_t a, int64_t b)
 {
     const uint64_t x = a < 0 ? 0u - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0u - (uint64_t)b : (uint64_t)b;
-    uint64_t rest, quotient;
+    uint64_t quotient;
     if (b == 0) {
         return 0;
     }
-    quotient = divide_u64(x, y, &rest);
+    quotient = divide_u64(x, y);
     return (int64_t)((a < 0) != (b < 0) ? 0u - quotient : quotient);
 }",
     ),
     function(
         "rem_i64",
-        &["divide_u64"],
-        "\
-int64_t rem_i64(int64_t a, int64_t b)
-{
-    const uint64_t x = a < 0 ? 0u - (uint64_t)a : (uint64_t)a, y = b < 0 ? 0u - (uint64_t)b : (uint64_t)b;
-    uint64_t rest;
-    if (b == 0) {
-        return 0;
-    }
-    (void)divide_u64(x, y, &rest);
-    return (int64_t)(a < 0 ? 0u - rest : rest);
-}",
+        &["div_i64"],
+        "int64_t rem_i64(int64_t a, int64_t b) { return b == 0 ? 0 : (int64_t)((uint64_t)a - (uint64_t)div_i64(a, b) * (uint64_t)b); }",
     ),
     function(
         "leading_zeros",
@@ -510,7 +500,7 @@ pub fn name(name: &str) -> Option<&'static str> {
 /// The text of all functions that some code calls, itself or by way of others.
 pub fn text_for(code: &str) -> String {
     let mut used: BTreeSet<usize> = BTreeSet::new();
-    let mut add: Vec<&str> = code.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect::<BTreeSet<_>>().into_iter().collect();
+    let mut add: Vec<&str> = words(code).collect::<BTreeSet<_>>().into_iter().collect();
     while let Some(name) = add.pop() {
         if let Some(at) = FUNCTIONS.iter().position(|f| f.name == name)
             && used.insert(at)

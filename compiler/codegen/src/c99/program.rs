@@ -3,7 +3,7 @@
 //! Not the header, which is the same as an object's. The ideas: constants are tables of words, so that they are aligned and C may read their bytes; what an
 //! entry point asks of its arguments is what an object asks (`object/plan.rs`); a step of the schedule is a statement.
 
-use super::kernel::{self, EmitError};
+use super::kernel;
 use super::library;
 use crate::object::model::Source;
 use crate::object::plan::{Check, Exported, Facts, Form, Kind, Parameter, Pointer};
@@ -111,8 +111,7 @@ impl File<'_> {
                 continue;
             }
             let name = format!("{}_k{}_{}", self.prefix, call.kernel.0, word(&kernel.name));
-            let text = kernel::function(kernel, &name)
-                .map_err(|EmitError { kernel, what }| Error::Emit(crate::clif::EmitError { kernel, what }))?;
+            let text = kernel::function(kernel, &name)?;
             writeln!(self.functions, "{text}").expect("a string takes everything");
             known.push((kernel, name.clone()));
             self.kernels.insert(call.kernel, name);
@@ -317,26 +316,26 @@ impl File<'_> {
                     let (what, tensors, constant) =
                         if *p == Parameter::Inputs { ("inputs", &entry.inputs, "const ") } else { ("outputs", &entry.outputs, "") };
                     writeln!(fill, "{INDENT}{prefix}_{what} {what};").expect("a string");
-                    writeln!(fill, "{INDENT}{constant}void *const *const {what}_given = ({constant}void *const *)call->{what};")
-                        .expect("a string");
-                    arguments.push((format!("&{what}"), what, tensors.len(), tensors));
+                    arguments.push((what, tensors, constant));
                 }
                 _ => {}
             }
         }
         let mut assign = String::new();
-        for (_, what, count, tensors) in &arguments {
-            if *count == 0 {
-                writeln!(assign, "{INDENT}{what}.none = NULL;\n{INDENT}(void){what}_given;").expect("a string");
+        for (what, tensors, constant) in &arguments {
+            if tensors.is_empty() {
+                writeln!(assign, "{INDENT}{what}.none = NULL;").expect("a string");
                 continue;
             }
+            writeln!(assign, "{INDENT}{constant}void *const *const {what}_given = ({constant}void *const *)call->{what};")
+                .expect("a string");
             writeln!(assign, "{INDENT}if ({what}_given == NULL) {{\n{INDENT}{INDENT}return CRANELITE_NULL_POINTER;\n{INDENT}}}")
                 .expect("a string");
             for (i, t) in tensors.iter().enumerate() {
                 writeln!(assign, "{INDENT}{what}.{} = {what}_given[{i}];", t.identifier).expect("a string");
             }
         }
-        let mut passed: Vec<String> = arguments.iter().map(|a| a.0.clone()).collect();
+        let mut passed: Vec<String> = arguments.iter().map(|(what, ..)| format!("&{what}")).collect();
         passed.push("call->arena".into());
         if facts.form.state {
             passed.push("call->state".into());
@@ -346,9 +345,7 @@ impl File<'_> {
              {INDENT}{INDENT}return CRANELITE_NULL_POINTER;\n{INDENT}}}\n{assign}{INDENT}return {prefix}_invoke({});\n}}\n\n",
             passed.join(", ")
         );
-        // The fields are read behind the check that they are there.
-        out.replace("_given = (const void *const *)call->inputs;", "_given = call == NULL ? NULL : (const void *const *)call->inputs;")
-            .replace("_given = (void *const *)call->outputs;", "_given = call == NULL ? NULL : (void *const *)call->outputs;")
+        out
     }
 
     fn reset(&self, initial: &[u8], align: u32) -> String {
