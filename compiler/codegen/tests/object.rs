@@ -430,8 +430,12 @@ fn foreign_program(symbol: &str) -> Program {
 
 #[test]
 fn a_function_of_the_user_is_all_that_is_undefined() {
-    for triple in cranelite_codegen::targets::TRIPLES.iter().map(|t| t.triple).filter(|t| *t != "c99") {
-        let object = one(&foreign_program("my_function"), &Target::new(triple, None).unwrap(), &options()).unwrap();
+    for triple in cranelite_codegen::targets::TRIPLES.iter().map(|t| t.triple) {
+        let target = Target::new(triple, None).unwrap();
+        if target.is_c() {
+            continue;
+        }
+        let object = one(&foreign_program("my_function"), &target, &options()).unwrap();
         let file = object_file::File::parse(&object.bytes[..]).unwrap();
         let undefined: Vec<&str> = file.symbols().filter(|s| s.is_undefined() && s.is_global()).map(|s| s.name().unwrap()).collect();
         assert_eq!(

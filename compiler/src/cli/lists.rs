@@ -53,7 +53,7 @@ pub fn targets(args: TargetsArgs) -> Outcome {
     }
     let mut out: String = TRIPLES.iter().map(|t| format!("{:<30} {}\n{:<30}   tested: {}\n", t.triple, t.about, "", t.tested)).collect();
     for l in architectures {
-        out += &format!("\nLevels of {}; the first is the default:\n", l.architecture);
+        out += &format!("\nLevels of {}; the first is the default where the triple says no more:\n", l.architecture);
         out.extend(l.levels.iter().map(|(name, features)| format!("  {name:<18} {features}\n")));
         out += &format!("Features: {}\n", l.features.join(" "));
     }

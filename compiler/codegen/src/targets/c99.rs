@@ -1,6 +1,7 @@
-//! Any machine with a C compiler: scalar code whose products of bytes are sums of a few terms, for some fourteen registers.
+//! Machines that C is written for, and any machine with a C compiler: scalar code whose products of bytes are sums of a few terms, for
+//! some fourteen registers.
 
-use super::level::{Architecture, Level};
+use super::level::{Architecture, Level, Set};
 use crate::clif::{Arch, Features};
 use cranelite_tile::{ByteDot, Machine, MicroTile};
 
@@ -9,7 +10,14 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     features: &[],
     general_levels: 1,
     levels: &[Level { name: "portable", features: &[] }],
-    machine: |_, name| Machine {
+    machine,
+    wide: |_| None,
+    emitter,
+};
+
+/// Of all architectures in C, whose features are of different names.
+pub(super) fn machine(_: &Set, name: &str) -> Machine {
+    Machine {
         name: name.into(),
         vector_bytes: 0,
         vector_registers: 14,
@@ -24,8 +32,10 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         tile_row: MicroTile { rows: 1, vectors: 4, unroll: 1 },
         l1_bytes: 16 << 10,
         l2_bytes: 64 << 10,
-    },
-    wide: |_| None,
-    // Not used: no kernel of it goes through Cranelift.
-    emitter: |_| Features { arch: Arch::Riscv, vectors: false, ssse3: false, sse41: false, avx: false, fma: false, byte_dot: false },
-};
+    }
+}
+
+/// Not used: no kernel of theirs goes through Cranelift.
+pub(super) fn emitter(_: &Set) -> Features {
+    Features { arch: Arch::Riscv, vectors: false, ssse3: false, sse41: false, avx: false, fma: false, byte_dot: false }
+}

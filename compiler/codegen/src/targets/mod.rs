@@ -4,10 +4,13 @@
 //! one table of features, one of levels, and one function from a set of features to a [`Machine`]; nothing above asks for a name.
 
 mod aarch64;
+mod arm32;
 mod c99;
 mod level;
+mod riscv32;
 mod riscv64;
 mod x86_64;
+mod xtensa;
 
 use crate::clif::{Arch, Features};
 use crate::wide;
@@ -32,6 +35,8 @@ pub enum Error {
     Elsewhere { what: &'static str, found: String, architecture: &'static str, other: &'static str },
     #[error("`{cpu}` contradicts itself: `{feature}` needs `{excluded}`, which `no-{excluded}` excludes")]
     Contradiction { cpu: String, feature: &'static str, excluded: &'static str },
+    #[error("`{cpu}` has `{feature}`, which no CPU of `{triple}` has; --target {other} is for such a CPU")]
+    Lacking { cpu: String, feature: &'static str, triple: String, other: &'static str },
     #[error("`{0}` has an empty part; write NAME[+feature][+no-feature], and a comma between levels")]
     Empty(String),
     #[error("`{0}` and `{1}` are the same level, {2}; an object has each once")]
@@ -57,10 +62,17 @@ pub struct Target {
     set: Set,
 }
 
-static ARCHITECTURES: [&level::Architecture; 4] =
-    [&x86_64::ARCHITECTURE, &aarch64::ARCHITECTURE, &riscv64::ARCHITECTURE, &c99::ARCHITECTURE];
+static ARCHITECTURES: [&level::Architecture; 7] = [
+    &x86_64::ARCHITECTURE,
+    &aarch64::ARCHITECTURE,
+    &riscv64::ARCHITECTURE,
+    &arm32::ARCHITECTURE,
+    &riscv32::ARCHITECTURE,
+    &xtensa::ARCHITECTURE,
+    &c99::ARCHITECTURE,
+];
 
-/// What stands for a triple where C is written.
+/// What stands for a triple where C is written for no machine in particular.
 const C99: &str = "c99";
 
 /// A triple that is supported: what it is for, and how its objects are tested.
@@ -103,6 +115,23 @@ pub const TRIPLES: &[Listed] = &[
         "64-bit RISC-V without operating system (ELF; scalar code; memory must allow unaligned access)",
         "the same code as for Linux",
     ),
+    listed("thumbv6m-none-eabi", "Cortex-M0, M0+ and M1 (C99)", "run under qemu-system-arm on a Cortex-M4"),
+    listed("thumbv7m-none-eabi", "Cortex-M3 (C99)", "run under qemu-system-arm"),
+    listed("thumbv7em-none-eabi", "Cortex-M4 and M7 (C99; floats in core registers)", "firmware booted in qemu-system-arm"),
+    listed("thumbv7em-none-eabihf", "Cortex-M4F and M7F (C99)", "firmware booted in qemu-system-arm"),
+    listed("thumbv8m.base-none-eabi", "Cortex-M23 (C99)", "the same code as for Cortex-M0+"),
+    listed(
+        "thumbv8m.main-none-eabi",
+        "Cortex-M33, M55 and M85 (C99; floats in core registers)",
+        "firmware booted in qemu-system-arm on a Cortex-M55",
+    ),
+    listed("thumbv8m.main-none-eabihf", "Cortex-M33F, M55 and M85 (C99)", "firmware booted in qemu-system-arm on a Cortex-M55"),
+    listed("riscv32imc-unknown-none-elf", "32-bit RISC-V such as ESP32-C3 (C99)", "firmware booted in qemu-system-riscv32"),
+    listed("riscv32imac-unknown-none-elf", "32-bit RISC-V such as ESP32-C6 (C99)", "firmware booted in qemu-system-riscv32"),
+    listed("riscv32imafc-unknown-none-elf", "32-bit RISC-V with floating point (C99)", "firmware booted in qemu-system-riscv32"),
+    listed("xtensa-esp32-none-elf", "ESP32 (C99)", "the suites, compiled by gcc and clang for the host"),
+    listed("xtensa-esp32s2-none-elf", "ESP32-S2 (C99)", "the suites, compiled by gcc and clang for the host"),
+    listed("xtensa-esp32s3-none-elf", "ESP32-S3 (C99)", "the suites, compiled by gcc and clang for the host"),
     listed(C99, "any machine with a C compiler: one file in C99", "the suites, compiled by gcc and clang"),
 ];
 
@@ -141,17 +170,24 @@ fn architecture(triple: &Triple) -> Option<&'static level::Architecture> {
         Architecture::X86_64 => Some(&x86_64::ARCHITECTURE),
         Architecture::Aarch64(Aarch64Architecture::Aarch64) => Some(&aarch64::ARCHITECTURE),
         Architecture::Riscv64(_) => Some(&riscv64::ARCHITECTURE),
+        Architecture::Arm(_) => Some(&arm32::ARCHITECTURE),
+        Architecture::Riscv32(_) => Some(&riscv32::ARCHITECTURE),
+        Architecture::XTensa => Some(&xtensa::ARCHITECTURE),
         Architecture::Unknown => Some(&c99::ARCHITECTURE),
         _ => None,
     }
 }
 
-/// The level of every CPU of a target: more than that of the architecture where an operating system runs on newer CPUs only.
-fn default_level(triple: &Triple, architecture: &level::Architecture) -> &'static str {
+/// The level of every CPU of a target, which is more than that of the architecture where an operating system runs on newer CPUs only or
+/// the triple says more; and the features that no CPU of it has.
+fn bounds(triple: &Triple, architecture: &level::Architecture) -> (&'static str, &'static [&'static str]) {
     use OperatingSystem as Os;
     match (triple.architecture, triple.operating_system) {
-        (Architecture::Aarch64(_), Os::MacOSX(_) | Os::Darwin(_)) => "apple-m1",
-        _ => architecture.levels[0].name,
+        (Architecture::Aarch64(_), Os::MacOSX(_) | Os::Darwin(_)) => ("apple-m1", &[]),
+        (Architecture::Arm(_), _) => arm32::of(triple),
+        (Architecture::Riscv32(_), _) => riscv32::of(triple),
+        (Architecture::XTensa, _) => xtensa::of(triple),
+        _ => (architecture.levels[0].name, &[]),
     }
 }
 
@@ -159,11 +195,15 @@ fn default_level(triple: &Triple, architecture: &level::Architecture) -> &'stati
 fn refusal(triple: &Triple) -> Option<&'static str> {
     use OperatingSystem as Os;
     Some(match (triple.architecture, triple.operating_system) {
+        (Architecture::Arm(arm), _) if arm32::is_m_profile(arm) => return None,
+        (Architecture::Riscv32(riscv), _) if riscv32::has_products(riscv) => return None,
+        (Architecture::XTensa, _) => return None,
         (Architecture::Arm(_), _) => {
-            "Cranelift has no back end for 32-bit Arm; --target c99 writes the model in C, for a compiler that has"
+            "Cranelift has no back end for 32-bit Arm; --target c99 writes the model in C, for a compiler that has, and the triples \
+             thumbv6m to thumbv8m are for Cortex-M"
         }
         (Architecture::Riscv32(_), _) => {
-            "Cranelift has no back end for 32-bit RISC-V; --target c99 writes the model in C, for a compiler that has"
+            "without the extension M every product is a call; --target c99 writes the model in C, for a compiler that makes such calls"
         }
         (Architecture::X86_32(_), _) => "Cranelift has no back end for 32-bit x86; use x86_64",
         (Architecture::Wasm32 | Architecture::Wasm64, _) => "Cranelift reads WebAssembly but does not write it",
@@ -177,6 +217,16 @@ fn refusal(triple: &Triple) -> Option<&'static str> {
         },
         _ => "its architecture is not supported",
     })
+}
+
+/// A triple like this one that has CPUs with all these features.
+fn elsewhere(triple: &Triple, architecture: &level::Architecture, set: &Set) -> &'static str {
+    let fits = |other: &Triple| {
+        other.environment == triple.environment
+            && self::architecture(other).is_some_and(|a| a.name == architecture.name)
+            && !bounds(other, architecture).1.iter().any(|f| set.contains(f))
+    };
+    TRIPLES.iter().map(|t| t.triple).find(|t| Triple::from_str(t).is_ok_and(|other| fits(&other))).unwrap_or(C99)
 }
 
 impl Target {
@@ -195,7 +245,8 @@ impl Target {
         if parsed.binary_format == BinaryFormat::Unknown {
             parsed.binary_format = BinaryFormat::Elf;
         }
-        let set = match cpu.unwrap_or(default_level(&parsed, architecture)) {
+        let (default, lacking) = bounds(&parsed, architecture);
+        let set = match cpu.unwrap_or(default) {
             cpu if cpu.split('+').next() == Some("native") && !cpu.split('+').any(str::is_empty) => {
                 let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
                 if host.is_none_or(|h| h.architecture != parsed.architecture) {
@@ -206,6 +257,10 @@ impl Target {
             cpu => architecture.parse(cpu)?,
         };
         let level = architecture.canonical(&set);
+        if let Some(&feature) = lacking.iter().find(|f| set.contains(**f)) {
+            let other = elsewhere(&parsed, architecture, &set);
+            return Err(Error::Lacking { cpu: cpu.unwrap_or_default().into(), feature, triple: triple.into(), other });
+        }
         let target = Target {
             triple: parsed,
             machine: (architecture.machine)(&set, &level),
@@ -214,17 +269,18 @@ impl Target {
             level,
             set,
         };
-        if is_c { Ok(target) } else { target.isa(false, false).map(|_| target) }
+        if target.is_c() { Ok(target) } else { target.isa(false, false).map(|_| target) }
     }
 
     /// Code for it is written in C.
     pub fn is_c(&self) -> bool {
-        self.triple.architecture == Architecture::Unknown
+        use Architecture as Of;
+        matches!(self.triple.architecture, Of::Unknown | Of::Arm(_) | Of::Riscv32(_) | Of::XTensa)
     }
 
     /// The triple, or what stands for it.
     pub fn name(&self) -> String {
-        if self.is_c() { C99.into() } else { self.triple.to_string() }
+        if self.triple.architecture == Architecture::Unknown { C99.into() } else { self.triple.to_string() }
     }
 
     /// Levels of one triple, separated by commas in `cpus`; by default the architecture's baseline.
@@ -263,7 +319,7 @@ impl Target {
 
     /// What every CPU of the target has.
     fn baseline(&self) -> Set {
-        architecture(&self.triple).and_then(|a| a.parse(default_level(&self.triple, a)).ok()).unwrap_or_default()
+        architecture(&self.triple).and_then(|a| a.parse(bounds(&self.triple, a).0).ok()).unwrap_or_default()
     }
 
     /// What this machine lacks of all that the code may use; `None` if it is of another architecture.
@@ -335,7 +391,6 @@ impl Target {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clif::Arch;
 
     fn message(triple: &str, cpu: Option<&str>) -> String {
         Target::new(triple, cpu).err().map_or_else(|| "accepted".into(), |e| e.to_string())
@@ -346,13 +401,17 @@ mod tests {
         for Listed { triple, .. } in TRIPLES {
             let target = Target::new(triple, None).unwrap();
             assert_eq!(Target::new(triple, Some(&target.level)).unwrap().level, target.level);
-            let of = [Arch::X86, Arch::Arm, Arch::Riscv].iter().position(|a| *a == target.features.arch && !target.is_c());
-            let levels = &list()[of.unwrap_or(3)];
-            for (level, _) in &levels.levels {
-                Target::new(triple, Some(level)).unwrap();
-            }
-            for feature in &levels.features {
-                Target::new(triple, Some(&format!("{}+{feature}", levels.levels[0].0))).unwrap();
+            assert_eq!(target.name(), *triple);
+            let name = architecture(&target.triple).unwrap().name;
+            let levels = list().into_iter().find(|l| l.architecture == name).unwrap();
+            let features = levels.features.iter().map(|feature| format!("{}+{feature}", levels.levels[0].0));
+            for level in levels.levels.iter().map(|(level, _)| level.to_string()).chain(features) {
+                match Target::new(triple, Some(&level)) {
+                    Ok(_) => {}
+                    // Another triple of the architecture has it.
+                    Err(Error::Lacking { other, .. }) => assert!(Target::new(other, Some(&level)).is_ok(), "{other} {level}"),
+                    Err(e) => panic!("{triple} {level}: {e}"),
+                }
             }
         }
         for also in ["x86_64-unknown-none", "aarch64-unknown-none", "aarch64-unknown-linux-musl", "x86_64-unknown-unknown"] {
@@ -363,9 +422,9 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_in_one_sentence() {
         for triple in [
-            "thumbv7em-none-eabihf",
             "armv7-unknown-linux-gnueabihf",
-            "riscv32imac-unknown-none-elf",
+            "thumbv7a-none-eabi",
+            "riscv32i-unknown-none-elf",
             "i686-unknown-linux-gnu",
             "wasm32-unknown-unknown",
             "aarch64-pc-windows-msvc",
@@ -420,6 +479,45 @@ mod tests {
         );
         assert!(message("aarch64-unknown-linux-gnu", Some("haswell")).starts_with("`haswell` is a CPU of x86-64"));
         assert!(message(X86, Some("x86-64-v3+")).contains("empty part") && message(X86, Some("native+")).contains("empty part"));
+    }
+
+    #[test]
+    fn microcontrollers_have_what_their_triples_say() {
+        let level = |triple, cpu| Target::new(triple, cpu).map(|t| (t.is_c(), t.level));
+        for (triple, expected) in [
+            ("thumbv6m-none-eabi", "cortex-m0plus"),
+            ("thumbv8m.base-none-eabi", "cortex-m0plus"),
+            ("thumbv7m-none-eabi", "cortex-m3"),
+            ("thumbv7em-none-eabihf", "cortex-m4"),
+            ("thumbv8m.main-none-eabi", "cortex-m4"),
+            ("riscv32imc-unknown-none-elf", "rv32imc"),
+            ("riscv32imac-esp-espidf", "rv32imac"),
+            ("riscv32imafc-unknown-none-elf", "rv32imafc"),
+            ("xtensa-esp32-none-elf", "esp32"),
+            ("xtensa-esp32s3-none-elf", "esp32s3"),
+        ] {
+            assert_eq!(level(triple, None), Ok((true, expected.to_string())), "{triple}");
+        }
+        for (cpu, expected) in [("cortex-m85", "cortex-m55"), ("cortex-m7", "cortex-m4"), ("cortex-m0", "cortex-m0plus")] {
+            assert_eq!(level("thumbv8m.main-none-eabi", Some(cpu)), Ok((true, expected.to_string())));
+        }
+        assert_eq!(
+            message("thumbv6m-none-eabi", Some("cortex-m4")),
+            "`cortex-m4` has `thumb2`, which no CPU of `thumbv6m-none-eabi` has; --target thumbv7em-none-eabi is for such a CPU"
+        );
+        assert_eq!(
+            message("thumbv7em-none-eabihf", Some("cortex-m55")),
+            "`cortex-m55` has `mve`, which no CPU of `thumbv7em-none-eabihf` has; --target thumbv8m.main-none-eabihf is for such a CPU"
+        );
+        assert_eq!(
+            message("xtensa-esp32-none-elf", Some("esp32s3")),
+            "`esp32s3` has `pie`, which no CPU of `xtensa-esp32-none-elf` has; --target xtensa-esp32s3-none-elf is for such a CPU"
+        );
+        assert_eq!(
+            message("thumbv7em-none-eabihf", Some("cortex-a53")),
+            "`cortex-a53` is a CPU of aarch64, and the target is 32-bit Arm; --target chooses another"
+        );
+        assert!(message("thumbv7em-none-eabihf", Some("native")).starts_with("`native` means the CPU of this machine"));
     }
 
     #[test]
