@@ -156,7 +156,7 @@ fn binary(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Value 
             all.extend([AddSat, SubSat]);
         }
         if ty.elem == Elem::I32 {
-            all.push(MulHighRound);
+            all.extend([MulHighRound, MulHigh]);
         }
     }
     let (op, a, b) = (m.n.one_of(&all), m.value(k, ty, fuel), m.value(k, ty, fuel));
@@ -264,7 +264,8 @@ fn fused(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Value {
 }
 
 fn dot(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Option<Value> {
-    let (group, a, b) = m.n.one_of(&[(4, Elem::I8, Elem::I8), (4, Elem::U8, Elem::I8), (2, Elem::I16, Elem::I16)]);
+    let (group, a, b) =
+        m.n.one_of(&[(4, Elem::I8, Elem::I8), (4, Elem::U8, Elem::I8), (2, Elem::I16, Elem::I16), (1, Elem::I16, Elem::I16)]);
     let lanes = ty.lanes as usize * group;
     if m.lanes_limit() < lanes {
         return None;

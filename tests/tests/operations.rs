@@ -62,11 +62,12 @@ fn binary() {
                 Binary::Shl,
                 Binary::Shr,
                 Binary::MulHighRound,
+                Binary::MulHigh,
             ] {
                 let exists = match op {
                     Binary::Add | Binary::Sub | Binary::Mul | Binary::Div | Binary::Min | Binary::Max => true,
                     Binary::AddSat | Binary::SubSat => elem.is_int() && elem.bits() <= 16,
-                    Binary::MulHighRound => elem == Elem::I32,
+                    Binary::MulHighRound | Binary::MulHigh => elem == Elem::I32,
                     _ => elem.is_int(),
                 };
                 if exists {

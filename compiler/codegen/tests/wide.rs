@@ -235,6 +235,7 @@ fn every_operation_as_the_interpreter() {
         }
         let t = I32.x(lanes);
         check_one(&mut left, format!("mul_high_round {t}"), &[t, t], |k, v| k.mul_high_round(v[0], v[1]));
+        check_one(&mut left, format!("mul_high {t}"), &[t, t], |k, v| k.mul_high(v[0], v[1]));
         check_one(&mut left, format!("mul_wide {t}"), &[t, t], |k, v| k.mul_wide(v[0], v[1]));
         for n in [0, 1, 2, 9, 31] {
             for t in [t, I8.x(lanes), I16.x(lanes), I64.x(lanes)] {

@@ -39,6 +39,7 @@ pub(crate) mod edges;
 pub mod fixed_point;
 pub mod fixed_point_16;
 pub mod places;
+pub mod products;
 pub mod quotient;
 pub mod steps;
 pub mod table;

@@ -280,6 +280,9 @@ impl KernelBuilder {
     pub fn mul_high_round(&mut self, a: Value, b: Value) -> Value {
         self.binary(Binary::MulHighRound, a, b)
     }
+    pub fn mul_high(&mut self, a: Value, b: Value) -> Value {
+        self.binary(Binary::MulHigh, a, b)
+    }
     pub fn shl_imm(&mut self, a: Value, n: u8) -> Value {
         self.op(self.ty(a), Op::ShlImm(a, n))
     }

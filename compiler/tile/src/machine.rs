@@ -14,6 +14,8 @@ pub enum ByteDot {
     S8S8,
     /// None: widen to 16 bits and use groups of two (PMADDWD).
     S16S16,
+    /// None, and no vectors: whole runs of tiles are an operation of the emitter's, in which bytes of either sign are multiplied in groups of so many.
+    Runs { group: u32 },
 }
 
 /// Accumulator tile of a matrix product: `rows` (MR) by `vectors` vectors of columns (NR = vectors · lanes).
@@ -38,6 +40,8 @@ pub struct Machine {
     pub byte_dot: ByteDot,
     /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
     pub high_multiply: bool,
+    /// The high half of a product of 32 bits plus a number is cheap (SMMLA), and floats are not: integers are rescaled by one product.
+    pub mul_high_add: bool,
     /// A float becomes an integer in one instruction that saturates; else what does not fit becomes the least integer there (x86).
     pub saturating_convert: bool,
     /// Rounding to an integral float is one instruction.
@@ -81,6 +85,7 @@ impl Machine {
             fma_lane,
             byte_dot,
             high_multiply: fma_lane,
+            mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
             saturating_convert: fma_lane,
             round: true,
             tile_f32,

@@ -381,6 +381,8 @@ pub enum Binary {
     Shr,
     /// i32 × i32: saturating (2ab + 2^31) >> 32. TFLite's SaturatingRoundingDoublingHighMul, NEON's sqrdmulh.
     MulHighRound,
+    /// i32 × i32: (ab) >> 32, the high half of the product. Arm's SMMUL; with a sum behind it, SMMLA.
+    MulHigh,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -453,7 +455,7 @@ pub enum Op {
     },
     /// i32 × i32 -> i64, exact.
     MulWide(Value, Value),
-    /// acc[i] + Σ over the group: a[i·group+g] · b[i·group+g]; products exact, sums wrap in 32 bits. Group 4: u8·i8 or i8·i8; group 2: i16·i16.
+    /// acc[i] + Σ over the group: a[i·group+g] · b[i·group+g]; products exact, sums wrap in 32 bits. Groups of 4 and 16: bytes; of 2 and 1: i16·i16.
     Dot {
         group: u32,
         acc: Value,

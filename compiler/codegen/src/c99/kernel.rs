@@ -4,6 +4,7 @@
 //! number: small integers are `int32_t`, as C computes with them anyway; what C leaves open (overflow, shifts, conversions out of range) is
 //! a function of the library (`library.rs`), and what it defines is an operator of C. An index is an expression of `ptrdiff_t`.
 
+use super::dots::Run;
 use super::library;
 use crate::clif::EmitError;
 use cranelite_tile::{
@@ -28,7 +29,18 @@ pub fn parameters(kernel: &Kernel) -> String {
 
 /// `static void NAME(...) { ... }`
 pub fn function(kernel: &Kernel, name: &str) -> Result<String, EmitError> {
-    let mut e = Emitter { kernel, out: String::new(), depth: 1, uses: vec![0; kernel.types.len()], error: None, sums: 0 };
+    let mut e = Emitter {
+        kernel,
+        out: String::new(),
+        depth: 1,
+        uses: vec![0; kernel.types.len()],
+        definitions: vec![None; kernel.types.len()],
+        arrays: BTreeMap::new(),
+        changes: 0,
+        defined: vec![0; kernel.types.len()],
+        error: None,
+        sums: 0,
+    };
     e.count(&kernel.body);
     e.stmts(&kernel.body);
     if let Some(what) = e.error {
@@ -75,7 +87,7 @@ fn without_unused(body: &str) -> String {
 fn written(line: &str) -> Option<&str> {
     let (left, _) = line.trim().strip_suffix(';')?.split_once(" = ")?;
     let name = left.rsplit([' ', '*']).next()?;
-    (!left.contains('(')).then_some(name)
+    (!left.contains(['(', '['])).then_some(name)
 }
 
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -112,6 +124,13 @@ struct Emitter<'a> {
     out: String,
     depth: usize,
     uses: Vec<u32>,
+    /// What each value is, where it is an operation's.
+    definitions: Vec<Option<&'a Op>>,
+    /// Values whose lanes are elements of an array that a function changes: its name, and the first of them.
+    arrays: BTreeMap<Value, (String, usize)>,
+    /// How often memory may have changed so far, and when each value was defined by that count.
+    changes: u32,
+    defined: Vec<u32>,
     error: Option<String>,
     /// How many parts of sums have names.
     sums: usize,
@@ -131,6 +150,9 @@ impl<'a> Emitter<'a> {
     }
 
     fn lane(&self, v: Value, lane: usize) -> String {
+        if let Some((array, first)) = self.arrays.get(&v) {
+            return format!("{array}[{}]", first + lane);
+        }
         if self.ty(v).lanes == 1 { format!("v{}", v.0) } else { format!("v{}_{lane}", v.0) }
     }
 
@@ -138,10 +160,13 @@ impl<'a> Emitter<'a> {
         (0..self.ty(v).lanes as usize).map(|i| self.lane(v, i)).collect()
     }
 
-    fn count(&mut self, stmts: &[Stmt]) {
+    fn count(&mut self, stmts: &'a [Stmt]) {
         for s in stmts {
             match s {
-                Stmt::Let(_, op) => op.operands().iter().for_each(|v| self.uses[v.0 as usize] += 1),
+                Stmt::Let(v, op) => {
+                    self.definitions[v.0 as usize] = Some(op);
+                    op.operands().iter().for_each(|v| self.uses[v.0 as usize] += 1);
+                }
                 Stmt::Store { value, .. } | Stmt::Clamp { value, .. } => self.uses[value.0 as usize] += 1,
                 Stmt::Loop(l) => {
                     for c in &l.carried {
@@ -221,10 +246,24 @@ impl<'a> Emitter<'a> {
     }
 
     fn stmts(&mut self, stmts: &'a [Stmt]) {
-        for s in stmts {
+        let mut skip = 0;
+        for (i, s) in stmts.iter().enumerate() {
+            if 0 < skip {
+                skip -= 1;
+                continue;
+            }
+            if let Some((run, length)) = Run::of_group(self.kernel, &stmts[i..], &self.uses) {
+                self.run(&run);
+                skip = length - 1;
+                continue;
+            }
             match s {
                 Stmt::Let(v, _) if self.uses[v.0 as usize] == 0 => {}
                 Stmt::Let(v, op) => {
+                    self.defined[v.0 as usize] = self.changes;
+                    if self.multiply_lanes(*v, op) {
+                        continue;
+                    }
                     let values = self.op(*v, op);
                     let ty = c_type(self.ty(*v).elem);
                     for (lane, value) in values.into_iter().enumerate() {
@@ -233,6 +272,7 @@ impl<'a> Emitter<'a> {
                     }
                 }
                 Stmt::Store { place, value, count } => {
+                    self.changes += 1;
                     let ty = self.ty(*value);
                     let function = match ty.elem {
                         Elem::I8 | Elem::U8 => "store_8".into(),
@@ -283,7 +323,69 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// A run of products, whose sums are an array from then on.
+    fn run(&mut self, run: &Run) {
+        let before: Vec<String> = run.before.iter().map(|v| self.lane(*v, 0)).collect();
+        let array = format!("s{}", run.after[0].0);
+        self.line(&format!("int32_t {array}[{}] = {{{}}};", before.len(), before.join(", ")));
+        let (row, column) = (self.pointer(&run.row, 0), self.pointer(&run.column, 0));
+        let [groups, segments] = [&run.groups, &run.segments].map(|i| self.index(i));
+        self.line(&format!("{}({array}, {row}, {column}, {groups}, {segments});", run.shape.name()));
+        for (i, v) in run.after.iter().enumerate() {
+            self.arrays.insert(*v, (array.clone(), i));
+        }
+    }
+
+    /// The operation that defines a value, if memory is still as it was then.
+    fn recent(&self, v: Value) -> Option<&'a Op> {
+        self.definitions[v.0 as usize].filter(|_| self.defined[v.0 as usize] == self.changes)
+    }
+
+    /// Four products of bytes, their zero point taken off, and weights, each added to a sum of its own, as one function.
+    fn multiply_lanes(&mut self, v: Value, op: &'a Op) -> bool {
+        let Op::Dot { group: 1, acc, a, b } = op else { return false };
+        let (zero_point, bytes) = match self.recent(*a) {
+            Some(Op::Widen(bytes)) => (0, *bytes),
+            Some(Op::Binary(Binary::Sub, wide, zero)) => match (self.recent(*wide), self.definitions[zero.0 as usize]) {
+                (Some(Op::Widen(bytes)), Some(Op::Const(Scalar::Int(zero)))) => (*zero, *bytes),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        let weights = match self.recent(*b) {
+            Some(Op::Widen(short)) => *short,
+            _ => *b,
+        };
+        let (x, w) = (self.ty(bytes).elem, self.ty(weights).elem);
+        let (Some(Op::Load { place: row, count: None }), Some(Op::Load { place: column, count: None })) =
+            (self.recent(bytes), self.recent(weights))
+        else {
+            return false;
+        };
+        if self.ty(v).lanes != 4 || !matches!(x, Elem::I8 | Elem::U8) || !matches!(w, Elem::I8 | Elem::I16) {
+            return false;
+        }
+        // A sum that nobody needs again becomes the new one.
+        let array = match self.arrays.get(acc) {
+            Some((array, 0)) if self.uses[acc.0 as usize] == 1 => array.clone(),
+            _ => {
+                let (array, before) = (format!("s{}", v.0), self.lanes(*acc));
+                self.line(&format!("int32_t {array}[4] = {{{}}};", before.join(", ")));
+                array
+            }
+        };
+        let (row, column) = (self.pointer(row, 0), self.pointer(column, 0));
+        let call = self.call(&format!("multiply_4_{}_{}", suffix(x), suffix(w)), &[array.clone(), row, column, zero_point.to_string()]);
+        self.line(&format!("{call};"));
+        self.arrays.insert(v, (array, 0));
+        true
+    }
+
     fn emit_loop(&mut self, l: &'a Loop) {
+        if let Some(run) = Run::of_loop(self.kernel, l) {
+            return self.run(&run);
+        }
+        self.changes += 1;
         for c in &l.carried {
             for (lane, init) in self.lanes(c.init).into_iter().enumerate() {
                 let (ty, name) = (c_type(self.ty(c.inside).elem), self.lane(c.inside, lane));
@@ -361,6 +463,11 @@ impl<'a> Emitter<'a> {
                 indices.iter().map(|i| self.load(elem, &format!("{base} + {i} * {size}"))).collect()
             }
             Op::Unary(op, a) => self.lanes(*a).into_iter().map(|a| self.unary(*op, elem, a)).collect(),
+            Op::Binary(Binary::Add, high, c) if matches!(self.definitions[high.0 as usize], Some(Op::Binary(Binary::MulHigh, ..))) => {
+                let Some(Op::Binary(_, a, b)) = self.definitions[high.0 as usize] else { unreachable!("just seen") };
+                let (a, b, c) = (self.lanes(*a), self.lanes(*b), self.lanes(*c));
+                (0..lanes).map(|i| self.call("mul_high_add", &[a[i].clone(), b[i].clone(), c[i].clone()])).collect()
+            }
             Op::Binary(op, a, b) => {
                 let (a, b) = (self.lanes(*a), self.lanes(*b));
                 a.into_iter().zip(b).map(|(a, b)| self.binary(*op, elem, a, b)).collect()
@@ -422,8 +529,8 @@ impl<'a> Emitter<'a> {
                 self.lanes(*a).into_iter().map(|a| self.wrapped(from, elem, a)).collect()
             }
             Op::NarrowSat(a) => {
-                let from = self.ty(*a).elem;
-                self.lanes(*a).into_iter().map(|a| self.saturated(from, elem, a)).collect()
+                let lanes = 0..lanes;
+                lanes.map(|lane| self.narrowed(*a, lane, elem)).collect()
             }
             Op::Bitcast(a) => self.bitcast(*a, elem, lanes),
             Op::Splat(a) => vec![self.lane(*a, 0); lanes],
@@ -456,6 +563,41 @@ impl<'a> Emitter<'a> {
                     .collect()
             }
         }
+    }
+
+    /// The value and the lane of it that a lane is a copy of.
+    fn origin(&self, mut v: Value, mut lane: usize) -> (Value, usize) {
+        loop {
+            (v, lane) = match self.definitions[v.0 as usize] {
+                Some(Op::Concat(a, b)) => match lane.checked_sub(self.ty(*a).lanes as usize) {
+                    Some(lane) => (*b, lane),
+                    None => (*a, lane),
+                },
+                Some(Op::Slice(a, start)) => (*a, *start as usize + lane),
+                _ => return (v, lane),
+            }
+        }
+    }
+
+    /// A lane as a saturated integer of another type.
+    fn narrowed(&mut self, v: Value, lane: usize, elem: Elem) -> String {
+        let (mut v, mut lane) = self.origin(v, lane);
+        // By way of a type that has all its numbers is the same at once.
+        while let Some(Op::NarrowSat(wide)) = self.definitions[v.0 as usize]
+            && self.ty(v).elem.int_range().0 <= elem.int_range().0
+            && elem.int_range().1 <= self.ty(v).elem.int_range().1
+        {
+            (v, lane) = self.origin(*wide, lane);
+        }
+        let from = self.ty(v).elem;
+        if let (Some(Op::ShrImm(x, n)), Elem::I8 | Elem::U8 | Elem::I16) = (self.definitions[v.0 as usize], elem)
+            && from == Elem::I32
+            && *n != 0
+        {
+            return format!("saturate_{}_{n}({})", suffix(elem), self.lane(*x, lane));
+        }
+        let text = self.lane(v, lane);
+        self.saturated(from, elem, text)
     }
 
     fn constant(&mut self, elem: Elem, c: Scalar) -> String {
@@ -537,6 +679,7 @@ impl<'a> Emitter<'a> {
             Binary::Rem => return self.divide("rem", elem, a, b),
             Binary::Shl => return self.shift("shl", elem, a, format!("({b} & {})", elem.bits() - 1)),
             Binary::Shr => return self.shift("shr", elem, a, format!("({b} & {})", elem.bits() - 1)),
+            Binary::MulHigh => return self.call("mul_high", &[a, b]),
             Binary::MulHighRound => return self.call("mul_high_round", &[a, b]),
             _ => return self.fail(format!("{op:?} of {elem}")),
         };

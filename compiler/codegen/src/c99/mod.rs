@@ -3,6 +3,7 @@
 //! The same plan and the same proofs as an object's. It knows no operator and no model: kernels are scalar code (`kernel.rs`), over functions that say what
 //! tile operations mean (`library.rs`), called as the schedule says (`program.rs`).
 
+mod dots;
 mod kernel;
 mod library;
 mod program;

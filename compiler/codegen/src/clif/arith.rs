@@ -108,6 +108,7 @@ impl<'a> Emitter<'a> {
             Binary::Div | Binary::Rem if ty.elem.is_int() => return self.divide(op, ty, a, b),
             Binary::Div => return self.divide_floats(ty, a, b),
             Binary::MulHighRound => return self.mul_high_round(ty, &self.pieces(a), &self.pieces(b)),
+            Binary::MulHigh => return self.mul_high(ty, &self.pieces(a), &self.pieces(b)),
             _ => {}
         }
         // The first operand of an instruction with two operands is lost: better the one that nobody needs again.

@@ -16,6 +16,10 @@ impl<'a> Emitter<'a> {
                 .map(|i| self.dot_scalar(acc[i], (&a, i * group as usize), (&b, i * group as usize), group))
                 .collect();
         }
+        // Groups that no machine with vectors of this emitter's asks for.
+        if !matches!(group, 2 | 4) {
+            return self.dot_by_lane(ty, group, acc, (&a, 0, group as usize), &b);
+        }
         let acc = self.in_registers(ty, acc);
         let sums = (0..acc.len()).map(|i| self.dot_piece(acc[i], (a.0.elem, a.1[i]), (b.0.elem, b.1[i]))).collect();
         self.out_of_registers(ty, sums)
@@ -26,6 +30,9 @@ impl<'a> Emitter<'a> {
         if !self.features.vectors {
             return (0..ty.lanes as usize).map(|i| self.dot_scalar(acc[i], (&a, first), (&b, i * group as usize), group)).collect();
         }
+        if !matches!(group, 2 | 4) {
+            return self.dot_by_lane(ty, group, acc, (&a, first, 0), &b);
+        }
         // A group is 32 bits.
         let source = self.cast(a.1[lane as usize / 4], types::I32X4);
         let everywhere = self.shuffle(source, source, 4, |_| lane as usize % 4);
@@ -33,6 +40,31 @@ impl<'a> Emitter<'a> {
         let acc = self.in_registers(ty, acc);
         let sums = (0..acc.len()).map(|i| self.dot_piece(acc[i], (a.0.elem, everywhere), (b.0.elem, b.1[i]))).collect();
         self.out_of_registers(ty, sums)
+    }
+
+    /// Each lane by itself: that of `a` begins at its first lane and so many lanes for each further one.
+    fn dot_by_lane(
+        &mut self,
+        ty: Type,
+        group: u32,
+        acc: &[ir::Value],
+        (a, first, step): (&Operand, usize, usize),
+        b: &Operand,
+    ) -> Vec<ir::Value> {
+        let sums: Vec<ir::Value> = (0..ty.lanes as usize)
+            .map(|i| {
+                let start = self.extract(ty, acc, i);
+                (0..group as usize).fold(start, |sum, g| {
+                    let x = self.extract(a.0, &a.1, first + i * step + g);
+                    let x = self.extend_scalar(a.0.elem, x, types::I32);
+                    let y = self.extract(b.0, &b.1, i * group as usize + g);
+                    let y = self.extend_scalar(b.0.elem, y, types::I32);
+                    let product = self.ins().imul(x, y);
+                    self.ins().iadd(sum, product)
+                })
+            })
+            .collect();
+        self.assemble(ty, &sums)
     }
 
     fn dot_scalar(&mut self, acc: ir::Value, a: (&Operand, usize), b: (&Operand, usize), group: u32) -> ir::Value {

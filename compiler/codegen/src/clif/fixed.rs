@@ -47,6 +47,16 @@ impl<'a> Emitter<'a> {
         .collect()
     }
 
+    /// xy >> 32, lane by lane: no machine with vectors of this emitter's has lowerings that ask for it.
+    pub(super) fn mul_high(&mut self, ty: Type, a: &[ir::Value], b: &[ir::Value]) -> Vec<ir::Value> {
+        self.by_lane(ty, &[(ty, a), (ty, b)], |e, v| {
+            let (x, y) = (e.ins().sextend(types::I64, v[0]), e.ins().sextend(types::I64, v[1]));
+            let product = e.ins().imul(x, y);
+            let high = e.ins().sshr_imm_u(product, 32);
+            e.ins().ireduce(types::I32, high)
+        })
+    }
+
     /// (2xy + 2^31) >> 32. Vectors on x86 do not saturate.
     fn high(&mut self, x: ir::Value, y: ir::Value) -> ir::Value {
         if !self.value_type(x).is_vector() {

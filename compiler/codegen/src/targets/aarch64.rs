@@ -40,6 +40,7 @@ fn machine(_: &Set, name: &str) -> Machine {
         fma_lane: true,
         byte_dot: ByteDot::S8S8,
         high_multiply: true,
+        mul_high_add: false,
         saturating_convert: true,
         round: true,
         tile_f32: tile,

@@ -23,15 +23,17 @@ pub(super) fn machine(_: &Set, name: &str) -> Machine {
         vector_registers: 14,
         fma: false,
         fma_lane: false,
-        byte_dot: ByteDot::S8S8,
+        byte_dot: ByteDot::Runs { group: 4 },
         high_multiply: true,
+        mul_high_add: true,
         saturating_convert: true,
         round: false,
         tile_f32: MicroTile { rows: 2, vectors: 2, unroll: 1 },
-        tile_i8: MicroTile { rows: 2, vectors: 2, unroll: 1 },
+        tile_i8: MicroTile { rows: 3, vectors: 2, unroll: 1 },
         tile_row: MicroTile { rows: 1, vectors: 4, unroll: 1 },
-        l1_bytes: 16 << 10,
-        l2_bytes: 64 << 10,
+        // All memory is as near.
+        l1_bytes: 1 << 28,
+        l2_bytes: 1 << 28,
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             fma_lane: false,
             byte_dot: ByteDot::S8S8,
             high_multiply: false,
+            mul_high_add: false,
             saturating_convert: true,
             round: false,
             tile_f32: tile,

@@ -121,6 +121,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         fma_lane: false,
         byte_dot: if has_vnni(set) { ByteDot::U8S8 } else { ByteDot::S16S16 },
         high_multiply: false,
+        mul_high_add: false,
         saturating_convert: false,
         round: set.contains("sse4.1"),
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.

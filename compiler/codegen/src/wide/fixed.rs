@@ -17,6 +17,15 @@ impl Emitter<'_> {
         vvv!(self, vxorps, size, product, overflow)
     }
 
+    pub(super) fn mul_high(&mut self, size: usize, a: Virtual, b: Virtual) -> Virtual {
+        let (a_odd, b_odd) = (vvi!(self, vpsrlq, size, a, 32), vvi!(self, vpsrlq, size, b, 32));
+        let (even, odd) = (vvv!(self, vpmuldq, size, a, b), vvv!(self, vpmuldq, size, a_odd, b_odd));
+        let even = vvi!(self, vpsrlq, size, even, 32);
+        let upper = self.constant(&0xffff_ffff_0000_0000u64.to_le_bytes(), size);
+        let odd = vvv!(self, vandps, size, odd, upper);
+        vvv!(self, vorps, size, even, odd)
+    }
+
     fn mul_high_round_wrapping(&mut self, size: usize, a: Virtual, b: Virtual) -> Virtual {
         let (a_odd, b_odd) = (vvi!(self, vpsrlq, size, a, 32), vvi!(self, vpsrlq, size, b, 32));
         let (even, odd) = (vvv!(self, vpmuldq, size, a, b), vvv!(self, vpmuldq, size, a_odd, b_odd));

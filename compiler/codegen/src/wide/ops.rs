@@ -17,6 +17,7 @@ impl Emitter<'_> {
             Op::LoadSplat { place, group, count } => self.load_splat(place, ty, *group, *count),
             Op::Unary(u, a) => self.each(ty, &[*a], |e, size, x| e.unary(ty.elem, *u, size, x[0])),
             Op::Binary(Binary::MulHighRound, a, b) => self.each(ty, &[*a, *b], |e, size, x| e.mul_high_round(size, x[0], x[1])),
+            Op::Binary(Binary::MulHigh, a, b) => self.each(ty, &[*a, *b], |e, size, x| e.mul_high(size, x[0], x[1])),
             Op::Binary(Binary::Or, x, y) if self.features.avx512 && self.masked(*x).is_some() => {
                 let (a, mask) = self.masked(*x).expect("just seen");
                 self.each(ty, &[a, mask, *y], |e, size, v| e.masked_or(size, v[0], v[1], v[2]))

@@ -207,6 +207,68 @@ impl Affine {
     }
 }
 
+/// `(Σ factor · term + addend) >> right` in 32 bits: the same for machines without vectors of floats, proved in the same way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FixedAffine {
+    factors: [i32; 2],
+    addend: i32,
+    right: u8,
+    target: Target,
+}
+
+impl FixedAffine {
+    /// As [`Affine::of_two`], of integers. The name in reports is [`FixedAffine::FORM`].
+    pub fn of_two(terms: [&[i32]; 2], factors: [f64; 2], wanted: &[i32], target: Target) -> Option<FixedAffine> {
+        let bounds: Vec<_> = wanted.iter().map(|&w| bounds(w.saturating_add(target.zero_point), target)).collect();
+        let floats = terms.map(|t| t.iter().map(|&v| v as f32).collect::<Vec<f32>>());
+        let best = Problem { terms: [&floats[0], &floats[1]], bounds: &bounds, fma: true }.solve(factors);
+        let factors = best.map_or(factors, |(factors, _)| factors.map(f64::from));
+        (8..=22).rev().find_map(|right| {
+            let scale = f64::from(1 << right);
+            let factors = factors.map(|f| libm::round(f * scale) as i64);
+            let (mut low, mut high) = (i64::from(i32::MIN), i64::from(i32::MAX));
+            let (mut least, mut most) = (0, 0);
+            for (&x, row) in terms[0].iter().zip(bounds.chunks(terms[1].len())) {
+                for (&y, &(from, to)) in terms[1].iter().zip(row) {
+                    let sum = i64::from(x) * factors[0] + i64::from(y) * factors[1];
+                    (least, most) = (sum.min(least), sum.max(most));
+                    if from.is_finite() {
+                        low = low.max(((from as i64) << right) - sum);
+                    }
+                    if to.is_finite() {
+                        high = high.min(((to as i64 + 1) << right) - 1 - sum);
+                    }
+                }
+            }
+            // No sum leaves 32 bits, neither with the addend nor without it, nor a single product.
+            let fits = |v: i64| i32::try_from(v).is_ok();
+            let addend = low + (high - low) / 2;
+            let singles = terms.iter().zip(factors).all(|(t, f)| t.iter().all(|&v| fits(i64::from(v) * f)));
+            let sound = low <= high && singles && [least, most, least + addend, most + addend, addend].into_iter().all(fits);
+            let factors = factors.map(|f| i32::try_from(f).unwrap_or(0));
+            sound.then(|| FixedAffine { factors, addend: addend as i32, right, target: Target { zero_point: 0, ..target } })
+        })
+    }
+
+    pub const FORM: &str = "product";
+
+    pub fn target(&self) -> Target {
+        self.target
+    }
+
+    /// From i32 lanes, which hold the terms, to i32 lanes.
+    pub fn rounded(&self, k: &mut KernelBuilder, terms: [Value; 2]) -> Value {
+        let ty = k.ty(terms[0]);
+        let mut sum = k.int(ty, self.addend.into());
+        for (term, factor) in terms.into_iter().zip(self.factors).filter(|t| t.1 != 0) {
+            let factor = k.int(ty, factor.into());
+            let product = k.mul(term, factor);
+            sum = k.add(sum, product);
+        }
+        k.shr_imm(sum, self.right)
+    }
+}
+
 /// Integers in i32 lanes, which they may be in already.
 pub fn i32_lanes(k: &mut KernelBuilder, x: Value) -> Value {
     if k.ty(x).elem == Elem::I32 { x } else { k.widen(x, Elem::I32) }

@@ -7,9 +7,9 @@
 use super::math::copy_sign;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
-use crate::quantize::doubles;
 use crate::quantize::steps::{self, Form, Reference, Steps};
 use crate::quantize::{activation_range_float, activation_range_integer, calculate_activation_range_quantized, wide_requantization};
+use crate::quantize::{doubles, products};
 use crate::tensor::{ElementType, TensorType};
 use cranelite_tile::{Binary, Cond, Elem, KernelBuilder, Machine, Place, Rounding, ShiftRange, Unary, Value};
 
@@ -108,6 +108,8 @@ enum Sequence {
     Double(doubles::Form),
     /// In f64 where the reference rounds once; the multiply-add may round once, too.
     Once { fma: bool },
+    /// One product of integers, proved equal, with the zero point in it.
+    Product(products::Form),
 }
 
 /// How a float that may be anything is cut off to an integer.
@@ -182,6 +184,19 @@ impl Rescaling {
                 return Ok((Rescaling { sequence: Sequence::Double(form), target }, numbers));
             }
         }
+        if machine.mul_high_add {
+            let Target { zero_point, low, high, .. } = target;
+            let steps =
+                references.iter().zip(reach).map(|(&reference, &(least, most))| Steps { reference, zero_point, low, high, least, most });
+            if let Some((form, all)) = products::prove(&steps.collect::<Vec<_>>()) {
+                let bytes = |v: i32| v.to_le_bytes().to_vec();
+                let numbers = match form.signed {
+                    false => Numbers::new(all.iter().map(|c| [c.multiplier, c.addend]), [0; 2], bytes),
+                    true => Numbers::new(all.iter().map(|c| [c.multiplier, c.addend, c.negative]), [0; 3], bytes),
+                };
+                return Ok((Rescaling { sequence: Sequence::Product(form), target: Target { zero_point: 0, ..target } }, numbers));
+            }
+        }
         if real {
             let factors = references.iter().map(|r| [r.scale()]);
             // Saturation is what the conversion does anyway, but not without an exception.
@@ -242,6 +257,13 @@ impl Rescaling {
                 }
             }
             Sequence::Once { .. } => "double_once",
+            Sequence::Product(form) => {
+                if form.signed {
+                    "product_signed"
+                } else {
+                    "product"
+                }
+            }
         }
     }
 
@@ -249,6 +271,13 @@ impl Rescaling {
     pub fn channel_bytes(&self) -> usize {
         match self.sequence {
             Sequence::Fixed(_) | Sequence::Real { .. } => 8,
+            Sequence::Product(form) => {
+                if form.signed {
+                    12
+                } else {
+                    8
+                }
+            }
             Sequence::Double(_) | Sequence::Once { .. } => 16,
             Sequence::Float(form, _) => {
                 if form.fine {
@@ -265,6 +294,18 @@ impl Rescaling {
         let lanes = k.ty(x).lanes as usize;
         match self.sequence {
             Sequence::Fixed(range) => Scale::load(k, lanes, at(0, 4), at(1, 4), range).apply(k, x),
+            Sequence::Product(form) => {
+                let [multiplier, addend] = [0, 1].map(|i| k.load(Elem::I32.x(lanes), at(i, 4)));
+                let raised = k.shl_imm(x, form.left);
+                let high = k.mul_high(raised, multiplier);
+                let mut sum = k.add(high, addend);
+                if form.signed {
+                    let (negative, sign) = (k.load(Elem::I32.x(lanes), at(2, 4)), k.shr_imm(x, 31));
+                    let negative = k.and(negative, sign);
+                    sum = k.add(sum, negative);
+                }
+                k.shr_imm(sum, form.right)
+            }
             Sequence::Real { clamp } => {
                 let ty = Elem::F64.x(lanes);
                 let factor = k.load(ty, at(0, 8));
@@ -415,6 +456,9 @@ impl Target {
         let ty = k.ty(x);
         if ty.lanes == 1 {
             let x = if self.zero_point == 0 { x } else { self.shifted(k, x, Elem::I32, Binary::Add) };
+            if (i64::from(self.low), i64::from(self.high)) == self.elem.int_range() {
+                return k.narrow_sat(x, self.elem);
+            }
             let x = k.clamp_int(x, self.low.into(), self.high.into());
             return k.narrow(x, self.elem);
         }

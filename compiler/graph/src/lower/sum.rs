@@ -6,7 +6,7 @@
 //! in f32 with the same results.
 
 use super::pointwise::Pointwise;
-use super::proved::{Affine, byte_values, float_of_byte, i32_lanes};
+use super::proved::{Affine, FixedAffine, byte_values, float_of_byte, i32_lanes};
 use super::requantize::{INTEGER, Scale, Target, shift_range};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::attributes::Activation;
@@ -111,18 +111,30 @@ impl Sum {
         }
     }
 
-    /// The sum in f32, if it is the same for all pairs of bytes.
-    fn proved(self, m: &Machine, types: [&TensorType; 3], op: Binary, target: Target) -> Option<Affine> {
-        let values = byte_values(target.elem)?;
+    /// The result for all pairs of bytes, and the real factors.
+    fn all_pairs(self, types: [&TensorType; 3], op: Binary, values: &[i32]) -> (Vec<i32>, [f64; 2]) {
         let [firsts, seconds] = [0, 1].map(|i| values.iter().map(|&v| self.scalar_term(v, i)).collect::<Vec<_>>());
         let mut wanted = Vec::with_capacity(values.len() * values.len());
         for a in firsts {
             wanted.extend(seconds.iter().map(|&b| self.scalar_result(if op == Binary::Sub { a - b } else { a + b })));
         }
         let [a, b, y] = types.map(|t| f64::from(t.scale().unwrap_or(1.0)));
-        let factors = [a / y, if op == Binary::Sub { -b / y } else { b / y }];
+        (wanted, [a / y, if op == Binary::Sub { -b / y } else { b / y }])
+    }
+
+    /// The sum in f32, if it is the same for all pairs of bytes.
+    fn proved(self, m: &Machine, types: [&TensorType; 3], op: Binary, target: Target) -> Option<Affine> {
+        let values = byte_values(target.elem)?;
+        let (wanted, factors) = self.all_pairs(types, op, &values);
         let floats: Vec<f32> = values.iter().map(|&v| v as f32).collect();
         Affine::of_two(m, [&floats, &floats], factors, &wanted, target)
+    }
+
+    /// The same in integers.
+    fn proved_fixed(self, types: [&TensorType; 3], op: Binary, target: Target) -> Option<FixedAffine> {
+        let values = byte_values(target.elem)?;
+        let (wanted, factors) = self.all_pairs(types, op, &values);
+        FixedAffine::of_two([&values, &values], factors, &wanted, target)
     }
 }
 
@@ -137,6 +149,14 @@ pub fn pointwise<'a>(
 ) -> Result<Pointwise<'a>, Diagnostic> {
     let sum = Sum::new(inputs, output, pot_scale_int16)?;
     let target = Target::new(output, activation)?;
+    if m.mul_high_add
+        && let Some(affine) = sum.proved_fixed([inputs[0], inputs[1], output], op, target)
+    {
+        return Ok(Pointwise::integers(affine.target(), FixedAffine::FORM, move |k, x| {
+            let terms = [i32_lanes(k, x[0]), i32_lanes(k, x[1])];
+            affine.rounded(k, terms)
+        }));
+    }
     let affine = if m.has_vectors() { sum.proved(m, [inputs[0], inputs[1], output], op, target) } else { None };
     Ok(match affine {
         Some(affine) => Pointwise::integers(affine.target(), affine.form(), move |k, x| {

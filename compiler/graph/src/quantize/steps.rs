@@ -143,9 +143,14 @@ impl Steps {
             .collect()
     }
 
+    /// What a sum must become.
+    pub(super) fn wanted(&self, x: i64) -> i32 {
+        self.reference.apply(x as i32).saturating_add(self.zero_point).clamp(self.low, self.high)
+    }
+
     /// What a sequence must give for all sums when the reference takes no step.
     pub(super) fn constant(&self) -> i32 {
-        self.reference.apply(self.least as i32).saturating_add(self.zero_point).clamp(self.low, self.high)
+        self.wanted(self.least)
     }
 }
 
@@ -216,9 +221,8 @@ impl Search {
     fn holds(&self, form: Form, c: Coefficients) -> bool {
         let steps = &self.steps;
         let result = |x: i64| c.apply(form, x as i32).saturating_add(steps.zero_point(form)).clamp(steps.low, steps.high);
-        let wanted = |x: i64| steps.reference.apply(x as i32).saturating_add(steps.zero_point).clamp(steps.low, steps.high);
         self.thresholds.iter().all(|&(j, x)| j <= result(x) && result(x - 1) < j)
-            && [steps.least, steps.most].into_iter().all(|x| result(x) == wanted(x))
+            && [steps.least, steps.most].into_iter().all(|x| result(x) == steps.wanted(x))
     }
 }
 

@@ -30,6 +30,7 @@ pub const BINARY: &[(Binary, &str)] = &[
     (Binary::Shl, "shl"),
     (Binary::Shr, "shr"),
     (Binary::MulHighRound, "mul_high_round"),
+    (Binary::MulHigh, "mul_high"),
 ];
 
 pub const COND: &[(Cond, &str)] =

@@ -95,7 +95,7 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
                 Binary::Rem | Binary::Shl | Binary::Shr => is_int,
                 Binary::And | Binary::Or | Binary::Xor => !is_float,
                 Binary::AddSat | Binary::SubSat => is_int && to.elem.bits() <= 16,
-                Binary::MulHighRound => to.elem == Elem::I32,
+                Binary::MulHighRound | Binary::MulHigh => to.elem == Elem::I32,
             };
             (same(&[x, y]) && fits, "operands of the result's type that has this operation")
         }
@@ -194,8 +194,12 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
     if ok { Ok(()) } else { Err(need) }
 }
 
-const DOT: &str = "an i32 accumulator and, for each of its lanes, 4 products of u8·i8 or i8·i8 or 2 of i16·i16";
+const DOT: &str = "an i32 accumulator and, for each of its lanes, 4 or 16 products of bytes, the second not the only one without sign, or 1 or 2 of i16·i16";
 
 fn dot(group: u32, a: Elem, b: Elem) -> bool {
-    matches!((group, a, b), (4, Elem::U8 | Elem::I8, Elem::I8) | (2, Elem::I16, Elem::I16))
+    match (a, b) {
+        (Elem::U8 | Elem::I8, Elem::I8) | (Elem::U8, Elem::U8) => matches!(group, 4 | 16),
+        (Elem::I16, Elem::I16) => matches!(group, 1 | 2),
+        _ => false,
+    }
 }

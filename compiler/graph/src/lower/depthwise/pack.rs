@@ -1,6 +1,6 @@
 //! How weights lie in memory for a kernel, and which product of integers it uses.
 //!
-//! The idea: a dot product takes 2 or 4 neighbouring elements of each channel, so taps are interleaved by groups of as many; the
+//! The idea: a dot product takes 1, 2 or 4 neighbouring elements of each channel, so taps are interleaved by groups of as many; the
 //! channels of one group of taps are consecutive, so that a vector of channels is one load.
 
 use super::{Geometry, Source};
@@ -14,7 +14,8 @@ pub struct Product {
     pub weight: Elem,
     /// Bytes are moved by 128 from one signedness to the other.
     pub flip: bool,
-    /// What stands for zero in the first operand.
+    /// What is subtracted from the input to make it the first operand, and what then stands for zero in it.
+    pub minus: i32,
     pub zero: i32,
 }
 
@@ -26,21 +27,33 @@ impl Product {
             ByteDot::U8S8 => Elem::U8,
             ByteDot::S8S8 => Elem::I8,
             ByteDot::S16S16 => Elem::I16,
+            ByteDot::Runs { .. } if byte => return Product::of_taps(source, Elem::I16),
+            ByteDot::Runs { .. } => Elem::I16,
         };
         if !byte || input == Elem::I16 {
-            return Product { group: 2, input: Elem::I16, weight: Elem::I16, flip: false, zero: source.zero_point };
+            return Product { group: 2, input: Elem::I16, weight: Elem::I16, flip: false, minus: 0, zero: source.zero_point };
         }
         let zero = match (source.elem, input) {
             (Elem::I8, Elem::U8) => source.zero_point + 128,
             (Elem::U8, Elem::I8) => source.zero_point - 128,
             _ => source.zero_point,
         };
-        Product { group: 4, input, weight: Elem::I8, flip: source.elem != input, zero }
+        Product { group: 4, input, weight: Elem::I8, flip: source.elem != input, minus: 0, zero }
+    }
+
+    /// Tap by tap: differences to the zero point, which need no care at borders and no other bias, times weights of that type in memory.
+    pub fn of_taps(source: Source, weight: Elem) -> Product {
+        Product { group: 1, input: Elem::I16, weight, flip: false, minus: source.zero_point, zero: 0 }
     }
 
     /// Elements as they were loaded, as the first operand.
     pub fn operand(&self, k: &mut KernelBuilder, v: Value) -> Value {
         let ty = k.ty(v);
+        if self.minus != 0 {
+            let wide = k.widen(v, self.input);
+            let minus = k.int(ty.with_elem(self.input), self.minus.into());
+            return k.sub(wide, minus);
+        }
         if ty.elem == self.input {
             v
         } else if self.flip {
@@ -58,6 +71,7 @@ impl Product {
     pub fn side_by_side(&self, k: &mut KernelBuilder, vectors: &[Value]) -> Value {
         let at = |i: usize| vectors[i.min(vectors.len() - 1)];
         let v = match self.group {
+            1 => at(0),
             2 => k.interleave(at(0), at(1)),
             _ => {
                 let (even, odd) = (k.interleave(at(0), at(2)), k.interleave(at(1), at(3)));

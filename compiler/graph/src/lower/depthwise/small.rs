@@ -11,7 +11,7 @@ use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::math::mul_add;
 use crate::lower::sizes::{Sizes, Way, Window};
-use cranelite_tile::{BufferId, Elem, Kernel, KernelBuilder, Machine, Value};
+use cranelite_tile::{BufferId, ByteDot, Elem, Kernel, KernelBuilder, Machine, Value};
 
 /// Registers of sums.
 const REGISTERS: usize = 4;
@@ -21,8 +21,11 @@ pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId)
         Weights::Float(_) => None,
         Weights::Integer(w) => {
             let memory = if w.iter().all(|&w| i8::try_from(w).is_ok()) { Elem::I8 } else { Elem::I16 };
-            conv.finish.prepare(cx.machine, conv.source, conv.source.zero_point, w, conv.geometry.out_channels())?;
-            Some(Product { group: 2, input: Elem::I16, weight: memory, flip: false, zero: conv.source.zero_point })
+            let pairs = Product { group: 2, input: Elem::I16, weight: memory, flip: false, minus: 0, zero: conv.source.zero_point };
+            let taps = matches!(cx.machine.byte_dot, ByteDot::Runs { .. }) && conv.source.elem.bits() == 8;
+            let product = if taps { Product::of_taps(conv.source, memory) } else { pairs };
+            conv.finish.prepare(cx.machine, conv.source, product.zero, w, conv.geometry.out_channels())?;
+            Some(product)
         }
     };
     if let Finish::Rescaled { rescaling, .. } = &mut conv.finish {

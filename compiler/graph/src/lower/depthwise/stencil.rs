@@ -73,6 +73,10 @@ impl Shape {
     fn choose(machine: &Machine, conv: &Convolution, product: Option<Product>) -> Shape {
         let (g, elem) = (&conv.geometry, conv.source.elem);
         let (single, registers) = (machine.lanes(Elem::I32), machine.vector_registers as usize);
+        if product.is_some_and(|p| p.group == 1) {
+            // Sums of so many channels are an operation of the emitter's.
+            return Shape { lanes: 4, count: g.channels.min(4), line: g.channels.next_multiple_of(4), rows: 1, tile: 1, keep: false };
+        }
         let rows = if product.is_some() && g.stride[0] == 1 && g.dilation[0] == 1 && 1 < g.out_height { 2 } else { 1 };
         let mut lanes = g.channels.next_power_of_two().min(single);
         if let Some(p) = product {
@@ -220,8 +224,8 @@ impl Stencil<'_> {
                 k.each("c", channels, shape.line as i64, |k, c| {
                     let c = Channels { x: c + c0, packed: c + block };
                     match self.product {
-                        Some(product) => walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c }),
-                        None => walk(k, axis, shape.tile, shape.keep, &Floats { site: &site, c, line: line.into() }),
+                        Some(product) if 1 < product.group => walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c }),
+                        product => walk(k, axis, shape.tile, shape.keep, &Taps { site: &site, product, c, line: line.into() }),
                     }
                 });
             });
@@ -277,14 +281,17 @@ impl Site<'_> {
     }
 }
 
-struct Floats<'a> {
+/// Floats, and integers tap by tap.
+struct Taps<'a> {
     site: &'a Site<'a>,
+    /// Of integers.
+    product: Option<Product>,
     /// The line, and how many channels it has.
     c: Channels,
     line: Index,
 }
 
-impl Visitor for Floats<'_> {
+impl Visitor for Taps<'_> {
     fn column(&self, _: &mut KernelBuilder, ix: &Index) -> Column {
         Column::At(ix.clone())
     }
@@ -305,27 +312,37 @@ impl Visitor for Floats<'_> {
     }
 }
 
-impl Floats<'_> {
+impl Taps<'_> {
     /// The channels from `c` on.
     fn vector(&self, k: &mut KernelBuilder, ox: &Index, count: usize, columns: &BTreeMap<usize, Column>, c: &Channels) {
-        let g = &self.site.s.conv.geometry;
-        let mut sums: Vec<Value> = (0..count).map(|_| self.site.start(k, c)).collect();
+        let (site, g) = (self.site, &self.site.s.conv.geometry);
+        let mut sums: Vec<Value> = (0..count).map(|_| site.start(k, c)).collect();
         for ky in 0..g.filter[0] {
             let row: BTreeMap<usize, Value> = columns
                 .iter()
-                .filter_map(|(d, column)| if let Column::At(ix) = column { Some((*d, self.site.load(k, ky, ix, c))) } else { None })
+                .filter_map(|(d, column)| {
+                    let Column::At(ix) = column else { return None };
+                    let x = site.load(k, ky, ix, c);
+                    Some((*d, self.product.map_or(x, |p| p.operand(k, x))))
+                })
                 .collect();
             for kx in 0..g.filter[1] {
-                let w = self.site.weight(k, Elem::F32, 1, (ky * g.filter[1] + kx, g.taps()), c);
+                let w = match self.product {
+                    None => site.weight(k, Elem::F32, 1, (ky * g.filter[1] + kx, g.taps()), c),
+                    Some(p) => site.weight(k, p.weight, 1, (kx * g.filter[0] + ky, g.taps()), c),
+                };
                 for (i, sum) in sums.iter_mut().enumerate() {
                     if let Some(&x) = row.get(&(i * g.stride[1] + kx * g.dilation[1])) {
-                        *sum = mul_add(k, self.site.s.machine, x, w, *sum);
+                        *sum = match self.product {
+                            None => mul_add(k, site.s.machine, x, w, *sum),
+                            Some(p) => k.dot(p.group, *sum, x, w),
+                        };
                     }
                 }
             }
         }
         for (i, sum) in sums.into_iter().enumerate() {
-            self.site.store(k, sum, 0, ox.clone() + i, c);
+            site.store(k, sum, 0, ox.clone() + i, c);
         }
     }
 }

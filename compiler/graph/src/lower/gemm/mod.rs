@@ -15,6 +15,7 @@ pub mod hybrid;
 mod kernel;
 mod numbers;
 mod pack;
+mod padded;
 mod shape;
 mod small;
 mod sums;
@@ -33,7 +34,7 @@ use crate::quantize::steps::Reference;
 use crate::quantize::{convolution_multiplier, convolution_multiplier_per_tensor, quantize_multiplier, wide_requantization};
 use crate::tensor::{ElementType, TensorType};
 use across::Across;
-use cranelite_tile::{BufferId, Elem, Machine};
+use cranelite_tile::{BufferId, ByteDot, Elem, Machine};
 use epilogue::Epilogue;
 use geometry::{Segment, grids};
 use kernel::{Count, Counts, Spec, Strides};
@@ -171,6 +172,12 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if let Some(plan) = winograd::plan(cx, product) {
         winograd::lower(cx, product, &plan, input, to);
         return Ok(());
+    }
+    if let Some(bands) = padded::bands(cx, product) {
+        return bands.iter().try_for_each(|band| {
+            let copy = band.write(cx, product, input);
+            lower(cx, &band.product, copy, to)
+        });
     }
     let rectangles = rectangles(&product.rows, &product.columns, product.filter.shape[0])?;
     let mut numbers = product.numbers(cx.machine);
@@ -456,7 +463,9 @@ impl Lowering<'_> {
             let tile = grid.tile[0] * grid.tile[1];
             let sum = self.shape.sums as usize;
             let operations = tap_rows * runs * depth.groups().max(full) * tile * (self.block.vectors + sum);
-            let unroll = operations <= unrolled(cx.goal);
+            // What is an operation of the emitter's stands in a loop, and kernels serve many rectangles.
+            let runs = matches!(machine.byte_dot, ByteDot::Runs { .. });
+            let unroll = !runs && operations <= unrolled(cx.goal);
             let (block, step) = self.shape.steps(machine, n, full, tile * (self.block.vectors + sum), unroll);
             let rest = full % step;
             let y = (row.start + grid.y) as i64;
@@ -484,7 +493,9 @@ impl Lowering<'_> {
                 counts[count as usize] = value;
                 let depth = matches!(count, Count::TapRows | Count::Runs | Count::Groups | Count::Rest);
                 let loops = matches!(count, Count::Panels | Count::Batches | Count::Rows | Count::Columns | Count::TapRows | Count::Runs);
-                if (unroll && depth) || (loops && value == 1) || (count == Count::Rest && value == 0) {
+                let shared = runs && count != Count::Batches;
+                let length = runs && (matches!(count, Count::Groups | Count::Rest) || (count == Count::Runs && value == 1));
+                if (unroll && depth) || length || (loops && value == 1 && !shared) || (count == Count::Rest && value == 0) {
                     fixed.push((count, value));
                 }
             }

@@ -53,12 +53,13 @@ impl Numbers {
     /// Of 8-bit activations and weights.
     pub fn bytes(machine: &Machine, activation: ElementType, weight: ElementType, weight_zero_point: i64) -> Numbers {
         let memory = if activation == ElementType::U8 { Elem::U8 } else { Elem::I8 };
-        let operand = match machine.byte_dot {
-            ByteDot::U8S8 => Elem::U8,
-            ByteDot::S8S8 => Elem::I8,
-            ByteDot::S16S16 => Elem::I16,
+        let (operand, group) = match machine.byte_dot {
+            ByteDot::U8S8 => (Elem::U8, 4),
+            ByteDot::S8S8 => (Elem::I8, 4),
+            ByteDot::S16S16 => (Elem::I16, 2),
+            ByteDot::Runs { group } => (memory, group as usize),
         };
-        if operand == Elem::I16 || !machine.has_vectors() {
+        if operand == Elem::I16 || (!machine.has_vectors() && !matches!(machine.byte_dot, ByteDot::Runs { .. })) {
             return Numbers { weight_shift: weight_zero_point, memory, ..Numbers::words(Elem::I32) };
         }
         let input_shift = match (memory, operand) {
@@ -73,7 +74,7 @@ impl Numbers {
             weight: Elem::I8,
             packed: Elem::I8,
             accumulator: Elem::I32,
-            group: 4,
+            group,
             input_shift,
             weight_shift: if weight == ElementType::U8 { 128 } else { 0 },
         }

@@ -4,7 +4,7 @@
 //! operands fill the registers.
 
 use super::numbers::{Form, Numbers};
-use cranelite_tile::{Elem, Machine};
+use cranelite_tile::{ByteDot, Elem, Machine};
 
 /// Panels of equal width, of which all but the last are full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Shape {
     pub fn steps(&self, machine: &Machine, numbers: &Numbers, groups: usize, accumulators: usize, unroll: bool) -> (usize, usize) {
         let block = Some(Shape::block(machine, numbers)).filter(|b| *b <= groups && !self.is_across).unwrap_or(1);
         // Several sums in turn where one tile has too few accumulators to hide the latency of an operation.
-        let sets = (8 / accumulators).clamp(1, 4);
+        let sets = if matches!(machine.byte_dot, ByteDot::Runs { .. }) { 1 } else { (8 / accumulators).clamp(1, 4) };
         let tile = if numbers.form == Form::Float { machine.tile_f32 } else { machine.tile_i8 };
         let wanted = if unroll { sets.max(block) } else { sets.max(tile.unroll as usize).max(block) };
         let step = wanted.next_multiple_of(block);
@@ -154,7 +154,6 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cranelite_tile::ByteDot;
 
     /// Panels of few columns are hardly wider than those.
     #[test]

@@ -1,0 +1,516 @@
+//! Runs of products: the loop over the depth of a tile of sums, as one named operation with bodies for several machines.
+//!
+//! Not the loops around it and not what becomes of the sums. The idea: a loop that loads a group of bytes for each row and each column of a tile and adds
+//! their products to a sum for each pair does nothing else, so it is recognised as a whole ([`Run::of_loop`]) and called by a name that says all that is constant about it; from the name the library
+//! writes the function ([`text`]). On cores with DSP the loop is one block of assembly: the only form whose speed depends neither on the compiler nor on its options
+//! (registers are short, and each compiler spills others). What is not such a core has plain C over the same weights.
+
+use cranelite_tile::{Elem, Index, Kernel, Loop, Op, Place, Stmt, Value};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// A tile of sums, to each of which the products of a row and a column are added, over so many groups.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// First group of the first row and of the first column.
+    pub row: Place,
+    pub column: Place,
+    pub groups: Index,
+    /// How often that is done, the row moving on each time.
+    pub segments: Index,
+    pub shape: Shape,
+    /// The sums before and after, row by row.
+    pub before: Vec<Value>,
+    pub after: Vec<Value>,
+    /// All other values that it computes: nobody else may need them.
+    pub inside: Vec<Value>,
+}
+
+/// What the name of the function says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Where each row begins, in bytes from the first.
+    rows: Vec<i64>,
+    columns: usize,
+    row: Elem,
+    column: Elem,
+    group: usize,
+    /// Where it is constant.
+    groups: Option<i64>,
+    /// Where one more group begins that overlaps the last of them, in bytes from the first.
+    last: Option<i64>,
+    /// From one segment to the next, in bytes of the row.
+    segment: Option<i64>,
+}
+
+/// Operands of dots in the order of their first use: by value, with the place where they are loaded.
+#[derive(Default)]
+struct Operands<'a> {
+    places: Vec<(Value, &'a Place, Elem)>,
+}
+
+impl<'a> Operands<'a> {
+    fn number(&mut self, v: Value, loads: &BTreeMap<Value, (&'a Place, Elem, usize)>, group: usize) -> Option<usize> {
+        if let Some(i) = self.places.iter().position(|p| p.0 == v) {
+            return Some(i);
+        }
+        let (place, elem, lanes) = *loads.get(&v)?;
+        (lanes == group).then(|| self.places.push((v, place, elem)))?;
+        Some(self.places.len() - 1)
+    }
+
+    /// One base, one type, and the distances from the first.
+    fn distances(&self) -> Option<Vec<i64>> {
+        let (_, first, elem) = *self.places.first()?;
+        let distance = |&(_, p, e): &(Value, &Place, Elem)| {
+            let is_alike = p.base == first.base && e == elem;
+            (p.at.clone() - first.at.clone()).as_constant().filter(|_| is_alike)
+        };
+        self.places.iter().map(distance).collect()
+    }
+}
+
+impl Run {
+    /// If a loop is one: of groups, or of segments of so many groups each.
+    pub fn of_loop(kernel: &Kernel, l: &Loop) -> Option<Run> {
+        let run = Run::of_groups(kernel, l).or_else(|| Run::of_segments(kernel, l))?;
+        // Its sums are all that the loop carries.
+        let carried = |(acc, next): (&Value, &Value)| l.carried.iter().find(|c| c.inside == *acc && c.next == *next);
+        let carried: Vec<_> = run.before.iter().zip(&run.after).map(carried).collect::<Option<_>>()?;
+        let start = |p: &Place| Place { base: p.base, at: p.at.retain_counters(|c| c != l.counter) };
+        (l.step == 1 && l.carried.len() == carried.len()).then(|| Run {
+            row: start(&run.row),
+            column: start(&run.column),
+            before: carried.iter().map(|c| c.init).collect(),
+            after: carried.iter().map(|c| c.result).collect(),
+            ..run
+        })
+    }
+
+    /// Places and sums are those of the body.
+    fn of_groups(kernel: &Kernel, l: &Loop) -> Option<Run> {
+        let stmts: Vec<&Stmt> = l.body.iter().collect();
+        let run = tile(kernel, &stmts)?;
+        let advances = |p: &Place, bytes: usize| p.at.part_with(l.counter) == Index::from(l.counter) * bytes as i64;
+        let shape = Shape { groups: l.count.as_constant(), ..run.shape.clone() };
+        (advances(&run.row, shape.group) && advances(&run.column, shape.group * shape.columns)).then(|| Run {
+            groups: l.count.clone(),
+            shape,
+            ..run
+        })
+    }
+
+    fn of_segments(kernel: &Kernel, l: &Loop) -> Option<Run> {
+        let (Stmt::Loop(inner), rest) = l.body.split_first()? else { return None };
+        let inner = Run::of_loop(kernel, inner)?;
+        let groups = inner.shape.groups.filter(|_| inner.shape.segment.is_none())?;
+        let mut run = inner;
+        if !rest.is_empty() {
+            let stmts: Vec<&Stmt> = rest.iter().collect();
+            let last = tile(kernel, &stmts)?;
+            let panel = groups * (run.shape.columns * run.shape.group) as i64;
+            let offset = (last.row.at.clone() - run.row.at.clone()).as_constant().filter(|_| last.row.base == run.row.base)?;
+            let is_next = last.column.base == run.column.base && last.column.at == run.column.at.clone() + panel;
+            let is_alike = Shape { groups: Some(groups), ..last.shape.clone() } == run.shape;
+            if !is_next || !is_alike || last.before != run.after || !(0..4096).contains(&offset) {
+                return None;
+            }
+            run = Run { after: last.after, shape: Shape { last: Some(offset), ..run.shape }, ..run };
+        }
+        let step = |p: &Place| match p.at.part_with(l.counter).terms() {
+            [t] if t.params.is_empty() => Some(t.coefficient),
+            _ => None,
+        };
+        let packed = run.shape.steps()? * (run.shape.columns * run.shape.group) as i64;
+        let segment = step(&run.row)?;
+        (step(&run.column)? == packed && (0..4096).contains(&segment)).then(|| Run {
+            segments: l.count.clone(),
+            shape: Shape { segment: Some(segment), ..run.shape.clone() },
+            ..run
+        })
+    }
+
+    /// If some statements begin with one of a single group, and how many they are.
+    pub fn of_group(kernel: &Kernel, stmts: &[Stmt], uses: &[u32]) -> Option<(Run, usize)> {
+        let is_part = |s: &&Stmt| match s {
+            Stmt::Let(v, Op::Load { .. } | Op::LoadSplat { .. }) => is_byte(kernel.ty(*v).elem),
+            Stmt::Let(_, Op::Dot { .. }) => true,
+            _ => false,
+        };
+        let all: Vec<&Stmt> = stmts.iter().take_while(is_part).collect();
+        let last = all.iter().rposition(|s| matches!(s, Stmt::Let(_, Op::Dot { .. })))?;
+        let run = tile(kernel, &all[..=last])?;
+        let operands = run.shape.rows.len() + run.shape.columns;
+        let counts = |v: &Value| uses[v.0 as usize] as usize;
+        // Rows come first.
+        let alone = run
+            .inside
+            .iter()
+            .enumerate()
+            .all(|(i, v)| counts(v) == if i < run.shape.rows.len() { run.shape.columns } else { run.shape.rows.len() });
+        (alone && run.inside.len() == operands).then_some((run, last + 1))
+    }
+}
+
+fn is_byte(elem: Elem) -> bool {
+    matches!(elem, Elem::I8 | Elem::U8)
+}
+
+/// The tile of one group that loads and dots are, if they are one and nothing else.
+fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
+    let mut loads = BTreeMap::new();
+    let mut dots = vec![];
+    for s in stmts {
+        let Stmt::Let(v, op) = s else { return None };
+        let ty = kernel.ty(*v);
+        match op {
+            Op::Load { place, count: None } if is_byte(ty.elem) => drop(loads.insert(*v, (place, ty.elem, ty.lanes as usize))),
+            Op::LoadSplat { place, group, count } if is_byte(ty.elem) && *group == ty.lanes && count.is_none_or(|c| c == *group) => {
+                loads.insert(*v, (place, ty.elem, ty.lanes as usize));
+            }
+            Op::Dot { group, acc, a, b } if ty.lanes == 1 => dots.push((*v, *group as usize, *acc, *a, *b)),
+            _ => return None,
+        }
+    }
+    let group = dots.first()?.1;
+    if !matches!(group, 4 | 16) {
+        return None;
+    }
+    let (mut rows, mut columns) = (Operands::default(), Operands::default());
+    let mut cells = BTreeMap::new();
+    for (v, g, acc, a, b) in &dots {
+        let at = (rows.number(*a, &loads, group)?, columns.number(*b, &loads, group)?);
+        // Each sum once, from outside.
+        let is_new = cells.insert(at, (*acc, *v)).is_none() && !dots.iter().any(|d| d.0 == *acc);
+        if *g != group || !is_new {
+            return None;
+        }
+    }
+    let (m, n) = (rows.places.len(), columns.places.len());
+    let panel: Vec<i64> = (0..n).map(|j| (j * group) as i64).collect();
+    if cells.len() != m * n || loads.len() != m + n || columns.distances()? != panel {
+        return None;
+    }
+    let shape = Shape {
+        rows: rows.distances()?,
+        columns: n,
+        row: rows.places[0].2,
+        column: columns.places[0].2,
+        group,
+        groups: Some(1),
+        last: None,
+        segment: None,
+    };
+    let sums: Vec<(Value, Value)> = cells.into_values().collect();
+    let run = Run {
+        row: rows.places[0].1.clone(),
+        column: columns.places[0].1.clone(),
+        groups: 1.into(),
+        segments: 1.into(),
+        before: sums.iter().map(|s| s.0).collect(),
+        after: sums.iter().map(|s| s.1).collect(),
+        inside: rows.places.iter().chain(&columns.places).map(|p| p.0).collect(),
+        shape,
+    };
+    Some(run)
+}
+
+fn short(elem: Elem) -> &'static str {
+    if elem == Elem::U8 { "u8" } else { "i8" }
+}
+
+impl Shape {
+    /// dots_ROWSxCOLUMNS_TYPES_GROUP_nGROUPS, the group that overlaps the last, the segment, then the distances of further rows.
+    pub fn name(&self) -> String {
+        let number = |n: i64| n.to_string().replace('-', "m");
+        let groups = self.groups.map_or("x".into(), |n| n.to_string());
+        let (m, n) = (self.rows.len(), self.columns);
+        let mut name = format!("dots_{m}x{n}_{}_{}_{}_n{groups}", short(self.row), short(self.column), self.group);
+        let parts = self.last.map(|l| format!("l{}", number(l))).into_iter().chain(self.segment.map(|s| format!("s{}", number(s))));
+        for part in parts.chain(self.rows[1..].iter().map(|d| number(*d))) {
+            write!(name, "_{part}").expect("a string takes everything");
+        }
+        name
+    }
+
+    fn parse(name: &str) -> Option<Shape> {
+        let parts: Vec<&str> = name.split('_').collect();
+        let ["dots", tile, row, column, group, groups, rest @ ..] = &parts[..] else { return None };
+        let (m, n) = tile.split_once('x')?;
+        let elem = |text: &str| if text == "u8" { Elem::U8 } else { Elem::I8 };
+        let number = |text: &str| text.replace('m', "-").parse::<i64>().ok();
+        let (mut rows, mut last, mut segment) = (vec![0], None, None);
+        for part in rest {
+            match (part.strip_prefix('l'), part.strip_prefix('s')) {
+                (Some(l), _) => last = Some(number(l)?),
+                (_, Some(s)) => segment = Some(number(s)?),
+                _ => rows.push(number(part)?),
+            }
+        }
+        (rows.len() == m.parse::<usize>().ok()?).then_some(())?;
+        Some(Shape {
+            rows,
+            columns: n.parse().ok()?,
+            row: elem(row),
+            column: elem(column),
+            group: group.parse().ok()?,
+            groups: groups.strip_prefix('n')?.parse().ok(),
+            last,
+            segment,
+        })
+    }
+
+    /// Groups of a segment, where that is constant.
+    fn steps(&self) -> Option<i64> {
+        Some(self.groups? + i64::from(self.last.is_some()))
+    }
+
+    /// Groups of a turn of the assembly's inner loop; all where that is no loop.
+    fn at_once(&self) -> i64 {
+        match self.groups {
+            Some(n) if n <= 4 => n,
+            Some(n) => [4, 3, 2].into_iter().find(|u| n % u == 0).unwrap_or(1),
+            None => 1,
+        }
+    }
+
+    /// Registers of the assembly: sums, both halves of what is kept, of what passes, and two pointers.
+    fn registers(&self) -> usize {
+        let (m, n) = (self.rows.len(), self.columns);
+        m * n + 2 * m.min(n) + 2 + 2
+    }
+
+    /// Whether LDR takes all distances, and the core has the registers.
+    fn is_for_assembly(&self) -> bool {
+        let furthest = 4 * self.at_once().max(self.last.unwrap_or(0) / 4 + 1);
+        self.group == 4 && self.registers() <= 14 && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
+    }
+}
+
+/// The function of a name; `None` if it is none of these.
+pub fn text(name: &str) -> Option<String> {
+    let shape = Shape::parse(name)?;
+    let (m, n, group) = (shape.rows.len(), shape.columns, shape.group);
+    let mut out = format!(
+        "/* {m} by {n} sums: to each the products of its row of x and its column of the panel w are added, in groups of {group} bytes. */\n\
+         static inline void {name}(int32_t *sums, const uint8_t *x, const uint8_t *w, ptrdiff_t groups, ptrdiff_t segments)\n{{\n"
+    );
+    let portable = shape.portable();
+    if shape.is_for_assembly() {
+        write!(out, "#if defined(CRANELITE_DSP_LOOPS)\n{}#else\n{portable}#endif\n", shape.assembly()).expect("a string takes everything");
+    } else {
+        out += &portable;
+    }
+    out += "}\n\n";
+    Some(out)
+}
+
+impl Shape {
+    fn cells(&self) -> Vec<(usize, usize)> {
+        (0..self.rows.len()).flat_map(|i| (0..self.columns).map(move |j| (i, j))).collect()
+    }
+
+    /// Scalars, which compilers keep in registers.
+    fn portable(&self) -> String {
+        let n = self.columns;
+        let cells = self.cells();
+        let mut out = String::new();
+        let mut line = |depth: usize, text: &str| writeln!(out, "{}{text}", "    ".repeat(depth)).expect("a string takes everything");
+        for (i, j) in &cells {
+            line(1, &format!("uint32_t s{i}{j} = (uint32_t)sums[{}];", i * n + j));
+        }
+        line(1, "ptrdiff_t g, s;");
+        line(1, "for (s = 0; s < segments; s++) {");
+        line(2, "const uint8_t *p = x;");
+        line(2, "for (g = 0; g < groups; g++) {");
+        self.group_of_scalars(&mut line);
+        line(3, &format!("p += {};", self.group));
+        line(3, &format!("w += {};", self.group * n));
+        line(2, "}");
+        if let Some(last) = self.last {
+            line(2, &format!("p = x + {last};"));
+            line(2, "{");
+            self.group_of_scalars(&mut line);
+            line(3, &format!("w += {};", self.group * n));
+            line(2, "}");
+        }
+        line(2, &format!("x += {};", self.segment.unwrap_or(0)));
+        line(1, "}");
+        for (i, j) in &cells {
+            line(1, &format!("sums[{}] = (int32_t)s{i}{j};", i * n + j));
+        }
+        out
+    }
+
+    fn group_of_scalars(&self, line: &mut impl FnMut(usize, &str)) {
+        let load = |elem: Elem, at: String| {
+            if elem == Elem::U8 { format!("(int32_t){at}") } else { format!("(int32_t)(int8_t){at}") }
+        };
+        // Four are written out; of more compilers make vectors.
+        let (count, depth) = if self.group == 4 { (4, 3) } else { (1, 4) };
+        if count == 1 {
+            line(3, "ptrdiff_t k;");
+            line(3, &format!("for (k = 0; k < {}; k++)", self.group));
+        }
+        for k in 0..count {
+            let at = |p: &str, first: i64| if count == 1 { format!("{p}[{first} + k]") } else { format!("{p}[{}]", first + k) };
+            line(depth, "{");
+            for (i, d) in self.rows.iter().enumerate() {
+                line(depth + 1, &format!("const int32_t x{i} = {};", load(self.row, at("p", *d))));
+            }
+            for j in 0..self.columns {
+                line(depth + 1, &format!("const int32_t w{j} = {};", load(self.column, at("w", (j * self.group) as i64))));
+            }
+            for (i, j) in self.cells() {
+                line(depth + 1, &format!("s{i}{j} += (uint32_t)(x{i} * w{j});"));
+            }
+            line(depth, "}");
+        }
+    }
+
+    /// One group in assembly, its bytes from `at` on, the pointer moving on by so many after it. SMLAD of pairs of 16 bits: even and odd bytes of a group apart. What
+    /// has fewer of rows and columns is kept, the others pass one by one.
+    fn group_of_pairs(&self, code: &mut Vec<String>, at: i64, moves: bool) {
+        let (m, n) = (self.rows.len(), self.columns);
+        let pairs = |elem: Elem| if elem == Elem::U8 { "uxtb16" } else { "sxtb16" };
+        let row = |i: usize, to: &str| match self.rows[i] + at {
+            0 if moves && i == 0 => format!("ldr {to}, [%[x]], #4"),
+            0 => format!("ldr {to}, [%[x]]"),
+            d => format!("ldr {to}, [%[x], #{d}]"),
+        };
+        let column = |to: &str| format!("ldr {to}, [%[w]], #4");
+        let split = |code: &mut Vec<String>, word: &str, even: &str, elem: Elem| {
+            code.push(format!("{} {even}, {word}", pairs(elem)));
+            code.push(format!("{} {word}, {word}, ror #8", pairs(elem)));
+        };
+        // The pointer to rows moves with the first, which is loaded last.
+        let order: Vec<usize> = (0..m).rev().collect();
+        if m <= n {
+            order.iter().for_each(|&i| code.push(row(i, &format!("%[a{i}]"))));
+            order.iter().for_each(|&i| split(code, &format!("%[a{i}]"), &format!("%[b{i}]"), self.row));
+            for j in 0..n {
+                code.push(column("%[t]"));
+                split(code, "%[t]", "%[u]", self.column);
+                (0..m).for_each(|i| code.push(format!("smlad %[s{i}{j}], %[b{i}], %[u], %[s{i}{j}]")));
+                (0..m).for_each(|i| code.push(format!("smlad %[s{i}{j}], %[a{i}], %[t], %[s{i}{j}]")));
+            }
+        } else {
+            (0..n).for_each(|j| code.push(column(&format!("%[a{j}]"))));
+            (0..n).for_each(|j| split(code, &format!("%[a{j}]"), &format!("%[b{j}]"), self.column));
+            for i in order {
+                code.push(row(i, "%[t]"));
+                split(code, "%[t]", "%[u]", self.row);
+                (0..n).for_each(|j| code.push(format!("smlad %[s{i}{j}], %[u], %[b{j}], %[s{i}{j}]")));
+                (0..n).for_each(|j| code.push(format!("smlad %[s{i}{j}], %[t], %[a{j}], %[s{i}{j}]")));
+            }
+        }
+    }
+
+    fn assembly(&self) -> String {
+        let (m, n) = (self.rows.len(), self.columns);
+        let turns = self.at_once();
+        let is_loop = self.groups != Some(turns);
+        let mut code: Vec<String> = vec![];
+        if self.segment.is_some() {
+            code.push("2:".into());
+        }
+        let bytes_of_rows = self.groups.unwrap_or(0) * 4;
+        let mut moved = 0;
+        if is_loop {
+            if self.segment.is_some() {
+                // The pointer to the panel ends the inner loop, too; where, is kept on the stack.
+                code.extend([format!("add %[t], %[w], #{}", bytes_of_rows * n as i64), "str %[t], %[inner]".into()]);
+            }
+            code.push("1:".into());
+            (0..turns).for_each(|_| self.group_of_pairs(&mut code, 0, true));
+            let end = if self.segment.is_some() { "inner" } else { "end" };
+            code.extend([format!("ldr %[t], %[{end}]"), "cmp %[w], %[t]".into(), "bne 1b".into()]);
+            moved = bytes_of_rows;
+        } else {
+            (0..turns).for_each(|g| self.group_of_pairs(&mut code, 4 * g, false));
+        }
+        if let Some(last) = self.last {
+            self.group_of_pairs(&mut code, last - moved, false);
+        }
+        if let Some(segment) = self.segment {
+            match segment - moved {
+                0 => {}
+                d if d < 0 => code.push(format!("sub %[x], %[x], #{}", -d)),
+                d => code.push(format!("add %[x], %[x], #{d}")),
+            }
+            code.extend(["ldr %[t], %[end]", "cmp %[w], %[t]", "bne 2b"].map(String::from));
+        }
+        let has_end = is_loop || self.segment.is_some();
+        let has_inner = is_loop && self.segment.is_some();
+        let mut out = String::new();
+        let mut line = |text: String| writeln!(out, "    {text}").expect("a string takes everything");
+        let names: Vec<String> = self.cells().iter().map(|(i, j)| format!("s{i}{j}")).collect();
+        for (i, s) in names.iter().enumerate() {
+            line(format!("int32_t {s} = sums[{i}];"));
+        }
+        let kept = m.min(n);
+        let temporaries: Vec<String> = (0..kept).flat_map(|i| [format!("a{i}"), format!("b{i}")]).chain(["t".into(), "u".into()]).collect();
+        line(format!("uint32_t {};", temporaries.join(", ")));
+        if has_inner {
+            line("const uint8_t *inner;".into());
+        }
+        let steps = self.steps().map_or("groups".into(), |n| n.to_string());
+        if has_end {
+            line(format!("const uint8_t *const end = w + segments * {steps} * {};", 4 * n));
+        }
+        for (name, is_used) in [("groups", self.groups.is_none()), ("segments", has_end)] {
+            if !is_used {
+                line(format!("(void){name};"));
+            }
+        }
+        // What runs as long as pointers differ must begin with a difference.
+        let empty = [(self.groups.is_none(), "groups"), (self.segment.is_some(), "segments")];
+        let runs: Vec<String> = empty.iter().filter(|e| e.0).map(|e| format!("{} > 0", e.1)).collect();
+        if !runs.is_empty() {
+            line(format!("if ({}) {{", runs.join(" && ")));
+        }
+        line("__asm__ volatile(".into());
+        line("    \".syntax unified\\n\\t\"".into());
+        code.iter().for_each(|c| line(format!("    \"{c}\\n\\t\"")));
+        let mut outputs: Vec<String> = names.iter().map(|s| format!("[{s}] \"+r\"({s})")).collect();
+        outputs.extend(["x", "w"].map(|p| format!("[{p}] \"+r\"({p})")));
+        outputs.extend(temporaries.iter().map(|t| format!("[{t}] \"=&r\"({t})")));
+        if has_inner {
+            outputs.push("[inner] \"=&m\"(inner)".into());
+        }
+        line(format!("    : {}", outputs.join(", ")));
+        line(format!("    : {}", if has_end { "[end] \"m\"(end)" } else { "" }));
+        line("    : \"cc\", \"memory\");".into());
+        if !runs.is_empty() {
+            line("}".into());
+        }
+        for (i, s) in names.iter().enumerate() {
+            line(format!("sums[{i}] = {s};"));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_everything() {
+        let shape = Shape {
+            rows: vec![0, 64, -8],
+            columns: 2,
+            row: Elem::U8,
+            column: Elem::I8,
+            group: 4,
+            groups: Some(16),
+            last: Some(61),
+            segment: Some(960),
+        };
+        assert_eq!(Shape::parse(&shape.name()), Some(shape.clone()));
+        let unknown = Shape { groups: None, last: None, segment: None, ..shape };
+        assert_eq!(Shape::parse(&unknown.name()), Some(unknown));
+        assert_eq!(Shape::parse("dots_2x2_i8_i8_4_n1"), None);
+        assert_eq!(Shape::parse("requantize"), None);
+    }
+}
