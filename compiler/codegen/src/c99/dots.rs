@@ -19,7 +19,7 @@ pub struct Run {
     /// How often that is done, the row moving on each time.
     pub segments: Index,
     pub shape: Shape,
-    /// The sums before and after, row by row.
+    /// The sums before and after, row by row: one column each, or as many as they have lanes.
     pub before: Vec<Value>,
     pub after: Vec<Value>,
     /// All other values that it computes: nobody else may need them.
@@ -37,34 +37,44 @@ pub struct Shape {
     group: usize,
     /// Where it is constant.
     groups: Option<i64>,
-    /// Where one more group begins that overlaps the last of them, in bytes from the first.
-    last: Option<i64>,
+    /// Where one more group begins, in bytes from the first, and how many bytes of it there are: it overlaps the last of the others, or is all there is.
+    last: Option<(i64, usize)>,
     /// From one segment to the next, in bytes of the row.
     segment: Option<i64>,
 }
 
-/// Operands of dots in the order of their first use: by value, with the place where they are loaded.
+/// Bytes that are loaded: `count` of a group, or all, which is repeated to fill the lanes.
+#[derive(Clone, Copy)]
+struct Loaded<'a> {
+    place: &'a Place,
+    elem: Elem,
+    lanes: usize,
+    group: usize,
+    count: Option<usize>,
+}
+
+/// Operands of dots in the order of their first use.
 #[derive(Default)]
 struct Operands<'a> {
-    places: Vec<(Value, &'a Place, Elem)>,
+    places: Vec<(Value, Loaded<'a>)>,
 }
 
 impl<'a> Operands<'a> {
-    fn number(&mut self, v: Value, loads: &BTreeMap<Value, (&'a Place, Elem, usize)>, group: usize) -> Option<usize> {
+    fn number(&mut self, v: Value, loads: &BTreeMap<Value, Loaded<'a>>, lanes: usize) -> Option<usize> {
         if let Some(i) = self.places.iter().position(|p| p.0 == v) {
             return Some(i);
         }
-        let (place, elem, lanes) = *loads.get(&v)?;
-        (lanes == group).then(|| self.places.push((v, place, elem)))?;
+        let loaded = *loads.get(&v)?;
+        (loaded.lanes == lanes).then(|| self.places.push((v, loaded)))?;
         Some(self.places.len() - 1)
     }
 
     /// One base, one type, and the distances from the first.
     fn distances(&self) -> Option<Vec<i64>> {
-        let (_, first, elem) = *self.places.first()?;
-        let distance = |&(_, p, e): &(Value, &Place, Elem)| {
-            let is_alike = p.base == first.base && e == elem;
-            (p.at.clone() - first.at.clone()).as_constant().filter(|_| is_alike)
+        let first = self.places.first()?.1;
+        let distance = |(_, l): &(Value, Loaded)| {
+            let is_alike = l.place.base == first.place.base && l.elem == first.elem;
+            (l.place.at.clone() - first.place.at.clone()).as_constant().filter(|_| is_alike)
         };
         self.places.iter().map(distance).collect()
     }
@@ -90,7 +100,7 @@ impl Run {
     /// Places and sums are those of the body.
     fn of_groups(kernel: &Kernel, l: &Loop) -> Option<Run> {
         let stmts: Vec<&Stmt> = l.body.iter().collect();
-        let run = tile(kernel, &stmts)?;
+        let run = tile(kernel, &stmts).filter(|r| r.shape.last.is_none())?;
         let advances = |p: &Place, bytes: usize| p.at.part_with(l.counter) == Index::from(l.counter) * bytes as i64;
         let shape = Shape { groups: l.count.as_constant(), ..run.shape.clone() };
         (advances(&run.row, shape.group) && advances(&run.column, shape.group * shape.columns)).then(|| Run {
@@ -101,32 +111,38 @@ impl Run {
     }
 
     fn of_segments(kernel: &Kernel, l: &Loop) -> Option<Run> {
-        let (Stmt::Loop(inner), rest) = l.body.split_first()? else { return None };
-        let inner = Run::of_loop(kernel, inner)?;
-        let groups = inner.shape.groups.filter(|_| inner.shape.segment.is_none())?;
-        let mut run = inner;
-        if !rest.is_empty() {
-            let stmts: Vec<&Stmt> = rest.iter().collect();
-            let last = tile(kernel, &stmts)?;
-            let panel = groups * (run.shape.columns * run.shape.group) as i64;
-            let offset = (last.row.at.clone() - run.row.at.clone()).as_constant().filter(|_| last.row.base == run.row.base)?;
-            let is_next = last.column.base == run.column.base && last.column.at == run.column.at.clone() + panel;
-            let is_alike = Shape { groups: Some(groups), ..last.shape.clone() } == run.shape;
-            if !is_next || !is_alike || last.before != run.after || !(0..4096).contains(&offset) {
-                return None;
-            }
-            run = Run { after: last.after, shape: Shape { last: Some(offset), ..run.shape }, ..run };
-        }
+        let (inner, rest) = match l.body.split_first()? {
+            (Stmt::Loop(inner), rest) => (Some(Run::of_loop(kernel, inner)?), rest),
+            _ => (None, &l.body[..]),
+        };
+        let last = if rest.is_empty() { None } else { Some(tile(kernel, &rest.iter().collect::<Vec<_>>())?) };
+        let run = match (inner, last) {
+            (Some(run), None) | (None, Some(run)) => run,
+            (Some(run), Some(last)) => run.and(last)?,
+            (None, None) => return None,
+        };
         let step = |p: &Place| match p.at.part_with(l.counter).terms() {
             [t] if t.params.is_empty() => Some(t.coefficient),
             _ => None,
         };
         let packed = run.shape.steps()? * (run.shape.columns * run.shape.group) as i64;
         let segment = step(&run.row)?;
-        (step(&run.column)? == packed && (0..4096).contains(&segment)).then(|| Run {
-            segments: l.count.clone(),
-            shape: Shape { segment: Some(segment), ..run.shape.clone() },
-            ..run
+        let is_one = run.shape.segment.is_none() && step(&run.column)? == packed && (0..4096).contains(&segment);
+        is_one.then(|| Run { segments: l.count.clone(), shape: Shape { segment: Some(segment), ..run.shape.clone() }, ..run })
+    }
+
+    /// With one more group behind it.
+    fn and(self, last: Run) -> Option<Run> {
+        let groups = self.shape.groups.filter(|_| self.shape.segment.is_none() && self.shape.last.is_none())?;
+        let panel = groups * (self.shape.columns * self.shape.group) as i64;
+        let offset = (last.row.at.clone() - self.row.at.clone()).as_constant().filter(|_| last.row.base == self.row.base)?;
+        let is_next = last.column.base == self.column.base && last.column.at == self.column.at.clone() + panel;
+        let is_alike = Shape { groups: Some(groups), last: None, ..last.shape.clone() } == self.shape;
+        let count = last.shape.last.map_or(self.shape.group, |l| l.1);
+        (is_next && is_alike && last.before == self.after && (0..4096).contains(&offset)).then(|| Run {
+            after: last.after,
+            shape: Shape { last: Some((offset, count)), ..self.shape },
+            ..self
         })
     }
 
@@ -160,15 +176,22 @@ fn is_byte(elem: Elem) -> bool {
 fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
     let mut loads = BTreeMap::new();
     let mut dots = vec![];
+    let mut lanes = 0;
     for s in stmts {
         let Stmt::Let(v, op) = s else { return None };
         let ty = kernel.ty(*v);
         match op {
-            Op::Load { place, count: None } if is_byte(ty.elem) => drop(loads.insert(*v, (place, ty.elem, ty.lanes as usize))),
-            Op::LoadSplat { place, group, count } if is_byte(ty.elem) && *group == ty.lanes && count.is_none_or(|c| c == *group) => {
-                loads.insert(*v, (place, ty.elem, ty.lanes as usize));
+            Op::Load { place, count: None } if is_byte(ty.elem) => {
+                loads.insert(*v, Loaded { place, elem: ty.elem, lanes: ty.lanes as usize, group: ty.lanes as usize, count: None });
             }
-            Op::Dot { group, acc, a, b } if ty.lanes == 1 => dots.push((*v, *group as usize, *acc, *a, *b)),
+            Op::LoadSplat { place, group, count } if is_byte(ty.elem) => {
+                let count = count.filter(|c| c < group).map(|c| c as usize);
+                loads.insert(*v, Loaded { place, elem: ty.elem, lanes: ty.lanes as usize, group: *group as usize, count });
+            }
+            Op::Dot { group, acc, a, b } => {
+                lanes = ty.lanes as usize;
+                dots.push((*v, *group as usize, *acc, *a, *b));
+            }
             _ => return None,
         }
     }
@@ -179,40 +202,42 @@ fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
     let (mut rows, mut columns) = (Operands::default(), Operands::default());
     let mut cells = BTreeMap::new();
     for (v, g, acc, a, b) in &dots {
-        let at = (rows.number(*a, &loads, group)?, columns.number(*b, &loads, group)?);
+        let at = (rows.number(*a, &loads, lanes * group)?, columns.number(*b, &loads, lanes * group)?);
         // Each sum once, from outside.
         let is_new = cells.insert(at, (*acc, *v)).is_none() && !dots.iter().any(|d| d.0 == *acc);
-        if *g != group || !is_new {
+        if *g != group || !is_new || kernel.ty(*v).lanes as usize != lanes {
             return None;
         }
     }
     let (m, n) = (rows.places.len(), columns.places.len());
-    let panel: Vec<i64> = (0..n).map(|j| (j * group) as i64).collect();
-    if cells.len() != m * n || loads.len() != m + n || columns.distances()? != panel {
+    let panel: Vec<i64> = (0..n).map(|j| (j * lanes * group) as i64).collect();
+    let count = rows.places[0].1.count;
+    let are_rows = rows.places.iter().all(|(_, l)| l.group == group && l.count == count);
+    let are_columns = columns.places.iter().all(|(_, l)| l.group == l.lanes);
+    if cells.len() != m * n || loads.len() != m + n || columns.distances()? != panel || !are_rows || !are_columns {
         return None;
     }
     let shape = Shape {
         rows: rows.distances()?,
-        columns: n,
-        row: rows.places[0].2,
-        column: columns.places[0].2,
+        columns: n * lanes,
+        row: rows.places[0].1.elem,
+        column: columns.places[0].1.elem,
         group,
-        groups: Some(1),
-        last: None,
+        groups: Some(if count.is_some() { 0 } else { 1 }),
+        last: count.map(|c| (0, c)),
         segment: None,
     };
     let sums: Vec<(Value, Value)> = cells.into_values().collect();
-    let run = Run {
-        row: rows.places[0].1.clone(),
-        column: columns.places[0].1.clone(),
-        groups: 1.into(),
+    Some(Run {
+        row: rows.places[0].1.place.clone(),
+        column: columns.places[0].1.place.clone(),
+        groups: shape.groups.unwrap_or(1).into(),
         segments: 1.into(),
         before: sums.iter().map(|s| s.0).collect(),
         after: sums.iter().map(|s| s.1).collect(),
         inside: rows.places.iter().chain(&columns.places).map(|p| p.0).collect(),
         shape,
-    };
-    Some(run)
+    })
 }
 
 fn short(elem: Elem) -> &'static str {
@@ -226,7 +251,11 @@ impl Shape {
         let groups = self.groups.map_or("x".into(), |n| n.to_string());
         let (m, n) = (self.rows.len(), self.columns);
         let mut name = format!("dots_{m}x{n}_{}_{}_{}_n{groups}", short(self.row), short(self.column), self.group);
-        let parts = self.last.map(|l| format!("l{}", number(l))).into_iter().chain(self.segment.map(|s| format!("s{}", number(s))));
+        let parts = self
+            .last
+            .map(|(at, count)| format!("l{}of{count}", number(at)))
+            .into_iter()
+            .chain(self.segment.map(|s| format!("s{}", number(s))));
         for part in parts.chain(self.rows[1..].iter().map(|d| number(*d))) {
             write!(name, "_{part}").expect("a string takes everything");
         }
@@ -242,7 +271,10 @@ impl Shape {
         let (mut rows, mut last, mut segment) = (vec![0], None, None);
         for part in rest {
             match (part.strip_prefix('l'), part.strip_prefix('s')) {
-                (Some(l), _) => last = Some(number(l)?),
+                (Some(l), _) => {
+                    let (at, count) = l.split_once("of")?;
+                    last = Some((number(at)?, count.parse().ok()?));
+                }
                 (_, Some(s)) => segment = Some(number(s)?),
                 _ => rows.push(number(part)?),
             }
@@ -282,8 +314,9 @@ impl Shape {
 
     /// Whether LDR takes all distances, and the core has the registers.
     fn is_for_assembly(&self) -> bool {
-        let furthest = 4 * self.at_once().max(self.last.unwrap_or(0) / 4 + 1);
-        self.group == 4 && self.registers() <= 14 && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
+        let furthest = 4 * self.at_once().max(self.last.map_or(0, |l| l.0) / 4 + 1);
+        let is_whole = self.last.is_none_or(|l| l.1 == self.group);
+        self.group == 4 && is_whole && self.registers() <= 14 && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
     }
 }
 
@@ -298,6 +331,8 @@ pub fn text(name: &str) -> Option<String> {
     let portable = shape.portable();
     if shape.is_for_assembly() {
         write!(out, "#if defined(CRANELITE_DSP_LOOPS)\n{}#else\n{portable}#endif\n", shape.assembly()).expect("a string takes everything");
+    } else if shape.group == 16 && shape.row == shape.column {
+        write!(out, "#if defined(CRANELITE_MVE)\n{}#else\n{portable}#endif\n", shape.vectors()).expect("a string takes everything");
     } else {
         out += &portable;
     }
@@ -323,14 +358,14 @@ impl Shape {
         line(1, "for (s = 0; s < segments; s++) {");
         line(2, "const uint8_t *p = x;");
         line(2, "for (g = 0; g < groups; g++) {");
-        self.group_of_scalars(&mut line);
+        self.group_of_scalars(self.group, &mut line);
         line(3, &format!("p += {};", self.group));
         line(3, &format!("w += {};", self.group * n));
         line(2, "}");
-        if let Some(last) = self.last {
-            line(2, &format!("p = x + {last};"));
+        if let Some((at, count)) = self.last {
+            line(2, &format!("p = x + {at};"));
             line(2, "{");
-            self.group_of_scalars(&mut line);
+            self.group_of_scalars(count, &mut line);
             line(3, &format!("w += {};", self.group * n));
             line(2, "}");
         }
@@ -342,18 +377,19 @@ impl Shape {
         out
     }
 
-    fn group_of_scalars(&self, line: &mut impl FnMut(usize, &str)) {
+    /// So many bytes of a group.
+    fn group_of_scalars(&self, bytes: usize, line: &mut impl FnMut(usize, &str)) {
         let load = |elem: Elem, at: String| {
             if elem == Elem::U8 { format!("(int32_t){at}") } else { format!("(int32_t)(int8_t){at}") }
         };
         // Four are written out; of more compilers make vectors.
-        let (count, depth) = if self.group == 4 { (4, 3) } else { (1, 4) };
-        if count == 1 {
+        let (count, depth) = if bytes <= 4 { (bytes as i64, 3) } else { (1, 4) };
+        if bytes > 4 {
             line(3, "ptrdiff_t k;");
-            line(3, &format!("for (k = 0; k < {}; k++)", self.group));
+            line(3, &format!("for (k = 0; k < {bytes}; k++)"));
         }
         for k in 0..count {
-            let at = |p: &str, first: i64| if count == 1 { format!("{p}[{first} + k]") } else { format!("{p}[{}]", first + k) };
+            let at = |p: &str, first: i64| if bytes > 4 { format!("{p}[{first} + k]") } else { format!("{p}[{}]", first + k) };
             line(depth, "{");
             for (i, d) in self.rows.iter().enumerate() {
                 line(depth + 1, &format!("const int32_t x{i} = {};", load(self.row, at("p", *d))));
@@ -366,6 +402,53 @@ impl Shape {
             }
             line(depth, "}");
         }
+    }
+
+    /// VMLADAVA: sixteen products into a sum.
+    fn vectors(&self) -> String {
+        let n = self.columns;
+        let cells = self.cells();
+        let (s, ty, of) = if self.row == Elem::U8 { ("u", "uint8_t", "uint32_t") } else { ("s", "int8_t", "int32_t") };
+        let mut out = String::new();
+        let mut line = |depth: usize, text: &str| writeln!(out, "{}{text}", "    ".repeat(depth)).expect("a string takes everything");
+        for (i, j) in &cells {
+            line(1, &format!("{of} s{i}{j} = ({of})sums[{}];", i * n + j));
+        }
+        let group = |line: &mut dyn FnMut(usize, &str), count: usize| {
+            for (i, d) in self.rows.iter().enumerate() {
+                let load = match count {
+                    16 => format!("vldrbq_{s}8((const {ty} *)p + {d})"),
+                    _ => format!("vldrbq_z_{s}8((const {ty} *)p + {d}, vctp8q({count}))"),
+                };
+                line(3, &format!("const {}x16_t x{i} = {load};", ty.trim_end_matches("_t")));
+            }
+            for j in 0..n {
+                line(3, &format!("const {}x16_t w{j} = vldrbq_{s}8((const {ty} *)w + {});", ty.trim_end_matches("_t"), 16 * j));
+            }
+            for (i, j) in &cells {
+                line(3, &format!("s{i}{j} = vmladavaq_{s}8(s{i}{j}, x{i}, w{j});"));
+            }
+            line(3, &format!("w += {};", 16 * n));
+        };
+        line(1, "ptrdiff_t g, s;");
+        line(1, "for (s = 0; s < segments; s++) {");
+        line(2, "const uint8_t *p = x;");
+        line(2, "for (g = 0; g < groups; g++) {");
+        group(&mut line, 16);
+        line(3, "p += 16;");
+        line(2, "}");
+        if let Some((at, count)) = self.last {
+            line(2, &format!("p = x + {at};"));
+            line(2, "{");
+            group(&mut line, count);
+            line(2, "}");
+        }
+        line(2, &format!("x += {};", self.segment.unwrap_or(0)));
+        line(1, "}");
+        for (i, j) in &cells {
+            line(1, &format!("sums[{}] = (int32_t)s{i}{j};", i * n + j));
+        }
+        out
     }
 
     /// One group in assembly, its bytes from `at` on, the pointer moving on by so many after it. SMLAD of pairs of 16 bits: even and odd bytes of a group apart. What
@@ -429,8 +512,8 @@ impl Shape {
         } else {
             (0..turns).for_each(|g| self.group_of_pairs(&mut code, 4 * g, false));
         }
-        if let Some(last) = self.last {
-            self.group_of_pairs(&mut code, last - moved, false);
+        if let Some((at, _)) = self.last {
+            self.group_of_pairs(&mut code, at - moved, false);
         }
         if let Some(segment) = self.segment {
             match segment - moved {
@@ -504,7 +587,7 @@ mod tests {
             column: Elem::I8,
             group: 4,
             groups: Some(16),
-            last: Some(61),
+            last: Some((61, 3)),
             segment: Some(960),
         };
         assert_eq!(Shape::parse(&shape.name()), Some(shape.clone()));

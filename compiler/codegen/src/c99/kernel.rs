@@ -5,6 +5,7 @@
 //! a function of the library (`library.rs`), and what it defines is an operator of C. An index is an expression of `ptrdiff_t`.
 
 use super::dots::Run;
+use super::lanes::{Tap, Taps, TapsCall, rescale_name};
 use super::library;
 use crate::clif::EmitError;
 use cranelite_tile::{
@@ -36,6 +37,7 @@ pub fn function(kernel: &Kernel, name: &str) -> Result<String, EmitError> {
         uses: vec![0; kernel.types.len()],
         definitions: vec![None; kernel.types.len()],
         arrays: BTreeMap::new(),
+        taps: None,
         changes: 0,
         defined: vec![0; kernel.types.len()],
         error: None,
@@ -128,6 +130,8 @@ struct Emitter<'a> {
     definitions: Vec<Option<&'a Op>>,
     /// Values whose lanes are elements of an array that a function changes: its name, and the first of them.
     arrays: BTreeMap<Value, (String, usize)>,
+    /// Taps that have not been emitted yet.
+    taps: Option<Taps>,
     /// How often memory may have changed so far, and when each value was defined by that count.
     changes: u32,
     defined: Vec<u32>,
@@ -257,11 +261,20 @@ impl<'a> Emitter<'a> {
                 skip = length - 1;
                 continue;
             }
+            // Taps wait for others until somebody needs them, or memory changes.
+            let is_quiet = match (s, &self.taps) {
+                (_, None) | (Stmt::Let(_, Op::Dot { group: 1, .. }), _) => true,
+                (Stmt::Let(_, op), Some(taps)) => !op.operands().contains(&taps.after),
+                _ => false,
+            };
+            if !is_quiet {
+                self.flush();
+            }
             match s {
                 Stmt::Let(v, _) if self.uses[v.0 as usize] == 0 => {}
                 Stmt::Let(v, op) => {
                     self.defined[v.0 as usize] = self.changes;
-                    if self.multiply_lanes(*v, op) {
+                    if self.tap(*v, op) {
                         continue;
                     }
                     let values = self.op(*v, op);
@@ -271,6 +284,7 @@ impl<'a> Emitter<'a> {
                         self.line(&format!("const {ty} {name} = {value};"));
                     }
                 }
+                Stmt::Store { place, value, count: None } if self.rescale(place, *value) => self.changes += 1,
                 Stmt::Store { place, value, count } => {
                     self.changes += 1;
                     let ty = self.ty(*value);
@@ -325,14 +339,16 @@ impl<'a> Emitter<'a> {
 
     /// A run of products, whose sums are an array from then on.
     fn run(&mut self, run: &Run) {
-        let before: Vec<String> = run.before.iter().map(|v| self.lane(*v, 0)).collect();
+        let before: Vec<String> = run.before.iter().flat_map(|v| self.lanes(*v)).collect();
         let array = format!("s{}", run.after[0].0);
         self.line(&format!("int32_t {array}[{}] = {{{}}};", before.len(), before.join(", ")));
         let (row, column) = (self.pointer(&run.row, 0), self.pointer(&run.column, 0));
         let [groups, segments] = [&run.groups, &run.segments].map(|i| self.index(i));
         self.line(&format!("{}({array}, {row}, {column}, {groups}, {segments});", run.shape.name()));
-        for (i, v) in run.after.iter().enumerate() {
-            self.arrays.insert(*v, (array.clone(), i));
+        let mut first = 0;
+        for v in &run.after {
+            self.arrays.insert(*v, (array.clone(), first));
+            first += self.ty(*v).lanes as usize;
         }
     }
 
@@ -341,44 +357,105 @@ impl<'a> Emitter<'a> {
         self.definitions[v.0 as usize].filter(|_| self.defined[v.0 as usize] == self.changes)
     }
 
-    /// Four products of bytes, their zero point taken off, and weights, each added to a sum of its own, as one function.
-    fn multiply_lanes(&mut self, v: Value, op: &'a Op) -> bool {
-        let Op::Dot { group: 1, acc, a, b } = op else { return false };
-        let (zero_point, bytes) = match self.recent(*a) {
-            Some(Op::Widen(bytes)) => (0, *bytes),
-            Some(Op::Binary(Binary::Sub, wide, zero)) => match (self.recent(*wide), self.definitions[zero.0 as usize]) {
-                (Some(Op::Widen(bytes)), Some(Op::Const(Scalar::Int(zero)))) => (*zero, *bytes),
-                _ => return false,
-            },
-            _ => return false,
-        };
-        let weights = match self.recent(*b) {
-            Some(Op::Widen(short)) => *short,
-            _ => *b,
-        };
-        let (x, w) = (self.ty(bytes).elem, self.ty(weights).elem);
-        let (Some(Op::Load { place: row, count: None }), Some(Op::Load { place: column, count: None })) =
-            (self.recent(bytes), self.recent(weights))
-        else {
-            return false;
-        };
-        if self.ty(v).lanes != 4 || !matches!(x, Elem::I8 | Elem::U8) || !matches!(w, Elem::I8 | Elem::I16) {
-            return false;
+    /// Takes a dot product of groups of one as a tap, which is emitted with others later.
+    fn tap(&mut self, v: Value, op: &'a Op) -> bool {
+        let Op::Dot { group: 1, acc, .. } = op else { return false };
+        let constant = |v: Value| self.definitions[v.0 as usize].filter(|op| matches!(op, Op::Const(_)));
+        let recent = |v: Value| self.recent(v).or_else(|| constant(v));
+        let Some(tap) = Tap::of(op, self.ty(v).lanes as usize, |v| self.ty(v).elem, recent) else { return false };
+        if let Some(taps) = &mut self.taps
+            && taps.after == *acc
+            && self.uses[acc.0 as usize] == 1
+            && taps.push(v, &tap)
+        {
+            return true;
         }
-        // A sum that nobody needs again becomes the new one.
-        let array = match self.arrays.get(acc) {
-            Some((array, 0)) if self.uses[acc.0 as usize] == 1 => array.clone(),
+        self.flush();
+        self.taps = Some(Taps::new(*acc, v, tap));
+        true
+    }
+
+    /// Emits the taps that wait.
+    fn flush(&mut self) {
+        let Some(taps) = self.taps.take() else { return };
+        let TapsCall { name, column, zero_point, rows } = taps.call();
+        let array = format!("s{}", taps.after.0);
+        let lanes = self.ty(taps.after).lanes;
+        let start = match self.recent(taps.before) {
+            Some(Op::Load { place, count: None }) => self.pointer(place, 0),
             _ => {
-                let (array, before) = (format!("s{}", v.0), self.lanes(*acc));
-                self.line(&format!("int32_t {array}[4] = {{{}}};", before.join(", ")));
-                array
+                let before = self.lanes(taps.before);
+                self.line(&format!("const int32_t start{}[{lanes}] = {{{}}};", taps.after.0, before.join(", ")));
+                format!("(const uint8_t *)start{}", taps.after.0)
             }
         };
-        let (row, column) = (self.pointer(row, 0), self.pointer(column, 0));
-        let call = self.call(&format!("multiply_4_{}_{}", suffix(x), suffix(w)), &[array.clone(), row, column, zero_point.to_string()]);
-        self.line(&format!("{call};"));
-        self.arrays.insert(v, (array, 0));
+        self.line(&format!("int32_t {array}[{lanes}];"));
+        let mut arguments = vec![array.clone(), start, self.pointer(&column, 0), zero_point.to_string()];
+        arguments.extend(rows.iter().map(|row| self.pointer(row, 0)));
+        self.line(&format!("{name}({});", arguments.join(", ")));
+        self.arrays.insert(taps.after, (array, 0));
+    }
+
+    /// Sums that are rescaled by one product, and stored as bytes: four by four as a function.
+    fn rescale(&mut self, place: &Place, value: Value) -> bool {
+        let Type { elem, lanes } = self.ty(value);
+        if !matches!(elem, Elem::I8 | Elem::U8) || !lanes.is_multiple_of(4) {
+            return false;
+        }
+        let parts: Option<Vec<_>> = (0..lanes as usize).step_by(4).map(|lane| self.rescaled(value, lane)).collect();
+        let Some(parts) = parts else { return false };
+        for (i, (x, lane, left, right, tables)) in parts.into_iter().enumerate() {
+            let sums = match self.arrays.get(&x) {
+                Some((array, first)) => format!("{array} + {}", first + lane),
+                None => {
+                    let (name, all) = (format!("x{}_{}", value.0, 4 * i), self.lanes(x)[lane..][..4].join(", "));
+                    self.line(&format!("const int32_t {name}[4] = {{{all}}};"));
+                    name
+                }
+            };
+            let mut arguments = vec![self.pointer(place, 4 * i), sums];
+            arguments.extend(tables.iter().map(|t| self.pointer(t, 4 * lane)));
+            self.line(&format!("{}({});", rescale_name(elem, left, right, tables.len() == 3), arguments.join(", ")));
+        }
         true
+    }
+
+    /// The sums behind four lanes from `lane` on, the first of them, the shifts to the left and to the right, and where multipliers and addends are.
+    fn rescaled(&self, v: Value, lane: usize) -> Option<(Value, usize, u8, u8, Vec<&'a Place>)> {
+        let elem = self.ty(v).elem;
+        let four = |v: Value, lane: usize| -> Option<(Value, usize)> {
+            let (of, first) = self.origin(v, lane);
+            (1..4).all(|i| self.origin(v, lane + i) == (of, first + i)).then_some((of, first))
+        };
+        let definition = |v: Value| self.definitions[v.0 as usize];
+        let (mut v, mut lane) = four(v, lane)?;
+        while let Some(Op::NarrowSat(wide)) = definition(v)
+            && self.ty(v).elem.int_range().0 <= elem.int_range().0
+            && elem.int_range().1 <= self.ty(v).elem.int_range().1
+        {
+            (v, lane) = four(*wide, lane)?;
+        }
+        let Some(Op::ShrImm(sum, right)) = definition(v).filter(|_| self.ty(v).elem == Elem::I32) else { return None };
+        let Some(Op::Binary(Binary::Add, a, b)) = definition(*sum) else { return None };
+        let load = |v: Value| match self.recent(v) {
+            Some(Op::Load { place, count: None }) => Some(place),
+            _ => None,
+        };
+        let (sum, negative) = match definition(*b) {
+            Some(Op::Binary(Binary::And, table, sign)) => (definition(*a)?, Some((*table, definition(*sign)?))),
+            _ => (definition(*sum)?, None),
+        };
+        let Op::Binary(Binary::Add, high, addend) = sum else { return None };
+        let Some(Op::Binary(Binary::MulHigh, raised, multiplier)) = definition(*high) else { return None };
+        let Some(Op::ShlImm(x, left)) = definition(*raised) else { return None };
+        let mut tables = vec![load(*multiplier)?, load(*addend)?];
+        if let Some((table, sign)) = negative {
+            if *sign != Op::ShrImm(*x, 31) {
+                return None;
+            }
+            tables.push(load(table)?);
+        }
+        (*right != 0).then_some((*x, lane, *left, *right, tables))
     }
 
     fn emit_loop(&mut self, l: &'a Loop) {

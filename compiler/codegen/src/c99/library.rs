@@ -3,8 +3,8 @@
 //! The idea: each says what a tile operation means where C leaves something open or has nothing, without libc, libm, or a division of 64 bits. Compilers make
 //! one instruction of most of them.
 
-use super::dots;
 use super::kernel::words;
+use super::{dots, lanes};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -463,102 +463,6 @@ uint32_t bytes_4(const uint8_t *p)
     function("load_i64", &["bytes_8"], "int64_t load_i64(const uint8_t *p) { return (int64_t)bytes_8(p); }"),
     function("load_f32", &["bytes_4", "f32_of_bits"], "float load_f32(const uint8_t *p) { return f32_of_bits(bytes_4(p)); }"),
     function("load_f64", &["bytes_8", "f64_of_bits"], "double load_f64(const uint8_t *p) { return f64_of_bits(bytes_8(p)); }"),
-    function(
-        "multiply_4_i8_i8",
-        &["bytes_4"],
-        "\
-void multiply_4_i8_i8(int32_t *sums, const uint8_t *x, const uint8_t *w, int32_t zero_point)
-{
-    /* To each of four sums the product of a weight and a byte without its zero point. */
-#if defined(CRANELITE_DSP)
-    const uint32_t bytes = bytes_4(x), minus = ((0u - (uint32_t)zero_point) & 0xffffu) * 0x10001u;
-    const uint32_t four = bytes_4(w);
-    uint32_t first, second;
-    __asm__(\"sxtb16 %0, %2\\n\\tsxtb16 %1, %2, ror #8\" : \"=&r\"(first), \"=r\"(second) : \"r\"(four));
-    uint32_t even, odd;
-    __asm__(\"sxtab16 %0, %3, %2\\n\\tsxtab16 %1, %3, %2, ror #8\" : \"=&r\"(even), \"=r\"(odd) : \"r\"(bytes), \"r\"(minus));
-    __asm__(\"smlabb %0, %4, %6, %0\\n\\tsmlabb %1, %5, %7, %1\\n\\tsmlatt %2, %4, %6, %2\\n\\tsmlatt %3, %5, %7, %3\"
-            : \"+r\"(sums[0]), \"+r\"(sums[1]), \"+r\"(sums[2]), \"+r\"(sums[3])
-            : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));
-#else
-    sums[0] = (int32_t)((uint32_t)sums[0] + (uint32_t)(((int32_t)(int8_t)x[0] - zero_point) * (int32_t)(int8_t)w[0]));
-    sums[1] = (int32_t)((uint32_t)sums[1] + (uint32_t)(((int32_t)(int8_t)x[1] - zero_point) * (int32_t)(int8_t)w[1]));
-    sums[2] = (int32_t)((uint32_t)sums[2] + (uint32_t)(((int32_t)(int8_t)x[2] - zero_point) * (int32_t)(int8_t)w[2]));
-    sums[3] = (int32_t)((uint32_t)sums[3] + (uint32_t)(((int32_t)(int8_t)x[3] - zero_point) * (int32_t)(int8_t)w[3]));
-#endif
-}",
-    ),
-    function(
-        "multiply_4_i8_i16",
-        &["bytes_4", "load_i16"],
-        "\
-void multiply_4_i8_i16(int32_t *sums, const uint8_t *x, const uint8_t *w, int32_t zero_point)
-{
-    /* To each of four sums the product of a weight and a byte without its zero point. */
-#if defined(CRANELITE_DSP)
-    const uint32_t bytes = bytes_4(x), minus = ((0u - (uint32_t)zero_point) & 0xffffu) * 0x10001u;
-    const uint32_t first = bytes_4(w), second = bytes_4(w + 4);
-    uint32_t even, odd;
-    __asm__(\"sxtab16 %0, %3, %2\\n\\tsxtab16 %1, %3, %2, ror #8\" : \"=&r\"(even), \"=r\"(odd) : \"r\"(bytes), \"r\"(minus));
-    __asm__(\"smlabb %0, %4, %6, %0\\n\\tsmlabt %1, %5, %6, %1\\n\\tsmlatb %2, %4, %7, %2\\n\\tsmlatt %3, %5, %7, %3\"
-            : \"+r\"(sums[0]), \"+r\"(sums[1]), \"+r\"(sums[2]), \"+r\"(sums[3])
-            : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));
-#else
-    sums[0] = (int32_t)((uint32_t)sums[0] + (uint32_t)(((int32_t)(int8_t)x[0] - zero_point) * load_i16(w + 0)));
-    sums[1] = (int32_t)((uint32_t)sums[1] + (uint32_t)(((int32_t)(int8_t)x[1] - zero_point) * load_i16(w + 2)));
-    sums[2] = (int32_t)((uint32_t)sums[2] + (uint32_t)(((int32_t)(int8_t)x[2] - zero_point) * load_i16(w + 4)));
-    sums[3] = (int32_t)((uint32_t)sums[3] + (uint32_t)(((int32_t)(int8_t)x[3] - zero_point) * load_i16(w + 6)));
-#endif
-}",
-    ),
-    function(
-        "multiply_4_u8_i8",
-        &["bytes_4"],
-        "\
-void multiply_4_u8_i8(int32_t *sums, const uint8_t *x, const uint8_t *w, int32_t zero_point)
-{
-    /* To each of four sums the product of a weight and a byte without its zero point. */
-#if defined(CRANELITE_DSP)
-    const uint32_t bytes = bytes_4(x), minus = ((0u - (uint32_t)zero_point) & 0xffffu) * 0x10001u;
-    const uint32_t four = bytes_4(w);
-    uint32_t first, second;
-    __asm__(\"sxtb16 %0, %2\\n\\tsxtb16 %1, %2, ror #8\" : \"=&r\"(first), \"=r\"(second) : \"r\"(four));
-    uint32_t even, odd;
-    __asm__(\"uxtab16 %0, %3, %2\\n\\tuxtab16 %1, %3, %2, ror #8\" : \"=&r\"(even), \"=r\"(odd) : \"r\"(bytes), \"r\"(minus));
-    __asm__(\"smlabb %0, %4, %6, %0\\n\\tsmlabb %1, %5, %7, %1\\n\\tsmlatt %2, %4, %6, %2\\n\\tsmlatt %3, %5, %7, %3\"
-            : \"+r\"(sums[0]), \"+r\"(sums[1]), \"+r\"(sums[2]), \"+r\"(sums[3])
-            : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));
-#else
-    sums[0] = (int32_t)((uint32_t)sums[0] + (uint32_t)(((int32_t)x[0] - zero_point) * (int32_t)(int8_t)w[0]));
-    sums[1] = (int32_t)((uint32_t)sums[1] + (uint32_t)(((int32_t)x[1] - zero_point) * (int32_t)(int8_t)w[1]));
-    sums[2] = (int32_t)((uint32_t)sums[2] + (uint32_t)(((int32_t)x[2] - zero_point) * (int32_t)(int8_t)w[2]));
-    sums[3] = (int32_t)((uint32_t)sums[3] + (uint32_t)(((int32_t)x[3] - zero_point) * (int32_t)(int8_t)w[3]));
-#endif
-}",
-    ),
-    function(
-        "multiply_4_u8_i16",
-        &["bytes_4", "load_i16"],
-        "\
-void multiply_4_u8_i16(int32_t *sums, const uint8_t *x, const uint8_t *w, int32_t zero_point)
-{
-    /* To each of four sums the product of a weight and a byte without its zero point. */
-#if defined(CRANELITE_DSP)
-    const uint32_t bytes = bytes_4(x), minus = ((0u - (uint32_t)zero_point) & 0xffffu) * 0x10001u;
-    const uint32_t first = bytes_4(w), second = bytes_4(w + 4);
-    uint32_t even, odd;
-    __asm__(\"uxtab16 %0, %3, %2\\n\\tuxtab16 %1, %3, %2, ror #8\" : \"=&r\"(even), \"=r\"(odd) : \"r\"(bytes), \"r\"(minus));
-    __asm__(\"smlabb %0, %4, %6, %0\\n\\tsmlabt %1, %5, %6, %1\\n\\tsmlatb %2, %4, %7, %2\\n\\tsmlatt %3, %5, %7, %3\"
-            : \"+r\"(sums[0]), \"+r\"(sums[1]), \"+r\"(sums[2]), \"+r\"(sums[3])
-            : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));
-#else
-    sums[0] = (int32_t)((uint32_t)sums[0] + (uint32_t)(((int32_t)x[0] - zero_point) * load_i16(w + 0)));
-    sums[1] = (int32_t)((uint32_t)sums[1] + (uint32_t)(((int32_t)x[1] - zero_point) * load_i16(w + 2)));
-    sums[2] = (int32_t)((uint32_t)sums[2] + (uint32_t)(((int32_t)x[2] - zero_point) * load_i16(w + 4)));
-    sums[3] = (int32_t)((uint32_t)sums[3] + (uint32_t)(((int32_t)x[3] - zero_point) * load_i16(w + 6)));
-#endif
-}",
-    ),
     function("store_8", &[], "void store_8(uint8_t *p, int32_t x) { p[0] = (uint8_t)((uint32_t)x & 0xffu); }"),
     function(
         "store_16",
@@ -613,8 +517,13 @@ pub fn name(name: &str) -> Option<&'static str> {
 
 /// The text of all functions that some code calls, itself or by way of others.
 pub fn text_for(code: &str) -> String {
+    let parametrised = |name: &str| dots::text(name).or_else(|| lanes::text(name));
+    let named: BTreeMap<&str, String> = words(code).filter_map(|w| Some((w, parametrised(w)?))).collect();
+    let named: String = named.into_values().collect();
+    let all = format!("{named}{code}");
+    let saturating: BTreeMap<&str, String> = words(&all).filter_map(|w| Some((w, saturate(w)?))).collect();
     let mut used: BTreeSet<usize> = BTreeSet::new();
-    let mut add: Vec<&str> = words(code).collect::<BTreeSet<_>>().into_iter().collect();
+    let mut add: Vec<&str> = words(&all).collect::<BTreeSet<_>>().into_iter().collect();
     while let Some(name) = add.pop() {
         if let Some(at) = FUNCTIONS.iter().position(|f| f.name == name)
             && used.insert(at)
@@ -623,11 +532,11 @@ pub fn text_for(code: &str) -> String {
         }
     }
     let mut out = String::new();
-    let named: BTreeMap<&str, String> = words(code).filter_map(|w| Some((w, dots::text(w).or_else(|| saturate(w))?))).collect();
     for at in used {
         writeln!(out, "static inline {}\n", FUNCTIONS[at].text).expect("a string takes everything");
     }
-    named.into_values().for_each(|text| out += &text);
+    saturating.into_values().for_each(|text| out += &text);
+    out += &named;
     if out.contains("CRANELITE_") {
         out.insert_str(0, CONDITIONS);
     }
@@ -658,6 +567,10 @@ const CONDITIONS: &str = "\
 #endif
 #if defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && !defined(CRANELITE_NO_ASM)
 #define CRANELITE_DSP
+#endif
+#if defined(__ARM_FEATURE_MVE) && !defined(CRANELITE_NO_ASM)
+#include <arm_mve.h>
+#define CRANELITE_MVE
 #endif
 /* Whole loops take all registers but the stack pointer: not where compilers keep one for themselves. */
 #if defined(CRANELITE_DSP) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__PIC__)

@@ -5,6 +5,7 @@
 
 mod dots;
 mod kernel;
+mod lanes;
 mod library;
 mod program;
 

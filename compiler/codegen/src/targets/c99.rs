@@ -16,21 +16,29 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
 };
 
 /// Of all architectures in C, whose features are of different names.
-pub(super) fn machine(_: &Set, name: &str) -> Machine {
+pub(super) fn machine(set: &Set, name: &str) -> Machine {
+    // Sixteen products into a sum of a register, four of which are rescaled together; else as many as fourteen registers take.
+    let (byte_dot, tile_i8, tile_row) = if set.contains("mve") {
+        let tile = MicroTile { rows: 1, vectors: 1, unroll: 1 };
+        (ByteDot::Runs { group: 16, lanes: 4 }, tile, tile)
+    } else {
+        let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
+        (ByteDot::Runs { group: 4, lanes: 1 }, tile(3, 2), tile(1, 4))
+    };
     Machine {
         name: name.into(),
         vector_bytes: 0,
         vector_registers: 14,
         fma: false,
         fma_lane: false,
-        byte_dot: ByteDot::Runs { group: 4 },
+        byte_dot,
         high_multiply: true,
         mul_high_add: true,
         saturating_convert: true,
         round: false,
         tile_f32: MicroTile { rows: 2, vectors: 2, unroll: 1 },
-        tile_i8: MicroTile { rows: 3, vectors: 2, unroll: 1 },
-        tile_row: MicroTile { rows: 1, vectors: 4, unroll: 1 },
+        tile_i8,
+        tile_row,
         // All memory is as near.
         l1_bytes: 1 << 28,
         l2_bytes: 1 << 28,

@@ -6,7 +6,7 @@
 use cranelite_tile::{Arg, Elem, Guard, Index, KernelBuilder, Param, Row};
 
 /// A number that is part of the code, or an index parameter.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Size {
     Fixed(i64),
     Given(Param),

@@ -15,10 +15,13 @@ mod walk;
 pub use finish::Finish;
 
 use super::pad::{Axis as Margin, pad};
-use super::{Context, Goal};
+use super::pointwise::Destination;
+use super::{Context, Goal, gemm};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ops::attributes::Activation;
 use crate::ops::attributes::Padding;
-use cranelite_tile::{BufferId, Elem, Scalar};
+use crate::tensor::ElementType;
+use cranelite_tile::{BufferId, ByteDot, Elem, Machine, Scalar};
 use pack::Product;
 
 /// Sizes of a depthwise convolution.
@@ -89,6 +92,11 @@ impl Convolution {
                 .found(g.taps().to_string())
                 .help("use a smaller filter"));
         }
+        if let Some((product, weights)) = self.as_product(cx.machine) {
+            let filter = gemm::Filter { data: &weights, ..product.filter };
+            return gemm::lower(cx, &gemm::Product { filter, ..product }, x, &Destination::of_buffer(y));
+        }
+        let g = &self.geometry;
         if cx.goal == Goal::Size && g.multiplier == 1 && self.is_finite() {
             return small::lower(cx, &mut self, x, y);
         }
@@ -97,6 +105,48 @@ impl Convolution {
         }
         let x = if g.is_padded() { self.pad(cx, x) } else { x };
         spread::lower(cx, &mut self, x, y)
+    }
+
+    /// With one input channel it is a usual convolution, which is faster where runs of bytes are an operation of the emitter's; and its weights.
+    fn as_product(&self, machine: &Machine) -> Option<(gemm::Product<'static>, Vec<u8>)> {
+        let (g, Weights::Integer(w)) = (&self.geometry, &self.weights) else { return None };
+        let Finish::Narrow { bias, references, target } = &self.finish else { return None };
+        let input = match self.source.elem {
+            Elem::I8 => ElementType::I8,
+            Elem::U8 => ElementType::U8,
+            _ => return None,
+        };
+        let is_byte = w.iter().all(|&w| i8::try_from(w).is_ok());
+        if !matches!(machine.byte_dot, ByteDot::Runs { .. }) || g.channels != 1 || self.source.scales.is_some() || !is_byte {
+            return None;
+        }
+        let axis = |i: usize, input, output, before: usize| gemm::Axis {
+            input,
+            filter: g.filter[i],
+            output,
+            stride: g.stride[i],
+            dilation: g.dilation[i],
+            before: before as i64,
+            places: gemm::Places::all(output),
+        };
+        let taps = g.taps();
+        let weights = (0..g.multiplier).flat_map(|o| (0..taps).map(move |t| w[t * g.multiplier + o] as i8 as u8)).collect();
+        let filter = gemm::Filter { element: ElementType::I8, shape: [g.multiplier, g.filter[0], g.filter[1], 1], data: &[] };
+        let product = gemm::Product {
+            batch: g.images,
+            rows: axis(0, g.height, g.out_height, g.padding.top),
+            columns: axis(1, g.width, g.out_width, g.padding.left),
+            channels: 1,
+            filter,
+            input,
+            input_zero_point: self.source.zero_point.into(),
+            weight_zero_point: 0,
+            bias: gemm::Bias::Int(bias.iter().map(|b| i64::from(*b)).collect()),
+            rescale: gemm::Rescale::Sum(references.clone()),
+            activation: Activation::None,
+            target: Some(*target),
+        };
+        Some((product, weights))
     }
 
     /// Padding may take part in the sums.

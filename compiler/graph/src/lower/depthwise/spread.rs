@@ -158,7 +158,7 @@ impl Site<'_> {
         let first = self.from.clone() + ky.clone() * (g.dilation[0] as i64 * row) + n * (group as i64 * g.dilation[1] as i64 * pixel);
         let sum = |k: &mut KernelBuilder, (i, &sum): (usize, &Value)| {
             let x = self.operand(k, first.clone() + i as i64 * g.stride[1] as i64 * pixel, count);
-            if group == 1 { mul_add(k, self.machine, x, w, sum) } else { k.dot(group, sum, x, w) }
+            if self.s.product.is_none() { mul_add(k, self.machine, x, w, sum) } else { k.dot(group, sum, x, w) }
         };
         sums.iter().enumerate().map(|s| sum(k, s)).collect()
     }

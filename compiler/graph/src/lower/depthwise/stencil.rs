@@ -12,7 +12,7 @@ use super::{Convolution, Weights};
 use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::math::mul_add;
-use cranelite_tile::{Arg, BufferId, Elem, Guard, Index, Kernel, KernelBuilder, Machine, Place, Row, Value};
+use cranelite_tile::{Arg, BufferId, ByteDot, Elem, Guard, Index, Kernel, KernelBuilder, Machine, Place, Row, Value};
 use std::collections::BTreeMap;
 
 pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
@@ -75,7 +75,10 @@ impl Shape {
         let (single, registers) = (machine.lanes(Elem::I32), machine.vector_registers as usize);
         if product.is_some_and(|p| p.group == 1) {
             // Sums of so many channels are an operation of the emitter's.
-            return Shape { lanes: 4, count: g.channels.min(4), line: g.channels.next_multiple_of(4), rows: 1, tile: 1, keep: false };
+            let vectors = matches!(machine.byte_dot, ByteDot::Runs { lanes: 4, .. });
+            let lanes = if vectors && 8 <= g.channels { 8 } else { 4 };
+            let line = g.channels.next_multiple_of(lanes);
+            return Shape { lanes, count: g.channels.min(lanes), line, rows: 1, tile: 1, keep: false };
         }
         let rows = if product.is_some() && g.stride[0] == 1 && g.dilation[0] == 1 && 1 < g.out_height { 2 } else { 1 };
         let mut lanes = g.channels.next_power_of_two().min(single);
@@ -153,6 +156,10 @@ fn input_rows(conv: &Convolution, rows: usize) -> usize {
 fn units(conv: &Convolution, group: usize, rows: usize) -> Vec<Unit> {
     let [height, width] = conv.geometry.filter;
     let mut units = vec![];
+    if group == 1 {
+        let single = |t: usize| Unit { row: 0, kx: t % width, group: t / width, taps: vec![Some(t)] };
+        return (0..height * width).map(single).collect();
+    }
     for row in 0..rows {
         for kx in 0..width {
             for n in 0..input_rows(conv, rows).div_ceil(group) {
@@ -329,7 +336,7 @@ impl Taps<'_> {
             for kx in 0..g.filter[1] {
                 let w = match self.product {
                     None => site.weight(k, Elem::F32, 1, (ky * g.filter[1] + kx, g.taps()), c),
-                    Some(p) => site.weight(k, p.weight, 1, (kx * g.filter[0] + ky, g.taps()), c),
+                    Some(p) => site.weight(k, p.weight, 1, (ky * g.filter[1] + kx, g.taps()), c),
                 };
                 for (i, sum) in sums.iter_mut().enumerate() {
                     if let Some(&x) = row.get(&(i * g.stride[1] + kx * g.dilation[1])) {

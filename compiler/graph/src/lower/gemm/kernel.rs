@@ -393,9 +393,11 @@ impl Nest<'_> {
         if let (true, Size::Fixed(n), Size::Fixed(rest)) = (spec.unroll, groups, rest) {
             acc = self.step.groups(k, cells, x, acc, a, w, (n + rest) as usize);
         } else {
-            acc = k.repeat("k", groups.index(), spec.step as i64, &acc, |k, i, acc| {
-                self.step.groups(k, cells, x, acc.to_vec(), &(a.clone() + i * a_group), &(w.clone() + i * w_group), spec.step)
-            });
+            if groups != Size::Fixed(0) {
+                acc = k.repeat("k", groups.index(), spec.step as i64, &acc, |k, i, acc| {
+                    self.step.groups(k, cells, x, acc.to_vec(), &(a.clone() + i * a_group), &(w.clone() + i * w_group), spec.step)
+                });
+            }
             let after = |stride: i64| groups.times(stride);
             acc = self.carry(k, "rest", Count::Rest, acc, |k, i, acc| {
                 let (a, w) = (a.clone() + after(a_group) + i.clone() * a_group, w.clone() + after(w_group) + i * w_group);

@@ -464,8 +464,8 @@ impl Lowering<'_> {
             let sum = self.shape.sums as usize;
             let operations = tap_rows * runs * depth.groups().max(full) * tile * (self.block.vectors + sum);
             // What is an operation of the emitter's stands in a loop, and kernels serve many rectangles.
-            let runs = matches!(machine.byte_dot, ByteDot::Runs { .. });
-            let unroll = !runs && operations <= unrolled(cx.goal);
+            let by_runs = matches!(machine.byte_dot, ByteDot::Runs { .. });
+            let unroll = !by_runs && operations <= unrolled(cx.goal);
             let (block, step) = self.shape.steps(machine, n, full, tile * (self.block.vectors + sum), unroll);
             let rest = full % step;
             let y = (row.start + grid.y) as i64;
@@ -493,8 +493,8 @@ impl Lowering<'_> {
                 counts[count as usize] = value;
                 let depth = matches!(count, Count::TapRows | Count::Runs | Count::Groups | Count::Rest);
                 let loops = matches!(count, Count::Panels | Count::Batches | Count::Rows | Count::Columns | Count::TapRows | Count::Runs);
-                let shared = runs && count != Count::Batches;
-                let length = runs && (matches!(count, Count::Groups | Count::Rest) || (count == Count::Runs && value == 1));
+                let shared = by_runs && count != Count::Batches;
+                let length = by_runs && (matches!(count, Count::Groups | Count::Rest) || (count == Count::Runs && value == 1));
                 if (unroll && depth) || length || (loops && value == 1 && !shared) || (count == Count::Rest && value == 0) {
                     fixed.push((count, value));
                 }

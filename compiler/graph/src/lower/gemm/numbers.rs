@@ -57,7 +57,7 @@ impl Numbers {
             ByteDot::U8S8 => (Elem::U8, 4),
             ByteDot::S8S8 => (Elem::I8, 4),
             ByteDot::S16S16 => (Elem::I16, 2),
-            ByteDot::Runs { group } => (memory, group as usize),
+            ByteDot::Runs { group, .. } => (memory, group as usize),
         };
         if operand == Elem::I16 || (!machine.has_vectors() && !matches!(machine.byte_dot, ByteDot::Runs { .. })) {
             return Numbers { weight_shift: weight_zero_point, memory, ..Numbers::words(Elem::I32) };

@@ -66,7 +66,10 @@ impl Shape {
             _ => machine.tile_i8,
         };
         // Long vectors of few columns would mostly be zeros, which are stored and read as the others.
-        let lanes = machine.lanes(Elem::I32).min(columns.next_power_of_two().max(LEAST_LANES));
+        let lanes = match machine.byte_dot {
+            ByteDot::Runs { lanes, .. } if matches!(numbers.form, Form::Bytes { .. }) => lanes as usize,
+            _ => machine.lanes(Elem::I32).min(columns.next_power_of_two().max(LEAST_LANES)),
+        };
         let size = numbers.accumulator.bytes() as usize / 4;
         let most = (tile.vectors as usize / size).max(1);
         let panels = columns.div_ceil(lanes * most);
