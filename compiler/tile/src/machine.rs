@@ -63,6 +63,11 @@ impl Machine {
         (self.vector_bytes / elem.bytes()).max(1) as usize
     }
 
+    /// Bytes that are copied at once: a vector, or a word.
+    pub fn copied_bytes(&self) -> usize {
+        if matches!(self.byte_dot, ByteDot::Runs { .. }) { 4 } else { self.lanes(Elem::U8) }
+    }
+
     pub fn has_vectors(&self) -> bool {
         0 < self.vector_bytes
     }

@@ -132,7 +132,7 @@ impl Run {
     }
 
     /// With one more group behind it.
-    fn and(self, last: Run) -> Option<Run> {
+    pub fn and(self, last: Run) -> Option<Run> {
         let groups = self.shape.groups.filter(|_| self.shape.segment.is_none() && self.shape.last.is_none())?;
         let panel = groups * (self.shape.columns * self.shape.group) as i64;
         let offset = (last.row.at.clone() - self.row.at.clone()).as_constant().filter(|_| last.row.base == self.row.base)?;
@@ -156,15 +156,9 @@ impl Run {
         let all: Vec<&Stmt> = stmts.iter().take_while(is_part).collect();
         let last = all.iter().rposition(|s| matches!(s, Stmt::Let(_, Op::Dot { .. })))?;
         let run = tile(kernel, &all[..=last])?;
-        let operands = run.shape.rows.len() + run.shape.columns;
-        let counts = |v: &Value| uses[v.0 as usize] as usize;
-        // Rows come first.
-        let alone = run
-            .inside
-            .iter()
-            .enumerate()
-            .all(|(i, v)| counts(v) == if i < run.shape.rows.len() { run.shape.columns } else { run.shape.rows.len() });
-        (alone && run.inside.len() == operands).then_some((run, last + 1))
+        let (rows, columns) = run.inside.split_at(run.shape.rows.len());
+        let are_used = |values: &[Value], times: usize| values.iter().all(|v| uses[v.0 as usize] as usize == times);
+        (are_used(rows, columns.len()) && are_used(columns, rows.len())).then_some((run.clone(), last + 1))
     }
 }
 
@@ -326,13 +320,19 @@ pub fn text(name: &str) -> Option<String> {
     let (m, n, group) = (shape.rows.len(), shape.columns, shape.group);
     let mut out = format!(
         "/* {m} by {n} sums: to each the products of its row of x and its column of the panel w are added, in groups of {group} bytes. */\n\
-         static inline void {name}(int32_t *sums, const uint8_t *x, const uint8_t *w, ptrdiff_t groups, ptrdiff_t segments)\n{{\n"
+         {} void {name}(int32_t *sums, const uint8_t *x, const uint8_t *w, ptrdiff_t groups, ptrdiff_t segments)\n{{\n",
+        if shape.is_for_assembly() { "CRANELITE_LOOP" } else { "static inline" }
     );
     let portable = shape.portable();
     if shape.is_for_assembly() {
         write!(out, "#if defined(CRANELITE_DSP_LOOPS)\n{}#else\n{portable}#endif\n", shape.assembly()).expect("a string takes everything");
     } else if shape.group == 16 && shape.row == shape.column {
-        write!(out, "#if defined(CRANELITE_MVE)\n{}#else\n{portable}#endif\n", shape.vectors()).expect("a string takes everything");
+        if let Some(loops) = shape.vector_loops() {
+            write!(out, "#if defined(CRANELITE_MVE_LOOPS)\n{loops}#elif defined(CRANELITE_MVE)\n").expect("a string takes everything");
+        } else {
+            out += "#if defined(CRANELITE_MVE)\n";
+        }
+        write!(out, "{}#else\n{portable}#endif\n", shape.vectors()).expect("a string takes everything");
     } else {
         out += &portable;
     }
@@ -402,6 +402,82 @@ impl Shape {
             }
             line(depth, "}");
         }
+    }
+
+    /// The same loops in assembly, where all groups are whole: compilers spend two moves in each turn.
+    fn vector_loops(&self) -> Option<String> {
+        let n = self.columns;
+        let groups = self.groups.filter(|g| 0 < *g)?;
+        let is_whole = self.last.is_none_or(|l| l.1 == 16);
+        // Sums have even registers, and the counter of the loop one of them.
+        if !is_whole || self.cells().len() > 4 || self.rows.iter().any(|d| !(0..112).contains(d)) {
+            return None;
+        }
+        let sign = if self.row == Elem::U8 { "u8" } else { "s8" };
+        let group = |code: &mut Vec<String>, row: String| {
+            code.push(row);
+            for j in 0..n {
+                code.push(format!("vldrb.8 q{}, [%[w]], #16", 1 + j));
+            }
+            for j in 0..n {
+                code.push(format!("vmladava.{sign} %[s0{j}], q0, q{}", 1 + j));
+            }
+        };
+        if self.rows.len() != 1 {
+            return None;
+        }
+        let mut code = vec![];
+        if self.segment.is_some() {
+            code.push("2:".into());
+        }
+        if groups == 1 {
+            group(&mut code, "vldrb.8 q0, [%[x]], #16".into());
+        } else {
+            code.extend(["dls lr, %[groups]".into(), "1:".into()]);
+            group(&mut code, "vldrb.8 q0, [%[x]], #16".into());
+            code.push("le lr, 1b".into());
+        }
+        let moved = 16 * groups;
+        if let Some((at, _)) = self.last {
+            let back = at - moved;
+            (-128 < back && back < 128).then_some(())?;
+            group(&mut code, format!("vldrb.8 q0, [%[x], #{back}]"));
+        }
+        if let Some(segment) = self.segment {
+            match segment - moved {
+                0 => {}
+                d if d < 0 => code.push(format!("sub %[x], %[x], #{}", -d)),
+                d => code.push(format!("add %[x], %[x], #{d}")),
+            }
+            code.extend(["subs %[segments], %[segments], #1", "bne 2b"].map(String::from));
+        }
+        let mut out = String::new();
+        let mut line = |text: String| writeln!(out, "    {text}").expect("a string takes everything");
+        (0..n).for_each(|j| line(format!("int32_t s0{j} = sums[{j}];")));
+        if groups == 1 {
+            line("(void)groups;".into());
+        }
+        if self.segment.is_none() {
+            line("(void)segments;".into());
+        } else {
+            line("if (segments > 0) {".into());
+        }
+        line("__asm__ volatile(".into());
+        code.iter().for_each(|c| line(format!("    \"{c}\\n\\t\"")));
+        let mut outputs: Vec<String> = (0..n).map(|j| format!("[s0{j}] \"+&Te\"(s0{j})")).collect();
+        outputs.extend(["x", "w"].map(|p| format!("[{p}] \"+&r\"({p})")));
+        if self.segment.is_some() {
+            outputs.push("[segments] \"+&r\"(segments)".into());
+        }
+        line(format!("    : {}", outputs.join(", ")));
+        line(format!("    : {}", if groups == 1 { "" } else { "[groups] \"r\"(groups)" }));
+        let vectors: Vec<String> = (0..=n).map(|q| format!("\"q{q}\"")).collect();
+        line(format!("    : \"cc\", \"lr\", \"memory\", {});", vectors.join(", ")));
+        if self.segment.is_some() {
+            line("}".into());
+        }
+        (0..n).for_each(|j| line(format!("sums[{j}] = s0{j};")));
+        Some(out)
     }
 
     /// VMLADAVA: sixteen products into a sum.
@@ -537,7 +613,9 @@ impl Shape {
         if has_inner {
             line("const uint8_t *inner;".into());
         }
-        let steps = self.steps().map_or("groups".into(), |n| n.to_string());
+        // Without segments it is that of the inner loop.
+        let steps = if self.segment.is_some() { self.steps() } else { self.groups };
+        let steps = steps.map_or("groups".into(), |n| n.to_string());
         if has_end {
             line(format!("const uint8_t *const end = w + segments * {steps} * {};", 4 * n));
         }
@@ -555,8 +633,8 @@ impl Shape {
         line("__asm__ volatile(".into());
         line("    \".syntax unified\\n\\t\"".into());
         code.iter().for_each(|c| line(format!("    \"{c}\\n\\t\"")));
-        let mut outputs: Vec<String> = names.iter().map(|s| format!("[{s}] \"+r\"({s})")).collect();
-        outputs.extend(["x", "w"].map(|p| format!("[{p}] \"+r\"({p})")));
+        let mut outputs: Vec<String> = names.iter().map(|s| format!("[{s}] \"+&r\"({s})")).collect();
+        outputs.extend(["x", "w"].map(|p| format!("[{p}] \"+&r\"({p})")));
         outputs.extend(temporaries.iter().map(|t| format!("[{t}] \"=&r\"({t})")));
         if has_inner {
             outputs.push("[inner] \"=&m\"(inner)".into());

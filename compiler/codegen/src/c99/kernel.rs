@@ -256,7 +256,23 @@ impl<'a> Emitter<'a> {
                 skip -= 1;
                 continue;
             }
+            if let Stmt::Loop(l) = s
+                && let Some(run) = Run::of_loop(self.kernel, l)
+            {
+                self.flush();
+                // A last group of its own belongs to it.
+                let last = Run::of_group(self.kernel, &stmts[i + 1..], &self.uses);
+                match last.and_then(|(last, length)| Some((run.clone().and(last)?, length))) {
+                    Some((whole, length)) => {
+                        self.run(&whole);
+                        skip = length;
+                    }
+                    None => self.run(&run),
+                }
+                continue;
+            }
             if let Some((run, length)) = Run::of_group(self.kernel, &stmts[i..], &self.uses) {
+                self.flush();
                 self.run(&run);
                 skip = length - 1;
                 continue;
@@ -284,7 +300,7 @@ impl<'a> Emitter<'a> {
                         self.line(&format!("const {ty} {name} = {value};"));
                     }
                 }
-                Stmt::Store { place, value, count: None } if self.rescale(place, *value) => self.changes += 1,
+                Stmt::Store { place, value, count: None } if self.rescale(place, *value) || self.copy(place, *value) => self.changes += 1,
                 Stmt::Store { place, value, count } => {
                     self.changes += 1;
                     let ty = self.ty(*value);
@@ -396,6 +412,23 @@ impl<'a> Emitter<'a> {
         self.arrays.insert(taps.after, (array, 0));
     }
 
+    /// Bytes that are only moved: by words.
+    fn copy(&mut self, to: &Place, value: Value) -> bool {
+        let ty = self.ty(value);
+        let bytes = ty.bytes() as usize;
+        let Some(Op::Load { place: from, count: None }) = self.recent(value) else { return false };
+        if bytes == ty.elem.bytes() as usize || !bytes.is_multiple_of(4) {
+            return false;
+        }
+        for i in (0..bytes).step_by(4) {
+            let (from, to) = (self.pointer(from, i), self.pointer(to, i));
+            let word = self.call("bytes_4", &[from]);
+            let store = self.call("store_u32", &[to, word]);
+            self.line(&format!("{store};"));
+        }
+        true
+    }
+
     /// Sums that are rescaled by one product, and stored as bytes: four by four as a function.
     fn rescale(&mut self, place: &Place, value: Value) -> bool {
         let Type { elem, lanes } = self.ty(value);
@@ -459,9 +492,6 @@ impl<'a> Emitter<'a> {
     }
 
     fn emit_loop(&mut self, l: &'a Loop) {
-        if let Some(run) = Run::of_loop(self.kernel, l) {
-            return self.run(&run);
-        }
         self.changes += 1;
         for c in &l.carried {
             for (lane, init) in self.lanes(c.init).into_iter().enumerate() {

@@ -154,7 +154,8 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     if lanes == 8 {
         line("#if defined(CRANELITE_MVE)".into());
         line("    /* Even and odd channels apart. */".into());
-        line("    int32x4x2_t s = vld2q_s32((const int32_t *)(const void *)start);".into());
+        line("    int32x4x2_t both = vld2q_s32((const int32_t *)(const void *)start);".into());
+        line("    int32x4_t even = both.val[0], odd = both.val[1];".into());
         let (s, load) = if *x == "u8" { ("u", "uint8_t") } else { ("s", "int8_t") };
         for (row, at, weight) in &taps {
             let bytes = format!("vldrbq_{s}16((const {load} *){row} + {at})");
@@ -165,11 +166,15 @@ fn taps(name: &str, rest: &str) -> Option<String> {
             };
             line("    {".into());
             line(format!("        const int16x8_t x = vsubq_n_s16({bytes}, (int16_t)zero_point), k = {weights};"));
-            line("        s.val[0] = vaddq_s32(s.val[0], vmullbq_int_s16(x, k));".into());
-            line("        s.val[1] = vaddq_s32(s.val[1], vmulltq_int_s16(x, k));".into());
+            line("        even = vaddq_s32(even, vmullbq_int_s16(x, k));".into());
+            line("        odd = vaddq_s32(odd, vmulltq_int_s16(x, k));".into());
+            // Else GCC keeps all products before it adds the first two.
+            line("        CRANELITE_IN_ORDER(even, odd);".into());
             line("    }".into());
         }
-        line("    vst2q_s32(sums, s);".into());
+        line("    both.val[0] = even;".into());
+        line("    both.val[1] = odd;".into());
+        line("    vst2q_s32(sums, both);".into());
         line("#else".into());
     } else {
         line("#if defined(CRANELITE_DSP)".into());
@@ -199,7 +204,7 @@ fn taps(name: &str, rest: &str) -> Option<String> {
             ));
             line(format!("        __asm__(\"{}\"", macs.join("\\n\\t")));
             line(
-                "                : \"+r\"(s0), \"+r\"(s1), \"+r\"(s2), \"+r\"(s3) : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));"
+                "                : \"+&r\"(s0), \"+&r\"(s1), \"+&r\"(s2), \"+&r\"(s3) : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));"
                     .into(),
             );
             line("    }".into());
@@ -243,7 +248,6 @@ fn rescale(name: &str, rest: &str) -> Option<String> {
          static inline void {name}(uint8_t *y, const int32_t *sums, const uint8_t *multipliers, const uint8_t *addends{negatives})\n{{\n"
     );
     let mut line = |text: &str| writeln!(out, "{text}").expect("a string takes everything");
-    let (narrow, zero, of) = if ty == "u8" { ("vqmovunbq_s16", "vdupq_n_u8", "u8") } else { ("vqmovnbq_s16", "vdupq_n_s8", "s8") };
     line("#if defined(CRANELITE_MVE)");
     line("    const int32x4_t x = vldrwq_s32(sums);");
     line(&format!("    int32x4_t v = vmulhq_s32(vshlq_n_s32(x, {left}), vldrwq_s32((const int32_t *)(const void *)multipliers));"));
@@ -252,8 +256,9 @@ fn rescale(name: &str, rest: &str) -> Option<String> {
         line("    v = vaddq_s32(v, vandq_s32(vshrq_n_s32(x, 31), vldrwq_s32((const int32_t *)(const void *)negatives)));");
     }
     // Not VQSHRNB: some versions of the GNU assembler encode it as VQRSHRNB, which rounds.
-    line(&format!("    const int16x8_t half = vqmovnbq_s32(vdupq_n_s16(0), vshrq_n_s32(v, {right}));"));
-    line(&format!("    vstrbq_s32((int8_t *)y, vreinterpretq_s32_{of}({narrow}({zero}(0), half)));"));
+    let (low, high) = if ty == "u8" { (0, 255) } else { (-128, 127) };
+    line(&format!("    v = vmaxq_s32(vminq_s32(vshrq_n_s32(v, {right}), vdupq_n_s32({high})), vdupq_n_s32({low}));"));
+    line("    vstrbq_s32((int8_t *)y, v);");
     line("#else");
     for i in 0..4 {
         let sum =

@@ -571,10 +571,20 @@ const CONDITIONS: &str = "\
 #if defined(__ARM_FEATURE_MVE) && !defined(CRANELITE_NO_ASM)
 #include <arm_mve.h>
 #define CRANELITE_MVE
+#if defined(__GNUC__)
+#define CRANELITE_MVE_LOOPS
+#define CRANELITE_IN_ORDER(a, b) __asm__(\"\" : \"+w\"(a), \"+w\"(b))
+#else
+#define CRANELITE_IN_ORDER(a, b) (void)0
 #endif
-/* Whole loops take all registers but the stack pointer: not where compilers keep one for themselves. */
-#if defined(CRANELITE_DSP) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_UNALIGNED) && !defined(__PIC__)
+#endif
+/* Whole loops take all registers but the stack pointer: functions of their own, which need no frame. They read words at any address, as these cores do unless
+   CCR.UNALIGN_TRP is set; with CRANELITE_NO_ASM defined, or with a register for position-independent data or frames, the C below is compiled. */
+#if defined(CRANELITE_DSP) && defined(__OPTIMIZE__) && !defined(__PIC__)
 #define CRANELITE_DSP_LOOPS
+#define CRANELITE_LOOP static __attribute__((noinline))
+#else
+#define CRANELITE_LOOP static inline
 #endif
 
 ";

@@ -145,7 +145,7 @@ impl Source {
     fn run(&self, k: &mut KernelBuilder, machine: &Machine, from: Index, y: Arg, to: Index) {
         let n = self.size_bytes;
         // Vectors no longer than the run.
-        let lanes = (1 << n.ilog2()).min(machine.lanes(Elem::U8));
+        let lanes = (1 << n.ilog2()).min(machine.copied_bytes());
         let one = |k: &mut KernelBuilder, at: Index, count: usize| {
             let v = k.load_part(Elem::U8.x(lanes), self.from.at(from.clone() + &at), count);
             let v = match self.table {

@@ -172,7 +172,7 @@ impl Mover<'_> {
                 k.store(y.at(to), v);
             }
             [Axis { count, from: 1, to: 1 }] => {
-                each_block(k, self.bytes(*count as i64) as usize, self.machine.lanes(Elem::U8), 4, |k, b| {
+                each_block(k, self.bytes(*count as i64) as usize, self.machine.copied_bytes(), 4, |k, b| {
                     let v = b.load(k, Elem::U8, x.at(from.clone() + b.first.clone()));
                     b.store(k, y.at(to.clone() + b.first.clone()), v);
                 })

@@ -43,7 +43,7 @@ fn kernel(machine: &Machine, axes: &[Axis], elem: Elem, fill: Scalar) -> Kernel 
     let shape: Vec<String> = axes.iter().map(|a| format!("{}p{}p{}", a.before, a.size, a.after)).collect();
     let mut k = KernelBuilder::new(format!("pad_{}", shape.join("_")));
     let (x, y) = (k.read("x"), k.write("y"));
-    let writer = Writer { x, y, lanes: machine.lanes(elem), elem, fill };
+    let writer = Writer { x, y, lanes: machine.lanes(elem).max(machine.copied_bytes() / elem.bytes() as usize), elem, fill };
     writer.axis(&mut k, axes, 0.into(), 0.into());
     k.finish()
 }

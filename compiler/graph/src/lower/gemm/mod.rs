@@ -176,7 +176,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {
             let copy = band.write(cx, product, input);
-            lower(cx, &band.product, copy, to)
+            lower(cx, band.unfolded.as_ref().unwrap_or(&band.product), copy, to)
         });
     }
     let rectangles = rectangles(&product.rows, &product.columns, product.filter.shape[0])?;
@@ -494,7 +494,8 @@ impl Lowering<'_> {
                 let depth = matches!(count, Count::TapRows | Count::Runs | Count::Groups | Count::Rest);
                 let loops = matches!(count, Count::Panels | Count::Batches | Count::Rows | Count::Columns | Count::TapRows | Count::Runs);
                 let shared = by_runs && count != Count::Batches;
-                let length = by_runs && (matches!(count, Count::Groups | Count::Rest) || (count == Count::Runs && value == 1));
+                let length = by_runs
+                    && (matches!(count, Count::Groups | Count::Rest) || (matches!(count, Count::Runs | Count::TapRows) && value == 1));
                 if (unroll && depth) || length || (loops && value == 1 && !shared) || (count == Count::Rest && value == 0) {
                     fixed.push((count, value));
                 }

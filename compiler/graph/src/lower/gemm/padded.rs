@@ -2,11 +2,12 @@
 //!
 //! Not the product. The idea: where the tile of a run of bytes is an operation of the emitter's, borders cost code: each kind of border is a kernel of its own, with a
 //! table of biases and, for few channels, weights of its own. A copy of the rows that a band of output rows sees, with zero points around it, needs one of each. A band is
-//! as large as the arena has bytes to spare, as for `ahead.rs`.
+//! as large as the arena has bytes to spare, as for `ahead.rs`. Where the bytes of a row of taps are few, most of their last group is nothing: then all taps of each
+//! pixel are written one after the other, and the product is one of single pixels.
 
-use super::{Axis, Places, Product};
+use super::{Axis, Filter, Places, Product};
 use crate::lower::pad::{Axis as Margin, pad};
-use crate::lower::{Context, Goal};
+use crate::lower::{Context, Goal, moves};
 use crate::tensor::ElementType;
 use cranelite_tile::{BufferId, ByteDot, Elem, Scalar};
 
@@ -21,6 +22,8 @@ pub struct Band<'a> {
     first: usize,
     rows: Margin,
     columns: Margin,
+    /// The product of single pixels that it is once its taps are written one after the other.
+    pub unfolded: Option<Product<'a>>,
 }
 
 /// What comes before and after the elements of an axis that the outputs from `start` on see: where these elements begin, and the margins.
@@ -44,23 +47,31 @@ fn total(m: &Margin) -> usize {
 pub fn bands<'a>(cx: &Context, p: &Product<'a>) -> Option<Vec<Band<'a>>> {
     let is_byte = matches!(p.input, ElementType::I8 | ElementType::U8);
     let has_borders = 1 < p.rows.segments().len() || 1 < p.columns.segments().len();
-    let runs = matches!(cx.machine.byte_dot, ByteDot::Runs { .. });
-    if !runs || !is_byte || cx.goal != Goal::Speed || p.batch != 1 || !has_borders {
+    let ByteDot::Runs { group, .. } = cx.machine.byte_dot else { return None };
+    let unfolds = unfolds(p, group as usize);
+    if !is_byte || cx.goal != Goal::Speed || p.batch != 1 || !(has_borders || unfolds) {
         return None;
     }
     // Rows are copied whole, whether or not somebody sees their ends.
     let (_, margin) = seen(&p.columns, 0, p.columns.output);
     let columns = Margin { size: p.columns.input, before: usize::try_from(p.columns.before).ok()?, after: margin.after };
-    let line = total(&columns) * p.channels;
     (1..=MOST_BANDS.min(p.rows.output)).find_map(|count| {
         let len = p.rows.output.div_ceil(count);
         let bands: Vec<Band> =
-            (0..p.rows.output).step_by(len).map(|start| band(p, start, len.min(p.rows.output - start), columns)).collect();
-        bands.iter().all(|b| (total(&b.rows) * line) as u64 <= cx.spare_bytes).then_some(bands)
+            (0..p.rows.output).step_by(len).map(|start| band(p, start, len.min(p.rows.output - start), columns, unfolds)).collect();
+        bands.iter().all(|b| b.bytes(p) as u64 <= cx.spare_bytes).then_some(bands)
     })
 }
 
-fn band<'a>(p: &Product<'a>, start: usize, len: usize, columns: Margin) -> Band<'a> {
+/// Whether a sixth of the groups of a window are spared where all its taps follow each other, and the copy is for enough outputs.
+fn unfolds(p: &Product, group: usize) -> bool {
+    let [outputs, height, width, channels] = p.filter.shape;
+    let run = width * channels;
+    let (apart, together) = (height * run.div_ceil(group), (height * run).div_ceil(group));
+    p.groups() == 1 && 1 < height && p.columns.dilation == 1 && 8 <= outputs && 6 * together <= 5 * apart
+}
+
+fn band<'a>(p: &Product<'a>, start: usize, len: usize, columns: Margin, unfolds: bool) -> Band<'a> {
     let (first, rows) = seen(&p.rows, start, len);
     let places = p.rows.places;
     let places = Places { first: places.first + start * places.step, ..places };
@@ -69,19 +80,56 @@ fn band<'a>(p: &Product<'a>, start: usize, len: usize, columns: Margin) -> Band<
         columns: Axis { input: total(&columns), before: 0, ..p.columns },
         ..p.clone()
     };
-    Band { product, first, rows, columns }
+    let [outputs, height, width, channels] = p.filter.shape;
+    let depth = height * width * channels;
+    let single = |a: &Axis| Axis { input: a.output, filter: 1, stride: 1, dilation: 1, ..*a };
+    let unfolded = unfolds.then(|| Product {
+        rows: single(&product.rows),
+        columns: single(&product.columns),
+        channels: depth,
+        filter: Filter { shape: [outputs, 1, 1, depth], ..p.filter },
+        ..product.clone()
+    });
+    Band { product, first, rows, columns, unfolded }
 }
 
 impl Band<'_> {
+    fn is_padded(&self) -> bool {
+        [self.rows, self.columns].iter().any(|m| 0 < m.before + m.after)
+    }
+
+    /// Of scratch.
+    fn bytes(&self, p: &Product) -> usize {
+        let padded = if self.is_padded() { total(&self.rows) * total(&self.columns) * p.channels } else { 0 };
+        padded + self.unfolded.as_ref().map_or(0, |u| u.rows.input * u.columns.input * u.channels)
+    }
+
     /// Writes the copy of what the band of `p` sees of the image.
     pub fn write(&self, cx: &mut Context, p: &Product, image: BufferId) -> BufferId {
         let line = p.columns.input * p.channels;
         let skipped = (self.first * line) as u64;
         let from = if skipped == 0 { image } else { cx.view("rows", image, skipped, cx.size_bytes(image) - skipped) };
-        let copy = cx.scratch("padded", (total(&self.rows) * total(&self.columns) * p.channels) as u64);
-        let pixel = Margin { size: p.channels, before: 0, after: 0 };
-        let elem = if p.input == ElementType::U8 { Elem::U8 } else { Elem::I8 };
-        pad(cx, from, copy, &[self.rows, self.columns, pixel], elem, Scalar::Int(p.input_zero_point));
-        copy
+        let copy = if self.is_padded() {
+            let copy = cx.scratch("padded", (total(&self.rows) * total(&self.columns) * p.channels) as u64);
+            let pixel = Margin { size: p.channels, before: 0, after: 0 };
+            let elem = if p.input == ElementType::U8 { Elem::U8 } else { Elem::I8 };
+            pad(cx, from, copy, &[self.rows, self.columns, pixel], elem, Scalar::Int(p.input_zero_point));
+            copy
+        } else {
+            from
+        };
+        let Some(unfolded) = &self.unfolded else { return copy };
+        let (rows, columns, depth) = (&self.product.rows, &self.product.columns, unfolded.channels);
+        let matrix = cx.scratch("unfolded", (rows.output * columns.output * depth) as u64);
+        let (line, run) = (columns.input * p.channels, columns.filter * p.channels);
+        let axis = |count: usize, from: usize, to: usize| moves::Axis { count, from: from as i64, to: to as i64 };
+        let axes = [
+            axis(rows.output, rows.stride * line, columns.output * depth),
+            axis(columns.output, columns.stride * p.channels, depth),
+            axis(rows.filter, rows.dilation * line, run),
+            axis(run, 1, 1),
+        ];
+        moves::elements(cx, copy, matrix, 1, (0, 0), &axes);
+        matrix
     }
 }
