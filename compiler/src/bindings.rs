@@ -22,7 +22,10 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     line(if several { "    use ::cranelite_runtime::Error;\n" } else { USED });
     line(&format!("    pub const ARENA_BYTES: usize = {};", object.arena_bytes));
     line(&format!("    pub const CONST_BYTES: usize = {};", object.const_bytes));
-    line(&format!("    pub const STACK_BYTES: usize = {};\n", object.stack_bytes));
+    match compiled.stack_bytes() {
+        Some(bytes) => line(&format!("    pub const STACK_BYTES: usize = {bytes};\n")),
+        None => line(""),
+    }
     line("    /// Memory for one call at a time. Nothing in it need survive between calls.");
     line(&format!("    #[repr(C, align({}))]", object.arena_align));
     line("    pub struct Arena([u8; ARENA_BYTES]);\n");

@@ -3,7 +3,8 @@
 //! Taken from the graph as it was imported, so that figures are those of the model and not of what became of it.
 
 use crate::array::describe;
-use cranelite_graph::graph::{Graph, Node};
+use cranelite_codegen::object;
+use cranelite_graph::graph::{Graph, Node, ValueId};
 use cranelite_graph::ops::channels::count;
 use cranelite_graph::ops::{Operand, Signature};
 use cranelite_graph::tensor::ElementType;
@@ -55,6 +56,8 @@ pub struct Operator {
     pub elements: (ElementType, u64),
     /// What its multiply-accumulates are made of, if it has any.
     pub arithmetic: Option<Arithmetic>,
+    /// As `result`, those that are there.
+    pub operands: String,
     /// `i8 [1,12]`
     pub result: String,
     /// The operator whose kernels compute this one's result, too.
@@ -87,7 +90,8 @@ impl Facts {
                 (element, n.outputs.iter().map(|v| graph.ty(*v).element_count() as u64).sum())
             },
             arithmetic: arithmetic(graph, n),
-            result: n.outputs.iter().map(|&o| describe(graph.ty(o).element, &graph.ty(o).shape)).collect::<Vec<_>>().join(", "),
+            operands: described(graph, n.inputs.iter().flatten()),
+            result: described(graph, n.outputs.iter()),
             within: None,
         });
         let constants = graphs.iter().flat_map(|g| &g.values).filter_map(|v| Some((v.name.clone(), v.data.as_ref()?.len() as u64)));
@@ -115,6 +119,15 @@ impl Facts {
         }
     }
 
+    /// What each is, where code can be read: its number, its name and those of operators that its kernels compute as well, operands and results.
+    pub fn about_operators(&self) -> BTreeMap<u32, object::Operator> {
+        let text = |o: &Operator| {
+            let what = format!("{} {}", o.index, self.names(o.index));
+            if o.operands.is_empty() { format!("{what} -> {}", o.result) } else { format!("{what} {} -> {}", o.operands, o.result) }
+        };
+        self.operators.iter().map(|o| (o.index, object::Operator { text: text(o), macs: o.computed_macs })).collect()
+    }
+
     /// The name of an operator with those of which its kernels compute the results, too: `CONV_2D, ADD`.
     pub fn names(&self, index: u32) -> String {
         let all = self.operators.iter().filter(|o| o.index == index || o.within == Some(index));
@@ -132,6 +145,10 @@ impl Facts {
     pub fn computed_macs(&self) -> u64 {
         self.operators.iter().map(|o| o.computed_macs).sum()
     }
+}
+
+fn described<'a>(graph: &Graph, values: impl Iterator<Item = &'a ValueId>) -> String {
+    values.map(|&v| describe(graph.ty(v).element, &graph.ty(v).shape)).collect::<Vec<_>>().join(", ")
 }
 
 fn arithmetic(graph: &Graph, node: &Node) -> Option<Arithmetic> {

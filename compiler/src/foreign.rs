@@ -8,6 +8,7 @@ use crate::files::{self, Files};
 use crate::pipeline::Compiled;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::tensor::ElementType;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Command;
@@ -69,12 +70,23 @@ fn execute(command: &mut Command, option: &str) -> Result<(), Diagnostic> {
     Err(Diagnostic::new(Code::TOOL, format!("`{}` {what}", words.join(" "))).help(format!("the command is what {option} gave")))
 }
 
+/// How many bytes have an order of their own: those of a number, or of each part of a complex one.
+fn order_bytes(element: ElementType) -> usize {
+    match element {
+        ElementType::Complex64 => 4,
+        ElementType::Complex128 => 8,
+        ElementType::I2 | ElementType::I4 | ElementType::U4 => 1,
+        element => element.bytes().unwrap_or(1),
+    }
+}
+
 fn main_c(compiled: &Compiled) -> String {
     let prefix = &compiled.prefix;
     let upper = prefix.to_ascii_uppercase();
     let calls = |function: &str, kind: &str, structure: &str, tensors: &[crate::signature::Tensor]| -> String {
         let call = |(i, t): (usize, &crate::signature::Tensor)| {
-            format!("        {function}(\"{kind}\", k, {i}, (void *){structure}.{}, {});\n", t.identifier, t.ty.size_bytes())
+            let width = order_bytes(t.ty.element);
+            format!("        {function}(\"{kind}\", k, {i}, (void *){structure}.{}, {}, {width});\n", t.identifier, t.ty.size_bytes())
         };
         tensors.iter().enumerate().map(call).collect()
     };
@@ -114,16 +126,33 @@ static FILE *file(const char *kind, int step, int index, const char *mode)
     return f;
 }}
 
-static void get(const char *kind, int step, int index, void *data, size_t bytes)
+/* Numbers of `width` bytes in files have the lowest byte first. */
+static void order(unsigned char *data, size_t bytes, size_t width)
+{{
+    const int one = 1;
+    size_t i, k;
+    if (*(const char *)&one == 1) return;
+    for (i = 0; i + width <= bytes; i += width) {{
+        for (k = 0; k < width / 2; k++) {{
+            unsigned char byte = data[i + k];
+            data[i + k] = data[i + width - 1 - k];
+            data[i + width - 1 - k] = byte;
+        }}
+    }}
+}}
+
+static void get(const char *kind, int step, int index, void *data, size_t bytes, size_t width)
 {{
     FILE *f = file(kind, step, index, "rb");
     if (fread(data, 1, bytes, f) != bytes) exit(5);
     fclose(f);
+    order(data, bytes, width);
 }}
 
-static void put(const char *kind, int step, int index, const void *data, size_t bytes)
+static void put(const char *kind, int step, int index, void *data, size_t bytes, size_t width)
 {{
     FILE *f = file(kind, step, index, "wb");
+    order(data, bytes, width);
     if (fwrite(data, 1, bytes, f) != bytes || fclose(f)) exit(6);
 }}
 

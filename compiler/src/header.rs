@@ -60,8 +60,18 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
     line("#ifdef __cplusplus\nextern \"C\" {\n#endif\n");
     line(guarded("ABI", &format!("{STATUS}\n{C_DECLARATIONS}")).trim_end_matches('\n'));
     line("");
-    let where_constants_are = if options.weights { "in a file beside the object" } else { "in the object" };
-    let stack = if targets[0].is_c() { "what stack a call needs is the C compiler's to say" } else { "the stack is what one call needs" };
+    let where_constants_are = match (options.weights, targets[0].is_c()) {
+        (true, false) => "in a file beside the object",
+        (true, true) => "in a file beside this one, for little-endian machines",
+        (false, false) => "in the object",
+        (false, true) => "in the file in C",
+    };
+    let is_c = targets[0].is_c();
+    let stack = match (is_c, object.stack_bytes) {
+        (false, _) => "the stack is what one call needs",
+        (true, 0) => "what stack a call needs is the C compiler's to say",
+        (true, _) => "the stack is what one call needs, as the C compiler says of each function, without those of its own library",
+    };
     line(&format!("/* Memory: the caller provides the arena; constants are {where_constants_are}; {stack}. */"));
     line(
         "/* Floating-point exceptions: integer models raise none but that of inexact results; float models those of IEEE 754 that their numbers\n   \
@@ -80,8 +90,7 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
     ] {
         line(&format!("#define {upper}_{name} {value}"));
     }
-    let is_c = targets[0].is_c();
-    if !is_c {
+    if !is_c || 0 < object.stack_bytes {
         line(&format!("#define {upper}_STACK_BYTES {}", object.stack_bytes));
     }
     if let Some(file) = &object.weights {
@@ -140,9 +149,11 @@ impl Part<'_> {
     fn heading(&self) -> String {
         let (upper, sizes) = (self.upper(), self.sizes);
         let title = comment(&format!("Signature {}.", quoted(&self.entry.key)));
+        let is_known = !self.entry.levels[0].target.is_c() || 0 < sizes.stack_bytes;
+        let stack = if is_known { format!("#define {upper}_STACK_BYTES {}\n", sizes.stack_bytes) } else { String::new() };
         format!(
-            "/* {title} */\n#define {upper}_ARENA_BYTES {}\n#define {upper}_ARENA_ALIGN {}\n#define {upper}_STACK_BYTES {}\n",
-            sizes.arena_bytes, sizes.arena_align, sizes.stack_bytes
+            "/* {title} */\n#define {upper}_ARENA_BYTES {}\n#define {upper}_ARENA_ALIGN {}\n{stack}",
+            sizes.arena_bytes, sizes.arena_align
         )
     }
 

@@ -5,6 +5,7 @@
 
 pub mod array;
 pub mod bindings;
+pub mod cc;
 pub mod cli;
 pub mod compare;
 pub mod convert;

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 pub struct Limits {
     pub arena_bytes: Option<u64>,
     pub const_bytes: Option<u64>,
+    /// Code and constants together.
+    pub flash_bytes: Option<u64>,
 }
 
 /// Names what is alive at the peak, so that the user knows which tensors to make smaller; `at`: of which signature and level, where there are several.
@@ -38,6 +40,12 @@ pub fn self_test(signature: &Signature) -> Result<(), Vec<Diagnostic>> {
 /// Names the model's largest tensors: what becomes of them in the object bears their sizes, more or less, but not their names.
 pub fn constants<'a>(limits: Limits, facts: impl Iterator<Item = &'a Facts>, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
     let Some(limit) = limits.const_bytes.filter(|limit| *limit < const_bytes) else { return Ok(()) };
+    let message = format!("the constants are larger than allowed; the model's largest are:\n{}", largest(facts));
+    let d = Diagnostic::new(Code::CONSTANTS, message).expected(format!("at most {limit} bytes"));
+    Err(vec![d.found(format!("{const_bytes} bytes"))])
+}
+
+fn largest<'a>(facts: impl Iterator<Item = &'a Facts>) -> String {
     let (mut all, mut known): (Vec<&(String, u64)>, _) = (vec![], BTreeSet::new());
     for facts in facts {
         // Signatures may have them in common.
@@ -46,9 +54,36 @@ pub fn constants<'a>(limits: Limits, facts: impl Iterator<Item = &'a Facts>, con
     }
     all.sort_by_key(|(_, size)| Reverse(*size));
     let largest: Vec<_> = all.iter().take(5).map(|(name, size)| format!("{size:>10} bytes  {}", quoted(name))).collect();
-    let message = format!("the constants are larger than allowed; the model's largest are:\n{}", largest.join("\n"));
-    let d = Diagnostic::new(Code::CONSTANTS, message).expected(format!("at most {limit} bytes"));
-    Err(vec![d.found(format!("{const_bytes} bytes"))])
+    largest.join("\n")
+}
+
+/// What a program's flash gets: constants, and code where it is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Flash<'a> {
+    pub code_bytes: Option<u64>,
+    pub const_bytes: u64,
+    /// Names and code of levels, where there are several.
+    pub levels: &'a [(&'a str, u64)],
+    /// Whether code was to be small.
+    pub is_for_size: bool,
+}
+
+/// Says how much is too much, and what would help.
+pub fn flash<'a>(limits: Limits, facts: impl Iterator<Item = &'a Facts>, flash: Flash) -> Result<(), Vec<Diagnostic>> {
+    let Flash { code_bytes, const_bytes, levels, is_for_size } = flash;
+    let bytes = code_bytes.unwrap_or(0) + const_bytes;
+    let Some(limit) = limits.flash_bytes.filter(|limit| *limit < bytes) else { return Ok(()) };
+    let what = if code_bytes.is_some() { "code and constants are" } else { "the constants alone are" };
+    let message = format!("{what} larger than the flash; the model's largest constants are:\n{}", largest(facts));
+    let parts = code_bytes.map_or(String::new(), |code| format!(": code {code}, constants {const_bytes}"));
+    let (mut ways, of) = (vec![], levels.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect::<Vec<_>>().join(", "));
+    if code_bytes.is_some() && const_bytes <= limit {
+        ways.extend((1 < levels.len()).then(|| format!("compile fewer levels with --cpu (bytes of code: {of})")));
+        ways.extend((!is_for_size).then(|| "use --opt size".to_string()));
+    }
+    ways.push("quantise the model's weights, or keep them outside with --weights".into());
+    let d = Diagnostic::new(Code::FLASH, message).expected(format!("at most {limit} bytes"));
+    Err(vec![d.found(format!("{bytes} bytes, {} too many{parts}", bytes - limit)).help(ways.join(", or "))])
 }
 
 /// Names and sizes of what is alive at the peak, largest first.

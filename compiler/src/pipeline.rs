@@ -2,12 +2,13 @@
 //!
 //! Nothing is decided here: each phase is a function of another crate or file. The idea: this file reads aloud.
 
+use crate::cc::{self, Compiler};
 use crate::diagnostic::internal;
 use crate::dump;
 use crate::facts::Facts;
 use crate::float_io;
 use crate::header;
-use crate::limits::{self, Limits};
+use crate::limits::{self, Flash, Limits};
 use crate::report;
 use crate::self_test;
 use crate::signature::{self, Signature};
@@ -20,13 +21,13 @@ use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::import::{self, Imported};
-use cranelite_graph::lower::{self, Lowered, Preferences, Rescaled};
+use cranelite_graph::lower::{self, Goal, Lowered, Preferences, Rescaled};
 use cranelite_graph::ops::Op;
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
-use cranelite_tile::{Machine, Program, parallel};
-use std::collections::BTreeSet;
+use cranelite_tile::{BufferId, Machine, Program, parallel};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What the user decides, beside the target.
@@ -120,6 +121,8 @@ pub struct Planned {
     pub program: Program,
     pub plan: Plan,
     pub rescalings: Vec<Rescaled>,
+    /// Of constants and states: how many bytes their numbers have, where it is known and one for all.
+    pub number_bytes: BTreeMap<BufferId, Option<u32>>,
 }
 
 pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Module, Vec<Diagnostic>> {
@@ -172,14 +175,14 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
     }
     let prefer = lower::Preferences { in_bands: options.threads < 2, ..options.prefer };
-    let Lowered { mut program, rescalings } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, prefer)?;
+    let Lowered { mut program, rescalings, number_bytes } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, prefer)?;
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     let plan = place(&mut program, options, stages, |program| match options.io {
         Io::Caller => arena::plan(program),
         Io::Arena => arena::plan_with_io(program, io_align(machine)),
     })?;
-    Ok(Planned { program, plan, rescalings })
+    Ok(Planned { program, plan, rescalings, number_bytes })
 }
 
 fn io_align(machine: &Machine) -> u32 {
@@ -291,6 +294,8 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
             levels: e.levels.iter().map(|l| object::Level { program: &l.planned.program, target: &l.target }).collect(),
             self_test: self_test.hashes,
             self_test_bits: self_test.lowest,
+            operators: if targets[0].is_c() { e.facts.about_operators() } else { BTreeMap::new() },
+            number_bytes: e.levels[0].planned.number_bytes.clone(),
         });
     }
     stages.begin("writing machine code");
@@ -315,6 +320,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, entries.iter().map(|e| &e.facts), object.const_bytes)?;
+    flash(&entries, &object, options, (!targets[0].is_c()).then_some(object.code_bytes), object.const_bytes)?;
     let header = header::write(options, &entries, targets, &object, &symbols);
     let compiled = Compiled {
         prefix: options.prefix.clone(),
@@ -345,10 +351,46 @@ fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stage
     Ok(Entry { key, subgraph, word, prefix, signature, facts, levels })
 }
 
+/// Whether all of it fits into the flash that there is.
+fn flash(entries: &[Entry], object: &Object, options: &Options, code_bytes: Option<u64>, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
+    let levels: Vec<(&str, u64)> = object.levels.iter().map(|l| (l.name.as_str(), l.code_bytes)).collect();
+    let const_bytes = if options.weights { 0 } else { const_bytes };
+    let is_for_size = options.prefer.goal == Goal::Size;
+    limits::flash(options.limits, entries.iter().map(|e| &e.facts), Flash { code_bytes, const_bytes, levels: &levels, is_for_size })
+}
+
+/// Compiles a file in C by the user's compiler; then sizes and stack are known, and stand in the header.
+pub fn build(compiled: &mut Compiled, compiler: &Compiler, options: &Options) -> Result<Vec<u8>, Vec<Diagnostic>> {
+    let prefixes: Vec<String> = compiled.entries.iter().map(|e| e.prefix.clone()).collect();
+    let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
+    let once = |compiled: &Compiled| cc::build(compiler, &compiled.prefix, &compiled.object.bytes, &compiled.header).map_err(|d| vec![d]);
+    let mut built = once(compiled)?;
+    built.note(&mut compiled.object, &prefixes);
+    if let Some(sizes) = built.sizes {
+        flash(&compiled.entries, &compiled.object, options, Some(sizes.code_bytes), sizes.data_bytes)?;
+    }
+    if 0 < compiled.object.stack_bytes {
+        // The description has the stack from the header.
+        compiled.header = header::write(options, &compiled.entries, &compiled.targets(), &compiled.object, &compiled.symbols);
+        built = once(compiled)?;
+    }
+    Ok(built.object)
+}
+
 impl Compiled {
     /// What is in place of an object is a file in C.
     pub fn is_c(&self) -> bool {
         self.main().levels[0].target.is_c()
+    }
+
+    /// None: of a file in C its compiler decides, and it has not been asked.
+    pub fn code_bytes(&self) -> Option<u64> {
+        Some(self.object.code_bytes).filter(|bytes| 0 < *bytes || !self.is_c())
+    }
+
+    /// As with code.
+    pub fn stack_bytes(&self) -> Option<u64> {
+        Some(self.object.stack_bytes.into()).filter(|bytes| 0 < *bytes || !self.is_c())
     }
 
     pub fn triple(&self) -> String {

@@ -63,9 +63,8 @@ fn work(facts: &Facts) -> String {
 fn in_object(compiled: &Compiled) -> String {
     let sizes = &compiled.object;
     let mut out = format!("constants    {} bytes\n", grouped(sizes.const_bytes));
-    if !compiled.is_c() {
-        out += &format!("code         {} bytes\n", grouped(sizes.code_bytes));
-        out += &format!("stack        {} bytes\n", grouped(sizes.stack_bytes.into()));
+    for (what, bytes) in [("code", compiled.code_bytes()), ("stack", compiled.stack_bytes())] {
+        out += &bytes.map_or(String::new(), |bytes| format!("{what:<12} {} bytes\n", grouped(bytes)));
     }
     if 1 < compiled.threads {
         let lines = compiled.entries.iter().map(|e| Line::of(&e.largest().planned.program.schedule));
@@ -141,7 +140,7 @@ fn plan(entry: &Entry, sizes: &EntryFacts) -> String {
 pub fn json(compiled: &Compiled) -> Value {
     let sizes = &compiled.object;
     // A file in C is as large as its compiler makes it.
-    let known = |bytes: u64| (!compiled.is_c()).then_some(bytes);
+    let known = |bytes: u64| Some(bytes).filter(|bytes| 0 < *bytes || !compiled.is_c());
     let level_of = |at: usize| {
         let (sizes, target) = (&sizes.levels[at], &compiled.main().levels[at].target);
         let of_entries = compiled.entries.iter().zip(&compiled.object.entries);
@@ -162,12 +161,12 @@ pub fn json(compiled: &Compiled) -> Value {
         "target": compiled.triple(),
         "level": compiled.level_names(),
         "const_bytes": sizes.const_bytes,
-        "code_bytes": known(compiled.object.code_bytes),
+        "code_bytes": compiled.code_bytes(),
         "arena_bytes": sizes.arena_bytes,
         "arena_align": sizes.arena_align,
         "state_bytes": sizes.state_bytes,
         "state_align": sizes.state_align,
-        "stack_bytes": known(sizes.stack_bytes.into()),
+        "stack_bytes": compiled.stack_bytes(),
         "threads": compiled.threads,
         "levels": (0..sizes.levels.len()).map(level_of).collect::<Vec<_>>(),
     });
@@ -180,7 +179,7 @@ pub fn json(compiled: &Compiled) -> Value {
         own["name"] = json!(entry.key);
         own["prefix"] = json!(entry.prefix);
         own["arena_bytes"] = json!(sizes.arena_bytes);
-        own["stack_bytes"] = json!(sizes.stack_bytes);
+        own["stack_bytes"] = json!(known(sizes.stack_bytes.into()));
     }
     all["signatures"] = json!(own);
     all

@@ -67,11 +67,13 @@ codes! {
         "raise --max-arena, use --opt size, or make the model smaller";
     CONSTANTS "E0402" "the constants are larger than allowed" "The message names the largest tensors of the model, where it can."
         "raise --max-const, or quantise the model's weights";
+    FLASH "E0403" "code and constants are larger than the flash" "The message says how much is too much. Of a file in C code is known with --cc only; without it the constants alone are compared."
+        "raise --max-flash, use --opt size, or quantise the model's weights";
     INPUT "E0501" "an input array does not fit" "Arrays must be .npy files in C order with the element type and the shape of the model's input, in the order of the model's inputs."
         "`cranelite inspect MODEL` shows the model's inputs";
     FILE_ACCESS "E0502" "a file cannot be read or written" "The message has the reason that the operating system gives."
         "";
-    TOOL "E0503" "a tool failed" "A command that was given with --linker or --runner could not be started or failed; the message has what it said."
+    TOOL "E0503" "a tool failed" "A command that was given with --linker, --runner or --cc could not be started or failed; the message has what it said."
         "";
     OUTPUT "E0504" "two files would be one" "Each file that a command writes needs a place of its own, which no file that it reads has: neither by another spelling of the path nor through a link. Give one of them another name or folder."
         "";

@@ -4,6 +4,7 @@ use super::convert;
 use super::options::{ModelOptions, PreferenceOptions, TargetOptions, size_bytes, threads};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
+use crate::cc::Compiler;
 use crate::convert::Source;
 use crate::diagnostic::{Failure, shown};
 use crate::files::Files;
@@ -44,6 +45,12 @@ pub struct CompileArgs {
     /// Fail when the constants are larger
     #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
     max_const: Option<u64>,
+    /// Fail when code and constants together are larger; for C without --cc, the constants alone
+    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
+    max_flash: Option<u64>,
+    /// Compile the file in C to PREFIX.o by this command, to which -c PREFIX.c -o PREFIX.o is added; sizes and stack are then known
+    #[arg(long, value_name = "COMMAND", value_parser = Compiler::parse)]
+    cc: Option<Compiler>,
     /// Where inputs and outputs are: in memory of the caller's, or at fixed places in the arena
     #[arg(long, value_enum, default_value_t)]
     io: Io,
@@ -117,19 +124,18 @@ pub struct Made {
 /// Everything but writing. `model`: what is in the model's file, if it was read.
 pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> {
     let targets = args.target.or_baseline()?;
-    if args.rust && targets[0].is_c() {
-        return Err(Failure::Usage(
-            "--rust is for objects, and --target c99 writes C: include the header by a tool such as bindgen".into(),
-        ));
-    }
     if let Some(section) = &args.const_section {
         section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
+    }
+    if args.cc.is_some() && !targets[0].is_c() {
+        let message = format!("--cc compiles a file in C, and for {} an object is written: leave it out", targets[0].name());
+        return Err(Failure::Usage(message));
     }
     let (source, import) = args.about.open(&args.model, model)?;
     let mut options = Options {
         import,
         prefer: args.prefer.into(),
-        limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const },
+        limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const, flash_bytes: args.max_flash },
         profile: args.profile,
         io: args.io,
         float_io: args.float_io,
@@ -146,7 +152,11 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
     }
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
-    let compiled = pipeline::compile(&source.model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    let mut compiled = pipeline::compile(&source.model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
+    let built = match &args.cc {
+        None => None,
+        Some(compiler) => Some(pipeline::build(&mut compiled, compiler, &options).map_err(Failure::from)?),
+    };
     let extension = if targets[0].is_c() { "c" } else { "o" };
     let is_file = args.output.extension().is_some_and(|e| e == extension);
     let object = if is_file { args.output } else { args.output.join(format!("{prefix}.{extension}")) };
@@ -155,6 +165,9 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
     files.keep(&args.model);
     files.add(object.clone(), compiled.object.bytes.clone());
     files.add(header.clone(), compiled.header.clone());
+    if let Some(built) = built {
+        files.add(object.with_extension("o"), built);
+    }
     if let (Some(path), Some(bytes)) = (&args.weights, &compiled.object.weights) {
         files.add(path.clone(), bytes.clone());
     }
@@ -186,8 +199,8 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
     let (triple, levels) = (compiled.triple(), compiled.level_names());
     let mut out = format!("{}: {triple} {levels}{baseline}\n", shown(object));
     out += &format!("arena {} bytes, constants {}", grouped(sizes.arena_bytes), grouped(sizes.const_bytes));
-    if !compiled.is_c() {
-        out += &format!(", code {}, stack {}", grouped(sizes.code_bytes), grouped(sizes.stack_bytes.into()));
+    for (what, bytes) in [("code", compiled.code_bytes()), ("stack", compiled.stack_bytes())] {
+        out += &bytes.map_or(String::new(), |bytes| format!(", {what} {}", grouped(bytes)));
     }
     out.push('\n');
     if 0 < sizes.state_bytes {

@@ -300,17 +300,13 @@ impl Shape {
         }
     }
 
-    /// Registers of the assembly: sums, both halves of what is kept, of what passes, and two pointers.
-    fn registers(&self) -> usize {
-        let (m, n) = (self.rows.len(), self.columns);
-        m * n + 2 * m.min(n) + 2 + 2
-    }
-
     /// Whether LDR takes all distances, and the core has the registers.
     fn is_for_assembly(&self) -> bool {
         let furthest = 4 * self.at_once().max(self.last.map_or(0, |l| l.0) / 4 + 1);
         let is_whole = self.last.is_none_or(|l| l.1 == self.group);
-        self.group == 4 && is_whole && self.registers() <= 14 && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
+        // Six sums, both halves of two that are kept and of one that passes, and two pointers take all registers.
+        let (m, n) = (self.rows.len(), self.columns);
+        self.group == 4 && is_whole && m * n <= 6 && m.min(n) <= 2 && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
     }
 }
 
@@ -319,14 +315,20 @@ pub fn text(name: &str) -> Option<String> {
     let shape = Shape::parse(name)?;
     let (m, n, group) = (shape.rows.len(), shape.columns, shape.group);
     let mut out = format!(
-        "/* {m} by {n} sums: to each the products of its row of x and its column of the panel w are added, in groups of {group} bytes. */\n\
-         {} void {name}(int32_t *sums, const uint8_t *x, const uint8_t *w, ptrdiff_t groups, ptrdiff_t segments)\n{{\n",
-        if shape.is_for_assembly() { "CRANELITE_LOOP" } else { "static inline" }
+        "/* {m} by {n} sums: to each the products of its row of x and its column of the panel w are added, in groups of {group} bytes. */\n"
     );
+    let parameters = ["int32_t *sums", "const uint8_t *x", "const uint8_t *w", "ptrdiff_t groups", "ptrdiff_t segments"];
+    let unused = parameters.map(|p| format!("{p} CRANELITE_UNUSED")).join(", ");
+    let head = format!("static inline void {name}({})\n{{\n", parameters.join(", "));
     let portable = shape.portable();
     if shape.is_for_assembly() {
-        write!(out, "#if defined(CRANELITE_DSP_LOOPS)\n{}#else\n{portable}#endif\n", shape.assembly()).expect("a string takes everything");
-    } else if shape.group == 16 && shape.row == shape.column {
+        let assembly = shape.assembly();
+        write!(out, "#if defined(CRANELITE_DSP_LOOPS)\nCRANELITE_LOOP void {name}({unused})\n{{\n{assembly}}}\n#else\n{head}{portable}}}\n#endif\n\n")
+            .expect("a string takes everything");
+        return Some(out);
+    }
+    out += &head;
+    if shape.group == 16 && shape.row == shape.column {
         if let Some(loops) = shape.vector_loops() {
             write!(out, "#if defined(CRANELITE_MVE_LOOPS)\n{loops}#elif defined(CRANELITE_MVE)\n").expect("a string takes everything");
         } else {
@@ -565,11 +567,35 @@ impl Shape {
         }
     }
 
+    /// A function without prologue: compilers need no register of their own in it, neither for a frame nor for an operand in memory.
     fn assembly(&self) -> String {
         let (m, n) = (self.rows.len(), self.columns);
         let turns = self.at_once();
         let is_loop = self.groups != Some(turns);
-        let mut code: Vec<String> = vec![];
+        let mut code: Vec<String> = vec!["push {r0, r4-r11, lr}".into()];
+        // What runs as long as pointers differ must begin with a difference.
+        if self.groups.is_none() {
+            code.extend(["cmp r3, #0", "ble 9f"].map(String::from));
+        }
+        if self.segment.is_some() {
+            code.extend(["ldr r4, [sp, #40]", "cmp r4, #0", "ble 9f"].map(String::from));
+        }
+        // Where the panel ends is kept on the stack, and where its segment does.
+        let has_end = is_loop || self.segment.is_some();
+        let panel = 4 * n as i64;
+        if has_end {
+            let (count, bytes) = match (self.segment, self.groups) {
+                (Some(_), _) => ("r4", self.steps().unwrap_or(0) * panel),
+                (None, None) => ("r3", panel),
+                (None, Some(groups)) => ("", groups * panel),
+            };
+            code.extend([format!("movw r5, #{}", bytes & 0xffff), format!("movt r5, #{}", bytes >> 16)]);
+            code.push(if count.is_empty() { "add r4, r2, r5".into() } else { format!("mla r4, {count}, r5, r2") });
+            code.push("str r4, [sp, #-8]!".into());
+        }
+        let sums = format!("r4-r{}", 3 + m * n);
+        let sums = if m * n == 1 { "r4" } else { &sums };
+        code.push(format!("ldm r0, {{{sums}}}"));
         if self.segment.is_some() {
             code.push("2:".into());
         }
@@ -577,13 +603,13 @@ impl Shape {
         let mut moved = 0;
         if is_loop {
             if self.segment.is_some() {
-                // The pointer to the panel ends the inner loop, too; where, is kept on the stack.
-                code.extend([format!("add %[t], %[w], #{}", bytes_of_rows * n as i64), "str %[t], %[inner]".into()]);
+                // The pointer to the panel ends the inner loop, too.
+                code.extend([format!("add %[t], %[w], #{}", bytes_of_rows * n as i64), "str %[t], [sp, #4]".into()]);
             }
             code.push("1:".into());
             (0..turns).for_each(|_| self.group_of_pairs(&mut code, 0, true));
-            let end = if self.segment.is_some() { "inner" } else { "end" };
-            code.extend([format!("ldr %[t], %[{end}]"), "cmp %[w], %[t]".into(), "bne 1b".into()]);
+            let end = if self.segment.is_some() { "[sp, #4]" } else { "[sp]" };
+            code.extend([format!("ldr %[t], {end}"), "cmp %[w], %[t]".into(), "bne 1b".into()]);
             moved = bytes_of_rows;
         } else {
             (0..turns).for_each(|g| self.group_of_pairs(&mut code, 4 * g, false));
@@ -597,58 +623,25 @@ impl Shape {
                 d if d < 0 => code.push(format!("sub %[x], %[x], #{}", -d)),
                 d => code.push(format!("add %[x], %[x], #{d}")),
             }
-            code.extend(["ldr %[t], %[end]", "cmp %[w], %[t]", "bne 2b"].map(String::from));
+            code.extend(["ldr %[t], [sp]", "cmp %[w], %[t]", "bne 2b"].map(String::from));
         }
-        let has_end = is_loop || self.segment.is_some();
-        let has_inner = is_loop && self.segment.is_some();
-        let mut out = String::new();
-        let mut line = |text: String| writeln!(out, "    {text}").expect("a string takes everything");
-        let names: Vec<String> = self.cells().iter().map(|(i, j)| format!("s{i}{j}")).collect();
-        for (i, s) in names.iter().enumerate() {
-            line(format!("int32_t {s} = sums[{i}];"));
-        }
-        let kept = m.min(n);
-        let temporaries: Vec<String> = (0..kept).flat_map(|i| [format!("a{i}"), format!("b{i}")]).chain(["t".into(), "u".into()]).collect();
-        line(format!("uint32_t {};", temporaries.join(", ")));
-        if has_inner {
-            line("const uint8_t *inner;".into());
-        }
-        // Without segments it is that of the inner loop.
-        let steps = if self.segment.is_some() { self.steps() } else { self.groups };
-        let steps = steps.map_or("groups".into(), |n| n.to_string());
         if has_end {
-            line(format!("const uint8_t *const end = w + segments * {steps} * {};", 4 * n));
+            code.push("add sp, sp, #8".into());
         }
-        for (name, is_used) in [("groups", self.groups.is_none()), ("segments", has_end)] {
-            if !is_used {
-                line(format!("(void){name};"));
-            }
+        code.extend(["ldr r0, [sp]".into(), format!("stm r0, {{{sums}}}"), "9:".into(), "pop {r0, r4-r11, pc}".into()]);
+        let mut registers = BTreeMap::from([("x".to_string(), "r1"), ("w".into(), "r2"), ("t".into(), "r12"), ("u".into(), "lr")]);
+        for ((i, j), register) in self.cells().into_iter().zip(["r4", "r5", "r6", "r7", "r8", "r9"]) {
+            registers.insert(format!("s{i}{j}"), register);
         }
-        // What runs as long as pointers differ must begin with a difference.
-        let empty = [(self.groups.is_none(), "groups"), (self.segment.is_some(), "segments")];
-        let runs: Vec<String> = empty.iter().filter(|e| e.0).map(|e| format!("{} > 0", e.1)).collect();
-        if !runs.is_empty() {
-            line(format!("if ({}) {{", runs.join(" && ")));
+        for (i, pair) in [["r0", "r3"], ["r10", "r11"]].iter().enumerate() {
+            registers.extend([(format!("a{i}"), pair[0]), (format!("b{i}"), pair[1])]);
         }
-        line("__asm__ volatile(".into());
-        line("    \".syntax unified\\n\\t\"".into());
-        code.iter().for_each(|c| line(format!("    \"{c}\\n\\t\"")));
-        let mut outputs: Vec<String> = names.iter().map(|s| format!("[{s}] \"+&r\"({s})")).collect();
-        outputs.extend(["x", "w"].map(|p| format!("[{p}] \"+&r\"({p})")));
-        outputs.extend(temporaries.iter().map(|t| format!("[{t}] \"=&r\"({t})")));
-        if has_inner {
-            outputs.push("[inner] \"=&m\"(inner)".into());
+        let mut out = String::from("    __asm__ volatile(\n        \".syntax unified\\n\\t\"\n");
+        for c in &code {
+            let text = registers.iter().fold(c.clone(), |text, (name, register)| text.replace(&format!("%[{name}]"), register));
+            writeln!(out, "        \"{text}\\n\\t\"").expect("a string takes everything");
         }
-        line(format!("    : {}", outputs.join(", ")));
-        line(format!("    : {}", if has_end { "[end] \"m\"(end)" } else { "" }));
-        line("    : \"cc\", \"memory\");".into());
-        if !runs.is_empty() {
-            line("}".into());
-        }
-        for (i, s) in names.iter().enumerate() {
-            line(format!("sums[{i}] = {s};"));
-        }
-        out
+        out + "        );\n"
     }
 }
 

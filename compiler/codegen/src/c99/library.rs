@@ -432,7 +432,11 @@ uint32_t bytes_2(const uint8_t *p)
     __builtin_memcpy(&x, p, 2);
     return x;
 #else
-    return (uint32_t)p[0] | ((uint32_t)p[1] << 8);
+    /* In the machine's order, whichever that is. */
+    union { uint16_t number; uint8_t bytes[2]; } u;
+    u.bytes[0] = p[0];
+    u.bytes[1] = p[1];
+    return u.number;
 #endif
 }",
     ),
@@ -447,14 +451,26 @@ uint32_t bytes_4(const uint8_t *p)
     __builtin_memcpy(&x, p, 4);
     return x;
 #else
-    return (uint32_t)p[0] | ((uint32_t)p[1] << 8) | ((uint32_t)p[2] << 16) | ((uint32_t)p[3] << 24);
+    union { uint32_t number; uint8_t bytes[4]; } u;
+    u.bytes[0] = p[0];
+    u.bytes[1] = p[1];
+    u.bytes[2] = p[2];
+    u.bytes[3] = p[3];
+    return u.number;
 #endif
 }",
     ),
     function(
         "bytes_8",
         &["bytes_4"],
-        "uint64_t bytes_8(const uint8_t *p) { return (uint64_t)bytes_4(p) | ((uint64_t)bytes_4(p + 4) << 32); }",
+        "\
+uint64_t bytes_8(const uint8_t *p)
+{
+    union { uint64_t number; uint32_t halves[2]; } u;
+    u.halves[0] = bytes_4(p);
+    u.halves[1] = bytes_4(p + 4);
+    return u.number;
+}",
     ),
     function("load_i16", &["bytes_2"], "int32_t load_i16(const uint8_t *p) { return (int32_t)(int16_t)(uint16_t)bytes_2(p); }"),
     function("load_u16", &["bytes_2"], "int32_t load_u16(const uint8_t *p) { return (int32_t)bytes_2(p); }"),
@@ -474,8 +490,10 @@ void store_16(uint8_t *p, int32_t x)
 #if defined(__GNUC__)
     __builtin_memcpy(p, &bits, 2);
 #else
-    p[0] = (uint8_t)(bits & 0xffu);
-    p[1] = (uint8_t)(bits >> 8);
+    union { uint16_t number; uint8_t bytes[2]; } u;
+    u.number = bits;
+    p[0] = u.bytes[0];
+    p[1] = u.bytes[1];
 #endif
 }",
     ),
@@ -488,10 +506,12 @@ void store_u32(uint8_t *p, uint32_t x)
 #if defined(__GNUC__)
     __builtin_memcpy(p, &x, 4);
 #else
-    p[0] = (uint8_t)(x & 0xffu);
-    p[1] = (uint8_t)((x >> 8) & 0xffu);
-    p[2] = (uint8_t)((x >> 16) & 0xffu);
-    p[3] = (uint8_t)(x >> 24);
+    union { uint32_t number; uint8_t bytes[4]; } u;
+    u.number = x;
+    p[0] = u.bytes[0];
+    p[1] = u.bytes[1];
+    p[2] = u.bytes[2];
+    p[3] = u.bytes[3];
 #endif
 }",
     ),
@@ -502,8 +522,10 @@ void store_u32(uint8_t *p, uint32_t x)
         "\
 void store_i64(uint8_t *p, int64_t x)
 {
-    store_u32(p, (uint32_t)((uint64_t)x & 0xffffffffu));
-    store_u32(p + 4, (uint32_t)((uint64_t)x >> 32));
+    union { uint64_t number; uint32_t halves[2]; } u;
+    u.number = (uint64_t)x;
+    store_u32(p, u.halves[0]);
+    store_u32(p + 4, u.halves[1]);
 }",
     ),
     function("store_f32", &["store_u32", "bits_of_f32"], "void store_f32(uint8_t *p, float x) { store_u32(p, bits_of_f32(x)); }"),
@@ -578,13 +600,16 @@ const CONDITIONS: &str = "\
 #define CRANELITE_IN_ORDER(a, b) (void)0
 #endif
 #endif
-/* Whole loops take all registers but the stack pointer: functions of their own, which need no frame. They read words at any address, as these cores do unless
-   CCR.UNALIGN_TRP is set; with CRANELITE_NO_ASM defined, or with a register for position-independent data or frames, the C below is compiled. */
-#if defined(CRANELITE_DSP) && defined(__OPTIMIZE__) && !defined(__PIC__)
+/* Whole loops are functions of assembly, which take all registers. They read words at any address, as these cores do unless CCR.UNALIGN_TRP is set; with CRANELITE_NO_ASM
+   defined the C below is compiled. */
+#if defined(CRANELITE_DSP)
 #define CRANELITE_DSP_LOOPS
-#define CRANELITE_LOOP static __attribute__((noinline))
+#define CRANELITE_UNUSED __attribute__((unused))
+#if defined(__clang__)
+#define CRANELITE_LOOP static __attribute__((naked, noinline))
 #else
-#define CRANELITE_LOOP static inline
+#define CRANELITE_LOOP static __attribute__((naked, noipa))
+#endif
 #endif
 
 ";

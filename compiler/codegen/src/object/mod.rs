@@ -8,7 +8,7 @@
 
 mod call;
 mod compile;
-mod constants;
+pub(crate) mod constants;
 mod cpu;
 mod entry;
 pub mod foreign;
@@ -16,10 +16,10 @@ pub mod model;
 mod parts;
 pub(crate) mod plan;
 mod property;
-mod schedule;
+pub(crate) mod schedule;
 pub mod section;
 pub mod self_test;
-mod state;
+pub(crate) mod state;
 mod unwind;
 pub mod weights;
 mod writer;
@@ -70,6 +70,19 @@ pub struct Entry<'a> {
     pub self_test: Vec<Vec<Vec<u64>>>,
     /// Of the integers in the inputs of that, so many of the lowest bits; all of them where none is said.
     pub self_test_bits: Option<u32>,
+    /// By number in the model: what is said of them where code can be read.
+    pub operators: BTreeMap<u32, Operator>,
+    /// Of constants and states of the first level: how many bytes a number in them has, where somebody has said so; none: more than one has, and not the same.
+    pub number_bytes: BTreeMap<BufferId, Option<u32>>,
+}
+
+/// An operator of the model, as readers of code know it.
+#[derive(Clone, Debug, Default)]
+pub struct Operator {
+    /// Its number, its name, its operands and its results.
+    pub text: String,
+    /// Multiply-accumulates.
+    pub macs: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -229,7 +242,7 @@ impl IoPlaces {
 /// Compiles one or more levels of a model with one signature: an object for every CPU that one of them is for.
 pub fn emit(levels: &[Level], options: &Options) -> Result<Object, Error> {
     let Options { prefix, inputs, outputs, self_test, self_test_bits, .. } = options.clone();
-    let entry = Entry { prefix, key: String::new(), subgraph: 0, inputs, outputs, levels: levels.to_vec(), self_test, self_test_bits };
+    let entry = Entry { prefix, inputs, outputs, levels: levels.to_vec(), self_test, self_test_bits, ..Entry::default() };
     emit_all(&[entry], options)
 }
 

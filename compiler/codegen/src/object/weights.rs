@@ -36,7 +36,7 @@ pub fn finish(file: &mut [u8]) -> Expected {
 }
 
 impl Expected {
-    fn fields(&self) -> [u64; 3] {
+    pub(crate) fn fields(&self) -> [u64; 3] {
         [MAGIC, self.hash, self.size_bytes]
     }
 

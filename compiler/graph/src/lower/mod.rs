@@ -58,7 +58,7 @@ pub mod window;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Folding, Graph, Node, ValueId};
 use crate::ops::channels::Channels;
-use crate::tensor::TensorType;
+use crate::tensor::{ElementType, TensorType};
 use bytes::Bytes;
 use cranelite_tile::strided::Rows;
 use cranelite_tile::{Arg, Buffer, BufferId, Call, Kernel, KernelId, Machine, Program, Role, Step, View, arena, bands, moving};
@@ -114,6 +114,8 @@ pub struct Context<'a> {
     /// Views that are further on in every turn of a `repeat`: by so many bytes.
     moving: BTreeMap<BufferId, i64>,
     rescalings: Vec<Rescaled>,
+    /// As in [`Lowered`].
+    number_bytes: BTreeMap<BufferId, Option<u32>>,
     operator: Option<u32>,
     align: u32,
     /// Of the model.
@@ -198,6 +200,8 @@ pub struct Rescaled {
 pub struct Lowered {
     pub program: Program,
     pub rescalings: Vec<Rescaled>,
+    /// Of constants and states that are tensors of the graph: how many bytes a number in them has. None: what is one buffer are tensors of several types.
+    pub number_bytes: BTreeMap<BufferId, Option<u32>>,
 }
 
 /// Lowers a graph for a machine. Scratch buffers have no place yet.
@@ -225,6 +229,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         fills: BTreeMap::new(),
         moving: BTreeMap::new(),
         rescalings: vec![],
+        number_bytes: BTreeMap::new(),
         operator: None,
         align,
         constants_bytes,
@@ -247,6 +252,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         let value = graph.value(s.value);
         let size_bytes = value.ty.size_bytes() as u64;
         let id = cx.program.add_state(&value.name, size_bytes, element_align(&value.ty).max(8), s.initial.clone());
+        cx.number_bytes.insert(id, Some(number_bytes(&value.ty)));
         cx.bind(s.value, id);
     }
     cx.least_bytes = spare::Spare::of(graph, goal).least_bytes;
@@ -268,7 +274,16 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         bands::cut(&mut cx.program, machine, limit);
     }
     remove_unused_kernels(&mut cx.program);
-    Ok(Lowered { program: cx.program, rescalings: cx.rescalings })
+    Ok(Lowered { program: cx.program, rescalings: cx.rescalings, number_bytes: cx.number_bytes })
+}
+
+/// Of a number of a tensor; complex ones are two.
+fn number_bytes(ty: &TensorType) -> u32 {
+    match ty.element {
+        ElementType::Complex64 => 4,
+        ElementType::Complex128 => 8,
+        element => element.bytes().unwrap_or(1) as u32,
+    }
 }
 
 /// Kernels of which others have been made are called no longer.
@@ -498,7 +513,12 @@ impl<'a> Context<'a> {
         }
         let value = self.graph.value(v);
         let id = match &value.data {
-            Some(data) => self.constant(&value.name, data.clone(), 64),
+            Some(data) => {
+                let (id, own) = (self.constant(&value.name, data.clone(), 64), number_bytes(&value.ty));
+                let known = self.number_bytes.entry(id).or_insert(Some(own));
+                *known = known.filter(|known| *known == own);
+                id
+            }
             None => self.scratch(&value.name, value.ty.size_bytes() as u64),
         };
         self.bind(v, id);
