@@ -38,7 +38,13 @@ fn main() -> ExitCode {
         });
         suites.into_iter().chain([counts])
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let wake_words = shared().map(|_| {
+        let names = ["mww_v2_okay_nabu", "mww_v2_vad", "mww_v1_alexa"].map(String::from);
+        Trial::test("wake_words_have_the_golden_outputs", move || {
+            python("wake_word.py", &names).map_err(|e| Failed::from(format!("{e:?}")))
+        })
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.chain(wake_words).collect()).exit_code()
 }
 
 /// Whether something is, and no test needs to fail for that.
@@ -51,9 +57,14 @@ fn missing(tools: &[&str]) -> bool {
 }
 
 fn rig(core: &str, arguments: &[String]) -> Result<()> {
+    python("measure.py", &[&["--core".into(), core.into()], arguments].concat())
+}
+
+/// Runs one of the scripts beside this file.
+fn python(script: &str, arguments: &[String]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut command = Command::new("python3");
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("cortex_m/measure.py")).args(["--core", core]).args(arguments);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("cortex_m").join(script)).args(arguments);
     if let Some(shared) = shared() {
         command.env("CRANELITE_SHARED", shared);
     }

@@ -118,5 +118,5 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn needs_installing(word: &str) -> bool {
-    !word.starts_with("./") && word != "cranelite" && word != "cd" && !exists(word)
+    !word.starts_with("./") && !["cranelite", "cd", "export"].contains(&word) && !exists(word)
 }
