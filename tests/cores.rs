@@ -12,9 +12,14 @@ use std::process::{Command, ExitCode};
 
 /// Names of the rig, how many models, and what it needs.
 #[rustfmt::skip] // A table.
-const CORES: [(&str, usize, [&str; 2]); 5] = [
+const CORES: [(&str, usize, [&str; 2]); 10] = [
     ("m4", 10, ["arm-none-eabi-gcc", "qemu-system-arm"]),
     ("m0", 6, ["arm-none-eabi-gcc", "qemu-system-arm"]),
+    ("m3", 1, ["arm-none-eabi-gcc", "qemu-system-arm"]),
+    ("m4soft", 1, ["arm-none-eabi-gcc", "qemu-system-arm"]),
+    ("m55soft", 1, ["arm-none-eabi-gcc", "qemu-system-arm"]),
+    ("rv32imc", 1, ["riscv64-unknown-elf-gcc", "qemu-system-riscv32"]),
+    ("rv32imafc", 1, ["riscv64-unknown-elf-gcc", "qemu-system-riscv32"]),
     ("m7", 4, ["arm-none-eabi-gcc", "qemu-system-arm"]),
     ("m55", 6, ["arm-none-eabi-gcc", "qemu-system-arm"]),
     ("rv32", 6, ["riscv64-unknown-elf-gcc", "qemu-system-riscv32"]),

@@ -68,6 +68,15 @@ CORES = {
     "m55": Core(
         "thumbv8m.main-none-eabihf", "cortex-m55", "-mcpu=cortex-m55 -mthumb -mfloat-abi=hard", "mps3-an547", EXAMPLES / "firmware-cortex-m55", 32
     ),
+    # Without floating point in registers.
+    "m4soft": Core("thumbv7em-none-eabi", "cortex-m4", "-mcpu=cortex-m4 -mthumb -mfloat-abi=soft", "mps2-an386"),
+    "m55soft": Core(
+        "thumbv8m.main-none-eabi", "cortex-m55", "-mcpu=cortex-m55+nofp -mthumb -mfloat-abi=soft", "mps3-an547", EXAMPLES / "firmware-cortex-m55", 32
+    ),
+    "rv32imc": Core("riscv32imc-unknown-none-elf", "rv32imc", "-march=rv32imc -mabi=ilp32", "virt", EXAMPLES / "firmware-riscv32", riscv=True),
+    "rv32imafc": Core(
+        "riscv32imafc-unknown-none-elf", "rv32imafc", "-march=rv32imafc -mabi=ilp32f", "virt", EXAMPLES / "firmware-riscv32", riscv=True
+    ),
     "rv32": Core("riscv32imac-unknown-none-elf", "rv32imac", "-march=rv32imac -mabi=ilp32", "virt", EXAMPLES / "firmware-riscv32", riscv=True),
 }
 WARNINGS = "-Wall -Wextra -Wconversion -Wundef -pedantic -Werror".split()

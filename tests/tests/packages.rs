@@ -51,7 +51,8 @@ fn arduino_library() {
 fn esp_idf_projects() {
     for project in ["esp-idf", "keyword-esp32"] {
         let cmake = text(&format!("{project}/CMakeLists.txt"));
-        let order = ["cmake_minimum_required", "include($ENV{IDF_PATH}/tools/cmake/project.cmake)", "project("].map(|part| cmake.find(part));
+        let order =
+            ["cmake_minimum_required", "include($ENV{IDF_PATH}/tools/cmake/project.cmake)", "project("].map(|part| cmake.find(part));
         assert!(order.iter().all(Option::is_some) && order.is_sorted(), "{project}");
         assert!(text(&format!("{project}/main/main.c")).contains("void app_main(void)"));
     }
