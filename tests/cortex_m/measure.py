@@ -276,7 +276,7 @@ def instructions(core, step):
     return exact + round((ticks * a / b - exact) / period) * period
 
 
-def measure(args, core, case, opt, folder):
+def measure(args, core, case, opt, cc, folder):
     """A row of the table."""
     if args.c:
         prefix = re.search(r"^(\w+)_invoke|cranelite_status (\w+)_invoke\(", args.c.with_suffix(".h").read_text(), re.M)
@@ -299,10 +299,10 @@ def measure(args, core, case, opt, folder):
     if core.memory("FLASH") < facts["constants"] or core.memory("RAM") < facts["arena"] + facts["state"] + facts["io"]:
         raise Skip("does not fit")
     (folder / "glue.c").write_text(text)
-    cc = (args.cc or core.gcc).split()
+    cc = (cc or core.gcc).split()
     target = core.clang if "clang" in cc[0] else []
     flags = args.flags.split() if args.flags is not None else ["-Os" if opt == "size" else "-O2"]
-    run([*cc, *target, *core.flags, "-std=c99", *flags, *WARNINGS, *FREESTANDING, "-c", Path(source).name, "-o", "model.o"], folder)
+    run([*cc, *target, *core.flags, "-std=c99", *flags, *WARNINGS, *(["-Wno-error"] if args.no_werror else []), *FREESTANDING, "-c", Path(source).name, "-o", "model.o"], folder)
     if not link(core, folder, ["glue.c", "model.o"], case.steps):
         raise Skip("does not fit")
     (folder / "inputs.bin").write_bytes(b"".join(data for step in given for _, data in step))
@@ -339,7 +339,8 @@ def main():
     parser.add_argument("--opt", default="speed", help="speed, size or both by a comma")
     parser.add_argument("--model", default=",".join(SIX), help="names of cases or of the six, `all`, or `sample:N` for N small ones that a hash chooses")
     parser.add_argument("--c", type=Path, help="the model as C, made for one --core from one --model; its header is beside it")
-    parser.add_argument("--cc", help="the compiler of the model, such as clang-19; GCC of the core else")
+    parser.add_argument("--cc", default="", help="compilers of the model by commas, such as clang-19; GCC of the core else, and where it is empty")
+    parser.add_argument("--no-werror", action="store_true", help="warnings of the model's compiler are no errors")
     parser.add_argument("--flags", help="its options; -O2 else, and -Os for --opt size")
     parser.add_argument("--compile", type=str.split, default=[], help="more options of cranelite compile, in one word: --compile='--float-io'")
     parser.add_argument("--cranelite", default=os.environ.get("CRANELITE", ROOT / "target/release/cranelite"))
@@ -372,29 +373,30 @@ def main():
     if missing := [n for n in names if n not in known]:
         sys.exit(f"no such case: {', '.join(missing)}")
     short = {v: k for k, v in SIX.items()}
-    jobs = [(c, n, o) for c in args.core.split(",") for n in names for o in args.opt.split(",")]
+    jobs = [(c, n, o, cc) for c in args.core.split(",") for n in names for o in args.opt.split(",") for cc in args.cc.split(",")]
 
     def one(job):
-        core, name, opt = job
+        core, name, opt, cc = job
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             if args.keep:
-                folder = args.keep.resolve() / f"{core}-{short.get(name, name)}-{opt}"
+                folder = args.keep.resolve() / "-".join([core, short.get(name, name), opt, *cc.split()])
                 folder.mkdir(parents=True, exist_ok=True)
             try:
-                return job, measure(args, CORES[core], known[name], opt, folder), None
+                return job, measure(args, CORES[core], known[name], opt, cc, folder), None
             except (Skip, Wrong) as e:
                 return job, None, e
 
-    print("| core | opt | model | " + " | ".join(COLUMNS) + " | golden |", flush=True)
-    print("|---" * (len(COLUMNS) + 4) + "|", flush=True)
+    print("| core | opt | cc | model | " + " | ".join(COLUMNS) + " | golden |", flush=True)
+    print("|---" * (len(COLUMNS) + 5) + "|", flush=True)
     rows, equal, skipped, wrong = [], 0, [], []
     with ThreadPoolExecutor(args.jobs) as pool:
-        for (core, name, opt), row, error in pool.map(one, jobs):
-            label = f"{core} {opt} {short.get(name, name)}"
+        for (core, name, opt, cc), row, error in pool.map(one, jobs):
+            first = [core, opt, cc or "gcc", short.get(name, name)]
+            label = " ".join(first)
             if row is None:
                 (skipped if isinstance(error, Skip) else wrong).append(f"{label}: {error}")
-                print(f"| {core} | {opt} | {short.get(name, name)} | " + "| " * len(COLUMNS) + f"| {type(error).__name__.lower()}: {str(error).splitlines()[0][:120]} |", flush=True)
+                print(f"| {' | '.join(first)} | " + "| " * len(COLUMNS) + f"| {type(error).__name__.lower()}: {str(error).splitlines()[0][:120]} |", flush=True)
                 continue
             macs = known[name].facts.get("macs")
             row["per_mac"] = row["instructions"] / macs if macs and row["instructions"] else None
@@ -403,8 +405,8 @@ def main():
                 wrong.append(f"{label}: {golden}")
             else:
                 equal += 1
-            rows.append({"core": core, "opt": opt, "model": short.get(name, name), **row})
-            print(f"| {core} | {opt} | {short.get(name, name)} | " + " | ".join(cell(row, c) for c in COLUMNS) + f" | {golden} |", flush=True)
+            rows.append(dict(zip(["core", "opt", "cc", "model"], first)) | row)
+            print(f"| {' | '.join(first)} | " + " | ".join(cell(row, c) for c in COLUMNS) + f" | {golden} |", flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"\n{equal} equal, {len(skipped)} do not apply, {len(wrong)} wrong")
