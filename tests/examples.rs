@@ -5,18 +5,15 @@
 //! what is tested.
 
 use anyhow::{Context, Result, bail, ensure};
-use cranelite_tests::tools::exists;
+use cranelite_tests::tools::{as_program, cranelite_in, exists};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-const AS_PROGRAM: &str = "CRANELITE_TESTS_AS_PROGRAM";
-
 fn main() -> ExitCode {
-    if std::env::var_os(AS_PROGRAM).is_some() {
-        return cranelite::cli::main();
+    if let Some(code) = as_program() {
+        return code;
     }
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut examples: Vec<PathBuf> =
@@ -69,9 +66,7 @@ fn example(source: &Path) -> Result<()> {
     };
     // `cranelite` is this very program.
     let bin = tempfile::tempdir()?;
-    let program = bin.path().join("cranelite");
-    fs::write(&program, format!("#!/bin/sh\n{AS_PROGRAM}=1 exec '{}' \"$@\"\n", std::env::current_exe()?.display()))?;
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    cranelite_in(bin.path())?;
     let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap_or_default());
 
     let readme = fs::read_to_string(source.join("README.md")).context("an example has a README.md")?;
@@ -123,5 +118,5 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
 }
 
 fn needs_installing(word: &str) -> bool {
-    !word.starts_with("./") && word != "cranelite" && word != "cd" && !exists(word)
+    !word.starts_with("./") && !["cranelite", "cd", "export"].contains(&word) && !exists(word)
 }

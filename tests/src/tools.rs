@@ -1,7 +1,10 @@
 //! Compilers, emulators and other programs that tests use when they are there.
 
 use anyhow::{Context, Result, ensure};
-use std::process::{Command, Stdio};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
 
 /// Warnings under which everything that users compile must be silent.
 pub const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wcast-align"];
@@ -53,7 +56,7 @@ impl Machine {
     }
 
     /// The command that runs a program.
-    pub fn run(&self, program: &std::path::Path) -> Command {
+    pub fn run(&self, program: &Path) -> Command {
         let mut words = self.runner.iter().map(|w| w.as_ref()).chain([program.as_os_str()]);
         let mut command = Command::new(words.next().expect("a program"));
         command.args(words);
@@ -68,6 +71,21 @@ pub fn is_required() -> bool {
 
 pub fn exists(tool: &str) -> bool {
     Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+const AS_PROGRAM: &str = "CRANELITE_TESTS_AS_PROGRAM";
+
+/// What the command line does, where this is to be the program that [`cranelite_in`] made; else a test begins.
+pub fn as_program() -> Option<ExitCode> {
+    std::env::var_os(AS_PROGRAM).map(|_| cranelite::cli::main())
+}
+
+/// A program `cranelite` in a folder, which is this very test: its `main` asks [`as_program`] first.
+pub fn cranelite_in(folder: &Path) -> Result<PathBuf> {
+    let program = folder.join("cranelite");
+    fs::write(&program, format!("#!/bin/sh\n{AS_PROGRAM}=1 exec '{}' \"$@\"\n", std::env::current_exe()?.display()))?;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+    Ok(program)
 }
 
 /// Standard output of a command that must succeed.

@@ -421,13 +421,14 @@ float fma_f32(float a, float b, float c)
     ),
     function("load_i8", &[], "int32_t load_i8(const uint8_t *p) { return (int32_t)(int8_t)p[0]; }"),
     function("load_u8", &[], "int32_t load_u8(const uint8_t *p) { return (int32_t)p[0]; }"),
+    // Compilers for machines that read at aligned addresses only make calls of memcpy, and there may be no C library.
     function(
         "bytes_2",
         &[],
         "\
 uint32_t bytes_2(const uint8_t *p)
 {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__riscv) && !defined(__XTENSA__) && (!defined(__arm__) || defined(__ARM_FEATURE_UNALIGNED))
     uint16_t x;
     __builtin_memcpy(&x, p, 2);
     return x;
@@ -446,7 +447,7 @@ uint32_t bytes_2(const uint8_t *p)
         "\
 uint32_t bytes_4(const uint8_t *p)
 {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__riscv) && !defined(__XTENSA__) && (!defined(__arm__) || defined(__ARM_FEATURE_UNALIGNED))
     uint32_t x;
     __builtin_memcpy(&x, p, 4);
     return x;
@@ -487,7 +488,7 @@ uint64_t bytes_8(const uint8_t *p)
 void store_16(uint8_t *p, int32_t x)
 {
     const uint16_t bits = (uint16_t)((uint32_t)x & 0xffffu);
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__riscv) && !defined(__XTENSA__) && (!defined(__arm__) || defined(__ARM_FEATURE_UNALIGNED))
     __builtin_memcpy(p, &bits, 2);
 #else
     union { uint16_t number; uint8_t bytes[2]; } u;
@@ -503,7 +504,7 @@ void store_16(uint8_t *p, int32_t x)
         "\
 void store_u32(uint8_t *p, uint32_t x)
 {
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(__riscv) && !defined(__XTENSA__) && (!defined(__arm__) || defined(__ARM_FEATURE_UNALIGNED))
     __builtin_memcpy(p, &x, 4);
 #else
     union { uint32_t number; uint8_t bytes[4]; } u;

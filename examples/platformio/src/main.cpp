@@ -1,0 +1,4 @@
+// The sketch of the library, as PlatformIO wants it.
+#include <Arduino.h>
+
+#include "Digits.ino"
