@@ -15,8 +15,8 @@ pub enum ByteDot {
     /// None: widen to 16 bits and use groups of two (PMADDWD).
     S16S16,
     /// None, and no vectors: whole runs of tiles are an operation of the emitter's, in which bytes of either sign are multiplied in groups of so many. Sums of
-    /// so many columns are rescaled at once.
-    Runs { group: u32, lanes: u32 },
+    /// so many columns are rescaled at once. Where signs cost, weights are moved to bytes without one, and activations where that is possible.
+    Runs { group: u32, lanes: u32, unsigned: bool },
 }
 
 /// Accumulator tile of a matrix product: `rows` (MR) by `vectors` vectors of columns (NR = vectors · lanes).

@@ -5,7 +5,7 @@
 //! writes the function ([`text`]). On cores with DSP the loop is one block of assembly: the only form whose speed depends neither on the compiler nor on its options
 //! (registers are short, and each compiler spills others). What is not such a core has plain C over the same weights.
 
-use cranelite_tile::{Elem, Index, Kernel, Loop, Op, Place, Stmt, Value};
+use cranelite_tile::{Elem, Index, Kernel, Loop, Op, Place, Scalar, Stmt, Value};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -41,6 +41,8 @@ pub struct Shape {
     last: Option<(i64, usize)>,
     /// From one segment to the next, in bytes of the row.
     segment: Option<i64>,
+    /// Behind the sums of each row that of its bytes alone.
+    sum: bool,
 }
 
 /// Bytes that are loaded: `count` of a group, or all, which is repeated to fill the lanes.
@@ -82,8 +84,8 @@ impl<'a> Operands<'a> {
 
 impl Run {
     /// If a loop is one: of groups, or of segments of so many groups each.
-    pub fn of_loop(kernel: &Kernel, l: &Loop) -> Option<Run> {
-        let run = Run::of_groups(kernel, l).or_else(|| Run::of_segments(kernel, l))?;
+    pub fn of_loop(kernel: &Kernel, l: &Loop, definitions: &[Option<&Op>]) -> Option<Run> {
+        let run = Run::of_groups(kernel, l, definitions).or_else(|| Run::of_segments(kernel, l, definitions))?;
         // Its sums are all that the loop carries.
         let carried = |(acc, next): (&Value, &Value)| l.carried.iter().find(|c| c.inside == *acc && c.next == *next);
         let carried: Vec<_> = run.before.iter().zip(&run.after).map(carried).collect::<Option<_>>()?;
@@ -98,9 +100,9 @@ impl Run {
     }
 
     /// Places and sums are those of the body.
-    fn of_groups(kernel: &Kernel, l: &Loop) -> Option<Run> {
+    fn of_groups(kernel: &Kernel, l: &Loop, definitions: &[Option<&Op>]) -> Option<Run> {
         let stmts: Vec<&Stmt> = l.body.iter().collect();
-        let run = tile(kernel, &stmts).filter(|r| r.shape.last.is_none())?;
+        let run = tile(kernel, &stmts, definitions).filter(|r| r.shape.last.is_none())?;
         let advances = |p: &Place, bytes: usize| p.at.part_with(l.counter) == Index::from(l.counter) * bytes as i64;
         let shape = Shape { groups: l.count.as_constant(), ..run.shape.clone() };
         (advances(&run.row, shape.group) && advances(&run.column, shape.group * shape.columns)).then(|| Run {
@@ -110,12 +112,12 @@ impl Run {
         })
     }
 
-    fn of_segments(kernel: &Kernel, l: &Loop) -> Option<Run> {
+    fn of_segments(kernel: &Kernel, l: &Loop, definitions: &[Option<&Op>]) -> Option<Run> {
         let (inner, rest) = match l.body.split_first()? {
-            (Stmt::Loop(inner), rest) => (Some(Run::of_loop(kernel, inner)?), rest),
+            (Stmt::Loop(inner), rest) => (Some(Run::of_loop(kernel, inner, definitions)?), rest),
             _ => (None, &l.body[..]),
         };
-        let last = if rest.is_empty() { None } else { Some(tile(kernel, &rest.iter().collect::<Vec<_>>())?) };
+        let last = if rest.is_empty() { None } else { Some(tile(kernel, &rest.iter().collect::<Vec<_>>(), definitions)?) };
         let run = match (inner, last) {
             (Some(run), None) | (None, Some(run)) => run,
             (Some(run), Some(last)) => run.and(last)?,
@@ -147,7 +149,7 @@ impl Run {
     }
 
     /// If some statements begin with one of a single group, and how many they are.
-    pub fn of_group(kernel: &Kernel, stmts: &[Stmt], uses: &[u32]) -> Option<(Run, usize)> {
+    pub fn of_group(kernel: &Kernel, stmts: &[Stmt], uses: &[u32], definitions: &[Option<&Op>]) -> Option<(Run, usize)> {
         let is_part = |s: &&Stmt| match s {
             Stmt::Let(v, Op::Load { .. } | Op::LoadSplat { .. }) => is_byte(kernel.ty(*v).elem),
             Stmt::Let(_, Op::Dot { .. }) => true,
@@ -155,10 +157,11 @@ impl Run {
         };
         let all: Vec<&Stmt> = stmts.iter().take_while(is_part).collect();
         let last = all.iter().rposition(|s| matches!(s, Stmt::Let(_, Op::Dot { .. })))?;
-        let run = tile(kernel, &all[..=last])?;
+        let run = tile(kernel, &all[..=last], definitions)?;
         let (rows, columns) = run.inside.split_at(run.shape.rows.len());
         let are_used = |values: &[Value], times: usize| values.iter().all(|v| uses[v.0 as usize] as usize == times);
-        (are_used(rows, columns.len()) && are_used(columns, rows.len())).then_some((run.clone(), last + 1))
+        let times = columns.len() + usize::from(run.shape.sum);
+        (are_used(rows, times) && are_used(columns, rows.len())).then_some((run.clone(), last + 1))
     }
 }
 
@@ -167,7 +170,8 @@ fn is_byte(elem: Elem) -> bool {
 }
 
 /// The tile of one group that loads and dots are, if they are one and nothing else.
-fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
+fn tile(kernel: &Kernel, stmts: &[&Stmt], definitions: &[Option<&Op>]) -> Option<Run> {
+    let is_one = |v: Value| definitions[v.0 as usize] == Some(&Op::Const(Scalar::Int(1)));
     let mut loads = BTreeMap::new();
     let mut dots = vec![];
     let mut lanes = 0;
@@ -196,7 +200,8 @@ fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
     let (mut rows, mut columns) = (Operands::default(), Operands::default());
     let mut cells = BTreeMap::new();
     for (v, g, acc, a, b) in &dots {
-        let at = (rows.number(*a, &loads, lanes * group)?, columns.number(*b, &loads, lanes * group)?);
+        let column = if is_one(*b) { usize::MAX } else { columns.number(*b, &loads, lanes * group)? };
+        let at = (rows.number(*a, &loads, lanes * group)?, column);
         // Each sum once, from outside.
         let is_new = cells.insert(at, (*acc, *v)).is_none() && !dots.iter().any(|d| d.0 == *acc);
         if *g != group || !is_new || kernel.ty(*v).lanes as usize != lanes {
@@ -208,7 +213,14 @@ fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
     let count = rows.places[0].1.count;
     let are_rows = rows.places.iter().all(|(_, l)| l.group == group && l.count == count);
     let are_columns = columns.places.iter().all(|(_, l)| l.group == l.lanes);
-    if cells.len() != m * n || loads.len() != m + n || columns.distances()? != panel || !are_rows || !are_columns {
+    let sum = cells.keys().any(|at| at.1 == usize::MAX);
+    if cells.len() != m * (n + usize::from(sum))
+        || (sum && lanes != 1)
+        || loads.len() != m + n
+        || columns.distances()? != panel
+        || !are_rows
+        || !are_columns
+    {
         return None;
     }
     let shape = Shape {
@@ -220,6 +232,7 @@ fn tile(kernel: &Kernel, stmts: &[&Stmt]) -> Option<Run> {
         groups: Some(if count.is_some() { 0 } else { 1 }),
         last: count.map(|c| (0, c)),
         segment: None,
+        sum,
     };
     let sums: Vec<(Value, Value)> = cells.into_values().collect();
     Some(Run {
@@ -250,6 +263,7 @@ impl Shape {
             .map(|(at, count)| format!("l{}of{count}", number(at)))
             .into_iter()
             .chain(self.segment.map(|s| format!("s{}", number(s))));
+        let parts = parts.chain(self.sum.then(|| "sum".into()));
         for part in parts.chain(self.rows[1..].iter().map(|d| number(*d))) {
             write!(name, "_{part}").expect("a string takes everything");
         }
@@ -262,8 +276,12 @@ impl Shape {
         let (m, n) = tile.split_once('x')?;
         let elem = |text: &str| if text == "u8" { Elem::U8 } else { Elem::I8 };
         let number = |text: &str| text.replace('m', "-").parse::<i64>().ok();
-        let (mut rows, mut last, mut segment) = (vec![0], None, None);
+        let (mut rows, mut last, mut segment, mut sum) = (vec![0], None, None, false);
         for part in rest {
+            if *part == "sum" {
+                sum = true;
+                continue;
+            }
             match (part.strip_prefix('l'), part.strip_prefix('s')) {
                 (Some(l), _) => {
                     let (at, count) = l.split_once("of")?;
@@ -283,6 +301,7 @@ impl Shape {
             groups: groups.strip_prefix('n')?.parse().ok(),
             last,
             segment,
+            sum,
         })
     }
 
@@ -306,7 +325,12 @@ impl Shape {
         let is_whole = self.last.is_none_or(|l| l.1 == self.group);
         // Six sums, both halves of two that are kept and of one that passes, and two pointers take all registers.
         let (m, n) = (self.rows.len(), self.columns);
-        self.group == 4 && is_whole && m * n <= 6 && m.min(n) <= 2 && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
+        self.group == 4
+            && is_whole
+            && !self.sum
+            && m * n <= 6
+            && m.min(n) <= 2
+            && self.rows.iter().all(|d| (0..4096 - furthest).contains(d))
     }
 }
 
@@ -327,8 +351,13 @@ pub fn text(name: &str) -> Option<String> {
             .expect("a string takes everything");
         return Some(out);
     }
+    if let Some(assembly) = shape.thumb() {
+        write!(out, "#if defined(CRANELITE_THUMB_LOOPS)\nCRANELITE_LOOP void {name}({unused})\n{{\n{assembly}}}\n#else\n{head}{portable}}}\n#endif\n\n")
+            .expect("a string takes everything");
+        return Some(out);
+    }
     out += &head;
-    if shape.group == 16 && shape.row == shape.column {
+    if shape.group == 16 && shape.row == shape.column && !shape.sum {
         if let Some(loops) = shape.vector_loops() {
             write!(out, "#if defined(CRANELITE_MVE_LOOPS)\n{loops}#elif defined(CRANELITE_MVE)\n").expect("a string takes everything");
         } else {
@@ -343,6 +372,11 @@ pub fn text(name: &str) -> Option<String> {
 }
 
 impl Shape {
+    /// Where a sum is in the array; the sum of a row's bytes is behind those of its columns.
+    fn at(&self, i: usize, j: usize) -> usize {
+        i * (self.columns + usize::from(self.sum)) + j
+    }
+
     fn cells(&self) -> Vec<(usize, usize)> {
         (0..self.rows.len()).flat_map(|i| (0..self.columns).map(move |j| (i, j))).collect()
     }
@@ -354,7 +388,11 @@ impl Shape {
         let mut out = String::new();
         let mut line = |depth: usize, text: &str| writeln!(out, "{}{text}", "    ".repeat(depth)).expect("a string takes everything");
         for (i, j) in &cells {
-            line(1, &format!("uint32_t s{i}{j} = (uint32_t)sums[{}];", i * n + j));
+            line(1, &format!("uint32_t s{i}{j} = (uint32_t)sums[{}];", self.at(*i, *j)));
+        }
+        let rows: Vec<usize> = if self.sum { (0..self.rows.len()).collect() } else { vec![] };
+        for i in &rows {
+            line(1, &format!("uint32_t t{i} = (uint32_t)sums[{}];", self.at(*i, n)));
         }
         line(1, "ptrdiff_t g, s;");
         line(1, "for (s = 0; s < segments; s++) {");
@@ -374,7 +412,10 @@ impl Shape {
         line(2, &format!("x += {};", self.segment.unwrap_or(0)));
         line(1, "}");
         for (i, j) in &cells {
-            line(1, &format!("sums[{}] = (int32_t)s{i}{j};", i * n + j));
+            line(1, &format!("sums[{}] = (int32_t)s{i}{j};", self.at(*i, *j)));
+        }
+        for i in &rows {
+            line(1, &format!("sums[{}] = (int32_t)t{i};", self.at(*i, n)));
         }
         out
     }
@@ -402,8 +443,100 @@ impl Shape {
             for (i, j) in self.cells() {
                 line(depth + 1, &format!("s{i}{j} += (uint32_t)(x{i} * w{j});"));
             }
+            for i in (0..self.rows.len()).filter(|_| self.sum) {
+                line(depth + 1, &format!("t{i} += (uint32_t)x{i};"));
+            }
             line(depth, "}");
         }
+    }
+
+    /// Assembly for cores that have Thumb alone: bytes without sign, which have addresses of their own, and the sum of a row's bytes in a high register.
+    fn thumb(&self) -> Option<String> {
+        let n = self.columns;
+        let groups = self.groups.filter(|g| 0 < *g);
+        let is_next = self.last.is_none_or(|l| Some(l.0) == self.groups.map(|g| 4 * g));
+        if !self.sum || self.rows.len() != 1 || 4 < n || self.group != 4 || self.column != Elem::U8 || !is_next {
+            return None;
+        }
+        let panel = 4 * n as i64;
+        // r3 becomes a number.
+        let number = |code: &mut Vec<String>, value: i64| {
+            let bytes: Vec<i64> = value.to_be_bytes().iter().map(|b| i64::from(*b)).skip_while(|b| *b == 0).collect();
+            code.push(format!("movs r3, #{}", bytes.first().unwrap_or(&0)));
+            for b in bytes.iter().skip(1) {
+                code.push("lsls r3, r3, #8".into());
+                if *b != 0 {
+                    code.push(format!("adds r3, #{b}"));
+                }
+            }
+        };
+        // Bytes from `at` on.
+        let group = |code: &mut Vec<String>, number: usize, count: usize| {
+            for i in 0..count {
+                code.push(format!("ldrb r0, [r1, #{}]", 4 * number + i));
+                if self.row == Elem::I8 {
+                    code.push("sxtb r0, r0".into());
+                }
+                code.push("add r10, r0".into());
+                for j in 0..n {
+                    code.push(format!("ldrb r3, [r2, #{}]", number * panel as usize + 4 * j + i));
+                    code.push("muls r3, r0, r3".into());
+                    code.push(format!("adds r{0}, r{0}, r3", 4 + j));
+                }
+            }
+        };
+        let mut code: Vec<String> =
+            ["push {r4-r7, lr}", "mov r4, r8", "mov r5, r9", "mov r6, r10", "push {r0, r4-r6}"].map(String::from).into();
+        if self.groups.is_none() {
+            code.extend(["cmp r3, #0", "bgt 5f", "b 9f", "5:"].map(String::from));
+            code.extend([format!("movs r4, #{panel}"), "muls r3, r4, r3".into(), "adds r3, r3, r2".into(), "mov r8, r3".into()]);
+        }
+        if self.segment.is_some() {
+            code.extend(["ldr r4, [sp, #36]", "cmp r4, #0", "bgt 5f", "b 9f", "5:"].map(String::from));
+            number(&mut code, self.steps()? * panel);
+            code.extend(["muls r4, r3, r4", "adds r4, r4, r2", "mov r9, r4"].map(String::from));
+        }
+        for j in 0..n {
+            code.push(format!("ldr r{}, [r0, #{}]", 4 + j, 4 * j));
+        }
+        code.extend([format!("ldr r3, [r0, #{}]", 4 * n), "mov r10, r3".into()]);
+        if self.segment.is_some() {
+            code.push("2:".into());
+        }
+        if self.groups.is_none() || groups.is_some() {
+            if let Some(groups) = groups {
+                number(&mut code, groups * panel);
+                code.extend(["adds r3, r3, r2", "mov r8, r3"].map(String::from));
+            }
+            let turns = if groups.is_some_and(|g| g % 2 == 0) && n == 4 { 2 } else { 1 };
+            code.push("1:".into());
+            (0..turns).for_each(|g| group(&mut code, g, 4));
+            code.extend([format!("adds r1, #{}", 4 * turns), format!("adds r2, #{}", panel * turns as i64)]);
+            code.extend(["cmp r2, r8", "bne 1b"].map(String::from));
+        }
+        if let Some((_, count)) = self.last {
+            group(&mut code, 0, count);
+            code.push(format!("adds r2, #{panel}"));
+        }
+        if let Some(segment) = self.segment {
+            let moved = segment - 4 * self.groups.unwrap_or(0);
+            if moved != 0 {
+                number(&mut code, moved.abs());
+                code.push(if 0 < moved { "adds r1, r1, r3".into() } else { "subs r1, r1, r3".into() });
+            }
+            code.extend(["cmp r2, r9", "beq 3f", "b 2b", "3:"].map(String::from));
+        }
+        code.push("ldr r0, [sp]".into());
+        for j in 0..n {
+            code.push(format!("str r{}, [r0, #{}]", 4 + j, 4 * j));
+        }
+        code.extend(["mov r3, r10".into(), format!("str r3, [r0, #{}]", 4 * n), "9:".into()]);
+        code.extend(["pop {r0, r4-r6}", "mov r8, r4", "mov r9, r5", "mov r10, r6", "pop {r4-r7, pc}"].map(String::from));
+        let mut out = String::from("    __asm__ volatile(\n        \".syntax unified\\n\\t\"\n");
+        for c in &code {
+            writeln!(out, "        \"{c}\\n\\t\"").expect("a string takes everything");
+        }
+        Some(out + "        );\n")
     }
 
     /// The same loops in assembly, where all groups are whole: compilers spend two moves in each turn.
@@ -660,6 +793,7 @@ mod tests {
             groups: Some(16),
             last: Some((61, 3)),
             segment: Some(960),
+            sum: true,
         };
         assert_eq!(Shape::parse(&shape.name()), Some(shape.clone()));
         let unknown = Shape { groups: None, last: None, segment: None, ..shape };

@@ -257,11 +257,11 @@ impl<'a> Emitter<'a> {
                 continue;
             }
             if let Stmt::Loop(l) = s
-                && let Some(run) = Run::of_loop(self.kernel, l)
+                && let Some(run) = Run::of_loop(self.kernel, l, &self.definitions)
             {
                 self.flush();
                 // A last group of its own belongs to it.
-                let last = Run::of_group(self.kernel, &stmts[i + 1..], &self.uses);
+                let last = Run::of_group(self.kernel, &stmts[i + 1..], &self.uses, &self.definitions);
                 match last.and_then(|(last, length)| Some((run.clone().and(last)?, length))) {
                     Some((whole, length)) => {
                         self.run(&whole);
@@ -271,7 +271,7 @@ impl<'a> Emitter<'a> {
                 }
                 continue;
             }
-            if let Some((run, length)) = Run::of_group(self.kernel, &stmts[i..], &self.uses) {
+            if let Some((run, length)) = Run::of_group(self.kernel, &stmts[i..], &self.uses, &self.definitions) {
                 self.flush();
                 self.run(&run);
                 skip = length - 1;

@@ -141,7 +141,24 @@ int32_t mul_high_round(int32_t a, int32_t b)
     return (int32_t)(((int64_t)a * b + INT64_C(0x40000000)) >> 31);
 }",
     ),
-    function("mul_high", &[], "int32_t mul_high(int32_t a, int32_t b) { return (int32_t)(((int64_t)a * b) >> 32); }"),
+    function(
+        "mul_high",
+        &[],
+        "\
+int32_t mul_high(int32_t a, int32_t b)
+{
+#if defined(__arm__) && !defined(__thumb2__) && !defined(__ARM_ARCH_ISA_ARM)
+    /* Without a long product: halves. */
+    const uint32_t al = (uint32_t)a & 0xffffu, bl = (uint32_t)b & 0xffffu;
+    const int32_t ah = a >> 16, bh = b >> 16;
+    const int32_t middle = (int32_t)((uint32_t)ah * bl + ((al * bl) >> 16));
+    const int32_t other = (int32_t)((uint32_t)(middle & 0xffff) + al * (uint32_t)bh);
+    return ah * bh + (middle >> 16) + (other >> 16);
+#else
+    return (int32_t)(((int64_t)a * b) >> 32);
+#endif
+}",
+    ),
     function(
         "mul_high_add",
         &["mul_high"],
@@ -605,6 +622,11 @@ const CONDITIONS: &str = "\
    defined the C below is compiled. */
 #if defined(CRANELITE_DSP)
 #define CRANELITE_DSP_LOOPS
+#endif
+#if defined(__GNUC__) && defined(__ARM_ARCH_ISA_THUMB) && !defined(__thumb2__) && defined(__thumb__) && !defined(CRANELITE_NO_ASM)
+#define CRANELITE_THUMB_LOOPS
+#endif
+#if defined(CRANELITE_DSP_LOOPS) || defined(CRANELITE_THUMB_LOOPS)
 #define CRANELITE_UNUSED __attribute__((unused))
 #if defined(__clang__)
 #define CRANELITE_LOOP static __attribute__((naked, noinline))

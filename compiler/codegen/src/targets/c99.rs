@@ -20,10 +20,14 @@ pub(super) fn machine(set: &Set, name: &str) -> Machine {
     // Sixteen products into a sum of a register, four of which are rescaled together; else as many as fourteen registers take.
     let (byte_dot, tile_i8, tile_row) = if set.contains("mve") {
         let tile = MicroTile { rows: 1, vectors: 1, unroll: 1 };
-        (ByteDot::Runs { group: 16, lanes: 4 }, tile, tile)
+        (ByteDot::Runs { group: 16, lanes: 4, unsigned: false }, tile, tile)
+    } else if name.starts_with("cortex-m") && !set.contains("thumb2") {
+        // Eight registers, and bytes with a sign have no addresses with constants.
+        let tile = MicroTile { rows: 1, vectors: 4, unroll: 1 };
+        (ByteDot::Runs { group: 4, lanes: 1, unsigned: true }, tile, tile)
     } else {
         let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
-        (ByteDot::Runs { group: 4, lanes: 1 }, tile(3, 2), tile(1, 4))
+        (ByteDot::Runs { group: 4, lanes: 1, unsigned: false }, tile(3, 2), tile(1, 4))
     };
     Machine {
         name: name.into(),

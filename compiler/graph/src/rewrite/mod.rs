@@ -50,8 +50,16 @@ pub const UNSIGNED: Pass = ("unsigned", unsigned::run);
 
 /// The graph that a machine gets of one that all passes have seen, if that is another one.
 pub fn for_machine(graph: &Graph, machine: &Machine) -> Option<Graph> {
-    let mut graph = Some(graph).filter(|_| machine.has_vectors() && machine.byte_dot == ByteDot::U8S8)?.clone();
+    let mut graph = Some(graph).filter(|_| wants_unsigned(machine))?.clone();
     (UNSIGNED.1)(&mut graph).then_some(graph)
+}
+
+fn wants_unsigned(machine: &Machine) -> bool {
+    match machine.byte_dot {
+        ByteDot::U8S8 => machine.has_vectors(),
+        ByteDot::Runs { unsigned, .. } => unsigned,
+        _ => false,
+    }
 }
 
 /// Runs all passes, in bodies before the graph around them; `observe` sees the graph, or the body, after each pass that changed it.

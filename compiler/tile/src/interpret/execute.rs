@@ -373,7 +373,7 @@ fn zip3(to: &[Cell<u64>], a: &[Cell<u64>], b: &[Cell<u64>], c: &[Cell<u64>], f: 
 fn dot_types(group: usize, to: Elem, a: Elem, b: Elem) -> bool {
     to == Elem::I32
         && match group {
-            4 | 16 => matches!((a, b), (Elem::U8 | Elem::I8, Elem::I8) | (Elem::U8, Elem::U8)),
+            4 | 16 => matches!((a, b), (Elem::U8 | Elem::I8, Elem::U8 | Elem::I8)),
             1 | 2 => a == Elem::I16 && b == Elem::I16,
             _ => false,
         }

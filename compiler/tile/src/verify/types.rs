@@ -194,11 +194,11 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
     if ok { Ok(()) } else { Err(need) }
 }
 
-const DOT: &str = "an i32 accumulator and, for each of its lanes, 4 or 16 products of bytes, the second not the only one without sign, or 1 or 2 of i16·i16";
+const DOT: &str = "an i32 accumulator and, for each of its lanes, 4 or 16 products of bytes or 1 or 2 of i16·i16";
 
 fn dot(group: u32, a: Elem, b: Elem) -> bool {
     match (a, b) {
-        (Elem::U8 | Elem::I8, Elem::I8) | (Elem::U8, Elem::U8) => matches!(group, 4 | 16),
+        (Elem::U8 | Elem::I8, Elem::U8 | Elem::I8) => matches!(group, 4 | 16),
         (Elem::I16, Elem::I16) => matches!(group, 1 | 2),
         _ => false,
     }

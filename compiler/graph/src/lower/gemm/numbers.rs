@@ -62,6 +62,7 @@ impl Numbers {
         if operand == Elem::I16 || (!machine.has_vectors() && !matches!(machine.byte_dot, ByteDot::Runs { .. })) {
             return Numbers { weight_shift: weight_zero_point, memory, ..Numbers::words(Elem::I32) };
         }
+        let unsigned = matches!(machine.byte_dot, ByteDot::Runs { unsigned: true, .. });
         let input_shift = match (memory, operand) {
             (Elem::I8, Elem::U8) => -128,
             (Elem::U8, Elem::I8) => 128,
@@ -71,12 +72,17 @@ impl Numbers {
             form: Form::Bytes { flip: memory != operand },
             memory,
             operand,
-            weight: Elem::I8,
-            packed: Elem::I8,
+            weight: if unsigned { Elem::U8 } else { Elem::I8 },
+            packed: if unsigned { Elem::U8 } else { Elem::I8 },
             accumulator: Elem::I32,
             group,
             input_shift,
-            weight_shift: if weight == ElementType::U8 { 128 } else { 0 },
+            weight_shift: match (weight, unsigned) {
+                (ElementType::U8, true) => 0,
+                (_, true) => -128,
+                (ElementType::U8, false) => 128,
+                (_, false) => 0,
+            },
         }
     }
 

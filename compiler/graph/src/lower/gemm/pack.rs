@@ -121,7 +121,7 @@ pub fn panels(filter: &Filter, depth: &Depth, first: usize, columns: usize, widt
                             let at = e.filter(|_| column < columns).map(|(x, c)| [first + column, y, x, c]);
                             match (elem, at) {
                                 (Elem::F32, Some(at)) => out.extend_from_slice(filter.float_bytes(at)),
-                                (Elem::I8, Some(at)) => out.push((filter.int(at) - shift) as i8 as u8),
+                                (Elem::I8 | Elem::U8, Some(at)) => out.push((filter.int(at) - shift) as i8 as u8),
                                 (Elem::I16, Some(at)) => out.extend_from_slice(&((filter.int(at) - shift) as i16).to_le_bytes()),
                                 (_, None) => out.extend(std::iter::repeat_n(0, elem.bytes() as usize)),
                                 (other, _) => unreachable!("packed weights of {other}"),
