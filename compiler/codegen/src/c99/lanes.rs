@@ -143,14 +143,28 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     };
     let taps: Vec<(char, i64, i64)> = taps.iter().map(tap).collect::<Option<_>>()?;
     let last = taps.iter().map(|t| t.0).max()?;
-    let rows: Vec<String> = ('a'..=last).map(|r| format!("const uint8_t *{r}")).collect();
-    let mut out = format!(
-        "/* Sums of {lanes} channels: the start, and {} products of a byte without its zero point and a weight. */\n\
-         static inline void {name}(int32_t *sums, const uint8_t *start, const uint8_t *w, int32_t zero_point, {})\n{{\n",
-        taps.len(),
-        rows.join(", ")
-    );
+    let parameters = ["int32_t *sums", "const uint8_t *start", "const uint8_t *w", "int32_t zero_point"].map(String::from);
+    let parameters: Vec<String> = parameters.into_iter().chain(('a'..=last).map(|r| format!("const uint8_t *{r}"))).collect();
+    let mut out =
+        format!("/* Sums of {lanes} channels: the start, and {} products of a byte without its zero point and a weight. */\n", taps.len());
     let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
+    if lanes == 4 {
+        // Some compilers spill what these keep in registers.
+        let unused: Vec<String> = parameters.iter().map(|p| format!("{p} CRANELITE_UNUSED")).collect();
+        for (condition, code) in
+            [("#if defined(CRANELITE_DSP_LOOPS)", dsp(x, w, &taps)), ("#elif defined(CRANELITE_THUMB_LOOPS)", thumb(x, w, &taps))]
+        {
+            line(condition.into());
+            line(format!(
+                "CRANELITE_LOOP void {name}({})\n{{\n    __asm__ volatile(\n        \".syntax unified\\n\\t\"",
+                unused.join(", ")
+            ));
+            code.iter().for_each(|c| line(format!("        \"{c}\\n\\t\"")));
+            line("        );\n}".into());
+        }
+        line("#else".into());
+    }
+    line(format!("static inline void {name}({})\n{{", parameters.join(", ")));
     if lanes == 8 {
         line("#if defined(CRANELITE_MVE)".into());
         line("    /* Even and odd channels apart. */".into());
@@ -176,43 +190,6 @@ fn taps(name: &str, rest: &str) -> Option<String> {
         line("    both.val[1] = odd;".into());
         line("    vst2q_s32(sums, both);".into());
         line("#else".into());
-    } else {
-        line("#if defined(CRANELITE_DSP)".into());
-        line("    const uint32_t minus = ((0u - (uint32_t)zero_point) & 0xffffu) * 0x10001u;".into());
-        for i in 0..4 {
-            line(format!("    int32_t s{i} = load_i32(start + {});", 4 * i));
-        }
-        let add = if *x == "u8" { "uxtab16" } else { "sxtab16" };
-        for (row, at, weight) in &taps {
-            line("    {".into());
-            line("        uint32_t even, odd;".into());
-            line(format!("        const uint32_t four = bytes_4({row} + {at});"));
-            let macs = if *w == "i16" {
-                line(format!("        const uint32_t first = bytes_4(w + {weight}), second = bytes_4(w + {});", weight + 4));
-                ["smlabb %0, %4, %6, %0", "smlabt %1, %5, %6, %1", "smlatb %2, %4, %7, %2", "smlatt %3, %5, %7, %3"]
-            } else {
-                line("        uint32_t first, second;".into());
-                line(format!("        const uint32_t weights = bytes_4(w + {weight});"));
-                line(
-                    "        __asm__(\"sxtb16 %0, %2\\n\\tsxtb16 %1, %2, ror #8\" : \"=&r\"(first), \"=r\"(second) : \"r\"(weights));"
-                        .into(),
-                );
-                ["smlabb %0, %4, %6, %0", "smlabb %1, %5, %7, %1", "smlatt %2, %4, %6, %2", "smlatt %3, %5, %7, %3"]
-            };
-            line(format!(
-                "        __asm__(\"{add} %0, %3, %2\\n\\t{add} %1, %3, %2, ror #8\" : \"=&r\"(even), \"=r\"(odd) : \"r\"(four), \"r\"(minus));"
-            ));
-            line(format!("        __asm__(\"{}\"", macs.join("\\n\\t")));
-            line(
-                "                : \"+&r\"(s0), \"+&r\"(s1), \"+&r\"(s2), \"+&r\"(s3) : \"r\"(even), \"r\"(odd), \"r\"(first), \"r\"(second));"
-                    .into(),
-            );
-            line("    }".into());
-        }
-        for i in 0..4 {
-            line(format!("    sums[{i}] = s{i};"));
-        }
-        line("#else".into());
     }
     line("    ptrdiff_t i;".into());
     line(format!("    for (i = 0; i < {lanes}; i++) {{"));
@@ -224,9 +201,84 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     }
     line("        sums[i] = (int32_t)s;".into());
     line("    }".into());
-    line("#endif".into());
-    line("}\n".into());
+    line(if lanes == 8 { "#endif\n}\n".into() } else { "}\n#endif\n".into() });
     Some(out)
+}
+
+/// Taps with DSP: even and odd bytes of a word without the zero point, times two pairs of weights.
+fn dsp(x: &str, w: &str, taps: &[(char, i64, i64)]) -> Vec<String> {
+    let add = if x == "u8" { "uxtab16" } else { "sxtab16" };
+    let mut code: Vec<String> =
+        ["push {r0, r4-r11, lr}", "rsb r3, r3, #0", "pkhbt r3, r3, r3, lsl #16", "ldm r1, {r4-r7}"].map(String::from).into();
+    let mut here = ' ';
+    for (row, at, weight) in taps {
+        if *row != here {
+            here = *row;
+            code.push(format!("ldr r1, [sp, #{}]", 40 + 4 * (here as u32 - u32::from(b'a'))));
+        }
+        let x = if (0..4096).contains(at) {
+            vec![format!("ldr r11, [r1, #{at}]")]
+        } else {
+            vec![format!("movw r11, #{}", at & 0xffff), format!("movt r11, #{}", at >> 16), "ldr r11, [r1, r11]".into()]
+        };
+        code.extend(x);
+        code.extend([format!("{add} r12, r3, r11"), format!("{add} r11, r3, r11, ror #8")]);
+        if w == "i16" {
+            code.extend([format!("ldr r8, [r2, #{weight}]"), format!("ldr r9, [r2, #{}]", weight + 4)]);
+            code.extend(
+                ["smlabb r4, r12, r8, r4", "smlabt r5, r11, r8, r5", "smlatb r6, r12, r9, r6", "smlatt r7, r11, r9, r7"].map(String::from),
+            );
+        } else {
+            code.extend([format!("ldr r9, [r2, #{weight}]"), "sxtb16 r8, r9".into(), "sxtb16 r9, r9, ror #8".into()]);
+            code.extend(
+                ["smlabb r4, r12, r8, r4", "smlabb r5, r11, r9, r5", "smlatt r6, r12, r8, r6", "smlatt r7, r11, r9, r7"].map(String::from),
+            );
+        }
+    }
+    code.extend(["ldr r0, [sp]", "stm r0, {r4-r7}", "pop {r0, r4-r11, pc}"].map(String::from));
+    code
+}
+
+/// Taps with Thumb alone: channel by channel, both pointers moving on from tap to tap.
+fn thumb(x: &str, w: &str, taps: &[(char, i64, i64)]) -> Vec<String> {
+    let mut code: Vec<String> =
+        ["push {r4-r7, lr}", "mov r4, r8", "push {r0, r4}", "rsbs r3, r3, #0", "mov r8, r3", "ldm r1!, {r4-r7}"].map(String::from).into();
+    let advance = |code: &mut Vec<String>, register: &str, by: i64| {
+        let (word, size) = if by < 0 { ("subs", -by) } else { ("adds", by) };
+        if (1..=255).contains(&size) {
+            code.push(format!("{word} {register}, #{size}"));
+        } else if size != 0 {
+            code.push(format!("movs r3, #{}", size >> 24 & 0xff));
+            for shift in [16, 8, 0] {
+                code.extend(["lsls r3, r3, #8".into(), format!("adds r3, #{}", size >> shift & 0xff)]);
+            }
+            code.push(format!("{word} {register}, {register}, r3"));
+        }
+    };
+    let (mut here, mut at_x, mut at_w) = (' ', 0, 0);
+    for (row, at, weight) in taps {
+        if *row != here {
+            (here, at_x) = (*row, 0);
+            code.push(format!("ldr r1, [sp, #{}]", 28 + 4 * (here as u32 - u32::from(b'a'))));
+        }
+        advance(&mut code, "r1", at - at_x);
+        advance(&mut code, "r2", weight - at_w);
+        (at_x, at_w) = (*at, *weight);
+        for i in 0..4 {
+            code.push(format!("ldrb r0, [r1, #{i}]"));
+            if x == "i8" {
+                code.push("sxtb r0, r0".into());
+            }
+            code.push("add r0, r8".into());
+            code.extend(match w {
+                "i16" => [format!("ldrh r3, [r2, #{}]", 2 * i), "sxth r3, r3".into()],
+                _ => [format!("ldrb r3, [r2, #{i}]"), "sxtb r3, r3".into()],
+            });
+            code.extend(["muls r3, r0, r3".into(), format!("adds r{0}, r{0}, r3", 4 + i)]);
+        }
+    }
+    code.extend(["ldr r0, [sp]", "stm r0!, {r4-r7}", "pop {r0, r4}", "mov r8, r4", "pop {r4-r7, pc}"].map(String::from));
+    code
 }
 
 /// rescale_TYPE_LEFT_RIGHT, and whether negative sums have an addend of their own.
