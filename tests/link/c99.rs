@@ -5,12 +5,14 @@
 use super::failed;
 use anyhow::{Context, Result, anyhow, ensure};
 use cranelite::array::Array;
+use cranelite::cc;
 use cranelite::fit;
 use cranelite::foreign::{self, Tools};
+use cranelite::limits::Limits;
 use cranelite::pipeline::{self, Compiled, Io, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
-use cranelite_graph::diagnostic::Code;
+use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::import;
 use cranelite_graph::lower::{Goal, Preferences};
 use cranelite_tests::models::{self, Case};
@@ -103,6 +105,9 @@ pub fn trials() -> Vec<Trial> {
     }
     let misra = Trial::test("c99/misra", || misra().map_err(failed));
     trials.push(misra.with_ignored_flag(!exists("cppcheck") && !is_required()));
+    let no_compiler = !exists("gcc") && !is_required();
+    trials.push(Trial::test("c99/built", || built().map_err(failed)).with_ignored_flag(no_compiler));
+    trials.push(Trial::test("c99/flash", || flash().map_err(failed)));
     trials.push(Trial::test("c99/refused", || refused().map_err(failed)));
     trials
 }
@@ -244,6 +249,59 @@ fn on_core(core: &Core) -> Result<()> {
             let undefined = build(&compile(&model, import::Options::default(), Io::Caller)?, &[level])?;
             ensure!(undefined.iter().all(|n| core.helpers.contains(&n.as_str())), "{name} needs {undefined:?} with {level}");
         }
+    }
+    Ok(())
+}
+
+/// By the user's compiler: sizes and stack are known then, and in the header; what the compiler says of a failure is told.
+fn built() -> Result<()> {
+    let model = &models::all()[0].model;
+    let options = Options { prefix: "model".into(), ..Options::default() };
+    let once = |command: &str, flash_bytes: Option<u64>| -> Result<(Compiled, Vec<u8>), Vec<Diagnostic>> {
+        let options = Options { limits: Limits { flash_bytes, ..Limits::default() }, ..options.clone() };
+        let target = Target::new("c99", None).expect("a target");
+        let mut compiled = pipeline::compile(model, &[target], &options, &mut Stages::none())?;
+        let object = pipeline::build(&mut compiled, &cc::Compiler::parse(command).expect("a command"), &options)?;
+        Ok((compiled, object))
+    };
+    let (compiled, object) = once("gcc -O2 -DA='1 2'", None).map_err(|e| anyhow!("{e:?}"))?;
+    let (Some(code), Some(stack)) = (compiled.code_bytes(), compiled.stack_bytes()) else { return Err(anyhow!("no sizes")) };
+    ensure!(100 < code && 16 < stack && object.starts_with(b"\x7fELF"), "code {code}, stack {stack}");
+    ensure!(compiled.header.contains(&format!("#define MODEL_STACK_BYTES {stack}\n")), "{}", compiled.header);
+    // Neither a compiler that puts code off until programs are linked, nor one without the option for the stack.
+    let put_off = once("gcc -O2 -flto", None).map_err(|e| anyhow!("{e:?}"))?.0;
+    ensure!(put_off.code_bytes().is_some_and(|bytes| 100 < bytes));
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("cc.sh");
+    fs::write(&script, "case \"$*\" in *-fstack-usage*) echo unknown option >&2; exit 1;; esac\nexec gcc \"$@\"\n")?;
+    let silent = once(&format!("sh '{}'", script.display()), None).map_err(|e| anyhow!("{e:?}"))?.0;
+    ensure!(silent.code_bytes().is_some() && silent.stack_bytes().is_none() && !silent.header.contains("STACK_BYTES"));
+    let message = |command: &str, flash| once(command, flash).err().map(|e| (e[0].code.0, e[0].to_string())).unwrap_or_default();
+    let (code, text) = message("gcc -no-such-option", None);
+    ensure!(
+        code == "E0503" && text.contains("no-such-option") && text.contains("-c model.c -o model.o") && !text.contains("/tmp"),
+        "{text}"
+    );
+    let (code, text) = message("gcc -O2", Some(compiled.object.const_bytes + 10));
+    ensure!(code == "E0403" && text.contains("code and constants are larger") && text.contains("too many"), "{text}");
+    Ok(())
+}
+
+/// Constants alone where nobody has compiled the file, and both in an object.
+fn flash() -> Result<()> {
+    let model = &models::all()[0].model;
+    for (triple, what) in [("c99", "the constants alone are larger"), ("x86_64-unknown-linux-gnu", "code and constants are larger")] {
+        let of = |flash_bytes| {
+            let limits = Limits { flash_bytes: Some(flash_bytes), ..Limits::default() };
+            let options = Options { prefix: "model".into(), limits, ..Options::default() };
+            pipeline::compile(model, &[Target::new(triple, None).expect("a target")], &options, &mut Stages::none())
+        };
+        let object = of(1 << 20).map_err(|e| anyhow!("{e:?}"))?.object;
+        let all = object.code_bytes + object.const_bytes;
+        ensure!(of(all).is_ok());
+        let problems = of(all - 1).err().context("accepted")?;
+        ensure!(problems[0].code == Code::FLASH && problems[0].message.starts_with(what), "{problems:?}");
+        ensure!(problems[0].found.as_ref().is_some_and(|found| found.contains("1 too many")), "{problems:?}");
     }
     Ok(())
 }
