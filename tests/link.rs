@@ -40,6 +40,7 @@ mod watched;
 mod weights;
 
 use anyhow::{Context, Result, anyhow, ensure};
+use cranelite::array::Array;
 use cranelite::files::Files;
 use cranelite::foreign;
 use cranelite::pipeline::{self, Compiled, Options};
@@ -47,7 +48,7 @@ use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::lower::Preferences;
 use cranelite_tests::models::{self, Case};
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, machines, output};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -55,7 +56,7 @@ use std::slice;
 
 fn main() -> ExitCode {
     let mut trials = vec![];
-    for m in &MACHINES {
+    for m in machines() {
         let ignored = m.is_to_be_ignored();
         for (what, test) in [("program", program as fn(&Machine) -> Result<()>), ("symbols", symbols), ("run", run), ("threads", threads)] {
             let trial = Trial::test(format!("{what}/{}", m.name), move || test(m).map_err(failed));
@@ -95,14 +96,15 @@ fn main() -> ExitCode {
 }
 
 /// The model that is divided for three threads.
-fn divided(folder: &Path, target: &Target) -> Result<Compiled> {
+fn divided(folder: &Path, m: &Machine) -> Result<Compiled> {
+    let target = &Target::new(m.triple, Some(m.cpu))?;
     // A step for each operator, which the program counts.
     let prefer = Preferences { winograd: false, ..Preferences::default() };
     let options = Options { prefix: "divisible".into(), threads: 3, prefer, ..Options::default() };
     let compiled = pipeline::compile(&models::divisible(), std::slice::from_ref(target), &options, &mut Stages::none());
     let compiled = compiled.map_err(|e| anyhow!("{e:?}"))?;
     let mut files = Files::default();
-    files.add(folder.join("divisible.o"), compiled.object.bytes.clone());
+    files.add(folder.join("divisible.o"), m.object(&compiled)?);
     files.add(folder.join("divisible.h"), compiled.header.clone());
     files.add(folder.join("cranelite_arena.h"), include_str!("../runtime-stub/cranelite_arena.h"));
     files.add(folder.join("cranelite_threads.h"), include_str!("../runtime-stub/cranelite_threads.h"));
@@ -114,7 +116,7 @@ fn divided(folder: &Path, target: &Target) -> Result<Compiled> {
 /// The program in link/threads.c; where the machine is this one, also watched for data races.
 fn threads(m: &Machine) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let compiled = divided(folder.path(), &Target::new(m.triple, Some(m.cpu))?)?;
+    let compiled = divided(folder.path(), m)?;
     ensure!(compiled.main().levels[0].planned.program.schedule.iter().any(|s| 2 < s.calls().len()), "nothing was divided");
     let undefined = output(Command::new(m.nm).arg("-u").arg(folder.path().join("divisible.o")))?;
     ensure!(undefined.is_empty(), "divisible needs {undefined}");
@@ -122,16 +124,23 @@ fn threads(m: &Machine) -> Result<()> {
     for options in watched {
         let mut link = Command::new(m.compiler);
         link.current_dir(&folder).args(WARNINGS).args(["-std=c99", "-O1", "threads.c", "divisible.o", "-o", "threads"]);
-        output(link.args(*options).arg("-pthread"))?;
+        // Counters of 64 bits are functions of a library there.
+        let more: &[&str] = if m.is_big_endian() { &["-latomic"] } else { &[] };
+        output(link.args(*options).arg("-pthread").args(more))?;
         output(&mut m.run(&folder.path().join("threads")))?;
     }
     Ok(())
 }
 
 /// A trial of all models of ours for each machine, and on x86-64 for each of these levels or lists of levels.
-fn on_every_machine(what: &str, x86_cpus: &'static [&'static str], test: fn(&Machine, &str, &[u8]) -> Result<()>) -> Vec<Trial> {
+fn on_every_machine(
+    what: &str,
+    is_for: fn(&Machine) -> bool,
+    x86_cpus: &'static [&'static str],
+    test: fn(&Machine, &str, &[u8]) -> Result<()>,
+) -> Vec<Trial> {
     let mut trials = vec![];
-    for m in &MACHINES {
+    for m in machines().filter(|m| is_for(m)) {
         for cpu in if m.name == "x86_64" { x86_cpus } else { slice::from_ref(&m.cpu) } {
             let runs = m.triple != X86 || Target::list(m.triple, Some(cpu)).is_ok_and(|t| t.iter().any(Target::runs_here));
             let all = move || {
@@ -151,13 +160,13 @@ fn failed(e: anyhow::Error) -> Failed {
 }
 
 /// Writes NAME.o and NAME.h for all models made here.
-fn compile_all(folder: &Path, triple: &str, cpus: &str) -> Result<Vec<Case>> {
-    let targets = Target::list(triple, Some(cpus))?;
+fn compile_all(folder: &Path, m: &Machine, cpus: &str) -> Result<Vec<Case>> {
+    let targets = Target::list(m.triple, Some(cpus))?;
     let cases = models::all();
     let mut files = Files::default();
     for case in &cases {
         let compiled = compile(case, &targets)?;
-        files.add(folder.join(format!("{}.o", case.name)), compiled.object.bytes);
+        files.add(folder.join(format!("{}.o", case.name)), m.object(&compiled)?);
         files.add(folder.join(format!("{}.h", case.name)), compiled.header);
     }
     files.add(folder.join("cranelite_arena.h"), include_str!("../runtime-stub/cranelite_arena.h"));
@@ -173,11 +182,11 @@ fn compile(case: &Case, targets: &[Target]) -> Result<Compiled> {
 /// The program in link/program.c, with two models.
 fn program(m: &Machine) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let cases = compile_all(folder.path(), m.triple, m.cpu)?;
+    let cases = compile_all(folder.path(), m, m.cpu)?;
     let data: String = cases
         .iter()
         .filter(|c| c.name != "tiny_f32")
-        .flat_map(|c| [("in", &c.steps[0].0), ("out", &c.steps[0].1)].map(|(kind, a)| array(&format!("{}_{kind}", c.name), &a.data)))
+        .flat_map(|c| [("in", &c.steps[0].0), ("out", &c.steps[0].1)].map(|(kind, a)| array(&format!("{}_{kind}", c.name), a, m)))
         .collect();
     std::fs::write(folder.path().join("data.h"), data)?;
     std::fs::write(folder.path().join("program.c"), include_str!("link/program.c"))?;
@@ -188,8 +197,10 @@ fn program(m: &Machine) -> Result<()> {
     Ok(())
 }
 
-fn array(name: &str, bytes: &[u8]) -> String {
-    let numbers: Vec<String> = bytes.iter().map(u8::to_string).collect();
+/// In the machine's order of bytes.
+fn array(name: &str, array: &Array, m: &Machine) -> String {
+    let width = array.element.bytes().filter(|_| m.is_big_endian()).unwrap_or(1);
+    let numbers: Vec<String> = array.data.chunks(width).flat_map(|number| number.iter().rev().map(u8::to_string)).collect();
     format!("static const unsigned char {name}[] = {{{}}};\n", numbers.join(","))
 }
 
@@ -208,7 +219,7 @@ fn run(m: &Machine) -> Result<()> {
 /// No object needs anything; each offers exactly its entry point and its description.
 fn symbols(m: &Machine) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    for case in compile_all(folder.path(), m.triple, m.cpu)? {
+    for case in compile_all(folder.path(), m, m.cpu)? {
         let object = folder.path().join(format!("{}.o", case.name));
         let undefined = output(Command::new(m.nm).arg("-u").arg(&object))?;
         ensure!(undefined.is_empty(), "{} needs {undefined}", case.name);
@@ -223,9 +234,9 @@ fn symbols(m: &Machine) -> Result<()> {
 /// All headers in one translation unit, twice, without a warning.
 fn header(compiler: &str, options: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let cases = compile_all(folder.path(), X86, "x86-64,x86-64-v3,x86-64-v4+avx512vnni")?;
+    let cases = compile_all(folder.path(), &MACHINES[0], "x86-64,x86-64-v3,x86-64-v4+avx512vnni")?;
     let source: String = cases.iter().chain(&cases).map(|c| format!("#include \"{}.h\"\n", c.name)).collect();
-    divided(folder.path(), &Target::new(X86, Some("x86-64"))?)?;
+    divided(folder.path(), &MACHINES[0])?;
     let arena = "#include \"divisible.h\"\n#include \"cranelite_threads.h\"\n#include \"cranelite_arena.h\"\n\
                  CRANELITE_STATIC_ARENA(arena, TINY_I8);\nint main() { return arena[TINY_I8_LEVEL_COUNT + TINY_I8_LEVEL_X86_64_V4_AVX512VNNI]; }\n";
     std::fs::write(folder.path().join("all.c"), source + arena)?;

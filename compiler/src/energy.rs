@@ -287,6 +287,7 @@ mod tests {
             constant_bytes,
             elements,
             arithmetic,
+            operands: String::new(),
             result: String::new(),
             within: None,
             dead_channels: 0,

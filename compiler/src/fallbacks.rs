@@ -71,6 +71,7 @@ mod tests {
                 constant_bytes: 0,
                 elements: (ElementType::F32, 0),
                 arithmetic: None,
+                operands: String::new(),
                 result,
                 within: None,
             }

@@ -121,7 +121,7 @@ pub struct Planned {
     pub program: Program,
     pub plan: Plan,
     pub rescalings: Vec<Rescaled>,
-    /// Of constants and states: how many bytes their numbers have, where it is known and one for all.
+    /// Of buffers that hold tensors: how many bytes a number in them has; none: not always the same.
     pub number_bytes: BTreeMap<BufferId, Option<u32>>,
 }
 

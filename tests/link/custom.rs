@@ -12,14 +12,14 @@ use cranelite_codegen::targets::Target;
 use cranelite_graph::import;
 use cranelite_graph::tensor::ElementType;
 use cranelite_tests::models::custom;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, machines, output};
 use libtest_mimic::Trial;
 use std::path::Path;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![];
-    for m in &MACHINES {
+    for m in machines() {
         let levels = if m.triple == X86 { "x86-64,x86-64-v3" } else { m.cpu };
         for cpu in [m.cpu, levels] {
             let trial = Trial::test(format!("custom/{}/{cpu}", m.name), move || linked(m, cpu).map_err(failed));
@@ -37,13 +37,13 @@ pub fn trials() -> Vec<Trial> {
 fn compile(targets: &[Target], threads: usize) -> Result<Compiled> {
     let functions = [("Sum", "my_sum"), ("Check", "my_check")].map(|(name, symbol)| (name.to_string(), symbol.to_string()));
     let import = import::Options { custom: functions.to_vec(), ..import::Options::default() };
-    let options = Options { prefix: "mine".into(), import, threads, profile: true, unwind: true, ..Options::default() };
+    let options = Options { prefix: "mine".into(), import, threads, profile: true, unwind: !targets[0].is_c(), ..Options::default() };
     pipeline::compile(&custom(), targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))
 }
 
-fn written(folder: &Path, compiled: &Compiled) -> Result<()> {
+fn written(m: &Machine, folder: &Path, compiled: &Compiled) -> Result<()> {
     let mut files = Files::default();
-    files.add(folder.join("mine.o"), compiled.object.bytes.clone());
+    files.add(folder.join("mine.o"), m.object(compiled)?);
     files.add(folder.join("mine.h"), compiled.header.clone());
     files.add(folder.join("cranelite_arena.h"), include_str!("../../runtime-stub/cranelite_arena.h"));
     files.add(folder.join("custom.c"), include_str!("custom.c"));
@@ -53,7 +53,7 @@ fn written(folder: &Path, compiled: &Compiled) -> Result<()> {
 fn linked(m: &Machine, cpu: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    written(folder, &compile(&Target::list(m.triple, Some(cpu))?, 2)?)?;
+    written(m, folder, &compile(&Target::list(m.triple, Some(cpu))?, 2)?)?;
     let undefined = output(Command::new(m.nm).arg("-u").arg(folder.join("mine.o")))?;
     let names: Vec<&str> = undefined.split_whitespace().filter(|w| *w != "U").collect();
     ensure!(names == ["my_check", "my_sum"], "imports {undefined}");
@@ -78,7 +78,7 @@ fn called_here(m: &Machine) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
     let compiled = compile(&[Target::native()?], 1)?;
-    written(folder, &compiled)?;
+    written(m, folder, &compiled)?;
     let missing = Instance::new(&compiled).err().map(|d| (d.code.0, d.message));
     ensure!(missing.as_ref().is_some_and(|m| m.0 == "E0505" && m.1.contains("`my_")), "{missing:?}");
     output(Command::new(m.compiler).current_dir(folder).args(["-shared", "-fPIC", "-DLIBRARY", "custom.c", "-o", "libfunctions.so"]))?;

@@ -7,13 +7,13 @@ use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_tests::models;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, output};
+use cranelite_tests::tools::{Machine, WARNINGS, machines, output};
 use libtest_mimic::Trial;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
     let trial = |m: &'static Machine| Trial::test(format!("float_io/{}", m.name), || float_io(m).map_err(failed));
-    MACHINES.iter().map(|m| trial(m).with_ignored_flag(m.is_to_be_ignored())).collect()
+    machines().map(|m| trial(m).with_ignored_flag(m.is_to_be_ignored())).collect()
 }
 
 fn float_io(m: &Machine) -> Result<()> {
@@ -23,7 +23,7 @@ fn float_io(m: &Machine) -> Result<()> {
         let options = Options { prefix: prefix.into(), float_io, ..Options::default() };
         let target = Target::new(m.triple, Some(m.cpu))?;
         let compiled = pipeline::compile(&models::two_headed(), &[target], &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
-        files.add(folder.join(format!("{prefix}.o")), compiled.object.bytes);
+        files.add(folder.join(format!("{prefix}.o")), m.object(&compiled)?);
         files.add(folder.join(format!("{prefix}.h")), compiled.header);
     }
     files.add(folder.join("cranelite_arena.h"), include_str!("../../runtime-stub/cranelite_arena.h"));

@@ -9,7 +9,7 @@ use cranelite::files::Files;
 use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
-use cranelite_tests::tools::{exists, is_required, output};
+use cranelite_tests::tools::{MACHINES, Machine, exists, is_required, output};
 use libtest_mimic::Trial;
 use std::path::Path;
 use std::process::Command;
@@ -29,7 +29,7 @@ pub fn trials() -> Vec<Trial> {
 fn x86() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    divided(folder, &Target::new("x86_64-unknown-linux-gnu", Some("x86-64-v3"))?)?;
+    divided(folder, &Machine { cpu: "x86-64-v3", ..MACHINES[0] })?;
     for link in [&["ld", "-z", "cet-report=error"][..], &["ld.lld", "-z", "force-ibt", "-z", "shstk"]] {
         let notes = linked(folder, link)?;
         ensure!(notes.contains("x86 feature: IBT, SHSTK"), "{notes}");
@@ -51,7 +51,7 @@ fn x86() -> Result<()> {
 fn arm() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
-    divided(folder, &Target::new("aarch64-unknown-linux-gnu", Some("generic+dotprod"))?)?;
+    divided(folder, &MACHINES[3])?;
     for link in [&["aarch64-linux-gnu-ld", "-z", "force-bti"][..], &["ld.lld", "-z", "force-bti"]] {
         let notes = linked(folder, link)?;
         ensure!(notes.contains("AArch64 feature: BTI"), "{notes}");

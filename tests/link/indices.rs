@@ -7,13 +7,13 @@ use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_tests::models;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
+use cranelite_tests::tools::{Machine, WARNINGS, X86, machines, output};
 use libtest_mimic::Trial;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![];
-    for m in &MACHINES {
+    for m in machines() {
         let cpus = if m.name == "x86_64" { &["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni"][..] } else { std::slice::from_ref(&m.cpu) };
         for &cpu in cpus {
             let is_ignored = m.is_to_be_ignored() || m.triple == X86 && !self_test::runs(m.triple, cpu);
@@ -32,7 +32,7 @@ fn picks(m: &Machine, cpu: &str) -> Result<()> {
     let options = Options { prefix: "picked".into(), self_test: true, threads: 2, profile: true, ..Options::default() };
     let compiled = pipeline::compile(&models::picked(), &[target], &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
     let mut files = Files::default();
-    files.add(folder.join("picked.o"), compiled.object.bytes);
+    files.add(folder.join("picked.o"), m.object(&compiled)?);
     files.add(folder.join("picked.h"), compiled.header);
     files.add(folder.join("main.c"), include_str!("indices.c"));
     files.write()?;

@@ -11,7 +11,7 @@ use libtest_mimic::Trial;
 use std::process::Command;
 
 pub fn trials() -> Vec<Trial> {
-    on_every_machine("io_arena", &["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni"], same)
+    on_every_machine("io_arena", |_| true, &["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni"], same)
 }
 
 fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {
@@ -21,7 +21,7 @@ fn same(m: &Machine, cpu: &str, model: &[u8]) -> Result<()> {
         let options = Options { prefix: prefix.into(), io, threads: 3, profile: true, ..Options::default() };
         let target = Target::new(m.triple, Some(cpu))?;
         let compiled = pipeline::compile(model, &[target], &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
-        files.add(folder.join(format!("{prefix}.o")), compiled.object.bytes.as_slice());
+        files.add(folder.join(format!("{prefix}.o")), m.object(&compiled)?);
         files.add(folder.join(format!("{prefix}.h")), compiled.header.as_str());
         let name = |id: &str| id.to_uppercase();
         let (input, output) =

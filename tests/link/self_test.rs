@@ -7,7 +7,7 @@ use cranelite::pipeline::{self, Options};
 use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_tests::models;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, output};
+use cranelite_tests::tools::{Machine, WARNINGS, X86, machines, output};
 use libtest_mimic::Trial;
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ const X86_LEVELS: [&str; 4] = ["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni", "x
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![];
-    for m in &MACHINES {
+    for m in machines() {
         let cpus = if m.name == "x86_64" { &X86_LEVELS[..] } else { &[m.cpu] };
         for &cpu in cpus {
             let is_ignored = m.is_to_be_ignored() || m.triple == X86 && !runs(m.triple, cpu);
@@ -50,7 +50,7 @@ fn run(m: &Machine, cpu: &str, model: &[u8]) -> Result<Vec<u64>> {
     let targets = Target::list(m.triple, Some(cpu))?;
     let compiled = pipeline::compile(model, &targets, &options, &mut Stages::none()).map_err(|e| anyhow!("{e:?}"))?;
     let mut files = Files::default();
-    files.add(folder.join("model.o"), compiled.object.bytes.clone());
+    files.add(folder.join("model.o"), m.object_by(&compiled, "-O0")?);
     files.add(folder.join("model.h"), compiled.header.clone());
     files.add(folder.join("cranelite_arena.h"), include_str!("../../runtime-stub/cranelite_arena.h"));
     files.add(folder.join("main.c"), include_str!("self_test.c"));

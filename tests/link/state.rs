@@ -19,10 +19,10 @@ use cranelite_codegen::targets::Target;
 use cranelite_graph::tensor::{ElementType, TensorType};
 use cranelite_tests::differential::expected_steps;
 use cranelite_tests::suite::{self, Suite};
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, output};
+use cranelite_tests::tools::{Machine, WARNINGS, X86, exists, machines, output};
 use cranelite_tile::{arena, interpret, text, verify};
 use libtest_mimic::Trial;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
@@ -31,13 +31,13 @@ const LEVELS: &str = "x86-64,x86-64-v3,x86-64-v4";
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![];
-    for m in &MACHINES {
+    for m in machines() {
         for cpu in if m.triple == X86 { &["x86-64", LEVELS][..] } else { std::slice::from_ref(&m.cpu) } {
             let trial = Trial::test(format!("state/{}/{cpu}", m.name), move || in_c(m, cpu).map_err(failed));
             trials.push(trial.with_ignored_flag(m.is_to_be_ignored()));
         }
     }
-    for m in &MACHINES {
+    for m in machines() {
         let trial = Trial::test(format!("state/instances/{}", m.name), move || instances(m).map_err(failed));
         trials.push(trial.with_ignored_flag(m.is_to_be_ignored() || suite::shared().is_none()));
     }
@@ -62,7 +62,8 @@ pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
         };
         arena::check(&program).map_err(|e| anyhow!(e))?;
         verify::verify(&program).map_err(|e| anyhow!("{e:?}"))?;
-        levels.push(Level { target: target.clone(), planned: Planned { program, plan, rescalings: vec![] } });
+        levels
+            .push(Level { target: target.clone(), planned: Planned { program, plan, rescalings: vec![], number_bytes: BTreeMap::new() } });
     }
     let described = [&signature.inputs[0], &signature.outputs[0]].map(|t| vec![t.described()]);
     let [inputs, outputs] = described;
@@ -87,7 +88,14 @@ pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
         source: Source::of(b"recurrent", [true].into_iter()),
         ..object::Options::default()
     };
-    let object = object::emit(&emitted, &object_options)?;
+    let object = match targets[0].is_c() {
+        false => object::emit(&emitted, &object_options)?,
+        true => {
+            let object::Options { prefix, inputs, outputs, self_test, .. } = object_options.clone();
+            let entry = object::Entry { prefix, inputs, outputs, self_test, levels: emitted, ..object::Entry::default() };
+            cranelite_codegen::c99::emit(&[entry], &object_options, "kept.h")?
+        }
+    };
     let facts = Facts { operators: vec![], parameters: vec![], arena_lower_bound_bytes: 0 };
     let entries = vec![Entry { key: String::new(), subgraph: 0, word: None, prefix: options.prefix.clone(), signature, facts, levels }];
     let header = header::write(&options, &entries, targets, &object, &BTreeSet::new());
@@ -122,7 +130,7 @@ fn in_c(m: &Machine, cpu: &str) -> Result<()> {
 
     let folder = tempfile::tempdir()?;
     let (folder, mut files) = (folder.path(), Files::default());
-    files.add(folder.join("kept.o"), compiled.object.bytes.as_slice());
+    files.add(folder.join("kept.o"), m.object(&compiled)?);
     files.add(folder.join("kept.h"), compiled.header.as_str());
     files.add(folder.join("cranelite_arena.h"), include_str!("../../runtime-stub/cranelite_arena.h"));
     files.add(folder.join("main.c"), include_str!("state.c"));
@@ -244,7 +252,7 @@ fn instances(m: &Machine) -> Result<()> {
 
     let folder = tempfile::tempdir()?;
     let (folder, mut files) = (folder.path(), Files::default());
-    files.add(folder.join("kws.o"), compiled.object.bytes.as_slice());
+    files.add(folder.join("kws.o"), m.object(&compiled)?);
     files.add(folder.join("kws.h"), compiled.header.as_str());
     files.add(folder.join("main.c"), include_str!("instances.c"));
     files.add(folder.join("steps.bin"), steps);

@@ -1,13 +1,12 @@
 //! Programs as C, compiled for this machine: objects like any other.
 
+use crate::tools::STRICT;
 use cranelite_codegen::object::{Entry, Level, Object, Options, model};
 use cranelite_codegen::{Target, c99};
 use cranelite_tile::Program;
 use std::fs;
 use std::process::Command;
 
-/// Whatever a compiler can say of a file is an error.
-const STRICT: [&str; 8] = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror", "-c"];
 /// The loader knows neither tables of addresses nor functions of others, which loops would become; and random kernels compare what is the same.
 const FOR_LOADER: [&str; 5] =
     ["-Wno-tautological-compare", "-fPIC", "-fno-asynchronous-unwind-tables", "-fno-builtin", "-fno-stack-protector"];
@@ -28,7 +27,7 @@ pub fn object(program: &Program, options: &Options, compiler: &[&str]) -> Result
     write("test.h", header(options, !program.state().is_none_or(|s| s.initial.is_empty())).as_bytes())?;
     write("test.c", &object.bytes)?;
     let mut command = Command::new(compiler[0]);
-    command.args(&compiler[1..]).args(STRICT).args(FOR_LOADER).args(["test.c", "-o", "test.o"]).current_dir(folder.path());
+    command.args(&compiler[1..]).args(STRICT).arg("-c").args(FOR_LOADER).args(["test.c", "-o", "test.o"]).current_dir(folder.path());
     let done = command.output().map_err(|e| format!("{}: {e}", compiler[0]))?;
     if !done.status.success() {
         return Err(format!("{}\n{}", String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&object.bytes)));

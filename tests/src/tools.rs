@@ -1,6 +1,8 @@
 //! Compilers, emulators and other programs that tests use when they are there.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use cranelite::cc::{self, Compiler};
+use cranelite::pipeline::{self, Compiled, Options};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -33,7 +35,60 @@ pub const MACHINES: [Machine; 4] = [
     Machine { name: "aarch64+dotprod", triple: ARM, cpu: "generic+dotprod", compiler: ARM_GCC, nm: ARM_NM, runner: QEMU },
 ];
 
+const GCC_IN_C: Machine = Machine { name: "c99", triple: "c99", cpu: "portable", compiler: "gcc", nm: "nm", runner: &[] };
+const POWERPC: &[&str] = &["qemu-ppc-static", "-L", "/usr/powerpc-linux-gnu"];
+
+/// The same by way of C: compiled by these, the last for a machine whose numbers have the highest byte first.
+#[rustfmt::skip] // A table.
+pub const IN_C: [Machine; 3] = [
+    GCC_IN_C,
+    Machine { name: "c99_clang", compiler: "clang", ..GCC_IN_C },
+    Machine { name: "c99_powerpc", compiler: "powerpc-linux-gnu-gcc", nm: "powerpc-linux-gnu-nm", runner: POWERPC, ..GCC_IN_C },
+];
+
+/// All kinds of machines, and C.
+pub fn machines() -> impl Iterator<Item = &'static Machine> {
+    MACHINES.iter().chain(&IN_C)
+}
+
+/// Whatever a compiler can say of a file in C is an error.
+pub const STRICT: [&str; 7] = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror"];
+
 impl Machine {
+    pub fn is_c(&self) -> bool {
+        self.triple == GCC_IN_C.triple
+    }
+
+    /// Numbers have the highest byte first.
+    pub fn is_big_endian(&self) -> bool {
+        self.name == "c99_powerpc"
+    }
+
+    /// What programs are linked with: the object, or what becomes of the file in C.
+    pub fn object(&self, compiled: &Compiled) -> Result<Vec<u8>> {
+        self.object_by(compiled, "-O2")
+    }
+
+    /// With that option; without optimising, every constant is read where it is.
+    pub fn object_by(&self, compiled: &Compiled, option: &str) -> Result<Vec<u8>> {
+        if !self.is_c() {
+            return Ok(compiled.object.bytes.clone());
+        }
+        let words = [&[self.compiler][..], &STRICT, &[option, "-fPIC"]].concat();
+        let compiler = Compiler::parse(&words.join(" ")).map_err(|e| anyhow!(e))?;
+        let built = cc::build(&compiler, &compiled.prefix, &compiled.object.bytes, &compiled.header).map_err(|d| anyhow!("{d}"))?;
+        Ok(built.object)
+    }
+
+    /// The same, and the header says what stack a call takes.
+    pub fn object_with_stack(&self, compiled: &mut Compiled, options: &Options) -> Result<Vec<u8>> {
+        if !self.is_c() {
+            return self.object(compiled);
+        }
+        let compiler = Compiler::parse(&format!("{} -O2", self.compiler)).map_err(|e| anyhow!(e))?;
+        pipeline::build(compiled, &compiler, options).map_err(|e| anyhow!("{e:?}"))
+    }
+
     /// True when something is missing to run programs for it here, with a word about it; with `CRANELITE_REQUIRE_TOOLS` a test that
     /// needs it fails instead.
     pub fn is_to_be_ignored(&self) -> bool {
@@ -49,7 +104,7 @@ impl Machine {
     fn missing(&self) -> Vec<&'static str> {
         let tools = [self.compiler, self.nm].into_iter().chain(self.runner.first().copied());
         let mut missing: Vec<_> = tools.filter(|t| !exists(t)).collect();
-        if self.runner.is_empty() && cfg!(target_arch = "x86_64") != (self.triple == X86) {
+        if self.runner.is_empty() && !self.is_c() && cfg!(target_arch = "x86_64") != (self.triple == X86) {
             missing.push("such a machine");
         }
         missing

@@ -3,7 +3,7 @@
 //! A table in C has its numbers in the machine's own order of bytes, so it must be known which bytes are a number together. The idea: of tensors of the model it is
 //! known, and they may be moved as bytes; of what lowerings make, kernels say so themselves, by the types that they read, and what they contradict each other about is found.
 
-use cranelite_tile::{Access, Arg, Base, BufferId, Call, Counter, Elem, Index, Kernel, Op, Program, Row, Step, Stmt};
+use cranelite_tile::{Access, Arg, Base, BufferId, Call, Counter, Elem, Index, Kernel, Op, Place, Program, Row, Step, Stmt, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// So many addresses of one access are looked at one by one.
@@ -97,12 +97,12 @@ struct Seen {
     elem: Elem,
     at: Index,
     count: u32,
-    /// It is a table of 256 elements.
-    is_table: bool,
+    /// Nothing becomes of it but bytes elsewhere.
+    is_moved: bool,
 }
 
 fn seen(kernel: &Kernel) -> Vec<Seen> {
-    let (mut all, mut rows) = (vec![], BTreeMap::new());
+    let (mut all, mut rows, used) = (vec![], BTreeMap::new(), used(kernel));
     walk(&kernel.body, &mut |s| {
         let Stmt::Let(v, op) = s else {
             if let Stmt::Row { row, arg, at, fill, .. } = s {
@@ -111,13 +111,15 @@ fn seen(kernel: &Kernel) -> Vec<Seen> {
             return;
         };
         let ty = kernel.ty(*v);
-        let (place, count, is_table) = match op {
-            Op::Load { place, count } => (place, count.unwrap_or(ty.lanes), false),
-            Op::LoadSplat { place, group, count } => (place, count.unwrap_or(*group), false),
-            Op::Lookup { place, .. } => (place, 256, true),
+        let (place, count) = match op {
+            Op::Load { place, count } => (place, count.unwrap_or(ty.lanes)),
+            Op::LoadSplat { place, group, count } => (place, count.unwrap_or(*group)),
+            // A table of 256 elements.
+            Op::Lookup { place, .. } => (place, 256),
             _ => return,
         };
-        let mut add = |arg: Arg, at: Index| all.push(Seen { arg, elem: ty.elem, at, count, is_table });
+        let is_moved = !used.contains(v);
+        let mut add = |arg: Arg, at: Index| all.push(Seen { arg, elem: ty.elem, at, count, is_moved });
         match place.base {
             Base::Arg(arg) => add(arg, place.at.clone()),
             Base::Row(row) => {
@@ -129,6 +131,48 @@ fn seen(kernel: &Kernel) -> Vec<Seen> {
         }
     });
     all.retain(|s| kernel.args[s.arg.0 as usize].access != Access::Write);
+    all
+}
+
+/// Values of which more becomes than bytes in memory.
+fn used(kernel: &Kernel) -> BTreeSet<Value> {
+    let mut all = BTreeSet::new();
+    walk(&kernel.body, &mut |s| match s {
+        Stmt::Let(_, op) => all.extend(op.operands()),
+        Stmt::Clamp { value, .. } => drop(all.insert(*value)),
+        Stmt::Loop(l) => all.extend(l.carried.iter().flat_map(|c| [c.init, c.next])),
+        _ => {}
+    });
+    all
+}
+
+/// Whether some kernel looks at parts of a tensor's numbers, or makes numbers of parts: then results are those of the machine's order of bytes.
+pub fn sees_bytes(program: &Program, number_bytes: &BTreeMap<BufferId, Option<u32>>) -> bool {
+    let mut known: BTreeMap<u32, Vec<(Arg, u32)>> = BTreeMap::new();
+    program.calls().any(|call| {
+        let of_kernel = known.entry(call.kernel.0).or_insert_with(|| {
+            let kernel = program.kernel(call.kernel);
+            let read = seen(kernel).into_iter().filter(|s| !s.is_moved).map(|s| (s.arg, s.elem.bytes()));
+            let mut all: Vec<(Arg, u32)> = read.chain(made(kernel)).collect();
+            all.sort();
+            all.dedup();
+            all
+        });
+        let width = |arg: Arg| number_bytes.get(&program.root(call.buffers[arg.0 as usize]).0).copied().flatten();
+        of_kernel.iter().any(|(arg, bytes)| width(*arg).is_some_and(|own| own != *bytes))
+    })
+}
+
+/// What a kernel writes that it has not just read, and with how many bytes in a number.
+fn made(kernel: &Kernel) -> Vec<(Arg, u32)> {
+    let (mut loaded, mut all) = (BTreeSet::new(), vec![]);
+    walk(&kernel.body, &mut |s| match s {
+        Stmt::Let(v, Op::Load { .. } | Op::LoadSplat { .. } | Op::Const(_)) => drop(loaded.insert(*v)),
+        Stmt::Store { place: Place { base: Base::Arg(arg), .. }, value, .. } if !loaded.contains(value) => {
+            all.push((*arg, kernel.ty(*value).elem.bytes()));
+        }
+        _ => {}
+    });
     all
 }
 
@@ -249,6 +293,5 @@ fn places(kernel: &Kernel, call: &Call, turns: u64, seen: &Seen) -> Option<Vec<i
         all.push(places);
     }
     let all: BTreeSet<i64> = all.into_iter().flatten().collect();
-    debug_assert!(!seen.is_table || seen.count == 256);
     Some(all.into_iter().collect())
 }

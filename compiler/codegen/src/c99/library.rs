@@ -601,7 +601,10 @@ fn saturate(name: &str) -> Option<String> {
 
 /// Which bodies a compiler takes.
 const CONDITIONS: &str = "\
-/* Instructions that Arm has and C does not. */
+/* Instructions that Arm has and C does not. What they take of words has the lowest byte first. */
+#if defined(__ARM_BIG_ENDIAN) && !defined(CRANELITE_NO_ASM)
+#define CRANELITE_NO_ASM
+#endif
 #if defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_SAT) && !defined(CRANELITE_NO_ASM)
 #define CRANELITE_SAT
 #endif

@@ -55,6 +55,7 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
     }
     for (n, entry) in entries.iter().enumerate() {
         let program = programs[n].program;
+        order.is_little |= elements::sees_bytes(program, &entry.number_bytes);
         let places = IoPlaces::of(program);
         let (arena_bytes, arena_align) = crate::object::arena(program)?;
         let form = Form { io_in_arena: places.is_in_arena(), state: state.is_some(), weights: options.weights };
@@ -143,6 +144,9 @@ fn file(header: &str, options: &Options, tables: &Tables, order: tables::Order, 
         out += tables::LITTLE;
     }
     out += COMPILERS;
+    if kernel::words(kernels).any(|w| matches!(w, "float" | "double")) {
+        out += FLOATS;
+    }
     out += &placement(options, tables, functions);
     if order.is_mixed {
         out += tables::MIXED;
@@ -155,12 +159,37 @@ fn file(header: &str, options: &Options, tables: &Tables, order: tables::Order, 
 }
 
 fn head(options: &Options) -> String {
+    let rules: String = DEPARTURES.iter().map(|(rules, why)| format!("   {rules}: {why}.\n")).collect();
     format!(
         "/* Made by cranelite: do not edit. The model {}: its constants, a function for each kernel, the body that calls them, and what the header declares.\n   \
-         Memory is the caller's, and every access was proved in bounds. */",
+         Memory is the caller's, and every access was proved in bounds.\n\n   \
+         Rules of MISRA C:2012 that this file departs from, where a checker can say, and why:\n{rules}*/",
         options.prefix
     )
 }
+
+/// Numbers of rules, and in our own words what the file does instead and why.
+const DEPARTURES: [(&str, &str); 16] = [
+    ("2.4, 2.5, 8.7", "the header names more than one program uses"),
+    ("2.7", "a kernel has the parameters of all kernels of its kind, used or not"),
+    ("5.9", "short names of lanes, counters and rows come again in every function"),
+    ("8.9", "a table stands outside of the only function that reads it, with the other tables"),
+    ("8.13", "what only some kernels write has one type for all of them"),
+    ("8.14", "pointers of kernels are restrict: what may overlap is known and is left without"),
+    ("9.2, 9.3", "structures of the description have their members in one list"),
+    (
+        "10.1, 10.3, 10.4, 10.6, 10.7, 10.8",
+        "sums wrap without sign and are then read with one, comparisons are kept as numbers, and counts of shifts are small numbers",
+    ),
+    ("11.3, 11.4, 11.5, 11.6, 11.8", "memory comes as void pointers of which the alignment is checked, and is read as bytes"),
+    ("12.1, 12.3", "products, sums and comparisons stand without parentheses where C's order is meant"),
+    ("13.4, 14.2", "loops count by their steps and have carried values"),
+    ("14.3", "some conditions are the same for all numbers that a model can have"),
+    ("15.4, 15.5", "a function returns as soon as an argument is refused"),
+    ("18.4", "an address is a pointer and a distance that was proved"),
+    ("19.2", "floats and their bits are read through unions, as are numbers and their bytes"),
+    ("20.5, 20.9, 20.10, 20.12", "the preprocessor asks compilers what they are"),
+];
 
 /// What compilers are to leave as it is.
 const COMPILERS: &str = "\
@@ -175,6 +204,16 @@ const COMPILERS: &str = "\
 #endif
 #elif defined(__GNUC__)
 #pragma GCC optimize(\"fp-contract=off\", \"no-schedule-insns\", \"no-tree-loop-distribute-patterns\")
+#endif
+
+";
+
+/// In place of other results.
+const FLOATS: &str = "\
+#if defined(__FLT_EVAL_METHOD__)
+#if __FLT_EVAL_METHOD__ != 0
+#error \"floats must be computed as floats: on 32-bit x86 with -msse2 -mfpmath=sse\"
+#endif
 #endif
 
 ";

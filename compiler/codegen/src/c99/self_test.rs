@@ -88,7 +88,7 @@ pub fn body(text: &mut Text, entry: &Entry, prefix: &str, facts: &Facts, places_
     let in_arena = facts.form.io_in_arena;
     text.line("uint8_t *const memory = (uint8_t *)buffer;");
     let list = |what: &str, places: &[u64], base: &str, ty: &str| {
-        let all: Vec<String> = places.iter().map(|at| format!("{base} + {at}")).collect();
+        let all: Vec<String> = places.iter().map(|at| if *at == 0 { base.to_string() } else { format!("{base} + {at}") }).collect();
         format!("{ty}const {what}[] = {{{}}};", all.join(", "))
     };
     let inputs_base = if in_arena { "(uint8_t *)arena" } else { "memory" };

@@ -30,7 +30,7 @@ pub struct Tables {
 pub struct Order {
     /// There is a table of numbers of several widths.
     pub is_mixed: bool,
-    /// There is a table of which it is not known which bytes are numbers together.
+    /// There is a table of which it is not known which bytes are numbers together, or a kernel looks at the bytes of numbers.
     pub is_little: bool,
 }
 
@@ -38,15 +38,11 @@ impl Tables {
     pub fn of(entries: &[Entry], options: &Options) -> Tables {
         let programs: Vec<Level> = entries.iter().map(|e| e.levels[0]).collect();
         let constants = Constants::of(&programs);
-        let mut tables = Tables {
-            text: String::new(),
-            pointers: vec![],
-            const_bytes: constants.size_bytes(None),
-            bytes_of: (0..programs.len()).map(|n| constants.size_bytes(Some(&[n]))).collect(),
-            file: None,
-            order: Order::default(),
-        };
+        let mut tables =
+            Tables { text: String::new(), pointers: vec![], const_bytes: 0, bytes_of: vec![], file: None, order: Order::default() };
         if options.weights {
+            tables.const_bytes = constants.size_bytes(None);
+            tables.bytes_of = (0..programs.len()).map(|n| constants.size_bytes(Some(&[n]))).collect();
             let (mut bytes, places) = constants.outside();
             let expected = weights::finish(&mut bytes);
             tables.file = Some((bytes, expected));
@@ -59,7 +55,7 @@ impl Tables {
             let level = entry.levels[0];
             let elements = elements::of(level.program, &used(level.program, Role::Const), &entry.number_bytes);
             let read = elements::read(level.program);
-            let mut pointers = BTreeMap::new();
+            let (mut pointers, mut own) = (BTreeMap::new(), BTreeMap::new());
             for (&id, &index) in of {
                 let buffer = level.program.buffer(id);
                 let data = buffer.data.as_deref().unwrap_or_default();
@@ -70,13 +66,16 @@ impl Tables {
                 let numbers = tables.numbers(&elements[&id]);
                 let count = names.len();
                 let name = names.entry((index, numbers.clone())).or_insert_with(|| {
-                    let name = format!("{}_c{count}_{}", options.prefix, own(word(&buffer.name)));
+                    let name = format!("{}_c{count}_{}", options.prefix, unreserved(word(&buffer.name)));
                     let what = format!("{}: {} bytes", super::text::comment(&buffer.name), data.len());
                     tables.text += &table(&name, &what, data, &numbers);
+                    tables.const_bytes += data.len() as u64;
                     name
                 });
                 pointers.insert(id, format!("(const uint8_t *){name}"));
+                own.insert(name.clone(), data.len() as u64);
             }
+            tables.bytes_of.push(own.values().sum());
             tables.pointers.push(pointers);
         }
         tables
@@ -101,7 +100,7 @@ impl Tables {
 }
 
 /// No name that a signature `c0` could have for something that the header declares.
-fn own(word: String) -> String {
+fn unreserved(word: String) -> String {
     const DECLARED: [&str; 9] =
         ["invoke", "invoke_parallel", "profile", "selftest", "reset", "model", "check_weights", "inputs", "outputs"];
     if DECLARED.contains(&word.as_str()) { word + "_data" } else { word }
@@ -203,7 +202,7 @@ pub const MIXED: &str = "\
 pub const LITTLE: &str = "\
 #if defined(__BYTE_ORDER__) && defined(__ORDER_LITTLE_ENDIAN__)
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error \"some constants of this model are for little-endian machines\"
+#error \"this model is for little-endian machines: something in it looks at the bytes of numbers\"
 #endif
 #endif
 

@@ -72,7 +72,7 @@ pub struct Entry<'a> {
     pub self_test_bits: Option<u32>,
     /// By number in the model: what is said of them where code can be read.
     pub operators: BTreeMap<u32, Operator>,
-    /// Of constants and states of the first level: how many bytes a number in them has, where somebody has said so; none: more than one has, and not the same.
+    /// Of buffers of the first level that hold tensors: how many bytes a number in them has; none: not always the same.
     pub number_bytes: BTreeMap<BufferId, Option<u32>>,
 }
 

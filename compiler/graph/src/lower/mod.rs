@@ -200,7 +200,7 @@ pub struct Rescaled {
 pub struct Lowered {
     pub program: Program,
     pub rescalings: Vec<Rescaled>,
-    /// Of constants and states that are tensors of the graph: how many bytes a number in them has. None: what is one buffer are tensors of several types.
+    /// Of buffers that hold tensors of the graph: how many bytes a number in them has. None: they hold tensors of several types.
     pub number_bytes: BTreeMap<BufferId, Option<u32>>,
 }
 
@@ -252,7 +252,6 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         let value = graph.value(s.value);
         let size_bytes = value.ty.size_bytes() as u64;
         let id = cx.program.add_state(&value.name, size_bytes, element_align(&value.ty).max(8), s.initial.clone());
-        cx.number_bytes.insert(id, Some(number_bytes(&value.ty)));
         cx.bind(s.value, id);
     }
     cx.least_bytes = spare::Spare::of(graph, goal).least_bytes;
@@ -414,6 +413,9 @@ impl<'a> Context<'a> {
         let root = self.program.root(buffer).0;
         let last_read = self.scope.holdings.entry(root).or_default();
         *last_read = self.scope.last_read[v.0 as usize].max(*last_read);
+        let own = number_bytes(self.graph.ty(v));
+        let known = self.number_bytes.entry(root).or_insert(Some(own));
+        *known = known.filter(|known| *known == own);
     }
 
     /// Whether a later node reads the value, or whoever gets the results of the graph.
@@ -513,12 +515,7 @@ impl<'a> Context<'a> {
         }
         let value = self.graph.value(v);
         let id = match &value.data {
-            Some(data) => {
-                let (id, own) = (self.constant(&value.name, data.clone(), 64), number_bytes(&value.ty));
-                let known = self.number_bytes.entry(id).or_insert(Some(own));
-                *known = known.filter(|known| *known == own);
-                id
-            }
+            Some(data) => self.constant(&value.name, data.clone(), 64),
             None => self.scratch(&value.name, value.ty.size_bytes() as u64),
         };
         self.bind(v, id);
