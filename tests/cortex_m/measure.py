@@ -98,7 +98,8 @@ def run(command, folder, timeout=None, okay=True):
     except subprocess.TimeoutExpired:
         raise Wrong(f"{command[0]} does not end in {timeout} s") from None
     if okay and done.returncode != 0:
-        raise Wrong(f"{' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+        errors = [line[:300] for line in done.stderr.splitlines() if "error" in line]
+        raise Wrong("\n".join([" ".join(command), *(errors or [done.stdout[-1000:], done.stderr[-1000:]])]))
     return done
 
 
