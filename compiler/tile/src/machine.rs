@@ -77,6 +77,9 @@ impl Machine {
         let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
         let registers = if vector_bytes == 64 || fma_lane { 32 } else { 16 };
         let (tile_f32, tile_i8) = match (vector_bytes, fma_lane) {
+            (0, _) if matches!(byte_dot, ByteDot::Runs { lanes: 1, unsigned: false, .. }) => (tile(2, 2), tile(3, 2)),
+            (0, _) if matches!(byte_dot, ByteDot::Runs { lanes: 1, .. }) => (tile(2, 2), tile(1, 4)),
+            (0, _) if matches!(byte_dot, ByteDot::Runs { .. }) => (tile(2, 2), tile(1, 1)),
             (0, _) => (tile(2, 2), tile(2, 2)),
             (_, true) => (tile(8, 3), tile(8, 3)),
             (64, _) => (tile(14, 2), tile(14, 2)),

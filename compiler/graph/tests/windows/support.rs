@@ -11,6 +11,9 @@ use cranelite_tile::{ByteDot, Machine, interpret, verify};
 pub fn machines() -> Vec<Machine> {
     vec![
         Machine::example(0, ByteDot::S16S16, false, false),
+        Machine::example(0, ByteDot::Runs { group: 4, lanes: 1, unsigned: false }, false, false),
+        Machine::example(0, ByteDot::Runs { group: 4, lanes: 1, unsigned: true }, false, false),
+        Machine::example(0, ByteDot::Runs { group: 16, lanes: 4, unsigned: false }, false, false),
         Machine::example(16, ByteDot::S16S16, false, false),
         Machine::example(16, ByteDot::U8S8, true, false),
         Machine::example(16, ByteDot::S8S8, true, true),

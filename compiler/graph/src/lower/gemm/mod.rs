@@ -277,7 +277,10 @@ impl Product<'_> {
                     matches!(&self.rescale, Rescale::Sum(r) if r.iter().all(fixed)) || tables::fits_32_bits(&self.filter, &self.bias);
                 Numbers::words(if short { Elem::I32 } else { Elem::I64 })
             }
-            (activation, weight) => Numbers::bytes(machine, activation, weight, self.weight_zero_point),
+            (activation, weight) => {
+                let numbers = Numbers::bytes(machine, activation, weight, self.weight_zero_point);
+                if matches!(self.rescale, Rescale::Hybrid { .. }) { numbers.with_signed_weights(weight) } else { numbers }
+            }
         }
     }
 

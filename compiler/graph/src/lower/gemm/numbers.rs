@@ -106,6 +106,15 @@ impl Numbers {
         Numbers { packed: Elem::I8, ..self }
     }
 
+    /// The same with signed weights, for results that count on them.
+    pub fn with_signed_weights(self, weight: ElementType) -> Numbers {
+        let shift = if weight == ElementType::U8 { 128 } else { 0 };
+        match self.weight {
+            Elem::U8 => Numbers { weight: Elem::I8, packed: Elem::I8, weight_shift: shift, ..self },
+            _ => self,
+        }
+    }
+
     /// The same with activations that are in memory as the operation takes them.
     pub fn widened(self) -> Numbers {
         Numbers { memory: self.operand, ..self }

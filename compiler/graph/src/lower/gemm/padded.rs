@@ -5,7 +5,7 @@
 //! as large as the arena has bytes to spare, as for `ahead.rs`. Where the bytes of a row of taps are few, most of their last group is nothing: then all taps of each
 //! pixel are written one after the other, and the product is one of single pixels.
 
-use super::{Axis, Filter, Places, Product};
+use super::{Axis, Filter, Places, Product, Rescale};
 use crate::lower::pad::{Axis as Margin, pad};
 use crate::lower::{Context, Goal, moves};
 use crate::tensor::ElementType;
@@ -49,7 +49,9 @@ pub fn bands<'a>(cx: &Context, p: &Product<'a>) -> Option<Vec<Band<'a>>> {
     let has_borders = 1 < p.rows.segments().len() || 1 < p.columns.segments().len();
     let ByteDot::Runs { group, .. } = cx.machine.byte_dot else { return None };
     let unfolds = unfolds(p, group as usize);
-    if !is_byte || cx.goal != Goal::Speed || p.batch != 1 || !(has_borders || unfolds) {
+    // What padding is worth is known at run time only where activations are quantised then.
+    let is_fixed = !matches!(p.rescale, Rescale::Hybrid { .. });
+    if !is_byte || !is_fixed || cx.goal != Goal::Speed || p.batch != 1 || !(has_borders || unfolds) {
         return None;
     }
     // Rows are copied whole, whether or not somebody sees their ends.
