@@ -5,7 +5,7 @@
 //! along the deepest chain of calls.
 
 use crate::files::{self, Files};
-use cranelite_codegen::c99::calls;
+use cranelite_codegen::c99::{calls, pushed_bytes};
 use cranelite_codegen::object::Object;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use object::{Architecture, Object as _, ObjectSection, SectionFlags, SectionKind, elf};
@@ -57,7 +57,12 @@ pub fn build(compiler: &Compiler, name: &str, file: &[u8], header: &str) -> Resu
         let d = Diagnostic::new(Code::TOOL, format!("`{}` has written no object {name}.o", compiler.0.join(" ")));
         d.help("the command is what --cc gave, with -c NAME.c -o NAME.o behind it")
     })?;
-    let frames = files::read(&path("su")).ok().and_then(|text| frames(&String::from_utf8_lossy(&text), is_x86(&object)));
+    let mut frames = files::read(&path("su")).ok().and_then(|text| frames(&String::from_utf8_lossy(&text), is_x86(&object)));
+    if let (Some(frames), true) = (&mut frames, is_arm(&object)) {
+        for (name, bytes) in pushed_bytes(&String::from_utf8_lossy(file)) {
+            *frames.entry(name).or_default() += bytes;
+        }
+    }
     Ok(Built { sizes: sizes(&object), object, frames })
 }
 
@@ -87,6 +92,10 @@ fn run(compiler: &Compiler, folder: &Path, name: &str, more: &[&str]) -> Result<
 
 fn is_x86(object: &[u8]) -> bool {
     object::File::parse(object).is_ok_and(|f| matches!(f.architecture(), Architecture::I386 | Architecture::X86_64))
+}
+
+fn is_arm(object: &[u8]) -> bool {
+    object::File::parse(object).is_ok_and(|f| f.architecture() == Architecture::Arm)
 }
 
 /// What the sections of an object come to.

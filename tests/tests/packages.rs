@@ -2,6 +2,9 @@
 //!
 //! By the words of their documentation, since none of them is here; that the code compiles and runs is `examples.rs`'s business.
 
+use cranelite::pipeline::{self, Options};
+use cranelite::stages::Stages;
+use cranelite_codegen::Target;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -93,5 +96,22 @@ fn platformio_project() {
         for name in ["platform = ", "board = ", "custom_cranelite_options = --target "] {
             assert!(environment.lines().any(|l| l.starts_with(name)), "{name}{environment}");
         }
+    }
+}
+
+/// What the page on generated C shows is in the file that it is about.
+#[test]
+fn generated_c() {
+    let model = examples().join("digits/digits.tflite");
+    let target = Target::new("thumbv7em-none-eabihf", None).expect("a target");
+    let options = Options::named_after(&model);
+    let bytes = fs::read(&model).expect("the model");
+    let compiled = pipeline::compile(&bytes, &[target], &options, &mut Stages::none()).expect("the model compiles");
+    let file = String::from_utf8(compiled.object.bytes).expect("text");
+    let page = text("generated-c.md");
+    let pieces: Vec<&str> = page.split("```c\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(piece, _)| piece).collect();
+    assert!(7 <= pieces.len());
+    for piece in pieces {
+        assert!(file.contains(piece), "not in the file any more:\n{piece}");
     }
 }

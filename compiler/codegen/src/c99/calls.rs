@@ -34,9 +34,66 @@ pub fn calls(file: &str) -> BTreeMap<String, BTreeSet<String>> {
     bodies.iter().map(|(name, lines)| (name.to_string(), called(name, lines))).collect()
 }
 
+/// By name, the bytes that functions in assembly push, which compilers do not count; of several definitions the most.
+pub fn pushed_bytes(file: &str) -> BTreeMap<String, u32> {
+    let mut all: BTreeMap<String, u32> = BTreeMap::new();
+    let mut open: Option<(String, u32)> = None;
+    for line in file.lines() {
+        if line.starts_with("CRANELITE_LOOP ") {
+            open = line.split('(').next().and_then(|head| words(head).last()).map(|name| (name.to_string(), 0));
+        } else if line == "}" {
+            if let Some((name, bytes)) = open.take() {
+                let most = all.entry(name).or_default();
+                *most = bytes.max(*most);
+            }
+        } else if let Some((_, bytes)) = &mut open {
+            if let Some(list) = line.split_once("push {").and_then(|(_, rest)| rest.split_once('}')) {
+                *bytes += 4 * list.0.split(", ").map(registers).sum::<u32>();
+            }
+            if let Some(moved) = line.split_once("[sp, #-").and_then(|(_, rest)| rest.split_once("]!")) {
+                *bytes += moved.0.parse().unwrap_or(0);
+            }
+        }
+    }
+    all
+}
+
+/// Of one of a list, such as `r4-r11`.
+fn registers(range: &str) -> u32 {
+    let number = |register: &str| register.trim_start_matches('r').parse::<u32>().ok();
+    match range.split_once('-').map(|(first, last)| (number(first), number(last))) {
+        Some((Some(first), Some(last))) => last + 1 - first,
+        _ => 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_assembly_pushes() {
+        let file = "\
+#if defined(A)
+CRANELITE_LOOP void f(int32_t *sums CRANELITE_UNUSED)
+{
+    __asm__ volatile(
+        \"push {r0, r4-r11, lr}\\n\\t\"
+        \"str r4, [sp, #-8]!\\n\\t\"
+        );
+}
+#elif defined(B)
+CRANELITE_LOOP void f(int32_t *sums CRANELITE_UNUSED)
+{
+    __asm__ volatile(
+        \"push {r4-r7, lr}\\n\\t\"
+        );
+}
+#endif
+\"push {r0}\"
+";
+        assert_eq!(pushed_bytes(file), BTreeMap::from([("f".to_string(), 48)]));
+    }
 
     #[test]
     fn who_calls_whom() {

@@ -19,5 +19,5 @@ mod self_test;
 mod tables;
 mod text;
 
-pub use calls::calls;
+pub use calls::{calls, pushed_bytes};
 pub use program::emit;
