@@ -351,6 +351,8 @@ impl<'a> Emitter<'a> {
                 }
             }
         }
+        // Those of a block are done at its end.
+        self.flush();
     }
 
     /// A run of products, whose sums are an array from then on.
