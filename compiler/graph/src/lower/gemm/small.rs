@@ -56,7 +56,8 @@ fn strips(p: &Product, numbers: &Numbers) -> Vec<Strip> {
     let a = &p.columns;
     let [_, _, taps, channels] = p.filter.shape;
     // Others go tap by tap, whether there is padding or not, so that they have one kernel.
-    let can_merge = p.groups() == 1 && a.dilation == 1 && channels < 4 * numbers.group;
+    let is_full = 16 <= channels && channels.is_multiple_of(numbers.group);
+    let can_merge = p.groups() == 1 && a.dilation == 1 && channels < 4 * numbers.group && !is_full;
     let all = Segment { start: 0, len: a.output, first: 0, end: taps };
     let merged = taps == 1 || (can_merge && !reaches_outside(a));
     let whole = Strip { column: all, filter: None, begin: None, merged };
