@@ -351,6 +351,8 @@ impl<'a> Emitter<'a> {
                 }
             }
         }
+        // Nothing waits beyond the block that it is in.
+        self.flush();
     }
 
     /// A run of products, whose sums are an array from then on.

@@ -143,7 +143,9 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     };
     let taps: Vec<(char, i64, i64)> = taps.iter().map(tap).collect::<Option<_>>()?;
     let last = taps.iter().map(|t| t.0).max()?;
-    let rows: Vec<String> = ('a'..=last).map(|r| format!("const uint8_t *{r}")).collect();
+    let rows: Vec<String> = ('a'..=last).map(|r| format!("const uint8_t *r{r}")).collect();
+    // Letters alone would be other variables' names.
+    let taps: Vec<(String, i64, i64)> = taps.into_iter().map(|(row, at, weight)| (format!("r{row}"), at, weight)).collect();
     let mut out = format!(
         "/* Sums of {lanes} channels: the start, and {} products of a byte without its zero point and a weight. */\n\
          static inline void {name}(int32_t *sums, const uint8_t *start, const uint8_t *w, int32_t zero_point, {})\n{{\n",
