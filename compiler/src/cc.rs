@@ -32,6 +32,8 @@ pub struct Built {
     pub sizes: Option<Sizes>,
     /// What the compiler says of every function, by its name, if it does.
     frames: Option<BTreeMap<String, u32>>,
+    /// What the last function of a chain may use beyond its frame, as the machine's conventions have it.
+    red_zone_bytes: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,13 +59,20 @@ pub fn build(compiler: &Compiler, name: &str, file: &[u8], header: &str) -> Resu
         let d = Diagnostic::new(Code::TOOL, format!("`{}` has written no object {name}.o", compiler.0.join(" ")));
         d.help("the command is what --cc gave, with -c NAME.c -o NAME.o behind it")
     })?;
-    let mut frames = files::read(&path("su")).ok().and_then(|text| frames(&String::from_utf8_lossy(&text), is_x86(&object)));
-    if let (Some(frames), true) = (&mut frames, is_arm(&object)) {
+    let architecture = object::File::parse(&*object).ok().map(|f| f.architecture());
+    let with_return = matches!(architecture, Some(Architecture::I386 | Architecture::X86_64));
+    let mut frames = files::read(&path("su")).ok().and_then(|text| frames(&String::from_utf8_lossy(&text), with_return));
+    if let (Some(frames), Some(Architecture::Arm)) = (&mut frames, architecture) {
         for (name, bytes) in pushed_bytes(&String::from_utf8_lossy(file)) {
             *frames.entry(name).or_default() += bytes;
         }
     }
-    Ok(Built { sizes: sizes(&object), object, frames })
+    let red_zone_bytes = match architecture {
+        Some(Architecture::X86_64) => 128,
+        Some(Architecture::PowerPc64) => 288,
+        _ => 0,
+    };
+    Ok(Built { sizes: sizes(&object), object, frames, red_zone_bytes })
 }
 
 fn run(compiler: &Compiler, folder: &Path, name: &str, more: &[&str]) -> Result<(), Diagnostic> {
@@ -88,14 +97,6 @@ fn run(compiler: &Compiler, folder: &Path, name: &str, more: &[&str]) -> Result<
     let what = what.replace(&hidden, "");
     let words = format!("{} -c {name}.c -o {name}.o", compiler.0.join(" "));
     Err(Diagnostic::new(Code::TOOL, format!("`{words}` {what}")).help("the command is what --cc gave; nothing was written"))
-}
-
-fn is_x86(object: &[u8]) -> bool {
-    object::File::parse(object).is_ok_and(|f| matches!(f.architecture(), Architecture::I386 | Architecture::X86_64))
-}
-
-fn is_arm(object: &[u8]) -> bool {
-    object::File::parse(object).is_ok_and(|f| f.architecture() == Architecture::Arm)
 }
 
 /// What the sections of an object come to.
@@ -154,13 +155,13 @@ impl Built {
         let deepest = deepest(&String::from_utf8_lossy(&file.bytes), frames);
         let of = |prefix: &str| {
             let own = ["invoke", "profile", "invoke_parallel", "selftest", "call"].map(|kind| format!("{prefix}_{kind}"));
-            own.iter().filter_map(|name| deepest.get(name)).copied().max().unwrap_or(0)
+            own.iter().filter_map(|name| deepest.get(name)).copied().max().unwrap_or(0) + self.red_zone_bytes
         };
         for (entry, prefix) in file.entries.iter_mut().zip(prefixes) {
             entry.stack_bytes = of(prefix);
             entry.levels.iter_mut().for_each(|l| l.code_bytes = sizes.code_bytes);
         }
-        file.stack_bytes = deepest.values().copied().max().unwrap_or(0);
+        file.stack_bytes = deepest.values().copied().max().unwrap_or(0) + self.red_zone_bytes;
     }
 }
 

@@ -51,7 +51,7 @@ struct Core {
     helpers: &'static [&'static str],
 }
 
-/// Products and shifts of 64 bits, and quotients of 32, where there is no instruction.
+/// Products and shifts of 64 bits, quotients of 32, and single floats, where there are no instructions.
 const HELPERS_V6M: &[&str] = &[
     "__aeabi_lmul",
     "__aeabi_llsl",
@@ -61,14 +61,43 @@ const HELPERS_V6M: &[&str] = &[
     "__aeabi_uidiv",
     "__aeabi_idivmod",
     "__aeabi_uidivmod",
+    "__aeabi_f2iz",
+    "__aeabi_i2f",
+    "__aeabi_fadd",
+    "__aeabi_fsub",
+    "__aeabi_fmul",
+    "__aeabi_fdiv",
+    "__aeabi_fcmpeq",
+    "__aeabi_fcmpge",
+    "__aeabi_fcmplt",
+    "__aeabi_fcmple",
+    "__aeabi_fcmpgt",
 ];
-const HELPERS_RV32: &[&str] = &["__muldi3", "__ashldi3", "__ashrdi3", "__lshrdi3"];
+const HELPERS_RV32: &[&str] = &[
+    "__muldi3",
+    "__ashldi3",
+    "__ashrdi3",
+    "__lshrdi3",
+    "__fixsfsi",
+    "__floatsisf",
+    "__addsf3",
+    "__subsf3",
+    "__mulsf3",
+    "__divsf3",
+    "__eqsf2",
+    "__nesf2",
+    "__gesf2",
+    "__gtsf2",
+    "__lesf2",
+    "__ltsf2",
+    "__clzsi2",
+];
 
 #[rustfmt::skip] // A table.
 const CORES: [Core; 4] = [
     Core { name: "cortex-m0plus", words: &["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb"], nm: "arm-none-eabi-nm", helpers: HELPERS_V6M },
-    Core { name: "cortex-m4", words: &["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"], nm: "arm-none-eabi-nm", helpers: &[] },
-    Core { name: "cortex-m55", words: &["arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb"], nm: "arm-none-eabi-nm", helpers: &[] },
+    Core { name: "cortex-m4", words: &["arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard"], nm: "arm-none-eabi-nm", helpers: &[] },
+    Core { name: "cortex-m55", words: &["arm-none-eabi-gcc", "-mcpu=cortex-m55", "-mthumb", "-mfloat-abi=hard"], nm: "arm-none-eabi-nm", helpers: &[] },
     Core { name: "rv32imc", words: &["riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"], nm: "riscv64-unknown-elf-nm", helpers: HELPERS_RV32 },
 ];
 
@@ -320,6 +349,8 @@ fn misra() -> Result<()> {
             "-DINT64_C(x)=x##ll",
             "-DUINT32_C(x)=x##u",
             "-U__clang__",
+            "-U__FLT_EVAL_METHOD__",
+            "-U__ARM_BIG_ENDIAN",
             "-UCRANELITE_CONST",
             "-UCRANELITE_FAST_CODE",
         ];

@@ -87,7 +87,7 @@ fn levels(cpu: &Cpu) -> Result<()> {
         headers += &format!("#include \"{name}.h\"\n");
         table += &format!("    {{&{name}_model, {name}_in, {name}_out}},\n");
         for (kind, a) in [("in", &case.steps[0].0), ("out", &case.steps[0].1)] {
-            data += &array(&format!("{name}_{kind}"), &a.data);
+            data += &array(&format!("{name}_{kind}"), a, &MACHINES[0]);
         }
         let status = |has: bool| if has { 0 } else { 4 };
         let any = status(targets.iter().any(has));

@@ -144,7 +144,7 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     let taps: Vec<(char, i64, i64)> = taps.iter().map(tap).collect::<Option<_>>()?;
     let last = taps.iter().map(|t| t.0).max()?;
     let parameters = ["int32_t *sums", "const uint8_t *start", "const uint8_t *w", "int32_t zero_point"].map(String::from);
-    let parameters: Vec<String> = parameters.into_iter().chain(('a'..=last).map(|r| format!("const uint8_t *{r}"))).collect();
+    let parameters: Vec<String> = parameters.into_iter().chain(('a'..=last).map(|r| format!("const uint8_t *r{r}"))).collect();
     let mut out =
         format!("/* Sums of {lanes} channels: the start, and {} products of a byte without its zero point and a weight. */\n", taps.len());
     let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
@@ -164,6 +164,8 @@ fn taps(name: &str, rest: &str) -> Option<String> {
         }
         line("#else".into());
     }
+    // Letters alone would be other variables' names.
+    let taps: Vec<(String, i64, i64)> = taps.into_iter().map(|(row, at, weight)| (format!("r{row}"), at, weight)).collect();
     line(format!("static inline void {name}({})\n{{", parameters.join(", ")));
     if lanes == 8 {
         line("#if defined(CRANELITE_MVE)".into());
