@@ -351,6 +351,8 @@ impl<'a> Emitter<'a> {
                 }
             }
         }
+        // What comes after a loop's body wants the values of its end.
+        self.flush();
     }
 
     /// A run of products, whose sums are an array from then on.

@@ -144,7 +144,7 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     let taps: Vec<(char, i64, i64)> = taps.iter().map(tap).collect::<Option<_>>()?;
     let last = taps.iter().map(|t| t.0).max()?;
     let parameters = ["int32_t *sums", "const uint8_t *start", "const uint8_t *w", "int32_t zero_point"].map(String::from);
-    let parameters: Vec<String> = parameters.into_iter().chain(('a'..=last).map(|r| format!("const uint8_t *{r}"))).collect();
+    let parameters: Vec<String> = parameters.into_iter().chain(('a'..=last).map(|r| format!("const uint8_t *row_{r}"))).collect();
     let mut out =
         format!("/* Sums of {lanes} channels: the start, and {} products of a byte without its zero point and a weight. */\n", taps.len());
     let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
@@ -172,7 +172,7 @@ fn taps(name: &str, rest: &str) -> Option<String> {
         line("    int32x4_t even = both.val[0], odd = both.val[1];".into());
         let (s, load) = if *x == "u8" { ("u", "uint8_t") } else { ("s", "int8_t") };
         for (row, at, weight) in &taps {
-            let bytes = format!("vldrbq_{s}16((const {load} *){row} + {at})");
+            let bytes = format!("vldrbq_{s}16((const {load} *)row_{row} + {at})");
             let bytes = if *x == "u8" { format!("vreinterpretq_s16_u16({bytes})") } else { bytes };
             let weights = match *w {
                 "i16" => format!("vldrhq_s16((const int16_t *)(const void *)(w + {weight}))"),
@@ -195,7 +195,7 @@ fn taps(name: &str, rest: &str) -> Option<String> {
     line(format!("    for (i = 0; i < {lanes}; i++) {{"));
     line("        uint32_t s = (uint32_t)load_i32(start + 4 * i);".into());
     for (row, at, weight) in &taps {
-        let x = if *x == "u8" { format!("load_u8({row} + {at} + i)") } else { format!("load_i8({row} + {at} + i)") };
+        let x = if *x == "u8" { format!("load_u8(row_{row} + {at} + i)") } else { format!("load_i8(row_{row} + {at} + i)") };
         let w = if *w == "i16" { format!("load_i16(w + {weight} + 2 * i)") } else { format!("load_i8(w + {weight} + i)") };
         line(format!("        s += (uint32_t)(({x} - zero_point) * {w});"));
     }
