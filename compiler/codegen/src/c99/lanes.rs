@@ -299,7 +299,7 @@ fn rescale(name: &str, rest: &str) -> Option<String> {
     let negatives = if signed { ", const uint8_t *negatives" } else { "" };
     let mut out = format!(
         "/* Four sums to bytes: each times 2^{left} and its multiplier, the high half and its addend, without {right} bits. */\n\
-         static inline void {name}(uint8_t *y, const int32_t *sums, const uint8_t *multipliers, const uint8_t *addends{negatives})\n{{\n"
+         CRANELITE_INLINE void {name}(uint8_t *y, const int32_t *sums, const uint8_t *multipliers, const uint8_t *addends{negatives})\n{{\n"
     );
     let mut line = |text: &str| writeln!(out, "{text}").expect("a string takes everything");
     line("#if defined(CRANELITE_MVE)");

@@ -601,6 +601,12 @@ fn saturate(name: &str) -> Option<String> {
 
 /// Which bodies a compiler takes.
 const CONDITIONS: &str = "\
+/* Functions whose numbers stay in registers. */
+#if defined(__GNUC__)
+#define CRANELITE_INLINE static inline __attribute__((always_inline))
+#else
+#define CRANELITE_INLINE static inline
+#endif
 /* Instructions that Arm has and C does not. What they take of words has the lowest byte first. */
 #if defined(__ARM_BIG_ENDIAN) && !defined(CRANELITE_NO_ASM)
 #define CRANELITE_NO_ASM

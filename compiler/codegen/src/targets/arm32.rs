@@ -1,6 +1,6 @@
 //! 32-bit Arm of the M profile, in C: packed products of 16 bits since Cortex-M4, vectors (Helium) since Cortex-M55.
 
-use super::c99;
+use super::c99::{self, Products};
 use super::level::{Architecture, Feature, Level};
 use target_lexicon::{Architecture as Of, ArmArchitecture as Arm, Triple};
 
@@ -27,7 +27,15 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "cortex-m52", features: &["mve"] },
         Level { name: "cortex-m85", features: &["mve"] },
     ],
-    machine: c99::machine,
+    machine: |set, name| {
+        let has = |feature| set.contains(feature);
+        let products = match (has("mve"), has("thumb2")) {
+            (true, _) => Products::Helium,
+            (_, true) => Products::Scalars,
+            _ => Products::Thumb,
+        };
+        c99::of(products, name)
+    },
     wide: |_| None,
     emitter: c99::emitter,
 };

@@ -15,19 +15,27 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     emitter,
 };
 
-/// Of all architectures in C, whose features are of different names.
-pub(super) fn machine(set: &Set, name: &str) -> Machine {
-    // Sixteen products into a sum of a register, four of which are rescaled together; else as many as fourteen registers take.
-    let (byte_dot, tile_i8, tile_row) = if set.contains("mve") {
-        let tile = MicroTile { rows: 1, vectors: 1, unroll: 1 };
-        (ByteDot::Runs { group: 16, lanes: 4, unsigned: false }, tile, tile)
-    } else if name.starts_with("cortex-m") && !set.contains("thumb2") {
-        // Eight registers, and bytes with a sign have no addresses with constants.
-        let tile = MicroTile { rows: 1, vectors: 4, unroll: 1 };
-        (ByteDot::Runs { group: 4, lanes: 1, unsigned: true }, tile, tile)
-    } else {
-        let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
-        (ByteDot::Runs { group: 4, lanes: 1, unsigned: false }, tile(3, 2), tile(1, 4))
+/// Of architectures in C without products of their own.
+pub(super) fn machine(_: &Set, name: &str) -> Machine {
+    of(Products::Scalars, name)
+}
+
+/// What a core multiplies bytes with.
+pub(super) enum Products {
+    /// One by one, or two by two as SMLAD does: as many sums as fourteen registers take.
+    Scalars,
+    /// One by one with eight registers, and bytes with a sign have no addresses with constants.
+    Thumb,
+    /// Sixteen into a sum of a register, four of which are rescaled together.
+    Helium,
+}
+
+pub(super) fn of(products: Products, name: &str) -> Machine {
+    let tile = |rows, vectors| MicroTile { rows, vectors, unroll: 1 };
+    let (byte_dot, tile_i8, tile_row) = match products {
+        Products::Scalars => (ByteDot::Runs { group: 4, lanes: 1, unsigned: false }, tile(3, 2), tile(1, 4)),
+        Products::Thumb => (ByteDot::Runs { group: 4, lanes: 1, unsigned: true }, tile(1, 4), tile(1, 4)),
+        Products::Helium => (ByteDot::Runs { group: 16, lanes: 4, unsigned: false }, tile(1, 1), tile(1, 1)),
     };
     Machine {
         name: name.into(),
@@ -40,7 +48,7 @@ pub(super) fn machine(set: &Set, name: &str) -> Machine {
         mul_high_add: true,
         saturating_convert: true,
         round: false,
-        tile_f32: MicroTile { rows: 2, vectors: 2, unroll: 1 },
+        tile_f32: tile(2, 2),
         tile_i8,
         tile_row,
         // All memory is as near.
