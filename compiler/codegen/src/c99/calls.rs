@@ -18,7 +18,7 @@ pub fn calls(file: &str) -> BTreeMap<String, BTreeSet<String>> {
             continue;
         }
         let is_head = line.starts_with(|c: char| c.is_ascii_alphabetic()) && !line.ends_with([';', '{']) && line.contains('(');
-        let is_short = line.starts_with("static") && line.contains(") {") && line.ends_with('}');
+        let is_short = ["static", "CRANELITE_"].iter().any(|word| line.starts_with(word)) && line.contains(") {") && line.ends_with('}');
         if !is_head && !is_short {
             continue;
         }

@@ -573,7 +573,7 @@ pub fn text_for(code: &str) -> String {
     }
     let mut out = String::new();
     for at in used {
-        writeln!(out, "static inline {}\n", FUNCTIONS[at].text).expect("a string takes everything");
+        writeln!(out, "CRANELITE_STATIC {}\n", FUNCTIONS[at].text).expect("a string takes everything");
     }
     saturating.into_values().for_each(|text| out += &text);
     out += &named;
@@ -594,17 +594,19 @@ fn saturate(name: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!(
-        "static inline int32_t {name}(int32_t x)\n{{\n#if defined(CRANELITE_SAT)\n    int32_t y;\n    __asm__(\"{instruction}, %1, asr #{n}\" : \"=r\"(y) : \"r\"(x) : \"cc\");\n    return y;\n\
+        "CRANELITE_STATIC int32_t {name}(int32_t x)\n{{\n#if defined(CRANELITE_SAT)\n    int32_t y;\n    __asm__(\"{instruction}, %1, asr #{n}\" : \"=r\"(y) : \"r\"(x) : \"cc\");\n    return y;\n\
          #else\n    const int32_t y = x >> {n};\n    return y < {low} ? {low} : y > {high} ? {high} : y;\n#endif\n}}\n\n"
     ))
 }
 
 /// Which bodies a compiler takes.
 const CONDITIONS: &str = "\
-/* Functions whose numbers stay in registers. */
+/* Functions that not all bodies need, and those whose numbers stay in registers. */
 #if defined(__GNUC__)
+#define CRANELITE_STATIC static inline __attribute__((unused))
 #define CRANELITE_INLINE static inline __attribute__((always_inline))
 #else
+#define CRANELITE_STATIC static inline
 #define CRANELITE_INLINE static inline
 #endif
 /* Instructions that Arm has and C does not. What they take of words has the lowest byte first. */
