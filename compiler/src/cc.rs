@@ -34,6 +34,8 @@ pub struct Built {
     frames: Option<BTreeMap<String, u32>>,
     /// What the last function of a chain may use beyond its frame, as the machine's conventions have it.
     red_zone_bytes: u32,
+    /// So many bytes has an argument that is pushed before a call, where no function's frame has them, and so many are in registers.
+    pushed: (u32, usize),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,7 +74,12 @@ pub fn build(compiler: &Compiler, name: &str, file: &[u8], header: &str) -> Resu
         Some(Architecture::PowerPc64) => 288,
         _ => 0,
     };
-    Ok(Built { sizes: sizes(&object), object, frames, red_zone_bytes })
+    let pushed = match architecture {
+        Some(Architecture::X86_64) => (8, 6),
+        Some(Architecture::I386) => (4, 0),
+        _ => (0, 0),
+    };
+    Ok(Built { sizes: sizes(&object), object, frames, red_zone_bytes, pushed })
 }
 
 fn run(compiler: &Compiler, folder: &Path, name: &str, more: &[&str]) -> Result<(), Diagnostic> {
@@ -152,7 +159,7 @@ impl Built {
         file.code_bytes = sizes.code_bytes;
         file.levels.iter_mut().for_each(|l| l.code_bytes = sizes.code_bytes);
         let Some(frames) = &self.frames else { return };
-        let deepest = deepest(&String::from_utf8_lossy(&file.bytes), frames);
+        let deepest = deepest(&String::from_utf8_lossy(&file.bytes), frames, self.pushed);
         let of = |prefix: &str| {
             let own = ["invoke", "profile", "invoke_parallel", "selftest", "call"].map(|kind| format!("{prefix}_{kind}"));
             own.iter().filter_map(|name| deepest.get(name)).copied().max().unwrap_or(0) + self.red_zone_bytes
@@ -166,15 +173,16 @@ impl Built {
 }
 
 /// Of each function, what it and the deepest chain of functions that it calls take. One that the compiler has put into its callers takes nothing by itself.
-fn deepest(file: &str, frames: &BTreeMap<String, u32>) -> BTreeMap<String, u32> {
-    let calls = calls(file);
+fn deepest(file: &str, frames: &BTreeMap<String, u32>, pushed: (u32, usize)) -> BTreeMap<String, u32> {
+    let (calls, arguments) = (calls(file), arguments(file));
     let mut known: BTreeMap<String, u32> = BTreeMap::new();
     // Functions call earlier ones: no chain is longer than there are functions, and most are short.
     for _ in 0..calls.len() {
         let mut is_new = false;
         for (name, called) in &calls {
             let below = called.iter().filter_map(|c| known.get(c)).copied().max().unwrap_or(0);
-            let all = frames.get(name).copied().unwrap_or(0) + below;
+            let on_stack = arguments.get(name.as_str()).map_or(0, |n| n.saturating_sub(pushed.1)) as u32 * pushed.0;
+            let all = frames.get(name).map_or(0, |own| own + on_stack) + below;
             is_new |= known.insert(name.clone(), all) != Some(all);
         }
         if !is_new {
@@ -182,6 +190,17 @@ fn deepest(file: &str, frames: &BTreeMap<String, u32>) -> BTreeMap<String, u32> 
         }
     }
     known
+}
+
+/// How many parameters each function has.
+fn arguments(file: &str) -> BTreeMap<&str, usize> {
+    let heads = file.lines().filter(|l| l.starts_with(|c: char| c.is_ascii_alphabetic()) && !l.ends_with(';'));
+    let of = |line: &'_ str| -> Option<(usize, usize, usize)> {
+        let open = line.find('(')?;
+        let begin = line[..open].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_')? + 1;
+        Some((begin, open, line[open..].split(')').next()?.matches(',').count() + 1))
+    };
+    heads.filter_map(|line| of(line).map(|(begin, end, count)| (&line[begin..end], count))).collect()
 }
 
 #[cfg(test)]
@@ -207,6 +226,6 @@ mod tests {
     fn the_deepest_chain_counts() {
         let file = "static void a(void)\n{\n}\n\nstatic void b(void)\n{\n    a();\n}\n\nvoid m_invoke(void)\n{\n    a();\n    b();\n}\n";
         let frames = [("a", 100), ("m_invoke", 20)].map(|(n, b)| (n.to_string(), b)).into();
-        assert_eq!(deepest(file, &frames), [("a", 100), ("b", 100), ("m_invoke", 120)].map(|(n, b)| (n.to_string(), b)).into());
+        assert_eq!(deepest(file, &frames, (0, 0)), [("a", 100), ("b", 100), ("m_invoke", 120)].map(|(n, b)| (n.to_string(), b)).into());
     }
 }
