@@ -25,7 +25,7 @@ if [ -n "$missing" ]; then
     [ "$(id -u)" = 0 ] || as_root=sudo
     $as_root apt-get update -qq
     # shellcheck disable=SC2086
-    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing libc6-dev libc6-dev-arm64-cross libc6-dev-powerpc-cross >/dev/null
+    DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $missing libc6-dev libc6-dev-arm64-cross libc6-dev-powerpc-cross libc6-dev-i386 lib32gcc-12-dev lib32asan8 lib32ubsan1 >/dev/null
 fi
 
 step "format"
