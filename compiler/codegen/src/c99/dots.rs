@@ -141,7 +141,7 @@ impl Run {
         let is_next = last.column.base == self.column.base && last.column.at == self.column.at.clone() + panel;
         let is_alike = Shape { groups: Some(groups), last: None, ..last.shape.clone() } == self.shape;
         let count = last.shape.last.map_or(self.shape.group, |l| l.1);
-        (is_next && is_alike && last.before == self.after && (0..4096).contains(&offset)).then(|| Run {
+        (is_next && is_alike && last.before == self.after && (0..4096).contains(&offset)).then_some(Run {
             after: last.after,
             shape: Shape { last: Some((offset, count)), ..self.shape },
             ..self

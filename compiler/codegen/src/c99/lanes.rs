@@ -250,9 +250,9 @@ fn thumb(x: &str, w: &str, taps: &[(char, i64, i64)]) -> Vec<String> {
         if (1..=255).contains(&size) {
             code.push(format!("{word} {register}, #{size}"));
         } else if size != 0 {
-            code.push(format!("movs r3, #{}", size >> 24 & 0xff));
+            code.push(format!("movs r3, #{}", (size >> 24) & 0xff));
             for shift in [16, 8, 0] {
-                code.extend(["lsls r3, r3, #8".into(), format!("adds r3, #{}", size >> shift & 0xff)]);
+                code.extend(["lsls r3, r3, #8".into(), format!("adds r3, #{}", (size >> shift) & 0xff)]);
             }
             code.push(format!("{word} {register}, {register}, r3"));
         }

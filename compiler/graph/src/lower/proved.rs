@@ -246,7 +246,7 @@ impl FixedAffine {
             let singles = terms.iter().zip(factors).all(|(t, f)| t.iter().all(|&v| fits(i64::from(v) * f)));
             let sound = low <= high && singles && [least, most, least + addend, most + addend, addend].into_iter().all(fits);
             let factors = factors.map(|f| i32::try_from(f).unwrap_or(0));
-            sound.then(|| FixedAffine { factors, addend: addend as i32, right, target: Target { zero_point: 0, ..target } })
+            sound.then_some(FixedAffine { factors, addend: addend as i32, right, target: Target { zero_point: 0, ..target } })
         })
     }
 

@@ -78,7 +78,7 @@ pub fn binary(op: Binary, elem: Elem, a: u64, b: u64) -> Option<u64> {
         (_, Binary::Shl) => shl(elem, a, b as u32),
         (_, Binary::Shr) => shr(elem, a, b as u32),
         (Elem::I32, Binary::MulHighRound) => i64::from(mul_high_round(x as i32, y as i32)) as u64,
-        (Elem::I32, Binary::MulHigh) => (x * y >> 32) as u64,
+        (Elem::I32, Binary::MulHigh) => ((x * y) >> 32) as u64,
         _ => return None,
     })
 }
