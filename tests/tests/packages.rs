@@ -108,7 +108,7 @@ fn generated_c() {
     let bytes = fs::read(&model).expect("the model");
     let compiled = pipeline::compile(&bytes, &[target], &options, &mut Stages::none()).expect("the model compiles");
     let file = String::from_utf8(compiled.object.bytes).expect("text");
-    let page = text("generated-c.md");
+    let page = text("firmware-cortex-m4/generated-c.md");
     let pieces: Vec<&str> = page.split("```c\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(piece, _)| piece).collect();
     assert!(7 <= pieces.len());
     for piece in pieces {

@@ -225,7 +225,7 @@ impl FixedAffine {
         let factors = best.map_or(factors, |(factors, _)| factors.map(f64::from));
         (8..=22).rev().find_map(|right| {
             let scale = f64::from(1 << right);
-            let factors = factors.map(|f| libm::round(f * scale) as i64);
+            let factors = factors.map(|f| libm::floor(f * scale + 0.5) as i64);
             let (mut low, mut high) = (i64::from(i32::MIN), i64::from(i32::MAX));
             let (mut least, mut most) = (0, 0);
             for (&x, row) in terms[0].iter().zip(bounds.chunks(terms[1].len())) {
