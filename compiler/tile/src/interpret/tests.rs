@@ -269,8 +269,23 @@ fn dot_products() {
         k.dot_lane(2, v[0], v[1], 1, v[2])
     });
     assert_eq!(lane.unwrap(), [1 + 3 + 40, 2 + 300 + 4000]);
-    let wrong = apply::<i32>(&[vector(&[0i32]), vector(&[1i8; 4]), vector(&[1u8; 4])], |k, v| k.dot(4, v[0], v[1], v[2]));
+    let s8u8 = apply::<i32>(&[vector(&[0i32]), vector(&[-1i8; 4]), vector(&[255u8; 4])], |k, v| k.dot(4, v[0], v[1], v[2]));
+    assert_eq!(s8u8.unwrap(), [-4 * 255]);
+    let sixteen = apply::<i32>(&[vector(&[1i32]), vector(&[255u8; 16]), vector(&[255u8; 16])], |k, v| k.dot(16, v[0], v[1], v[2]));
+    assert_eq!(sixteen.unwrap(), [1 + 16 * 255 * 255]);
+    let one = apply::<i32>(&[vector(&[1i32, 2]), vector(&[i16::MIN, 3]), vector(&[i16::MAX, -4])], |k, v| k.dot(1, v[0], v[1], v[2]));
+    assert_eq!(one.unwrap(), [1 - 32768 * 32767, -10]);
+    let wrong = apply::<i32>(&[vector(&[0i32]), vector(&[1i8; 2]), vector(&[1i8; 2])], |k, v| k.dot(2, v[0], v[1], v[2]));
     assert!(matches!(wrong, Err(Fault::IllFormed(_))));
+}
+
+#[test]
+fn high_products() {
+    let high = |a: i32, b: i32| two::<i32, i32>(&[a], &[b], |k, a, b| k.mul_high(a, b))[0];
+    assert_eq!(high(i32::MIN, i32::MIN), 1 << 30);
+    assert_eq!(high(-1, 1), -1);
+    assert_eq!(high(1 << 20, 1 << 14), 4);
+    assert_eq!(high(i32::MAX, i32::MIN), -(1 << 30));
 }
 
 #[test]
