@@ -83,6 +83,8 @@ codes! {
         "let CRANELITE_PYTHON name a Python with the packages that the message names";
     CONVERSION "E0507" "the model cannot be converted" "The libraries of TensorFlow or PyTorch cannot read the model, or do not convert it to a .tflite model with the quantisation that was asked for. The message has what they say."
         "--verbose shows everything that the converter says";
+    PIPELINE "E0508" "the pipeline does not fit" "The file that --pipeline names, or the model's metadata, says something that the model is not: another shape, colour, rate or number of labels; or something that cannot be. The message has the place."
+        "`cranelite inspect MODEL` shows the model's inputs and outputs";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels."
         "";
     CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run."

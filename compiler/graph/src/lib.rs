@@ -8,6 +8,7 @@ pub mod graph;
 pub mod import;
 pub mod lower;
 pub mod ops;
+pub mod pipeline;
 pub mod quantize;
 pub mod rewrite;
 pub mod tensor;

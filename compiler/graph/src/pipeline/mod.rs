@@ -1,0 +1,404 @@
+//! From the sensor to the answer: what comes before and after a model, as operators of the same graph.
+//!
+//! Not the reading of the file that says it (`compiler/src`), and no code of its own at run time. The idea: sensors become the graph's inputs, answers
+//! its outputs, and models that follow each other one graph, before anything else looks at it; so bounds, arena, speed and numbers of all of it are
+//! those of operators.
+
+pub mod answers;
+pub mod audio;
+pub mod boxes;
+pub mod chain;
+pub mod frames;
+pub mod operations;
+pub mod samples;
+pub mod spec;
+
+use crate::diagnostic::{Code, Diagnostic, quoted};
+use crate::graph::{Graph, Node, Origin, State, ValueId};
+use crate::import::Imported;
+use crate::tensor::TensorType;
+use chain::{Chain, next_operator};
+use spec::{Detections, Input, Keypoints, Labels, Output, Pipeline};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A model with what is before and after it.
+pub struct Piped {
+    pub imported: Imported,
+    pub answers: Vec<Answer>,
+    /// In words, by position of the graph's inputs, what a sensor gives; of others empty.
+    pub sensors: Vec<String>,
+}
+
+/// What a program wants to know: some outputs of the graph that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Of the output or the detections that it is made of.
+    pub name: String,
+    /// By number of a class; may be empty.
+    pub labels: Vec<String>,
+    /// Names and positions among the graph's outputs.
+    pub parts: Vec<(&'static str, usize)>,
+}
+
+/// Something wrong with a field of the pipeline: the place is told from the field outwards.
+pub fn wrong(field: impl Into<String>, message: impl Into<String>) -> Diagnostic {
+    Diagnostic::new(Code::PIPELINE, message).detail(field)
+}
+
+/// Puts a table's name before the field, in problems of the pipeline.
+fn within(table: impl std::fmt::Display) -> impl Fn(Diagnostic) -> Diagnostic {
+    move |mut d| {
+        if d.place.operator.is_some() || d.code != Code::PIPELINE {
+            d.message = format!("{} (for {table} of the pipeline)", d.message);
+        } else {
+            d.place.detail = Some(d.place.detail.map_or(table.to_string(), |field| format!("{table}.{field}")));
+        }
+        d
+    }
+}
+
+/// What a model's input was made of.
+pub struct Made {
+    pub value: ValueId,
+    /// Of frames: f32 `[3,2]` that takes (x, y, 1), x and y from 0 to 1 across the model's input, to pixels of the frame.
+    pub geometry: Option<ValueId>,
+}
+
+/// What was found, for models that follow.
+#[derive(Clone, Copy)]
+enum Found {
+    /// An output as it is, or keypoints relative to each other.
+    Numbers(ValueId),
+    /// f32 `[4]`: left, top, right and bottom of the best box, in pixels of the frame.
+    Box(ValueId),
+}
+
+/// The parts of a pipeline that are about one model.
+struct About<'p> {
+    /// Before its tables' names, such as `next[0].`.
+    place: String,
+    input: &'p BTreeMap<String, Input>,
+    output: &'p BTreeMap<String, Output>,
+    detections: &'p BTreeMap<String, Detections>,
+    keypoints: &'p BTreeMap<String, Keypoints>,
+}
+
+/// Puts sensors before and answers behind a model, and models behind each other. `next` are the models of `pipeline.next`. Labels are names by
+/// then, and no files.
+pub fn apply(first: Imported, next: Vec<Imported>, pipeline: &Pipeline) -> Result<Piped, Vec<Diagnostic>> {
+    let of_first = About {
+        place: String::new(),
+        input: &pipeline.input,
+        output: &pipeline.output,
+        detections: &pipeline.detections,
+        keypoints: &pipeline.keypoints,
+    };
+    let of_next = pipeline.next.iter().enumerate().map(|(i, n)| About {
+        place: format!("next[{i}]."),
+        input: &n.input,
+        output: &n.output,
+        detections: &n.detections,
+        keypoints: &n.keypoints,
+    });
+    let mut joined = Joined {
+        pipeline,
+        imported: Imported {
+            input_names: vec![],
+            output_names: vec![],
+            input_tensors: vec![],
+            output_tensors: vec![],
+            output_counts: vec![],
+            ..first.clone()
+        },
+        answers: vec![],
+        sensors: vec![],
+        given: BTreeMap::new(),
+        found: BTreeMap::new(),
+        dropped: BTreeSet::new(),
+    };
+    joined.imported.graph.inputs.clear();
+    joined.imported.graph.outputs.clear();
+    joined.reserve(pipeline);
+    for (i, (model, about)) in std::iter::once(first).chain(next).zip(std::iter::once(of_first).chain(of_next)).enumerate() {
+        joined.add(i == 0, model, &about).map_err(|d| vec![d])?;
+    }
+    joined.unused_sensors().map_err(|d| vec![d])?;
+    let Joined { imported, answers, sensors, .. } = joined;
+    if imported.graph.outputs.is_empty() {
+        return Err(vec![wrong("output", "the pipeline has no answer").expected("an output, detections or keypoints")]);
+    }
+    crate::verify::verify(&imported.graph).map_err(|e| e.into_iter().map(|e| Diagnostic::new(Code::INTERNAL, e)).collect::<Vec<_>>())?;
+    Ok(Piped { imported, answers, sensors })
+}
+
+struct Joined<'p> {
+    pipeline: &'p Pipeline,
+    imported: Imported,
+    answers: Vec<Answer>,
+    sensors: Vec<String>,
+    /// The graph's inputs that sensors are.
+    given: BTreeMap<String, Vec<ValueId>>,
+    found: BTreeMap<String, Found>,
+    /// Outputs that a later model reads, and nobody asks for.
+    dropped: BTreeSet<String>,
+}
+
+impl Joined<'_> {
+    /// Notes which names later models read: these outputs are no answers unless they are asked for.
+    fn reserve(&mut self, pipeline: &Pipeline) {
+        let inputs = pipeline.next.iter().flat_map(|n| n.input.values());
+        self.dropped = inputs.map(|i| i.from.clone()).collect();
+    }
+
+    fn add(&mut self, is_first: bool, model: Imported, about: &About) -> Result<(), Diagnostic> {
+        let Imported { graph: mut body, input_names, output_names, input_tensors, output_tensors, output_counts, .. } = model;
+        if output_counts.iter().any(Option::is_some) {
+            return Err(Diagnostic::new(Code::FEATURE, "a pipeline around a model whose outputs are counted at run time is not supported"));
+        }
+        unknown(about.input.keys(), &input_names, &format!("{}input", about.place), "the model has no input called")?;
+        unknown(about.output.keys(), &output_names, &format!("{}output", about.place), "the model has no output called")?;
+        // What its inputs are made of.
+        let mut geometry = None;
+        let mut made = vec![];
+        let types: Vec<(String, TensorType)> = input_names.iter().cloned().zip(body.inputs.iter().map(|v| body.ty(*v).clone())).collect();
+        let mut chain = Chain::new(&mut self.imported.graph);
+        let mut new_inputs = vec![];
+        for (i, (name, ty)) in types.iter().enumerate() {
+            let Some(input) = about.input.get(name) else {
+                made.push(None);
+                new_inputs.push((name.clone(), None, input_tensors[i]));
+                continue;
+            };
+            let table = within(format!("{}input.{name}", about.place));
+            let source = Source { pipeline: self.pipeline, found: &self.found, given: &mut self.given, new: &mut new_inputs };
+            let Made { value, geometry: own } = source.make(&mut chain, input, ty).map_err(&table)?;
+            if chain.ty(value) != ty {
+                let d = Diagnostic::new(Code::INTERNAL, "what a sensor becomes has not the type of the model's input");
+                return Err(table(d.expected(format!("{ty:?}")).found(format!("{:?}", chain.ty(value)))));
+            }
+            geometry = geometry.or(own);
+            made.push(Some(value));
+        }
+        let outputs: Vec<ValueId> = if is_first {
+            for (value, input) in made.iter().zip(&body.inputs).filter_map(|(m, v)| m.map(|m| (m, *v))) {
+                chain.becomes(value, input);
+            }
+            chain.before();
+            for (name, value, tensor) in new_inputs {
+                let value = value.unwrap_or_else(|| body.inputs[input_names.iter().position(|n| *n == name).expect("a name of an input")]);
+                self.input(name, value, tensor);
+            }
+            body.outputs
+        } else {
+            chain.after();
+            let operators = next_operator(&self.imported.graph);
+            renumber(&mut body, operators);
+            for (name, value, tensor) in new_inputs {
+                let value = match value {
+                    Some(value) => value,
+                    None => {
+                        let at = input_names.iter().position(|n| *n == name).expect("a name of an input");
+                        let value = self.imported.graph.add_value(body.value(body.inputs[at]).clone());
+                        made[at] = Some(value);
+                        value
+                    }
+                };
+                self.input(name, value, tensor);
+            }
+            let states: Vec<ValueId> = body.states.iter().map(|s| self.state(&body, s)).collect();
+            let inputs: Vec<ValueId> = made.into_iter().map(|v| v.expect("every input has a value")).collect();
+            self.imported.graph.inline(body, &inputs, &states)
+        };
+        self.answers(about, &output_names, &outputs, &output_tensors, geometry)
+    }
+
+    fn input(&mut self, name: String, value: ValueId, tensor: i32) {
+        self.imported.graph.inputs.push(value);
+        let sensor = self.pipeline.described(&name);
+        self.sensors.push(sensor);
+        self.imported.input_names.push(name);
+        self.imported.input_tensors.push(tensor);
+    }
+
+    fn output(&mut self, name: String, value: ValueId, tensor: i32) -> usize {
+        self.imported.graph.outputs.push(value);
+        self.imported.output_names.push(name);
+        self.imported.output_tensors.push(tensor);
+        self.imported.output_counts.push(None);
+        self.imported.graph.outputs.len() - 1
+    }
+
+    /// A state of a model that is inlined, as one of the graph.
+    fn state(&mut self, body: &Graph, state: &State) -> ValueId {
+        let value = self.imported.graph.add_value(body.value(state.value).clone());
+        self.imported.graph.states.push(State { value, ..state.clone() });
+        value
+    }
+
+    fn answers(
+        &mut self,
+        about: &About,
+        names: &[String],
+        values: &[ValueId],
+        tensors: &[i32],
+        geometry: Option<ValueId>,
+    ) -> Result<(), Diagnostic> {
+        let by_name: BTreeMap<&str, ValueId> = names.iter().map(String::as_str).zip(values.iter().copied()).collect();
+        let mut read: BTreeSet<&str> = BTreeSet::new();
+        let mut made: Vec<(String, Vec<String>, Vec<(&'static str, ValueId)>)> = vec![];
+        let mut chain = Chain::new(&mut self.imported.graph);
+        for (name, detections) in about.detections {
+            let table = within(format!("{}detections.{name}", about.place));
+            read.extend([&detections.boxes, &detections.scores].map(String::as_str));
+            read.extend(detections.classes.iter().chain(&detections.count).map(String::as_str));
+            let labels = names_of(detections.labels.as_ref());
+            let found = boxes::detections(&mut chain, &by_name, detections, geometry).map_err(&table)?;
+            self.found.insert(name.clone(), Found::Box(boxes::best(&mut chain, &found).map_err(&table)?));
+            made.push((name.clone(), labels, found.parts()));
+        }
+        for (name, keypoints) in about.keypoints {
+            let table = within(format!("{}keypoints.{name}", about.place));
+            read.insert(&keypoints.from);
+            let found = boxes::keypoints(&mut chain, &by_name, keypoints, geometry).map_err(&table)?;
+            self.found.insert(
+                name.clone(),
+                if keypoints.relative { Found::Numbers(found) } else { Found::Box(boxes::around(&mut chain, found).map_err(&table)?) },
+            );
+            if !self.dropped.contains(name) {
+                made.push((name.clone(), vec![], vec![("points", found)]));
+            }
+        }
+        for (name, &value) in names.iter().zip(values) {
+            self.found.insert(name.clone(), Found::Numbers(value));
+            let Some(output) = about.output.get(name) else { continue };
+            let table = within(format!("{}output.{name}", about.place));
+            let labels = names_of(output.labels.as_ref());
+            made.push((name.clone(), labels, answers::make(&mut chain, value, output).map_err(&table)?));
+        }
+        chain.after();
+        let mut answers = vec![];
+        for (i, (name, &value)) in names.iter().zip(values).enumerate() {
+            let is_read = read.contains(name.as_str()) || self.dropped.contains(name);
+            if !is_read && !about.output.contains_key(name) {
+                self.output(name.clone(), value, tensors[i]);
+            }
+        }
+        for (name, labels, parts) in made {
+            let parts = parts.into_iter().map(|(part, v)| (part, self.output(format!("{name}_{part}"), v, -1))).collect();
+            answers.push(Answer { name, labels, parts });
+        }
+        self.answers.extend(answers);
+        Ok(())
+    }
+
+    fn unused_sensors(&self) -> Result<(), Diagnostic> {
+        let Pipeline { frame, audio, samples, .. } = self.pipeline;
+        let tables =
+            frame.keys().map(|n| ("frame", n)).chain(audio.keys().map(|n| ("audio", n))).chain(samples.keys().map(|n| ("samples", n)));
+        match tables.into_iter().find(|(_, name)| !self.given.contains_key(*name)) {
+            Some((table, name)) => {
+                Err(wrong(format!("{table}.{name}"), "no input is made of this sensor").help("an input's `from` names the sensor"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where an input's numbers come from.
+struct Source<'j> {
+    pipeline: &'j Pipeline,
+    found: &'j BTreeMap<String, Found>,
+    given: &'j mut BTreeMap<String, Vec<ValueId>>,
+    /// Inputs of the graph that are new: names, values, numbers of tensors.
+    new: &'j mut Vec<(String, Option<ValueId>, i32)>,
+}
+
+impl Source<'_> {
+    fn make(mut self, chain: &mut Chain, input: &Input, ty: &TensorType) -> Result<Made, Diagnostic> {
+        let Pipeline { frame, audio, samples, .. } = self.pipeline;
+        let no_geometry = |value| Made { value, geometry: None };
+        if let Some(frame) = frame.get(&input.from) {
+            let values = self.sensor(chain, &input.from, frames::inputs(frame).map_err(within(format!("frame.{}", input.from)))?);
+            let part = match input.within.as_ref().map(|name| (name, self.found.get(name))) {
+                None => None,
+                Some((_, Some(Found::Box(v)))) => Some(*v),
+                Some((name, _)) => {
+                    return Err(wrong("within", format!("no detections or keypoints of an earlier model are called {}", quoted(name))));
+                }
+            };
+            return frames::make(chain, frame, &values, part, input, ty);
+        }
+        if let Some(audio) = audio.get(&input.from) {
+            let values = self.sensor(chain, &input.from, audio::inputs(audio).map_err(within(format!("audio.{}", input.from)))?);
+            return audio::make(chain, audio, values[0], input, ty).map(no_geometry);
+        }
+        if let Some(sensor) = samples.get(&input.from) {
+            let values = self.sensor(chain, &input.from, samples::inputs(sensor).map_err(within(format!("samples.{}", input.from)))?);
+            return samples::make(chain, sensor, values[0], input, ty).map(no_geometry);
+        }
+        match self.found.get(&input.from) {
+            Some(Found::Numbers(v)) => samples::convert(chain, *v, input, ty).map(no_geometry),
+            _ => Err(wrong("from", format!("no sensor, and no output of an earlier model, is called {}", quoted(&input.from)))),
+        }
+    }
+
+    /// The graph's inputs that a sensor is, once.
+    fn sensor(&mut self, chain: &mut Chain, name: &str, types: Vec<(&'static str, TensorType)>) -> Vec<ValueId> {
+        if let Some(values) = self.given.get(name) {
+            return values.clone();
+        }
+        let mut values = vec![];
+        for (suffix, ty) in types {
+            let name = format!("{name}{suffix}");
+            values.push(chain.input(&name, ty));
+            self.new.push((name, values.last().copied(), -1));
+        }
+        self.given.insert(name.into(), values.clone());
+        values
+    }
+}
+
+impl Pipeline {
+    /// A sensor in words, by the name of the input that it is; empty of other names.
+    fn described(&self, name: &str) -> String {
+        let frame = self.frame.iter().map(|(n, f)| (n, frames::described(f)));
+        let audio = self.audio.iter().map(|(n, a)| (n, audio::described(a)));
+        let samples = self.samples.iter().map(|(n, s)| (n, samples::described(s)));
+        let of_frame = self.frame.keys().map(|n| (format!("{n}_stride"), format!("bytes from a row of {n} to the next one")));
+        let all = frame.chain(audio).chain(samples).map(|(n, text)| (n.clone(), text)).chain(of_frame);
+        all.into_iter().find(|(n, _)| n == name).map(|(_, text)| text).unwrap_or_default()
+    }
+}
+
+fn names_of(labels: Option<&Labels>) -> Vec<String> {
+    match labels {
+        Some(Labels::Names(names)) => names.clone(),
+        _ => vec![],
+    }
+}
+
+/// That names of a table are those of the model's.
+fn unknown<'k>(keys: impl Iterator<Item = &'k String>, names: &[String], table: &str, message: &str) -> Result<(), Diagnostic> {
+    for key in keys.filter(|k| !names.contains(k)) {
+        let all = names.iter().map(|n| quoted(n)).collect::<Vec<_>>().join(", ");
+        return Err(wrong(format!("{table}.{key}"), format!("{message} {}", quoted(key))).expected(all));
+    }
+    Ok(())
+}
+
+/// Gives operators and states of a further model numbers that no other's have.
+fn renumber(graph: &mut Graph, operators: u32) {
+    for state in &mut graph.states {
+        state.origin = match state.origin {
+            Origin::Variable(i) => Origin::Variable(i + operators),
+            Origin::Tensor(subgraph, i) => Origin::Tensor(subgraph + operators, i),
+            Origin::Operator(operator, i) => Origin::Operator(operator + operators, i),
+        };
+    }
+    let mut open: Vec<&mut Node> = graph.nodes.iter_mut().collect();
+    while let Some(node) = open.pop() {
+        node.operator += operators;
+        node.then.iter_mut().for_each(|t| t.operator += operators);
+        open.extend(node.op.bodies_mut().into_iter().flatten().flat_map(|b| &mut b.nodes));
+    }
+}
