@@ -302,6 +302,9 @@ def measure(args, core, case, opt, cc, folder):
     (folder / "glue.c").write_text(text)
     cc = (cc or core.gcc).split()
     target = core.clang if "clang" in cc[0] else []
+    if "clang-14" in cc[0] and not core.riscv and core.cpu != "cortex-m0plus":
+        # As GCC and later clang do by themselves.
+        target = [*target, "-munaligned-access"]
     flags = args.flags.split() if args.flags is not None else ["-Os" if opt == "size" else "-O2"]
     run([*cc, *target, *core.flags, "-std=c99", *flags, *WARNINGS, *(["-Wno-error"] if args.no_werror else []), *FREESTANDING, "-c", Path(source).name, "-o", "model.o"], folder)
     if not link(core, folder, ["glue.c", "model.o"], case.steps):
