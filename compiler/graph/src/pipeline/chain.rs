@@ -53,11 +53,14 @@ impl<'g> Chain<'g> {
 
     /// An operator with results of these types, whose shapes are its own to say. Constants among the operands that are attributes are none of them.
     pub fn apply(&mut self, op: Op, inputs: &[ValueId], results: &[TensorType]) -> Result<Vec<ValueId>, Diagnostic> {
-        let mut inputs = inputs.to_vec();
-        let own = op.own_states(&self.signature(&inputs, results))?;
-        for ty in own {
-            inputs.push(self.state("", ty, None));
-        }
+        let own = op.own_states(&self.signature(inputs, results))?;
+        let states: Vec<ValueId> = own.into_iter().map(|ty| self.state("", ty, None)).collect();
+        self.apply_on(op, inputs, &states, results)
+    }
+
+    /// One that shares the states that it keeps with others, which come before or after it.
+    pub fn apply_on(&mut self, op: Op, inputs: &[ValueId], states: &[ValueId], results: &[TensorType]) -> Result<Vec<ValueId>, Diagnostic> {
+        let inputs = [inputs, states].concat();
         let signature = self.signature(&inputs, results);
         let name = op.name();
         let shapes = op.infer(&signature).map_err(|d| d.in_operator(self.operator, name, |_, _| None))?;
@@ -86,8 +89,10 @@ impl<'g> Chain<'g> {
 
     /// A node that computes `to`, which is there already, instead of its own result `from`.
     pub fn becomes(&mut self, from: ValueId, to: ValueId) {
-        let outputs = self.nodes.iter_mut().flat_map(|n| &mut n.outputs);
-        outputs.filter(|v| **v == from).for_each(|v| *v = to);
+        let is_from = |v: &&mut ValueId| **v == from;
+        self.nodes.iter_mut().flat_map(|n| &mut n.outputs).filter(is_from).for_each(|v| *v = to);
+        // Others of them may read it too.
+        self.nodes.iter_mut().flat_map(|n| n.inputs.iter_mut().flatten()).filter(is_from).for_each(|v| *v = to);
     }
 
     /// Puts the nodes before all others of the graph.

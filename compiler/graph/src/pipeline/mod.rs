@@ -170,7 +170,13 @@ impl Joined<'_> {
                 continue;
             };
             let table = within(format!("{}input.{name}", about.place));
-            let source = Source { pipeline: self.pipeline, found: &self.found, given: &mut self.given, new: &mut new_inputs };
+            let source = Source {
+                pipeline: self.pipeline,
+                found: &self.found,
+                given: &mut self.given,
+                new: &mut new_inputs,
+                has_states: !body.states.is_empty(),
+            };
             let Made { value, geometry: own } = source.make(&mut chain, input, ty).map_err(&table)?;
             if chain.ty(value) != ty {
                 let d = Diagnostic::new(Code::INTERNAL, "what a sensor becomes has not the type of the model's input");
@@ -315,6 +321,8 @@ struct Source<'j> {
     given: &'j mut BTreeMap<String, Vec<ValueId>>,
     /// Inputs of the graph that are new: names, values, numbers of tensors.
     new: &'j mut Vec<(String, Option<ValueId>, i32)>,
+    /// The model keeps something from call to call.
+    has_states: bool,
 }
 
 impl Source<'_> {
@@ -334,7 +342,7 @@ impl Source<'_> {
         }
         if let Some(audio) = audio.get(&input.from) {
             let values = self.sensor(chain, &input.from, audio::inputs(audio).map_err(within(format!("audio.{}", input.from)))?);
-            return audio::make(chain, audio, values[0], input, ty).map(no_geometry);
+            return audio::make(chain, audio, values[0], input, ty, self.has_states).map(no_geometry);
         }
         if let Some(sensor) = samples.get(&input.from) {
             let values = self.sensor(chain, &input.from, samples::inputs(sensor).map_err(within(format!("samples.{}", input.from)))?);

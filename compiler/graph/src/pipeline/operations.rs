@@ -96,6 +96,11 @@ impl Chain<'_> {
         if self.ty(x).element == element { Ok(x) } else { self.one(Op::Cast(ops::cast::Attributes {}), &[x], element) }
     }
 
+    /// Integers as those of a quantised tensor of this type, whose shape they have.
+    pub fn cast_to(&mut self, x: ValueId, ty: &TensorType) -> Made {
+        Ok(self.apply(Op::Cast(ops::cast::Attributes {}), &[x], std::slice::from_ref(ty))?[0])
+    }
+
     /// Keeps the quantisation.
     pub fn reshape(&mut self, x: ValueId, shape: &[usize]) -> Made {
         if self.ty(x).shape == shape {

@@ -68,11 +68,16 @@ pub fn make(chain: &mut Chain, sensor: &Samples, values: ValueId, input: &Input,
 
 /// The last `window` rows of all that was ever given, with zeros before the first: kept in a state.
 pub fn newest(chain: &mut Chain, name: &str, values: ValueId, window: usize) -> Result<ValueId, Diagnostic> {
+    newest_from(chain, name, values, window, None)
+}
+
+/// With these bytes before the first row: of as many rows as there are before those of the first call.
+pub fn newest_from(chain: &mut Chain, name: &str, values: ValueId, window: usize, initial: Option<Vec<u8>>) -> Result<ValueId, Diagnostic> {
     let ty = chain.ty(values).clone();
     let (count, row) = (ty.shape[0], ty.shape[1..].to_vec());
     let shape = |rows: usize| [&[rows][..], &row].concat();
     let kept = window - count;
-    let state = chain.state(name, TensorType { shape: shape(kept), ..ty.clone() }, None);
+    let state = chain.state(name, TensorType { shape: shape(kept), ..ty.clone() }, initial);
     let before = chain.read(state)?;
     let all = chain.concatenate(&[before, values], 0)?;
     let first = [&[count][..], &vec![0; row.len()]].concat();
@@ -99,7 +104,7 @@ pub fn convert(chain: &mut Chain, value: ValueId, input: &Input, to: &TensorType
 }
 
 /// The same numbers as a value of their own.
-fn copied(chain: &mut Chain, value: ValueId) -> Result<ValueId, Diagnostic> {
+pub fn copied(chain: &mut Chain, value: ValueId) -> Result<ValueId, Diagnostic> {
     let shape = chain.ty(value).shape.clone();
     let flat = chain.reshape(value, &[shape.iter().product(), 1])?;
     chain.reshape(flat, &shape)

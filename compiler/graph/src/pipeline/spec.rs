@@ -249,6 +249,7 @@ pub struct MicroFrontend {
     pub gain_bits: usize,
     pub log: bool,
     pub scale_shift: usize,
+    pub tables: Tables,
     /// A feature's number as a real one: that of a model's input is scale * feature + offset.
     pub scale: f32,
     pub offset: f32,
@@ -272,13 +273,25 @@ impl Default for MicroFrontend {
             gain_bits: 21,
             log: true,
             scale_shift: 6,
+            tables: Tables::Library,
             scale: 10.0 / 256.0,
             offset: 0.0,
         }
     }
 }
 
-/// Of log-mel and MFCC.
+/// Whose constants of window and bands: both are called the micro frontend, and some of their features are one apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tables {
+    /// The C library's, which TensorFlow's operator, microWakeWord, ESPHome and pymicro-features have.
+    #[default]
+    Library,
+    /// Those of the model that TFLM's `audio_preprocessor.py` writes, which its micro_speech example has: weights of bands are cut off, not rounded.
+    Preprocessor,
+}
+
+/// Of log-mel and MFCC, which are those of TensorFlow's `tf.signal`, of samples from -1 to 1.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spectrum {
@@ -289,11 +302,15 @@ pub struct Spectrum {
     pub coefficients: usize,
     pub lower_hz: f32,
     pub upper_hz: f32,
+    /// Squares of the spectrum's absolute values are summed, and not they themselves.
+    pub power: bool,
+    /// Added before the logarithm.
+    pub floor: f32,
 }
 
 impl Default for Spectrum {
     fn default() -> Self {
-        Spectrum { window_ms: 40.0, step_ms: 20.0, mels: 40, coefficients: 10, lower_hz: 20.0, upper_hz: 4000.0 }
+        Spectrum { window_ms: 40.0, step_ms: 20.0, mels: 40, coefficients: 10, lower_hz: 20.0, upper_hz: 4000.0, power: false, floor: 1e-6 }
     }
 }
 

@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Features of sound in a pipeline, beside those of the programs that define them, on made-up and spoken sound.
+
+    python tests/audio/run.py [--cranelite PROGRAM] [--only CHECK,...]
+
+What is compared depends on what the Python and the machine have; what is missing is said, and is a failure where CRANELITE_REQUIRE_TOOLS is set:
+
+    c-library   pymicro-features (PyPI), the micro frontend's C library, as microWakeWord has it: every feature the same integer
+    tflm        tflite-micro (PyPI) and TFLM's audio preprocessor models in ../shared/zoo2: every feature the same
+    tf-signal   TensorFlow's tf.signal: logarithms and cosines within 0.001
+    wake-word   a model of microWakeWord in ../shared/zoo2, from sound to probabilities in one call, beside its features and the model apart
+
+Spoken sound is made by espeak-ng. NumPy and flatbuffers are needed in any case.
+"""
+
+import argparse
+import importlib.util
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import wave
+import zipfile
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+RATE = 16000
+sys.path.insert(0, str(ROOT / "tests/random_graphs"))
+from model import Model, Operator, Tensor
+
+failures, left_out = [], []
+
+
+def check(name, is_right, text):
+    print(f"{'ok    ' if is_right else 'FAILED'} {name}: {text}", flush=True)
+    if not is_right:
+        failures.append(name)
+
+
+def missing(name, what):
+    left_out.append(f"{name}: {what}")
+    print(f"{name} left out: there is no {what}", flush=True)
+
+
+def made_up(seconds):
+    """Sounds with every kind of trouble: silence, clicks, full volume, the lowest number, noise, tones that rise."""
+    random = np.random.RandomState(1)
+    n = RATE * seconds
+    t = np.arange(n) / RATE
+    sweep = 12000 * np.sin(2 * np.pi * (100 * t + 7000 / (2 * seconds) * t * t))
+    click = np.zeros(n)
+    click[:: RATE // 3] = 32767
+    loud = np.where(np.arange(n) // 37 % 2, 32767, -32768)
+    rough = random.randn(n) * np.exp(np.linspace(0, 9, n))
+    late = np.where(t < seconds / 2, 0, sweep)
+    lowest = np.where(np.arange(n) % 5000 < 900, -32768, 3)
+    sounds = {"silence": np.zeros(n), "clicks": click, "square": loud, "noise": rough, "sweep": sweep, "late": late, "lowest": lowest,
+              "faint": random.randint(-1, 2, n)}
+    return {name: np.clip(x, -32768, 32767).astype(np.int16) for name, x in sounds.items()}
+
+
+def spoken(folder):
+    """Sentences of several voices, some over noise."""
+    if not shutil.which("espeak-ng"):
+        missing("spoken sound", "espeak-ng")
+        return {}
+    random = np.random.RandomState(2)
+    sounds = {}
+    for i, (voice, speed, text) in enumerate([("en-us", 150, "okay nabu, turn on the light"), ("en-gb+f3", 190, "hey jarvis, what time is it"),
+                                              ("de", 130, "guten Morgen, liebe Leute"), ("fr+m4", 220, "bonjour tout le monde")]):
+        file = folder / f"{i}.wav"
+        subprocess.run(["espeak-ng", "-v", voice, "-s", str(speed), "-w", file, text], check=True)
+        with wave.open(str(file)) as w:
+            rate, x = w.getframerate(), np.frombuffer(w.readframes(w.getnframes()), np.int16).astype(float)
+        x = np.interp(np.arange(0, len(x), rate / RATE), np.arange(len(x)), x)
+        x += random.randn(len(x)) * (0, 30, 300, 2000)[i]
+        sounds[f"{voice}, {speed}"] = np.clip(x, -32768, 32767).astype(np.int16)
+    return sounds
+
+
+def passes(element, shape, scale=None, zero_point=None):
+    """A model that gives what it takes."""
+    quantized = {} if scale is None else {"scales": (scale,), "zero_points": (zero_point,)}
+    flat = (int(np.prod(shape)),)
+    model = Model([Tensor(element, shape, **quantized), Tensor(element, flat, **quantized)],
+                  [Operator("RESHAPE", [0], [1], ("ReshapeOptions", {"new_shape": list(flat)}))], [0], [1])
+    return model.file()
+
+
+class Program:
+    def __init__(self, path, folder):
+        self.path, self.folder = path, folder
+
+    def stream(self, model, pipeline, sound, samples):
+        """The outputs of all calls, one after the other, of a sound given call by call."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
+        (folder / "model.tflite").write_bytes(model)
+        (folder / "pipeline.toml").write_text(pipeline)
+        words = []
+        for i in range(len(sound) // samples):
+            np.save(folder / f"{i}.npy", sound[i * samples:(i + 1) * samples])
+            words += ["--next-step"] * (i > 0) + ["--input", f"{i}.npy"]
+        command = [self.path, "run", "model.tflite", "--pipeline", "pipeline.toml", *words, "--output-dir", "out"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"cranelite run failed:\n{done.stderr}\n{pipeline}")
+        name = lambda i: folder / "out" / (f"s{i}.out0.npy" if i else "out0.npy")
+        outputs = np.stack([np.load(name(i)).ravel() for i in range(len(sound) // samples)])
+        shutil.rmtree(folder)
+        return outputs
+
+
+def pipeline(samples, features, input="t0", more=""):
+    return f"""[audio.mic]
+rate = {RATE}
+samples = {samples}
+{more}
+[input.{input}]
+from = "mic"
+features = {{ {features} }}
+"""
+
+
+def c_library(program, sounds):
+    """The C library makes a row of the first 480 samples; a stream begins with silence before them. -32768 is -32767 in a pipeline."""
+    from pymicro_features import MicroFrontend
+    for name, sound in sounds.items():
+        frontend, rows = MicroFrontend(), []
+        data = np.maximum(np.concatenate([np.zeros(320, np.int16), sound]), -32767).tobytes()
+        while len(data) >= 320:
+            got = frontend.process_samples(data[:320])
+            data = data[2 * got.samples_read:]
+            if got.features:
+                rows.append(got.features)
+        # Features are multiples of 10 / 256 there.
+        real = np.array(rows, np.float32)
+        expected = np.round(real / 0.0390625).astype(np.int16)
+        features = "kind = 'micro_frontend', step_ms = 10"
+        one = program.stream(passes("i16", (1, 1, 40)), pipeline(160, features), sound, 160)
+        check(f"c-library, {name}", np.array_equal(one, expected[:len(one)]),
+              f"{one.size} features, {np.count_nonzero(one != expected[:len(one)])} differ, the largest is {one.max()}")
+        some = sound[:RATE - RATE % 480]
+        three = program.stream(passes("i16", (1, 3, 40)), pipeline(480, features), some, 480)
+        check(f"c-library, {name}, three rows a call", np.array_equal(three.reshape(-1, 40), expected[:3 * len(three)]), f"{three.size} features")
+        floats = program.stream(passes("f32", (1, 40)), pipeline(160, features), some, 160)
+        check(f"c-library, {name}, floats", np.array_equal(floats, real[:len(floats)]), f"{floats.size} features")
+        # As microWakeWord's device code has it between feature and input.
+        bytes = program.stream(passes("i8", (1, 1, 40), 0.101960786, -128), pipeline(160, features), some, 160)
+        formula = np.clip((expected[:len(bytes)].astype(int) * 256 + 333) // 666 - 128, -128, 127)
+        check(f"c-library, {name}, bytes", np.array_equal(bytes, formula), f"{bytes.size} features")
+        # The newest five rows, silence before the first one; from floats, of two channels.
+        stereo = np.stack([some, some], 1).ravel().astype(np.float32) / 32768
+        newest = program.stream(passes("i8", (1, 5, 40, 1), 0.101960786, -128), pipeline(320, features, more="channels = 2\nformat = 'f32'"),
+                                stereo, 640)
+        rows = np.concatenate([np.full((3, 40), -128), formula])
+        windows = np.stack([rows[i:i + 5].ravel() for i in range(0, 2 * len(newest), 2)])
+        check(f"c-library, {name}, the newest rows", np.array_equal(newest, windows), f"{newest.size} features")
+
+
+def zoo(name, folder):
+    """A model of the zoos in ../shared, if that is there."""
+    for place in ("zoo", "zoo2"):
+        packed, plain = SHARED / place / f"{name}.zip", SHARED / place / f"{name}.tflite"
+        if plain.exists():
+            return plain.read_bytes()
+        if packed.exists():
+            with zipfile.ZipFile(packed) as z:
+                model = [n for n in z.namelist() if n.endswith(".tflite")]
+                if model:
+                    return z.read(model[0])
+    return None
+
+
+def tflm(program, sounds):
+    """TFLM's own front end is a model: a frame of 480 samples, and 40 features, whose bands' weights are cut off."""
+    from tflite_micro import runtime
+    models = {kind: zoo(f"tflm_audio_preprocessor_{kind}", program.folder) for kind in ("int8", "float")}
+    if None in models.values():
+        return missing("tflm", "model of TFLM's audio preprocessor in ../shared")
+    for name, sound in sounds.items():
+        rows = {}
+        framed = np.maximum(np.concatenate([np.zeros(160, np.int16), sound]), -32767)
+        for kind, model in models.items():
+            interpreter, rows[kind] = runtime.Interpreter.from_bytes(model), []
+            for first in range(0, len(framed) - 479, 320):
+                interpreter.set_input(framed[None, first:first + 480], 0)
+                interpreter.invoke()
+                rows[kind].append(interpreter.get_output(0).copy())
+            rows[kind] = np.stack(rows[kind])
+        features = "kind = 'micro_frontend', tables = 'preprocessor'"
+        bytes = program.stream(passes("i8", (1, 40), 0.101715684, -128), pipeline(320, features), sound, 320)
+        check(f"tflm, {name}, bytes", np.array_equal(bytes, rows["int8"][:len(bytes)]), f"{bytes.size} features")
+        numbers = program.stream(passes("i16", (1, 40)), pipeline(320, features), sound, 320)
+        # It divides by 25.6, which as a float is not the inverse of our factor.
+        floats = numbers.astype(np.float32) / np.float32(25.6)
+        check(f"tflm, {name}, floats", np.array_equal(floats, rows["float"][:len(floats)]), f"{floats.size} features")
+
+
+def tf_signal(program, sounds):
+    import tensorflow as tf
+    for name, sound in sounds.items():
+        for window, step, mels, lower, upper, power, floor in [(40, 20, 40, 20, 4000, False, 1e-6), (25, 10, 64, 125, 7500, False, 1e-3),
+                                                               (32, 16, 20, 0, 8000, True, 1e-2)]:
+            size, hop = window * 16, step * 16
+            x = tf.constant(np.concatenate([np.zeros(size - hop), sound]) / 32768, tf.float32)
+            spectrum = tf.abs(tf.signal.stft(x, size, hop))
+            weights = tf.signal.linear_to_mel_weight_matrix(mels, spectrum.shape[-1], RATE, lower, upper)
+            log_mel = tf.math.log(tf.tensordot(spectrum ** 2 if power else spectrum, weights, 1) + floor)
+            mfcc = tf.signal.mfccs_from_log_mel_spectrograms(log_mel)[..., :10]
+            common = f"window_ms = {window}, step_ms = {step}, mels = {mels}, lower_hz = {lower}, upper_hz = {upper}, power = {str(power).lower()}, floor = {floor}"
+            for kind, expected, count in (("log_mel", log_mel, mels), ("mfcc", mfcc, 10)):
+                got = program.stream(passes("f32", (1, 2, count)), pipeline(2 * hop, f"kind = '{kind}', {common}"), sound, 2 * hop)
+                expected = expected.numpy()[:2 * len(got)].reshape(got.shape)
+                error = np.abs(got - expected).max()
+                check(f"tf-signal, {name}, {kind} of {mels}", error < 1e-3, f"{got.size} features, error {error:.2g}")
+        features = "kind = 'log_mel', window_ms = 32, step_ms = 16, mels = 8, lower_hz = 0, upper_hz = 8000"
+        newest = program.stream(passes("f32", (1, 4, 8)), pipeline(512, features), sound[:5120], 512)
+        each = program.stream(passes("f32", (1, 2, 8)), pipeline(512, features), sound[:5120], 512).reshape(-1, 8)
+        each = np.concatenate([np.full((2, 8), np.log(np.float32(1e-6))), each])
+        windows = np.stack([each[2 * i:2 * i + 4].ravel() for i in range(len(newest))])
+        check(f"tf-signal, {name}, the newest rows", np.allclose(newest, windows, atol=1e-5), f"{newest.size} features")
+
+
+def wake_word(program, sounds):
+    """From sound to probability in one call: the same as the model on the C library's features."""
+    from pymicro_features import MicroFrontend
+    for word, rows in (("mww_v1_alexa", 1), ("mww_v2_okay_nabu", 3), ("mww_v2_hey_jarvis", 3), ("mww_v2_vad", 3)):
+        model = zoo(word, program.folder)
+        if model is None:
+            missing("wake-word", f"model {word} in ../shared")
+            continue
+        folder = program.folder / word
+        folder.mkdir()
+        (folder / "model.tflite").write_bytes(model)
+        for name, sound in sounds.items():
+            samples = 160 * rows
+            whole = pipeline(samples, "kind = 'micro_frontend', step_ms = 10", input="input_audio")
+            got = program.stream(model, whole, sound, samples)
+            frontend, features = MicroFrontend(), []
+            data = np.concatenate([np.zeros(320, np.int16), sound]).tobytes()
+            while len(data) >= 320:
+                read = frontend.process_samples(data[:320])
+                data = data[2 * read.samples_read:]
+                features += [read.features] if read.features else []
+            f = np.round(np.array(features) / 0.0390625).astype(int)
+            q = np.clip((f * 256 + 333) // 666 - 128, -128, 127).astype(np.int8)
+            words = []
+            for i in range(len(got)):
+                np.save(folder / f"{i}.npy", q[i * rows:(i + 1) * rows].reshape(1, rows, 40))
+                words += ["--next-step"] * (i > 0) + ["--input", f"{i}.npy"]
+            subprocess.run([program.path, "run", "model.tflite", *words, "--output-dir", "out"], cwd=folder, check=True)
+            expected = np.stack([np.load(folder / "out" / (f"s{i}.out0.npy" if i else "out0.npy")).ravel() for i in range(len(got))])
+            check(f"wake-word, {word}, {name}", np.array_equal(got, expected), f"{len(got)} calls, the highest probability is {got.max() / 256:.3f}")
+
+
+CHECKS = {"c-library": (c_library, "pymicro_features"), "tflm": (tflm, "tflite_micro"), "tf-signal": (tf_signal, "tensorflow"),
+          "wake-word": (wake_word, "pymicro_features")}
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--cranelite", default=str(ROOT / "target/release/cranelite"))
+    arguments.add_argument("--only", default=",".join(CHECKS))
+    arguments = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        program = Program(str(pathlib.Path(arguments.cranelite).resolve()), pathlib.Path(folder))
+        voices = spoken(program.folder)
+        for name in arguments.only.split(","):
+            run, package = CHECKS[name]
+            if importlib.util.find_spec(package) is None:
+                missing(name, f"package {package} in this Python")
+                continue
+            run(program, voices if name == "wake-word" else {**made_up(3), **voices})
+    print(f"{len(failures)} failures" if failures else "all right")
+    if left_out and os.environ.get("CRANELITE_REQUIRE_TOOLS"):
+        print("left out: " + "; ".join(left_out))
+        return 1
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
