@@ -310,6 +310,11 @@ fn set_up(folder: &Path) -> Result<()> {
     write("x_wide.npy", &x(ElementType::F32, &[1, 6]))?;
     write("x_batch.npy", &x(ElementType::F32, &[4, 5]))?;
     write("x.txt", b"1 2 3")?;
+    write("two.npy", &x(ElementType::F32, &[2]))?;
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/pipelines"))? {
+        let file = file?;
+        fs::copy(file.path(), folder.join(file.file_name()))?;
+    }
     write("net.keras", b"PK\x03\x04")?;
     fs::create_dir(folder.join("saved"))?;
     write("saved/saved_model.pb", b"\x08\x01\x12")?;

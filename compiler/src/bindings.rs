@@ -3,11 +3,12 @@
 //! Not the C header (`header.rs`). The idea: sizes are array types, inputs are shared and outputs exclusive borrows, the arena is a type of
 //! its own; so the one unsafe call in the module keeps every duty that the header tells a C caller of. Several signatures are modules inside of it.
 
-use crate::names::in_rust;
+use crate::names::{self, in_rust};
 use crate::pipeline::{Compiled, Entry};
 use crate::signature::Tensor;
 use cranelite_codegen::object::{IoPlaces, weights};
 use cranelite_graph::diagnostic::quoted;
+use cranelite_graph::pipeline::Answer;
 use cranelite_graph::tensor::ElementType;
 use std::fmt::Write;
 
@@ -95,6 +96,7 @@ fn signature(compiled: &Compiled, number: usize) -> String {
             line(&format!("    pub const {kind}_{}: Tensor = {};", t.identifier.to_ascii_uppercase(), tensor(t)));
         }
     }
+    labels(&mut line, &entry.signature.answers);
     let (inputs, outputs) = (&entry.signature.inputs, &entry.signature.outputs);
     // What stands for inputs and outputs: as parameters of ours, of the object's function, and in its call.
     let (mut taken, mut declared, mut passed) = (vec![], vec![], vec![]);
@@ -165,6 +167,21 @@ fn signature(compiled: &Compiled, number: usize) -> String {
         function("invoke_at", "As `invoke`, at the level with that number and no other.");
     }
     out
+}
+
+/// Names of classes, by their number, of what a pipeline answers.
+fn labels(line: &mut impl FnMut(&str), answers: &[Answer]) {
+    let labelled: Vec<&Answer> = answers.iter().filter(|a| !a.labels.is_empty()).collect();
+    for answer in &labelled {
+        let of = if labelled.len() == 1 {
+            String::new()
+        } else {
+            format!("{}_", names::identifier(&answer.name, "answer").to_ascii_uppercase())
+        };
+        let all: Vec<String> = answer.labels.iter().map(|l| format!("\"{}\"", l.escape_default())).collect();
+        line("    /// Names of classes, by their number; -1 is none.");
+        line(&format!("    pub const {of}LABELS: [&str; {}] = [{}];", all.len(), all.join(", ")));
+    }
 }
 
 /// Within the quotes of code.

@@ -73,6 +73,26 @@ pub fn fit_several(model: &[u8], about: import::Options, steps: Vec<Vec<Array>>,
     if problems.is_empty() { Ok(Fitted { import: about, steps, notes: vec![] }) } else { Err(problems) }
 }
 
+/// Gives arrays for a model with a pipeline the shapes of its inputs: a frame may be any array with as many elements, of the right type.
+pub fn fit_sensors(signature: &Signature, steps: &mut [Vec<Array>]) -> Result<(), Problems> {
+    let mut problems = vec![];
+    for (k, step) in steps.iter_mut().enumerate() {
+        if step.len() != signature.inputs.len() {
+            problems.push(wrong_number(k, signature, step.len()));
+            continue;
+        }
+        for (i, (array, input)) in step.iter_mut().zip(&signature.inputs).enumerate() {
+            if array.element == input.ty.element && array.shape.iter().product::<usize>() == input.ty.element_count() {
+                array.shape.clone_from(&input.ty.shape);
+            } else {
+                let d = mismatch(i, input, array);
+                problems.push(if input.sensor.is_empty() { d } else { d.help(format!("the pipeline says that it is: {}", input.sensor)) });
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
 fn numbered(steps: &[Vec<Array>]) -> Vec<(usize, &Vec<Array>)> {
     steps.iter().enumerate().collect()
 }
@@ -134,10 +154,7 @@ fn check(steps: &[(usize, &Vec<Array>)], reading: &Reading) -> Result<(), Proble
     for &(k, step) in steps {
         let of_step = if k == 0 { String::new() } else { format!("step {k}: ") };
         if step.len() != signature.inputs.len() + settled.len() {
-            let all: Vec<_> = signature.inputs.iter().map(|t| format!("{} {}", quoted(&t.name), t.describe())).collect();
-            let expected = if all.is_empty() { "none".into() } else { format!("{}: {}", all.len(), all.join(", ")) };
-            let d = Diagnostic::new(Code::INPUT, format!("{of_step}wrong number of arrays")).expected(expected);
-            problems.push(d.found(step.len().to_string()).help("give one --input for each input of the model, in its order"));
+            problems.push(wrong_number(k, signature, step.len()));
             continue;
         }
         for (at, i) in rest(settled, step.len()).into_iter().enumerate() {
@@ -158,6 +175,14 @@ fn check(steps: &[(usize, &Vec<Array>)], reading: &Reading) -> Result<(), Proble
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn wrong_number(step: usize, signature: &Signature, found: usize) -> Diagnostic {
+    let of_step = if step == 0 { String::new() } else { format!("step {step}: ") };
+    let all: Vec<_> = signature.inputs.iter().map(|t| format!("{} {}", quoted(&t.name), t.describe())).collect();
+    let expected = if all.is_empty() { "none".into() } else { format!("{}: {}", all.len(), all.join(", ")) };
+    let d = Diagnostic::new(Code::INPUT, format!("{of_step}wrong number of arrays")).expected(expected);
+    d.found(found.to_string()).help("give one --input for each input of the model, in its order")
 }
 
 fn mismatch(index: usize, input: &Tensor, array: &Array) -> Diagnostic {

@@ -3,6 +3,8 @@
 //! Not the layout of the model descriptor, which is its writer's (`codegen::object`). The idea: whoever includes it needs no other
 //! documentation, and two headers in one program agree because what they share stands in both under the same guard.
 
+mod answers;
+
 use crate::names;
 use crate::pipeline::{Entry, Io, Options};
 use crate::signature::Tensor;
@@ -104,6 +106,7 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
         out += &only.structures();
         out += &shared(options, object, symbols, false);
         out += &only.invoke();
+        out += &only.answers();
         out += &weights(options);
         out += &levels(options, targets);
         out += &only.other_functions(targets);
@@ -363,8 +366,14 @@ fn structure(prefix: &str, what: &str, tensors: &[Tensor], qualifier: &str) -> S
 /// For a comment.
 fn about(t: &Tensor) -> String {
     let rows = t.count.as_ref().map(|count| format!("with as many rows as *{count} says;"));
-    let about: Vec<String> =
-        [t.describe()].into_iter().chain(rows).chain(t.formula()).chain([format!("{}{}", quoted(&t.name), t.of_tensor())]).collect();
+    let sensor = Some(format!("{},", t.sensor)).filter(|_| !t.sensor.is_empty());
+    let about: Vec<String> = sensor
+        .into_iter()
+        .chain([t.describe()])
+        .chain(rows)
+        .chain(t.formula())
+        .chain([format!("{}{}", quoted(&t.name), t.of_tensor())])
+        .collect();
     comment(&about.join(" "))
 }
 

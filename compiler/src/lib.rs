@@ -25,6 +25,7 @@ mod litert;
 pub mod names;
 pub mod peaks;
 pub mod pipeline;
+pub mod piping;
 pub mod plan_text;
 pub mod python;
 pub mod report;

@@ -9,6 +9,7 @@ use crate::facts::Facts;
 use crate::float_io;
 use crate::header;
 use crate::limits::{self, Flash, Limits};
+use crate::piping::Piping;
 use crate::report;
 use crate::self_test;
 use crate::signature::{self, Signature};
@@ -23,6 +24,7 @@ use cranelite_graph::graph::{Graph, Node};
 use cranelite_graph::import::{self, Imported};
 use cranelite_graph::lower::{self, Goal, Lowered, Preferences, Rescaled};
 use cranelite_graph::ops::Op;
+use cranelite_graph::pipeline::Piped;
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
@@ -39,6 +41,8 @@ pub struct Options {
     pub made_from: String,
     /// What is decided about the model itself.
     pub import: import::Options,
+    /// What is before and after it.
+    pub piping: Option<Piping>,
     pub prefer: Preferences,
     pub limits: Limits,
     pub profile: bool,
@@ -128,10 +132,19 @@ pub struct Planned {
 pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Module, Vec<Diagnostic>> {
     stages.begin("reading the model");
     let import::Module { mut entries, left_out } = import::read(model, &options.import)?;
+    let mut about = vec![];
+    if let Some(piping) = &options.piping {
+        let Piped { imported, answers, sensors } = piping.apply(entries, &options.import)?;
+        entries = vec![imported];
+        about.push((answers, sensors));
+    }
     if options.float_io {
         entries.iter_mut().for_each(|e| float_io::apply(&mut e.graph));
     }
-    let signatures: Vec<Signature> = entries.iter().map(Signature::of).collect();
+    let mut signatures: Vec<Signature> = entries.iter().map(Signature::of).collect();
+    for (signature, (answers, sensors)) in signatures.iter_mut().zip(about) {
+        signature.note(answers, &sensors);
+    }
     let words = signature::words(&entries.iter().map(|e| e.key.as_str()).collect::<Vec<_>>(), &signatures);
     let mut models = vec![];
     for ((Imported { key, subgraph, graph, .. }, signature), word) in entries.into_iter().zip(signatures).zip(words) {

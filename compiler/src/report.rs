@@ -44,7 +44,8 @@ fn tensors(entry: &Entry) -> String {
     for (kind, tensors) in [("input", &entry.signature.inputs), ("output", &entry.signature.outputs)] {
         for (i, t) in tensors.iter().enumerate() {
             let formula = t.formula().map(|f| format!(", {f}")).unwrap_or_default();
-            out += &format!("{:<12} {}{} {}{formula}\n", format!("{kind} {i}"), quoted(&t.name), t.of_tensor(), t.describe());
+            let sensor = Some(format!(", {}", t.sensor)).filter(|_| !t.sensor.is_empty()).unwrap_or_default();
+            out += &format!("{:<12} {}{} {}{formula}{sensor}\n", format!("{kind} {i}"), quoted(&t.name), t.of_tensor(), t.describe());
         }
     }
     out

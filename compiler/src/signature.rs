@@ -9,6 +9,7 @@ use cranelite_codegen::object::model;
 use cranelite_graph::diagnostic::quoted;
 use cranelite_graph::graph::{Graph, ValueId};
 use cranelite_graph::import::Imported;
+use cranelite_graph::pipeline::Answer;
 use cranelite_graph::tensor::{ElementType, TensorType};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Signature {
     /// Of each of the model's outputs: the output that counts its first dimension, which is known at run time only.
     pub counts: Vec<Option<usize>>,
     pub exposed: Vec<Exposed>,
+    /// Of outputs that a pipeline makes.
+    pub answers: Vec<Answer>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +37,8 @@ pub struct Tensor {
     pub ty: TensorType,
     /// Identifier of the output that counts its first dimension.
     pub count: Option<String>,
+    /// In words, what a sensor gives here; mostly empty.
+    pub sensor: String,
 }
 
 impl Signature {
@@ -47,7 +52,20 @@ impl Signature {
         for (i, count) in output_counts.iter().enumerate() {
             outputs[i].count = count.map(|count| outputs[count].identifier.clone());
         }
-        Signature { inputs, own_output_count: output_counts.len(), outputs, counts: output_counts.clone(), exposed: vec![] }
+        Signature {
+            inputs,
+            own_output_count: output_counts.len(),
+            outputs,
+            counts: output_counts.clone(),
+            exposed: vec![],
+            answers: vec![],
+        }
+    }
+
+    /// What a pipeline says of inputs and outputs.
+    pub fn note(&mut self, answers: Vec<Answer>, sensors: &[String]) {
+        self.answers = answers;
+        self.inputs.iter_mut().zip(sensors).for_each(|(input, sensor)| input.sensor.clone_from(sensor));
     }
 
     /// Inputs and outputs, for the object's description of itself.
@@ -89,7 +107,7 @@ pub fn tensors(graph: &Graph, values: &[ValueId], names: &[String], otherwise: &
     let tensor = |((&v, name), identifier): ((&ValueId, &String), String)| {
         let value = graph.value(v);
         let (name, tensor_name) = (name.clone(), value.name.clone());
-        Tensor { name, tensor_name, tensor_index: None, identifier, ty: value.ty.clone(), count: None }
+        Tensor { name, tensor_name, tensor_index: None, identifier, ty: value.ty.clone(), count: None, sensor: String::new() }
     };
     values.iter().zip(names).zip(identifiers).map(tensor).collect()
 }

@@ -29,8 +29,8 @@ pub struct CheckArgs {
 impl CheckArgs {
     /// A model, converted if it is one of another tool, and how it is compiled; `given`: what is in its file, where that is known.
     pub fn open(&self, file: &Path, given: Option<Vec<u8>>) -> Result<(Source, Options), Failure> {
-        let (source, import) = self.about.clone().open(file, given)?;
-        Ok((source, Options { import, no_cpu_check: self.target.no_cpu_check, ..Options::default() }))
+        let (source, options) = self.about.clone().open(file, given)?;
+        Ok((source, Options { no_cpu_check: self.target.no_cpu_check, ..options }))
     }
 
     pub fn targets(&self) -> Result<Vec<Target>, Failure> {

@@ -131,9 +131,8 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
         let message = format!("--cc compiles a file in C, and for {} an object is written: leave it out", targets[0].name());
         return Err(Failure::Usage(message));
     }
-    let (source, import) = args.about.open(&args.model, model)?;
+    let (source, options) = args.about.open(&args.model, model)?;
     let mut options = Options {
-        import,
         prefer: args.prefer.into(),
         limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const, flash_bytes: args.max_flash },
         profile: args.profile,
@@ -145,7 +144,7 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
         no_cpu_check: args.target.no_cpu_check,
         unwind: args.unwind,
         threads: args.threads as usize,
-        ..Options::named_after(&args.model)
+        ..options
     };
     if let Some(name) = args.name {
         options.prefix = name;

@@ -78,15 +78,8 @@ impl Loading {
             let message = format!("a model for {} does not run on this machine", targets[0].triple);
             return Err(Diagnostic::new(Code::CPU, message).help("leave the target out: the model is called in this process").into());
         }
-        let (source, import) = about.open(&path, Some(model))?;
-        let options = Options {
-            import,
-            prefer: prefer.into(),
-            no_cpu_check: target.no_cpu_check,
-            threads: threads as usize,
-            float_io,
-            ..Options::named_after(&path)
-        };
+        let (source, options) = about.open(&path, Some(model))?;
+        let options = Options { prefer: prefer.into(), no_cpu_check: target.no_cpu_check, threads: threads as usize, float_io, ..options };
         Ok((path, source.model, Loading { targets, options, libraries }))
     }
 

@@ -5,6 +5,8 @@ use crate::array::Array;
 use crate::convert::{self, ImageRange, Quantisation, Source};
 use crate::diagnostic::{Failure, shown, tidy};
 use crate::files;
+use crate::pipeline;
+use crate::piping::Piping;
 use clap::{Args, ValueEnum};
 use cranelite_codegen::loader::Library;
 use cranelite_codegen::targets::Target;
@@ -179,6 +181,22 @@ pub struct ModelOptions {
     custom: CustomOptions,
     #[command(flatten)]
     convert: ConvertOptions,
+    #[command(flatten)]
+    pipeline: PipelineOptions,
+}
+
+/// What is before and after a model.
+#[derive(Args, Clone, Default)]
+pub struct PipelineOptions {
+    /// Compile what this file says into the model: pixels of a camera, sound or other samples become its inputs, and answers are made of its outputs
+    #[arg(long, value_name = "FILE.toml")]
+    pipeline: Option<PathBuf>,
+}
+
+impl PipelineOptions {
+    pub fn read(&self) -> Result<Option<Piping>, Failure> {
+        Ok(self.pipeline.as_deref().map(Piping::read).transpose()?)
+    }
 }
 
 /// Bounds of sizes that are known at run time only.
@@ -204,14 +222,15 @@ impl ModelOptions {
     }
 
     /// The model, and what is decided about it.
-    pub fn open(self, model: &Path, given: Option<Vec<u8>>) -> Result<(Source, import::Options), Failure> {
+    pub fn open(self, model: &Path, given: Option<Vec<u8>>) -> Result<(Source, pipeline::Options), Failure> {
         let source = self.convert.read(model, given, &self.input_shapes, &self.signatures)?;
-        let mut options = self.read()?;
+        let piping = self.pipeline.read()?;
+        let mut import = self.read()?;
         if source.converted.is_some() {
             // It was converted for these.
-            options.input_shapes.clear();
+            import.input_shapes.clear();
         }
-        Ok((source, options))
+        Ok((source, pipeline::Options { import, piping, ..pipeline::Options::named_after(model) }))
     }
 
     fn read(self) -> Result<import::Options, Failure> {

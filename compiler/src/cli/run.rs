@@ -4,7 +4,8 @@
 //! machines), and the interpreter of tile programs.
 
 use super::options::{
-    BoundOptions, ConvertOptions, CustomOptions, LibraryOptions, PreferenceOptions, TargetOptions, Words, read_array, threads, words,
+    BoundOptions, ConvertOptions, CustomOptions, LibraryOptions, PipelineOptions, PreferenceOptions, TargetOptions, Words, read_array,
+    threads, words,
 };
 use super::steps::Steps;
 use super::{Outcome, complain, warn};
@@ -48,6 +49,8 @@ pub struct RunArgs {
     #[command(flatten)]
     convert: ConvertOptions,
     #[command(flatten)]
+    pipeline: PipelineOptions,
+    #[command(flatten)]
     prefer: PreferenceOptions,
     /// Divide long operators among so many threads
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
@@ -78,17 +81,28 @@ pub fn run(mut args: RunArgs) -> Outcome {
         max_dims: std::mem::take(&mut args.bounds).bounds()?,
         ..import::Options::default()
     };
-    let fitted = if names.len() < 2 { fit::fit(&model, about, steps) } else { fit::fit_several(&model, about, steps, &numbers) };
-    let Fitted { import, steps, notes } = fitted.map_err(in_model)?;
+    let piping = args.pipeline.read()?;
+    let fitted = match &piping {
+        // Arrays are what sensors give (`fit_sensors`), and say nothing of the model's shapes.
+        Some(_) => Ok(Fitted { import: about, steps, notes: vec![] }),
+        None if names.len() < 2 => fit::fit(&model, about, steps),
+        None => fit::fit_several(&model, about, steps, &numbers),
+    };
+    let Fitted { import, mut steps, notes } = fitted.map_err(in_model)?;
     notes.iter().for_each(|note| complain(&format!("{}\n", tidy(note))));
     let options = Options {
         import,
+        piping,
         prefer: args.prefer.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,
         visible: if args.dump_tensors.is_some() { Visible::Tensors } else { Visible::Outputs },
         ..Options::named_after(&args.model)
     };
+    if options.piping.is_some() {
+        let module = pipeline::read(&model, &options, &mut Stages::none()).map_err(in_model)?;
+        fit::fit_sensors(&module.models[0].signature, &mut steps)?;
+    }
     let (outputs, signatures) = match args.interpret {
         Some(vector_bytes) => {
             let example = |bytes| Machine::example(bytes, ByteDot::S8S8, true, false);

@@ -223,6 +223,10 @@ impl Joined<'_> {
 
     fn output(&mut self, name: String, value: ValueId, tensor: i32) -> usize {
         self.imported.graph.outputs.push(value);
+        let called = &mut self.imported.graph.value_mut(value).name;
+        if called.is_empty() {
+            called.clone_from(&name);
+        }
         self.imported.output_names.push(name);
         self.imported.output_tensors.push(tensor);
         self.imported.output_counts.push(None);
