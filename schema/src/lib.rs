@@ -1,4 +1,4 @@
-//! The reader of .tflite files: `tflite.fbs`, the file format as facts, and the code that flatc makes of it.
+//! The reader of .tflite files: `tflite.fbs` and `metadata.fbs`, the file formats as facts, and the code that flatc makes of them.
 //!
 //! What it is not: no checks beyond the flatbuffer verifier's, no meaning of operators, no IO. An index, a shape, a scale or an enum value read
 //! here may be anything; the import of `cranelite-graph` checks them. The builders are part of the generated code and serve the makers
@@ -12,17 +12,26 @@
 //! - Strings are read as bytes: files do not promise UTF-8. [`text`] makes them readable.
 //! - An absent vector, string or table is `None`; an absent scalar is its default. `Some` of an empty vector is the same thing to TFLite.
 //!
-//! After a change of `tflite.fbs` run `schema/regenerate.sh`, which says what it needs. A test fails while the two are out of step.
+//! After a change of a schema run `schema/regenerate.sh`, which says what it needs. A test fails while the two are out of step.
 
 // Written by a machine, kept as it comes.
 #[rustfmt::skip]
 #[allow(clippy::extra_unused_lifetimes, clippy::missing_safety_doc)]
 mod generated;
 
+#[rustfmt::skip]
+#[allow(clippy::extra_unused_lifetimes, clippy::missing_safety_doc)]
+mod generated_metadata;
+
 pub mod flexbuffers;
 
 pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
 pub use generated::tflite::*;
+
+/// What models say for people and programs around them (`metadata.fbs`).
+pub mod metadata {
+    pub use crate::generated_metadata::tflite::*;
+}
 
 /// Stands for a 64-bit number where the verifier only has to find its bytes: files may have vectors of them at multiples of 4, and
 /// reading needs no alignment.
@@ -100,9 +109,15 @@ mod tests {
 
     #[test]
     fn generated_code_is_in_step() {
-        let wanted = format!("// tflite.fbs fnv1a64 {:016x}", fnv1a64(include_str!("../tflite.fbs")));
-        let stamp = include_str!("generated.rs").lines().next();
-        assert_eq!(stamp, Some(&wanted[..]), "src/generated.rs was not made from tflite.fbs as it is now: run schema/regenerate.sh");
+        let files = [
+            ("tflite", include_str!("../tflite.fbs"), include_str!("generated.rs")),
+            ("metadata", include_str!("../metadata.fbs"), include_str!("generated_metadata.rs")),
+        ];
+        for (name, schema, code) in files {
+            let wanted = format!("// {name}.fbs fnv1a64 {:016x}", fnv1a64(schema));
+            let stamp = code.lines().next();
+            assert_eq!(stamp, Some(&wanted[..]), "the code of {name}.fbs was not made from it as it is now: run schema/regenerate.sh");
+        }
     }
 
     /// One CONV_2D: int8 activations, per-channel weights, a second subgraph without anything.

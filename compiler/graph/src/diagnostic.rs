@@ -47,6 +47,8 @@ codes! {
         "fetch or export the model again";
     ORDER "E0108" "operators are not in order" "An operator reads a tensor that no earlier operator writes, or a tensor is written twice."
         "export the model again";
+    METADATA "E0109" "the metadata of the model is wrong" "What --metadata reads from the model contradicts the model or itself, is damaged, or says something that is not supported. The message has the place in it; files that it names lie in a ZIP archive behind the model."
+        "leave --metadata out, and say with --pipeline what is before and after the model; `cranelite inspect` shows the metadata";
     OPERATOR "E0201" "operator is not supported" "`cranelite ops` lists the operators that are."
         "replace the operator in the model, or split the model around it";
     TYPES "E0202" "element types are not supported by the operator" "`cranelite ops` lists the element types of each operator."

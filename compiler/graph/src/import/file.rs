@@ -42,28 +42,7 @@ impl OperatorCode {
 
 impl<'a> File<'a> {
     pub fn open(bytes: &'a Bytes) -> Result<Self, Diagnostic> {
-        let identifier = bytes.get(4..8);
-        if identifier != Some(b"TFL3") {
-            let d = Diagnostic::new(Code::FILE, "this is not a TensorFlow Lite model").expected("\"TFL3\" in bytes 4 to 7");
-            return Err(match guess(bytes) {
-                Some(guess) => d.found(guess.what).help(guess.help),
-                None => d.found(format!("\"{}\"", identifier.unwrap_or_default().escape_ascii())),
-            });
-        }
-        let options = VerifierOptions {
-            // Deeper than the schema nests.
-            max_depth: 32,
-            // A table has at least 4 bytes of its own, unless tables are shared.
-            max_tables: bytes.len() / 4,
-            // Bytes counted once for each way that leads to them. Honest files share descriptions of tables only, which are small.
-            max_apparent_size: bytes.len().saturating_mul(16).saturating_add(1 << 16),
-            ignore_missing_null_terminator: true,
-        };
-        let model = schema::root_as_model_with_opts(&options, bytes).map_err(broken)?;
-        if model.version() != 3 {
-            let found = format!("version {}", model.version());
-            return Err(Diagnostic::new(Code::VERSION, "schema version is not supported").expected("version 3").found(found));
-        }
+        let model = model(bytes)?;
         let Some(subgraph) = model.subgraphs().filter(|s| !s.is_empty()).map(|s| s.get(0)) else {
             return Err(Diagnostic::new(Code::BROKEN, "the model has no subgraph"));
         };
@@ -91,13 +70,44 @@ impl<'a> File<'a> {
     }
 }
 
+/// A model whose offsets are verified, and nothing else.
+pub fn model(bytes: &[u8]) -> Result<schema::Model<'_>, Diagnostic> {
+    let identifier = bytes.get(4..8);
+    if identifier != Some(b"TFL3") {
+        let d = Diagnostic::new(Code::FILE, "this is not a TensorFlow Lite model").expected("\"TFL3\" in bytes 4 to 7");
+        return Err(match guess(bytes) {
+            Some(guess) => d.found(guess.what).help(guess.help),
+            None => d.found(format!("\"{}\"", identifier.unwrap_or_default().escape_ascii())),
+        });
+    }
+    let model = schema::root_as_model_with_opts(&verifier(bytes.len()), bytes).map_err(broken)?;
+    if model.version() != 3 {
+        let found = format!("version {}", model.version());
+        return Err(Diagnostic::new(Code::VERSION, "schema version is not supported").expected("version 3").found(found));
+    }
+    Ok(model)
+}
+
+/// How a flatbuffer of so many bytes is verified.
+pub fn verifier(size: usize) -> VerifierOptions {
+    VerifierOptions {
+        // Deeper than the schemas nest.
+        max_depth: 32,
+        // A table has at least 4 bytes of its own, unless tables are shared.
+        max_tables: size / 4,
+        // Bytes counted once for each way that leads to them. Honest files share descriptions of tables only, which are small.
+        max_apparent_size: size.saturating_mul(16).saturating_add(1 << 16),
+        ignore_missing_null_terminator: true,
+    }
+}
+
 /// Old files have the code in a byte of its own; new ones set both, with 127 in the byte where it does not suffice.
 fn operator_code(c: schema::OperatorCode) -> OperatorCode {
     let code = c.builtin_code().0.max(i32::from(c.deprecated_builtin_code()));
     OperatorCode { code: schema::BuiltinOperator(code), version: c.version(), custom: c.custom_code().map(schema::text), symbol: None }
 }
 
-fn broken(e: InvalidFlatbuffer) -> Diagnostic {
+pub fn broken(e: InvalidFlatbuffer) -> Diagnostic {
     // The first line says what is wrong, the others name tables and fields from the inside out.
     let text = e.to_string();
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());

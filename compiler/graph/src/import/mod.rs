@@ -11,6 +11,7 @@ mod buffers;
 mod file;
 mod guess;
 mod items;
+pub mod metadata;
 mod quantization;
 mod signatures;
 mod sparse;

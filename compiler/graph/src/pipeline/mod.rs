@@ -9,6 +9,7 @@ pub mod audio;
 pub mod boxes;
 pub mod chain;
 pub mod frames;
+pub mod metadata;
 pub mod operations;
 pub mod samples;
 pub mod spec;

@@ -168,15 +168,42 @@ impl Chain<'_> {
         self.one(Op::Mean(ops::mean::Attributes(all(axes))), &[x], element)
     }
 
+    /// The largest along axes, of the same quantisation.
+    pub fn largest(&mut self, x: ValueId, axes: &[usize]) -> Made {
+        let ty = self.ty(x).clone();
+        Ok(self.apply(Op::ReduceMax(ops::reduce_max::Attributes(all(axes))), &[x], &[ty])?[0])
+    }
+
+    /// Whether all along axes are true.
+    pub fn all_of(&mut self, x: ValueId, axes: &[usize]) -> Made {
+        self.one(Op::ReduceAll(ops::reduce_all::Attributes(all(axes))), &[x], Bool)
+    }
+
+    /// Sums along an axis of what is before each element, without itself.
+    pub fn sums_before(&mut self, x: ValueId, axis: usize) -> Made {
+        let element = self.ty(x).element;
+        self.one(Op::Cumsum(ops::cumsum::Attributes { axis, exclusive: true, reverse: false }), &[x], element)
+    }
+
+    /// Numbers of the boxes, f32 `[boxes, 4]`, of which none overlaps a better one by `iou` or more, best first and then zeros; and how many: i32 `[]`.
+    /// Scores of candidates are above 0.
+    pub fn suppressed(&mut self, boxes: ValueId, scores: ValueId, iou: f32, most: usize) -> Result<[ValueId; 2], Diagnostic> {
+        let (iou, threshold) = (self.float(iou), self.float(0.0));
+        let attributes = ops::suppressions::Attributes { max_output_size: most };
+        let op = Op::NonMaxSuppressionV4(ops::non_max_suppression_v4::Attributes(attributes));
+        let integers = TensorType::new(I32, []);
+        let made = self.apply(op, &[boxes, scores, iou, threshold], &[integers.clone(), integers])?;
+        Ok([made[0], made[1]])
+    }
+
     /// Where the largest element of an axis is: i32.
     pub fn arg_max(&mut self, x: ValueId, axis: usize) -> Made {
         self.one(Op::ArgMax(ops::arg_max::Attributes(ops::extremes::Attributes { axis })), &[x], I32)
     }
 
-    /// The largest of the last axis, and where they are: i32.
+    /// The largest of the last axis, of the same quantisation, and where they are: i32.
     pub fn top(&mut self, x: ValueId, count: usize) -> Result<[ValueId; 2], Diagnostic> {
-        let element = self.ty(x).element;
-        let results = [TensorType::new(element, []), TensorType::new(I32, [])];
+        let results = [self.ty(x).clone(), TensorType::new(I32, [])];
         let made = self.apply(Op::TopkV2(ops::topk_v2::Attributes { count }), &[x], &results)?;
         Ok([made[0], made[1]])
     }

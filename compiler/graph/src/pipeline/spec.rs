@@ -355,29 +355,56 @@ pub struct Debounce {
 }
 
 /// Outputs of a model that are boxes around objects.
+///
+/// A box without area, or with a number that is not finite, is none; nor is one whose scores have a NaN. Of boxes with equal scores the model's first is the
+/// better one.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detections {
-    /// The output with places; of models that end with TFLite_Detection_PostProcess, its boxes.
+    /// The output with places: of `[boxes, numbers]`, four numbers of each box and then those of its points. Of models that end with
+    /// TFLite_Detection_PostProcess, its boxes.
     pub boxes: String,
-    /// That with scores; where both are in one, the same.
+    /// That with scores: `[boxes, classes]`. Where both are in one, the same: then a row is the box, its objectness if there is one, scores, and points.
     pub scores: String,
     /// Of models that end with TFLite_Detection_PostProcess: classes, and how many there are.
     pub classes: Option<String>,
     pub count: Option<String>,
     pub decode: Decode,
+    /// Whether each box has a row of the outputs, or a column.
+    pub layout: Layout,
+    /// What a box's four numbers are; without it boundaries where `decode` is `done`, else a middle and a size.
+    pub form: Option<Form>,
+    /// Where they are among the four: left, top, right and bottom, or x, y, width and height. Without it `[1, 0, 3, 2]` where `decode` is `done`, else
+    /// `[0, 1, 2, 3]`. Where y is before x, it is in points, too.
+    pub order: Option<[usize; 4]>,
+    /// What places and sizes are divided by to be from 0 to 1 across the model's input: one number, or those of x and y. 1 without it. Anchors have their own.
+    pub scale: Option<OneOrMore>,
     /// Of `decode = "anchors"`.
     pub anchors: Option<Anchors>,
-    /// What scores are made of.
+    /// So many points belong to each box.
+    pub points: usize,
+    /// Numbers of a point, of which the first two are its place; 2 without it.
+    pub point_dims: Option<usize>,
+    /// What scores are made of. In f32 the logistic function of numbers beyond 100 is 0 or 1 as it is, so nothing is clipped before.
     pub sigmoid: bool,
     pub softmax: bool,
-    /// The first class is that of no object.
+    /// Scores are multiplied with a number before them that says whether there is an object at all.
+    pub objectness: bool,
+    /// The first class is that of no object; labels begin with the second.
     pub background: bool,
+    /// Names of the classes. Of models that end with TFLite_Detection_PostProcess, boxes of classes that have none are left out.
     pub labels: Option<Labels>,
+    /// Boxes with lower scores are left out.
     pub threshold: f32,
-    /// Boxes whose intersection over union with a better one is larger are left out.
+    /// Boxes whose intersection over union with a better one is so much or more are left out.
     pub iou: f32,
-    /// So many at most.
+    /// Only a better box of the same class counts.
+    pub per_class: bool,
+    /// Boxes and points are means of those that were left out for them and their own, weighted by scores, as MediaPipe has it.
+    pub blend: bool,
+    /// So many boxes with the best scores are looked at; 1024 without it.
+    pub candidates: Option<usize>,
+    /// So many at most are the answer. Of models that end with TFLite_Detection_PostProcess all without it.
     pub most: usize,
 }
 
@@ -394,16 +421,45 @@ pub enum Decode {
     Center,
 }
 
-/// MediaPipe's SSD anchors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// `[boxes, numbers]`.
+    #[default]
+    Rows,
+    /// `[numbers, boxes]`.
+    Columns,
+}
+
+/// What four numbers of a box are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Left, top, right and bottom.
+    Boundaries,
+    /// Left, top, width and height.
+    UpperLeft,
+    /// Middle, width and height.
+    Center,
+}
+
+/// SSD's anchors: in the middle of each place of each layer, by place, then in the order of the layers. A box's middle is that of its anchor, plus what the
+/// model says times the anchor's size.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Anchors {
-    /// Of each layer.
+    /// Of each layer, in pixels of the model's input.
     pub strides: Vec<usize>,
-    /// Anchors in each place of layers of this stride, in the order of `strides`; layers with equal strides add up.
+    /// Anchors in each place of layers of this stride, in the order of `strides`; layers with equal strides in a row are one, with all their anchors.
     pub per_place: Vec<usize>,
-    /// What places and sizes are divided by: mostly the input's size in pixels.
-    pub scale: f32,
+    /// What places and sizes are divided by: mostly the input's size in pixels. One number, those of x and y, or those of x, y, width and height.
+    pub scale: Option<OneOrMore>,
+    /// Width and height of the model's input in pixels; without it `scale`.
+    pub size: Option<[usize; 2]>,
+    /// Width and height of each layer's anchors in a place, from 0 to 1; without it all are 1, as MediaPipe's are.
+    pub sizes: Option<Vec<Vec<[f32; 2]>>>,
+    /// Width and height are e to the power of what the model says, times the anchor's.
+    pub exponential: bool,
 }
 
 /// An output that is points.
@@ -415,8 +471,8 @@ pub struct Keypoints {
     pub count: usize,
     /// Numbers of a point: x, y and maybe others.
     pub dims: usize,
-    /// What its numbers are divided by to be from 0 to 1: mostly the input's size in pixels.
+    /// What its numbers are divided by to be from 0 to 1: mostly the input's size in pixels. 1 where it is 0. What is NaN is 0.
     pub scale: f32,
-    /// Given relative to the first point, divided by the largest distance along an axis: what classifiers of gestures take.
+    /// Given as x and y relative to the first point, divided by the largest distance along an axis: what classifiers of gestures take.
     pub relative: bool,
 }
