@@ -38,6 +38,8 @@ mod unwind;
 mod watched;
 #[path = "link/weights.rs"]
 mod weights;
+#[path = "link/xcframework.rs"]
+mod xcframework;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use cranelite::array::Array;
@@ -48,13 +50,16 @@ use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::lower::Preferences;
 use cranelite_tests::models::{self, Case};
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, machines, output};
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, as_program, exists, machines, output};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::slice;
 
 fn main() -> ExitCode {
+    if let Some(code) = as_program() {
+        return code;
+    }
     let mut trials = vec![];
     for m in machines() {
         let ignored = m.is_to_be_ignored();
@@ -90,6 +95,7 @@ fn main() -> ExitCode {
     trials.extend(state::trials());
     trials.extend(watched::trials());
     trials.extend(weights::trials());
+    trials.extend(xcframework::trials());
     trials.extend(indices::trials());
     trials.extend(self_test::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()

@@ -2,7 +2,8 @@
 //!
 //! The idea: what is written appears whole or not at all, and a set of files appears together or not at all. Each folder gets a hidden
 //! folder while files are written into it. There the new files have their final names already, so that the file system itself says
-//! which of them would be one file; and there the old files wait until all new ones have taken their places.
+//! which of them would be one file; and there the old files wait until all new ones have taken their places. What is one folder to its user
+//! ([`write_folder`]) is made there as a whole.
 
 use crate::diagnostic::shown;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
@@ -111,6 +112,67 @@ impl Files {
     }
 }
 
+/// Writes a folder with these files, by their paths in it, which takes its place as a whole: what was in an older one is gone with it. Only a folder
+/// that has a file `mark` is taken for an older one; `input` was read and must not go.
+pub fn write_folder(path: &Path, files: &[(PathBuf, Vec<u8>)], mark: &str, input: &Path) -> Result<(), Diagnostic> {
+    let failed = |e: io::Error| problem("cannot write", path, &e);
+    let mut made = Made::default();
+    let parent = parent(path);
+    made.make(parent).map_err(|e| problem("cannot create folder", parent, &e))?;
+    let place = place(path, parent).map_err(failed)?;
+    let is_there = match fs::symlink_metadata(&place) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => false,
+        Err(e) => return Err(failed(e)),
+        Ok(kind) if !kind.is_dir() => return Err(failed(io::ErrorKind::NotADirectory.into())),
+        Ok(_) if place.join(mark).is_file() || fs::read_dir(&place).map_err(failed)?.next().is_none() => true,
+        Ok(_) => {
+            let message = format!("cannot write {}: there is a folder of that name with other things in it", shown(path));
+            return Err(Diagnostic::new(Code::FILE_ACCESS, message).help("give the output another name, or remove the folder"));
+        }
+    };
+    if fs::canonicalize(input).is_ok_and(|input| input.starts_with(&place)) {
+        let message = format!("{} would be written over {}, which is read", shown(path), shown(input));
+        return Err(Diagnostic::new(Code::OUTPUT, message).help("give the output another name or folder"));
+    }
+    let hidden = hidden_in(place.parent().unwrap_or(Path::new("/"))).map_err(failed)?;
+    let [new, old] = ["new", "old"].map(|which| hidden.path().join(which));
+    for (inner, contents) in files {
+        let file = new.join(inner);
+        fs::create_dir_all(file.parent().unwrap_or(&new)).map_err(failed)?;
+        fs::File::create_new(&file).and_then(|mut file| file.write_all(contents)).map_err(failed)?;
+    }
+    if is_there {
+        fs::rename(&place, &old).map_err(failed)?;
+    }
+    fs::rename(&new, &place).map_err(|e| {
+        if is_there {
+            // An error comes on top of the one that is told.
+            let _ = fs::rename(&old, &place);
+        }
+        failed(e)
+    })?;
+    Ok(())
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a path leads to; `folder` is there and is the one that the path is in.
+fn place(path: &Path, folder: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            Ok(fs::canonicalize(folder)?.join(path.file_name().ok_or(io::ErrorKind::InvalidFilename)?))
+        }
+        place => place,
+    }
+}
+
+fn hidden_in(folder: &Path) -> io::Result<TempDir> {
+    // The error would name the hidden folder.
+    tempfile::Builder::new().prefix(".cranelite-").tempdir_in(folder).map_err(|e| io::Error::from(e.kind()))
+}
+
 /// Whether two paths lead to one file that is there, whatever they are called.
 fn is_same(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
@@ -142,7 +204,7 @@ struct Output {
 impl Staged {
     fn add(&mut self, path: &Path, contents: &[u8]) -> Result<(), Diagnostic> {
         let failed = |e: io::Error| problem("cannot write", path, &e);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = parent(path);
         self.made.make(folder).map_err(|e| problem("cannot create folder", folder, &e))?;
         match Kind::of(path) {
             Ok(Kind::Folder) => return Err(failed(io::ErrorKind::IsADirectory.into())),
@@ -150,10 +212,7 @@ impl Staged {
             Ok(Kind::File) | Err(_) => {}
         }
         let name = path.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-        let place = match fs::canonicalize(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => fs::canonicalize(folder).map_err(failed)?.join(name),
-            place => place.map_err(failed)?,
-        };
+        let place = place(path, folder).map_err(failed)?;
         let (folder, name) = (place.parent().unwrap_or(Path::new("")), place.file_name().unwrap_or(name));
         let hidden = self.hidden(folder).map_err(failed)?;
         let [new, old] = ["new", "old"].map(|which| hidden.join(which).join(name));
@@ -173,8 +232,7 @@ impl Staged {
         if let Some((_, hidden)) = self.hidden.iter().find(|(of, _)| of == folder) {
             return Ok(hidden.path().into());
         }
-        // The error would name the hidden folder.
-        let hidden = tempfile::Builder::new().prefix(".cranelite-").tempdir_in(folder).map_err(|e| io::Error::from(e.kind()))?;
+        let hidden = hidden_in(folder)?;
         ["new", "old"].iter().try_for_each(|which| fs::create_dir(hidden.path().join(which)))?;
         let path = hidden.path().into();
         self.hidden.push((folder.into(), hidden));
@@ -366,5 +424,50 @@ mod tests {
         if sparse.set_len(MAX_FILE_BYTES + 1).is_ok() {
             assert!(read(&path("sparse")).unwrap_err().message.contains("16 GiB"));
         }
+    }
+
+    fn write_tree(folder: &Path, files: &[(&str, &str)], input: &Path) -> Result<(), Diagnostic> {
+        let files: Vec<(PathBuf, Vec<u8>)> = files.iter().map(|(path, text)| (path.into(), text.as_bytes().to_vec())).collect();
+        write_folder(folder, &files, "list", input)
+    }
+
+    #[test]
+    fn a_folder_takes_the_place_of_an_older_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("model"), "model").unwrap();
+        let write = |name: &str, files: &[(&str, &str)]| write_tree(&path(name), files, &path("model"));
+        write("new/f/", &[("list", "1"), ("a/b/c", "2")]).unwrap();
+        are(folder.path(), &[("model", "model"), ("new/f/list", "1"), ("new/f/a/b/c", "2")]);
+        write("new/f", &[("list", "3"), ("d", "4")]).unwrap();
+        are(folder.path(), &[("model", "model"), ("new/f/list", "3"), ("new/f/d", "4")]);
+        // One of the files cannot be written: everything is as before.
+        assert!(write("new/f", &[("list", "5"), ("list/x", "6")]).is_err());
+        assert!(write("other/f", &[("list", "5"), ("list/x", "6")]).is_err());
+        // What is no such folder stays.
+        fs::remove_file(path("new/f/list")).unwrap();
+        let error = write("new/f", &[("list", "7")]).unwrap_err();
+        assert!(error.message.ends_with("there is a folder of that name with other things in it"), "{error}");
+        assert!(write("model", &[("list", "7")]).is_err() && write("model/f", &[("list", "7")]).is_err());
+        are(folder.path(), &[("model", "model"), ("new/f/d", "4")]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        fs::create_dir(path("empty")).unwrap();
+        write("empty", &[("list", "8")]).unwrap();
+        are(folder.path(), &[("model", "model"), ("new/f/d", "4"), ("empty/list", "8")]);
+        // What is read does not go with an older one.
+        let error = write_tree(&path("empty"), &[("list", "9")], &path("empty/list")).unwrap_err();
+        assert_eq!(error.code, Code::OUTPUT, "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_folder_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("f")).unwrap();
+        std::os::unix::fs::symlink("f", path("link")).unwrap();
+        write_tree(&path("link"), &[("list", "1")], Path::new("none")).unwrap();
+        assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+        assert_eq!(fs::read_to_string(path("f/list")).unwrap(), "1");
     }
 }

@@ -32,3 +32,4 @@ pub mod report;
 mod self_test;
 pub mod signature;
 pub mod stages;
+pub mod xcframework;

@@ -128,6 +128,19 @@ const COMMANDS: &str = "
 2 compile perceptron.tflite --json --json
 2 compile perceptron.tflite --json=yes
 1 compile unsupported.tflite --json
+2 xcframework perceptron.tflite -o ''
+2 xcframework perceptron.tflite -o .
+2 xcframework perceptron.tflite -o folder/..
+1 xcframework perceptron.tflite --platform ios -o x.npy/no.xcframework
+2 xcframework perceptron.tflite --platform ''
+2 xcframework perceptron.tflite --platform ios,,macos
+2 xcframework perceptron.tflite --cpu arm64=
+2 xcframework perceptron.tflite --cpu =
+2 xcframework perceptron.tflite --platform macos --cpu x86_64=x86-64,x86-64
+1 xcframework . --platform ios
+1 xcframework unsupported.tflite --platform ios --json
+0 xcframework perceptron.tflite --platform macos --cpu x86_64=x86-64,x86-64-v3 --json -o folder/new/p.xcframework
+0 xcframework perceptron.tflite --platform macos -o folder/new/p.xcframework/
 2 check ''
 1 check .
 1 check /dev/zero

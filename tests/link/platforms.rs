@@ -12,16 +12,25 @@ use cranelite::stages::Stages;
 use cranelite_codegen::targets::Target;
 use cranelite_tests::tools::{exists, is_required, output};
 use libtest_mimic::Trial;
+use object::macho::{self, MachHeader64};
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::read::macho::MachHeader;
+use object::{Endianness, Object, ObjectSection, elf};
 use std::path::Path;
 use std::process::Command;
 
 /// Triple, clang's triple, and what the linker calls the architecture, the platform and its version.
-const APPLE: [(&str, &str, &str, &str, &str); 4] = [
+pub const APPLE: [(&str, &str, &str, &str, &str); 5] = [
     ("aarch64-apple-darwin", "arm64-apple-macos12", "arm64", "macos", "12.0"),
     ("x86_64-apple-darwin", "x86_64-apple-macos12", "x86_64", "macos", "12.0"),
     ("aarch64-apple-ios", "arm64-apple-ios15", "arm64", "ios", "15.0"),
     ("aarch64-apple-ios-sim", "arm64-apple-ios15-simulator", "arm64", "ios-simulator", "15.0"),
+    ("x86_64-apple-ios", "x86_64-apple-ios15-simulator", "x86_64", "ios-simulator", "15.0"),
 ];
+
+const ANDROID: [&str; 2] = ["aarch64-linux-android", "x86_64-linux-android"];
+/// Of memory, on newer devices.
+const ANDROID_PAGE_BYTES: u64 = 16384;
 
 const WINDOWS_LEVELS: [&str; 4] = ["x86-64", "x86-64-v3", "x86-64-v4+avx512vnni", "x86-64,x86-64-v2,x86-64-v3"];
 
@@ -36,12 +45,13 @@ pub fn trials() -> Vec<Trial> {
     let riscv = ["riscv64gc-unknown-linux-gnu", "riscv64gc-unknown-none-elf"]
         .map(|triple| Trial::test(format!("platform/{triple}"), move || riscv(triple).map_err(failed)).with_ignored_flag(no_riscv));
     let no_android = ignored(&["ld.lld"]);
-    let android = Trial::test("platform/aarch64-linux-android", || android().map_err(failed)).with_ignored_flag(no_android);
-    apple.into_iter().chain(windows).chain(riscv).chain([android]).collect()
+    let android = ANDROID
+        .map(|triple| Trial::test(format!("platform/{triple}"), move || android(triple).map_err(failed)).with_ignored_flag(no_android));
+    apple.into_iter().chain(windows).chain(riscv).chain(android).collect()
 }
 
 /// Distributions call it by one of these names.
-fn apple_linker() -> Option<&'static str> {
+pub fn apple_linker() -> Option<&'static str> {
     ["ld64.lld", "ld64.lld-19", "ld64.lld-16", "ld64.lld-15", "ld64.lld-14"].into_iter().find(|name| exists(name))
 }
 
@@ -77,12 +87,12 @@ int main(void) {
 "#;
 
 /// All that a program of Apple's wants before its first line.
-const SYSTEM: &str = "--- !tapi-tbd
+pub const SYSTEM: &str = "--- !tapi-tbd
 tbd-version: 4
-targets: [ x86_64-macos, arm64-macos, arm64-ios, arm64-ios-simulator ]
+targets: [ x86_64-macos, arm64-macos, arm64-ios, arm64-ios-simulator, x86_64-ios-simulator ]
 install-name: '/usr/lib/libSystem.B.dylib'
 exports:
-  - targets: [ x86_64-macos, arm64-macos, arm64-ios, arm64-ios-simulator ]
+  - targets: [ x86_64-macos, arm64-macos, arm64-ios, arm64-ios-simulator, x86_64-ios-simulator ]
     symbols: [ dyld_stub_binder ]
 ...
 ";
@@ -92,6 +102,7 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
     let folder = folder.path();
     // One of them has its constants in a section of their own.
     let (_, compiled) = digits(folder, triple, None, (platform == "ios").then_some("__DATA_CONST,__weights"))?;
+    ensure!(says_platform(&compiled.object.bytes, platform)?, "{triple}: the object does not say that it is for {platform}");
     let in_folder = |program: &str| {
         let mut command = Command::new(program);
         command.current_dir(folder);
@@ -116,6 +127,24 @@ fn apple((triple, clang, architecture, platform, version): (&str, &str, &str, &s
     Ok(())
 }
 
+/// Whether the object has a command that names this platform, and an oldest version of it that is no later than the program's.
+pub fn says_platform(object: &[u8], platform: &str) -> Result<bool> {
+    let number = match platform {
+        "macos" => macho::PLATFORM_MACOS,
+        "ios" => macho::PLATFORM_IOS,
+        _ => macho::PLATFORM_IOSSIMULATOR,
+    };
+    let header = MachHeader64::<Endianness>::parse(object, 0)?;
+    let mut commands = header.load_commands(header.endian()?, object, 0)?;
+    while let Some(command) = commands.next()? {
+        if let Some(version) = command.build_version()? {
+            let oldest = version.minos.get(header.endian()?) >> 16;
+            return Ok(version.platform.get(header.endian()?) == number && 10 <= oldest && oldest <= 15);
+        }
+    }
+    Ok(false)
+}
+
 fn riscv(triple: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let folder = folder.path();
@@ -133,13 +162,35 @@ fn riscv(triple: &str) -> Result<()> {
     Ok(())
 }
 
-/// A library that a program loads: every address in it is a distance, or in data that the loader may write.
-fn android() -> Result<()> {
+/// A library that a program loads: every address in it is a distance, or in data that the loader may write. No part of the object wants to begin at a
+/// multiple of more than a page, and no part of the library shares a page with one of other rights.
+fn android(triple: &str) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    digits(folder.path(), "aarch64-linux-android", None, None)?;
-    let link = ["-shared", "--fatal-warnings", "-z", "text", "-z", "max-page-size=16384", "-o", "libdigits.so", "digits.o"];
-    output(Command::new("ld.lld").current_dir(folder.path()).args(link))?;
+    let folder = folder.path();
+    let (_, compiled) = digits(folder, triple, None, None)?;
+    let object = object::File::parse(&*compiled.object.bytes)?;
+    ensure!(object.sections().all(|s| s.align() <= 64), "a section wants to begin at a multiple of more than a cache line");
+    for (option, expected) in [("max-page-size=16384", true), ("max-page-size=4096", false)] {
+        let link = ["-shared", "--fatal-warnings", "-z", "text", "-z", "separate-loadable-segments", "-z", option, "-o", "libdigits.so"];
+        output(Command::new("ld.lld").current_dir(folder).args(link).arg("digits.o"))?;
+        ensure!(is_for_pages(&std::fs::read(folder.join("libdigits.so"))?)? == expected, "{triple}: {option}");
+    }
     Ok(())
+}
+
+/// Whether every part of a library that is loaded can begin at a page of 16 KiB, and no two lie in one.
+fn is_for_pages(library: &[u8]) -> Result<bool> {
+    let library = ElfFile64::<Endianness>::parse(library)?;
+    let endian = library.endian();
+    let mut end = 0;
+    for part in library.elf_program_headers().iter().filter(|p| p.p_type(endian) == elf::PT_LOAD) {
+        let (align, address, offset) = (part.p_align(endian), part.p_vaddr(endian), part.p_offset(endian));
+        if align < ANDROID_PAGE_BYTES || (address % align) != (offset % align) || address / ANDROID_PAGE_BYTES < end {
+            return Ok(false);
+        }
+        end = (address + part.p_memsz(endian)).div_ceil(ANDROID_PAGE_BYTES);
+    }
+    Ok(0 < end)
 }
 
 fn windows(cpu: &str) -> Result<()> {

@@ -99,8 +99,7 @@ fn run(graph: &Graph, inputs: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
             verify::verify(&program).unwrap_or_else(|e| panic!("not proved: {}", e[0]));
             arena::plan(&mut program);
             let outputs = sizes.iter().map(|n| vec![0x5a; *n]).collect();
-            let case =
-                differential::Case { program, inputs: inputs.clone(), outputs, elems: graph.outputs.iter().map(elem).collect() };
+            let case = differential::Case { program, inputs: inputs.clone(), outputs, elems: graph.outputs.iter().map(elem).collect() };
             let interpreted = differential::expected(&case).unwrap();
             for got in differential::native(&case, target).unwrap() {
                 if let Some(difference) = differential::difference(&case, &interpreted, &got) {
@@ -240,8 +239,7 @@ fn chosen(mut all: Vec<One>, d: &Detections) -> Found {
     while answer.count < d.most && !all.is_empty() {
         let mut one = all.remove(0);
         if d.decode != Decode::Done {
-            let is_left_out =
-                |o: &One| (!d.per_class || o.label == one.label) && overlap(&o.corners, &one.corners) >= d.iou;
+            let is_left_out = |o: &One| (!d.per_class || o.label == one.label) && overlap(&o.corners, &one.corners) >= d.iou;
             let (left_out, rest): (Vec<One>, Vec<One>) = all.into_iter().partition(|o| is_left_out(o));
             all = rest;
             if d.blend {
@@ -436,8 +434,7 @@ fn sized_anchors() {
 fn without_anchors() {
     let mut random = Random(11);
     for round in 0..24 {
-        let [is_column, is_apart, is_quantized, objectness, per_class] =
-            [1, 2, 4, 8, 16].map(|bit| (round * 7 + round / 8 * 5) & bit != 0);
+        let [is_column, is_apart, is_quantized, objectness, per_class] = [1, 2, 4, 8, 16].map(|bit| (round * 7 + round / 8 * 5) & bit != 0);
         let (count, classes, points) = (60 + round, 3, round % 3);
         let d = Detections {
             boxes: "all".into(),
@@ -721,7 +718,8 @@ fn messages() {
         (
             |d| {
                 let huge = Some([usize::MAX, usize::MAX]);
-                let anchors = Anchors { strides: vec![1], per_place: vec![9], scale: Some(OneOrMore::One(1.0)), size: huge, ..Anchors::default() };
+                let anchors =
+                    Anchors { strides: vec![1], per_place: vec![9], scale: Some(OneOrMore::One(1.0)), size: huge, ..Anchors::default() };
                 (d.decode, d.anchors) = (Decode::Anchors, Some(anchors));
             },
             "detections.found.anchors",

@@ -1,20 +1,17 @@
 //! `compile`: a model becomes an object and a header.
 
 use super::convert;
-use super::options::{ModelOptions, PreferenceOptions, TargetOptions, size_bytes, threads};
+use super::options::{ModelOptions, ObjectOptions, PreferenceOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
 use crate::cc::Compiler;
 use crate::convert::Source;
 use crate::diagnostic::{Failure, shown};
 use crate::files::Files;
-use crate::limits::Limits;
-use crate::names;
-use crate::pipeline::{self, Compiled, Io, Options};
+use crate::pipeline::{self, Compiled, Options};
 use crate::report::{self, grouped};
 use crate::stages::{Stage, Stages};
 use clap::Args;
-use cranelite_codegen::object::section;
 use cranelite_graph::diagnostic::quoted;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -29,40 +26,18 @@ pub struct CompileArgs {
     output: PathBuf,
     #[command(flatten)]
     target: TargetOptions,
-    /// Begins every name in C; from the model's file name by default
-    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    name: Option<String>,
     #[command(flatten)]
     about: ModelOptions,
     #[command(flatten)]
     prefer: PreferenceOptions,
-    /// Divide long operators for so many threads, which the caller provides
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
-    threads: u32,
-    /// Fail when the arena is larger; K and M are understood
-    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
-    max_arena: Option<u64>,
-    /// Fail when the constants are larger
-    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
-    max_const: Option<u64>,
-    /// Fail when code and constants together are larger; for C without --cc, the constants alone
-    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
-    max_flash: Option<u64>,
+    #[command(flatten)]
+    object: ObjectOptions,
     /// Compile the file in C to PREFIX.o by this command, to which -c PREFIX.c -o PREFIX.o is added; sizes and stack are then known
     #[arg(long, value_name = "COMMAND", value_parser = Compiler::parse)]
     cc: Option<Compiler>,
-    /// Where inputs and outputs are: in memory of the caller's, or at fixed places in the arena
-    #[arg(long, value_enum, default_value_t)]
-    io: Io,
-    /// Take and give quantised inputs and outputs as floats: quantise on entry and dequantise on exit, as TensorFlow Lite does
-    #[arg(long)]
-    float_io: bool,
     /// Write the constants to this file instead of the object: the program brings it into memory and passes its address
     #[arg(long, value_name = "FILE", conflicts_with = "const_section")]
     weights: Option<PathBuf>,
-    /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
-    #[arg(long, value_name = "NAME")]
-    const_section: Option<String>,
     /// Also write PREFIX.rs, a module for Rust programs; the crate cranelite-runtime has what it uses
     #[arg(long)]
     rust: bool,
@@ -72,15 +47,9 @@ pub struct CompileArgs {
     /// Write the texts of all stages into a folder, numbered
     #[arg(long, value_name = "DIR")]
     emit_all: Option<PathBuf>,
-    /// Call a hook of the caller's around each operator
-    #[arg(long)]
-    profile: bool,
     /// Describe the frames of functions in .eh_frame, so that profilers and debuggers see through them; for ELF
     #[arg(long)]
     unwind: bool,
-    /// Add PREFIX_selftest, which tells on the device whether the numbers are right, and which output is not
-    #[arg(long)]
-    self_test: bool,
     /// Also write the .tflite model that a model of another tool was converted to
     #[arg(long, value_name = "FILE.tflite")]
     keep_tflite: Option<PathBuf>,
@@ -124,31 +93,19 @@ pub struct Made {
 /// Everything but writing. `model`: what is in the model's file, if it was read.
 pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> {
     let targets = args.target.or_baseline()?;
-    if let Some(section) = &args.const_section {
-        section::check(section, &targets[0].triple).map_err(Failure::Usage)?;
-    }
+    args.object.check(&targets[0])?;
     if args.cc.is_some() && !targets[0].is_c() {
         let message = format!("--cc compiles a file in C, and for {} an object is written: leave it out", targets[0].name());
         return Err(Failure::Usage(message));
     }
     let (source, options) = args.about.open(&args.model, model)?;
-    let mut options = Options {
+    let options = Options {
         prefer: args.prefer.into(),
-        limits: Limits { arena_bytes: args.max_arena, const_bytes: args.max_const, flash_bytes: args.max_flash },
-        profile: args.profile,
-        io: args.io,
-        float_io: args.float_io,
-        self_test: args.self_test,
-        const_section: args.const_section,
         weights: args.weights.is_some(),
         no_cpu_check: args.target.no_cpu_check,
         unwind: args.unwind,
-        threads: args.threads as usize,
-        ..options
+        ..args.object.applied(options)
     };
-    if let Some(name) = args.name {
-        options.prefix = name;
-    }
     let prefix = &options.prefix;
     let mut stages = Stages::new(&args.emit, args.emit_all.is_some());
     let mut compiled = pipeline::compile(&source.model, &targets, &options, &mut stages).map_err(Failure::in_file(&args.model))?;
@@ -213,8 +170,4 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
         out += &format!("level {i} {}: arena {arena} bytes, constants {constants} bytes, code {code} bytes\n", level.name);
     }
     out
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    if names::is_identifier(text) { Ok(text.into()) } else { Err("not a C identifier that begins with a letter".into()) }
 }

@@ -16,6 +16,7 @@ mod options;
 mod per_operator;
 mod run;
 mod steps;
+mod xcframework;
 
 use crate::diagnostic::{Failure, internal, json_line, shown, tidy};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Compile(compile::CompileArgs),
+    Xcframework(xcframework::XcframeworkArgs),
     Convert(convert::ConvertArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
@@ -61,6 +63,7 @@ impl Command {
     fn is_json(&self) -> bool {
         match self {
             Command::Compile(args) => args.json,
+            Command::Xcframework(args) => args.json,
             Command::Check(args) => args.json,
             Command::Compare(args) => args.json,
             Command::Bench(args) => args.json,
@@ -73,6 +76,7 @@ impl Command {
     fn execute(self) -> Outcome {
         match self {
             Command::Compile(args) => compile::compile(args),
+            Command::Xcframework(args) => xcframework::xcframework(args),
             Command::Convert(args) => convert::convert(args),
             Command::Check(args) => check::check(args),
             Command::Compare(args) => compare::command(args),

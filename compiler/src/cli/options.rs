@@ -5,10 +5,13 @@ use crate::array::Array;
 use crate::convert::{self, ImageRange, Quantisation, Source};
 use crate::diagnostic::{Failure, shown, tidy};
 use crate::files;
-use crate::pipeline;
+use crate::limits::Limits;
+use crate::names;
+use crate::pipeline::{self, Io};
 use crate::piping::Piping;
 use clap::{Args, ValueEnum};
 use cranelite_codegen::loader::Library;
+use cranelite_codegen::object::section;
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::import::{self, InputKey, Signatures};
@@ -282,6 +285,67 @@ impl From<PreferenceOptions> for Preferences {
     fn from(options: PreferenceOptions) -> Preferences {
         Preferences { winograd: !options.no_winograd, ..Goal::from(options.opt).into() }
     }
+}
+
+/// What is decided about an object, whatever machine it is for.
+#[derive(Args, Clone)]
+pub struct ObjectOptions {
+    /// Begins every name in C; from the model's file name by default
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    name: Option<String>,
+    /// Divide long operators for so many threads, which the caller provides
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = threads())]
+    threads: u32,
+    /// Fail when the arena is larger; K and M are understood
+    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
+    max_arena: Option<u64>,
+    /// Fail when the constants are larger
+    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
+    max_const: Option<u64>,
+    /// Fail when code and constants together are larger; for C without --cc, the constants alone
+    #[arg(long, value_name = "BYTES", value_parser = size_bytes)]
+    max_flash: Option<u64>,
+    /// Where inputs and outputs are: in memory of the caller's, or at fixed places in the arena
+    #[arg(long, value_enum, default_value_t)]
+    io: Io,
+    /// Take and give quantised inputs and outputs as floats: quantise on entry and dequantise on exit, as TensorFlow Lite does
+    #[arg(long)]
+    float_io: bool,
+    /// Put the constants into this section of the object: weights and tables, not the code. Mach-O wants SEGMENT,SECTION
+    #[arg(long, value_name = "NAME")]
+    const_section: Option<String>,
+    /// Call a hook of the caller's around each operator
+    #[arg(long)]
+    profile: bool,
+    /// Add PREFIX_selftest, which tells on the device whether the numbers are right, and which output is not
+    #[arg(long)]
+    self_test: bool,
+}
+
+impl ObjectOptions {
+    /// Whether they can be for that target.
+    pub fn check(&self, target: &Target) -> Result<(), Failure> {
+        self.const_section.iter().try_for_each(|section| section::check(section, &target.triple).map_err(Failure::Usage))
+    }
+
+    /// What they say of an object, in options that say what is known of its model.
+    pub fn applied(self, options: pipeline::Options) -> pipeline::Options {
+        pipeline::Options {
+            limits: Limits { arena_bytes: self.max_arena, const_bytes: self.max_const, flash_bytes: self.max_flash },
+            profile: self.profile,
+            io: self.io,
+            float_io: self.float_io,
+            self_test: self.self_test,
+            const_section: self.const_section,
+            threads: self.threads as usize,
+            prefix: self.name.unwrap_or(options.prefix),
+            ..options
+        }
+    }
+}
+
+fn prefix(text: &str) -> Result<String, String> {
+    if names::is_identifier(text) { Ok(text.into()) } else { Err("not a C identifier that begins with a letter".into()) }
 }
 
 /// What to prefer where speed costs memory or code

@@ -6,6 +6,7 @@
 //! kernels, state and the choice in common; every symbol but the documented ones is local, and nothing is left undefined but the functions that
 //! custom operators call.
 
+mod apple;
 mod call;
 mod compile;
 pub(crate) mod constants;
@@ -442,6 +443,9 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     let mut product = module.finish();
     if let Some(note) = property::note(target) {
         note.add(&mut product.object);
+    }
+    if let Some(version) = apple::build_version(&target.triple) {
+        product.object.set_macho_build_version(version);
     }
     if options.unwind {
         unwind::add(&mut product, &written, &*isa)?;

@@ -105,10 +105,20 @@ pub const TRIPLES: &[Listed] = &[
         "64-bit Arm without operating system (ELF; memory must allow unaligned access)",
         "firmware booted in qemu-system-aarch64",
     ),
-    listed("aarch64-linux-android", "Android on 64-bit Arm (ELF)", "linked into a library by ld.lld; the same code as for Linux"),
+    listed(
+        "aarch64-linux-android",
+        "Android on 64-bit Arm (ELF)",
+        "linked by ld.lld into a library for pages of 16 KiB; the same code as for Linux",
+    ),
+    listed(
+        "x86_64-linux-android",
+        "Android on x86-64, the emulator above all (ELF)",
+        "linked by ld.lld into a library for pages of 16 KiB; the same code as for Linux",
+    ),
     listed("aarch64-apple-darwin", "macOS on Apple silicon (Mach-O)", "linked by ld64.lld; the same code as for Linux with dot products"),
     listed("aarch64-apple-ios", "iOS (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
     listed("aarch64-apple-ios-sim", "simulator of iOS on Apple silicon (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
+    listed("x86_64-apple-ios", "simulator of iOS on x86-64 (Mach-O)", "linked by ld64.lld; the same code as for Linux"),
     listed("riscv64gc-unknown-linux-gnu", "Linux on 64-bit RISC-V (ELF; scalar code)", "linked by ld.lld and run under qemu-user"),
     listed(
         "riscv64gc-unknown-none-elf",
@@ -184,6 +194,8 @@ fn bounds(triple: &Triple, architecture: &level::Architecture) -> (&'static str,
     use OperatingSystem as Os;
     match (triple.architecture, triple.operating_system) {
         (Architecture::Aarch64(_), Os::MacOSX(_) | Os::Darwin(_)) => ("apple-m1", &[]),
+        // Its ABI has SSE4.2 and POPCNT.
+        (Architecture::X86_64, Os::Linux) if triple.environment == Environment::Android => ("x86-64-v2", &[]),
         (Architecture::Arm(_), _) => arm32::of(triple),
         (Architecture::Riscv32(_), _) => riscv32::of(triple),
         (Architecture::XTensa, _) => xtensa::of(triple),
@@ -232,8 +244,10 @@ fn elsewhere(triple: &Triple, architecture: &level::Architecture, set: &Set) -> 
 impl Target {
     /// `cpu` is `NAME[+feature][+no-feature]`, by default the architecture's baseline.
     pub fn new(triple: &str, cpu: Option<&str>) -> Result<Target, Error> {
-        // So short a name is near to everything.
-        let near = TRIPLES.iter().map(|t| t.triple).filter(|t| *t != C99 || triple.len() < 5);
+        // So short names are near to everything: whoever means such a system says so.
+        let means = |system: &str| triple.contains(&system[..3]);
+        let is_near = |t: &&str| (*t != C99 || triple.len() < 5) && ["android", "ios"].iter().all(|s| !t.contains(s) || means(s));
+        let near = TRIPLES.iter().map(|t| t.triple).filter(is_near);
         let no_triple = || Error::NoTriple(triple.into(), level::nearest(triple, near.clone()));
         let is_c = triple == C99;
         let mut parsed = if is_c { Triple::unknown() } else { Triple::from_str(triple).map_err(|_| no_triple())? };
@@ -414,6 +428,7 @@ mod tests {
                 }
             }
         }
+        assert_eq!(Target::new("x86_64-linux-android", None).unwrap().level, "x86-64-v2");
         for also in ["x86_64-unknown-none", "aarch64-unknown-none", "aarch64-unknown-linux-musl", "x86_64-unknown-unknown"] {
             assert_eq!(message(also, None), "accepted");
         }
@@ -436,6 +451,10 @@ mod tests {
             assert!(message(triple, None).starts_with(&format!("cranelite cannot compile for `{triple}`: ")), "{}", message(triple, None));
         }
         assert_eq!(message("x86_46-linux", None), "`x86_46-linux` is no target triple; did you mean `x86_64-unknown-linux-gnu`?");
+        assert_eq!(
+            message("aarch46-linux-android", None),
+            "`aarch46-linux-android` is no target triple; did you mean `aarch64-linux-android`?"
+        );
         assert!(message("x86_64-unknown-linux-gnu", Some("haswel")).contains("did you mean `haswell`?"));
         assert!(message("x86_64-unknown-linux-gnu", Some("x86-64+avx3")).contains("unknown feature `avx3`"));
         assert!(message("aarch64-unknown-linux-gnu", Some("native")).contains("this machine") || cfg!(target_arch = "aarch64"));

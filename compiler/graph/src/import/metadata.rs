@@ -132,7 +132,10 @@ pub fn read(bytes: &[u8]) -> Result<Option<Metadata>, Diagnostic> {
     let data = data.to_vec();
     let about = format::root_as_model_metadata_with_opts(&file::verifier(data.len()), &data).map_err(|e| {
         let d = file::broken(e);
-        wrong(d.place.detail.map_or("metadata".into(), |inside| format!("metadata, {inside}")), d.message.replace("the file", "the metadata"))
+        wrong(
+            d.place.detail.map_or("metadata".into(), |inside| format!("metadata, {inside}")),
+            d.message.replace("the file", "the metadata"),
+        )
     })?;
     let mut archive = Archive::open(bytes)?;
     let mut read = Metadata {
@@ -216,7 +219,7 @@ fn tensor(archive: &mut Archive, of: format::TensorMetadata, tensor: i32, place:
         read.tokenizer = read.tokenizer.or(tokenizer(unit.options_type()));
         if let Some(o) = unit.options_as_normalization_options() {
             let numbers = |v: Option<Vector<f32>>| v.into_iter().flatten().collect();
-            read.normalization = Some(Normalization { mean: numbers(o.mean()), std: numbers(o.std()), place });
+            read.normalization = Some(Normalization { mean: numbers(o.mean()), std: numbers(o.std_()), place });
         } else if let Some(o) = unit.options_as_score_thresholding_options() {
             let threshold = o.global_score_threshold();
             if !threshold.is_finite() {
@@ -314,7 +317,9 @@ impl<'a> Archive<'a> {
         let Some((entry, method, is_encrypted)) = self.entries.get(name).copied() else {
             let all = self.entries.keys().take(8).map(|n| quoted(&String::from_utf8_lossy(n))).collect::<Vec<_>>();
             let all = if all.is_empty() { "no file".into() } else { all.join(", ") };
-            return Err(wrong("there is no such file behind the model").found(all).help("fetch the model as one file, with all that is behind it"));
+            return Err(wrong("there is no such file behind the model")
+                .found(all)
+                .help("fetch the model as one file, with all that is behind it"));
         };
         if is_encrypted {
             return Err(wrong("the file is encrypted"));
@@ -324,7 +329,9 @@ impl<'a> Archive<'a> {
         let entry = zip.get_entry(entry).map_err(broken)?;
         let size = usize::try_from(entry.claim_verifier().uncompressed_size).unwrap_or(usize::MAX);
         if self.budget < size {
-            return Err(wrong("the file is too large when it is unpacked").expected(format!("at most {} bytes", self.budget)).found(size.to_string()));
+            return Err(wrong("the file is too large when it is unpacked")
+                .expected(format!("at most {} bytes", self.budget))
+                .found(size.to_string()));
         }
         let data = match method {
             CompressionMethod::STORE => entry.data().to_vec(),
@@ -334,7 +341,11 @@ impl<'a> Archive<'a> {
                     _ => "the file is damaged: it cannot be unpacked",
                 })
             })?,
-            other => return Err(wrong("how the file is compressed is not supported").expected("stored, or deflated").found(format!("{other:?}"))),
+            other => {
+                return Err(wrong("how the file is compressed is not supported")
+                    .expected("stored, or deflated")
+                    .found(format!("{other:?}")));
+            }
         };
         let is = rawzip::ZipVerification { crc: rawzip::crc32(&data), uncompressed_size: data.len() as u64 };
         entry.claim_verifier().valid(is).map_err(broken)?;

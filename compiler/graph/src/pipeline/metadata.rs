@@ -61,9 +61,12 @@ pub fn pipeline(metadata: &Metadata, model: &Imported) -> Result<Pipeline, Diagn
             Some(labels) => {
                 let count = ty.element_count();
                 if labels.names.len() != count {
-                    return Err(wrong(&labels.place, format!("{} has not as many labels as {} has scores", quoted(&labels.file), quoted(name)))
-                        .expected(count.to_string())
-                        .found(labels.names.len().to_string()));
+                    return Err(wrong(
+                        &labels.place,
+                        format!("{} has not as many labels as {} has scores", quoted(&labels.file), quoted(name)),
+                    )
+                    .expected(count.to_string())
+                    .found(labels.names.len().to_string()));
                 }
                 Some(Labels::Names(labels.names.to_vec()))
             }
@@ -91,13 +94,7 @@ fn fresh(word: &str, is_taken: impl Fn(&str) -> bool) -> String {
 }
 
 /// The sensor that an input is made of; of images width and height of the frame.
-fn input(
-    pipeline: &mut Pipeline,
-    of: &Tensor,
-    name: &str,
-    ty: &TensorType,
-    names: &[String],
-) -> Result<Option<[usize; 2]>, Diagnostic> {
+fn input(pipeline: &mut Pipeline, of: &Tensor, name: &str, ty: &TensorType, names: &[String]) -> Result<Option<[usize; 2]>, Diagnostic> {
     let is_taken = |name: &str, p: &Pipeline| {
         names.iter().any(|n| n == name) || p.frame.contains_key(name) || p.audio.contains_key(name) || p.samples.contains_key(name)
     };
@@ -206,14 +203,17 @@ fn detections(outputs: &[Told], at: usize, size: Option<[usize; 2]>) -> Result<D
         }
     };
     let Some(form) = told.form else {
-        return Err(unsupported(&boxes.of.place, "what the four numbers of a box are is unknown").expected("boundaries, upper left or center"));
+        return Err(
+            unsupported(&boxes.of.place, "what the four numbers of a box are is unknown").expected("boundaries, upper left or center")
+        );
     };
     let order = match &told.order {
         None => [0, 1, 2, 3],
         Some(order) => {
             let places: Vec<usize> = order.iter().map(|i| *i as usize).collect();
             <[usize; 4]>::try_from(&places[..]).ok().filter(|o| (0..4).all(|i| o.contains(&i))).ok_or_else(|| {
-                wrong(format!("{}.content", boxes.of.place), "the index of a box's numbers must have each of four once").found(format!("{order:?}"))
+                wrong(format!("{}.content", boxes.of.place), "the index of a box's numbers must have each of four once")
+                    .found(format!("{order:?}"))
             })?
         }
     };
