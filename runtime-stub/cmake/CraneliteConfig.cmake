@@ -124,15 +124,15 @@ function(_cranelite_linked target name has_signatures)
   endif()
 endfunction()
 
-# cranelite_add_model(<target> MODEL <file.tflite> [PIPELINE <file.toml>] [NAME <prefix>] [TARGET <triple>] [CPU <levels>] [OPT speed|size]
-#                     [THREADS <n>] [SIGNATURES <name>...] [PREBUILT <file.o>])
+# cranelite_add_model(<target> MODEL <file.tflite> [NAME <prefix>] [TARGET <triple>] [CPU <levels>] [OPT speed|size] [THREADS <n>]
+#                     [SIGNATURES <name>...] [PREBUILT <file.o>])
 #
-# PIPELINE says what sensors give and what becomes of the outputs. NAME begins the names in C: <prefix>.h is what sources include. PREBUILT
-# links an object that was made before, whose header lies beside it; then neither the compiler nor the model is needed.
+# NAME begins the names in C: <prefix>.h is what sources include. PREBUILT links an object that was made before, whose header lies beside
+# it; then neither the compiler nor the model is needed.
 function(cranelite_add_model target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;PIPELINE;NAME;TARGET;CPU;OPT;THREADS;PREBUILT" "SIGNATURES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;PREBUILT" "SIGNATURES")
   if(arg_UNPARSED_ARGUMENTS OR arg_KEYWORDS_MISSING_VALUES)
-    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, PIPELINE, NAME, TARGET, CPU, OPT, THREADS, SIGNATURES and PREBUILT, each with a value")
+    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS, SIGNATURES and PREBUILT, each with a value")
   endif()
   if(NOT TARGET ${target})
     message(FATAL_ERROR "cranelite_add_model: \"${target}\" is no target; call add_executable or add_library first")
@@ -166,26 +166,6 @@ function(cranelite_add_model target)
   if(NOT EXISTS "${model}")
     message(FATAL_ERROR "cranelite_add_model: there is no model ${model}")
   endif()
-  set(pipeline "")
-  set(named "")
-  if(arg_PIPELINE)
-    get_filename_component(pipeline "${arg_PIPELINE}" ABSOLUTE)
-    if(NOT EXISTS "${pipeline}")
-      message(FATAL_ERROR "cranelite_add_model: there is no pipeline ${pipeline}")
-    endif()
-    # What it names is compiled with it: words in quotes that are files beside it, such as further models and lists of labels.
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${pipeline}")
-    get_filename_component(folder "${pipeline}" DIRECTORY)
-    file(READ "${pipeline}" text)
-    string(REGEX MATCHALL "\"[^\"\n]+\"" words "${text}")
-    foreach(word IN LISTS words)
-      string(REPLACE "\"" "" word "${word}")
-      get_filename_component(file "${word}" ABSOLUTE BASE_DIR "${folder}")
-      if(EXISTS "${file}" AND NOT IS_DIRECTORY "${file}")
-        list(APPEND named "${file}")
-      endif()
-    endforeach()
-  endif()
   if(NOT CRANELITE_EXECUTABLE)
     message(FATAL_ERROR "cranelite_add_model: the program cranelite is not in PATH; install it, or give -DCRANELITE_EXECUTABLE=PATH or PREBUILT")
   endif()
@@ -213,9 +193,6 @@ function(cranelite_add_model target)
       list(APPEND options ${option} "${arg_${name}}")
     endif()
   endforeach()
-  if(pipeline)
-    list(APPEND options --pipeline "${pipeline}")
-  endif()
   foreach(signature IN LISTS arg_SIGNATURES)
     list(APPEND options --signature "${signature}")
   endforeach()
@@ -227,7 +204,7 @@ function(cranelite_add_model target)
   add_custom_command(
     OUTPUT "${object}" "${folder}/${arg_NAME}.h"
     COMMAND "${CRANELITE_EXECUTABLE}" compile "${model}" --output "${object}" ${options}
-    DEPENDS "${model}" ${pipeline} ${named} "${CRANELITE_EXECUTABLE}"
+    DEPENDS "${model}" "${CRANELITE_EXECUTABLE}"
     COMMENT "Compiling model ${arg_NAME}"
     VERBATIM)
   if(object MATCHES "\\.o$")
