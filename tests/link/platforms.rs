@@ -179,7 +179,7 @@ fn android(triple: &str) -> Result<()> {
 }
 
 /// Whether every part of a library that is loaded can begin at a page of 16 KiB, and no two lie in one.
-fn is_for_pages(library: &[u8]) -> Result<bool> {
+pub fn is_for_pages(library: &[u8]) -> Result<bool> {
     let library = ElfFile64::<Endianness>::parse(library)?;
     let endian = library.endian();
     let mut end = 0;
