@@ -25,13 +25,15 @@ pub fn compile(model: impl AsRef<Path>) {
 #[derive(Clone, Debug)]
 pub struct Model {
     path: PathBuf,
+    /// Files beside the model that are read.
+    others: Vec<PathBuf>,
     options: Vec<OsString>,
 }
 
 impl Model {
     /// The path is relative to the package.
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Model { path: path.as_ref().into(), options: vec![] }
+        Model { path: path.as_ref().into(), others: vec![], options: vec![] }
     }
 
     /// Name of the module, and first part of the object's symbols; from the model's file name by default.
@@ -49,6 +51,13 @@ impl Model {
         names.iter().fold(self, |model, name| model.option("--signature").option(name))
     }
 
+    /// From the sensor to the answer: a TOML file that says what is before and after the model. The path is relative to the package. Should it name files
+    /// of labels or further models, tell cargo of them: `println!("cargo::rerun-if-changed=labels.txt")`.
+    pub fn pipeline(mut self, path: impl AsRef<Path>) -> Self {
+        self.others.push(path.as_ref().into());
+        self.option("--pipeline").option(path.as_ref())
+    }
+
     /// Prefer small code and memory to speed.
     pub fn small(self) -> Self {
         self.option("--opt").option("size")
@@ -62,7 +71,9 @@ impl Model {
 
     /// Does it; ends the build script with the compiler's messages when that is not possible.
     pub fn compile(self) {
-        println!("cargo::rerun-if-changed={}", self.path.display());
+        for path in std::iter::once(&self.path).chain(&self.others) {
+            println!("cargo::rerun-if-changed={}", path.display());
+        }
         println!("cargo::rerun-if-env-changed=CRANELITE");
         if let Err(message) = self.run() {
             for line in message.lines() {
