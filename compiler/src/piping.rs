@@ -49,6 +49,9 @@ impl Piping {
         let Pipeline { output, detections, next, .. } = &mut self.spec;
         let mut tables = vec![(String::new(), output, detections)];
         for (i, n) in next.iter_mut().enumerate() {
+            if n.model.is_empty() {
+                return Err(wrong(format!("next[{i}].model"), "no model is named").expected("a file, from the folder of this one"));
+            }
             let model = files::read(&folder.join(&n.model)).map_err(|d| wrong(format!("next[{i}].model"), d.message))?;
             self.models.push(model);
             tables.push((format!("next[{i}]."), &mut n.output, &mut n.detections));
