@@ -134,6 +134,9 @@ fn swift() -> Result<()> {
     let is_ours = |word: &&str| ["gesture_", "GESTURE_", "cranelite_", "CRANELITE_"].iter().any(|p| word.starts_with(p));
     let used: BTreeSet<&str> = words(&swift).filter(is_ours).collect();
     ensure!(used.contains("gesture_run") && used.contains("GESTURE_ARENA_BYTES"), "{used:?}");
+    // The structure of inputs is made with the names of its fields.
+    let fields = swift.split_once("gesture_inputs(").and_then(|(_, text)| text.split_once(')')).context("the inputs are made nowhere")?.0;
+    let fields: Vec<_> = fields.split(", ").filter_map(|field| field.split(':').next()).map(|name| format!("*{name};")).collect();
     for (library, header) in [
         ("ios-arm64", "gesture.h"),
         ("ios-arm64_x86_64-simulator", "gesture-arm64.h"),
@@ -146,6 +149,12 @@ fn swift() -> Result<()> {
         let known: BTreeSet<&str> = words(&header).collect();
         let unknown: Vec<_> = used.difference(&known).collect();
         ensure!(unknown.is_empty(), "{library}: the header has no {unknown:?}");
+        let inputs = header.split_once("} gesture_inputs;").context("the header has no inputs")?.0;
+        let inputs = inputs.rsplit("typedef struct {").next().unwrap_or_default();
+        ensure!(
+            fields.iter().all(|f| inputs.contains(f)) && inputs.matches(';').count() == fields.len(),
+            "{library}: {fields:?}, but {inputs}"
+        );
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 #if os(iOS)
 import CoreMotion
+import Foundation
 
 /// Tells gestures that the phone is moved in, as they are made.
 public final class GestureMonitor {
@@ -30,8 +31,8 @@ public final class GestureMonitor {
             }
             let answer = Result { try self.add(data, error) }
             switch answer {
-            case .success(nil): break
-            case .success(let gesture?): OperationQueue.main.addOperation { told(.success(gesture)) }
+            case .success(.none): break
+            case .success(.some(let gesture)): OperationQueue.main.addOperation { told(.success(gesture)) }
             case .failure(let error): OperationQueue.main.addOperation { told(.failure(error)) }
             }
         }
