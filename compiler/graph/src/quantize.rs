@@ -41,6 +41,7 @@ pub mod fixed_point_16;
 pub mod places;
 pub mod products;
 pub mod quotient;
+pub mod resample;
 pub mod steps;
 pub mod table;
 

@@ -29,7 +29,7 @@ pub fn ops(args: OpsArgs) -> Outcome {
 /// Names, and element types or what becomes of the operator at import.
 fn operators() -> impl Iterator<Item = (&'static str, String)> {
     let resolved = ops::RESOLVED.iter().map(|(name, text)| (*name, text.to_string()));
-    ops::TABLE.iter().map(|(name, types)| (*name, types.to_string())).chain(resolved)
+    ops::TABLE.iter().filter(|(name, _)| !ops::is_own(name)).map(|(name, types)| (*name, types.to_string())).chain(resolved)
 }
 
 /// Lists the targets and the feature levels of their CPUs

@@ -15,6 +15,7 @@ pub mod depthwise;
 pub mod elementwise;
 pub mod fixed;
 pub mod fourier;
+pub mod frame;
 pub mod gather;
 pub mod gemm;
 pub mod hash;

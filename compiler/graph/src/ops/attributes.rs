@@ -1,9 +1,10 @@
-//! Attributes that several operators share: fused activations, and padding as numbers.
+//! Attributes that several operators share: fused activations, padding as numbers, formats of images.
 //!
 //! Not the model's options: those are read here once and for all, so that behind `decode` a padding is four counts and never "SAME".
 
 use crate::diagnostic::{Code, Diagnostic};
 use cranelite_schema as schema;
+use serde::{Deserialize, Serialize};
 
 /// Clamp applied to an operator's result, before it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -38,6 +39,25 @@ impl Activation {
             }
         })
     }
+}
+
+/// How bytes are pixels, in the order of memory. YUV is BT.601 with limited range, as cameras and OpenCV have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Rgb8,
+    Bgr8,
+    Rgba8,
+    Bgra8,
+    Gray8,
+    /// Two pixels in four bytes: Y, U, Y, V. A row of odd width ends with a whole group of four.
+    Yuyv,
+    /// A plane of Y, then one of U and V in turn with half as many rows and columns, rounded up.
+    Nv12,
+    /// As NV12, V before U.
+    Nv21,
+    /// Planes of Y, U and V, the latter with half as many rows and columns, rounded up.
+    I420,
 }
 
 /// What a recurrent operator makes of its sums.

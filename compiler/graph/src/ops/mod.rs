@@ -591,6 +591,16 @@ pub const RESOLVED: &[(&str, &str)] = &[
     ("VAR_HANDLE", "a variable becomes a state"),
 ];
 
+/// Whether an operator is our own: pipelines are made of it, and no model has it.
+pub fn is_own(name: &str) -> bool {
+    name.starts_with("Cranelite")
+}
+
+/// The problem of a file that has an operator of our own.
+fn only_of_pipelines() -> Diagnostic {
+    Diagnostic::new(Code::OPERATOR, "the operator is one that pipelines are made of, and no model has it")
+}
+
 // Variant, module (and the family in whose file it is), name in the format (or = the one of a custom operator), newest version that
 // LiteRT 2.3.0 registers.
 operators! {
@@ -620,6 +630,8 @@ operators! {
     Conv3dTranspose conv_3d_transpose(volumes) CONV_3D_TRANSPOSE 1;
     Convolution2dTransposeBias convolution2dtransposebias(transposed) = "Convolution2DTransposeBias" 1;
     Cos cos(sines) COS 1;
+    CraneliteFrame craneliteframe = "CraneliteFrame" 1;
+    CraneliteFramePart craneliteframepart = "CraneliteFramePart" 1;
     Cumsum cumsum CUMSUM 1;
     Custom custom CUSTOM 1;
     Densify densify DENSIFY 1;

@@ -4,6 +4,7 @@
 //! a model's metadata becomes the same structures, so that there is one meaning of each. They are written, too, so that what one says can be laid over
 //! what the other says.
 
+pub use crate::ops::attributes::Format;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -41,7 +42,7 @@ pub struct Next {
     pub keypoints: BTreeMap<String, Keypoints>,
 }
 
-/// What a camera gives: one buffer of bytes.
+/// What a camera gives: one buffer of bytes, plane after plane.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frame {
@@ -49,24 +50,11 @@ pub struct Frame {
     /// In pixels.
     pub width: usize,
     pub height: usize,
-    /// Bytes from a row to the next one (of the first plane; of NV12 and NV21 also of the second, of I420 half of it for the others); without it rows follow each other.
+    /// Bytes from a row to the next one, of the first plane. Rows of U or V alone (I420) are half as far apart, rounded up, those of pairs of them (NV12,
+    /// NV21) twice that: as far as those of Y where that is even. Without it rows follow each other. Each plane has its rows times its stride bytes; what
+    /// is behind a row's pixels is never read.
     #[serde(default)]
     pub stride: Option<Stride>,
-}
-
-/// How bytes are pixels, in the order of memory. YUV is BT.601 with limited range, as cameras and OpenCV have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    Rgb8,
-    Bgr8,
-    Rgba8,
-    Bgra8,
-    Gray8,
-    Yuyv,
-    Nv12,
-    Nv21,
-    I420,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -74,7 +62,8 @@ pub enum Format {
 pub enum Stride {
     /// Always so many bytes.
     Bytes(usize),
-    /// Given with each frame, as an input `NAME_stride` of one i32; so many bytes at most.
+    /// Given with each frame, as an input `NAME_stride` of one i32; so many bytes at most, for which the buffer is large enough. One that is larger, or
+    /// smaller than a row, ends the invocation with a status.
     Given { most: usize },
 }
 
@@ -132,21 +121,23 @@ pub struct Input {
 
     // Of frames.
     pub crop: Option<Crop>,
-    /// Which part of the frame is used, as an earlier model found it: `NAME` of its detections or keypoints.
+    /// Which part of the frame is used, as an earlier model found it: `NAME` of its detections (the best of them) or keypoints (the smallest box around
+    /// them). It is all pixels of the frame that the box touches. A box that is empty there, or has a number that is none, is the whole frame.
     pub within: Option<String>,
-    /// The box of `within` grows by this factor around its middle.
+    /// Width and height of the box of `within` grow by this factor around its middle, before it ends where the frame does.
     pub grow: Option<f32>,
     /// Quarters of a turn, clockwise, in degrees: 0, 90, 180 or 270.
     pub rotate: usize,
     /// Left becomes right, after turning.
     pub mirror: bool,
     pub fit: Fit,
-    /// Of the bars of a letterbox; R, G, B or one number. Black without it.
+    /// Of the bars of a letterbox: R, G and B, or one number, integers from 0 to 255. Black without it.
     pub fill: Option<OneOrMore>,
     pub resize: Resizing,
     /// In what order the model takes colours.
     pub order: Order,
-    /// What the model takes is (pixel - mean) / std, with pixels from 0 to 255: one number, or one for each channel. Of other sensors the same.
+    /// What the model takes is (pixel - mean) / std, with pixels from 0 to 255: one number, or one for each channel, in the model's order. Where it takes
+    /// integers that stand for real numbers, they are rounded as QUANTIZE does. Of other sensors the same.
     pub mean: Option<OneOrMore>,
     pub std: Option<OneOrMore>,
 
@@ -194,7 +185,7 @@ pub enum Fit {
     /// Both sides by themselves.
     #[default]
     Stretch,
-    /// Both by the same factor, with bars left and right or above and below.
+    /// Both by the same factor, with bars left and right or above and below; an odd pixel of a bar is at the right, or below.
     Letterbox,
 }
 
@@ -202,15 +193,18 @@ pub enum Fit {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resizing {
-    /// The four pixels around its middle (OpenCV's INTER_LINEAR_EXACT).
+    /// The four pixels around its middle (OpenCV's INTER_LINEAR_EXACT, bit for bit).
     #[default]
     Bilinear,
-    /// The pixel at its corner (OpenCV's INTER_NEAREST).
+    /// The pixel at its corner (OpenCV's INTER_NEAREST, bit for bit).
     Nearest,
-    /// All pixels under it (OpenCV's INTER_AREA); only to fewer pixels.
+    /// All pixels under it (OpenCV's INTER_AREA); only to fewer pixels. The mean is exact, and halves become even numbers, or greater ones where both sides
+    /// are halved; OpenCV's sums are floats, so some of its bytes are one off.
     Area,
 }
 
+/// The order of three channels. A model with one takes the brightness: 0.299 R + 0.587 G + 0.114 B with OpenCV's numbers of COLOR_RGB2GRAY, and of YUV
+/// what each of R, G and B is where there is no chroma.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {

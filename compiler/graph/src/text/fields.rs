@@ -4,7 +4,7 @@
 //! names its fields once (`fields!`); everything else follows from the fields' Rust types.
 
 use crate::ops::Op;
-use crate::ops::attributes::{Activation, Curve, Padding};
+use crate::ops::attributes::{Activation, Curve, Format, Padding};
 use std::fmt;
 
 /// A value that an attribute can have in a text.
@@ -177,6 +177,29 @@ impl FieldType for Curve {
     fn from_field(field: &Field) -> Option<Self> {
         let Field::Word(word) = field else { return None };
         CURVES.iter().find(|c| c.1 == word).map(|c| c.0)
+    }
+}
+
+const FORMATS: [(Format, &str); 9] = [
+    (Format::Rgb8, "rgb8"),
+    (Format::Bgr8, "bgr8"),
+    (Format::Rgba8, "rgba8"),
+    (Format::Bgra8, "bgra8"),
+    (Format::Gray8, "gray8"),
+    (Format::Yuyv, "yuyv"),
+    (Format::Nv12, "nv12"),
+    (Format::Nv21, "nv21"),
+    (Format::I420, "i420"),
+];
+
+impl FieldType for Format {
+    fn to_field(&self) -> Field {
+        let name = FORMATS.iter().find(|f| f.0 == *self).map_or("rgb8", |f| f.1);
+        Field::Word(name.into())
+    }
+    fn from_field(field: &Field) -> Option<Self> {
+        let Field::Word(word) = field else { return None };
+        FORMATS.iter().find(|f| f.1 == word).map(|f| f.0)
     }
 }
 
