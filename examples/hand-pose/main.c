@@ -31,7 +31,7 @@ static void dot(const float at[2], int radius, const uint8_t colour[3]) {
 }
 
 /* The frame in grey, with bones in green and joints in red. */
-static int draw(const char *path, const uint8_t *frame, const float points[21][2]) {
+static int draw(const char *path, const uint8_t *frame, float points[21][2]) {
     static const uint8_t green[3] = {40, 220, 60}, red[3] = {230, 40, 40};
     for (int y = 0; y < HEIGHT * LARGER; y++) {
         for (int x = 0; x < WIDTH * LARGER; x++) {

@@ -6,10 +6,10 @@
 
 The data are made here: frames of 160 x 120 in YUYV with one drawn hand, left or right, from the palm or the back, that makes one of six signs. A
 hand is a skeleton of 21 joints in three dimensions, whose fingers bend; bones are drawn with skin around them, on a room with things in it, with
-light, blur and noise. So where the joints are is known exactly. A CNN tells the joints of a picture, and a second network tells the sign of the
-joints; the converter quantises both to int8. The result depends on TensorFlow's version, so all files are committed; running this again gives others
-of about the same accuracy. With `--test N` it only makes N other frames, into `frames/LABEL.yuyv`, and with `--check N` it tells how good the same
-steps in OpenCV and TensorFlow Lite are on such frames.
+light, blur and noise. So where the joints are is known exactly. A CNN tells the joints of a picture: it makes a map of each joint and takes the
+map's mean. A second network tells the sign of the joints. The converter quantises both to int8. The result depends on TensorFlow's version, so all
+files are committed; running this again gives others of about the same accuracy. With `--test N` it only makes N other frames, into
+`frames/LABEL.yuyv`, and with `--check N` it tells how good the same steps in OpenCV and TensorFlow Lite are on such frames.
 """
 import argparse
 import os
@@ -22,7 +22,7 @@ import numpy as np
 
 HERE = pathlib.Path(__file__).parent
 LABELS = ["open", "fist", "point", "victory", "thumb", "ok"]
-WIDTH, HEIGHT, SIDE = 160, 120, 64
+WIDTH, HEIGHT, SIDE, GRID = 160, 120, 64, 16
 # The skeleton is MediaPipe's: the wrist, then four joints of each finger from the thumb on. Units are the length of the palm; fingers point up.
 FINGERS = [
     # First joint, direction in degrees from upright, lengths of the three bones.
@@ -207,22 +207,45 @@ def frames(seed, count):
 
 
 def hand_network(tf):
+    """The network that is trained, whose results are 21 maps of GRID x GRID places, as logarithms; and what is written, whose results are the means of
+    these maps: places from 0 to 1."""
     layers = tf.keras.layers
-    out = [layers.Input((SIDE, SIDE, 3), name="image")]
 
-    def block(channels, pool=False):
-        out.extend([layers.DepthwiseConv2D(3, padding="same", use_bias=False), layers.BatchNormalization(), layers.ReLU()])
-        out.extend([layers.Conv2D(channels, 1, use_bias=False), layers.BatchNormalization(), layers.ReLU()])
-        out.extend([layers.MaxPooling2D()] if pool else [])
+    def conv(x, channels, size=3, strides=1):
+        x = layers.Conv2D(channels, size, strides=strides, padding="same", use_bias=False)(x)
+        return layers.ReLU()(layers.BatchNormalization()(x))
 
-    out.extend([layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False), layers.BatchNormalization(), layers.ReLU()])
-    block(32, True)
-    block(48)
-    block(64, True)
-    block(96)
-    block(96, True)
-    out.extend([layers.Conv2D(48, 1, activation="relu"), layers.Flatten(), layers.Dense(42)])
-    return tf.keras.Sequential(out)
+    image = layers.Input((SIDE, SIDE, 3), name="image")
+    half = conv(image, 16, strides=2)
+    fine = conv(half, 32, strides=2)
+    middle = conv(fine, 48, strides=2)
+    coarse = conv(conv(middle, 64, strides=2), 64)
+    # What the whole hand is, back to where its joints are.
+    middle = layers.Add()([layers.UpSampling2D(interpolation="bilinear")(conv(coarse, 48, 1)), middle])
+    fine = layers.Add()([layers.UpSampling2D(interpolation="bilinear")(conv(middle, 32)), fine])
+    maps = layers.Conv2D(21, 1)(conv(fine, 32))
+    maps = layers.Permute((2, 1))(layers.Reshape((GRID * GRID, 21))(maps))
+    mean = layers.Dense(2, trainable=False)
+    places = layers.Reshape((42,))(mean(layers.Softmax()(maps)))
+    # Relative to the middle, so that probabilities that are rounded move a joint little.
+    mean.set_weights([grid() - 0.5, np.array([0.5, 0.5])])
+    return tf.keras.Model(image, maps), tf.keras.Model(image, places)
+
+
+def grid():
+    """Middles of the places of a map: [GRID * GRID, 2], x and y from 0 to 1."""
+    y, x = np.mgrid[:GRID, :GRID]
+    return (np.stack([x, y], 2).reshape(-1, 2).astype(np.float32) + 0.5) / GRID
+
+
+def map_loss(tf):
+    """How far maps are from bells around the joints."""
+    def loss(points, maps):
+        distances = tf.reduce_sum((points[:, :, None] - grid()[None, None]) ** 2, -1)
+        bells = tf.nn.softmax(-distances * (GRID / 0.8) ** 2 / 2)
+        return tf.nn.softmax_cross_entropy_with_logits(bells, maps)
+
+    return loss
 
 
 def sign_network(tf):
@@ -255,11 +278,11 @@ def train():
     random = np.random.default_rng(15)
     given, points, labels = frames(15, 12000)
     x = np.stack([seen(frame) for frame in given])
-    hand = hand_network(tf)
-    epochs, batch = 24, 64
-    rate = tf.keras.optimizers.schedules.CosineDecay(3e-3, epochs * (len(x) // batch))
-    hand.compile(tf.keras.optimizers.Adam(rate), tf.keras.losses.Huber(0.02))
-    hand.fit(x, points.reshape(-1, 42), batch_size=batch, epochs=epochs, verbose=2)
+    maps, hand = hand_network(tf)
+    epochs, batch = 10, 64
+    rate = tf.keras.optimizers.schedules.CosineDecay(4e-3, epochs * (len(x) // batch))
+    maps.compile(tf.keras.optimizers.Adam(rate), map_loss(tf))
+    maps.fit(x, points, batch_size=batch, epochs=epochs, verbose=2)
     write(tf, hand, "hand.tflite", "image", "joints", x[:400])
 
     # The second one learns from what the first one says, and from the truth with errors.
