@@ -11,11 +11,11 @@ use libtest_mimic::Trial;
 use object::{Architecture, Object, ObjectSymbol};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the NDK calls the machine, and the machine of ours.
-const ANDROID: [(&str, &str); 2] = [("x86_64", "x86_64"), ("aarch64", "aarch64")];
+/// Machines of ours that have the NDK's names of processors.
+const PROCESSORS: [&str; 2] = ["x86_64", "aarch64"];
 
 /// As the NDK's toolchain has it, but for the sysroot, which is Linux's.
 const AS_ANDROID: [&str; 4] = [
@@ -27,10 +27,9 @@ const AS_ANDROID: [&str; 4] = [
 
 pub fn trials() -> Vec<Trial> {
     let mut trials = vec![];
-    for (processor, name) in ANDROID {
-        let machine = MACHINES.iter().find(|m| m.name == name).expect("a machine of the table");
+    for machine in MACHINES.iter().filter(|m| PROCESSORS.contains(&m.name)) {
         let is_missing = machine.is_to_be_ignored() || !["cmake", "make", "clang", "ld.lld"].iter().all(|t| exists(t)) && !is_required();
-        let trial = Trial::test(format!("mobile/android/{processor}"), move || android(processor, machine).map_err(failed));
+        let trial = Trial::test(format!("mobile/android/{}", machine.name), move || android(machine).map_err(failed));
         trials.push(trial.with_ignored_flag(is_missing));
     }
     let is_missing = !exists("gcc") && !is_required();
@@ -39,12 +38,13 @@ pub fn trials() -> Vec<Trial> {
     trials
 }
 
-fn examples() -> std::path::PathBuf {
+fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
 }
 
 /// The library is for Android's newer pages, offers what Kotlin declares and nothing else, and tells the same as the program of `examples/gesture`.
-fn android(processor: &str, machine: &Machine) -> Result<()> {
+fn android(machine: &Machine) -> Result<()> {
+    let processor = machine.name;
     let folder = tempfile::tempdir()?;
     let (folder, android) = (folder.path(), examples().join("android"));
     let host = android.join("host");

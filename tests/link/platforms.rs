@@ -139,7 +139,7 @@ pub fn says_platform(object: &[u8], platform: &str) -> Result<bool> {
     while let Some(command) = commands.next()? {
         if let Some(version) = command.build_version()? {
             let oldest = version.minos.get(header.endian()?) >> 16;
-            return Ok(version.platform.get(header.endian()?) == number && 10 <= oldest && oldest <= 15);
+            return Ok(version.platform.get(header.endian()?) == number && (10..=15).contains(&oldest));
         }
     }
     Ok(false)
