@@ -282,7 +282,7 @@ def formats(program, quick):
     exact.close()
     area = Tally("formats, area", 1)
     compare(program, area, [c for c in cases if c.keys["resize"] == "area"])
-    area.close(0.002)
+    area.close(0.005)
 
 
 def sizes(program, quick):

@@ -68,7 +68,7 @@ fn piped(frame: &Frame, input: &Input, to: &TensorType) -> Result<Piped, String>
     let input = Input { from: "cam".into(), ..input.clone() };
     let pipeline =
         Pipeline { frame: [("cam".into(), frame.clone())].into(), input: [("image".into(), input)].into(), ..Pipeline::default() };
-    pipeline::apply(model(&[("image", to.clone())]), vec![], &pipeline).map_err(|d| d[0].to_string())
+    pipeline::apply(model(&[("image", to.clone())]), vec![], &pipeline).map_err(|d| format!("{}: {}", d[0].place, d[0]))
 }
 
 /// What the graph gives, interpreted, and compiled for some levels of this machine, which must be the same bits and the same status.
@@ -194,8 +194,8 @@ fn a_stride_is_checked_before_anything_is_read() {
     let mut random = Random(2);
     for format in [Format::Rgb8, Format::Nv12, Format::I420] {
         let tight = frame(format, 6, 5);
-        let row = if format == Format::Rgb8 { 18 } else { 6 };
-        let given = Frame { stride: Some(Stride::Given { most: row + 7 }), ..tight.clone() };
+        let row: i32 = if format == Format::Rgb8 { 18 } else { 6 };
+        let given = Frame { stride: Some(Stride::Given { most: row as usize + 7 }), ..tight.clone() };
         let piped = piped(&given, &Input::default(), &image(4, 4, 3)).unwrap();
         assert_eq!(piped.imported.input_names, ["cam", "cam_stride"]);
         let bytes = random.bytes(size(&given));

@@ -160,9 +160,8 @@ pub fn resample(cx: &mut Context, node: &Node, r: &Resampling) {
         k.each("ox", width, 1, |k, ox| {
             let column = r.at(k, &reading, &columns, ox.into());
             let count = if frame.format == Format::Gray8 { 1 } else { channels };
-            let zero = k.int(INT.x(1), 0);
-            let sums = r.taps(k, &reading, (&rows, &row), &vec![zero; count], |k, from_row, sums| {
-                let inner = r.taps(k, &reading, (&columns, &column), &vec![zero; count], |k, from_column, sums| {
+            let sums = r.taps(k, &reading, (&rows, &row), count, |k, from_row, sums| {
+                let inner = r.taps(k, &reading, (&columns, &column), count, |k, from_column, sums| {
                     let pixel = r.pixel(k, &reading, from_row, from_column, count);
                     if r.total == 1 { pixel } else { add_weighted(k, sums, &pixel, from_column.1) }
                 });
@@ -175,6 +174,7 @@ pub fn resample(cx: &mut Context, node: &Node, r: &Resampling) {
             }
             let outside = (!r.fill.is_empty()).then(|| {
                 let least = k.min(row.raw, column.raw);
+                let zero = k.int(INT.x(1), 0);
                 k.compare(Cond::Lt, least, zero)
             });
             let at = (Index::from(oy) * width as i64 + ox) * channels as i64;
@@ -201,13 +201,14 @@ pub fn resample(cx: &mut Context, node: &Node, r: &Resampling) {
     cx.call(k.finish(), &buffers, &[]);
 }
 
+/// The first values have no sums yet.
 fn add_weighted(k: &mut KernelBuilder, sums: &[Value], values: &[Value], weight: Option<Value>) -> Vec<Value> {
     let weight = weight.expect("several pixels have weights");
-    let add = |(sum, v): (&Value, &Value)| {
+    let add = |(i, v): (usize, &Value)| {
         let v = k.mul(*v, weight);
-        k.add(*sum, v)
+        sums.get(i).map_or(v, |sum| k.add(*sum, v))
     };
-    sums.iter().zip(values).map(add).collect()
+    values.iter().enumerate().map(add).collect()
 }
 
 impl Resampling<'_> {
@@ -231,19 +232,20 @@ impl Resampling<'_> {
         (if axis.is_of_rows { self.line(k, reading, of) } else { self.column(k, of) }, weight)
     }
 
-    /// Carries values through all pixels that a new one is made of along an axis.
+    /// Carries so many sums through all pixels that a new one is made of along an axis; there are none before the first where there are few.
     fn taps(
         &self,
         k: &mut KernelBuilder,
         reading: &Reading,
         (axis, at): (&Axis, &At),
-        init: &[Value],
+        count: usize,
         mut body: impl FnMut(&mut KernelBuilder, &(Place, Option<Value>), &[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
         if axis.taps <= FEW {
-            return at.known.iter().fold(init.to_vec(), |sums, tap| body(k, tap, &sums));
+            return at.known.iter().fold(vec![], |sums, tap| body(k, tap, &sums));
         }
-        k.repeat("tap", axis.taps, 1, init, |k, tap, sums| {
+        let zero = k.int(INT.x(1), 0);
+        k.repeat("tap", axis.taps, 1, &vec![zero; count], |k, tap, sums| {
             let tap = self.tap(k, reading, axis, at, tap.into());
             body(k, &tap, sums)
         })
