@@ -26,12 +26,14 @@ pub fn compile(model: impl AsRef<Path>) {
 pub struct Model {
     path: PathBuf,
     options: Vec<OsString>,
+    /// Files that the build begins again for when they change.
+    sources: Vec<PathBuf>,
 }
 
 impl Model {
     /// The path is relative to the package.
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Model { path: path.as_ref().into(), options: vec![] }
+        Model { path: path.as_ref().into(), options: vec![], sources: vec![path.as_ref().into()] }
     }
 
     /// Name of the module, and first part of the object's symbols; from the model's file name by default.
@@ -54,6 +56,18 @@ impl Model {
         self.option("--opt").option("size")
     }
 
+    /// What is before and after the model: a TOML file, from the package's folder. Of the files that it names, tell [`Model::depends`].
+    pub fn pipeline(self, file: impl AsRef<Path>) -> Self {
+        let file = file.as_ref();
+        self.depends(file).option("--pipeline").option(file)
+    }
+
+    /// A file that the pipeline names: labels, or a further model.
+    pub fn depends(mut self, file: impl AsRef<Path>) -> Self {
+        self.sources.push(file.as_ref().into());
+        self
+    }
+
     /// Any other option of `cranelite compile`.
     pub fn option(mut self, option: impl Into<OsString>) -> Self {
         self.options.push(option.into());
@@ -62,7 +76,9 @@ impl Model {
 
     /// Does it; ends the build script with the compiler's messages when that is not possible.
     pub fn compile(self) {
-        println!("cargo::rerun-if-changed={}", self.path.display());
+        for file in &self.sources {
+            println!("cargo::rerun-if-changed={}", file.display());
+        }
         println!("cargo::rerun-if-env-changed=CRANELITE");
         if let Err(message) = self.run() {
             for line in message.lines() {

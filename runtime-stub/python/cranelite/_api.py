@@ -62,7 +62,7 @@ def load(model: Source, **options: Any) -> _native.Model:
         model: the path of a .tflite file, or its bytes; or that of a model of another tool, as for `compile`.
         **options: as on the command line, with underscores: `threads=2`, `cpu="x86-64-v3"` (by default all that this machine has),
             `opt="size"`, `winograd=False`, `float_io=True`, `input_shapes={"x": (1, 96, 96, 3)}`, `input_values={"sizes": array}`,
-            `max_dims={"positions": 512}`, `signatures=["train", "infer"]`, `all_signatures=True`, `custom={"Name": "function"}`,
+            `max_dims={"positions": 512}`, `pipeline="camera.toml"` (from a sensor to an answer; `Model.labels` has names of classes), `signatures=["train", "infer"]`, `all_signatures=True`, `custom={"Name": "function"}`,
             `custom_lib="libmine.so"`.
 
     Returns:

@@ -25,7 +25,7 @@ from ._errors import CompileError
 __all__ = ["Delegate", "Interpreter", "InterpreterWithCustomOps", "OpResolverType", "SignatureRunner", "load_delegate"]
 
 # Options of `load` that would change what a tensor is, or which subgraphs there are.
-_FOREIGN_OPTIONS = {"float_io", "signature", "all_signatures", "input_shape", "target"}
+_FOREIGN_OPTIONS = {"float_io", "signature", "all_signatures", "input_shape", "pipeline", "target"}
 
 
 @enum.unique

@@ -51,6 +51,8 @@ struct Signature {
     outputs: Vec<Py<Tensor>>,
     /// What the results are called: unique.
     names: Vec<String>,
+    /// Of answers of a pipeline: their names, and names of classes.
+    labels: Vec<(String, Vec<String>)>,
     /// Of the model's outputs: the output that counts the first dimension. Behind these are only those that count.
     counts: Vec<Option<usize>>,
 }
@@ -68,7 +70,9 @@ impl Signature {
             }
             names.push(name);
         }
-        Ok(Signature { key: entry.key.clone(), inputs, outputs, names, counts: entry.signature.counts.clone() })
+        let answers = entry.signature.answers.iter().filter(|a| !a.labels.is_empty());
+        let labels = answers.map(|a| (a.name.clone(), a.labels.clone())).collect();
+        Ok(Signature { key: entry.key.clone(), inputs, outputs, names, labels, counts: entry.signature.counts.clone() })
     }
 
     /// The arguments of a call, in the order of the inputs.
@@ -242,6 +246,15 @@ impl Model {
     #[getter]
     fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         PyList::new(py, &self.signature().outputs[..self.signature().names.len()])
+    }
+
+    /// Names of classes by their number, of what a pipeline answers: a dictionary of lists by the answer's name. The numbers themselves are the output
+    /// NAME_label, where -1 is none; empty without a pipeline.
+    #[getter]
+    fn labels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let all = PyDict::new(py);
+        self.signature().labels.iter().try_for_each(|(of, names)| all.set_item(of, names))?;
+        Ok(all)
     }
 
     /// What the model is called in messages: its file's name.

@@ -224,6 +224,7 @@ def test_arguments():
         ({"model_content": content, "experimental_op_resolver_type": "test"}, ValueError, "Unrecognized passed in op resolver type: test"),
         ({"model_content": content, "threads_": 1}, TypeError, "threads_"),
         ({"model_content": content, "float_io": True}, TypeError, "float_io"),
+        ({"model_content": content, "pipeline": "x.toml"}, TypeError, "pipeline"),
         ({"model_content": content, "cpu": "z80"}, ValueError, "z80"),
     ]:
         with pytest.raises(error, match=text):
