@@ -167,7 +167,7 @@ fn corners(numbers: &[f32], d: &Detections, scale: [f32; 4], anchor: [f32; 4], e
         return [x, y, w / scale[0] * anchor[2] + anchor[0], h / scale[1] * anchor[3] + anchor[1]];
     }
     let (w, h) = (w / scale[2], h / scale[3]);
-    let (w, h) = if exponential { (w.exp(), h.exp()) } else { (w, h) };
+    let (w, h) = if exponential { (libm::expf(w), libm::expf(h)) } else { (w, h) };
     let (w, h) = (w * anchor[2], h * anchor[3]);
     match form {
         Form::UpperLeft => [x, y, x + w, y + h],
@@ -184,7 +184,7 @@ fn overlap(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 }
 
 fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + (-x).exp())
+    1.0 / (1.0 + libm::expf(-x))
 }
 
 /// The answer by its definition. `all`: in the model's order.
@@ -380,10 +380,15 @@ fn sized_anchors() {
             let numbers: Vec<f32> = (0..6).map(|_| random.between(-4.0, 4.0)).collect();
             let own: Vec<f32> = (0..4).map(|_| random.between(-2.0, 2.0)).collect();
             // Numbers that are exact as bytes as well.
-            let total: f32 = own.iter().map(|v| v.exp()).sum();
+            let total: f32 = own.iter().map(|v| libm::expf(*v)).sum();
             let best = (1..4).rev().max_by(|a, b| own[*a].total_cmp(&own[*b])).unwrap();
             let points = vec![[numbers[5] / 10.0 * anchor[2] + anchor[0], numbers[4] / 10.0 * anchor[3] + anchor[1]]];
-            all.push(One { corners: corners(&numbers, &d, scale, *anchor, true), points, label: best - 1, score: own[best].exp() / total });
+            all.push(One {
+                corners: corners(&numbers, &d, scale, *anchor, true),
+                points,
+                label: best - 1,
+                score: libm::expf(own[best]) / total,
+            });
             places.extend(numbers);
             scores.extend(own);
         }

@@ -162,15 +162,15 @@ fn plain(frame: &Frame, bytes: &[u8], input: &Input, [rows, columns]: [usize; 2]
     let mut image = vec![];
     for row in &down {
         for column in &across {
-            for channel in 0..3 {
+            image.extend([0, 1, 2].map(|channel| {
                 let sum = |(y, w): &(usize, i32)| {
                     i64::from(*w) * column.iter().map(|(x, w)| i64::from(*w) * pixels[*y][*x][channel]).sum::<i64>()
                 };
                 let sum: i64 = row.iter().map(sum).sum();
                 let up = (2 * sum + total) / (2 * total);
                 let is_tie = (2 * sum + total) % (2 * total) == 0;
-                image.push(if to_even && is_tie { up & !1 } else { up } as u8);
-            }
+                (if to_even && is_tie { up & !1 } else { up }) as u8
+            }));
         }
     }
     image
@@ -274,7 +274,7 @@ fn points_lie_where_pixels_come_from() {
             rotate: number % 4 * 90,
             mirror: number / 4 % 2 == 1,
             fit: if number / 8 % 2 == 1 { Fit::Letterbox } else { Fit::Stretch },
-            fill: (number / 8 % 2 == 1).then(|| OneOrMore::One(255.0)),
+            fill: (number / 8 % 2 == 1).then_some(OneOrMore::One(255.0)),
             ..Input::default()
         };
         let is_found = number / 16 == 1;

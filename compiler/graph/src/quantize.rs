@@ -56,6 +56,11 @@ pub fn round_half_away(x: f64) -> f64 {
     libm::round(x)
 }
 
+/// Rounds to the nearest integer, halves to even ones, as NumPy does.
+pub fn round_half_even(x: f64) -> f64 {
+    libm::rint(x)
+}
+
 /// `round_half_away` in single precision.
 pub fn round_half_away_f32(x: f32) -> f32 {
     libm::roundf(x)

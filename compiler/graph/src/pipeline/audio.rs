@@ -11,6 +11,7 @@ use super::spec::{Audio, AudioFormat, Features, Input, MicroFrontend};
 use super::{samples, wrong};
 use crate::diagnostic::Diagnostic;
 use crate::graph::ValueId;
+use crate::quantize::{element_range, quantize, round_half_away};
 use crate::tensor::ElementType::{F32, I8, I16, I32};
 use crate::tensor::{ElementType, TensorType};
 
@@ -251,7 +252,7 @@ fn unscaled(input: &Input) -> Result<(), Diagnostic> {
 fn steps(audio: &Audio, sizes: &Sizes) -> Result<(usize, usize), Diagnostic> {
     let whole = |field: &str, ms: f32| {
         let exact = f64::from(ms) * audio.rate as f64 / 1000.0;
-        let nearest = exact.round();
+        let nearest = round_half_away(exact);
         if !(1.0..=65536.0).contains(&nearest) || 1e-3 < (exact - nearest).abs() {
             return Err(wrong(field, "the milliseconds are no whole number of samples")
                 .expected(format!("1 to 65536 samples at {} Hz", audio.rate))
@@ -352,11 +353,9 @@ fn element(x: f32, to: &TensorType) -> Vec<u8> {
             other => vec![0; TensorType::new(other, []).size_bytes()],
         };
     };
-    let q = (f64::from(x) / f64::from(scale)).round() as i64 + zero_point;
-    match to.element {
-        I8 => (q.clamp(-128, 127) as i8).to_le_bytes().into(),
-        ElementType::U8 => vec![q.clamp(0, 255) as u8],
-        I16 => (q.clamp(-32768, 32767) as i16).to_le_bytes().into(),
-        other => vec![0; TensorType::new(other, []).size_bytes()],
+    let bytes = TensorType::new(to.element, []).size_bytes();
+    match (to.element, element_range(to.element)) {
+        (I8 | ElementType::U8 | I16, Some(range)) => quantize(x, scale, zero_point as i32, range).to_le_bytes()[..bytes].to_vec(),
+        _ => vec![0; bytes],
     }
 }

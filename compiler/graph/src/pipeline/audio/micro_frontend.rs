@@ -14,6 +14,7 @@ use crate::ops::{
 use crate::pipeline::chain::Chain;
 use crate::pipeline::spec::{MicroFrontend, Tables};
 use crate::pipeline::wrong;
+use crate::quantize::round_half_even;
 use crate::tensor::ElementType::{F32, I16, I32, U32, U64};
 use crate::tensor::TensorType;
 
@@ -126,7 +127,7 @@ fn hann(length: usize, tables: Tables) -> Vec<i16> {
     let double = |i: usize| {
         let step = std::f64::consts::PI * 2.0 / length as f64;
         let weight = 0.5 - 0.5 * libm::cos(step * (i as f64 + 0.5));
-        libm::rint(weight * f64::from(unit)) as i16
+        round_half_even(weight * f64::from(unit)) as i16
     };
     (0..length).map(|i| if tables == Tables::Library { single(i) } else { double(i) }).collect()
 }
