@@ -53,7 +53,7 @@ CRANELITE_FEW=1 cargo test --release --config tests/checked.toml --quiet -p cran
 cargo build --release --quiet -p cranelite -p cranelite-tests --bins
 step "random models against LiteRT"
 venv=target/litert
-if [ -x $venv/bin/pytest ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers pytest; }; then
+if [ -x $venv/bin/pytest ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers opencv-python-headless pytest; }; then
     $venv/bin/python tests/random_graphs/run.py --minutes 1
     step "the Python package"
     cargo build --release --quiet -p cranelite-tests -p cranelite-python --lib
