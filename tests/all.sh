@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 # Program to look for : Debian package that has it.
-needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3 llvm-mca-19:llvm-19 arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc powerpc-linux-gnu-gcc:gcc-powerpc-linux-gnu qemu-ppc-static:qemu-user-static cppcheck:cppcheck"
+needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3 llvm-mca-19:llvm-19 arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc powerpc-linux-gnu-gcc:gcc-powerpc-linux-gnu qemu-ppc-static:qemu-user-static cppcheck:cppcheck espeak-ng:espeak-ng"
 missing=""
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"
@@ -53,7 +53,11 @@ CRANELITE_FEW=1 cargo test --release --config tests/checked.toml --quiet -p cran
 cargo build --release --quiet -p cranelite -p cranelite-tests --bins
 step "random models against LiteRT"
 venv=target/litert
-if [ -x $venv/bin/pytest ] || { python3 -m venv $venv && $venv/bin/pip install --quiet ai-edge-litert numpy flatbuffers opencv-python-headless pytest; }; then
+packages="ai-edge-litert numpy flatbuffers pytest opencv-python-headless pymicro-features tflite-micro"
+if $venv/bin/python -c 'import pytest, cv2, tflite_micro' 2>/dev/null || {
+    # shellcheck disable=SC2086
+    python3 -m venv $venv && $venv/bin/pip install --quiet $packages
+}; then
     $venv/bin/python tests/random_graphs/run.py --minutes 1
     step "the Python package"
     cargo build --release --quiet -p cranelite-tests -p cranelite-python --lib
@@ -63,6 +67,10 @@ if [ -x $venv/bin/pytest ] || { python3 -m venv $venv && $venv/bin/pip install -
     PYTHONPATH=$package $venv/bin/python -m pytest -q runtime-stub/python/tests
     step "bench beside LiteRT"
     CRANELITE_PYTHON=$PWD/$venv/bin/python cargo test --release --quiet -p cranelite-tests --test cli -- litert/real
+    step "frames of a camera beside OpenCV"
+    $venv/bin/python tests/frames/run.py --quick
+    step "sound beside the front ends of TensorFlow Lite Micro"
+    $venv/bin/python tests/audio/run.py --quick --only c-library,tflm,wake-word
 else
     echo "not run: ai-edge-litert cannot be installed here"
 fi
@@ -71,7 +79,27 @@ step "models of Keras"
 keras=target/keras
 if [ -x $keras/bin/tflite_convert ] || { python3 -m venv $keras && $keras/bin/pip install --quiet tensorflow-cpu pillow; }; then
     $keras/bin/python tests/convert/run.py --cranelite target/release/cranelite --quick
+    step "spectra of sound beside tf.signal"
+    $keras/bin/python tests/audio/run.py --quick --only tf-signal
 else
     echo "not run: TensorFlow cannot be installed here"
+fi
+step "examples for phones"
+phones=target/phones
+if $phones/bin/python -c 'import tree_sitter_swift' 2>/dev/null || {
+    python3 -m venv $phones && $phones/bin/pip install --quiet tree-sitter tree-sitter-kotlin tree-sitter-swift
+}; then
+    $phones/bin/python tests/mobile/syntax.py
+else
+    echo "not parsed: tree-sitter cannot be installed here"
+fi
+# A JDK and npm are not asked for: where both are, Kotlin's classes run.
+kotlin=target/kotlin
+if ! command -v javac >/dev/null || ! command -v npm >/dev/null; then
+    echo "Kotlin not run, for want of a JDK or npm"
+elif [ -d $kotlin/node_modules/kotlin-compiler ] || { mkdir -p $kotlin && npm install --silent --prefix $kotlin kotlin-compiler@2.4.20; }; then
+    python3 tests/mobile/kotlin.py --cranelite target/release/cranelite --kotlin $kotlin/node_modules/kotlin-compiler
+else
+    echo "not run: Kotlin's compiler cannot be installed here"
 fi
 step "all passed"

@@ -13,6 +13,7 @@ mod odd;
 use anyhow::{Context, Result, bail, ensure};
 use cranelite::array::Array;
 use cranelite_graph::tensor::ElementType;
+use cranelite_tests::described;
 use cranelite_tests::maker::{Activation, Code, Element, Maker};
 use cranelite_tests::models;
 use cranelite_tests::tools::{exists, is_required};
@@ -60,6 +61,12 @@ fn session(path: &Path) -> Result<()> {
     let expected = fs::read_to_string(path)?;
     let folder = tempfile::tempdir()?;
     set_up(folder.path())?;
+    if expected.contains(".toml") {
+        set_up_pipelines(folder.path())?;
+    }
+    if expected.contains("metadata/") {
+        set_up_metadata(folder.path())?;
+    }
     let mut found = String::new();
     for line in expected.lines().filter(|l| l.starts_with("$ ") || l.starts_with('#')) {
         let is_after_comment = found.lines().last().is_none_or(|l| l.starts_with('#'));
@@ -117,6 +124,7 @@ fn execute(command: &str, folder: &Path) -> Result<String> {
 fn json() -> Result<()> {
     let folder = tempfile::tempdir()?;
     set_up(folder.path())?;
+    set_up_metadata(folder.path())?;
     for (command, keys) in [
         ("bench perceptron.tflite --json --min-ms 1 --threads 1", "median_us min_us p90_us runs load_us first_us arena_bytes macs level"),
         (
@@ -128,6 +136,7 @@ fn json() -> Result<()> {
             "inspect tiny_i8.tflite --json",
             "macs rescaling const_bytes code_bytes arena_bytes arena_lower_bound_bytes state_bytes stack_bytes inputs outputs levels operators",
         ),
+        ("inspect metadata/scores.tflite --json --metadata", "metadata inputs outputs"),
         ("compile tiny_i8.tflite --json", "object header prefix arena_bytes"),
         ("check tiny_i8.tflite --json", "diagnostics"),
         ("check broken.tflite --json", "diagnostics error"),
@@ -310,11 +319,6 @@ fn set_up(folder: &Path) -> Result<()> {
     write("x_wide.npy", &x(ElementType::F32, &[1, 6]))?;
     write("x_batch.npy", &x(ElementType::F32, &[4, 5]))?;
     write("x.txt", b"1 2 3")?;
-    write("two.npy", &x(ElementType::F32, &[2]))?;
-    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/pipelines"))? {
-        let file = file?;
-        fs::copy(file.path(), folder.join(file.file_name()))?;
-    }
     write("net.keras", b"PK\x03\x04")?;
     fs::create_dir(folder.join("saved"))?;
     write("saved/saved_model.pb", b"\x08\x01\x12")?;
@@ -346,6 +350,41 @@ case $CRANELITE_TEST in
         for name in model reference; do cp perceptron.tflite "$CRANELITE_FOLDER/$name.tflite"; done ;;
 esac
 "#;
+
+/// The files that only sessions about pipelines use.
+fn set_up_pipelines(folder: &Path) -> Result<()> {
+    let two = Array { element: ElementType::F32, shape: vec![2], data: vec![0; 8] };
+    fs::write(folder.join("two.npy"), two.to_npy().expect("a type that NumPy has"))?;
+    for file in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("cli/pipelines"))? {
+        let file = file?;
+        fs::copy(file.path(), folder.join(file.file_name()))?;
+    }
+    Ok(())
+}
+
+/// Models that say what they are, and that lie about it.
+fn set_up_metadata(folder: &Path) -> Result<()> {
+    let mut all = vec![
+        ("scores", described::scoring(&described::scores(), &[1, 5], 3)),
+        ("image", described::scoring(&described::image(), &[1, 4, 4, 1], 2)),
+        ("sound", described::scoring(&described::sound(), &[1, 16], 3)),
+        ("boxes", described::boxing(&described::boxes())),
+    ];
+    for lie in described::LIES {
+        let mut of = described::scores();
+        (lie.change)(&mut of);
+        all.push((lie.name, described::scoring(&of, &[1, 5], 3)));
+    }
+    let mut damaged = all[0].1.clone();
+    let at = damaged.windows(4).position(|w| w == b"M001").expect("metadata");
+    damaged[at - 4..at].copy_from_slice(&[0xff, 0xff, 0xff, 0x7f]);
+    all.push(("damaged", damaged));
+    fs::create_dir(folder.join("metadata"))?;
+    for (name, bytes) in all {
+        fs::write(folder.join(format!("metadata/{name}.tflite")), bytes)?;
+    }
+    Ok(())
+}
 
 /// The second one is not compiled.
 fn two_subgraphs() -> Vec<u8> {

@@ -18,6 +18,8 @@ mod indices;
 mod io_arena;
 #[path = "link/levels.rs"]
 mod levels;
+#[path = "link/mobile.rs"]
+mod mobile;
 #[path = "link/names.rs"]
 mod names;
 #[path = "link/platforms.rs"]
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
     trials.extend(hardened::trials());
     trials.extend(io_arena::trials());
     trials.extend(levels::trials());
+    trials.extend(mobile::trials());
     trials.extend(names::trials());
     trials.extend(platforms::trials());
     trials.extend(section::trials());

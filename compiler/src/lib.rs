@@ -22,6 +22,7 @@ pub mod header;
 pub mod instance;
 pub mod limits;
 mod litert;
+pub mod metadata;
 pub mod names;
 pub mod peaks;
 pub mod pipeline;

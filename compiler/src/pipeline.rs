@@ -134,7 +134,7 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
     let import::Module { mut entries, left_out } = import::read(model, &options.import)?;
     let mut about = vec![];
     if let Some(piping) = &options.piping {
-        let Piped { imported, answers, sensors } = piping.apply(entries, &options.import)?;
+        let Piped { imported, answers, sensors } = piping.apply(model, entries, &options.import)?;
         entries = vec![imported];
         about.push((answers, sensors));
     }

@@ -125,14 +125,15 @@ function(_cranelite_linked target name has_signatures)
 endfunction()
 
 # cranelite_add_model(<target> MODEL <file.tflite> [NAME <prefix>] [TARGET <triple>] [CPU <levels>] [OPT speed|size] [THREADS <n>]
-#                     [SIGNATURES <name>...] [PREBUILT <file.o>])
+#                     [SIGNATURES <name>...] [PIPELINE <file.toml> [DEPENDS <file>...]] [PREBUILT <file.o>])
 #
+# PIPELINE says what is before and after the model; DEPENDS are the files that it names, labels and further models, so that a change of one builds again.
 # NAME begins the names in C: <prefix>.h is what sources include. PREBUILT links an object that was made before, whose header lies beside
 # it; then neither the compiler nor the model is needed.
 function(cranelite_add_model target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;PREBUILT" "SIGNATURES")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;PIPELINE;PREBUILT" "SIGNATURES;DEPENDS")
   if(arg_UNPARSED_ARGUMENTS OR arg_KEYWORDS_MISSING_VALUES)
-    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS, SIGNATURES and PREBUILT, each with a value")
+    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS, SIGNATURES, PIPELINE, DEPENDS and PREBUILT, each with a value")
   endif()
   if(NOT TARGET ${target})
     message(FATAL_ERROR "cranelite_add_model: \"${target}\" is no target; call add_executable or add_library first")
@@ -196,6 +197,19 @@ function(cranelite_add_model target)
   foreach(signature IN LISTS arg_SIGNATURES)
     list(APPEND options --signature "${signature}")
   endforeach()
+  set(sources "${model}")
+  if(arg_PIPELINE)
+    get_filename_component(pipeline "${arg_PIPELINE}" ABSOLUTE)
+    if(NOT EXISTS "${pipeline}")
+      message(FATAL_ERROR "cranelite_add_model: there is no pipeline ${pipeline}")
+    endif()
+    list(APPEND options --pipeline "${pipeline}")
+    list(APPEND sources "${pipeline}")
+  endif()
+  foreach(file IN LISTS arg_DEPENDS)
+    get_filename_component(file "${file}" ABSOLUTE)
+    list(APPEND sources "${file}")
+  endforeach()
   set(folder "${CMAKE_CURRENT_BINARY_DIR}/cranelite-${target}")
   set(object "${folder}/${arg_NAME}.o")
   if(arg_TARGET MATCHES "^(thumbv|riscv32|xtensa|c99)")
@@ -204,7 +218,7 @@ function(cranelite_add_model target)
   add_custom_command(
     OUTPUT "${object}" "${folder}/${arg_NAME}.h"
     COMMAND "${CRANELITE_EXECUTABLE}" compile "${model}" --output "${object}" ${options}
-    DEPENDS "${model}" "${CRANELITE_EXECUTABLE}"
+    DEPENDS ${sources} "${CRANELITE_EXECUTABLE}"
     COMMENT "Compiling model ${arg_NAME}"
     VERBATIM)
   if(object MATCHES "\\.o$")

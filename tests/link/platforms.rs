@@ -139,7 +139,7 @@ pub fn says_platform(object: &[u8], platform: &str) -> Result<bool> {
     while let Some(command) = commands.next()? {
         if let Some(version) = command.build_version()? {
             let oldest = version.minos.get(header.endian()?) >> 16;
-            return Ok(version.platform.get(header.endian()?) == number && 10 <= oldest && oldest <= 15);
+            return Ok(version.platform.get(header.endian()?) == number && (10..=15).contains(&oldest));
         }
     }
     Ok(false)
@@ -179,7 +179,7 @@ fn android(triple: &str) -> Result<()> {
 }
 
 /// Whether every part of a library that is loaded can begin at a page of 16 KiB, and no two lie in one.
-fn is_for_pages(library: &[u8]) -> Result<bool> {
+pub fn is_for_pages(library: &[u8]) -> Result<bool> {
     let library = ElfFile64::<Endianness>::parse(library)?;
     let endian = library.endian();
     let mut end = 0;

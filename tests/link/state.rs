@@ -49,10 +49,24 @@ pub fn trials() -> Vec<Trial> {
 pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
     let tensor = |name: &str| {
         let ty = TensorType::new(ElementType::I32, [5, 8]);
-        Tensor { name: name.into(), tensor_name: name.into(), tensor_index: None, identifier: name.into(), ty, count: None }
+        Tensor {
+            name: name.into(),
+            tensor_name: name.into(),
+            tensor_index: None,
+            identifier: name.into(),
+            ty,
+            count: None,
+            sensor: String::new(),
+        }
     };
-    let signature =
-        Signature { inputs: vec![tensor("x")], outputs: vec![tensor("y")], own_output_count: 1, counts: vec![None], exposed: vec![] };
+    let signature = Signature {
+        inputs: vec![tensor("x")],
+        outputs: vec![tensor("y")],
+        own_output_count: 1,
+        counts: vec![None],
+        exposed: vec![],
+        answers: vec![],
+    };
     let mut levels = vec![];
     for target in targets {
         let mut program = text::parse(include_str!("../filetests/tile/run/recurrent.tile"))?;

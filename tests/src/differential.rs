@@ -5,7 +5,11 @@
 use crate::guarded::{End, Guarded};
 use cranelite_codegen::object::{self, model};
 use cranelite_codegen::{Target, loader};
-use cranelite_tile::{Buffer, Elem, Program, Role, interpret};
+use cranelite_graph::graph::Graph;
+use cranelite_graph::lower::{Goal, lower};
+use cranelite_graph::rewrite;
+use cranelite_graph::tensor::ElementType;
+use cranelite_tile::{Buffer, Elem, Program, Role, arena, interpret, verify};
 
 /// A program with its inputs, and what its outputs hold before it runs.
 pub struct Case {
@@ -37,6 +41,36 @@ pub fn native_levels() -> Vec<Target> {
         _ => &["generic", "generic+dotprod"],
     };
     names.iter().filter_map(|n| Target::new(&triple, Some(n)).ok()).filter(Target::runs_here).collect()
+}
+
+/// What the graph gives, interpreted, and compiled for some levels of this machine, which must be the same bits.
+pub fn outputs_of(graph: &Graph, inputs: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut graph = graph.clone();
+    rewrite::all(&mut graph, |_, _| {});
+    let types: Vec<_> = graph.outputs.iter().map(|v| graph.ty(*v).clone()).collect();
+    let elem = |element| match element {
+        ElementType::F32 => Elem::F32,
+        ElementType::I8 => Elem::I8,
+        _ => Elem::I32,
+    };
+    let mut answer: Option<Vec<Vec<u8>>> = None;
+    for target in native_levels().iter().step_by(4) {
+        for goal in [Goal::Speed, Goal::Size] {
+            let mut program = lower(&graph, &target.machine, goal).unwrap_or_else(|d| panic!("{}", d[0]));
+            verify::verify(&program).unwrap_or_else(|e| panic!("not proved: {}", e[0]));
+            arena::plan(&mut program);
+            let outputs = types.iter().map(|t| vec![0x5a; t.size_bytes()]).collect();
+            let case = Case { program, inputs: inputs.to_vec(), outputs, elems: types.iter().map(|t| elem(t.element)).collect() };
+            let interpreted = expected(&case).unwrap();
+            for got in native(&case, target).unwrap() {
+                if let Some(difference) = difference(&case, &interpreted, &got) {
+                    panic!("{goal:?} at {}: {difference}", target.level);
+                }
+            }
+            answer.get_or_insert(interpreted);
+        }
+    }
+    answer.expect("this machine has a level")
 }
 
 pub fn options(program: &Program) -> object::Options {

@@ -4,6 +4,7 @@
 
 pub mod batch;
 pub mod cross;
+pub mod described;
 pub mod differential;
 pub mod guarded;
 pub mod in_c;

@@ -24,6 +24,8 @@ type Options = (BuiltinOptions, WIPOffset<UnionWIPOffset>);
 pub struct Maker<'a> {
     /// Empty subgraphs behind all others, by name.
     pub more_subgraphs: Vec<String>,
+    /// The model's metadata, in TensorFlow Lite's format (`described.rs` writes it).
+    pub metadata: Option<Vec<u8>>,
     subgraphs: Vec<WIPOffset<SubGraph<'a>>>,
     signatures: Vec<WIPOffset<SignatureDef<'a>>>,
     builder: FlatBufferBuilder<'a>,
@@ -40,6 +42,7 @@ impl Default for Maker<'_> {
         let none = Buffer::create(&mut builder, &BufferArgs::default());
         Maker {
             more_subgraphs: vec![],
+            metadata: None,
             subgraphs: vec![],
             signatures: vec![],
             builder,
@@ -224,9 +227,17 @@ impl Maker<'_> {
             codes.push(OperatorCode::create(b, &args));
         }
         let operator_codes = Some(b.create_vector(&codes));
+        let metadata = self.metadata.map(|block| {
+            let data = Some(b.create_vector(&block));
+            self.buffers.push(Buffer::create(b, &BufferArgs { data, ..Default::default() }));
+            let (name, buffer) = (Some(b.create_string("TFLITE_METADATA")), self.buffers.len() as u32 - 1);
+            let entry = Metadata::create(b, &MetadataArgs { name, buffer });
+            b.create_vector(&[entry])
+        });
         let buffers = Some(b.create_vector(&self.buffers));
         let signature_defs = (!self.signatures.is_empty()).then(|| b.create_vector(&self.signatures));
-        let model = Model::create(b, &ModelArgs { version: 3, operator_codes, subgraphs, buffers, signature_defs, ..Default::default() });
+        let args = ModelArgs { version: 3, operator_codes, subgraphs, buffers, signature_defs, metadata, ..Default::default() };
+        let model = Model::create(b, &args);
         finish_model_buffer(b, model);
         b.finished_data().to_vec()
     }

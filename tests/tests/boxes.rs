@@ -5,15 +5,12 @@
 
 use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::import::Imported;
-use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{self, Op};
 use cranelite_graph::pipeline::chain::Chain;
 use cranelite_graph::pipeline::spec::{Anchors, Decode, Detections, Form, Keypoints, Labels, Layout, OneOrMore, Pipeline};
 use cranelite_graph::pipeline::{self, boxes};
-use cranelite_graph::rewrite;
 use cranelite_graph::tensor::{ElementType, TensorType};
-use cranelite_tests::differential::{self, native_levels};
-use cranelite_tile::{Elem, arena, verify};
+use cranelite_tests::differential::outputs_of;
 use std::collections::BTreeMap;
 
 struct Random(u64);
@@ -86,32 +83,6 @@ fn model(outputs: &[Given]) -> Imported {
     }
 }
 
-/// What the graph gives, interpreted, and compiled for each level of this machine, which must be the same bits.
-fn run(graph: &Graph, inputs: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
-    let mut graph = graph.clone();
-    rewrite::all(&mut graph, |_, _| {});
-    let sizes: Vec<usize> = graph.outputs.iter().map(|v| graph.ty(*v).size_bytes()).collect();
-    let elem = |v: &ValueId| if graph.ty(*v).element == ElementType::F32 { Elem::F32 } else { Elem::I32 };
-    let mut answer: Option<Vec<Vec<u8>>> = None;
-    for target in native_levels().iter().step_by(4) {
-        for goal in [Goal::Speed, Goal::Size] {
-            let mut program = lower(&graph, &target.machine, goal).unwrap_or_else(|d| panic!("{}", d[0]));
-            verify::verify(&program).unwrap_or_else(|e| panic!("not proved: {}", e[0]));
-            arena::plan(&mut program);
-            let outputs = sizes.iter().map(|n| vec![0x5a; *n]).collect();
-            let case = differential::Case { program, inputs: inputs.clone(), outputs, elems: graph.outputs.iter().map(elem).collect() };
-            let interpreted = differential::expected(&case).unwrap();
-            for got in differential::native(&case, target).unwrap() {
-                if let Some(difference) = differential::difference(&case, &interpreted, &got) {
-                    panic!("{goal:?} at {}: {difference}", target.level);
-                }
-            }
-            answer.get_or_insert(interpreted);
-        }
-    }
-    answer.expect("this machine has a level")
-}
-
 /// What detections are, as numbers.
 #[derive(Clone, Debug, PartialEq)]
 struct Found {
@@ -151,7 +122,7 @@ fn detect(outputs: &[Given], d: &Detections) -> Found {
     let names: Vec<&str> = piped.imported.output_names.iter().map(String::as_str).collect();
     let wanted = ["found_count", "found_box", "found_label", "found_score", "found_points"];
     assert_eq!(names, wanted[..names.len()]);
-    found(&run(&piped.imported.graph, outputs.iter().map(Given::bytes).collect()))
+    found(&outputs_of(&piped.imported.graph, &outputs.iter().map(Given::bytes).collect::<Vec<_>>()))
 }
 
 type Geometry = [[f32; 2]; 3];
@@ -171,7 +142,7 @@ fn detect_in(outputs: &[Given], d: &Detections, geometry: Geometry) -> (Found, V
     cranelite_graph::verify::verify(&graph).unwrap();
     let mut inputs: Vec<Vec<u8>> = outputs.iter().map(Given::bytes).collect();
     inputs.push(geometry.iter().flatten().flat_map(|v| v.to_le_bytes()).collect());
-    let mut outputs = run(&graph, inputs);
+    let mut outputs = outputs_of(&graph, &inputs);
     let best = f32s(&outputs.pop().unwrap());
     (found(&outputs), best)
 }
@@ -620,7 +591,7 @@ fn points_of(given: &Given, k: &Keypoints, geometry: Option<Geometry>) -> (Vec<u
     chain.after();
     graph.outputs = vec![points, around];
     cranelite_graph::verify::verify(&graph).unwrap();
-    let outputs = run(&graph, inputs);
+    let outputs = outputs_of(&graph, &inputs);
     (graph.ty(points).shape.clone(), f32s(&outputs[0]), f32s(&outputs[1]))
 }
 

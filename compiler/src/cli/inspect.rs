@@ -3,6 +3,7 @@
 use super::options::{ModelOptions, PreferenceOptions, TargetOptions};
 use super::{Outcome, print, print_json, warn};
 use crate::diagnostic::Failure;
+use crate::metadata;
 use crate::pipeline::{self, Options};
 use crate::report;
 use crate::stages::Stages;
@@ -32,9 +33,11 @@ pub fn inspect(args: InspectArgs) -> Outcome {
     let compiled = pipeline::compile(&source.model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     if args.json {
-        print_json(&report::json(&compiled));
+        let mut facts = report::json(&compiled);
+        facts["metadata"] = metadata::json(&source.model);
+        print_json(&facts);
     } else {
-        print(&report::text(&compiled));
+        print(&(metadata::text(&source.model) + &report::text(&compiled)));
     }
     Ok(())
 }

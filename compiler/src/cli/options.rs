@@ -8,7 +8,7 @@ use crate::files;
 use crate::limits::Limits;
 use crate::names;
 use crate::pipeline::{self, Io};
-use crate::piping::Piping;
+use crate::piping::{FromMetadata, Piping};
 use clap::{Args, ValueEnum};
 use cranelite_codegen::loader::Library;
 use cranelite_codegen::object::section;
@@ -16,7 +16,10 @@ use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic, quoted};
 use cranelite_graph::import::{self, InputKey, Signatures};
 use cranelite_graph::lower::{Goal, Preferences};
+use cranelite_graph::pipeline::spec::{Format, Frame};
 use cranelite_tile::Foreign;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
 use std::path::{Path, PathBuf};
 
 #[derive(Args)]
@@ -194,12 +197,33 @@ pub struct PipelineOptions {
     /// Compile what this file says into the model: pixels of a camera, sound or other samples become its inputs, and answers are made of its outputs
     #[arg(long, value_name = "FILE.toml")]
     pipeline: Option<PathBuf>,
+    /// Compile what the model's metadata says into it: how inputs are normalised, labels, thresholds of scores, boxes, rates of sound. What --pipeline says
+    /// beside it counts more
+    #[arg(long)]
+    metadata: bool,
+    /// What the camera gives, which metadata does not say: rgb8:640x480, or another format (bgr8, rgba8, bgra8, gray8, yuyv, nv12, nv21, i420)
+    #[arg(long, value_name = "FORMAT:WxH", requires = "metadata", value_parser = frame)]
+    frame: Option<Frame>,
 }
 
 impl PipelineOptions {
     pub fn read(&self) -> Result<Option<Piping>, Failure> {
-        Ok(self.pipeline.as_deref().map(Piping::read).transpose()?)
+        let metadata = self.metadata.then(|| FromMetadata { frame: self.frame.clone() });
+        if self.pipeline.is_none() && metadata.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Piping::read(self.pipeline.as_deref(), metadata)?))
     }
+}
+
+/// `FORMAT:WIDTHxHEIGHT`
+fn frame(text: &str) -> Result<Frame, String> {
+    let wanted = "write FORMAT:WIDTHxHEIGHT, such as rgb8:640x480";
+    let (format, size) = text.split_once(':').ok_or(wanted)?;
+    let (width, height) = size.split_once('x').ok_or(wanted)?;
+    let [width, height] = [width, height].map(|n| n.parse().map_err(|_| wanted));
+    let format = Format::deserialize(format.into_deserializer()).map_err(|e: serde::de::value::Error| e.to_string())?;
+    Ok(Frame { format, width: width?, height: height?, stride: None })
 }
 
 /// Bounds of sizes that are known at run time only.
@@ -456,5 +480,7 @@ mod tests {
         assert_eq!((size_bytes("7"), size_bytes("64K"), size_bytes("2m")), (Ok(7), Ok(65536), Ok(2 << 20)));
         assert!(size_bytes("").is_err() && size_bytes("-1").is_err() && size_bytes("99999999999999999999").is_err());
         assert!(size_bytes("99999999999999999M").is_err());
+        assert_eq!(frame("nv12:640x480"), Ok(Frame { format: Format::Nv12, width: 640, height: 480, stride: None }));
+        assert!(["nv12", "nv12:640", "nv12:640x", "nv12:640x-1", "nv13:640x480", "NV12:640x480"].iter().all(|text| frame(text).is_err()));
     }
 }

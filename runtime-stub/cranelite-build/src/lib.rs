@@ -25,15 +25,15 @@ pub fn compile(model: impl AsRef<Path>) {
 #[derive(Clone, Debug)]
 pub struct Model {
     path: PathBuf,
-    /// Files beside the model that are read.
-    others: Vec<PathBuf>,
     options: Vec<OsString>,
+    /// Files that the build begins again for when they change.
+    sources: Vec<PathBuf>,
 }
 
 impl Model {
     /// The path is relative to the package.
     pub fn new(path: impl AsRef<Path>) -> Self {
-        Model { path: path.as_ref().into(), others: vec![], options: vec![] }
+        Model { path: path.as_ref().into(), options: vec![], sources: vec![path.as_ref().into()] }
     }
 
     /// Name of the module, and first part of the object's symbols; from the model's file name by default.
@@ -51,16 +51,21 @@ impl Model {
         names.iter().fold(self, |model, name| model.option("--signature").option(name))
     }
 
-    /// From the sensor to the answer: a TOML file that says what is before and after the model. The path is relative to the package. Should it name files
-    /// of labels or further models, tell cargo of them: `println!("cargo::rerun-if-changed=labels.txt")`.
-    pub fn pipeline(mut self, path: impl AsRef<Path>) -> Self {
-        self.others.push(path.as_ref().into());
-        self.option("--pipeline").option(path.as_ref())
-    }
-
     /// Prefer small code and memory to speed.
     pub fn small(self) -> Self {
         self.option("--opt").option("size")
+    }
+
+    /// What is before and after the model: a TOML file, from the package's folder. Of the files that it names, tell [`Model::depends`].
+    pub fn pipeline(self, file: impl AsRef<Path>) -> Self {
+        let file = file.as_ref();
+        self.depends(file).option("--pipeline").option(file)
+    }
+
+    /// A file that the pipeline names: labels, or a further model.
+    pub fn depends(mut self, file: impl AsRef<Path>) -> Self {
+        self.sources.push(file.as_ref().into());
+        self
     }
 
     /// Any other option of `cranelite compile`.
@@ -71,8 +76,8 @@ impl Model {
 
     /// Does it; ends the build script with the compiler's messages when that is not possible.
     pub fn compile(self) {
-        for path in std::iter::once(&self.path).chain(&self.others) {
-            println!("cargo::rerun-if-changed={}", path.display());
+        for file in &self.sources {
+            println!("cargo::rerun-if-changed={}", file.display());
         }
         println!("cargo::rerun-if-env-changed=CRANELITE");
         if let Err(message) = self.run() {

@@ -106,7 +106,18 @@ struct Reading {
     /// Where rows begin, if they do not lie evenly.
     lines: Option<Arg>,
     size_bytes: usize,
+    /// Lanes of the values that it makes: all channels of a pixel, and one more, or one channel.
+    lanes: usize,
+    /// What U and V weigh in all channels.
+    chroma: Option<[Value; 2]>,
 }
+
+/// Channels are lanes of one value where a machine has so many.
+const LANES: usize = 4;
+/// BT.601 from 16 to 235 and 240 in 20 bits, OpenCV's numbers of COLOR_YUV2RGB: of Y, and of U and V in R, G and B.
+const OF_Y: i64 = 1_220_542;
+const OF_U: [i32; LANES] = [0, -409_993, 2_116_026, 0];
+const OF_V: [i32; LANES] = [1_673_527, -852_492, 0, 0];
 
 /// A table of places and one of weights along an axis of the result.
 struct Axis {
@@ -153,28 +164,37 @@ pub fn resample(cx: &mut Context, node: &Node, r: &Resampling) {
     };
     let [rows, columns] = [axis(0, ["rows", "row_weights"]), axis(1, ["columns", "column_weights"])];
     let map = has_map.then(|| k.read("map"));
-    let reading = Reading { x, lines: lines.map(|_| k.read("lines")), size_bytes: frame.size_bytes() };
+    let lines_arg = lines.map(|_| k.read("lines"));
+    // A pixel's channels, as far as they differ, are one value or several.
+    let lanes = if channels == 3 && frame.format != Format::Gray8 && LANES <= cx.machine.lanes(INT) { LANES } else { 1 };
+    let count = if frame.format == Format::Gray8 || lanes == LANES { 1 } else { channels };
+    let chroma_arg = (lanes == LANES && r.is_yuv()).then(|| k.read("chroma"));
     let y = k.write("y");
     k.each("oy", height, 1, |k, oy| {
+        let chroma = chroma_arg.map(|arg| [0, 4 * LANES].map(|at| k.load(INT.x(LANES), arg.at(at))));
+        let reading = Reading { x, lines: lines_arg, size_bytes: frame.size_bytes(), lanes, chroma };
         let row = r.at(k, &reading, &rows, oy.into());
         k.each("ox", width, 1, |k, ox| {
             let column = r.at(k, &reading, &columns, ox.into());
-            let count = if frame.format == Format::Gray8 { 1 } else { channels };
-            let zero = k.int(INT.x(1), 0);
-            let sums = r.taps(k, &reading, (&rows, &row), &vec![zero; count], |k, from_row, sums| {
-                let inner = r.taps(k, &reading, (&columns, &column), &vec![zero; count], |k, from_column, sums| {
+            let sums = r.taps(k, &reading, (&rows, &row), count, |k, from_row, sums| {
+                let inner = r.taps(k, &reading, (&columns, &column), count, |k, from_column, sums| {
                     let pixel = r.pixel(k, &reading, from_row, from_column, count);
                     if r.total == 1 { pixel } else { add_weighted(k, sums, &pixel, from_column.1) }
                 });
                 if r.total == 1 { inner } else { add_weighted(k, sums, &inner, from_row.1) }
             });
             let mut pixel: Vec<Value> = sums.into_iter().map(|sum| r.mean(k, sum)).collect();
+            if lanes == LANES {
+                pixel = (0..channels).map(|i| k.lane(pixel[0], i)).collect();
+            }
             pixel.resize(channels, pixel[0]);
-            if r.bgr {
+            // Lanes have the order of memory.
+            if r.bgr != (lanes == LANES && r.is_bgr()) {
                 pixel.reverse();
             }
             let outside = (!r.fill.is_empty()).then(|| {
                 let least = k.min(row.raw, column.raw);
+                let zero = k.int(INT.x(1), 0);
                 k.compare(Cond::Lt, least, zero)
             });
             let at = (Index::from(oy) * width as i64 + ox) * channels as i64;
@@ -197,17 +217,19 @@ pub fn resample(cx: &mut Context, node: &Node, r: &Resampling) {
         buffers.push(cx.input(node, 5));
     }
     buffers.extend(lines);
+    buffers.extend(chroma_arg.map(|_| cx.constant_i32("chroma", &[OF_U, OF_V].concat())));
     buffers.push(cx.output(node, 0));
     cx.call(k.finish(), &buffers, &[]);
 }
 
+/// The first values have no sums yet.
 fn add_weighted(k: &mut KernelBuilder, sums: &[Value], values: &[Value], weight: Option<Value>) -> Vec<Value> {
     let weight = weight.expect("several pixels have weights");
-    let add = |(sum, v): (&Value, &Value)| {
+    let add = |(i, v): (usize, &Value)| {
         let v = k.mul(*v, weight);
-        k.add(*sum, v)
+        sums.get(i).map_or(v, |sum| k.add(*sum, v))
     };
-    sums.iter().zip(values).map(add).collect()
+    values.iter().enumerate().map(add).collect()
 }
 
 impl Resampling<'_> {
@@ -225,25 +247,27 @@ impl Resampling<'_> {
     fn tap(&self, k: &mut KernelBuilder, reading: &Reading, axis: &Axis, at: &At, tap: Index) -> (Place, Option<Value>) {
         let weight = (self.total != 1).then(|| {
             let place = (at.number.clone() * axis.taps as i64 + tap.clone()) * 4;
-            k.load(INT.x(1), axis.weights.at(place))
+            let weight = k.load(INT.x(1), axis.weights.at(place));
+            if reading.lanes == 1 { weight } else { k.splat(weight, reading.lanes) }
         });
         let of = at.first.clone() + tap;
         (if axis.is_of_rows { self.line(k, reading, of) } else { self.column(k, of) }, weight)
     }
 
-    /// Carries values through all pixels that a new one is made of along an axis.
+    /// Carries so many sums through all pixels that a new one is made of along an axis; there are none before the first where there are few.
     fn taps(
         &self,
         k: &mut KernelBuilder,
         reading: &Reading,
         (axis, at): (&Axis, &At),
-        init: &[Value],
+        count: usize,
         mut body: impl FnMut(&mut KernelBuilder, &(Place, Option<Value>), &[Value]) -> Vec<Value>,
     ) -> Vec<Value> {
         if axis.taps <= FEW {
-            return at.known.iter().fold(init.to_vec(), |sums, tap| body(k, tap, &sums));
+            return at.known.iter().fold(vec![], |sums, tap| body(k, tap, &sums));
         }
-        k.repeat("tap", axis.taps, 1, init, |k, tap, sums| {
+        let zero = k.int(INT.x(reading.lanes), 0);
+        k.repeat("tap", axis.taps, 1, &vec![zero; count], |k, tap, sums| {
             let tap = self.tap(k, reading, axis, at, tap.into());
             body(k, &tap, sums)
         })
@@ -292,7 +316,11 @@ impl Resampling<'_> {
         matches!(self.frame.format, Format::Yuyv | Format::Nv12 | Format::Nv21 | Format::I420)
     }
 
-    /// R, G and B, or the brightness alone, from 0 to 255.
+    fn is_bgr(&self) -> bool {
+        matches!(self.frame.format, Format::Bgr8 | Format::Bgra8)
+    }
+
+    /// R, G and B, or the brightness alone, from 0 to 255; as lanes in the order of memory.
     fn pixel(
         &self,
         k: &mut KernelBuilder,
@@ -310,9 +338,13 @@ impl Resampling<'_> {
         if self.frame.format == Format::Gray8 {
             return vec![byte(k, luma)];
         }
+        if !self.is_yuv() && reading.lanes == LANES {
+            let v = k.load_part(Elem::U8.x(LANES), reading.x.at(luma), self.frame.pixel_bytes());
+            return vec![k.widen(v, INT)];
+        }
         if !self.is_yuv() {
             let mut rgb = [0, 1, 2].map(|i| byte(k, luma.clone() + i));
-            if matches!(self.frame.format, Format::Bgr8 | Format::Bgra8) {
+            if self.is_bgr() {
                 rgb.reverse();
             }
             if count == 3 {
@@ -324,9 +356,8 @@ impl Resampling<'_> {
             let sum = add_all(k, half, &rgb, &weights);
             return vec![k.shr_imm(sum, 15)];
         }
-        // BT.601 from 16 to 235 and 240 in 20 bits, OpenCV's numbers of COLOR_YUV2RGB.
         let y = byte(k, luma);
-        let (black, zero, scale, half) = (k.int(int, 16), k.int(int, 0), k.int(int, 1_220_542), k.int(int, 1 << 19));
+        let (black, zero, scale, half) = (k.int(int, 16), k.int(int, 0), k.int(int, OF_Y), k.int(int, 1 << 19));
         let y = k.sub(y, black);
         let y = k.max(y, zero);
         let y = k.mul(y, scale);
@@ -335,26 +366,32 @@ impl Resampling<'_> {
             let v = k.shr_imm(v, 20);
             k.clamp_int(v, 0, 255)
         };
-        if count == 1 {
+        if count == 1 && reading.lanes == 1 {
             // The brightness of a pixel whose chroma is none.
             return vec![finish(k, y)];
         }
         let middle = k.int(int, 128);
-        let [u, v] = [(&row.u, &column.u), (&row.v, &column.v)].map(|(a, b)| {
+        let uv = [(&row.u, &column.u), (&row.v, &column.v)].map(|(a, b)| {
             let v = byte(k, a.clone() + b.clone());
             k.sub(v, middle)
         });
-        let sum = |k: &mut KernelBuilder, terms: &[(Value, i64)]| {
-            let (values, weights): (Vec<Value>, Vec<Value>) = terms.iter().map(|(v, w)| (*v, k.int(int, *w))).unzip();
-            let all = add_all(k, y, &values, &weights);
-            finish(k, all)
+        if let Some(weights) = reading.chroma {
+            let [y, u, v] = [y, uv[0], uv[1]].map(|v| k.splat(v, LANES));
+            let sum = add_all(k, y, &[u, v], &weights);
+            return vec![finish(k, sum)];
+        }
+        let channel = |i: usize| {
+            let parts = [(uv[0], OF_U[i]), (uv[1], OF_V[i])].into_iter().filter(|(_, w)| *w != 0);
+            let (values, weights): (Vec<Value>, Vec<Value>) = parts.map(|(v, w)| (v, k.int(int, w.into()))).unzip();
+            let sum = add_all(k, y, &values, &weights);
+            finish(k, sum)
         };
-        vec![sum(k, &[(v, 1_673_527)]), sum(k, &[(v, -852_492), (u, -409_993)]), sum(k, &[(u, 2_116_026)])]
+        (0..3).map(channel).collect()
     }
 
     /// A sum divided by all weights, rounded.
     fn mean(&self, k: &mut KernelBuilder, sum: Value) -> Value {
-        let int = INT.x(1);
+        let int = k.ty(sum);
         if self.total == 1 {
             return sum;
         }

@@ -4,7 +4,7 @@
 
 use crate::diagnostic::{Code, Diagnostic};
 use cranelite_schema as schema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Clamp applied to an operator's result, before it is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ impl Activation {
 }
 
 /// How bytes are pixels, in the order of memory. YUV is BT.601 with limited range, as cameras and OpenCV have it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Rgb8,

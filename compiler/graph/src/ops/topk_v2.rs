@@ -60,9 +60,14 @@ impl Operator for Attributes {
         let [elem, index] = [x, places].map(|ty| elem(ty.element).expect("infer has seen the type"));
         let size = *x.shape.last().expect("infer has seen the shape");
         let rows = y.element_count() / self.count;
-        let buffers = [cx.input(node, 0), cx.output(node, 0), cx.output(node, 1)];
-        let kernel = largest::Largest { elem, index, rows, size, count: self.count }.kernel(cx.machine);
-        cx.call(kernel, &buffers, &[]);
+        let mut buffers = vec![cx.input(node, 0), cx.output(node, 0), cx.output(node, 1)];
+        let largest = largest::Largest { elem, index, rows, size, count: self.count };
+        if largest.is_ranked(cx.machine) {
+            buffers.push(cx.scratch("taken", 4 * self.count as u64));
+            cx.call(largest.ranked(cx.machine), &buffers, &[]);
+        } else {
+            cx.call(largest.kernel(cx.machine), &buffers, &[]);
+        }
         Ok(())
     }
 }

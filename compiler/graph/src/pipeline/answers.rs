@@ -13,7 +13,6 @@ use crate::tensor::TensorType;
 /// The parts of the answer: `label` i32 and `score` f32, best first; or `scores`, all of them, where nothing says how many.
 pub fn make(chain: &mut Chain, value: ValueId, output: &Output) -> Result<Vec<(&'static str, ValueId)>, Diagnostic> {
     let count = chain.ty(value).element_count();
-    let is_one = count == 1;
     if let Some(Labels::Names(names)) = &output.labels {
         // One score has two answers at most: the class, or none.
         if names.len() != count {
@@ -48,22 +47,21 @@ pub fn make(chain: &mut Chain, value: ValueId, output: &Output) -> Result<Vec<(&
     if top == 0 || count < top {
         return Err(wrong("top", "it must be a number of classes").expected(format!("1 to {count}")).found(top.to_string()));
     }
-    // A class below its threshold has no chance against others.
-    let scores = match threshold.filter(|t| !is_one && t.iter().any(|other| *other != t[0])) {
-        None => scores,
-        Some(t) => {
-            let (t, none) = (chain.floats(&[count], &t), chain.float(-1.0));
+    let lowest = threshold.iter().flatten().copied().reduce(f32::min);
+    // A class below its threshold has no chance against others: its score is less than all thresholds then, and -1 where those are 0 or more.
+    let scores = match (threshold, lowest) {
+        (Some(t), Some(lowest)) if t.iter().any(|t| *t != lowest) => {
+            let (t, none) = (chain.floats(&[count], &t), chain.float(2.0 * lowest.min(0.0) - 1.0));
             let is_enough = chain.greater_equal(scores, t)?;
             chain.select(is_enough, scores, none)?
         }
+        _ => scores,
     };
     let [best, label] = chain.top(scores, top)?;
-    let label = match &output.threshold {
+    let label = match lowest {
         None => label,
-        Some(t) => {
-            let thresholds = thresholds(t, count)?;
-            let limit = if thresholds.iter().any(|other| *other != thresholds[0]) { 0.0 } else { thresholds[0] };
-            let (limit, none) = (chain.float(limit), chain.integers(&[], &[-1]));
+        Some(lowest) => {
+            let (limit, none) = (chain.float(lowest), chain.integers(&[], &[-1]));
             let is_enough = chain.greater_equal(best, limit)?;
             chain.select(is_enough, label, none)?
         }
@@ -104,8 +102,8 @@ fn debounced(
     let row = chain.reshape(scores, &[1, count])?;
     let all = if *window == 1 { row } else { samples::newest(chain, "scores", row, *window)? };
     let mean = chain.mean_of(all, &[0])?;
-    // How far above its threshold: a class that is never an answer is far below.
-    let limits: Vec<f32> = (0..count).map(|c| if ignore.contains(&c) { f32::MAX } else { threshold[c] }).collect();
+    // How far above its threshold, where NaN is behind all: a class that is never an answer is below even where its score is infinite.
+    let limits: Vec<f32> = (0..count).map(|c| if ignore.contains(&c) { f32::INFINITY } else { threshold[c] }).collect();
     let limits = chain.floats(&[count], &limits);
     let margin = chain.sub(mean, limits)?;
     let [most, label] = chain.top(margin, 1)?;

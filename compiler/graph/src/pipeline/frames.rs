@@ -264,12 +264,17 @@ fn fixed(chain: &mut Chain, layout: &frame::Frame, turn: Turn, image: &Image, in
             .help("`bilinear` enlarges"));
     }
     let mut tables = vec![];
-    let mut total = 1_usize;
+    let (mut total, mut most) = (1_usize, 1);
     for axis in &axes {
         let (first, weights, taps, sum) = axis.tables(input.resize);
         tables.push(chain.integers(&[axis.size], &first));
         tables.push(chain.integers(&[axis.size, taps], &weights));
         total = total.saturating_mul(sum);
+        most = most.max(taps);
+    }
+    if most == 1 {
+        // Each pixel is another one, whatever it weighs.
+        total = 1;
     }
     if resample::MOST_TOTAL < total {
         return Err(wrong("resize", "`area` from so many pixels is not exact in 32 bits")

@@ -12,8 +12,19 @@ use crate::tensor::{ElementType, TensorType};
 /// What the boxes of a model are called.
 const DETECTIONS: &str = "detections";
 
-/// The pipeline that a model's metadata says.
-pub fn pipeline(metadata: &Metadata, model: &Imported) -> Result<Pipeline, Diagnostic> {
+/// What sensors are called that somebody else describes, one of a kind at most: inputs are made of these instead of sensors of their own.
+#[derive(Clone, Debug, Default)]
+pub struct Sensors {
+    pub frame: Option<String>,
+    pub audio: Option<String>,
+    pub samples: Option<String>,
+}
+
+/// The pipeline that a model's metadata says. Its frames are those that the model's input itself is, since the metadata knows nothing of cameras.
+///
+/// # Errors
+/// E0109 where the metadata and the model contradict each other, or where it says what a pipeline cannot do.
+pub fn pipeline(metadata: &Metadata, model: &Imported, sensors: &Sensors) -> Result<Pipeline, Diagnostic> {
     let mut pipeline = Pipeline::default();
     let Some(about) = metadata.subgraphs.get(model.subgraph as usize) else {
         return Err(wrong("subgraph_metadata", "the metadata says nothing of the model's inputs and outputs"));
@@ -27,7 +38,7 @@ pub fn pipeline(metadata: &Metadata, model: &Imported) -> Result<Pipeline, Diagn
         // An input that became a constant is none.
         let Some(at) = model.input_tensors.iter().position(|t| *t == of.tensor) else { continue };
         let (name, ty) = (&model.input_names[at], model.graph.ty(model.graph.inputs[at]));
-        if let Some(frame) = input(&mut pipeline, of, name, ty, &model.input_names)? {
+        if let Some(frame) = input(&mut pipeline, of, name, ty, &model.input_names, sensors)? {
             size = size.or(Some(frame));
         }
     }
@@ -94,7 +105,14 @@ fn fresh(word: &str, is_taken: impl Fn(&str) -> bool) -> String {
 }
 
 /// The sensor that an input is made of; of images width and height of the frame.
-fn input(pipeline: &mut Pipeline, of: &Tensor, name: &str, ty: &TensorType, names: &[String]) -> Result<Option<[usize; 2]>, Diagnostic> {
+fn input(
+    pipeline: &mut Pipeline,
+    of: &Tensor,
+    name: &str,
+    ty: &TensorType,
+    names: &[String],
+    sensors: &Sensors,
+) -> Result<Option<[usize; 2]>, Diagnostic> {
     let is_taken = |name: &str, p: &Pipeline| {
         names.iter().any(|n| n == name) || p.frame.contains_key(name) || p.audio.contains_key(name) || p.samples.contains_key(name)
     };
@@ -119,11 +137,13 @@ fn input(pipeline: &mut Pipeline, of: &Tensor, name: &str, ty: &TensorType, name
                     .expected(told.to_string())
                     .found(channels.to_string()));
             }
-            let sensor = fresh("frame", |name| is_taken(name, pipeline));
+            let sensor = sensors.frame.clone().unwrap_or_else(|| fresh("frame", |name| is_taken(name, pipeline)));
             let format = if channels == 3 { Format::Rgb8 } else { Format::Gray8 };
             pipeline.frame.insert(sensor.clone(), Frame { format, width, height, stride: None });
-            // Where nothing is said, bytes are the pixels.
-            let (mean, std) = if of.normalization.is_none() { pixels(ty) } else { (mean, std) };
+            // A model of bytes takes the pixels themselves, as TensorFlow Lite's Task library gives them to it; what is said of it is about the float model that
+            // it was made from.
+            let is_of_bytes = of.normalization.is_none() || ty.element == ElementType::U8;
+            let (mean, std) = if is_of_bytes { pixels(ty) } else { (mean, std) };
             pipeline.input.insert(name.into(), Input { from: sensor, mean, std, ..Input::default() });
             Ok(Some([width, height]))
         }
@@ -136,7 +156,7 @@ fn input(pipeline: &mut Pipeline, of: &Tensor, name: &str, ty: &TensorType, name
             if *rate == 0 {
                 return Err(wrong(&of.place, "sound has no rate").expected("samples of a second").found("0"));
             }
-            let sensor = fresh("audio", |name| is_taken(name, pipeline));
+            let sensor = sensors.audio.clone().unwrap_or_else(|| fresh("audio", |name| is_taken(name, pipeline)));
             let audio = Audio { rate: *rate as usize, samples: ty.element_count(), format: AudioFormat::I16, channels: 1 };
             pipeline.audio.insert(sensor.clone(), audio);
             pipeline.input.insert(name.into(), Input { from: sensor, mean, std, ..Input::default() });
@@ -145,7 +165,7 @@ fn input(pipeline: &mut Pipeline, of: &Tensor, name: &str, ty: &TensorType, name
         // Numbers that are only normalised.
         _ if mean.is_some() || std.is_some() => {
             let channels = ty.shape.last().copied().unwrap_or(1);
-            let sensor = fresh("samples", |name| is_taken(name, pipeline));
+            let sensor = sensors.samples.clone().unwrap_or_else(|| fresh("samples", |name| is_taken(name, pipeline)));
             let count = ty.element_count() / channels.max(1);
             pipeline.samples.insert(sensor.clone(), Samples { format: AudioFormat::F32, channels, count, window: None, scale: None });
             pipeline.input.insert(name.into(), Input { from: sensor, mean, std, ..Input::default() });
@@ -184,7 +204,7 @@ fn pixels(ty: &TensorType) -> MeanAndStd {
     };
     match ty.quantization.as_ref().map(|q| (&q.scales[..], &q.zero_points[..])) {
         Some(([scale], [zero_point])) => {
-            (Some(OneOrMore::One((*zero_point as i64 + first) as f32)), Some(OneOrMore::One((1.0 / f64::from(*scale)) as f32)))
+            (Some(OneOrMore::One((*zero_point + first) as f32)), Some(OneOrMore::One((1.0 / f64::from(*scale)) as f32)))
         }
         _ => (None, None),
     }

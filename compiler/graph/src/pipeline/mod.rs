@@ -65,14 +65,17 @@ pub struct Made {
     pub geometry: Option<ValueId>,
 }
 
-/// What was found, for models that follow.
-#[derive(Clone, Copy)]
-enum Found {
-    /// An output as it is, or keypoints relative to each other.
-    Numbers(ValueId),
+/// What was found, for models that follow; of equal names that of the latest model.
+#[derive(Default)]
+struct Found {
+    /// Outputs as they are, and keypoints, which come before an output of the same name.
+    numbers: BTreeMap<String, ValueId>,
     /// f32 `[4]`: left, top, right and bottom of the best box, in pixels of the frame.
-    Box(ValueId),
+    boxes: BTreeMap<String, ValueId>,
 }
+
+/// Names and values of what belongs to an answer.
+type Parts = Vec<(&'static str, ValueId)>;
 
 /// The parts of a pipeline that are about one model.
 struct About<'p> {
@@ -101,6 +104,7 @@ pub fn apply(first: Imported, next: Vec<Imported>, pipeline: &Pipeline) -> Resul
         detections: &n.detections,
         keypoints: &n.keypoints,
     });
+    pipeline.check_sensors().map_err(|d| vec![d])?;
     let mut joined = Joined {
         pipeline,
         imported: Imported {
@@ -114,14 +118,14 @@ pub fn apply(first: Imported, next: Vec<Imported>, pipeline: &Pipeline) -> Resul
         answers: vec![],
         sensors: vec![],
         given: BTreeMap::new(),
-        found: BTreeMap::new(),
-        dropped: BTreeSet::new(),
+        found: Found::default(),
     };
     joined.imported.graph.inputs.clear();
     joined.imported.graph.outputs.clear();
-    joined.reserve(pipeline);
-    for (i, (model, about)) in std::iter::once(first).chain(next).zip(std::iter::once(of_first).chain(of_next)).enumerate() {
-        joined.add(i == 0, model, &about).map_err(|d| vec![d])?;
+    let all: Vec<(Imported, About)> = std::iter::once(first).chain(next).zip(std::iter::once(of_first).chain(of_next)).collect();
+    let read: Vec<BTreeSet<String>> = (0..all.len()).map(|i| read_later(&all[i + 1..], pipeline)).collect();
+    for (i, ((model, about), read)) in all.into_iter().zip(read).enumerate() {
+        joined.add(i == 0, model, &about, &read).map_err(|d| vec![d])?;
     }
     joined.unused_sensors().map_err(|d| vec![d])?;
     let Joined { imported, answers, sensors, .. } = joined;
@@ -132,6 +136,17 @@ pub fn apply(first: Imported, next: Vec<Imported>, pipeline: &Pipeline) -> Resul
     Ok(Piped { imported, answers, sensors })
 }
 
+/// Names that later models read of this one: what nobody else asks for is no answer.
+fn read_later(later: &[(Imported, About)], pipeline: &Pipeline) -> BTreeSet<String> {
+    let mut hidden: BTreeSet<&String> = pipeline.sensors().into_iter().map(|(_, name)| name).collect();
+    let mut read = BTreeSet::new();
+    for (model, about) in later {
+        read.extend(about.input.values().map(|i| &i.from).filter(|name| !hidden.contains(name)).cloned());
+        hidden.extend(model.output_names.iter().chain(about.keypoints.keys()));
+    }
+    read
+}
+
 struct Joined<'p> {
     pipeline: &'p Pipeline,
     imported: Imported,
@@ -139,19 +154,11 @@ struct Joined<'p> {
     sensors: Vec<String>,
     /// The graph's inputs that sensors are.
     given: BTreeMap<String, Vec<ValueId>>,
-    found: BTreeMap<String, Found>,
-    /// Outputs that a later model reads, and nobody asks for.
-    dropped: BTreeSet<String>,
+    found: Found,
 }
 
 impl Joined<'_> {
-    /// Notes which names later models read: these outputs are no answers unless they are asked for.
-    fn reserve(&mut self, pipeline: &Pipeline) {
-        let inputs = pipeline.next.iter().flat_map(|n| n.input.values());
-        self.dropped = inputs.map(|i| i.from.clone()).collect();
-    }
-
-    fn add(&mut self, is_first: bool, model: Imported, about: &About) -> Result<(), Diagnostic> {
+    fn add(&mut self, is_first: bool, model: Imported, about: &About, read_later: &BTreeSet<String>) -> Result<(), Diagnostic> {
         let Imported { graph: mut body, input_names, output_names, input_tensors, output_tensors, output_counts, .. } = model;
         if output_counts.iter().any(Option::is_some) {
             return Err(Diagnostic::new(Code::FEATURE, "a pipeline around a model whose outputs are counted at run time is not supported"));
@@ -216,7 +223,7 @@ impl Joined<'_> {
             let inputs: Vec<ValueId> = made.into_iter().map(|v| v.expect("every input has a value")).collect();
             self.imported.graph.inline(body, &inputs, &states)
         };
-        self.answers(about, &output_names, &outputs, &output_tensors, geometry)
+        self.answers(about, &output_names, &outputs, &output_tensors, geometry, read_later)
     }
 
     fn input(&mut self, name: String, value: ValueId, tensor: i32) {
@@ -253,34 +260,38 @@ impl Joined<'_> {
         values: &[ValueId],
         tensors: &[i32],
         geometry: Option<ValueId>,
+        read_later: &BTreeSet<String>,
     ) -> Result<(), Diagnostic> {
         let by_name: BTreeMap<&str, ValueId> = names.iter().map(String::as_str).zip(values.iter().copied()).collect();
         let mut read: BTreeSet<&str> = BTreeSet::new();
-        let mut made: Vec<(String, Vec<String>, Vec<(&'static str, ValueId)>)> = vec![];
+        let mut made: Vec<(String, Vec<String>, Parts)> = vec![];
+        self.found.numbers.extend(names.iter().cloned().zip(values.iter().copied()));
         let mut chain = Chain::new(&mut self.imported.graph);
         for (name, detections) in about.detections {
+            if about.keypoints.contains_key(name) {
+                return Err(wrong(format!("{}keypoints.{name}", about.place), "detections of this model have the same name"));
+            }
             let table = within(format!("{}detections.{name}", about.place));
             read.extend([&detections.boxes, &detections.scores].map(String::as_str));
             read.extend(detections.classes.iter().chain(&detections.count).map(String::as_str));
             let labels = names_of(detections.labels.as_ref());
             let found = boxes::detections(&mut chain, &by_name, detections, geometry).map_err(&table)?;
-            self.found.insert(name.clone(), Found::Box(boxes::best(&mut chain, &found).map_err(&table)?));
+            self.found.boxes.insert(name.clone(), boxes::best(&mut chain, &found).map_err(&table)?);
             made.push((name.clone(), labels, found.parts()));
         }
         for (name, keypoints) in about.keypoints {
             let table = within(format!("{}keypoints.{name}", about.place));
             read.insert(&keypoints.from);
             let found = boxes::keypoints(&mut chain, &by_name, keypoints, geometry).map_err(&table)?;
-            self.found.insert(
-                name.clone(),
-                if keypoints.relative { Found::Numbers(found) } else { Found::Box(boxes::around(&mut chain, found).map_err(&table)?) },
-            );
-            if !self.dropped.contains(name) {
+            self.found.numbers.insert(name.clone(), found);
+            if !keypoints.relative {
+                self.found.boxes.insert(name.clone(), boxes::around(&mut chain, found).map_err(&table)?);
+            }
+            if !read_later.contains(name) {
                 made.push((name.clone(), vec![], vec![("points", found)]));
             }
         }
         for (name, &value) in names.iter().zip(values) {
-            self.found.insert(name.clone(), Found::Numbers(value));
             let Some(output) = about.output.get(name) else { continue };
             let table = within(format!("{}output.{name}", about.place));
             let labels = names_of(output.labels.as_ref());
@@ -289,7 +300,7 @@ impl Joined<'_> {
         chain.after();
         let mut answers = vec![];
         for (i, (name, &value)) in names.iter().zip(values).enumerate() {
-            let is_read = read.contains(name.as_str()) || self.dropped.contains(name);
+            let is_read = read.contains(name.as_str()) || read_later.contains(name);
             if !is_read && !about.output.contains_key(name) {
                 self.output(name.clone(), value, tensors[i]);
             }
@@ -303,10 +314,7 @@ impl Joined<'_> {
     }
 
     fn unused_sensors(&self) -> Result<(), Diagnostic> {
-        let Pipeline { frame, audio, samples, .. } = self.pipeline;
-        let tables =
-            frame.keys().map(|n| ("frame", n)).chain(audio.keys().map(|n| ("audio", n))).chain(samples.keys().map(|n| ("samples", n)));
-        match tables.into_iter().find(|(_, name)| !self.given.contains_key(*name)) {
+        match self.pipeline.sensors().into_iter().find(|(_, name)| !self.given.contains_key(*name)) {
             Some((table, name)) => {
                 Err(wrong(format!("{table}.{name}"), "no input is made of this sensor").help("an input's `from` names the sensor"))
             }
@@ -318,7 +326,7 @@ impl Joined<'_> {
 /// Where an input's numbers come from.
 struct Source<'j> {
     pipeline: &'j Pipeline,
-    found: &'j BTreeMap<String, Found>,
+    found: &'j Found,
     given: &'j mut BTreeMap<String, Vec<ValueId>>,
     /// Inputs of the graph that are new: names, values, numbers of tensors.
     new: &'j mut Vec<(String, Option<ValueId>, i32)>,
@@ -331,27 +339,35 @@ impl Source<'_> {
         let Pipeline { frame, audio, samples, .. } = self.pipeline;
         let no_geometry = |value| Made { value, geometry: None };
         if let Some(frame) = frame.get(&input.from) {
-            let values = self.sensor(chain, &input.from, frames::inputs(frame).map_err(within(format!("frame.{}", input.from)))?);
-            let part = match input.within.as_ref().map(|name| (name, self.found.get(name))) {
+            let values = self.sensor(chain, &input.from, frames::inputs(frame)?);
+            let part = match &input.within {
                 None => None,
-                Some((_, Some(Found::Box(v)))) => Some(*v),
-                Some((name, _)) => {
-                    return Err(wrong("within", format!("no detections or keypoints of an earlier model are called {}", quoted(name))));
-                }
+                Some(name) => Some(*self.found.boxes.get(name).ok_or_else(|| {
+                    let d = wrong("within", format!("no detections or keypoints of an earlier model are called {}", quoted(name)));
+                    one_of(d, self.found.boxes.keys())
+                })?),
             };
             return frames::make(chain, frame, &values, part, input, ty);
         }
+        of_frames(input)?;
         if let Some(audio) = audio.get(&input.from) {
-            let values = self.sensor(chain, &input.from, audio::inputs(audio).map_err(within(format!("audio.{}", input.from)))?);
+            let values = self.sensor(chain, &input.from, audio::inputs(audio)?);
             return audio::make(chain, audio, values[0], input, ty, self.has_states).map(no_geometry);
         }
+        if input.features.is_some() {
+            return Err(wrong("features", "only sound has features"));
+        }
         if let Some(sensor) = samples.get(&input.from) {
-            let values = self.sensor(chain, &input.from, samples::inputs(sensor).map_err(within(format!("samples.{}", input.from)))?);
+            let values = self.sensor(chain, &input.from, samples::inputs(sensor)?);
             return samples::make(chain, sensor, values[0], input, ty).map(no_geometry);
         }
-        match self.found.get(&input.from) {
-            Some(Found::Numbers(v)) => samples::convert(chain, *v, input, ty).map(no_geometry),
-            _ => Err(wrong("from", format!("no sensor, and no output of an earlier model, is called {}", quoted(&input.from)))),
+        match self.found.numbers.get(&input.from) {
+            Some(v) => samples::convert(chain, *v, input, ty).map(no_geometry),
+            None => {
+                let sensors = self.pipeline.sensors().into_iter().map(|(_, name)| name);
+                let d = wrong("from", format!("no sensor, and no output of an earlier model, is called {}", quoted(&input.from)));
+                Err(one_of(d, sensors.chain(self.found.numbers.keys())))
+            }
         }
     }
 
@@ -372,6 +388,33 @@ impl Source<'_> {
 }
 
 impl Pipeline {
+    /// All sensors: their tables and names.
+    fn sensors(&self) -> Vec<(&'static str, &String)> {
+        let of = |table, names| std::iter::repeat(table).zip(names);
+        let Pipeline { frame, audio, samples, .. } = self;
+        of("frame", frame.keys().collect::<Vec<_>>())
+            .chain(of("audio", audio.keys().collect()))
+            .chain(of("samples", samples.keys().collect()))
+            .collect()
+    }
+
+    /// That each can be, and has a name of its own.
+    fn check_sensors(&self) -> Result<(), Diagnostic> {
+        let mut names = BTreeSet::new();
+        for (table, name) in self.sensors() {
+            let types = match table {
+                "frame" => frames::inputs(&self.frame[name]),
+                "audio" => audio::inputs(&self.audio[name]),
+                _ => samples::inputs(&self.samples[name]),
+            };
+            types.map_err(within(format!("{table}.{name}")))?;
+            if !names.insert(name) {
+                return Err(wrong(format!("{table}.{name}"), "another sensor has the same name"));
+            }
+        }
+        Ok(())
+    }
+
     /// A sensor in words, by the name of the input that it is; empty of other names.
     fn described(&self, name: &str) -> String {
         let frame = self.frame.iter().map(|(n, f)| (n, frames::described(f)));
@@ -390,13 +433,38 @@ fn names_of(labels: Option<&Labels>) -> Vec<String> {
     }
 }
 
-/// That names of a table are those of the model's.
-fn unknown<'k>(keys: impl Iterator<Item = &'k String>, names: &[String], table: &str, message: &str) -> Result<(), Diagnostic> {
-    for key in keys.filter(|k| !names.contains(k)) {
-        let all = names.iter().map(|n| quoted(n)).collect::<Vec<_>>().join(", ");
-        return Err(wrong(format!("{table}.{key}"), format!("{message} {}", quoted(key))).expected(all));
+/// That nothing is said which has a meaning of frames alone.
+fn of_frames(input: &Input) -> Result<(), Diagnostic> {
+    let nothing = Input::default();
+    let fields = [
+        ("crop", input.crop.is_some()),
+        ("within", input.within.is_some()),
+        ("grow", input.grow.is_some()),
+        ("rotate", input.rotate != nothing.rotate),
+        ("mirror", input.mirror),
+        ("fit", input.fit != nothing.fit),
+        ("fill", input.fill.is_some()),
+        ("resize", input.resize != nothing.resize),
+        ("order", input.order != nothing.order),
+    ];
+    match fields.into_iter().find(|(_, is_there)| *is_there) {
+        Some((field, _)) => Err(wrong(field, "it has a meaning only where the input is made of a frame")),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// With the names that there are.
+fn one_of<'n>(d: Diagnostic, names: impl Iterator<Item = &'n String>) -> Diagnostic {
+    let all: Vec<String> = names.map(|n| quoted(n)).collect();
+    if all.is_empty() { d } else { d.expected(all.join(", ")) }
+}
+
+/// That names of a table are those of the model's.
+fn unknown<'k>(keys: impl IntoIterator<Item = &'k String>, names: &[String], table: &str, message: &str) -> Result<(), Diagnostic> {
+    match keys.into_iter().find(|k| !names.contains(k)) {
+        Some(key) => Err(one_of(wrong(format!("{table}.{key}"), format!("{message} {}", quoted(key))), names.iter())),
+        None => Ok(()),
+    }
 }
 
 /// Gives operators and states of a further model numbers that no other's have.

@@ -1,14 +1,15 @@
 //! What a pipeline says: which sensors there are, what the model's inputs are made of, and what becomes of its outputs.
 //!
 //! Not how: `frames.rs`, `audio.rs`, `answers.rs` and others make operators of it. The idea: these structures are the TOML file, field by field, and
-//! a model's metadata becomes the same structures, so that there is one meaning of each.
+//! a model's metadata becomes the same structures, so that there is one meaning of each. They are written, too, so that what one says can be laid over
+//! what the other says.
 
 pub use crate::ops::attributes::Format;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The whole file: sensors, the model of the command line, and models that follow it.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pipeline {
     /// Images, by name.
@@ -30,7 +31,7 @@ pub struct Pipeline {
 }
 
 /// A further model of the pipeline.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Next {
     /// Its file, from the TOML file's folder.
@@ -42,7 +43,7 @@ pub struct Next {
 }
 
 /// What a camera gives: one buffer of bytes, plane after plane.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frame {
     pub format: Format,
@@ -56,7 +57,7 @@ pub struct Frame {
     pub stride: Option<Stride>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Stride {
     /// Always so many bytes.
@@ -67,7 +68,7 @@ pub enum Stride {
 }
 
 /// What a microphone gives.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audio {
     /// Samples of a second.
@@ -85,7 +86,7 @@ fn one() -> usize {
     1
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioFormat {
     #[default]
@@ -95,7 +96,7 @@ pub enum AudioFormat {
 }
 
 /// What a sensor of motion, or any other that gives numbers, gives.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Samples {
     pub format: AudioFormat,
@@ -112,7 +113,7 @@ pub struct Samples {
 }
 
 /// What an input of a model is made of.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Input {
     /// A sensor; or what an earlier model found: `NAME` of one of its outputs or keypoints.
@@ -144,7 +145,7 @@ pub struct Input {
     pub features: Option<Features>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum OneOrMore {
     One(f32),
@@ -162,7 +163,7 @@ impl OneOrMore {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Crop {
     /// Left, top, width and height, in pixels of the frame.
@@ -171,14 +172,14 @@ pub enum Crop {
     Named(CropName),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CropName {
     Center,
 }
 
 /// How a part of the frame gets the shape of the model's input.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
     /// Both sides by themselves.
@@ -189,7 +190,7 @@ pub enum Fit {
 }
 
 /// What a new pixel is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Resizing {
     /// The four pixels around its middle (OpenCV's INTER_LINEAR_EXACT, bit for bit).
@@ -204,7 +205,7 @@ pub enum Resizing {
 
 /// The order of three channels. A model with one takes the brightness: 0.299 R + 0.587 G + 0.114 B with OpenCV's numbers of COLOR_RGB2GRAY, and of YUV
 /// what each of R, G and B is where there is no chroma.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
     #[default]
@@ -213,7 +214,7 @@ pub enum Order {
 }
 
 /// What becomes of sound before the model; without it the samples themselves.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "snake_case", tag = "kind")]
 pub enum Features {
     /// TensorFlow Lite Micro's micro frontend.
@@ -225,7 +226,7 @@ pub enum Features {
 }
 
 /// Defaults are those of micro_speech and microWakeWord.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MicroFrontend {
     pub window_ms: f32,
@@ -275,7 +276,7 @@ impl Default for MicroFrontend {
 }
 
 /// Whose constants of window and bands: both are called the micro frontend, and some of their features are one apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tables {
     /// The C library's, which TensorFlow's operator, microWakeWord, ESPHome and pymicro-features have.
@@ -286,7 +287,7 @@ pub enum Tables {
 }
 
 /// Of log-mel and MFCC, which are those of TensorFlow's `tf.signal`, of samples from -1 to 1.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Spectrum {
     pub window_ms: f32,
@@ -309,7 +310,7 @@ impl Default for Spectrum {
 }
 
 /// What becomes of an output that has a score for each class.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Output {
     /// Names of the classes.
@@ -326,7 +327,7 @@ pub struct Output {
     pub debounce: Option<Debounce>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Labels {
     /// A text file with one on each line, from the TOML file's folder.
@@ -335,7 +336,7 @@ pub enum Labels {
 }
 
 /// For keywords in a stream: what is heard once is told once.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Debounce {
     /// The mean of so many calls is compared with the threshold.
@@ -352,7 +353,7 @@ pub struct Debounce {
 ///
 /// A box without area, or with a number that is not finite, is none; nor is one whose scores have a NaN. Of boxes with equal scores the model's first is the
 /// better one.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Detections {
     /// The output with places: of `[boxes, numbers]`, four numbers of each box and then those of its points. Of models that end with
@@ -403,7 +404,7 @@ pub struct Detections {
 }
 
 /// How boxes are made of numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decode {
     /// Top, left, bottom, right, from 0 to 1; they are the answer already.
@@ -415,7 +416,7 @@ pub enum Decode {
     Center,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Layout {
     /// `[boxes, numbers]`.
@@ -426,7 +427,7 @@ pub enum Layout {
 }
 
 /// What four numbers of a box are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
     /// Left, top, right and bottom.
@@ -439,7 +440,7 @@ pub enum Form {
 
 /// SSD's anchors: in the middle of each place of each layer, by place, then in the order of the layers. A box's middle is that of its anchor, plus what the
 /// model says times the anchor's size.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Anchors {
     /// Of each layer, in pixels of the model's input.
@@ -457,7 +458,7 @@ pub struct Anchors {
 }
 
 /// An output that is points.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Keypoints {
     /// The output.

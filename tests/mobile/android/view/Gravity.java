@@ -1,0 +1,6 @@
+// Of Android's class of this name, what examples/android uses, for tests/mobile/kotlin.py.
+package android.view;
+
+public class Gravity {
+    public static final int CENTER = 17;
+}
