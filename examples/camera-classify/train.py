@@ -235,7 +235,10 @@ def check(count):
     given, y = frames(1000, count)
     right = 0
     for frame, label in zip(given, y):
-        model.set_tensor(input["index"], np.clip(np.round(seen(frame) / scale) + zero, -128, 127).astype(np.int8)[None])
+        x = seen(frame) / np.float32(scale)
+        # Halves go away from zero, as in the operator QUANTIZE.
+        x = np.clip(np.trunc(x + np.copysign(np.float32(0.5), x)) + zero, -128, 127)
+        model.set_tensor(input["index"], x.astype(np.int8)[None])
         model.invoke()
         right += model.get_tensor(output["index"]).argmax() == label
     print(f"{right} of {count} right in Python")
