@@ -14,6 +14,8 @@ The frames are noise and smooth pictures with every byte in them. What is compar
     boxes     a part that an earlier model found: at edges, beyond them, empty, infinite; grown, turned, with bars
     area      INTER_AREA from many sizes to many
 
+Options behind `--` make it a comparison of other machines and programs: `-- --opt size`, `-- --threads 2`, `-- --target c99 --linker gcc`.
+
 Every byte must be the same. Of INTER_AREA OpenCV's sums are floats, so where the mean is a half, or nearly one, a byte may be one more or less. NumPy,
 opencv-python-headless and flatbuffers are needed.
 """

@@ -247,8 +247,8 @@ fn debounced_logarithms() {
         let real: Vec<Vec<f32>> = raw
             .iter()
             .map(|row| {
-                let sum: f32 = row.iter().map(|s| s.exp()).sum();
-                row.iter().map(|s| if softmax { s.exp() / sum } else { 1.0 / (1.0 + (-s).exp()) }).collect()
+                let sum: f32 = row.iter().map(|s| libm::expf(*s)).sum();
+                row.iter().map(|s| if softmax { libm::expf(*s) / sum } else { 1.0 / (1.0 + libm::expf(-s)) }).collect()
             })
             .collect();
         let output = Output { softmax, sigmoid: !softmax, ..output(&thresholds, &debounce) };

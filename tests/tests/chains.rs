@@ -97,8 +97,8 @@ fn equal_names() {
     let piped = apply(&models[0], &[&models[1], &models[2]], &asked);
     assert_eq!(piped.imported.output_names, ["y_scores", "y"]);
     let outputs = outputs_of(&piped.imported.graph, &[bytes(&x)]);
-    let total: f32 = second.iter().map(|v| v.exp()).sum();
-    near(&f32s(&outputs[0]), &second.iter().map(|v| v.exp() / total).collect::<Vec<_>>());
+    let total: f32 = second.iter().map(|v| libm::expf(*v)).sum();
+    near(&f32s(&outputs[0]), &second.iter().map(|v| libm::expf(*v) / total).collect::<Vec<_>>());
     near(&f32s(&outputs[1]), &third);
 
     // What nobody reads of the last model is an answer, though an earlier one of the name was read; and a sensor hides outputs of its name.
@@ -234,7 +234,7 @@ struct Seen<'i> {
 impl Seen<'_> {
     fn turned_size(&self) -> [usize; 2] {
         let [left, top, right, bottom] = self.part;
-        if self.input.rotate % 180 == 0 { [right - left, bottom - top] } else { [bottom - top, right - left] }
+        if self.input.rotate.is_multiple_of(180) { [right - left, bottom - top] } else { [bottom - top, right - left] }
     }
 
     /// Columns and rows that show the part, and those before them.
@@ -280,7 +280,7 @@ impl Seen<'_> {
 
     /// Left, top, right and bottom of the best box among the detector's numbers.
     fn best(&self, places: &[f32], threshold: f32) -> Option<[f32; 4]> {
-        let score = |b: &[f32]| 1.0 / (1.0 + (-b[4]).exp());
+        let score = |b: &[f32]| 1.0 / (1.0 + libm::expf(-b[4]));
         let is_box = |b: &&[f32]| threshold <= score(b) && 0.0 < b[2] && 0.0 < b[3];
         let best = places.chunks(5).filter(is_box).max_by(|a, b| a[4].total_cmp(&b[4]))?;
         let ends = [-0.5, 0.5].map(|side| self.in_frame([best[0] + side * best[2], best[1] + side * best[3]]));

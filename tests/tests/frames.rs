@@ -15,7 +15,7 @@ use cranelite_graph::rewrite;
 use cranelite_graph::tensor::{ElementType, TensorType};
 use cranelite_graph::text::{Constants, parse, print};
 use cranelite_tests::differential::{self, Step, native_levels};
-use cranelite_tile::{Elem, arena, verify};
+use cranelite_tile::{ByteDot, Elem, Machine, arena, verify};
 
 const FORMATS: [Format; 9] =
     [Format::Rgb8, Format::Bgr8, Format::Rgba8, Format::Bgra8, Format::Gray8, Format::Yuyv, Format::Nv12, Format::Nv21, Format::I420];
@@ -100,7 +100,15 @@ fn run(graph: &Graph, inputs: &[Vec<u8>]) -> Step {
             answer.get_or_insert(expected);
         }
     }
-    answer.expect("this machine has a level")
+    let answer = answer.expect("this machine has a level");
+    // Without vectors, as of machines that C is written for.
+    let mut program = lower(&graph, &Machine::example(0, ByteDot::S8S8, true, false), Goal::Size).unwrap_or_else(|d| panic!("{}", d[0]));
+    verify::verify(&program).unwrap_or_else(|e| panic!("not proved: {}", e[0]));
+    arena::plan(&mut program);
+    let scalar = differential::expected_steps(&program, &[inputs.to_vec()], &outputs).unwrap().pop().unwrap();
+    assert_eq!(scalar.status, answer.status);
+    assert!(answer.status != 0 || scalar.outputs == answer.outputs, "without vectors");
+    answer
 }
 
 /// R, G and B of a frame without spaces between rows.
@@ -182,10 +190,35 @@ fn every_format() {
             let input = Input { resize, crop, rotate: (i + j) % 4 * 90, mirror: i % 3 == 1, ..Input::default() };
             let to = if j == 2 { [4, 3] } else { [7, 10] };
             let bytes = random.bytes(size(&frame));
-            let piped = piped(&frame, &input, &image(to[0], to[1], 3)).unwrap();
+            let mut ty = image(to[0], to[1], 3);
+            if i % 2 == 1 {
+                ty.shape.remove(0);
+            }
+            let piped = piped(&frame, &input, &ty).unwrap();
             let got = run(&piped.imported.graph, std::slice::from_ref(&bytes));
             assert_eq!(got.outputs[0], plain(&frame, &bytes, &input, to), "{frame:?} {input:?}");
         }
+    }
+}
+
+#[test]
+fn brightness_of_every_shape() {
+    let (w, h) = (6, 4);
+    let bytes = Random(3).bytes(w * h * 3);
+    let gray = |p: &[u8]| ((i64::from(p[0]) * 9798 + i64::from(p[1]) * 19235 + i64::from(p[2]) * 3735 + (1 << 14)) >> 15) as u8;
+    let want: Vec<u8> = bytes.chunks(3).map(gray).collect();
+    for shape in [vec![1, h, w, 1], vec![h, w, 1], vec![1, 1, h, w], vec![1, h, w], vec![h, w]] {
+        let piped = piped(&frame(Format::Rgb8, w, h), &Input::default(), &TensorType::new(ElementType::U8, shape)).unwrap();
+        assert_eq!(run(&piped.imported.graph, std::slice::from_ref(&bytes)).outputs[0], want);
+    }
+    // Without chroma, from black at 16 to white at 235.
+    let luma: Vec<u8> = (0..24).map(|i| i * 11).collect();
+    let all = [&luma[..], &[200; 12]].concat();
+    let piped = piped(&frame(Format::Nv12, w, h), &Input::default(), &image(h, w, 1)).unwrap();
+    let got = run(&piped.imported.graph, &[all]).outputs.remove(0);
+    for (y, v) in luma.iter().zip(got) {
+        let exact = ((f64::from(*y) - 16.0) * 255.0 / 219.0).clamp(0.0, 255.0);
+        assert!((f64::from(v) - exact).abs() < 0.6, "{y}: {v}");
     }
 }
 

@@ -204,7 +204,7 @@ fn pixels(ty: &TensorType) -> MeanAndStd {
     };
     match ty.quantization.as_ref().map(|q| (&q.scales[..], &q.zero_points[..])) {
         Some(([scale], [zero_point])) => {
-            (Some(OneOrMore::One((*zero_point as i64 + first) as f32)), Some(OneOrMore::One((1.0 / f64::from(*scale)) as f32)))
+            (Some(OneOrMore::One((*zero_point + first) as f32)), Some(OneOrMore::One((1.0 / f64::from(*scale)) as f32)))
         }
         _ => (None, None),
     }

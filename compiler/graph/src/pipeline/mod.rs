@@ -74,6 +74,9 @@ struct Found {
     boxes: BTreeMap<String, ValueId>,
 }
 
+/// Names and values of what belongs to an answer.
+type Parts = Vec<(&'static str, ValueId)>;
+
 /// The parts of a pipeline that are about one model.
 struct About<'p> {
     /// Before its tables' names, such as `next[0].`.
@@ -261,7 +264,7 @@ impl Joined<'_> {
     ) -> Result<(), Diagnostic> {
         let by_name: BTreeMap<&str, ValueId> = names.iter().map(String::as_str).zip(values.iter().copied()).collect();
         let mut read: BTreeSet<&str> = BTreeSet::new();
-        let mut made: Vec<(String, Vec<String>, Vec<(&'static str, ValueId)>)> = vec![];
+        let mut made: Vec<(String, Vec<String>, Parts)> = vec![];
         self.found.numbers.extend(names.iter().cloned().zip(values.iter().copied()));
         let mut chain = Chain::new(&mut self.imported.graph);
         for (name, detections) in about.detections {
@@ -457,11 +460,11 @@ fn one_of<'n>(d: Diagnostic, names: impl Iterator<Item = &'n String>) -> Diagnos
 }
 
 /// That names of a table are those of the model's.
-fn unknown<'k>(keys: impl Iterator<Item = &'k String>, names: &[String], table: &str, message: &str) -> Result<(), Diagnostic> {
-    for key in keys.filter(|k| !names.contains(k)) {
-        return Err(one_of(wrong(format!("{table}.{key}"), format!("{message} {}", quoted(key))), names.iter()));
+fn unknown<'k>(keys: impl IntoIterator<Item = &'k String>, names: &[String], table: &str, message: &str) -> Result<(), Diagnostic> {
+    match keys.into_iter().find(|k| !names.contains(k)) {
+        Some(key) => Err(one_of(wrong(format!("{table}.{key}"), format!("{message} {}", quoted(key))), names.iter())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Gives operators and states of a further model numbers that no other's have.

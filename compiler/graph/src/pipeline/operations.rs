@@ -245,7 +245,7 @@ impl Chain<'_> {
         match to.element {
             F32 if self.ty(x).element == F32 => Ok(x),
             I8 | U8 | I16 if to.quantization.is_some() => {
-                Ok(self.apply(Op::Quantize(ops::quantize::Attributes {}), &[x], &[to.clone()])?[0])
+                Ok(self.apply(Op::Quantize(ops::quantize::Attributes {}), &[x], std::slice::from_ref(to))?[0])
             }
             _ => {
                 let made = self.cast(x, to.element)?;

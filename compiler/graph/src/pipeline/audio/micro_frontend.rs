@@ -157,8 +157,7 @@ impl Bands {
                 .expected(format!("0 to {}", f.upper_hz))
                 .found(f.lower_hz.to_string()));
         }
-        // Also where it is NaN.
-        if !(f.upper_hz <= half) {
+        if half < f.upper_hz {
             return Err(wrong("features.upper_hz", "half the rate of the samples is the highest frequency that they have")
                 .expected(format!("{half} or less"))
                 .found(f.upper_hz.to_string()));

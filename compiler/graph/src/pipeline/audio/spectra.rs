@@ -21,8 +21,7 @@ pub fn log_mel(chain: &mut Chain, audio: &Audio, s: &Spectrum, frames: &Frames) 
             .expected(format!("0 to {}", s.upper_hz))
             .found(s.lower_hz.to_string()));
     }
-    // Also where it is NaN.
-    if !(f64::from(s.upper_hz) <= half) {
+    if half < f64::from(s.upper_hz) {
         return Err(wrong("features.upper_hz", "half the rate of the samples is the highest frequency that they have")
             .expected(format!("{half} or less"))
             .found(s.upper_hz.to_string()));
