@@ -5,7 +5,7 @@
     python train.py
 
 Scenes are made here: handwritten digits (the 8 x 8 ones that scikit-learn ships, UCI's optical recognition of handwritten digits) of many sizes,
-colours and contrasts lie on grounds with gradients, stripes, clouds, noise, lines and shapes. The model is a small SSD: seven convolutions, of which
+colours and contrasts lie on grounds with gradients, stripes, clouds, noise, lines and shapes. The model is a small SSD: six convolutions, after which
 two layers say for each of their places how far the nearest digit's box is from an anchor, and a score for each of the ten digits. The converter
 quantises it to int8. The result depends on TensorFlow's version, so both files are committed; running this again gives others of about the same
 accuracy. With `--test N` it only makes N scenes into the folder `scenes`, of digits that were not trained on; a scene's file says in comments
