@@ -3,6 +3,7 @@
 //! Not the models themselves: a graph here gives its inputs as outputs, so that the numbers are the test's. Boxes come in clusters and scores from few
 //! numbers, so that many overlap and many are equal; some numbers are none.
 
+use cranelite_graph::diagnostic::Diagnostic;
 use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::import::Imported;
 use cranelite_graph::ops::{self, Op};
@@ -113,7 +114,12 @@ fn found(outputs: &[Vec<u8>]) -> Found {
 
 fn piped(outputs: &[Given], d: &Detections) -> Result<pipeline::Piped, String> {
     let pipeline = Pipeline { detections: [("found".to_string(), d.clone())].into(), ..Pipeline::default() };
-    pipeline::apply(model(outputs), vec![], &pipeline).map_err(|d| d[0].to_string())
+    pipeline::apply(model(outputs), vec![], &pipeline).map_err(told)
+}
+
+/// The place of the first problem, and what it is.
+fn told(problems: Vec<Diagnostic>) -> String {
+    format!("{}: {}", problems[0].place.detail.as_deref().unwrap_or_default(), problems[0])
 }
 
 /// Through the pipeline, whose answer has the names of its parts.
@@ -715,7 +721,7 @@ fn messages() {
     }
     let points = |k: Keypoints| {
         let pipeline = Pipeline { keypoints: [("hand".to_string(), k)].into(), ..Pipeline::default() };
-        pipeline::apply(model(&outputs), vec![], &pipeline).map(|_| ()).map_err(|d| d[0].to_string()).unwrap_err()
+        pipeline::apply(model(&outputs), vec![], &pipeline).map(|_| ()).map_err(told).unwrap_err()
     };
     let k = Keypoints { from: "classes".into(), count: 10, dims: 2, scale: 1.0, relative: false };
     for (k, place, text) in [

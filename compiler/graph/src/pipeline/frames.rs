@@ -79,7 +79,8 @@ impl Image {
         let image = match to.shape[..] {
             [1, h, w, c @ (1 | 3)] | [h, w, c @ (1 | 3)] => Some(of(h, w, c, false)),
             [1, c @ (1 | 3), h, w] | [c @ 3, h, w] => Some(of(h, w, c, true)),
-            [1, h, w] | [h, w] => Some(of(h, w, 1, false)),
+            // A single row is a list of numbers.
+            [1, h, w] | [h, w] if 1 < h => Some(of(h, w, 1, false)),
             _ => None,
         };
         image.filter(|i| (1..=MOST_PIXELS).contains(&i.height) && (1..=MOST_PIXELS).contains(&i.width)).ok_or_else(|| {
