@@ -174,9 +174,7 @@ def windows(seed, features, streams):
     count = ROWS
     for i in streams:
         random = np.random.default_rng([seed, i])
-        # Nearly half of the streams are mostly other speech.
-        share = 0.5 if i < 320 else 0.1
-        texts = [LABELS[random.integers(1, 4)] if random.random() < share else other(random, False) for _ in range(random.integers(8, 14))]
+        texts = [LABELS[random.integers(1, 4)] if random.random() < 0.5 else other(random, False) for _ in range(random.integers(8, 14))]
         samples, spans = recording(random, texts, TRAINED)
         f = features(samples).astype(np.float16)
         # A window may reach to what was before the stream: silence, for whose sake all streams are apart.
@@ -330,8 +328,8 @@ def test_rest(hours):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--test", action="store_true")
-    parser.add_argument("--streams", type=int, default=560)
-    parser.add_argument("--epochs", type=int, default=7)
+    parser.add_argument("--streams", type=int, default=320)
+    parser.add_argument("--epochs", type=int, default=12)
     args = parser.parse_args()
     if not args.test:
         return train(args.streams, args.epochs)
