@@ -38,6 +38,8 @@ impl Boxes {
 const CANDIDATES: usize = 1024;
 /// The most that f32 has all integers of.
 const INTEGERS: usize = 1 << 24;
+/// What is farther away than so many widths of the model's input was infinite: sums and products of TensorFlow Lite's operators end at the largest number.
+const FAR: f32 = 1e30;
 /// When overlaps are computed, boxes end here, in widths and heights of the model's input, and those of different classes are so far from each other.
 const AROUND: [f32; 2] = [-1.0, 2.0];
 const APART: f32 = 4.0;
@@ -194,9 +196,14 @@ impl Table {
 
 /// Where all numbers of a row `[n, width]` are finite: bool `[n]`.
 fn finite(chain: &mut Chain, rows: ValueId) -> Result<ValueId, Diagnostic> {
-    let (size, largest) = (chain.abs(rows)?, chain.float(f32::MAX));
-    let is_finite = chain.less_equal(size, largest)?;
-    chain.all_of(is_finite, &[1])
+    within(chain, rows, f32::MAX)
+}
+
+/// Where none is larger, with or without a sign.
+fn within(chain: &mut Chain, rows: ValueId, most: f32) -> Result<ValueId, Diagnostic> {
+    let (size, most) = (chain.abs(rows)?, chain.float(most));
+    let is_within = chain.less_equal(size, most)?;
+    chain.all_of(is_within, &[1])
 }
 
 /// How the four numbers are read.
@@ -531,6 +538,7 @@ fn suppressed(chain: &mut Chain, outputs: &Outputs, d: &Detections) -> Result<Or
     let rows = boxes.rows(chain, at)?;
     let rows = chain.real(rows)?;
     let four = chain.columns(rows, 0, 4)?;
+    let mut is_finite = finite(chain, four)?;
     let anchors = match anchors {
         None => None,
         Some(Places { middles, sizes }) => {
@@ -552,6 +560,8 @@ fn suppressed(chain: &mut Chain, outputs: &Outputs, d: &Detections) -> Result<Or
     if let Some(first) = points {
         let dims = d.point_dims.unwrap_or(2);
         let numbers = chain.columns(rows, first, d.points * dims)?;
+        let are_finite = finite(chain, numbers)?;
+        is_finite = chain.and(is_finite, are_finite)?;
         let points = reading.points(chain, numbers, [d.points, dims], anchors)?;
         let points = chain.reshape(points, &[size, d.points * 2])?;
         all = chain.concatenate(&[corners, points], 1)?;
@@ -566,8 +576,9 @@ fn suppressed(chain: &mut Chain, outputs: &Outputs, d: &Detections) -> Result<Or
     // Which of them count: numbers are finite, scores are enough, and there is an area.
     let threshold = chain.float(d.threshold);
     let mut is_one = chain.greater_equal(scores, threshold)?;
-    let is_finite = finite(chain, all)?;
     is_one = chain.and(is_one, is_finite)?;
+    let is_near = within(chain, all, FAR)?;
+    is_one = chain.and(is_one, is_near)?;
     if classes.width != 1 && chain.ty(classes.value).element == F32 {
         let of_classes = classes.rows(chain, at)?;
         let is_number = chain.equal(of_classes, of_classes)?;
