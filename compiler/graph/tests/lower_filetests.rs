@@ -108,7 +108,12 @@ fn readme_lists_the_operators() {
     let (before, rest) = text.split_once(begin).expect("where the table begins");
     let (_, after) = rest.split_once(end).expect("where the table ends");
     let resolved = cranelite_graph::ops::RESOLVED.iter().map(|(name, text)| format!("| {name} | {text} |\n"));
-    let rows: String = cranelite_graph::ops::TABLE.iter().map(|(name, types)| format!("| {name} | {types} |\n")).chain(resolved).collect();
+    let rows: String = cranelite_graph::ops::TABLE
+        .iter()
+        .filter(|(name, _)| !cranelite_graph::ops::is_own(name))
+        .map(|(name, types)| format!("| {name} | {types} |\n"))
+        .chain(resolved)
+        .collect();
     let out = format!("{before}{begin}| operator | element types |\n|---|---|\n{rows}{end}{after}");
     if blessing() {
         fs::write(&path, &out).expect("README.md can be written");
