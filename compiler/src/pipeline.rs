@@ -190,6 +190,10 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
     let prefer = lower::Preferences { in_bands: options.threads < 2, ..options.prefer };
     let Lowered { mut program, rescalings, number_bytes } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, prefer)?;
     parallel::divide(&mut program, options.threads);
+    if options.weights {
+        // The file may be another one.
+        program.distrust_constants();
+    }
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
     let plan = place(&mut program, options, stages, |program| match options.io {
         Io::Caller => arena::plan(program),

@@ -303,11 +303,14 @@ pub struct PreferenceOptions {
     /// Compute all convolutions of floats directly: some of 3 x 3 have fewer multiplications otherwise, and slightly other roundings
     #[arg(long)]
     no_winograd: bool,
+    /// Multiply with all weights, zeros as well
+    #[arg(long)]
+    no_sparse: bool,
 }
 
 impl From<PreferenceOptions> for Preferences {
     fn from(options: PreferenceOptions) -> Preferences {
-        Preferences { winograd: !options.no_winograd, ..Goal::from(options.opt).into() }
+        Preferences { winograd: !options.no_winograd, sparse: !options.no_sparse, ..Goal::from(options.opt).into() }
     }
 }
 

@@ -165,7 +165,14 @@ impl KernelBuilder {
     /// A data-dependent index, forced into `low..=high`.
     pub fn clamped_index(&mut self, name: &str, value: Value, low: i64, high: i64) -> Counter {
         let index = self.counter(name);
-        self.push(Stmt::Clamp { index, value, low, high });
+        self.push(Stmt::Clamp { index, value, low, high, known: false });
+        index
+    }
+    /// An index from a table of constants, one element at `place`, all of which lie in `low..=high`.
+    pub fn known_index(&mut self, name: &str, elem: Elem, place: Place, low: i64, high: i64) -> Counter {
+        let value = self.load(elem.x(1), place);
+        let index = self.counter(name);
+        self.push(Stmt::Clamp { index, value, low, high, known: true });
         index
     }
 

@@ -311,6 +311,9 @@ pub enum Stmt {
         value: Value,
         low: i64,
         high: i64,
+        /// The value is read from a table, a constant of every call, and the verifier has read there that it lies in `low..=high`: code
+        /// need not compare it.
+        known: bool,
     },
 }
 
@@ -628,6 +631,20 @@ impl Program {
             state.initial[b.offset_bytes.unwrap_or(0) as usize..][..data.len()].copy_from_slice(data);
         }
         Some(state)
+    }
+
+    /// For constants that may be others when the program runs: an index from a table is compared with its range there.
+    pub fn distrust_constants(&mut self) {
+        fn distrust(stmts: &mut [Stmt]) {
+            for s in stmts {
+                match s {
+                    Stmt::Clamp { known, .. } => *known = false,
+                    Stmt::Loop(l) => distrust(&mut l.body),
+                    _ => {}
+                }
+            }
+        }
+        self.kernels.iter_mut().for_each(|k| distrust(&mut k.body));
     }
 
     pub fn buffer(&self, id: BufferId) -> &Buffer {

@@ -59,6 +59,16 @@ impl Elem {
             _ => (i64::MIN, i64::MAX),
         }
     }
+    /// The number in the bytes of one element of an integer type, the least significant first.
+    pub fn int_of_bytes(self, bytes: &[u8]) -> i64 {
+        let bits = bytes.iter().rev().fold(0i64, |bits, b| (bits << 8) | i64::from(*b));
+        match self {
+            Elem::I8 => i64::from(bits as i8),
+            Elem::I16 => i64::from(bits as i16),
+            Elem::I32 => i64::from(bits as i32),
+            _ => bits,
+        }
+    }
     /// `lanes` of this type.
     pub fn x(self, lanes: usize) -> Type {
         Type { elem: self, lanes: lanes as u32 }

@@ -341,7 +341,11 @@ impl<'a> Emitter<'a> {
                     self.line(&format!("const ptrdiff_t {q} = {of} / {by};"));
                     self.line(&format!("const ptrdiff_t {r} = {of} - {q} * {by};"));
                 }
-                Stmt::Clamp { index, value, low, high } => {
+                Stmt::Clamp { index, value, known: true, .. } => {
+                    let v = self.lane(*value, 0);
+                    self.line(&format!("const ptrdiff_t {} = (ptrdiff_t){v};", Self::counter(*index)));
+                }
+                Stmt::Clamp { index, value, low, high, known: false } => {
                     let elem = self.ty(*value).elem;
                     let v = self.lane(*value, 0);
                     let name = Self::counter(*index);

@@ -229,12 +229,14 @@ impl<'a> Emitter<'a> {
                     self.counters[quotient.0 as usize] = Some((CounterValue::Varies(q), self.level));
                     self.counters[remainder.0 as usize] = Some((CounterValue::Varies(r), self.level));
                 }
-                Stmt::Clamp { index, value, low, high } => {
+                Stmt::Clamp { index, value, low, high, known } => {
                     let v = self.pieces(*value)[0];
-                    let v = self.extend_scalar(self.ty(*value).elem, v, types::I64);
-                    let (low, high) = (self.i64(*low), self.i64(*high));
-                    let v = self.ins().smax(v, low);
-                    let v = self.ins().smin(v, high);
+                    let mut v = self.extend_scalar(self.ty(*value).elem, v, types::I64);
+                    if !known {
+                        let (low, high) = (self.i64(*low), self.i64(*high));
+                        v = self.ins().smax(v, low);
+                        v = self.ins().smin(v, high);
+                    }
                     self.counters[index.0 as usize] = Some((CounterValue::Varies(v), self.level));
                 }
             }

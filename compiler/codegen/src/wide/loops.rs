@@ -48,6 +48,8 @@ impl Emitter<'_> {
                 return;
             }
             match s {
+                // It goes to a register of another kind.
+                Stmt::Let(v, op) if self.leaves_to_index(*v, op) => {}
                 Stmt::Let(v, op) => {
                     if !self.fold(*v, op, used_here.contains(v)) {
                         self.values[v.0 as usize] = self.op(self.ty(*v), op);
@@ -66,9 +68,12 @@ impl Emitter<'_> {
                 Stmt::Loop(l) => self.emit_loop(l),
                 Stmt::Row { row, arg, at, bytes: _, guards, fill } => self.row(*row, Base::Arg(*arg), at, guards, Base::Arg(*fill)),
                 Stmt::Split { quotient, remainder, of, by } => self.split(*quotient, *remainder, of, *by),
-                Stmt::Clamp { index, value, low, high } => {
-                    let (ty, v) = (self.ty(*value), self.pieces(*value)[0]);
-                    let i = self.scalar_to_general(ty.elem, v);
+                Stmt::Clamp { index, value, low, high, known } => {
+                    let i = self.general_of(*value);
+                    if *known {
+                        self.counters[index.0 as usize] = Some(CounterValue::Varies(i));
+                        continue;
+                    }
                     let (low, high) = (*low, *high);
                     let bound = self.general();
                     self.push(&[], &[bound], move |s, r| s.mov(r.q(bound), low));

@@ -135,6 +135,38 @@ impl Emitter<'_> {
         true
     }
 
+    /// Leaves the load of an element that is an index, and nothing else, to [`Self::general_of`]: true if that was done.
+    pub(super) fn leaves_to_index(&mut self, v: Value, op: &Op) -> bool {
+        let (Op::Load { place, count: None }, 1) = (op, self.use_counts[v.0 as usize]) else { return false };
+        let ty = self.ty(v);
+        let is_left = ty.lanes == 1 && ty.elem.is_int() && self.indices.contains(&v) && self.is_constant_memory(place.base);
+        if is_left {
+            let mem = self.mem(place, ty.bytes());
+            self.folded.insert(v, mem);
+        }
+        is_left
+    }
+
+    /// A scalar integer as one of 64 bits in a general register.
+    pub(super) fn general_of(&mut self, v: Value) -> Virtual {
+        let elem = self.ty(v).elem;
+        let Some(mem) = self.folded.remove(&v) else {
+            let v = self.pieces(v)[0];
+            return self.scalar_to_general(elem, v);
+        };
+        let d = self.general();
+        self.push(&mem.registers(), &[d], move |s, r| match elem {
+            Elem::I8 => s.movsx(r.q(d), byte_ptr(r.m(&mem))),
+            Elem::U8 => s.movzx(r.d(d), byte_ptr(r.m(&mem))),
+            Elem::I16 => s.movsx(r.q(d), word_ptr(r.m(&mem))),
+            Elem::U16 => s.movzx(r.d(d), word_ptr(r.m(&mem))),
+            Elem::I32 => s.movsxd(r.q(d), dword_ptr(r.m(&mem))),
+            Elem::U32 => s.mov(r.d(d), dword_ptr(r.m(&mem))),
+            _ => s.mov(r.q(d), qword_ptr(r.m(&mem))),
+        });
+        d
+    }
+
     fn is_constant_memory(&self, base: Base) -> bool {
         let Base::Arg(a) = base else { return false };
         let overwritten = self.kernel.args.iter().any(|o| o.in_place_of == Some(a));

@@ -20,7 +20,7 @@ use asm::{Entry, Mem, Registers};
 use cranelite_tile::{Base, Kernel, Op, Stmt, Type, Value};
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
 use loops::{CounterValue, PointerKey};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instructions there are beyond AVX2 and FMA.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,7 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Unsupported> {
         counters: vec![None; kernel.counters.len()],
         pointers: vec![BTreeMap::new()],
         use_counts: use_counts(kernel),
+        indices: indices(kernel),
         definitions: floats::definitions(kernel),
         folded: BTreeMap::new(),
         pool: BTreeMap::new(),
@@ -110,6 +111,8 @@ struct Emitter<'a> {
     pointers: Vec<BTreeMap<(Base, PointerKey), Virtual>>,
     /// How often each value is read.
     use_counts: Vec<u32>,
+    /// Values that become indices.
+    indices: BTreeSet<Value>,
     /// The operation that defines each value, if one does.
     definitions: Vec<Option<&'a Op>>,
     /// Loads that become part of the one operation that uses them.
@@ -179,6 +182,21 @@ impl Frame {
             Some(on_stack) => self.size + 8 * self.saved + 8 + 8 * on_stack as i32,
         }
     }
+}
+
+fn indices(kernel: &Kernel) -> BTreeSet<Value> {
+    fn walk(stmts: &[Stmt], all: &mut BTreeSet<Value>) {
+        for s in stmts {
+            match s {
+                Stmt::Clamp { value, .. } => drop(all.insert(*value)),
+                Stmt::Loop(l) => walk(&l.body, all),
+                _ => {}
+            }
+        }
+    }
+    let mut all = BTreeSet::new();
+    walk(&kernel.body, &mut all);
+    all
 }
 
 fn use_counts(kernel: &Kernel) -> Vec<u32> {

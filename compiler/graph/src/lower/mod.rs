@@ -83,13 +83,15 @@ pub struct Preferences {
     pub goal: Goal,
     /// Convolutions of floats may have fewer multiplications, and other roundings within a bound: `gemm/winograd.rs`.
     pub winograd: bool,
+    /// What weights of zeros add is left out: `gemm/sparse`.
+    pub sparse: bool,
     /// Operators may be done in bands with their readers (`bands`), each a step of its own, for which threads would wait.
     pub in_bands: bool,
 }
 
 impl From<Goal> for Preferences {
     fn from(goal: Goal) -> Preferences {
-        Preferences { goal, winograd: true, in_bands: true }
+        Preferences { goal, winograd: true, sparse: true, in_bands: true }
     }
 }
 
@@ -105,6 +107,7 @@ pub struct Context<'a> {
     pub machine: &'a Machine,
     pub goal: Goal,
     pub winograd: bool,
+    pub sparse: bool,
     program: Program,
     scope: Scope,
     /// Candidates by hash of their code.
@@ -211,7 +214,7 @@ pub fn lower(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -
 }
 
 pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -> Result<Lowered, Vec<Diagnostic>> {
-    let Preferences { goal, winograd, in_bands } = prefer.into();
+    let Preferences { goal, winograd, sparse, in_bands } = prefer.into();
     let align = match goal {
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
@@ -223,6 +226,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         machine,
         goal,
         winograd,
+        sparse,
         program: Program { name: graph.name.clone(), buffers: Vec::with_capacity(graph.values.len()), ..Program::default() },
         scope: Scope::of(graph),
         kernels: HashMap::new(),
@@ -664,7 +668,15 @@ impl<'a> Context<'a> {
     pub fn call(&mut self, kernel: Kernel, buffers: &[BufferId], params: &[i64]) {
         assert_eq!(kernel.args.len(), buffers.len(), "arguments of kernel {}", kernel.name);
         assert_eq!(kernel.params.len(), params.len(), "parameters of kernel {}", kernel.name);
-        let (mut buffers, mut params, mut advance) = (buffers.to_vec(), params.to_vec(), vec![]);
+        self.call_advancing(kernel, buffers, params, &[]);
+    }
+
+    /// The same, with what each turn of the innermost `repeat` adds to the parameters.
+    pub fn call_advancing(&mut self, kernel: Kernel, buffers: &[BufferId], params: &[i64], advance: &[i64]) {
+        let (mut buffers, mut params, mut advance) = (buffers.to_vec(), params.to_vec(), advance.to_vec());
+        if advance.iter().all(|a| *a == 0) {
+            advance.clear();
+        }
         let moving: Vec<usize> = (0..buffers.len()).filter(|&i| self.moving.contains_key(&buffers[i])).collect();
         let kernel = match moving[..] {
             [] => kernel,

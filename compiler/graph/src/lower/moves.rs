@@ -243,7 +243,7 @@ impl Mover<'_> {
 
 /// The columns of a square whose rows are these: each step makes of the first and the second half of the rows pairs, and so halves how far apart
 /// the elements of a column are.
-fn transposed(k: &mut KernelBuilder, mut rows: Vec<Value>) -> Vec<Value> {
+pub fn transposed(k: &mut KernelBuilder, mut rows: Vec<Value>) -> Vec<Value> {
     let side = rows.len();
     for _ in 0..side.ilog2() {
         let pairs = (0..side / 2).map(|i| k.interleave(rows[i], rows[i + side / 2])).collect::<Vec<_>>();

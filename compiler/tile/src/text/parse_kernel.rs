@@ -300,15 +300,17 @@ impl Reader {
             self.visible.extend([quotient.0, remainder.0]);
             return Ok(Stmt::Split { quotient, remainder, of, by: c.number()? });
         }
-        if c.take("clamp") {
-            let index = self.declare(c)?;
-            c.expect("=")?;
-            let value = value(c)?;
-            c.expect("to")?;
-            let low = c.number()?;
-            c.expect("..=")?;
-            self.visible.push(index.0);
-            return Ok(Stmt::Clamp { index, value, low, high: c.number()? });
+        for (word, range, known) in [("clamp", "to", false), ("known", "in", true)] {
+            if c.take(word) {
+                let index = self.declare(c)?;
+                c.expect("=")?;
+                let value = value(c)?;
+                c.expect(range)?;
+                let low = c.number()?;
+                c.expect("..=")?;
+                self.visible.push(index.0);
+                return Ok(Stmt::Clamp { index, value, low, high: c.number()?, known });
+            }
         }
         Err(c.expected("a statement"))
     }

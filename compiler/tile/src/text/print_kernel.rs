@@ -194,10 +194,11 @@ impl<'a> Printer<'a> {
                 self.visible.extend([quotient.0, remainder.0]);
                 format!("split {q}, {r} = {of} by {by}")
             }
-            Stmt::Clamp { index, value, low, high } => {
+            Stmt::Clamp { index, value, low, high, known } => {
                 let i = self.declare(*index);
                 self.visible.push(index.0);
-                format!("clamp {i} = v{} to {low}..={high}", value.0)
+                let [word, range] = if *known { ["known", "in"] } else { ["clamp", "to"] };
+                format!("{word} {i} = v{} {range} {low}..={high}", value.0)
             }
         }
     }

@@ -180,7 +180,7 @@ impl Random<'_> {
             }
             4 => {
                 let value = self.value();
-                Stmt::Clamp { index: self.counter(), value, low: self.integer(), high: self.integer() }
+                Stmt::Clamp { index: self.counter(), value, low: self.integer(), high: self.integer(), known: self.maybe() }
             }
             _ => {
                 let op = self.op();

@@ -8,6 +8,7 @@ use super::{CONST_SLACK_BYTES, ERRORS_LIMIT, Error};
 use crate::index::Index;
 use crate::program::*;
 use crate::types::Type;
+use std::collections::BTreeMap;
 
 /// How much of a buffer may be read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +49,14 @@ pub fn guard_facts(index: &Affine, limit: &Affine) -> Option<Vec<Fact>> {
     Some(vec![Fact { form: index.clone(), low: 0, high: i128::MAX }, beyond])
 }
 
+/// One element of an argument, which begins at a byte of `low..=high`, or of so many elements from `low` on if that is aligned.
+struct Element {
+    arg: Arg,
+    low: i128,
+    high: i128,
+    aligned: bool,
+}
+
 struct Prover<'a> {
     program: &'a Program,
     kernel: &'a Kernel,
@@ -57,6 +66,8 @@ struct Prover<'a> {
     domain: Domain,
     /// Length in bytes of every row defined so far.
     rows: Vec<Option<Affine>>,
+    /// Of values that are one element of an argument: where that may begin.
+    elements: BTreeMap<Value, Element>,
     errors: Vec<Error>,
 }
 
@@ -64,7 +75,7 @@ struct Prover<'a> {
 pub fn prove(program: &Program, kernel: &Kernel, call: &Call, turns: u64, memory: &[Memory]) -> Vec<Error> {
     let rows = vec![None; kernel.rows as usize];
     let given = Given::of(kernel, call, turns);
-    let mut p = Prover { program, kernel, call, given, memory, domain: Domain::default(), rows, errors: vec![] };
+    let mut p = Prover { program, kernel, call, given, memory, domain: Domain::default(), rows, elements: BTreeMap::new(), errors: vec![] };
     if let Some(known) = given.known() {
         p.domain.know(&known);
     } else if !call.advance.is_empty() {
@@ -107,6 +118,7 @@ impl<'a> Prover<'a> {
             Stmt::Let(v, op) => {
                 if let Some(place) = op.place() {
                     self.access(s, place, read_bytes(op, self.kernel.ty(*v)), false)?;
+                    self.note_element(*v, op)?;
                 }
             }
             Stmt::Store { place, value, count } => {
@@ -136,7 +148,10 @@ impl<'a> Prover<'a> {
                 self.must_fit(s, "what is split", &of);
                 self.domain.split(quotient.0, remainder.0, &of, *by)?;
             }
-            Stmt::Clamp { index, low, high, .. } => {
+            Stmt::Clamp { index, value, low, high, known } => {
+                if *known && let Some(message) = self.contradiction(*value, *low, *high) {
+                    self.fail(s, message);
+                }
                 self.domain.set(index.0, Range::new(i128::from(*low), i128::from(*high))?);
             }
         }
@@ -166,6 +181,39 @@ impl<'a> Prover<'a> {
             self.fail(s, message);
         }
         Some(())
+    }
+
+    fn note_element(&mut self, v: Value, op: &Op) -> Option<()> {
+        let Op::Load { place: Place { base: Base::Arg(arg), at }, count: None } = op else { return Some(()) };
+        let ty = self.kernel.ty(v);
+        if ty.lanes == 1 && ty.elem.is_int() {
+            let at = self.affine(at)?;
+            let is_aligned = |n: i128| n % i128::from(ty.elem.bytes()) == 0;
+            let aligned = is_aligned(at.constant) && at.terms().iter().all(|t| is_aligned(t.1));
+            let [low, high] = [self.domain.low(&at, 0), self.domain.high(&at, i128::MIN)];
+            self.elements.insert(v, Element { arg: *arg, low, high, aligned });
+        }
+        Some(())
+    }
+
+    /// Why an element of a table is not known to lie in `low..=high`: the table is read.
+    fn contradiction(&self, value: Value, low: i64, high: i64) -> Option<String> {
+        let Some(element) = self.elements.get(&value) else { return Some("is no element of a table".into()) };
+        let name = &self.kernel.args[element.arg.0 as usize].name;
+        let (root, offset) = self.program.root(self.call.buffers[element.arg.0 as usize]);
+        let table = self.program.buffer(root);
+        let (Role::Const, Some(data)) = (table.role, &table.data) else {
+            return Some(format!("{name} is b{} {:?}, which is no constant", root.0, table.name));
+        };
+        let elem = self.kernel.ty(value).elem;
+        let size = elem.bytes() as usize;
+        let place = |at: i128| usize::try_from(at.checked_add(i128::from(offset))?).ok();
+        let range = place(element.low).zip(place(element.high)).filter(|_| element.aligned);
+        let Some(bytes) = range.and_then(|(low, high)| data.get(low..high.checked_add(size)?)) else {
+            return Some(format!("the elements of {name} that may be read are not known"));
+        };
+        let wrong = bytes.chunks_exact(size).map(|b| elem.int_of_bytes(b)).find(|n| *n < low || high < *n)?;
+        Some(format!("{name}, b{} {:?}, has {wrong}", root.0, table.name))
     }
 
     /// What is wrong with `bytes` bytes at `at` of an argument.

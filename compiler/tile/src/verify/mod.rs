@@ -27,7 +27,7 @@
 //! - no comparison or division of indices leaves 64 bits, and no parameter of a call leaves the values `param + turn · advance` of its turns.
 //!
 //! The ranges of the proof are those that code goes through: of a counter from 0 to its count by its step, of a turn from 0 to the number of turns, of a
-//! clamped count up to the end of its clamp; a parameter is the number that the call passes. Where a form does not say how
+//! clamped count up to the end of its clamp; of an index from a table what its range says, which all elements of the table that may be read keep; a parameter is the number that the call passes. Where a form does not say how
 //! counters hang together, the proof takes more places than code can reach, never fewer.
 //!
 //! Of a kernel that calls a foreign function it is proved that its outputs share no byte with its inputs or with each other, that it is never called
@@ -37,7 +37,8 @@
 //!
 //! **What emitters may rely on.** All of that: no access needs a check when the program runs. They must keep the order of memory accesses in the text, count
 //! turns from 0, compute parameters in 64 bits, compare counts as signed numbers before the first turn where they are not constants, and look at
-//! conditions and statuses in memory each time. They may not rely on the contents of memory, but that a buffer which is looked at was written.
+//! conditions and statuses in memory each time. They may not rely on the contents of memory, but that a buffer which is looked at was written, and
+//! that an index from a table (`known`) lies in its range, as long as constants are those of the program (`Program::distrust_constants`).
 
 mod accesses;
 mod affine;
@@ -166,7 +167,9 @@ fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
             continue;
         }
         let sizes: Vec<bounds::Memory> = call.buffers.iter().map(|&b| bounds::Memory::of(program, b)).collect();
-        if !proved.insert((call.kernel, &call.params, &call.advance, turns, sizes.clone())) {
+        // Where indices come from tables, those are part of the proof.
+        let tables = if reads_tables(&kernel.body) { &call.buffers[..] } else { &[] };
+        if !proved.insert((call.kernel, &call.params, &call.advance, turns, sizes.clone(), tables)) {
             continue;
         }
         let mut found = bounds::prove(program, kernel, call, turns, &sizes);
@@ -175,6 +178,14 @@ fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
         }
         errors.extend(found.into_iter().map(|e| e.in_call(i, call)));
     }
+}
+
+fn reads_tables(stmts: &[Stmt]) -> bool {
+    stmts.iter().any(|s| match s {
+        Stmt::Clamp { known, .. } => *known,
+        Stmt::Loop(l) => reads_tables(&l.body),
+        _ => false,
+    })
 }
 
 /// For a program whose calls have been proved, one by one.

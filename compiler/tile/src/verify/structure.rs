@@ -230,7 +230,7 @@ impl<'a> Checker<'a> {
                 self.define(Thing::Counter(quotient.0));
                 self.define(Thing::Counter(remainder.0));
             }
-            Stmt::Clamp { index, value, low, high } => {
+            Stmt::Clamp { index, value, low, high, .. } => {
                 self.uses(Thing::Value(*value));
                 if high < low {
                     self.fail(format!("{low}..={high} is empty"));

@@ -18,6 +18,7 @@ mod pack;
 mod padded;
 mod shape;
 mod small;
+mod sparse;
 mod sums;
 mod tables;
 mod winograd;
@@ -172,6 +173,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if let Some(plan) = winograd::plan(cx, product) {
         winograd::lower(cx, product, &plan, input, to);
         return Ok(());
+    }
+    if let Some(plan) = sparse::plan(cx, product) {
+        return sparse::lower(cx, product, &plan, input, to);
     }
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {

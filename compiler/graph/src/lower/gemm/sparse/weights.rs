@@ -1,0 +1,88 @@
+//! The weights that are not zeros, as lists: for every block of the depth of every output channel the groups in their order, and where the words are
+//! that they multiply.
+//!
+//! Not kernels. The idea: all lists of a product lie one after the other in two tables, and a third says where each begins and how long it is, chunk by
+//! chunk and in it block by block, as the kernels run.
+
+use super::super::Product;
+use super::super::numbers::{Form, Numbers};
+use super::WORD_BYTES;
+use cranelite_tile::Elem;
+
+#[derive(Debug)]
+pub struct Weights {
+    /// A word for every group.
+    pub groups: Vec<u8>,
+    /// Of a group: the number of its word, u16.
+    pub words: Vec<u8>,
+    /// Number of its first group and count of groups, i32 each, of every list.
+    pub lists: Vec<u8>,
+    /// Byte in `lists` where those of a chunk and block begin.
+    first_lists: Vec<Vec<usize>>,
+    /// Lists are multiples of so many groups; what is missing multiplies a word of zeros.
+    pub sets: usize,
+    /// The largest first group, and the longest list.
+    pub most: [usize; 2],
+}
+
+/// The bytes of a group of weights as the operation takes them, from output channel `o`; none if they are zeros.
+fn group(p: &Product, n: &Numbers, o: usize, word: usize) -> Option<[u8; WORD_BYTES]> {
+    let mut bytes = [0; WORD_BYTES];
+    if n.form == Form::Float {
+        let at = 4 * (o * p.filter.shape[3] + word);
+        bytes.copy_from_slice(&p.filter.data[at..at + 4]);
+        return (f32::from_le_bytes(bytes) != 0.0).then_some(bytes);
+    }
+    let first = o * p.filter.shape[3] + word * n.group;
+    for (i, w) in p.filter.ints(first..first + n.group).enumerate() {
+        let w = w - n.weight_shift;
+        match n.weight {
+            Elem::I16 => bytes[2 * i..2 * i + 2].copy_from_slice(&(w as i16).to_le_bytes()),
+            _ => bytes[i] = w as i8 as u8,
+        }
+    }
+    (bytes != [0; WORD_BYTES]).then_some(bytes)
+}
+
+impl Weights {
+    /// Groups that are not zeros.
+    pub fn count(p: &Product, n: &Numbers) -> usize {
+        let words = p.filter.shape[3] / n.group;
+        (0..p.filter.shape[0]).map(|o| (0..words).filter(|w| group(p, n, o, *w).is_some()).count()).sum()
+    }
+
+    /// For blocks of so many words and chunks of so many channels; behind the last word there are zeros.
+    pub fn new(p: &Product, n: &Numbers, block: usize, chunk: usize, sets: usize) -> Weights {
+        let (outputs, words) = (p.filter.shape[0], p.filter.shape[3] / n.group);
+        let mut all = Weights { groups: vec![], words: vec![], lists: vec![], first_lists: vec![], sets, most: [0, 0] };
+        for first in (0..outputs).step_by(chunk) {
+            let mut of_chunk = vec![];
+            for begin in (0..words).step_by(block) {
+                of_chunk.push(all.lists.len());
+                for o in first..outputs.min(first + chunk) {
+                    let list = (begin..words.min(begin + block)).filter_map(|w| Some((w, group(p, n, o, w)?)));
+                    let mut list: Vec<(usize, [u8; WORD_BYTES])> = list.collect();
+                    list.resize(list.len().next_multiple_of(sets), (words, [0; WORD_BYTES]));
+                    let range = [all.groups.len() / WORD_BYTES, list.len()];
+                    all.most = [all.most[0].max(range[0]), all.most[1].max(range[1])];
+                    all.lists.extend(range.iter().flat_map(|n| (*n as i32).to_le_bytes()));
+                    for (w, bytes) in list {
+                        all.groups.extend(bytes);
+                        all.words.extend((w as u16).to_le_bytes());
+                    }
+                }
+            }
+            all.first_lists.push(of_chunk);
+        }
+        // The proof puts the longest list at the last place.
+        let end = all.most[0] + all.most[1];
+        all.groups.resize(end * WORD_BYTES, 0);
+        all.words.resize(end * 2, 0);
+        all
+    }
+
+    /// Where the lists of a block of a chunk begin.
+    pub fn of(&self, chunk: usize, block: usize) -> usize {
+        self.first_lists[chunk][block]
+    }
+}
