@@ -68,6 +68,12 @@ impl Machine {
         if matches!(self.byte_dot, ByteDot::Runs { .. }) { 4 } else { self.lanes(Elem::U8) }
     }
 
+    /// Rows and columns of a square of words that is transposed in registers at the least cost: long vectors have an instruction that picks lanes of two, and
+    /// of shorter ones a quarter or half of the steps is within 128 bits.
+    pub fn square_words(&self) -> usize {
+        if self.vector_bytes == 64 { 16 } else { 4 }
+    }
+
     pub fn has_vectors(&self) -> bool {
         0 < self.vector_bytes
     }

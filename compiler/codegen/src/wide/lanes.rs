@@ -111,6 +111,9 @@ impl Emitter<'_> {
 
     pub(super) fn slice(&mut self, ty: Type, a: Value, start: usize) -> Vec<Virtual> {
         let (a_ty, pieces) = (self.ty(a), self.pieces(a));
+        if self.halved.contains(&a) {
+            return vec![pieces[start / ty.lanes as usize]];
+        }
         let (offset, length, full) = (start * ty.elem.bytes() as usize, ty.bytes() as usize, self.features.vector_bytes);
         if offset.is_multiple_of(full) {
             return pieces[offset / full..][..self.piece_sizes(ty).len()].to_vec();
@@ -154,6 +157,12 @@ impl Emitter<'_> {
         }
     }
 
+    /// The halves of an interleaved vector, in registers of their own.
+    pub(super) fn interleaved_halves(&mut self, elem: Elem, a: Value, b: Value) -> Vec<Virtual> {
+        let [p, q] = [a, b].map(|v| self.pieces(v)[0]);
+        [false, true].map(|high| self.unpack(elem, high, 16, p, q)).to_vec()
+    }
+
     pub(super) fn interleave(&mut self, ty: Type, a: Value, b: Value) -> Vec<Virtual> {
         let elem = ty.elem;
         let (a_ty, x, y) = (self.ty(a), self.pieces(a), self.pieces(b));
@@ -175,6 +184,15 @@ impl Emitter<'_> {
                     let (l, h) = (low(self, 32), high(self, 32));
                     let (even, odd) = (self.halves(l, h, 0x20), self.halves(l, h, 0x31));
                     if full == 32 { out.extend([even, odd]) } else { out.push(self.join(even, odd, 32)) }
+                }
+                _ if elem.bytes() == 4 => {
+                    for first in [0, 8] {
+                        let order: Vec<u8> = (first..first + 8u32).flat_map(|i| [i, i + 16]).flat_map(u32::to_le_bytes).collect();
+                        let order = self.constant(&order, 64);
+                        let d = self.copy(order, 64);
+                        self.push(&[d, p, q], &[d], move |s, r| s.vpermi2d(r.z(d), r.z(p), r.z(q)));
+                        out.push(d);
+                    }
                 }
                 _ => {
                     let (l, h) = (low(self, 64), high(self, 64));

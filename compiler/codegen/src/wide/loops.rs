@@ -7,7 +7,7 @@ use super::Emitter;
 use super::alloc::{Event, Virtual};
 use super::asm::Mem;
 use crate::reciprocal::Reciprocal;
-use cranelite_tile::{Base, Counter, Index, Loop, Param, Row, Stmt, Value};
+use cranelite_tile::{Base, Counter, Index, Loop, Op, Param, Row, Stmt, Value};
 use iced_x86::code_asm::{CodeLabel, byte_ptr, ptr, qword_ptr, registers};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +50,9 @@ impl Emitter<'_> {
             match s {
                 // It goes to a register of another kind.
                 Stmt::Let(v, op) if self.leaves_to_index(*v, op) => {}
+                Stmt::Let(v, Op::Interleave(a, b)) if self.halved.contains(v) => {
+                    self.values[v.0 as usize] = self.interleaved_halves(self.ty(*v).elem, *a, *b);
+                }
                 Stmt::Let(v, op) => {
                     if !self.fold(*v, op, used_here.contains(v)) {
                         self.values[v.0 as usize] = self.op(self.ty(*v), op);
@@ -70,6 +73,7 @@ impl Emitter<'_> {
                 Stmt::Split { quotient, remainder, of, by } => self.split(*quotient, *remainder, of, *by),
                 Stmt::Clamp { index, value, low, high, known } => {
                     let i = self.general_of(*value);
+                    self.read_counters.insert(*index);
                     if *known {
                         self.counters[index.0 as usize] = Some(CounterValue::Varies(i));
                         continue;

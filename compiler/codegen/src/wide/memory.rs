@@ -55,6 +55,10 @@ impl Emitter<'_> {
         let offset = self.index_value(&last);
         let p = self.general();
         self.push(&[rest, offset], &[p], move |s, r| s.lea(r.q(p), qword_ptr(r.q(rest) + r.q(offset))));
+        // An index from memory mostly is the place of several vectors beside each other.
+        if more == 0 && last.counters().any(|c| self.read_counters.contains(&c)) {
+            self.pointers.last_mut().expect("the function's scope").insert(key, p);
+        }
         (p, displacement + more)
     }
 

@@ -17,7 +17,7 @@ mod ops;
 use crate::floats;
 use alloc::{Class, Event, Home, Virtual};
 use asm::{Entry, Mem, Registers};
-use cranelite_tile::{Base, Kernel, Op, Stmt, Type, Value};
+use cranelite_tile::{Base, Counter, Kernel, Op, Stmt, Type, Value};
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
 use loops::{CounterValue, PointerKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +67,8 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Unsupported> {
         pointers: vec![BTreeMap::new()],
         use_counts: use_counts(kernel),
         indices: indices(kernel),
+        halved: halved(kernel),
+        read_counters: BTreeSet::new(),
         definitions: floats::definitions(kernel),
         folded: BTreeMap::new(),
         pool: BTreeMap::new(),
@@ -113,6 +115,10 @@ struct Emitter<'a> {
     use_counts: Vec<u32>,
     /// Values that become indices.
     indices: BTreeSet<Value>,
+    /// Vectors of two short ones interleaved, of which nothing but the halves is used: they are two registers.
+    halved: BTreeSet<Value>,
+    /// Indices that come from memory.
+    read_counters: BTreeSet<Counter>,
     /// The operation that defines each value, if one does.
     definitions: Vec<Option<&'a Op>>,
     /// Loads that become part of the one operation that uses them.
@@ -196,6 +202,25 @@ fn indices(kernel: &Kernel) -> BTreeSet<Value> {
     }
     let mut all = BTreeSet::new();
     walk(&kernel.body, &mut all);
+    all
+}
+
+fn halved(kernel: &Kernel) -> BTreeSet<Value> {
+    fn walk(kernel: &Kernel, stmts: &[Stmt], uses: &mut BTreeMap<Value, u32>, all: &mut BTreeSet<Value>) {
+        for s in stmts {
+            match s {
+                Stmt::Let(v, Op::Interleave(a, _)) if kernel.ty(*a).bytes() == 16 => drop(all.insert(*v)),
+                Stmt::Let(v, Op::Slice(a, start)) if kernel.ty(*v).lanes * 2 == kernel.ty(*a).lanes && start % kernel.ty(*v).lanes == 0 => {
+                    *uses.entry(*a).or_default() += 1;
+                }
+                Stmt::Loop(l) => walk(kernel, &l.body, uses, all),
+                _ => {}
+            }
+        }
+    }
+    let (mut halves, mut all, uses) = (BTreeMap::new(), BTreeSet::new(), use_counts(kernel));
+    walk(kernel, &kernel.body, &mut halves, &mut all);
+    all.retain(|v| halves.get(v) == Some(&uses[v.0 as usize]));
     all
 }
 

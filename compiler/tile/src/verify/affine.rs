@@ -279,6 +279,17 @@ impl Domain {
         self.box_high(&e.negated()).saturating_neg()
     }
 
+    /// Values of `e` are this far apart, or a multiple of it; 0: there is one value.
+    pub fn step(&self, e: &Affine) -> i128 {
+        let gcd = |mut a: i128, mut b: i128| {
+            while b != 0 {
+                (a, b) = (b, a % b);
+            }
+            a
+        };
+        e.terms.iter().fold(0, |step, &(c, k)| gcd(step, k.abs().saturating_mul(self.range(c).map_or(1, |r| r.step))))
+    }
+
     /// A bound of `e` from above; the search ends when it is no more than `enough`.
     pub fn high(&self, e: &Affine, enough: i128) -> i128 {
         self.search(e, enough, self.facts.len(), &mut { SEARCH_LIMIT })

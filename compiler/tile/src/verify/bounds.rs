@@ -49,12 +49,13 @@ pub fn guard_facts(index: &Affine, limit: &Affine) -> Option<Vec<Fact>> {
     Some(vec![Fact { form: index.clone(), low: 0, high: i128::MAX }, beyond])
 }
 
-/// One element of an argument, which begins at a byte of `low..=high`, or of so many elements from `low` on if that is aligned.
+/// One element of an argument, which begins at a byte of `low..=high` that is a multiple of `step` away from `one`.
 struct Element {
     arg: Arg,
     low: i128,
     high: i128,
-    aligned: bool,
+    step: i128,
+    one: i128,
 }
 
 struct Prover<'a> {
@@ -188,10 +189,8 @@ impl<'a> Prover<'a> {
         let ty = self.kernel.ty(v);
         if ty.lanes == 1 && ty.elem.is_int() {
             let at = self.affine(at)?;
-            let is_aligned = |n: i128| n % i128::from(ty.elem.bytes()) == 0;
-            let aligned = is_aligned(at.constant) && at.terms().iter().all(|t| is_aligned(t.1));
-            let [low, high] = [self.domain.low(&at, 0), self.domain.high(&at, i128::MIN)];
-            self.elements.insert(v, Element { arg: *arg, low, high, aligned });
+            let [low, high] = [self.domain.low(&at, i128::MAX), self.domain.high(&at, i128::MIN)];
+            self.elements.insert(v, Element { arg: *arg, low, high, step: self.domain.step(&at), one: at.constant });
         }
         Some(())
     }
@@ -207,13 +206,21 @@ impl<'a> Prover<'a> {
         };
         let elem = self.kernel.ty(value).elem;
         let size = elem.bytes() as usize;
-        let place = |at: i128| usize::try_from(at.checked_add(i128::from(offset))?).ok();
-        let range = place(element.low).zip(place(element.high)).filter(|_| element.aligned);
-        let Some(bytes) = range.and_then(|(low, high)| data.get(low..high.checked_add(size)?)) else {
-            return Some(format!("the elements of {name} that may be read are not known"));
-        };
-        let wrong = bytes.chunks_exact(size).map(|b| elem.int_of_bytes(b)).find(|n| *n < low || high < *n)?;
-        Some(format!("{name}, b{} {:?}, has {wrong}", root.0, table.name))
+        // The access itself has been proved to lie in the table, so these are no more than its bytes.
+        let step = element.step.max(1);
+        let mut at = element.low.saturating_add(element.one.saturating_sub(element.low).rem_euclid(step));
+        while at <= element.high {
+            let place = usize::try_from(at.saturating_add(i128::from(offset))).ok();
+            let Some(bytes) = place.and_then(|at| data.get(at..at.checked_add(size)?)) else {
+                return Some(format!("not all elements of {name} that may be read are known"));
+            };
+            let number = elem.int_of_bytes(bytes);
+            if number < low || high < number {
+                return Some(format!("{name}, b{} {:?}, has {number}", root.0, table.name));
+            }
+            at += step;
+        }
+        None
     }
 
     /// What is wrong with `bytes` bytes at `at` of an argument.

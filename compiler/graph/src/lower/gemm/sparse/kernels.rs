@@ -5,33 +5,30 @@
 
 use super::super::epilogue::{Epilogue, Tables};
 use super::super::numbers::{Form, Numbers};
-use super::{SIDE, WORD_BYTES};
+use super::weights::LIST_BYTES;
+use super::WORD_BYTES;
 use crate::lower::moves::transposed;
 use crate::lower::pointwise::{Destination, Output};
 use cranelite_tile::{Arg, Elem, Index, Kernel, KernelBuilder, Value};
 
-/// A square of words that is transposed.
-fn square(k: &mut KernelBuilder, rows: Vec<Value>) -> Vec<Value> {
-    debug_assert_eq!(rows.len(), SIDE);
-    transposed(k, rows)
-}
-
 /// Loops over the beginnings of squares along `count` elements; a last square overlaps the one before.
-fn squares(k: &mut KernelBuilder, name: &str, count: usize, body: &mut dyn FnMut(&mut KernelBuilder, Index)) {
-    let whole = count / SIDE * SIDE;
-    match whole / SIDE {
+fn squares(k: &mut KernelBuilder, name: &str, side: usize, count: usize, body: &mut dyn FnMut(&mut KernelBuilder, Index)) {
+    let whole = count / side * side;
+    match whole / side {
         0 => {}
         1 => body(k, 0.into()),
-        _ => k.each(name, whole, SIDE as i64, |k, i| body(k, i.into())),
+        _ => k.each(name, whole, side as i64, |k, i| body(k, i.into())),
     }
     if whole < count {
-        body(k, (count - SIDE).into());
+        body(k, (count - side).into());
     }
 }
 
 /// Writes every word of the pixels of a tile as a row of their lanes, and behind the last a row of zeros.
 pub struct Gather {
     pub numbers: Numbers,
+    /// Of a square.
+    pub side: usize,
     /// Of a pixel, at least a square's.
     pub words: usize,
     /// Lanes of a row.
@@ -48,36 +45,37 @@ impl Gather {
         let form = if n.form == Form::Float { "f32" } else { "int" };
         let mut k = KernelBuilder::new(format!("lanes_of_pixels_{form}_{}x{}", self.words, self.present));
         let (x, y, x0) = (k.read("x"), k.write("y"), k.param("x0"));
-        let flip = n.flip(&mut k, SIDE * n.group);
+        let side = self.side;
+        let flip = n.flip(&mut k, side * n.group);
         let word_bytes = (n.group * n.memory.bytes() as usize) as i64;
         let row_bytes = (self.row * WORD_BYTES) as i64;
         let store = |k: &mut KernelBuilder, w: &Index, pixel: &Index, to: &Index| {
-            let rows: Vec<Value> = (0..SIDE)
+            let rows: Vec<Value> = (0..side)
                 .map(|r| {
                     let at = (pixel.clone() + r) * self.x_pixel as i64 + w.clone() * word_bytes + x0;
                     self.words_at(k, x, at, flip)
                 })
                 .collect();
-            for (r, v) in square(k, rows).into_iter().enumerate() {
+            for (r, v) in transposed(k, rows).into_iter().enumerate() {
                 k.store(y.at((w.clone() + r) * row_bytes + to.clone() * WORD_BYTES as i64), v);
             }
         };
-        squares(&mut k, "w", self.words, &mut |k, w| {
+        squares(&mut k, "w", side, self.words, &mut |k, w| {
             // First what is behind the last pixel, since some of it is overwritten.
-            let last: Index = (self.present - SIDE).into();
-            (self.present / SIDE * SIDE..self.lanes).step_by(SIDE).for_each(|lane| store(k, &w, &last, &lane.into()));
-            squares(k, "pixel", self.present, &mut |k, pixel| store(k, &w, &pixel, &pixel));
+            let last: Index = (self.present - side).into();
+            (self.present / side * side..self.lanes).step_by(side).for_each(|lane| store(k, &w, &last, &lane.into()));
+            squares(k, "pixel", side, self.present, &mut |k, pixel| store(k, &w, &pixel, &pixel));
         });
-        let zeros = k.int(Elem::I32.x(SIDE), 0);
-        k.each("zero", self.lanes, SIDE as i64, |k, lane| k.store(y.at(lane * WORD_BYTES as i64 + self.words as i64 * row_bytes), zeros));
+        let zeros = k.int(Elem::I32.x(side), 0);
+        k.each("zero", self.lanes, side as i64, |k, lane| k.store(y.at(lane * WORD_BYTES as i64 + self.words as i64 * row_bytes), zeros));
         k.finish()
     }
 
-    /// Four words of a pixel as the operation takes them.
+    /// Words of a pixel as the operation takes them.
     fn words_at(&self, k: &mut KernelBuilder, x: Arg, at: Index, flip: Option<Value>) -> Value {
         let n = &self.numbers;
-        let count = SIDE * n.group;
-        let words = Elem::I32.x(SIDE);
+        let count = self.side * n.group;
+        let words = Elem::I32.x(self.side);
         match n.form {
             Form::Float => k.load(words, x.at(at)),
             Form::Bytes { .. } => {
@@ -104,6 +102,8 @@ pub struct Sums {
     pub sets: usize,
     /// Lanes of a row.
     pub row: usize,
+    /// The most of a chunk.
+    pub channels: usize,
     /// Onto what is there already.
     pub adds: bool,
     pub words: usize,
@@ -129,10 +129,11 @@ impl Sums {
         let vector_bytes = (self.lanes * WORD_BYTES) as i64;
         let row_bytes = (self.row * WORD_BYTES) as i64;
         k.each("o", channels, 1, |k, o| {
-            let list = o * 8 + first;
+            let list = o * LIST_BYTES as i64 + first;
             let start = k.known_index("start", Elem::I32, lists.at(list.clone()), 0, self.most[0] as i64);
-            let count = k.known_index("count", Elem::I32, lists.at(list + 4), 0, self.most[1] as i64);
-            let at = |v: usize| o * row_bytes + v as i64 * vector_bytes;
+            let count = k.known_index("count", Elem::I32, lists.at(list.clone() + 4), 0, self.most[1] as i64);
+            let channel = k.known_index("channel", Elem::I32, lists.at(list + 8), 0, self.channels as i64 - 1);
+            let at = |v: usize| channel * row_bytes + v as i64 * vector_bytes;
             let mut acc: Vec<Value> = vec![];
             for set in 0..self.sets {
                 for v in 0..self.vectors {
@@ -190,6 +191,8 @@ impl Sums {
 pub struct Scatter {
     pub numbers: Numbers,
     pub epilogue: Epilogue,
+    /// Of a square; divides the lanes.
+    pub side: usize,
     pub lanes: usize,
     /// Lanes of a row.
     pub row: usize,
@@ -216,20 +219,20 @@ impl Scatter {
         let scale_bytes = (self.lanes * self.epilogue.scale_bytes()) as i64;
         let element = i64::from(self.epilogue.output().bytes());
         let row_bytes = (self.row * WORD_BYTES) as i64;
-        let acc = self.numbers.accumulator;
+        let (acc, side) = (self.numbers.accumulator, self.side);
         // A panel of so many channels, from this one on, of some pixels.
         let some = |k: &mut KernelBuilder, panel: &Index, columns: usize, pixel: &Index, pixels: usize| {
-            let mut parts = vec![vec![]; SIDE];
-            for part in (0..self.lanes).step_by(SIDE) {
-                let rows: Vec<Value> = (0..SIDE)
+            let mut parts = vec![vec![]; side];
+            for part in (0..self.lanes).step_by(side) {
+                let rows: Vec<Value> = (0..side)
                     .map(|r| {
                         // What is not there is not used.
                         let row = panel.clone() * self.lanes as i64 + (part + r).min(columns - 1);
                         let at = row * row_bytes + (pixel.clone() + self.first) * WORD_BYTES as i64;
-                        k.load(acc.x(SIDE), sums.at(at))
+                        k.load(acc.x(side), sums.at(at))
                     })
                     .collect();
-                square(k, rows).into_iter().zip(&mut parts).for_each(|(v, all)| all.push(v));
+                transposed(k, rows).into_iter().zip(&mut parts).for_each(|(v, all)| all.push(v));
             }
             let mut waiting = vec![];
             for (i, parts) in parts.into_iter().take(pixels).enumerate() {
@@ -245,17 +248,18 @@ impl Scatter {
                 let (results, target) = self.epilogue.results(k, &tables, &[sum]);
                 let out = y0.clone() + (pixel.clone() + i) * self.y_pixel as i64 + panel.clone() * (self.lanes as i64 * element);
                 waiting.push((out, results));
-                if i + 1 == pixels {
+                if waiting.len() == self.at_once.max(1) || i + 1 == pixels {
                     y.store_pixels(k, &waiting, self.at_once, target, columns);
+                    waiting.clear();
                 }
             }
         };
         let panel = |k: &mut KernelBuilder, panel: Index, columns: usize| {
-            let whole = self.pixels / SIDE * SIDE;
-            match whole / SIDE {
+            let whole = self.pixels / side * side;
+            match whole / side {
                 0 => {}
-                1 => some(k, &panel, columns, &0.into(), SIDE),
-                _ => k.each("pixel", whole, SIDE as i64, |k, pixel| some(k, &panel, columns, &pixel.into(), SIDE)),
+                1 => some(k, &panel, columns, &0.into(), side),
+                _ => k.each("pixel", whole, side as i64, |k, pixel| some(k, &panel, columns, &pixel.into(), side)),
             }
             if whole < self.pixels {
                 some(k, &panel, columns, &whole.into(), self.pixels - whole);

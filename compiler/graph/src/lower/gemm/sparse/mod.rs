@@ -29,14 +29,14 @@ use weights::Weights;
 /// Words are four bytes.
 const WORD_BYTES: usize = 4;
 
-/// Rows and columns of the squares that are transposed in registers.
-const SIDE: usize = 4;
+/// No square of words is smaller.
+const LEAST_SIDE: usize = 4;
 
 /// Vectors of pixels of a tile.
 const VECTORS: [usize; 4] = [8, 4, 2, 1];
 
 /// Output channels whose sums are in scratch at once.
-const CHUNK: usize = 128;
+const CHUNK: usize = 32;
 
 /// Costs in hundredths of a product of vectors: a weight beside its products (its offset, its place, itself in all lanes), a list beside its weights, a word to be
 /// transposed, a sum that becomes a result.
@@ -71,7 +71,7 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     let (depth, pixels) = (p.filter.shape[3], p.rows.output * p.columns.output);
     let words = depth / numbers.group;
     let lanes = cx.machine.lanes(Elem::I32);
-    if !plain || has_sums || per_image || numbers.form == Form::Words || !depth.is_multiple_of(numbers.group) || words < SIDE || usize::from(u16::MAX) < words || pixels < lanes {
+    if !plain || has_sums || per_image || numbers.form == Form::Words || !depth.is_multiple_of(numbers.group) || words < LEAST_SIDE || usize::from(u16::MAX) < words || pixels < lanes {
         return None;
     }
     let zeros = Weights::count(p, &numbers);
@@ -81,20 +81,24 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     let dense_bytes = words * p.filter.shape[0] * WORD_BYTES;
     let saved = dense_bytes.saturating_sub(zeros * (WORD_BYTES + 2) + p.filter.shape[0] * 8);
     let most = (cx.spare_bytes as usize).max(saved);
-    let fits = |v: &usize| scratch_words(words, p.filter.shape[0], v * lanes) * WORD_BYTES <= most;
-    let block = |vectors: usize| (cx.machine.l1_bytes as usize * 3 / 4 / (vectors * lanes * WORD_BYTES)).max(16) / SIDE * SIDE;
+    let fits = |v: &usize| scratch_words(words, p.filter.shape[0], v * lanes).iter().sum::<usize>() * WORD_BYTES <= most;
+    // Blocks of equal length whose words stay in the first-level cache.
+    let block = |vectors: usize| {
+        let most = (cx.machine.l1_bytes as usize / (vectors * lanes * WORD_BYTES)).max(16);
+        words.div_ceil(words.div_ceil(most))
+    };
     let most_vectors = pixels.div_ceil(lanes);
     let candidates = VECTORS.into_iter().filter(|v| *v == 1 || *v < 2 * most_vectors).filter(fits);
     let (cost, vectors) = candidates.map(|v| (costs.of(v, block(v)), v)).min()?;
     (10 * cost <= 9 * dense).then(|| {
-        let block = block(vectors).min(words);
+        let block = block(vectors);
         Plan { numbers, lanes, vectors, block, weights: Weights::new(p, &numbers, block, CHUNK, Sums::sets(vectors)) }
     })
 }
 
 /// Words of scratch: the transposed tile with a row of zeros, and the sums of a chunk with what the last square reads beyond.
-fn scratch_words(words: usize, outputs: usize, pixels: usize) -> usize {
-    (words + 1) * pixels + outputs.min(CHUNK) * pixels + SIDE
+fn scratch_words(words: usize, outputs: usize, pixels: usize) -> [usize; 2] {
+    [(words + 1) * pixels, outputs.min(CHUNK) * pixels + 16]
 }
 
 struct Costs {
@@ -127,7 +131,7 @@ pub fn lower(cx: &mut Context, p: &Product, plan: &Plan, input: BufferId, to: &D
     let pixels = p.rows.output * p.columns.output;
     let words = p.filter.shape[3] / n.group;
     let whole = plan.vectors * plan.lanes;
-    let scratch = [(words + 1) * whole, outputs.min(CHUNK) * whole + SIDE].map(|words| (words * WORD_BYTES) as u64);
+    let scratch = scratch_words(words, outputs, whole).map(|words| (words * WORD_BYTES) as u64);
     let buffers = Buffers { input, words: cx.scratch("pixels in lanes", scratch[0]), sums: cx.scratch("sums of pixels", scratch[1]) };
     let tables = Tables::new(cx, p, plan, &epilogue, &scales);
     let lowering = Lowering { p, plan, epilogue, to, buffers, tables, words };
@@ -207,7 +211,9 @@ impl Lowering<'_> {
         let x_pixel = p.channels * n.memory.bytes() as usize;
         let pixels = p.rows.output * p.columns.output;
         let lanes = tile.vectors * plan.lanes;
-        let gather = Gather { numbers: *n, words: self.words, row, x_pixel, present: lanes.min(pixels - tile.first), lanes };
+        let side = cx.machine.square_words();
+        let side_of_words = if self.words < side { LEAST_SIDE } else { side };
+        let gather = Gather { numbers: *n, side: side_of_words, words: self.words, row, x_pixel, present: lanes.min(pixels - tile.first), lanes };
         // What a tile lacks comes from the pixels before it where there are any.
         let before = (lanes.saturating_sub(pixels - tile.first)).min(tile.first);
         let gather = Gather { present: gather.present + before, ..gather };
@@ -226,6 +232,7 @@ impl Lowering<'_> {
                     vectors: tile.vectors,
                     sets: plan.weights.sets,
                     row,
+                    channels: outputs.min(CHUNK),
                     adds: 0 < b,
                     words: self.words,
                     most: plan.weights.most,
@@ -236,6 +243,7 @@ impl Lowering<'_> {
             let scatter = Scatter {
                 numbers: *n,
                 epilogue: self.epilogue,
+                side,
                 lanes: plan.lanes,
                 row,
                 first: before,

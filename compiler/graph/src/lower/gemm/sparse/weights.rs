@@ -15,7 +15,8 @@ pub struct Weights {
     pub groups: Vec<u8>,
     /// Of a group: the number of its word, u16.
     pub words: Vec<u8>,
-    /// Number of its first group and count of groups, i32 each, of every list.
+    /// Of every list, as i32: the number of its first group, how many groups, and of which channel of the chunk it is. The longest of a block come first, so that
+    /// loops mostly end after as many turns as the one before, which branches are predicted by.
     pub lists: Vec<u8>,
     /// Byte in `lists` where those of a chunk and block begin.
     first_lists: Vec<Vec<usize>>,
@@ -44,6 +45,9 @@ fn group(p: &Product, n: &Numbers, o: usize, word: usize) -> Option<[u8; WORD_BY
     (bytes != [0; WORD_BYTES]).then_some(bytes)
 }
 
+/// Bytes of an entry of [`Weights::lists`].
+pub const LIST_BYTES: usize = 12;
+
 impl Weights {
     /// Groups that are not zeros.
     pub fn count(p: &Product, n: &Numbers) -> usize {
@@ -59,13 +63,18 @@ impl Weights {
             let mut of_chunk = vec![];
             for begin in (0..words).step_by(block) {
                 of_chunk.push(all.lists.len());
-                for o in first..outputs.min(first + chunk) {
+                let list = |o: usize| {
                     let list = (begin..words.min(begin + block)).filter_map(|w| Some((w, group(p, n, o, w)?)));
                     let mut list: Vec<(usize, [u8; WORD_BYTES])> = list.collect();
                     list.resize(list.len().next_multiple_of(sets), (words, [0; WORD_BYTES]));
-                    let range = [all.groups.len() / WORD_BYTES, list.len()];
-                    all.most = [all.most[0].max(range[0]), all.most[1].max(range[1])];
-                    all.lists.extend(range.iter().flat_map(|n| (*n as i32).to_le_bytes()));
+                    (o - first, list)
+                };
+                let mut lists: Vec<_> = (first..outputs.min(first + chunk)).map(list).collect();
+                lists.sort_by_key(|(_, list)| std::cmp::Reverse(list.len()));
+                for (o, list) in lists {
+                    let entry = [all.groups.len() / WORD_BYTES, list.len(), o];
+                    all.most = [all.most[0].max(entry[0]), all.most[1].max(entry[1])];
+                    all.lists.extend(entry.iter().flat_map(|n| (*n as i32).to_le_bytes()));
                     for (w, bytes) in list {
                         all.groups.extend(bytes);
                         all.words.extend((w as u16).to_le_bytes());
