@@ -396,6 +396,9 @@ impl Emitter<'_> {
     pub(super) fn store_part(&mut self, place: &Place, value: Value, count: Option<u32>) -> bool {
         let (ty, full) = (self.ty(value), self.features.vector_bytes);
         let Some(&Op::Slice(a, start)) = self.definitions[value.0 as usize] else { return false };
+        if self.halved.contains(&a) {
+            return false;
+        }
         let (bytes, offset) = (ty.bytes() as usize, (start * ty.elem.bytes()) as usize);
         let within = offset % full;
         if count.is_some_and(|n| n != ty.lanes) || !self.is_held(a) || within == 0 || !matches!(bytes, 8 | 16 | 32) || within % bytes != 0 {
