@@ -28,6 +28,17 @@ pub struct MicroTile {
     pub unroll: u32,
 }
 
+/// What lists of weights that are not zeros cost, in hundredths of a dense product of vectors of floats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SparseCosts {
+    /// A product of vectors of floats, of which one is loaded for it alone.
+    pub product: u32,
+    /// A weight beside its products: where its words are, and itself in all lanes.
+    pub weight: u32,
+    /// A dense product of vectors of bytes, or of pairs.
+    pub dot: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub name: String,
@@ -47,6 +58,7 @@ pub struct Machine {
     pub saturating_convert: bool,
     /// Rounding to an integral float is one instruction.
     pub round: bool,
+    pub sparse: SparseCosts,
     /// Tile for float products.
     pub tile_f32: MicroTile,
     /// Tile for byte products (or 16-bit products where `byte_dot` says so).
@@ -103,6 +115,7 @@ impl Machine {
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
             saturating_convert: fma_lane,
             round: true,
+            sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 } },
             tile_f32,
             tile_i8,
             tile_row: tile(1, 8),

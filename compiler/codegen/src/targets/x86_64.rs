@@ -5,7 +5,7 @@
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
 use crate::wide;
-use cranelite_tile::{ByteDot, Machine, MicroTile};
+use cranelite_tile::{ByteDot, Machine, MicroTile, SparseCosts};
 
 const fn feature(name: &'static str, flags: &'static [&'static str], implies: &'static [&'static str]) -> Feature {
     Feature { name, flags, implies }
@@ -124,6 +124,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         mul_high_add: false,
         saturating_convert: false,
         round: set.contains("sse4.1"),
+        sparse: SparseCosts { product: 100, weight: 200, dot: if has_vnni(set) { 100 } else { 200 } },
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
         tile_f32: match (set.contains("fma"), set.contains("avx")) {
             (true, _) => tile(12, 1, 2),

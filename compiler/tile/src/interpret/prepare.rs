@@ -145,7 +145,9 @@ impl<'k> Prepare<'k, '_> {
             Stmt::Split { quotient, remainder, of, by } => {
                 Code::Split { quotient: quotient.0 as usize, remainder: remainder.0 as usize, of: self.affine(of)?, by: *by }
             }
-            Stmt::Clamp { index, value, low, high, known: _ } => Code::Clamp { index: index.0 as usize, value: *value, low: *low, high: *high },
+            Stmt::Clamp { index, value, low, high, known: _ } => {
+                Code::Clamp { index: index.0 as usize, value: *value, low: *low, high: *high }
+            }
         })
     }
 

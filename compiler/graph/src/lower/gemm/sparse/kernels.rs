@@ -5,11 +5,11 @@
 
 use super::super::epilogue::{Epilogue, Tables};
 use super::super::numbers::{Form, Numbers};
-use super::weights::LIST_BYTES;
 use super::WORD_BYTES;
+use super::weights::{LIST_BYTES, TURN};
 use crate::lower::moves::transposed;
 use crate::lower::pointwise::{Destination, Output};
-use cranelite_tile::{Arg, Elem, Index, Kernel, KernelBuilder, Value};
+use cranelite_tile::{Arg, Elem, Index, Kernel, KernelBuilder, Rounding, Value};
 
 /// Loops over the beginnings of squares along `count` elements; a last square overlaps the one before.
 fn squares(k: &mut KernelBuilder, name: &str, side: usize, count: usize, body: &mut dyn FnMut(&mut KernelBuilder, Index)) {
@@ -77,7 +77,13 @@ impl Gather {
         let count = self.side * n.group;
         let words = Elem::I32.x(self.side);
         match n.form {
-            Form::Float => k.load(words, x.at(at)),
+            Form::Float if n.memory == Elem::F32 => k.load(words, x.at(at)),
+            Form::Float => {
+                let v = k.load(n.memory.x(self.side), x.at(at));
+                let v = k.widen(v, Elem::I32);
+                let v = k.to_float(v, Elem::F32);
+                k.bitcast(v, words)
+            }
             Form::Bytes { .. } => {
                 let v = k.load(n.operand.x(count), x.at(at));
                 let v = flip.map_or(v, |flip| k.xor(v, flip));
@@ -98,8 +104,6 @@ pub struct Sums {
     pub fma: bool,
     pub lanes: usize,
     pub vectors: usize,
-    /// Groups of a turn, each with sums of its own.
-    pub sets: usize,
     /// Lanes of a row.
     pub row: usize,
     /// The most of a chunk.
@@ -112,9 +116,9 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// As many as hide the latency of an operation.
-    pub fn sets(vectors: usize) -> usize {
-        if vectors < 8 { 2 } else { 1 }
+    /// As many sums of each vector as hide the latency of an operation.
+    fn sets(&self) -> usize {
+        if self.vectors < 8 { TURN } else { 1 }
     }
 
     pub fn kernel(&self) -> Kernel {
@@ -135,29 +139,29 @@ impl Sums {
             let channel = k.known_index("channel", Elem::I32, lists.at(list + 8), 0, self.channels as i64 - 1);
             let at = |v: usize| channel * row_bytes + v as i64 * vector_bytes;
             let mut acc: Vec<Value> = vec![];
-            for set in 0..self.sets {
+            for set in 0..self.sets() {
                 for v in 0..self.vectors {
                     let from_memory = self.adds && set == 0;
                     acc.push(if from_memory { k.load(acc_type, y.at(at(v))) } else { self.zero(k) });
                 }
             }
-            let sums = k.repeat("i", Index::from(count), self.sets as i64, &acc, |k, i, acc| {
+            let sums = k.repeat("i", Index::from(count), TURN as i64, &acc, |k, i, acc| {
                 let mut acc = acc.to_vec();
-                for set in 0..self.sets {
-                    let group = i + Index::from(start) + set;
+                for g in 0..TURN {
+                    let group = i + Index::from(start) + g;
                     let word = k.known_index("word", Elem::U16, places.at(group.clone() * 2), 0, self.words as i64);
                     let w = self.weight(k, weights, group * WORD_BYTES as i64);
                     for v in 0..self.vectors {
                         let place = x.at(word * row_bytes + v as i64 * vector_bytes);
                         let a = k.load(n.operand.x(self.lanes * n.group), place);
-                        let sum = &mut acc[set * self.vectors + v];
+                        let sum = &mut acc[g % self.sets() * self.vectors + v];
                         *sum = self.product(k, *sum, a, w);
                     }
                 }
                 acc
             });
             for v in 0..self.vectors {
-                let parts: Vec<Value> = (0..self.sets).map(|set| sums[set * self.vectors + v]).collect();
+                let parts: Vec<Value> = (0..self.sets()).map(|set| sums[set * self.vectors + v]).collect();
                 let sum = parts.into_iter().reduce(|a, b| k.add(a, b)).expect("one set");
                 k.store(y.at(at(v)), sum);
             }
@@ -189,7 +193,9 @@ impl Sums {
 
 /// Makes results of sums.
 pub struct Scatter {
-    pub numbers: Numbers,
+    /// Sums as they are, and as the epilogue takes them.
+    pub sums: Elem,
+    pub accumulator: Elem,
     pub epilogue: Epilogue,
     /// Of a square; divides the lanes.
     pub side: usize,
@@ -201,8 +207,8 @@ pub struct Scatter {
     pub pixels: usize,
     pub columns: usize,
     pub y_pixel: usize,
-    /// Activations have a scale for every pixel.
-    pub per_pixel: bool,
+    /// Where activations have scales: bytes from that of a pixel to the next.
+    pub factor_step: Option<i64>,
     pub at_once: usize,
 }
 
@@ -211,15 +217,15 @@ impl Scatter {
         let mut k = KernelBuilder::new(format!("results_of_lanes_{}x{}", self.columns, self.pixels));
         let (sums, class) = (k.read("sums"), k.read("class"));
         let scale = (0 < self.epilogue.scale_bytes()).then(|| k.read("scale"));
-        let factor = self.per_pixel.then(|| (k.read("factor"), k.read("offset")));
+        let factor = self.factor_step.map(|_| (k.read("factor"), k.read("offset")));
         let y = Output::declare(&mut k, to);
         let [c0, s0, y0] = ["c0", "s0", "y0"].map(|name| Index::from(k.param(name)));
-        let f0 = self.per_pixel.then(|| Index::from(k.param("f0")));
-        let class_bytes = (self.lanes * self.epilogue.class_bytes(self.numbers.accumulator)) as i64;
+        let f0 = self.factor_step.map(|step| (Index::from(k.param("f0")), step));
+        let class_bytes = (self.lanes * self.epilogue.class_bytes(self.accumulator)) as i64;
         let scale_bytes = (self.lanes * self.epilogue.scale_bytes()) as i64;
         let element = i64::from(self.epilogue.output().bytes());
         let row_bytes = (self.row * WORD_BYTES) as i64;
-        let (acc, side) = (self.numbers.accumulator, self.side);
+        let (acc, side) = (self.accumulator, self.side);
         // A panel of so many channels, from this one on, of some pixels.
         let some = |k: &mut KernelBuilder, panel: &Index, columns: usize, pixel: &Index, pixels: usize| {
             let mut parts = vec![vec![]; side];
@@ -229,7 +235,7 @@ impl Scatter {
                         // What is not there is not used.
                         let row = panel.clone() * self.lanes as i64 + (part + r).min(columns - 1);
                         let at = row * row_bytes + (pixel.clone() + self.first) * WORD_BYTES as i64;
-                        k.load(acc.x(side), sums.at(at))
+                        k.load(self.sums.x(side), sums.at(at))
                     })
                     .collect();
                 transposed(k, rows).into_iter().zip(&mut parts).for_each(|(v, all)| all.push(v));
@@ -237,9 +243,10 @@ impl Scatter {
             let mut waiting = vec![];
             for (i, parts) in parts.into_iter().take(pixels).enumerate() {
                 let sum = joined(k, parts);
+                let sum = if self.sums == acc { sum } else { k.convert(sum, acc, Rounding::TowardZero) };
                 let start = k.load(acc.x(self.lanes), class.at(c0.clone() + panel.clone() * class_bytes));
                 let sum = k.add(sum, start);
-                let at = f0.clone().map(|f0| f0 + (pixel.clone() + i) * 4);
+                let at = f0.clone().map(|(f0, step)| f0 + (pixel.clone() + i) * step);
                 let tables = Tables {
                     class: Some((class, c0.clone() + panel.clone() * class_bytes)),
                     scale: scale.map(|s| (s, s0.clone() + panel.clone() * scale_bytes)),

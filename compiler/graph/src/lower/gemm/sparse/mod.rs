@@ -7,6 +7,9 @@
 //! back, and become results as those of dense products do (`epilogue.rs`). Offsets come from a table whose values the verifier reads, so nothing is
 //! compared when the program runs.
 //!
+//! Bytes are multiplied in their groups where hardly a group has a weight that is not zero, or one by one as floats where all sums are integers that floats hold:
+//! then no weight is multiplied for its neighbours' sake.
+//!
 //! The depth is cut into blocks whose words of a tile stay in the first-level cache, and output channels into chunks whose sums stay in the second.
 //!
 //! Differences from the dense form: floats are summed in another order, as everywhere between machines, and what is infinite or not a number in the image is not
@@ -22,7 +25,9 @@ use super::{Product, Rescale};
 use crate::diagnostic::Diagnostic;
 use crate::lower::pointwise::Destination;
 use crate::lower::{Context, Goal};
-use cranelite_tile::{BufferId, ByteDot, Elem};
+use crate::quantize::element_range;
+use crate::tensor::ElementType;
+use cranelite_tile::{BufferId, ByteDot, Elem, Machine};
 use kernels::{Gather, Scatter, Sums};
 use weights::Weights;
 
@@ -33,24 +38,71 @@ const WORD_BYTES: usize = 4;
 const LEAST_SIDE: usize = 4;
 
 /// Vectors of pixels of a tile.
-const VECTORS: [usize; 4] = [8, 4, 2, 1];
+const VECTORS: [usize; 5] = [16, 8, 4, 2, 1];
 
 /// Output channels whose sums are in scratch at once.
 const CHUNK: usize = 32;
 
-/// Costs in hundredths of a product of vectors: a weight beside its products (its offset, its place, itself in all lanes), a list beside its weights, a word to be
-/// transposed, a sum that becomes a result.
-const WEIGHT_COST: usize = 200;
+/// Costs in hundredths of a dense product of vectors of floats: of a list beside its weights, of a word to be transposed, of a sum that becomes a result, and of a
+/// vector of sums that is stored, and loaded again for the next block of the depth.
 const LIST_COST: usize = 3000;
 const GATHER_COST: usize = 60;
 const SCATTER_COST: usize = 90;
-/// And a vector of sums that is stored, and loaded again for the next block of the depth.
 const SUM_COST: usize = 150;
+
+/// Sums of smaller integers are exact in floats.
+const EXACT: i64 = 1 << 24;
+
+/// How words are multiplied.
+#[derive(Clone, Copy, Debug)]
+struct Arithmetic {
+    words: Numbers,
+    /// What the tables of the product are for: those of integers, where words are integers as floats.
+    tables: Numbers,
+}
+
+impl Arithmetic {
+    fn own(p: &Product, machine: &Machine) -> Option<Arithmetic> {
+        let n = p.numbers(machine);
+        let is_short = n.accumulator == Elem::F32 || n.accumulator == Elem::I32;
+        let has_sums = n.sum_factor(p.weight_zero_point) != 0;
+        let is_possible = is_short && !has_sums && n.form != Form::Words && p.filter.shape[3].is_multiple_of(n.group);
+        is_possible.then_some(Arithmetic { words: n, tables: n })
+    }
+
+    /// Integers as floats, if their sums are exact.
+    fn floats(p: &Product) -> Option<Arithmetic> {
+        let (low, high) = element_range(p.input)?;
+        let most = i64::from(low).abs().max(i64::from(high).abs());
+        let depth = p.filter.shape[3];
+        let is_exact =
+            |o: usize| p.filter.ints(o * depth..(o + 1) * depth).map(|w| (w - p.weight_zero_point).abs()).sum::<i64>() * most < EXACT;
+        let memory = match p.input {
+            ElementType::I8 => Elem::I8,
+            ElementType::U8 => Elem::U8,
+            _ => Elem::I16,
+        };
+        let tables = Numbers { memory, weight_shift: p.weight_zero_point, ..Numbers::words(Elem::I32) };
+        (0..p.filter.shape[0]).all(is_exact).then_some(Arithmetic { words: Numbers { memory, ..Numbers::FLOAT }, tables })
+    }
+
+    /// Of one turn of the dense product.
+    fn dense_cost(p: &Product, machine: &Machine) -> usize {
+        let n = p.numbers(machine);
+        let product = if n.form == Form::Float { 100 } else { machine.sparse.dot as usize };
+        product * p.filter.shape[3].div_ceil(n.group)
+    }
+
+    fn product_cost(&self, machine: &Machine) -> usize {
+        let costs = &machine.sparse;
+        if self.words.form == Form::Float { costs.product } else { costs.dot.max(costs.product) }.try_into().expect("a small number")
+    }
+}
 
 /// How a product is computed.
 #[derive(Debug)]
 pub struct Plan {
-    numbers: Numbers,
+    arithmetic: Arithmetic,
     lanes: usize,
     /// Of a whole tile.
     vectors: usize,
@@ -61,39 +113,52 @@ pub struct Plan {
 
 /// The plan, if it is a good deal cheaper than the dense product and there is memory for it.
 pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
-    let numbers = p.numbers(cx.machine);
-    let is_short = numbers.accumulator == Elem::F32 || numbers.accumulator == Elem::I32;
     let is_plain = p.rows.sees_itself() && p.columns.sees_itself() && p.groups() == 1 && p.batch == 1;
     let by_runs = matches!(cx.machine.byte_dot, ByteDot::Runs { .. });
-    let has_sums = numbers.sum_factor(p.weight_zero_point) != 0;
-    let per_image = matches!(p.rescale, Rescale::Hybrid { per_pixel: false, .. });
-    let plain = cx.sparse && cx.goal == Goal::Speed && cx.machine.has_vectors() && !by_runs && is_plain && is_short;
-    let (depth, pixels) = (p.filter.shape[3], p.rows.output * p.columns.output);
-    let words = depth / numbers.group;
+    let (outputs, pixels) = (p.filter.shape[0], p.rows.output * p.columns.output);
     let lanes = cx.machine.lanes(Elem::I32);
-    if !plain || has_sums || per_image || numbers.form == Form::Words || !depth.is_multiple_of(numbers.group) || words < LEAST_SIDE || usize::from(u16::MAX) < words || pixels < lanes {
+    if !cx.sparse || cx.goal != Goal::Speed || !cx.machine.has_vectors() || by_runs || !is_plain || pixels < lanes {
         return None;
     }
-    let zeros = Weights::count(p, &numbers);
-    let dense = 100 * pixels * words * p.filter.shape[0].div_ceil(lanes);
-    let costs = Costs { pixels, words, outputs: p.filter.shape[0], groups: zeros, lanes };
-    // What weights take less, scratch may take.
-    let dense_bytes = words * p.filter.shape[0] * WORD_BYTES;
-    let saved = dense_bytes.saturating_sub(zeros * (WORD_BYTES + 2) + p.filter.shape[0] * 8);
-    let most = (cx.spare_bytes as usize).max(saved);
-    let fits = |v: &usize| scratch_words(words, p.filter.shape[0], v * lanes).iter().sum::<usize>() * WORD_BYTES <= most;
-    // Blocks of equal length whose words stay in the first-level cache.
-    let block = |vectors: usize| {
-        let most = (cx.machine.l1_bytes as usize / (vectors * lanes * WORD_BYTES)).max(16);
-        words.div_ceil(words.div_ceil(most))
-    };
-    let most_vectors = pixels.div_ceil(lanes);
-    let candidates = VECTORS.into_iter().filter(|v| *v == 1 || *v < 2 * most_vectors).filter(fits);
-    let (cost, vectors) = candidates.map(|v| (costs.of(v, block(v)), v)).min()?;
-    (10 * cost <= 9 * dense).then(|| {
-        let block = block(vectors);
-        Plan { numbers, lanes, vectors, block, weights: Weights::new(p, &numbers, block, CHUNK, Sums::sets(vectors)) }
-    })
+    let dense = pixels * outputs.div_ceil(lanes) * Arithmetic::dense_cost(p, cx.machine);
+    let all = [Arithmetic::own(p, cx.machine), Arithmetic::floats(p)];
+    let mut best: Option<(usize, Arithmetic, usize, usize)> = None;
+    for arithmetic in all.into_iter().flatten() {
+        let words = p.filter.shape[3] / arithmetic.words.group;
+        if !(LEAST_SIDE..=usize::from(u16::MAX)).contains(&words) {
+            continue;
+        }
+        let groups = Weights::count(p, &arithmetic);
+        let costs = Costs {
+            pixels,
+            words,
+            outputs,
+            groups,
+            lanes,
+            product: arithmetic.product_cost(cx.machine),
+            weight: cx.machine.sparse.weight as usize,
+        };
+        // What weights take less, scratch may take.
+        let dense_bytes = p.weights_bytes(&p.numbers(cx.machine));
+        let saved = dense_bytes.saturating_sub(groups * (WORD_BYTES + 2) + outputs * weights::LIST_BYTES);
+        let most = (cx.spare_bytes as usize).max(saved);
+        let fits = |v: &usize| scratch_words(words, outputs, v * lanes).iter().sum::<usize>() * WORD_BYTES <= most;
+        // Blocks of equal length whose words stay in the first-level cache.
+        let block = |vectors: usize| {
+            let most = (cx.machine.l1_bytes as usize / (vectors * lanes * WORD_BYTES)).max(16);
+            words.div_ceil(words.div_ceil(most))
+        };
+        let registers = cx.machine.vector_registers as usize;
+        let is_useful = |v: &usize| *v == 1 || (*v < 2 * pixels.div_ceil(lanes) && *v + 3 <= registers);
+        for vectors in VECTORS.into_iter().filter(is_useful).filter(fits) {
+            let cost = costs.of(vectors, block(vectors));
+            if best.is_none_or(|b| cost < b.0) {
+                best = Some((cost, arithmetic, vectors, block(vectors)));
+            }
+        }
+    }
+    let (_, arithmetic, vectors, block) = best.filter(|b| 10 * b.0 <= 9 * dense)?;
+    Some(Plan { arithmetic, lanes, vectors, block, weights: Weights::new(p, &arithmetic, block, CHUNK) })
 }
 
 /// Words of scratch: the transposed tile with a row of zeros, and the sums of a chunk with what the last square reads beyond.
@@ -108,14 +173,18 @@ struct Costs {
     /// Groups of weights that are not zeros.
     groups: usize,
     lanes: usize,
+    /// Of a vector, and of a weight beside its vectors.
+    product: usize,
+    weight: usize,
 }
 
 impl Costs {
     fn of(&self, vectors: usize, block: usize) -> usize {
         let tiles = self.pixels.div_ceil(vectors * self.lanes);
         let blocks = self.words.div_ceil(block);
-        let product = 100 * vectors.max(4);
-        let lists = tiles * self.outputs * blocks * (LIST_COST + SUM_COST * vectors) + tiles * self.groups * (product + WEIGHT_COST);
+        // Few sums do not hide the latency of their operations.
+        let product = self.product * vectors.max(4);
+        let lists = tiles * self.outputs * blocks * (LIST_COST + SUM_COST * vectors) + tiles * self.groups * (product + self.weight);
         // Few lanes: those that move words are the same on all machines.
         lists + tiles * vectors * self.lanes * (self.words * GATHER_COST + self.outputs * SCATTER_COST)
     }
@@ -123,13 +192,13 @@ impl Costs {
 
 /// Writes the calls from `input` to the destination.
 pub fn lower(cx: &mut Context, p: &Product, plan: &Plan, input: BufferId, to: &Destination) -> Result<(), Diagnostic> {
-    let (n, outputs) = (&plan.numbers, p.filter.shape[0]);
-    let (epilogue, scales) = p.epilogue(cx.machine, n)?;
+    let outputs = p.filter.shape[0];
+    let (epilogue, scales) = p.epilogue(cx.machine, &plan.arithmetic.tables)?;
     if let Some(form) = epilogue.form() {
         cx.note_rescaling(form, outputs);
     }
     let pixels = p.rows.output * p.columns.output;
-    let words = p.filter.shape[3] / n.group;
+    let words = p.filter.shape[3] / plan.arithmetic.words.group;
     let whole = plan.vectors * plan.lanes;
     let scratch = scratch_words(words, outputs, whole).map(|words| (words * WORD_BYTES) as u64);
     let buffers = Buffers { input, words: cx.scratch("pixels in lanes", scratch[0]), sums: cx.scratch("sums of pixels", scratch[1]) };
@@ -180,7 +249,7 @@ impl Tables {
     fn new(cx: &mut Context, p: &Product, plan: &Plan, epilogue: &Epilogue, scales: &Scales) -> Tables {
         let outputs = p.filter.shape[0];
         let all = super::rectangles(&p.rows, &p.columns, outputs).expect("one kind of pixel");
-        let class = tables::classes(p, &plan.numbers, epilogue, 0..outputs, plan.lanes, &all, |_| 0).data;
+        let class = tables::classes(p, &plan.arithmetic.tables, epilogue, 0..outputs, plan.lanes, &all, |_| 0).data;
         let scale = scales.table(&p.bias, 0..outputs, plan.lanes);
         let scale = (0 < epilogue.scale_bytes()).then(|| cx.constant("scales", scale, 64));
         Tables {
@@ -205,7 +274,8 @@ struct Lowering<'a> {
 
 impl Lowering<'_> {
     fn tile(&self, cx: &mut Context, tile: Tile) {
-        let (p, plan, n) = (self.p, self.plan, &self.plan.numbers);
+        let (p, plan) = (self.p, self.plan);
+        let Arithmetic { words: n, tables: t } = plan.arithmetic;
         let Buffers { input, words, sums } = self.buffers;
         let row = plan.vectors * plan.lanes;
         let x_pixel = p.channels * n.memory.bytes() as usize;
@@ -213,7 +283,8 @@ impl Lowering<'_> {
         let lanes = tile.vectors * plan.lanes;
         let side = cx.machine.square_words();
         let side_of_words = if self.words < side { LEAST_SIDE } else { side };
-        let gather = Gather { numbers: *n, side: side_of_words, words: self.words, row, x_pixel, present: lanes.min(pixels - tile.first), lanes };
+        let gather =
+            Gather { numbers: n, side: side_of_words, words: self.words, row, x_pixel, present: lanes.min(pixels - tile.first), lanes };
         // What a tile lacks comes from the pixels before it where there are any.
         let before = (lanes.saturating_sub(pixels - tile.first)).min(tile.first);
         let gather = Gather { present: gather.present + before, ..gather };
@@ -226,11 +297,10 @@ impl Lowering<'_> {
             for b in 0..self.words.div_ceil(plan.block) {
                 let list = plan.weights.of(c, b);
                 let kernel = Sums {
-                    numbers: *n,
+                    numbers: n,
                     fma: cx.machine.fma,
                     lanes: plan.lanes,
                     vectors: tile.vectors,
-                    sets: plan.weights.sets,
                     row,
                     channels: outputs.min(CHUNK),
                     adds: 0 < b,
@@ -241,7 +311,8 @@ impl Lowering<'_> {
                 cx.call(kernel.kernel(), &[words, self.tables.places, self.tables.weights, self.tables.lists, sums], &params);
             }
             let scatter = Scatter {
-                numbers: *n,
+                sums: n.accumulator,
+                accumulator: t.accumulator,
                 epilogue: self.epilogue,
                 side,
                 lanes: plan.lanes,
@@ -250,7 +321,10 @@ impl Lowering<'_> {
                 pixels: tile.pixels,
                 columns: count,
                 y_pixel: outputs * y_element,
-                per_pixel: matches!(p.rescale, Rescale::Hybrid { .. }),
+                factor_step: match p.rescale {
+                    Rescale::Hybrid { per_pixel, .. } => Some(if per_pixel { 4 } else { 0 }),
+                    _ => None,
+                },
                 at_once: if 16 < cx.machine.vector_bytes { 4 } else { 0 },
             };
             let mut buffers = vec![sums, self.tables.class];
@@ -259,14 +333,14 @@ impl Lowering<'_> {
                 buffers.extend(factors);
             }
             buffers.extend(self.to.buffers());
-            let class = first * self.epilogue.class_bytes(n.accumulator);
+            let class = first * self.epilogue.class_bytes(t.accumulator);
             let scale = first * self.epilogue.scale_bytes();
             let y0 = tile.first * scatter.y_pixel + first * y_element;
             let mut params = vec![class as i64, scale as i64, y0 as i64];
             let mut advance = vec![0, 0, (tile.step * scatter.y_pixel) as i64];
-            if scatter.per_pixel {
-                params.push(4 * tile.first as i64);
-                advance.push(4 * tile.step as i64);
+            if let Some(step) = scatter.factor_step {
+                params.push(step * tile.first as i64);
+                advance.push(step * tile.step as i64);
             }
             cx.call_advancing(scatter.kernel(self.to), &buffers, &params, &advance);
         }

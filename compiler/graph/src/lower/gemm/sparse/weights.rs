@@ -5,8 +5,9 @@
 //! chunk and in it block by block, as the kernels run.
 
 use super::super::Product;
-use super::super::numbers::{Form, Numbers};
-use super::WORD_BYTES;
+use super::super::numbers::Form;
+use super::{Arithmetic, WORD_BYTES};
+use crate::tensor::ElementType;
 use cranelite_tile::Elem;
 
 #[derive(Debug)]
@@ -20,21 +21,25 @@ pub struct Weights {
     pub lists: Vec<u8>,
     /// Byte in `lists` where those of a chunk and block begin.
     first_lists: Vec<Vec<usize>>,
-    /// Lists are multiples of so many groups; what is missing multiplies a word of zeros.
-    pub sets: usize,
     /// The largest first group, and the longest list.
     pub most: [usize; 2],
 }
 
+/// Groups of a turn: lists are multiples of them, and what is missing multiplies a word of zeros.
+pub const TURN: usize = 2;
+
 /// The bytes of a group of weights as the operation takes them, from output channel `o`; none if they are zeros.
-fn group(p: &Product, n: &Numbers, o: usize, word: usize) -> Option<[u8; WORD_BYTES]> {
-    let mut bytes = [0; WORD_BYTES];
-    if n.form == Form::Float {
-        let at = 4 * (o * p.filter.shape[3] + word);
-        bytes.copy_from_slice(&p.filter.data[at..at + 4]);
-        return (f32::from_le_bytes(bytes) != 0.0).then_some(bytes);
-    }
+fn group(p: &Product, arithmetic: &Arithmetic, o: usize, word: usize) -> Option<[u8; WORD_BYTES]> {
+    let n = &arithmetic.words;
     let first = o * p.filter.shape[3] + word * n.group;
+    if n.form == Form::Float {
+        let weight = match p.filter.element {
+            ElementType::F32 => f32::from_le_bytes(p.filter.data[4 * first..4 * first + 4].try_into().expect("four bytes")),
+            _ => p.filter.ints(first..first + 1).map(|w| (w - p.weight_zero_point) as f32).sum(),
+        };
+        return (weight != 0.0).then_some(weight.to_le_bytes());
+    }
+    let mut bytes = [0; WORD_BYTES];
     for (i, w) in p.filter.ints(first..first + n.group).enumerate() {
         let w = w - n.weight_shift;
         match n.weight {
@@ -50,15 +55,15 @@ pub const LIST_BYTES: usize = 12;
 
 impl Weights {
     /// Groups that are not zeros.
-    pub fn count(p: &Product, n: &Numbers) -> usize {
-        let words = p.filter.shape[3] / n.group;
+    pub fn count(p: &Product, n: &Arithmetic) -> usize {
+        let words = p.filter.shape[3] / n.words.group;
         (0..p.filter.shape[0]).map(|o| (0..words).filter(|w| group(p, n, o, *w).is_some()).count()).sum()
     }
 
     /// For blocks of so many words and chunks of so many channels; behind the last word there are zeros.
-    pub fn new(p: &Product, n: &Numbers, block: usize, chunk: usize, sets: usize) -> Weights {
-        let (outputs, words) = (p.filter.shape[0], p.filter.shape[3] / n.group);
-        let mut all = Weights { groups: vec![], words: vec![], lists: vec![], first_lists: vec![], sets, most: [0, 0] };
+    pub fn new(p: &Product, n: &Arithmetic, block: usize, chunk: usize) -> Weights {
+        let (outputs, words) = (p.filter.shape[0], p.filter.shape[3] / n.words.group);
+        let mut all = Weights { groups: vec![], words: vec![], lists: vec![], first_lists: vec![], most: [0, 0] };
         for first in (0..outputs).step_by(chunk) {
             let mut of_chunk = vec![];
             for begin in (0..words).step_by(block) {
@@ -66,7 +71,7 @@ impl Weights {
                 let list = |o: usize| {
                     let list = (begin..words.min(begin + block)).filter_map(|w| Some((w, group(p, n, o, w)?)));
                     let mut list: Vec<(usize, [u8; WORD_BYTES])> = list.collect();
-                    list.resize(list.len().next_multiple_of(sets), (words, [0; WORD_BYTES]));
+                    list.resize(list.len().next_multiple_of(TURN), (words, [0; WORD_BYTES]));
                     (o - first, list)
                 };
                 let mut lists: Vec<_> = (first..outputs.min(first + chunk)).map(list).collect();
