@@ -104,6 +104,7 @@ fn machine(set: &Set, name: &str) -> Machine {
         vector_bytes: wide.vector_bytes as u32,
         vector_registers: if wide.avx512 { 32 } else { 16 },
         byte_dot: if wide.vnni { ByteDot::U8S8 } else { ByteDot::S16S16 },
+        sparse: SparseCosts { product: 100, weight: 200, dot: if wide.vnni { 100 } else { 200 } },
         tile_f32: tile_product,
         tile_i8: tile_product,
         tile_row: tile(1, 8),
@@ -124,7 +125,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         mul_high_add: false,
         saturating_convert: false,
         round: set.contains("sse4.1"),
-        sparse: SparseCosts { product: 100, weight: 200, dot: if has_vnni(set) { 100 } else { 200 } },
+        sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 } },
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
         tile_f32: match (set.contains("fma"), set.contains("avx")) {
             (true, _) => tile(12, 1, 2),

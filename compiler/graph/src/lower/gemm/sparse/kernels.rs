@@ -101,6 +101,8 @@ impl Gather {
 /// Sums of the lists of some output channels over the words of a tile.
 pub struct Sums {
     pub numbers: Numbers,
+    /// Weights in memory.
+    pub stored: Elem,
     pub fma: bool,
     pub lanes: usize,
     pub vectors: usize,
@@ -150,7 +152,7 @@ impl Sums {
                 for g in 0..TURN {
                     let group = i + Index::from(start) + g;
                     let word = k.known_index("word", Elem::U16, places.at(group.clone() * 2), 0, self.words as i64);
-                    let w = self.weight(k, weights, group * WORD_BYTES as i64);
+                    let w = self.weight(k, weights, group);
                     for v in 0..self.vectors {
                         let place = x.at(word * row_bytes + v as i64 * vector_bytes);
                         let a = k.load(n.operand.x(self.lanes * n.group), place);
@@ -174,9 +176,15 @@ impl Sums {
         if ty.elem == Elem::F32 { k.float(ty, 0.0) } else { k.int(ty, 0) }
     }
 
-    fn weight(&self, k: &mut KernelBuilder, weights: Arg, at: Index) -> Value {
+    fn weight(&self, k: &mut KernelBuilder, weights: Arg, group: Index) -> Value {
         let n = &self.numbers;
-        k.load_splat(n.weight.x(self.lanes * n.group), n.group, weights.at(at))
+        let at = group * (n.group as i64 * i64::from(self.stored.bytes()));
+        let w = k.load_splat(self.stored.x(self.lanes * n.group), n.group, weights.at(at));
+        if self.stored == n.weight {
+            return w;
+        }
+        let w = k.widen(w, Elem::I32);
+        k.to_float(w, n.weight)
     }
 
     fn product(&self, k: &mut KernelBuilder, acc: Value, a: Value, w: Value) -> Value {

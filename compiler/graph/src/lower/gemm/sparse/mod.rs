@@ -57,6 +57,8 @@ const EXACT: i64 = 1 << 24;
 #[derive(Clone, Copy, Debug)]
 struct Arithmetic {
     words: Numbers,
+    /// Weights in memory: those of floats, too, where they are integers.
+    stored: Elem,
     /// What the tables of the product are for: those of integers, where words are integers as floats.
     tables: Numbers,
 }
@@ -67,7 +69,7 @@ impl Arithmetic {
         let is_short = n.accumulator == Elem::F32 || n.accumulator == Elem::I32;
         let has_sums = n.sum_factor(p.weight_zero_point) != 0;
         let is_possible = is_short && !has_sums && n.form != Form::Words && p.filter.shape[3].is_multiple_of(n.group);
-        is_possible.then_some(Arithmetic { words: n, tables: n })
+        is_possible.then_some(Arithmetic { words: n, stored: n.weight, tables: n })
     }
 
     /// Integers as floats, if their sums are exact.
@@ -83,7 +85,9 @@ impl Arithmetic {
             _ => Elem::I16,
         };
         let tables = Numbers { memory, weight_shift: p.weight_zero_point, ..Numbers::words(Elem::I32) };
-        (0..p.filter.shape[0]).all(is_exact).then_some(Arithmetic { words: Numbers { memory, ..Numbers::FLOAT }, tables })
+        let is_byte = |w: i64| i8::try_from(w - p.weight_zero_point).is_ok();
+        let stored = if p.filter.ints(0..p.filter.shape[0] * depth).all(is_byte) { Elem::I8 } else { Elem::I16 };
+        (0..p.filter.shape[0]).all(is_exact).then_some(Arithmetic { words: Numbers { memory, ..Numbers::FLOAT }, stored, tables })
     }
 
     /// Of one turn of the dense product.
@@ -91,6 +95,17 @@ impl Arithmetic {
         let n = p.numbers(machine);
         let product = if n.form == Form::Float { 100 } else { machine.sparse.dot as usize };
         product * p.filter.shape[3].div_ceil(n.group)
+    }
+
+    /// Of the weights of a word.
+    fn group_bytes(&self) -> usize {
+        self.words.group * self.stored.bytes() as usize
+    }
+
+    /// Of one that is converted: half as much again and more.
+    fn weight_cost(&self, machine: &Machine) -> usize {
+        let cost = machine.sparse.weight as usize;
+        if self.stored == self.words.weight { cost } else { cost * 8 / 5 }
     }
 
     fn product_cost(&self, machine: &Machine) -> usize {
@@ -136,11 +151,11 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
             groups,
             lanes,
             product: arithmetic.product_cost(cx.machine),
-            weight: cx.machine.sparse.weight as usize,
+            weight: arithmetic.weight_cost(cx.machine),
         };
         // What weights take less, scratch may take.
         let dense_bytes = p.weights_bytes(&p.numbers(cx.machine));
-        let saved = dense_bytes.saturating_sub(groups * (WORD_BYTES + 2) + outputs * weights::LIST_BYTES);
+        let saved = dense_bytes.saturating_sub(groups * (arithmetic.group_bytes() + 2) + outputs * weights::LIST_BYTES);
         let most = (cx.spare_bytes as usize).max(saved);
         let fits = |v: &usize| scratch_words(words, outputs, v * lanes).iter().sum::<usize>() * WORD_BYTES <= most;
         // Blocks of equal length whose words stay in the first-level cache.
@@ -275,7 +290,7 @@ struct Lowering<'a> {
 impl Lowering<'_> {
     fn tile(&self, cx: &mut Context, tile: Tile) {
         let (p, plan) = (self.p, self.plan);
-        let Arithmetic { words: n, tables: t } = plan.arithmetic;
+        let Arithmetic { words: n, tables: t, stored } = plan.arithmetic;
         let Buffers { input, words, sums } = self.buffers;
         let row = plan.vectors * plan.lanes;
         let x_pixel = p.channels * n.memory.bytes() as usize;
@@ -298,6 +313,7 @@ impl Lowering<'_> {
                 let list = plan.weights.of(c, b);
                 let kernel = Sums {
                     numbers: n,
+                    stored,
                     fma: cx.machine.fma,
                     lanes: plan.lanes,
                     vectors: tile.vectors,

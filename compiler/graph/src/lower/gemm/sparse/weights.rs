@@ -6,13 +6,13 @@
 
 use super::super::Product;
 use super::super::numbers::Form;
-use super::{Arithmetic, WORD_BYTES};
+use super::Arithmetic;
 use crate::tensor::ElementType;
 use cranelite_tile::Elem;
 
 #[derive(Debug)]
 pub struct Weights {
-    /// A word for every group.
+    /// As long as [`Arithmetic::group_bytes`] says, for every group.
     pub groups: Vec<u8>,
     /// Of a group: the number of its word, u16.
     pub words: Vec<u8>,
@@ -29,25 +29,23 @@ pub struct Weights {
 pub const TURN: usize = 2;
 
 /// The bytes of a group of weights as the operation takes them, from output channel `o`; none if they are zeros.
-fn group(p: &Product, arithmetic: &Arithmetic, o: usize, word: usize) -> Option<[u8; WORD_BYTES]> {
+fn group(p: &Product, arithmetic: &Arithmetic, o: usize, word: usize) -> Option<Vec<u8>> {
     let n = &arithmetic.words;
     let first = o * p.filter.shape[3] + word * n.group;
     if n.form == Form::Float {
-        let weight = match p.filter.element {
-            ElementType::F32 => f32::from_le_bytes(p.filter.data[4 * first..4 * first + 4].try_into().expect("four bytes")),
-            _ => p.filter.ints(first..first + 1).map(|w| (w - p.weight_zero_point) as f32).sum(),
-        };
-        return (weight != 0.0).then_some(weight.to_le_bytes());
-    }
-    let mut bytes = [0; WORD_BYTES];
-    for (i, w) in p.filter.ints(first..first + n.group).enumerate() {
-        let w = w - n.weight_shift;
-        match n.weight {
-            Elem::I16 => bytes[2 * i..2 * i + 2].copy_from_slice(&(w as i16).to_le_bytes()),
-            _ => bytes[i] = w as i8 as u8,
+        if p.filter.element == ElementType::F32 {
+            let bytes = &p.filter.data[4 * first..4 * first + 4];
+            let weight = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+            return (weight != 0.0).then(|| bytes.to_vec());
         }
     }
-    (bytes != [0; WORD_BYTES]).then_some(bytes)
+    let shift = if n.form == Form::Float { p.weight_zero_point } else { n.weight_shift };
+    let weights = p.filter.ints(first..first + n.group).map(|w| w - shift);
+    let bytes: Vec<u8> = match arithmetic.stored {
+        Elem::I16 => weights.flat_map(|w| (w as i16).to_le_bytes()).collect(),
+        _ => weights.map(|w| w as i8 as u8).collect(),
+    };
+    bytes.iter().any(|b| *b != 0).then_some(bytes)
 }
 
 /// Bytes of an entry of [`Weights::lists`].
@@ -63,6 +61,7 @@ impl Weights {
     /// For blocks of so many words and chunks of so many channels; behind the last word there are zeros.
     pub fn new(p: &Product, n: &Arithmetic, block: usize, chunk: usize) -> Weights {
         let (outputs, words) = (p.filter.shape[0], p.filter.shape[3] / n.words.group);
+        let group_bytes = n.group_bytes();
         let mut all = Weights { groups: vec![], words: vec![], lists: vec![], first_lists: vec![], most: [0, 0] };
         for first in (0..outputs).step_by(chunk) {
             let mut of_chunk = vec![];
@@ -70,14 +69,14 @@ impl Weights {
                 of_chunk.push(all.lists.len());
                 let list = |o: usize| {
                     let list = (begin..words.min(begin + block)).filter_map(|w| Some((w, group(p, n, o, w)?)));
-                    let mut list: Vec<(usize, [u8; WORD_BYTES])> = list.collect();
-                    list.resize(list.len().next_multiple_of(TURN), (words, [0; WORD_BYTES]));
+                    let mut list: Vec<(usize, Vec<u8>)> = list.collect();
+                    list.resize(list.len().next_multiple_of(TURN), (words, vec![0; group_bytes]));
                     (o - first, list)
                 };
                 let mut lists: Vec<_> = (first..outputs.min(first + chunk)).map(list).collect();
                 lists.sort_by_key(|(_, list)| std::cmp::Reverse(list.len()));
                 for (o, list) in lists {
-                    let entry = [all.groups.len() / WORD_BYTES, list.len(), o];
+                    let entry = [all.groups.len() / group_bytes, list.len(), o];
                     all.most = [all.most[0].max(entry[0]), all.most[1].max(entry[1])];
                     all.lists.extend(entry.iter().flat_map(|n| (*n as i32).to_le_bytes()));
                     for (w, bytes) in list {
@@ -90,7 +89,7 @@ impl Weights {
         }
         // The proof puts the longest list at the last place.
         let end = all.most[0] + all.most[1];
-        all.groups.resize(end * WORD_BYTES, 0);
+        all.groups.resize(end * group_bytes, 0);
         all.words.resize(end * 2, 0);
         all
     }
