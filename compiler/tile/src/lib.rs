@@ -24,6 +24,6 @@ pub mod verify;
 
 pub use builder::KernelBuilder;
 pub use index::{Counter, Index, Param};
-pub use machine::{ByteDot, Machine, MicroTile};
+pub use machine::{ByteDot, Machine, MicroTile, Permutes};
 pub use program::*;
 pub use types::{Elem, Type};

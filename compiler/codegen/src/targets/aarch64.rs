@@ -2,7 +2,7 @@
 
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
-use cranelite_tile::{ByteDot, Machine, MicroTile};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "aarch64",
@@ -30,7 +30,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     },
 };
 
-fn machine(_: &Set, name: &str) -> Machine {
+fn machine(set: &Set, name: &str) -> Machine {
     let tile = MicroTile { rows: 8, vectors: 3, unroll: 1 };
     Machine {
         name: name.into(),
@@ -43,6 +43,8 @@ fn machine(_: &Set, name: &str) -> Machine {
         mul_high_add: false,
         saturating_convert: true,
         round: true,
+        // Without an instruction for it, a product of bytes is several.
+        permutes: Permutes { bytes: 16, words: 0, cost: if set.contains("dotprod") { 100 } else { 30 }, long_cost: 0 },
         tile_f32: tile,
         tile_i8: tile,
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },

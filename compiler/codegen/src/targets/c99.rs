@@ -3,7 +3,7 @@
 
 use super::level::{Architecture, Level, Set};
 use crate::clif::{Arch, Features};
-use cranelite_tile::{ByteDot, Machine, MicroTile};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "C99",
@@ -48,6 +48,7 @@ pub(super) fn of(products: Products, name: &str) -> Machine {
         mul_high_add: true,
         saturating_convert: true,
         round: false,
+        permutes: Permutes::default(),
         tile_f32: tile(2, 2),
         tile_i8,
         tile_row,

@@ -2,7 +2,7 @@
 
 use super::level::{Architecture, Feature, Level};
 use crate::clif::{Arch, Features};
-use cranelite_tile::{ByteDot, Machine, MicroTile};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "riscv64",
@@ -31,6 +31,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             mul_high_add: false,
             saturating_convert: true,
             round: false,
+            permutes: Permutes::default(),
             tile_f32: tile,
             tile_i8: tile,
             tile_row: MicroTile { rows: 1, vectors: 4, unroll: 1 },

@@ -5,7 +5,7 @@
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
 use crate::wide;
-use cranelite_tile::{ByteDot, Machine, MicroTile};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes};
 
 const fn feature(name: &'static str, flags: &'static [&'static str], implies: &'static [&'static str]) -> Feature {
     Feature { name, flags, implies }
@@ -104,6 +104,13 @@ fn machine(set: &Set, name: &str) -> Machine {
         vector_bytes: wide.vector_bytes as u32,
         vector_registers: if wide.avx512 { 32 } else { 16 },
         byte_dot: if wide.vnni { ByteDot::U8S8 } else { ByteDot::S16S16 },
+        // Most ports that multiply 64 bytes are those that permute them.
+        permutes: Permutes {
+            bytes: if wide.vbmi { wide.vector_bytes as u32 } else { 16 },
+            words: wide.vector_bytes as u32,
+            cost: if wide.vector_bytes == 64 { 100 } else { 50 },
+            long_cost: 100,
+        },
         tile_f32: tile_product,
         tile_i8: tile_product,
         tile_row: tile(1, 8),
@@ -124,6 +131,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         mul_high_add: false,
         saturating_convert: false,
         round: set.contains("sse4.1"),
+        permutes: if set.contains("ssse3") { Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0 } } else { Permutes::default() },
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
         tile_f32: match (set.contains("fma"), set.contains("avx")) {
             (true, _) => tile(12, 1, 2),

@@ -16,6 +16,7 @@ mod kernel;
 mod numbers;
 mod pack;
 mod padded;
+mod select;
 mod shape;
 mod small;
 mod sums;
@@ -172,6 +173,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if let Some(plan) = winograd::plan(cx, product) {
         winograd::lower(cx, product, &plan, input, to);
         return Ok(());
+    }
+    if let Some(plan) = select::plan(cx, product) {
+        return select::lower(cx, product, &plan, input, to);
     }
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {
@@ -528,6 +532,7 @@ impl Lowering<'_> {
                 // Packing works in quarters of 128 bits, so results of longer registers have to be put in order: four registers as one.
                 at_once: if 16 < machine.vector_bytes && lanes == machine.lanes(n.accumulator) { 4 } else { 0 },
                 prefetch_bytes: if cx.constants_stream && 1 < self.pixels() && self.across.is_none() { PREFETCH_BYTES } else { 0 },
+                select: None,
             };
             cx.call(kernel::kernel(&spec, self.to), buffers, &spec.params(&counts));
         }
