@@ -33,7 +33,6 @@ const MOST_PERCENT: u64 = 88;
 /// How a product is computed.
 pub struct Plan {
     numbers: Numbers,
-    packing: Packing,
     /// Pixels of a tile.
     pixels: usize,
     /// Panels that are full, and the columns after them.
@@ -58,21 +57,23 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     if weights.zeros() * 100 < weights.len() * LEAST_ZEROS {
         return None;
     }
-    let costs = Costs { cx, p, numbers: &numbers };
-    let most = costs.dense() * MOST_PERCENT / 100;
     let walks = |packing: Packing| {
         let tables = packing.tables(p, &numbers)?;
         let counts = packing.counts(&weights, &tables, lanes);
         Some([false, true].map(|is_sorted| packing.with_walk(is_sorted, &tables, &counts)))
     };
     let choices = Packing::choices(machine, &numbers).into_iter().filter_map(walks).flatten().flatten();
-    let cheapest = choices.map(|packing| (costs.of(&packing), packing)).min_by_key(|(cost, _)| *cost)?;
-    let (_, packing) = Some(cheapest).filter(|(cost, _)| *cost <= most)?;
+    // Whether weights come from afar is not certain where there are many.
+    let costs = Costs { cx, p, numbers: &numbers, is_far: cx.constants_stream };
+    let near = Costs { is_far: false, ..costs };
+    let pays = |costs: &Costs, packing: &Packing| 100 * costs.of(packing) <= MOST_PERCENT * costs.dense();
+    let paying = choices.filter(|packing| pays(&costs, packing) && pays(&near, packing));
+    let packing = paying.min_by_key(|packing| costs.of(packing))?;
     let pixels = costs.pixels(&packing);
     let full = filters / lanes * lanes;
     let ranges = [0..full, full..filters];
     let blocks = ranges.into_iter().filter(|r| !r.is_empty()).map(|r| Some((r.clone(), packing.pack(&weights, r, lanes)?)));
-    Some(Plan { numbers, pixels, blocks: blocks.collect::<Option<Vec<_>>>()?, packing })
+    Some(Plan { numbers, pixels, blocks: blocks.collect::<Option<Vec<_>>>()? })
 }
 
 /// Every output position sees all taps.
@@ -143,9 +144,8 @@ impl Part<'_> {
             ..Strides::default()
         };
         let x0 = p.rows.origin(row) as i64 * line + p.columns.origin(column) as i64 * pixel;
-        let y0 = rows.first as i64 * y_row
-            + columns.first as i64 * y_pixel
-            + self.channels.start as i64 * i64::from(epilogue.output().bytes());
+        let y0 =
+            rows.first as i64 * y_row + columns.first as i64 * y_pixel + self.channels.start as i64 * i64::from(epilogue.output().bytes());
         for grid in grids(row.len, column.len, self.plan.pixels, 1) {
             let mut counts: Counts = Default::default();
             let mut fixed = vec![];

@@ -20,10 +20,13 @@ const SIMPLE: u64 = 50;
 /// Finding the next table: numbers from memory, and their bounds.
 const FOUND: u64 = 250;
 
+#[derive(Clone, Copy)]
 pub struct Costs<'a> {
     pub cx: &'a Context<'a>,
     pub p: &'a Product<'a>,
     pub numbers: &'a Numbers,
+    /// Weights are beyond the second-level cache when they are needed, however few they are.
+    pub is_far: bool,
 }
 
 impl Costs<'_> {
@@ -43,7 +46,7 @@ impl Costs<'_> {
             stay if stay <= u64::from(machine.l2_bytes) => NEAR_LINE,
             _ => FAR_LINE,
         };
-        let first = if self.cx.constants_stream { FAR_LINE } else { line(bytes) };
+        let first = if self.is_far { FAR_LINE } else { line(bytes) };
         bytes / LINE_BYTES * (first + (tiles - 1) * line(bytes / panels.max(1)))
     }
 
@@ -64,7 +67,7 @@ impl Costs<'_> {
         let shared = SIMPLE * groups * pixels * vectors / (panel as u64).max(tile);
         let compute = pixels * vectors * (groups * 100 + self.end()) + shared;
         let is_short = pixels == 1 && n.form == Form::Pairs && n.memory.bits() == 8;
-        let size = if is_short && self.cx.constants_stream { 1 } else { u64::from(n.packed.bytes()) };
+        let size = if is_short && self.is_far { 1 } else { u64::from(n.packed.bytes()) };
         let bytes = vectors * self.lanes() * groups * n.group as u64 * size;
         compute.max(self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
     }
