@@ -175,7 +175,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         return Ok(());
     }
     if let Some(plan) = select::plan(cx, product) {
-        return select::lower(cx, product, &plan, input, to);
+        return select::lower(cx, &plan, input, to);
     }
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {

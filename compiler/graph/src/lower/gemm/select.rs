@@ -31,7 +31,10 @@ const LEAST_ZEROS: usize = 40;
 const MOST_PERCENT: u64 = 88;
 
 /// How a product is computed.
-pub struct Plan {
+pub struct Plan<'a> {
+    /// The pixels that see all taps, and those that do not.
+    inner: Product<'a>,
+    borders: Vec<Product<'a>>,
     numbers: Numbers,
     /// Pixels of a tile.
     pixels: usize,
@@ -40,7 +43,7 @@ pub struct Plan {
 }
 
 /// The plan, if it is clearly cheaper than the dense form.
-pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
+pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
     let machine = cx.machine;
     if cx.goal == Goal::Size || !machine.has_vectors() || machine.permutes.bytes == 0 || matches!(machine.byte_dot, ByteDot::Runs { .. }) {
         return None;
@@ -50,9 +53,11 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     let is_ordered = numbers.form == Form::Float && !machine.fma;
     let is_wide = numbers.form == Form::Words || numbers.accumulator == Elem::I64;
     let has_offset = numbers.weight_shift != 0 || p.weight_zero_point != 0;
-    if p.groups() != 1 || filters < lanes || is_ordered || is_wide || has_offset || !sees_all(&p.rows) || !sees_all(&p.columns) {
+    if p.groups() != 1 || filters < lanes || is_ordered || is_wide || has_offset {
         return None;
     }
+    let (inner, borders) = parts(p)?;
+    let p = &inner;
     let weights = Weights::of(&p.filter);
     if weights.zeros() * 100 < weights.len() * LEAST_ZEROS {
         return None;
@@ -73,17 +78,27 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     let full = filters / lanes * lanes;
     let ranges = [0..full, full..filters];
     let blocks = ranges.into_iter().filter(|r| !r.is_empty()).map(|r| Some((r.clone(), packing.pack(&weights, r, lanes)?)));
-    Some(Plan { numbers, pixels, blocks: blocks.collect::<Option<Vec<_>>>()? })
+    let blocks = blocks.collect::<Option<Vec<_>>>()?;
+    Some(Plan { inner, borders, numbers, pixels, blocks })
 }
 
-/// Every output position sees all taps.
-fn sees_all(a: &Axis) -> bool {
-    matches!(&a.segments()[..], [s] if s.taps() == a.filter)
+/// The pixels that see all taps, if they are most of them, and the others as products of their own.
+fn parts<'a>(p: &Product<'a>) -> Option<(Product<'a>, Vec<Product<'a>>)> {
+    let (rows, columns) = (p.rows.segments(), p.columns.segments());
+    let all = |a: &Axis, s: &Segment| s.taps() == a.filter;
+    let (row, column) = (rows.iter().find(|s| all(&p.rows, s))?, columns.iter().find(|s| all(&p.columns, s))?);
+    let part = |rows: Axis, columns: Axis| Product { rows, columns, ..p.clone() };
+    let above_and_below = rows.iter().filter(|s| *s != row).map(|s| part(p.rows.part(s), p.columns));
+    let beside = columns.iter().filter(|s| *s != column).map(|s| part(p.rows.part(row), p.columns.part(s)));
+    let borders: Vec<Product> = above_and_below.chain(beside).collect();
+    let is_most = p.rows.output * p.columns.output <= 2 * row.len * column.len;
+    let is_by_pixel = matches!(p.rescale, Rescale::Hybrid { per_pixel: true, .. });
+    (is_most && (borders.is_empty() || !is_by_pixel)).then(|| (part(p.rows.part(row), p.columns.part(column)), borders))
 }
 
 /// Writes the calls.
-pub fn lower(cx: &mut Context, p: &Product, plan: &Plan, input: BufferId, to: &Destination) -> Result<(), Diagnostic> {
-    let (n, machine) = (&plan.numbers, cx.machine);
+pub fn lower(cx: &mut Context, plan: &Plan, input: BufferId, to: &Destination) -> Result<(), Diagnostic> {
+    let (p, n, machine) = (&plan.inner, &plan.numbers, cx.machine);
     let (epilogue, scales) = p.epilogue(machine, n)?;
     if let Some(form) = epilogue.form() {
         cx.note_rescaling(form, p.filter.shape[0]);
@@ -108,14 +123,14 @@ pub fn lower(cx: &mut Context, p: &Product, plan: &Plan, input: BufferId, to: &D
         let part = Part { p, to, plan, epilogue, lanes, channels, packed };
         part.write(cx, &buffers, &row, &column);
     }
-    Ok(())
+    plan.borders.iter().try_for_each(|border| super::lower(cx, border, input, to))
 }
 
 /// Some panels.
 struct Part<'a> {
     p: &'a Product<'a>,
     to: &'a Destination<'a>,
-    plan: &'a Plan,
+    plan: &'a Plan<'a>,
     epilogue: Epilogue,
     lanes: usize,
     channels: &'a Range<usize>,
