@@ -99,7 +99,7 @@ fn convolutions_of_fewer_multiplications() {
 
 #[test]
 fn products_of_sparse_weights() {
-    check_family(Family::Sparse, 500);
+    check_family(Family::Sparse, 400);
 }
 
 fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {

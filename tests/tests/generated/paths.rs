@@ -337,7 +337,6 @@ const SPARSE: &[Path] = &[
     ("one row", |s| s.case.image[..3] == [1, 1, 1] && s.has_select(&[], &[])),
     ("several images", |s| s.has_select(&["loop n "], &[])),
     ("strides", |s| s.case.stride != [1, 1] && s.has_select(&[], &[])),
-    ("taps that are apart", |s| s.case.dilation[1] != 1 && s.case.filter[1] != 1 && s.has_select(&[], &[])),
     ("borders that are dense", |s| s.case.same && s.has_select(&[], &[]) && s.kernels("product").any(|k| !k.name.ends_with("_select"))),
     ("a panel that is not full", |s| s.has_select(&[" first "], &[])),
     ("sums as the last step", |s| s.has_then() && s.has_select(&[], &[])),

@@ -104,11 +104,15 @@ fn machine(set: &Set, name: &str) -> Machine {
         vector_bytes: wide.vector_bytes as u32,
         vector_registers: if wide.avx512 { 32 } else { 16 },
         byte_dot: if wide.vnni { ByteDot::U8S8 } else { ByteDot::S16S16 },
-        // Most ports that multiply 64 bytes are those that permute them.
+        // One port permutes 64 bytes, or across 16 of them, and two multiply; without VNNI a product is two instructions.
         permutes: Permutes {
             bytes: if wide.vbmi { wide.vector_bytes as u32 } else { 16 },
             words: wide.vector_bytes as u32,
-            cost: if wide.vector_bytes == 64 { 100 } else { 50 },
+            cost: match (wide.vector_bytes, wide.vnni) {
+                (64, _) => 100,
+                (_, true) => 75,
+                (_, false) => 50,
+            },
             long_cost: 100,
         },
         tile_f32: tile_product,

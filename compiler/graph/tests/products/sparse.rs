@@ -116,6 +116,9 @@ fn reached(case: &Case, machine: &Machine, program: &Program) -> BTreeSet<String
             all.insert("a panel that is not full".into());
         }
     }
+    if is_sparse(program) && case.dilation != [1, 1] {
+        all.insert("taps that are apart".into());
+    }
     if is_sparse(program) && case.filter[1..3] != [1, 1] {
         all.insert("taps".into());
     }
@@ -222,7 +225,8 @@ fn images() {
     println!("{all:#?}");
     let kinds = ["floats", "bytes", "bytes as pairs", "16 bits", "quantised at run time"];
     let expected = kinds.iter().flat_map(|k| ["regular", "sorted"].map(|walk| format!("{k}, {walk}, pixels")));
-    let missing: Vec<String> = expected.chain(["taps", "images", "loop of slots"].map(String::from)).filter(|e| !all.contains(e)).collect();
+    let missing: Vec<String> =
+        expected.chain(["taps", "taps that are apart", "images", "loop of slots"].map(String::from)).filter(|e| !all.contains(e)).collect();
     assert!(missing.is_empty(), "no case reaches {missing:?}");
 }
 

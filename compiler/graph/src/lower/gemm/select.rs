@@ -28,7 +28,7 @@ use std::ops::Range;
 /// Of all weights at least so many percent are zeros; others are not looked at any further.
 const LEAST_ZEROS: usize = 40;
 /// The dense form is left if the other one takes at most so many percent of its time.
-const MOST_PERCENT: u64 = 88;
+const MOST_PERCENT: u64 = 86;
 
 /// How a product is computed.
 pub struct Plan<'a> {

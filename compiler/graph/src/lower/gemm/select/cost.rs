@@ -12,7 +12,7 @@ use crate::lower::Context;
 use cranelite_tile::Elem;
 
 /// 64 bytes of weights from the second-level cache, and from beyond.
-const NEAR_LINE: u64 = 200;
+const NEAR_LINE: u64 = 250;
 const FAR_LINE: u64 = 1000;
 const LINE_BYTES: u64 = 64;
 /// A load that is no part of another instruction, or a simple operation beside it.
