@@ -103,6 +103,16 @@ pub(crate) fn operation(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: us
             let v = m.value(k, ty.with_lanes(((start + lanes - 1) / times + 1) as u32), fuel);
             Some(k.repeat_lanes(v, times, start, lanes))
         }
+        9 if matches!(ty.bytes(), 16 | 32 | 64) && matches!(ty.elem.bits(), 8 | 32) && m.n.below(2) == 0 => {
+            let segments: Vec<usize> =
+                [16, 32, 64].into_iter().filter(|b| *b <= ty.bytes()).map(|b| (b / ty.elem.bytes()) as usize).collect();
+            let segment = m.n.one_of(&segments);
+            let indices = ty.with_elem(if ty.elem.bits() == 8 { Elem::U8 } else { Elem::I32 });
+            let (a, index) = (m.value(k, ty, fuel), m.value(k, indices, fuel));
+            let most = k.int(indices, segment as i64 - 1);
+            let index = k.and(index, most);
+            Some(k.permute(a, index, segment))
+        }
         9 if lanes <= 16 => {
             let of = m.n.one_of(&[1, 2, 4, 8, 16]);
             let op = m.n.one_of(&[Reduce::Add, Reduce::Min, Reduce::Max]);

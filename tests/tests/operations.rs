@@ -205,6 +205,15 @@ fn lanes() {
                 let from = elem.x((start + lanes - 1) / times + 1);
                 m.add(format!("repeat {times} from {start} {ty}"), &[from], |k, v| k.repeat_lanes(v[0], times, start, lanes));
             }
+            for bytes in [16, 32, 64].into_iter().filter(|b| matches!(elem.bits(), 8 | 32) && (*b / elem.bytes() as usize) <= 64) {
+                let (segment, indices) = (bytes / elem.bytes() as usize, if elem.bits() == 8 { Elem::U8 } else { Elem::I32 });
+                let ty = elem.x(segment * lanes.min(3));
+                m.add(format!("permute {segment} {ty}"), &[ty, ty.with_elem(indices)], |k, v| {
+                    let most = k.int(ty.with_elem(indices), segment as i64 - 1);
+                    let index = k.and(v[1], most);
+                    k.permute(v[0], index, segment)
+                });
+            }
             if lanes.is_multiple_of(2) {
                 for parity in [0, 1] {
                     m.add(format!("deinterleave {parity} {ty}"), &[ty], |k, v| k.deinterleave(v[0], parity));

@@ -382,6 +382,11 @@ impl KernelBuilder {
     pub fn repeat_lanes(&mut self, a: Value, times: usize, start: usize, lanes: usize) -> Value {
         self.op(self.ty(a).with_lanes(lanes as u32), Op::Repeat { a, times: times as u32, start: start as u32 })
     }
+    /// Each lane is the one of its segment, of `segment` lanes, that its index (below `segment`) says.
+    pub fn permute(&mut self, a: Value, index: Value, segment: usize) -> Value {
+        assert_eq!(self.ty(a).lanes, self.ty(index).lanes, "permute");
+        self.op(self.ty(a), Op::Permute { a, index, segment: segment as u32 })
+    }
     pub fn reduce(&mut self, op: Reduce, a: Value) -> Value {
         self.op(self.ty(a).with_lanes(1), Op::Reduce(op, a))
     }

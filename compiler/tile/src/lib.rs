@@ -24,6 +24,6 @@ pub mod verify;
 
 pub use builder::KernelBuilder;
 pub use index::{Counter, Index, Param};
-pub use machine::{ByteDot, Machine, MicroTile, SparseCosts};
+pub use machine::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 pub use program::*;
 pub use types::{Elem, Type};

@@ -39,6 +39,18 @@ pub struct SparseCosts {
     pub dot: u32,
 }
 
+/// What a permutation of the lanes of a register by indices can do ([`crate::Op::Permute`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permutes {
+    /// Bytes of the largest segment, where elements are bytes; 0: there is no such instruction.
+    pub bytes: u32,
+    /// The same where elements have 32 bits.
+    pub words: u32,
+    /// What one costs beside a product of vectors, in percent of it: for segments of 16 bytes, and for longer ones.
+    pub cost: u32,
+    pub long_cost: u32,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     pub name: String,
@@ -59,6 +71,7 @@ pub struct Machine {
     /// Rounding to an integral float is one instruction.
     pub round: bool,
     pub sparse: SparseCosts,
+    pub permutes: Permutes,
     /// Tile for float products.
     pub tile_f32: MicroTile,
     /// Tile for byte products (or 16-bit products where `byte_dot` says so).
@@ -116,6 +129,12 @@ impl Machine {
             saturating_convert: fma_lane,
             round: true,
             sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 } },
+            permutes: match vector_bytes {
+                0 => Permutes::default(),
+                16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0 },
+                32 => Permutes { bytes: 16, words: 32, cost: 50, long_cost: 100 },
+                _ => Permutes { bytes: 64, words: 64, cost: 100, long_cost: 100 },
+            },
             tile_f32,
             tile_i8,
             tile_row: tile(1, 8),

@@ -500,6 +500,13 @@ pub enum Op {
         times: u32,
         start: u32,
     },
+    /// Lane i is lane `index[i]` of the segment that i lies in, where a segment is so many consecutive lanes (16, 32 or 64 bytes): each segment of `a`
+    /// is a table. Elements of 8 or 32 bits, and indices of integers of as many, all of them below `segment`.
+    Permute {
+        a: Value,
+        index: Value,
+        segment: u32,
+    },
     /// To a scalar. Fixed tree: while more than one lane is left, the upper half is combined onto the lower half (lanes are a power of two).
     Reduce(Reduce, Value),
     /// Several vectors of one type, each to the lane of its number, as [`Op::Reduce`] does.
@@ -550,6 +557,7 @@ impl Op {
             | Op::Reduce(_, a)
             | Op::Lookup { index: a, .. } => vec![a],
             Op::Binary(_, a, b) | Op::Compare(_, a, b) | Op::MulWide(a, b) | Op::Concat(a, b) | Op::Interleave(a, b) => vec![a, b],
+            Op::Permute { a, index, .. } => vec![a, index],
             Op::Select(a, b, c) | Op::Fma(a, b, c) => vec![a, b, c],
             Op::FmaLane { acc, a, b, .. } | Op::Dot { acc, a, b, .. } | Op::DotLane { acc, a, b, .. } => vec![acc, a, b],
             Op::Requantize { x, multiplier, shift, .. } => vec![x, multiplier, shift],

@@ -26,6 +26,8 @@ pub enum Family {
     Copy,
     /// Convolutions of 3 x 3 floats that can have fewer multiplications.
     Winograd,
+    /// Products with weights that are mostly zeros.
+    Sparse,
 }
 
 /// Element types of an operator.
@@ -139,6 +141,8 @@ pub struct Case {
     pub at_run_time: [bool; 2],
     /// A tensor of so many thirds of the image's bytes in 16 bits lies beside it in the arena, and leaves memory to spare.
     pub beside: usize,
+    /// Of every so many weights beside each other so many are not zero.
+    pub kept: Option<[usize; 2]>,
     pub seed: u64,
 }
 
@@ -162,6 +166,7 @@ fn types(family: Family) -> impl Strategy<Value = Types> {
     use Types::*;
     let all = match family {
         Family::Winograd => vec![F32],
+        Family::Sparse => vec![F32, I8, I8PerChannel, I16, I16Bias32, Hybrid, HybridPerChannel],
         Family::Window | Family::Copy => vec![F32, I8, U8, I16],
         Family::FullyConnected => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel, I8Offset, U8To16, I16Words],
         Family::Transposed => vec![F32, I8, I8PerChannel, U8, I16, I16Bias32, Hybrid, HybridPerChannel],
@@ -177,6 +182,15 @@ fn main(family: Family) -> BoxedStrategy<Main> {
         Family::Convolution | Family::Winograd => {
             let groups = prop_oneof![6 => Just(1usize), 1 => 2usize..4];
             (outputs, groups).prop_map(|(outputs, groups)| Main::Convolution { outputs, groups }).boxed()
+        }
+        Family::Sparse => {
+            let outputs = || proptest::sample::select(vec![16usize, 20, 33, 48, 64]);
+            let rows = (outputs(), any::<bool>(), any::<bool>()).prop_map(|(units, keep_num_dims, asymmetric)| Main::FullyConnected {
+                units,
+                keep_num_dims,
+                asymmetric,
+            });
+            prop_oneof![outputs().prop_map(|outputs| Main::Convolution { outputs, groups: 1 }), rows].boxed()
         }
         Family::RunTime => prop_oneof![main(Family::Convolution), main(Family::Depthwise)].boxed(),
         Family::Depthwise => prop_oneof![3 => Just(1usize), 1 => 2usize..10].prop_map(|multiplier| Main::Depthwise { multiplier }).boxed(),
@@ -225,20 +239,31 @@ pub fn cases(family: Family) -> impl Strategy<Value = Case> {
     let before = prop_oneof![3 => Just([0usize; 4]), 1 => [margin(), margin(), margin(), margin()]];
     let is_winograd = family == Family::Winograd;
     // What pays, mostly.
-    let depth = if is_winograd { proptest::sample::select(vec![12usize, 16, 17, 32, 40]).boxed() } else { channels().boxed() };
+    let depth = match family {
+        Family::Winograd => proptest::sample::select(vec![12usize, 16, 17, 32, 40]).boxed(),
+        Family::Sparse => proptest::sample::select(vec![16usize, 32, 40, 64, 67, 128]).boxed(),
+        _ => channels().boxed(),
+    };
+    let kept = match family {
+        Family::Sparse => proptest::sample::select(vec![[1usize, 4], [1, 8], [2, 4], [2, 64], [9, 64], [16, 64]]).prop_map(Some).boxed(),
+        _ => Just(None).boxed(),
+    };
     let extent = || if is_winograd { (2usize..14).boxed() } else { size().boxed() };
     let image = (1usize..4, extent(), extent(), depth);
     let at_run_time = match family {
         Family::RunTime => prop_oneof![3 => Just([true, false]), 1 => Just([false, true]), 2 => Just([true; 2])].boxed(),
         _ => Just([false; 2]).boxed(),
     };
-    let rest = (activation(), any::<[bool; 2]>(), before, after(), at_run_time, 0usize..4, any::<u32>());
+    let rest = (activation(), any::<[bool; 2]>(), before, after(), at_run_time, 0usize..4, kept, any::<u32>());
     (main(family), types(family), image, windows, rest).prop_map(move |(main, types, (n, h, w, c), windows, rest)| {
         let (mut filter, mut stride, mut dilation, same) = windows;
-        let (activation, [bias, weights_at_run_time], before, after, at_run_time, mut beside, seed) = rest;
+        let (activation, [bias, weights_at_run_time], before, after, at_run_time, mut beside, kept, seed) = rest;
         if is_winograd {
             // Much memory, little, or none.
             (filter, stride, dilation, beside) = ([3; 2], [1; 2], [1; 2], [0, 3, 30, 300][beside]);
+        }
+        if family == Family::Sparse {
+            filter = filter.map(|n| n.min(3));
         }
         let image = [n, h, w, c];
         Case {
@@ -256,6 +281,7 @@ pub fn cases(family: Family) -> impl Strategy<Value = Case> {
             after,
             at_run_time,
             beside,
+            kept,
             seed: seed.into(),
         }
         .possible()
@@ -528,10 +554,19 @@ impl Maker<'_> {
         let quantization = (element != ElementType::F32).then(|| Arc::new(Quantization { scales, zero_points, axis }));
         let ty = TensorType { element, shape: shape.to_vec(), quantization };
         let seed = self.next();
-        let data = match element {
+        let mut data = match element {
             ElementType::F32 => f32_bytes(&eighths(seed, ty.element_count(), 8)),
             _ => bytes(seed, ty.size_bytes()),
         };
+        if let Some([count, of]) = self.case.kept {
+            let size = data.len() / ty.element_count();
+            let starts: Vec<u64> = noise(seed, ty.element_count() / of + 1).collect();
+            for (i, weight) in data.chunks_exact_mut(size).enumerate() {
+                if count <= (i + starts[i / of] as usize % of) % of {
+                    weight.fill(0);
+                }
+            }
+        }
         let w = self.value(ty, Some(data.clone()));
         if self.case.weights_at_run_time && self.inputs.len() == 1 {
             self.graph.value_mut(w).data = None;

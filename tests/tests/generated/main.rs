@@ -97,6 +97,11 @@ fn convolutions_of_fewer_multiplications() {
     check_family(Family::Winograd, 700);
 }
 
+#[test]
+fn products_of_sparse_weights() {
+    check_family(Family::Sparse, 400);
+}
+
 fn check(case: &Case, paths: &RefCell<Paths>) -> Result<(), String> {
     let (graph, inputs) = case.graph();
     graph_verify::verify(&graph).map_err(|e| format!("the case itself: {}", e[0]))?;

@@ -72,6 +72,12 @@ impl Sample<'_> {
         self.kernels(start).map(print_kernel).any(|t| texts.iter().all(|p| t.contains(p)) && !none.iter().any(|p| t.contains(p)))
     }
 
+    /// Products whose activations are permuted to weights, with a kernel that has all of these texts and none of those.
+    fn has_select(&self, texts: &[&str], none: &[&str]) -> bool {
+        let kernels = self.kernels("product").filter(|k| k.name.ends_with("_select"));
+        kernels.map(print_kernel).any(|t| texts.iter().all(|p| t.contains(p)) && !none.iter().any(|p| t.contains(p)))
+    }
+
     /// Products whose depth is in the lanes.
     fn has_across(&self) -> bool {
         self.is(Speed) && self.kernels("product").any(|k| k.name.ends_with("_across"))
@@ -318,6 +324,27 @@ const WINOGRAD: &[Path] = &[
     ("direct with groups", |s| s.is(Speed) && s.groups() != 1 && 30 < s.case.beside && !s.has("winograd")),
 ];
 
+const SPARSE: &[Path] = &[
+    ("bytes, table after table", |s| s.has_select(&["dot.4"], &["walk"])),
+    ("bytes, a walk", |s| s.has_select(&["dot.4", "walk"], &[])),
+    ("bytes, long tables", |s| s.has_select(&["dot.4", "permute.64"], &[])),
+    ("bytes as pairs", |s| s.types(&[Types::I8]) && s.has_select(&["dot.2"], &[])),
+    ("16 bits", |s| s.types(&[Types::I16, Types::I16Bias32]) && s.has_select(&["dot.2"], &[])),
+    ("floats, table after table", |s| s.types(&[Types::F32]) && s.has_select(&["fma"], &["walk"])),
+    ("floats, a walk", |s| s.types(&[Types::F32]) && s.has_select(&["fma", "walk"], &[])),
+    ("floats by bytes", |s| s.types(&[Types::F32]) && s.has_select(&["fma", "permute.16", "u8x16 = permute"], &[])),
+    ("quantised at run time", |s| s.case.is_hybrid() && s.has_select(&[], &[])),
+    ("one row", |s| s.case.image[..3] == [1, 1, 1] && s.has_select(&[], &[])),
+    ("several images", |s| s.has_select(&["loop n "], &[])),
+    ("strides", |s| s.case.stride != [1, 1] && s.has_select(&[], &[])),
+    ("borders that are dense", |s| s.case.same && s.has_select(&[], &[]) && s.kernels("product").any(|k| !k.name.ends_with("_select"))),
+    ("a panel that is not full", |s| s.has_select(&[" first "], &[])),
+    ("sums as the last step", |s| s.has_then() && s.has_select(&[], &[])),
+    ("sums in place", |s| s.in_place() && s.has_select(&[], &[])),
+    ("moved bytes", |s| s.is_moved && s.has_select(&["dot.4"], &["xor"])),
+    ("dense for size", |s| s.is(Size) && s.has("product")),
+];
+
 /// Programs by path.
 pub struct Paths {
     all: Vec<(Path, usize)>,
@@ -335,6 +362,7 @@ impl Paths {
             Family::Window => WINDOW,
             Family::Copy => COPY,
             Family::Winograd => WINOGRAD,
+            Family::Sparse => SPARSE,
         };
         Paths { all: all.iter().map(|p| (*p, 0)).collect() }
     }

@@ -37,6 +37,7 @@ pub fn function(kernel: &Kernel, name: &str) -> Result<String, EmitError> {
         uses: vec![0; kernel.types.len()],
         definitions: vec![None; kernel.types.len()],
         arrays: BTreeMap::new(),
+        tables: 0,
         taps: None,
         changes: 0,
         defined: vec![0; kernel.types.len()],
@@ -130,6 +131,8 @@ struct Emitter<'a> {
     definitions: Vec<Option<&'a Op>>,
     /// Values whose lanes are elements of an array that a function changes: its name, and the first of them.
     arrays: BTreeMap<Value, (String, usize)>,
+    /// Arrays whose elements are chosen by lanes so far.
+    tables: usize,
     /// Taps that have not been emitted yet.
     taps: Option<Taps>,
     /// How often memory may have changed so far, and when each value was defined by that count.
@@ -655,6 +658,19 @@ impl<'a> Emitter<'a> {
             Op::Repeat { a, times, start } => {
                 let a = self.lanes(*a);
                 (0..lanes).map(|i| a[(*start as usize + i) / *times as usize].clone()).collect()
+            }
+            Op::Permute { a, index, segment } => {
+                let (segment, a, index) = (*segment as usize, self.lanes(*a), self.lanes(*index));
+                let tables: Vec<String> = a
+                    .chunks(segment)
+                    .map(|lanes| {
+                        self.tables += 1;
+                        let name = format!("t{}", self.tables);
+                        self.line(&format!("const {} {name}[{segment}] = {{{}}};", c_type(elem), lanes.join(", ")));
+                        name
+                    })
+                    .collect();
+                index.iter().enumerate().map(|(i, at)| format!("{}[{at} & {}]", tables[i / segment], segment - 1)).collect()
             }
             Op::Reduce(op, a) => vec![self.reduced(*op, elem, *a)],
             Op::ReduceEach(op, all) => {

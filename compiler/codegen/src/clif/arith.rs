@@ -57,6 +57,10 @@ impl<'a> Emitter<'a> {
             Op::Interleave(a, b) => self.interleave(ty, (self.ty(a), &self.pieces(a)), (self.ty(b), &self.pieces(b))),
             Op::Deinterleave(a, parity) => self.deinterleave(ty, (self.ty(a), &self.pieces(a)), parity as usize),
             Op::Repeat { a, times, start } => self.repeat(ty, (self.ty(a), &self.pieces(a)), times as usize, start as usize),
+            Op::Permute { a, index, segment } => {
+                let (index, a) = ((self.ty(index), self.pieces(index)), self.pieces(a));
+                self.permute_segments(ty, &a, (index.0, &index.1), segment as usize)
+            }
             Op::Reduce(op, a) => {
                 let op = combining(op);
                 vec![self.reduce((self.ty(a), &self.pieces(a)), |e, ty, x, y| e.binary_piece(op, ty, x, y))]

@@ -310,6 +310,79 @@ impl Emitter<'_> {
         (0..self.piece_count(result)).map(|p| self.shuffle(a.1[0], a.1[0], size, |i| ((start + p * per + i) / times).min(last))).collect()
     }
 
+    /// Each lane from its segment, by index.
+    pub(super) fn permute_segments(&mut self, ty: Type, a: &[ir::Value], index: (Type, &[ir::Value]), segment: usize) -> Vec<ir::Value> {
+        if self.is_scalar(ty) || !self.has_byte_shuffle() {
+            return self.permute_in_memory(ty, a, index, segment);
+        }
+        let (bytes, vector) = (segment * ty.elem.bytes() as usize, self.vector_type(ty.elem));
+        let mut out = vec![];
+        for (p, &i) in index.1.iter().enumerate() {
+            let order = self.byte_order(ty.elem, i);
+            let parts = bytes / 16;
+            let first = p / parts * parts;
+            let mut all = None;
+            for part in 0..parts {
+                let table = self.cast(a[first + part], types::I8X16);
+                let v = if parts == 1 && self.features.arch == super::Arch::X86 {
+                    self.ins().x86_pshufb(table, order)
+                } else {
+                    // What is beyond the part becomes 0.
+                    let before = self.int_constant(types::I8X16, 16 * part as i64);
+                    let order = if part == 0 { order } else { self.ins().isub(order, before) };
+                    self.ins().swizzle(table, order)
+                };
+                all = Some(match all {
+                    None => v,
+                    Some(others) => self.ins().bor(others, v),
+                });
+            }
+            let v = all.expect("a segment has a part");
+            out.push(self.cast(v, vector));
+        }
+        out
+    }
+
+    /// Indices of lanes as indices of their bytes.
+    fn byte_order(&mut self, elem: Elem, index: ir::Value) -> ir::Value {
+        if elem.bits() == 8 {
+            return self.cast(index, types::I8X16);
+        }
+        let (two, eight, sixteen) = (self.amount(2), self.amount(8), self.amount(16));
+        let first = self.ins().ishl(index, two);
+        let next = self.ins().ishl(first, eight);
+        let pair = self.ins().bor(first, next);
+        let other = self.ins().ishl(pair, sixteen);
+        let all = self.ins().bor(pair, other);
+        let within = self.int_constant(types::I32X4, 0x0302_0100);
+        let order = self.ins().bor(all, within);
+        self.cast(order, types::I8X16)
+    }
+
+    /// The same by way of the stack.
+    fn permute_in_memory(&mut self, ty: Type, a: &[ir::Value], index: (Type, &[ir::Value]), segment: usize) -> Vec<ir::Value> {
+        let size = ty.elem.bytes();
+        let slot = self.cursor.func.create_sized_stack_slot(ir::StackSlotData::new(ir::StackSlotKind::ExplicitSlot, ty.bytes(), 4));
+        let at = self.ins().stack_addr(types::I64, slot, 0);
+        let flags = MemFlagsData::trusted();
+        let per_piece = if self.is_scalar(ty) { size as i32 } else { 16 };
+        for (i, &v) in a.iter().enumerate() {
+            self.ins().store(flags, v, at, i as i32 * per_piece);
+        }
+        let scalar = self.scalar_type(ty.elem);
+        let lanes: Vec<ir::Value> = (0..ty.lanes as usize)
+            .map(|lane| {
+                let i = self.extract(index.0, index.1, lane);
+                let i = self.ins().uextend(types::I64, i);
+                let i = self.ins().band_imm_u(i, segment as i64 - 1);
+                let offset = self.ins().imul_imm_u(i, i64::from(size));
+                let p = self.ins().iadd(at, offset);
+                self.ins().load(scalar, flags, p, (lane / segment * segment) as i32 * size as i32)
+            })
+            .collect();
+        self.assemble(ty, &lanes)
+    }
+
     /// Every shuffle of bytes is an instruction or two; otherwise only those that unpack, or choose 32-bit lanes.
     pub(super) fn has_byte_shuffle(&self) -> bool {
         self.features.arch != super::Arch::X86 || self.features.ssse3

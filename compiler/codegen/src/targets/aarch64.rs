@@ -2,7 +2,7 @@
 
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
-use cranelite_tile::{ByteDot, Machine, MicroTile, SparseCosts};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "aarch64",
@@ -44,6 +44,8 @@ fn machine(set: &Set, name: &str) -> Machine {
         saturating_convert: true,
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 } },
+        // Without an instruction for it, a product of bytes is several.
+        permutes: Permutes { bytes: 16, words: 0, cost: if set.contains("dotprod") { 100 } else { 30 }, long_cost: 0 },
         tile_f32: tile,
         tile_i8: tile,
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },

@@ -3,7 +3,7 @@
 
 use super::level::{Architecture, Level, Set};
 use crate::clif::{Arch, Features};
-use cranelite_tile::{ByteDot, Machine, MicroTile, SparseCosts};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "C99",
@@ -49,6 +49,7 @@ pub(super) fn of(products: Products, name: &str) -> Machine {
         saturating_convert: true,
         round: false,
         sparse: SparseCosts { product: 200, weight: 500, dot: 200 },
+        permutes: Permutes::default(),
         tile_f32: tile(2, 2),
         tile_i8,
         tile_row,

@@ -2,7 +2,7 @@
 
 use super::level::{Architecture, Feature, Level};
 use crate::clif::{Arch, Features};
-use cranelite_tile::{ByteDot, Machine, MicroTile, SparseCosts};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "riscv64",
@@ -32,6 +32,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             saturating_convert: true,
             round: false,
             sparse: SparseCosts { product: 150, weight: 500, dot: 300 },
+            permutes: Permutes::default(),
             tile_f32: tile,
             tile_i8: tile,
             tile_row: MicroTile { rows: 1, vectors: 4, unroll: 1 },

@@ -5,7 +5,7 @@
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
 use crate::wide;
-use cranelite_tile::{ByteDot, Machine, MicroTile, SparseCosts};
+use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 const fn feature(name: &'static str, flags: &'static [&'static str], implies: &'static [&'static str]) -> Feature {
     Feature { name, flags, implies }
@@ -105,6 +105,17 @@ fn machine(set: &Set, name: &str) -> Machine {
         vector_registers: if wide.avx512 { 32 } else { 16 },
         byte_dot: if wide.vnni { ByteDot::U8S8 } else { ByteDot::S16S16 },
         sparse: SparseCosts { product: 100, weight: 200, dot: if wide.vnni { 100 } else { 200 } },
+        // One port permutes 64 bytes, or across 16 of them, and two multiply; without VNNI a product is two instructions.
+        permutes: Permutes {
+            bytes: if wide.vbmi { wide.vector_bytes as u32 } else { 16 },
+            words: wide.vector_bytes as u32,
+            cost: match (wide.vector_bytes, wide.vnni) {
+                (64, _) => 100,
+                (_, true) => 75,
+                (_, false) => 50,
+            },
+            long_cost: 100,
+        },
         tile_f32: tile_product,
         tile_i8: tile_product,
         tile_row: tile(1, 8),
@@ -126,6 +137,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         saturating_convert: false,
         round: set.contains("sse4.1"),
         sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 } },
+        permutes: if set.contains("ssse3") { Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0 } } else { Permutes::default() },
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
         tile_f32: match (set.contains("fma"), set.contains("avx")) {
             (true, _) => tile(12, 1, 2),

@@ -285,6 +285,26 @@ impl Emitter<'_> {
         self.assemble(&parts, 16)
     }
 
+    /// Each lane from its segment; what no instruction does is left to the other emitter.
+    pub(super) fn permute(&mut self, ty: Type, a: Value, index: Value, segment: usize) -> Vec<Virtual> {
+        let (bytes, is_bytes) = (segment * ty.elem.bytes() as usize, ty.elem.bits() == 8);
+        let possible = match (is_bytes, bytes) {
+            (true, 16) => true,
+            (true, _) => self.features.vbmi,
+            (false, 16) => false,
+            _ => true,
+        };
+        if !possible || self.features.vector_bytes < bytes || !self.piece_sizes(ty).iter().all(|&size| bytes == 16 || size == bytes) {
+            self.fail(format!("a permutation of {ty} in segments of {bytes} bytes"));
+            return vec![];
+        }
+        self.each(ty, &[a, index], |e, size, x| match (is_bytes, bytes) {
+            (true, 16) => vvv!(e, vpshufb, size, x[0], x[1]),
+            (true, _) => vvv!(e, vpermb, size, x[1], x[0]),
+            _ => e.permute_lanes(size, x[1], x[0]),
+        })
+    }
+
     fn permute_lanes(&mut self, size: usize, order: Virtual, v: Virtual) -> Virtual {
         let d = self.vector();
         self.push(&[order, v], &[d], move |s, r| match size {

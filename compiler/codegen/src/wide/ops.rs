@@ -64,6 +64,7 @@ impl Emitter<'_> {
             Op::Interleave(a, b) => self.interleave(ty, *a, *b),
             Op::Deinterleave(a, parity) => self.deinterleave(ty, *a, *parity as usize),
             Op::Repeat { a, times, start } => self.repeat(ty, *a, *times as usize, *start as usize),
+            Op::Permute { a, index, segment } => self.permute(ty, *a, *index, *segment as usize),
             Op::Reduce(r, a) => {
                 let pieces = self.pieces(*a);
                 vec![self.reduce(*r, self.ty(*a), pieces)]

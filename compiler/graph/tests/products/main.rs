@@ -6,6 +6,7 @@ mod batches;
 mod convolutions;
 mod fully_connected;
 mod reference;
+mod sparse;
 #[allow(dead_code)]
 #[path = "../windows/support.rs"]
 mod support;

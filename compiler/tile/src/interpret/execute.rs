@@ -307,6 +307,20 @@ impl Frame<'_, '_, '_> {
                 }
                 Some(())
             }
+            Op::Permute { a, index, segment } => {
+                if segment == 0 || elem.is_mask() {
+                    return Ok(None);
+                }
+                let size = segment as usize;
+                for ((to, table), index) in to.chunks(size).zip(get(a).chunks(size)).zip(get(index).chunks(size)) {
+                    for (to, index) in to.iter().zip(index) {
+                        let lane = index.get();
+                        let from = usize::try_from(lane).ok().and_then(|i| table.get(i)).ok_or(Fault::Lane { lane, segment })?;
+                        to.set(from.get());
+                    }
+                }
+                Some(())
+            }
             Op::Reduce(op, a) => {
                 let Some(result) = reduced(op, elem, get(a)) else { return Ok(None) };
                 to[0].set(result);

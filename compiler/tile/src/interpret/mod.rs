@@ -64,6 +64,8 @@ pub enum Fault {
     IndexOverflow,
     #[error("the shift {shift} is not in {low}..={high}")]
     Shift { shift: i64, low: i64, high: i64 },
+    #[error("the lane {lane} of a segment of {segment} lanes")]
+    Lane { lane: u64, segment: u32 },
     #[error("a multiplier is -2^31")]
     SmallestMultiplier,
     #[error("{given} parameters, not {expected}")]

@@ -420,6 +420,12 @@ impl Reader {
                 c.expect(",")?;
                 Op::Repeat { a, times, start: c.number()? }
             }
+            "permute" => {
+                c.expect(".")?;
+                let segment = c.number()?;
+                let (a, index) = two(c)?;
+                Op::Permute { a, index, segment }
+            }
             "lane" => {
                 let (a, n) = with_number(c)?;
                 Op::Lane(a, n)

@@ -238,6 +238,7 @@ impl<'a> Printer<'a> {
             Op::Slice(_, n) => with("slice", *n),
             Op::Interleave(..) => plain("interleave"),
             Op::Repeat { times, start, .. } => with("repeat", *times) + &format!(", {start}"),
+            Op::Permute { segment, .. } => plain(&format!("permute.{segment}")),
             Op::Deinterleave(_, n) => with("deinterleave", *n),
             Op::Reduce(op, _) | Op::ReduceEach(op, _) => plain(word_of(REDUCE, *op)),
             Op::Lookup { place, index } => format!("lookup {}, v{}", self.place(place), index.0),

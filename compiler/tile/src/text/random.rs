@@ -244,6 +244,7 @@ impl Random<'_> {
             18 => Op::Lane(a, n),
             19 => Op::Concat(a, b),
             20 => Op::Slice(a, n),
+            21 if self.maybe() => Op::Permute { a, index: b, segment: n },
             21 => Op::Interleave(a, b),
             22 if self.maybe() => Op::Repeat { a, times: n, start: u32::from(lane) },
             22 => Op::Deinterleave(a, n),

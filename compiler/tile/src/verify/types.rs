@@ -171,6 +171,16 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
             let fits = times != 0 && (u64::from(start) + to_lanes - 1) / u64::from(times) < lanes(a);
             (is_number && elem(a) == to.elem && fits, "a vector of the result's element that has all lanes which are repeated")
         }
+        Op::Permute { a, index, segment } => {
+            let bits = elem(index).bits();
+            let indices = elem(index).is_int() && bits == to.elem.bits() && lanes(index) == to_lanes && matches!(bits, 8 | 32);
+            let bytes = u64::from(segment) * u64::from(to.elem.bytes());
+            let fits = ty(a) == to && matches!(bytes, 16 | 32 | 64) && to_lanes.is_multiple_of(u64::from(segment));
+            (
+                is_number && fits && indices,
+                "a vector of the result's type and as many integers of its 8 or 32 bits, in segments of 16, 32 or 64 bytes",
+            )
+        }
         Op::Reduce(_, a) => {
             let fits = to.lanes == 1 && ty(a).lanes.is_power_of_two();
             (is_number && elem(a) == to.elem && fits, "a vector of the result's element whose lanes are a power of two")

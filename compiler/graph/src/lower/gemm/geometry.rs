@@ -60,6 +60,12 @@ impl Axis {
         all && self.filter == 1 && self.before == 0 && self.input == self.output && (self.stride == 1 || self.output == 1)
     }
 
+    /// The output positions of a segment alone.
+    pub fn part(&self, s: &Segment) -> Axis {
+        let before = self.before - (s.start * self.stride) as i64;
+        Axis { output: s.len, before, places: Places { first: self.places.first + s.start * self.places.step, ..self.places }, ..*self }
+    }
+
     /// Where the window of an output position begins.
     fn begin(&self, position: usize) -> i64 {
         (position * self.stride) as i64 - self.before

@@ -8,6 +8,7 @@
 use super::across::Across;
 use super::epilogue::{Epilogue, Tables};
 use super::numbers::{Form, Numbers};
+use super::select::steps::{Select, Steps, Tables as SelectTables};
 use crate::lower::pointwise::{Destination, Output};
 use crate::lower::sizes::Size;
 use cranelite_tile::{Arg, Base, Elem, Index, Kernel, KernelBuilder, Place, Reduce, Value};
@@ -112,6 +113,8 @@ pub struct Spec {
     pub at_once: usize,
     /// How far ahead of their use weights are asked for; 0: not at all.
     pub prefetch_bytes: i64,
+    /// Activations are permuted to the weights that are not zero: what is done instead of loops over the depth.
+    pub select: Option<Select>,
 }
 
 impl Spec {
@@ -142,6 +145,7 @@ struct Nest<'a> {
     scale: Option<Arg>,
     factor: Option<(Arg, Arg)>,
     sums: Option<Arg>,
+    select: Option<(Arg, SelectTables)>,
     y: Output<'a, 'a>,
     step: Step<'a>,
 }
@@ -179,7 +183,7 @@ impl Cells {
     fn by_column(&self) -> bool {
         self.pixels <= self.columns
     }
-    fn index(&self, set: usize, pixel: usize, column: usize) -> usize {
+    pub fn index(&self, set: usize, pixel: usize, column: usize) -> usize {
         let in_set = if self.by_column() { column * self.pixels + pixel } else { pixel * self.columns + column };
         set * self.pixels * self.columns + in_set
     }
@@ -196,6 +200,7 @@ pub fn kernel(spec: &Spec, to: &Destination) -> Kernel {
     let scale = (0 < spec.epilogue.scale_bytes()).then(|| k.read("scale"));
     let factor = matches!(spec.epilogue, Epilogue::Hybrid { .. }).then(|| (k.read("factor"), k.read("offset")));
     let sums = spec.sums_ahead.then(|| k.read("sums"));
+    let select = spec.select.as_ref().map(|s| (x, SelectTables::declare(&mut k, s)));
     let y = Output::declare(&mut k, to);
     let sizes = Count::ALL
         .iter()
@@ -205,7 +210,7 @@ pub fn kernel(spec: &Spec, to: &Destination) -> Kernel {
         })
         .collect();
     let step = Step::new(&mut k, spec, Base::Arg(x), w);
-    let nest = Nest { spec, sizes, class, scale, factor, sums, y, step };
+    let nest = Nest { spec, sizes, class, scale, factor, sums, select, y, step };
     nest.all(&mut k);
     k.finish()
 }
@@ -349,6 +354,10 @@ impl Nest<'_> {
 
     /// The loops over rows of taps and runs. `x`: displacements of the pixels.
     fn depth(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], mut acc: Vec<Value>, at: &At) -> Vec<Value> {
+        if let (Some(select), Some((input, tables))) = (&self.spec.select, self.select) {
+            let steps = Steps { spec: self.spec, select, x: input, w: self.step.w, tables, flip: self.step.flip };
+            return steps.write(k, cells, x, acc, &at.x, &at.w);
+        }
         let s = &self.spec.strides;
         let place = |y: Index, r: Index| {
             (at.x.clone() + y.clone() * s.x_tap_row + r.clone() * s.x_run, at.w.clone() + y * s.w_tap_row + r * s.w_run)

@@ -16,6 +16,7 @@ mod kernel;
 mod numbers;
 mod pack;
 mod padded;
+mod select;
 mod shape;
 mod small;
 mod sparse;
@@ -174,8 +175,12 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         winograd::lower(cx, product, &plan, input, to);
         return Ok(());
     }
-    if let Some(plan) = sparse::plan(cx, product) {
-        return sparse::lower(cx, product, &plan, input, to);
+    match (sparse::plan(cx, product), select::plan(cx, product)) {
+        (Some(lists), selects) if selects.as_ref().is_none_or(|s| lists.percent <= s.percent) => {
+            return sparse::lower(cx, product, &lists, input, to);
+        }
+        (_, Some(selects)) => return select::lower(cx, &selects, input, to),
+        (_, None) => {}
     }
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {
@@ -532,6 +537,7 @@ impl Lowering<'_> {
                 // Packing works in quarters of 128 bits, so results of longer registers have to be put in order: four registers as one.
                 at_once: if 16 < machine.vector_bytes && lanes == machine.lanes(n.accumulator) { 4 } else { 0 },
                 prefetch_bytes: if cx.constants_stream && 1 < self.pixels() && self.across.is_none() { PREFETCH_BYTES } else { 0 },
+                select: None,
             };
             cx.call(kernel::kernel(&spec, self.to), buffers, &spec.params(&counts));
         }

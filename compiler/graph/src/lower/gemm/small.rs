@@ -204,6 +204,7 @@ impl Part<'_> {
             unroll: false,
             at_once: 0,
             prefetch_bytes: 0,
+            select: None,
         }
     }
 

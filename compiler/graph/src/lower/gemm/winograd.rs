@@ -415,6 +415,7 @@ impl Writer<'_> {
                 at_once: 0,
                 across: None,
                 prefetch_bytes: if streams { PREFETCH_BYTES } else { 0 },
+                select: None,
             };
             cx.call(kernel::kernel(&spec, &Destination::of_buffer(self.sums)), &buffers, &spec.params(&counts));
         }

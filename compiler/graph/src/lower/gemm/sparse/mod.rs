@@ -117,6 +117,8 @@ impl Arithmetic {
 /// How a product is computed.
 #[derive(Debug)]
 pub struct Plan {
+    /// Of the time of the dense form.
+    pub percent: usize,
     arithmetic: Arithmetic,
     lanes: usize,
     /// Of a whole tile.
@@ -172,8 +174,8 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
             }
         }
     }
-    let (_, arithmetic, vectors, block) = best.filter(|b| 10 * b.0 <= 9 * dense)?;
-    Some(Plan { arithmetic, lanes, vectors, block, weights: Weights::new(p, &arithmetic, block, CHUNK) })
+    let (cost, arithmetic, vectors, block) = best.filter(|b| 10 * b.0 <= 9 * dense)?;
+    Some(Plan { percent: 100 * cost / dense, arithmetic, lanes, vectors, block, weights: Weights::new(p, &arithmetic, block, CHUNK) })
 }
 
 /// Words of scratch: the transposed tile with a row of zeros, and the sums of a chunk with what the last square reads beyond.

@@ -1,0 +1,99 @@
+//! What the dense form and slots cost, in hundredths of a product of vectors.
+//!
+//! Only numbers. The idea: instructions that do not overlap are added up, and what comes from memory at the same time takes as long as it takes:
+//! the larger of the two counts. Both forms are measured with the same units, and what both do is left out.
+
+use super::super::numbers::{Form, Numbers};
+use super::super::shape::Shape;
+use super::Product;
+use super::packing::Packing;
+use super::steps::Indices;
+use crate::lower::Context;
+use cranelite_tile::Elem;
+
+/// 64 bytes of weights from the second-level cache, and from beyond.
+const NEAR_LINE: u64 = 250;
+const FAR_LINE: u64 = 1000;
+const LINE_BYTES: u64 = 64;
+/// A load that is no part of another instruction, or a simple operation beside it.
+const SIMPLE: u64 = 50;
+/// Finding the next table: numbers from memory, and their bounds.
+const FOUND: u64 = 250;
+
+#[derive(Clone, Copy)]
+pub struct Costs<'a> {
+    pub cx: &'a Context<'a>,
+    pub p: &'a Product<'a>,
+    pub numbers: &'a Numbers,
+    /// Weights are beyond the second-level cache when they are needed, however few they are.
+    pub is_far: bool,
+}
+
+impl Costs<'_> {
+    fn all_pixels(&self) -> u64 {
+        (self.p.batch * self.p.rows.output * self.p.columns.output) as u64
+    }
+
+    fn lanes(&self) -> u64 {
+        self.cx.machine.lanes(Elem::I32) as u64
+    }
+
+    /// `bytes` of weights that are read for each of so many tiles; of a panel at a time they stay where they are.
+    fn traffic(&self, bytes: u64, panels: u64, tiles: u64) -> u64 {
+        let machine = self.cx.machine;
+        let line = |stay: u64| match stay {
+            stay if stay * 2 <= u64::from(machine.l1_bytes) => 0,
+            stay if stay <= u64::from(machine.l2_bytes) => NEAR_LINE,
+            _ => FAR_LINE,
+        };
+        let first = if self.is_far { FAR_LINE } else { line(bytes) };
+        bytes / LINE_BYTES * (first + (tiles - 1) * line(bytes / panels.max(1)))
+    }
+
+    /// What becomes of a vector of sums.
+    fn end(&self) -> u64 {
+        SIMPLE * if self.numbers.form == Form::Float { 4 } else { 16 }
+    }
+
+    pub fn dense(&self) -> u64 {
+        let (machine, n, filter) = (self.cx.machine, self.numbers, &self.p.filter.shape);
+        let pixels = self.all_pixels();
+        let shape = Shape::new(machine, n, pixels as usize, filter[0], false);
+        let panel = shape.blocks(filter[0])[0].vectors;
+        let vectors = (filter[0] as u64).div_ceil(self.lanes());
+        let groups = (filter[1..].iter().product::<usize>() as u64).div_ceil(n.group as u64);
+        let tile = (shape.pixels(panel) as u64).min(pixels);
+        // An operand that several products have in common is loaded once for all of them.
+        let shared = SIMPLE * groups * pixels * vectors / (panel as u64).max(tile);
+        let compute = pixels * vectors * (groups * 100 + self.end()) + shared;
+        let is_short = pixels == 1 && n.form == Form::Pairs && n.memory.bits() == 8;
+        let size = if is_short && self.is_far { 1 } else { u64::from(n.packed.bytes()) };
+        let bytes = vectors * self.lanes() * groups * n.group as u64 * size;
+        compute.max(self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
+    }
+
+    pub fn of(&self, packing: &Packing) -> u64 {
+        let (machine, n) = (self.cx.machine, self.numbers);
+        let (pixels, tile) = (self.all_pixels(), self.pixels(packing) as u64);
+        let tiles = pixels.div_ceil(tile);
+        let (tables, slots) = packing.work();
+        let (tables, slots, panels) = (tables as u64, slots as u64, packing.panels() as u64);
+        let segment = packing.elements * n.operand.bytes() as usize;
+        let permute = u64::from(if 16 < segment { machine.permutes.long_cost } else { machine.permutes.cost });
+        let widens = if packing.indices == Indices::ShortWords { permute } else { 0 };
+        let is_made = n.form == Form::Pairs && n.memory != n.operand || n.form == Form::Bytes { flip: true };
+        let table = SIMPLE + if is_made { SIMPLE } else { 0 };
+        let found = if packing.is_sorted() { FOUND } else { SIMPLE / 2 };
+        let compute = pixels * (tables * table + slots * (100 + permute) + panels * self.end())
+            + tiles * (tables * found + slots * (SIMPLE + widens));
+        let bytes = slots * packing.slot_bytes(self.lanes() as usize) as u64;
+        compute.max(self.traffic(bytes, panels, tiles))
+    }
+
+    /// Pixels of a tile: accumulators and tables of all of them, indices, weights and two registers for what is made of them.
+    pub fn pixels(&self, packing: &Packing) -> usize {
+        let registers = self.cx.machine.vector_registers as usize;
+        let most = if packing.most_slots() == 1 { registers - 6 } else { (registers - 4) / 2 };
+        most.min(self.all_pixels() as usize).max(1)
+    }
+}

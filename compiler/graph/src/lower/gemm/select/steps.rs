@@ -1,0 +1,274 @@
+//! The loops over tables and slots of a tile.
+//!
+//! Not the loops around them (`kernel.rs`), and not what is in the constants (`packing.rs`).
+
+use super::super::kernel::{Cells, Spec};
+use super::super::numbers::Form;
+use cranelite_tile::{Arg, Elem, Index, KernelBuilder, Value};
+
+/// How indices lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Indices {
+    /// Of bytes.
+    Bytes,
+    /// Of elements of 32 bits, as long as these, or one byte each.
+    Words,
+    ShortWords,
+}
+
+impl Indices {
+    /// Bytes of a vector of them.
+    pub fn bytes(self, lanes: usize) -> usize {
+        if self == Indices::ShortWords { lanes } else { 4 * lanes }
+    }
+    /// The index of an element of so many bytes.
+    pub fn write(self, index: usize, size: usize, out: &mut Vec<u8>) {
+        match self {
+            Indices::Bytes => out.extend((0..size).map(|b| (index * size + b) as u8)),
+            Indices::Words => out.extend((index as u32).to_le_bytes()),
+            Indices::ShortWords => out.push(index as u8),
+        }
+    }
+}
+
+/// Tables that take the same number of slots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    pub slots: usize,
+    /// Tables of a turn of the loop.
+    pub tables: usize,
+    /// The largest numbers that the walk has: turns, tables after them, number of the first table, number of the first slot.
+    pub most: [i64; 4],
+}
+
+/// Slots of a turn of a loop: so many sums hide the latency of one product.
+const SLOTS: usize = 4;
+/// Products of a table up to which its slots are written out.
+const WRITTEN_OUT: usize = 36;
+
+impl Class {
+    pub fn of(slots: usize) -> Class {
+        Class { slots, tables: (SLOTS / slots.max(1)).max(1), most: [0; 4] }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Walk {
+    /// So many tables of so many slots, `step` bytes apart.
+    Regular { tables: usize, slots: usize, step: i64 },
+    /// In memory, panel by panel: four numbers of each class (`Class::most`), then the distances of the tables in bytes; all numbers are i32.
+    Sorted { classes: Vec<Class>, most_offset: i64 },
+}
+
+/// What the inner loops are instead of those over groups of the depth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Select {
+    /// Elements of a table.
+    pub elements: usize,
+    pub indices: Indices,
+    pub walk: Walk,
+}
+
+impl Select {
+    /// Whether all of it is written out for a tile of so many pixels.
+    pub fn is_unrolled(&self, pixels: usize, most: usize) -> bool {
+        matches!(self.walk, Walk::Regular { tables, slots, .. } if tables * slots * pixels <= most)
+    }
+}
+
+/// The arguments that such kernels have besides.
+#[derive(Clone, Copy)]
+pub struct Tables {
+    pub indices: Arg,
+    pub walk: Option<Arg>,
+}
+
+impl Tables {
+    pub fn declare(k: &mut KernelBuilder, select: &Select) -> Tables {
+        Tables { indices: k.read("indices"), walk: matches!(select.walk, Walk::Sorted { .. }).then(|| k.read("walk")) }
+    }
+}
+
+/// A tile in the making.
+pub struct Steps<'a> {
+    pub spec: &'a Spec,
+    pub select: &'a Select,
+    pub x: Arg,
+    pub w: Arg,
+    pub tables: Tables,
+    pub flip: Option<Value>,
+}
+
+impl Steps<'_> {
+    /// `panel`: of regular walks the first slot, of others where the panel's part of the walk begins. `x`: displacements of the pixels.
+    pub fn write(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], acc: Vec<Value>, at: &Index, panel: &Index) -> Vec<Value> {
+        match (&self.select.walk, self.tables.walk) {
+            (Walk::Sorted { classes, most_offset }, Some(walk)) => self.sorted(k, cells, x, acc, at, panel, (walk, classes, *most_offset)),
+            (Walk::Regular { tables, slots, step }, _) => self.regular(k, cells, x, acc, at, panel, [*tables, *slots], *step),
+            _ => acc,
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn regular(
+        &self,
+        k: &mut KernelBuilder,
+        cells: &Cells,
+        x: &[i64],
+        mut acc: Vec<Value>,
+        at: &Index,
+        panel: &Index,
+        [tables, slots]: [usize; 2],
+        step: i64,
+    ) -> Vec<Value> {
+        let together = if self.spec.unroll { tables } else { Class::of(slots).tables };
+        let turn = |k: &mut KernelBuilder, acc: &mut Vec<Value>, first: &Index, count: usize| {
+            for t in 0..count {
+                let table = first.clone() + t;
+                let slot = panel.clone() + table.clone() * slots as i64;
+                self.table(k, cells, x, acc, t * slots, &(at.clone() + table * step), &slot, slots);
+            }
+        };
+        let main = tables / together * together;
+        if main == together {
+            turn(k, &mut acc, &Index::default(), together);
+        } else if 0 < main {
+            acc = k.repeat("table", main, together as i64, &acc, |k, t, acc| {
+                let mut acc = acc.to_vec();
+                turn(k, &mut acc, &t.into(), together);
+                acc
+            });
+        }
+        turn(k, &mut acc, &main.into(), tables - main);
+        acc
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn sorted(
+        &self,
+        k: &mut KernelBuilder,
+        cells: &Cells,
+        x: &[i64],
+        mut acc: Vec<Value>,
+        at: &Index,
+        panel: &Index,
+        (walk, classes, most_offset): (Arg, &[Class], i64),
+    ) -> Vec<Value> {
+        let number = Elem::I32.x(1);
+        for (i, class) in classes.iter().enumerate() {
+            let mut head = |name: &str, n: usize| -> Index {
+                let value = k.load(number, walk.at(panel.clone() + (16 * i + 4 * n)));
+                k.clamped_index(name, value, 0, class.most[n]).into()
+            };
+            let [turns, rest, first, start] = [("turns", 0), ("rest", 1), ("first", 2), ("slot", 3)].map(|(name, n)| head(name, n));
+            let offsets = panel.clone() + 16 * classes.len() + first * 4;
+            let table = |k: &mut KernelBuilder, acc: &mut Vec<Value>, table: Index, nth: usize| {
+                let offset = k.load(number, walk.at(offsets.clone() + table.clone() * 4));
+                let offset = k.clamped_index("offset", offset, 0, most_offset);
+                let slot = start.clone() + table * class.slots as i64;
+                self.table(k, cells, x, acc, nth * class.slots, &(at.clone() + offset), &slot, class.slots);
+            };
+            let together = class.tables;
+            if 0 < class.most[0] {
+                acc = k.repeat("turn", turns.clone(), 1, &acc, |k, t, acc| {
+                    let mut acc = acc.to_vec();
+                    (0..together).for_each(|n| table(k, &mut acc, Index::from(t) * together as i64 + n, n));
+                    acc
+                });
+            }
+            if 0 < class.most[1] {
+                acc = k.repeat("rest", rest, 1, &acc, |k, t, acc| {
+                    let mut acc = acc.to_vec();
+                    table(k, &mut acc, turns.clone() * together as i64 + t, 0);
+                    acc
+                });
+            }
+        }
+        acc
+    }
+
+    /// All slots of a table; `nth` is the number of the first one in a turn.
+    #[allow(clippy::too_many_arguments)]
+    fn table(
+        &self,
+        k: &mut KernelBuilder,
+        cells: &Cells,
+        x: &[i64],
+        acc: &mut Vec<Value>,
+        nth: usize,
+        at: &Index,
+        slot: &Index,
+        slots: usize,
+    ) {
+        let update = |k: &mut KernelBuilder, acc: &mut [Value], set: usize, m: usize, table: Value, (index, weights): (Value, Value)| {
+            let cell = &mut acc[cells.index(set % cells.sets, m, 0)];
+            *cell = self.product(k, *cell, table, index, weights);
+        };
+        if slots == 1 {
+            let operands = self.slot(k, slot);
+            for (m, d) in x.iter().enumerate() {
+                let table = self.activations(k, at.clone() + *d);
+                update(k, acc, nth, m, table, operands);
+            }
+            return;
+        }
+        let tables: Vec<Value> = x.iter().map(|d| self.activations(k, at.clone() + *d)).collect();
+        let one = |k: &mut KernelBuilder, acc: &mut [Value], set: usize, slot: &Index| {
+            let operands = self.slot(k, slot);
+            tables.iter().enumerate().for_each(|(m, &table)| update(k, acc, set, m, table, operands));
+        };
+        if slots * x.len() <= WRITTEN_OUT {
+            (0..slots).for_each(|s| one(k, acc, nth + s, &(slot.clone() + s)));
+            return;
+        }
+        let step = if slots.is_multiple_of(cells.sets) { cells.sets } else { 1 };
+        *acc = k.repeat("s", slots, step as i64, acc, |k, s, acc| {
+            let mut acc = acc.to_vec();
+            (0..step).for_each(|n| one(k, &mut acc, n, &(slot.clone() + s + n)));
+            acc
+        });
+    }
+
+    /// A table of activations, as the operation takes them.
+    fn activations(&self, k: &mut KernelBuilder, at: Index) -> Value {
+        let (n, select) = (&self.spec.numbers, self.select);
+        let operands = n.operand.x(self.spec.lanes * n.group);
+        let memory = if matches!(n.form, Form::Bytes { .. }) { operands } else { operands.with_elem(n.memory) };
+        let v = if select.elements == memory.lanes as usize {
+            k.load(memory, self.x.at(at))
+        } else {
+            k.load_splat(memory, select.elements, self.x.at(at))
+        };
+        let v = self.flip.map_or(v, |flip| k.xor(v, flip));
+        let v = if n.form == Form::Pairs && n.memory != n.operand { k.widen(v, n.operand) } else { v };
+        if select.indices == Indices::Bytes { k.bitcast(v, Elem::U8.x(4 * self.spec.lanes)) } else { v }
+    }
+
+    /// Indices and weights.
+    fn slot(&self, k: &mut KernelBuilder, slot: &Index) -> (Value, Value) {
+        let (n, lanes) = (&self.spec.numbers, self.spec.lanes);
+        let at = self.tables.indices.at(slot.clone() * self.select.indices.bytes(lanes) as i64);
+        let index = match self.select.indices {
+            Indices::Bytes => k.load(Elem::U8.x(4 * lanes), at),
+            Indices::Words => k.load(Elem::I32.x(lanes), at),
+            Indices::ShortWords => {
+                let short = k.load(Elem::U8.x(lanes), at);
+                k.widen(short, Elem::I32)
+            }
+        };
+        let weights = k.load(n.packed.x(lanes * n.group), self.w.at(slot.clone() * (4 * lanes as i64)));
+        (index, weights)
+    }
+
+    fn product(&self, k: &mut KernelBuilder, acc: Value, table: Value, index: Value, weights: Value) -> Value {
+        let n = &self.spec.numbers;
+        let size = if self.select.indices == Indices::Bytes { n.operand.bytes() as usize } else { 1 };
+        let v = k.permute(table, index, self.select.elements * size);
+        let operands = n.operand.x(self.spec.lanes * n.group);
+        let v = if self.select.indices == Indices::Bytes { k.bitcast(v, operands) } else { v };
+        match n.form {
+            Form::Float => k.fma(v, weights, acc),
+            _ => k.dot(n.group, acc, v, weights),
+        }
+    }
+}
