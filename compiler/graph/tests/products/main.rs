@@ -5,6 +5,7 @@ mod bad;
 mod batches;
 mod convolutions;
 mod fully_connected;
+mod lists;
 mod reference;
 mod sparse;
 #[allow(dead_code)]

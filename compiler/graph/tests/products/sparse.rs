@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 /// Which weights stay.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Pattern {
+pub enum Pattern {
     /// So many of every so many along the depth.
     Of(usize, usize),
     /// So many percent, anywhere.
@@ -43,13 +43,13 @@ impl Pattern {
     }
 }
 
-fn operands(case: &Case, pattern: Pattern) -> Operands {
+pub fn operands(case: &Case, pattern: Pattern) -> Operands {
     let mut p = case.operands();
     pattern.apply(case, &mut p.w.data);
     p
 }
 
-fn case(kind: Kind, input: [usize; 4], filter: [usize; 3], bias: bool) -> Case {
+pub fn case(kind: Kind, input: [usize; 4], filter: [usize; 3], bias: bool) -> Case {
     let [outputs, height, width] = filter;
     Case {
         kind,
@@ -65,11 +65,11 @@ fn case(kind: Kind, input: [usize; 4], filter: [usize; 3], bias: bool) -> Case {
     }
 }
 
-fn convolution(case: &Case) -> Op {
+pub fn convolution(case: &Case) -> Op {
     Op::Conv2d(conv_2d::Attributes { stride: case.stride, dilation: case.dilation, padding: case.padding, activation: case.activation })
 }
 
-fn fully_connected(case: &Case) -> Op {
+pub fn fully_connected(case: &Case) -> Op {
     let asymmetric_quantize_inputs = matches!(case.kind, Kind::Hybrid { asymmetric: true, .. });
     Op::FullyConnected(fully_connected::Attributes { activation: case.activation, keep_num_dims: false, asymmetric_quantize_inputs })
 }
