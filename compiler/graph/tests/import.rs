@@ -313,9 +313,9 @@ fn sparse_constants_become_dense_ones() {
     let mut g = read(&m);
     cranelite_graph::rewrite::all(&mut g, |_, _| {});
     assert_eq!(g.value(g.outputs[0]).data.as_deref(), Some(&[1, 0, 2, 0, 3, 0][..]));
-    // Damage is a problem where the constant is used.
+    // Damage is a problem of the constant.
     let m = densified([2, 3], [&[0, 2, 3], &[0, 3, 1]], &[1, 2, 3]);
-    assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 DENSIFY, input 0 \"sparse\""]);
+    assert_eq!(problems(&m, &Options::default()), ["E0107 subgraph 0, tensor 1 \"sparse\""]);
     // Sparse tensors that somebody would have to write are none of ours.
     let m = densified([2, 3], [&[0, 2, 3], &[0, 2, 1]], &[]);
     assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 DENSIFY, input 0 \"sparse\""]);

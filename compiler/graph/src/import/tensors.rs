@@ -3,6 +3,8 @@
 //! The idea: damage is a problem wherever it is, but a feature that is not supported is one only when something uses the tensor.
 
 use super::file::File;
+use super::palettes::Palette;
+use super::sparse::NotDense;
 use super::{quantization, sparse};
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::graph::ValueId;
@@ -74,7 +76,8 @@ pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &m
     let all = subgraph.tensors();
     let mut tensors = Vec::with_capacity(all.map_or(0, |t| t.len()));
     for (i, t) in all.into_iter().flatten().enumerate() {
-        let (tensor, found) = tensor(file, t);
+        let palette = place.subgraph.and_then(|s| file.palettes.get(&(s as usize, i)));
+        let (tensor, found) = tensor(file, t, palette);
         let name = if tensor.name.is_empty() { String::new() } else { format!(" {}", quoted(&tensor.name)) };
         problems.extend(found.into_iter().map(|d| d.at(place.clone()).detail(format!("tensor {i}{name}"))));
         tensors.push(tensor);
@@ -84,12 +87,21 @@ pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &m
 
 /// The type that the file declares, if nothing is wrong or open about it.
 pub fn declared_type(file: &File, t: schema::Tensor) -> Option<TensorType> {
-    let (tensor, problems) = tensor(file, t);
-    (problems.is_empty() && tensor.refusal.is_none() && tensor.shape_is_known).then_some(tensor.ty)
+    let Declared { ty, shape_is_known, refusal, problems, .. } = declared(file, t);
+    (problems.is_empty() && refusal.is_none() && shape_is_known).then_some(ty)
 }
 
-/// With problems the tensor is `Unknown`.
-fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
+/// What the file says of a tensor.
+struct Declared<'a> {
+    ty: TensorType,
+    shape_is_known: bool,
+    /// What its buffer has.
+    data: Option<&'a [u8]>,
+    refusal: Option<Diagnostic>,
+    problems: Vec<Diagnostic>,
+}
+
+fn declared<'a>(file: &File<'a>, t: schema::Tensor) -> Declared<'a> {
     let mut problems = vec![];
     // The value, or the problem noted and a stand-in for the value.
     fn noted<T>(problems: &mut Vec<Diagnostic>, result: Result<T, Diagnostic>, stand_in: T) -> T {
@@ -105,15 +117,48 @@ fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
 
     let shape_is_known = shape.is_some();
     let ty = TensorType { element, shape: shape.unwrap_or_default(), quantization: quantization.map(Arc::new) };
-    let mut refusal = refusal(t, element, data.is_some_and(|d| !d.is_empty()));
-    let data = if let (Some(sparsity), Some(bytes), true, true) = (t.sparsity(), data, shape_is_known, refusal.is_none()) {
-        let dense = file.dense.take(ty.size_bytes()).and_then(|()| sparse::dense(&ty, sparsity, bytes));
-        dense.map_err(|d| refusal = Some(d)).ok().map(Bytes::from)
-    } else if problems.is_empty() && refusal.is_none() {
-        let data = constant(&ty, shape_is_known, data);
-        noted(&mut problems, data, None).map(|bytes| file.bytes.slice_ref(bytes))
-    } else {
-        None
+    let refusal = refusal(t, element, data.is_some_and(|d| !d.is_empty()));
+    Declared { ty, shape_is_known, data, refusal, problems }
+}
+
+/// With problems the tensor is `Unknown`.
+fn tensor(file: &File, t: schema::Tensor, palette: Option<&Palette>) -> (Tensor, Vec<Diagnostic>) {
+    let Declared { ty, shape_is_known, data, mut refusal, mut problems } = declared(file, t);
+    let data = match (data, t.sparsity(), palette) {
+        _ if !problems.is_empty() || refusal.is_some() => None,
+        (Some(_), Some(_), Some(_)) | (None, _, Some(_)) => {
+            let d = Diagnostic::new(Code::DATA, "a tensor that is compressed is no dense constant");
+            problems.push(d.expected("a buffer with the indices of a palette"));
+            None
+        }
+        (Some(bytes), Some(sparsity), None) if shape_is_known => {
+            let affordable = file.dense.take(ty.size_bytes()).map_err(NotDense::Refused);
+            match affordable.and_then(|()| sparse::dense(&ty, sparsity, bytes)) {
+                Ok(dense) => Some(Bytes::from(dense)),
+                Err(NotDense::Damaged(d)) => {
+                    problems.push(d);
+                    None
+                }
+                Err(NotDense::Refused(d)) => {
+                    refusal = Some(d);
+                    None
+                }
+            }
+        }
+        (Some(bytes), None, Some(palette)) if shape_is_known => match file.dense.take(ty.size_bytes()) {
+            Err(d) => {
+                refusal = Some(d);
+                None
+            }
+            Ok(()) => palette.decode(&ty, t, bytes).map_err(|(_, d)| problems.push(d)).ok().map(Bytes::from),
+        },
+        (data, ..) => match constant(&ty, shape_is_known, data) {
+            Ok(data) => data.map(|bytes| file.bytes.slice_ref(bytes)),
+            Err(d) => {
+                problems.push(d);
+                None
+            }
+        },
     };
     // No dimensions may be a scalar's or not known.
     let declared = shape_is_known && (0 < ty.rank() || t.has_rank()) && t.shape_signature().is_none_or(|s| s.iter().all(|d| 0 <= d));
