@@ -9,7 +9,9 @@
 //! as well, since they have an axis there, for a kernel that is to come; where header and quantisation contradict each other nothing is guessed.
 
 use super::encodings::{Channels, Huffman, Palettes, Part, Problem, Pruned};
+use super::file::OperatorCode;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::ops::Key;
 use crate::tensor::TensorType;
 use cranelite_schema as schema;
 
@@ -23,6 +25,11 @@ const VERSION: u8 = 1;
 const FIRST_CUSTOM: u8 = 127;
 /// Instead of an axis: one table.
 const NO_AXIS: u8 = 15;
+
+/// Whether an operator is this one, and no function of the user's.
+pub fn is_decode(code: &OperatorCode) -> bool {
+    code.key() == Key::Custom(NAME)
+}
 
 /// The bytes of a result. `t` is the result in the file, of type `ty`.
 pub fn decode(ty: &TensorType, t: schema::Tensor, stream: &[u8], ancillary: &[u8]) -> Result<Vec<u8>, Problem> {

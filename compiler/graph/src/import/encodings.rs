@@ -17,7 +17,7 @@ pub const MOST_BITS: u32 = 7;
 /// Which elements of a tensor have tables or zero points of their own: those at an index of the first dimension, or of the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Channels {
-    /// At least one.
+    /// At least one; they divide the elements.
     pub count: usize,
     pub are_last: bool,
 }
@@ -232,3 +232,6 @@ impl Pruned<'_> {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests;

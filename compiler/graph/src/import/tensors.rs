@@ -5,13 +5,14 @@
 use super::file::File;
 use super::palettes::Palette;
 use super::sparse::NotDense;
-use super::{quantization, sparse};
+use super::{decode, quantization, sparse};
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::graph::ValueId;
 use crate::tensor::{ElementType, TensorType};
 use crate::text::print::type_text;
 use bytes::Bytes;
 use cranelite_schema as schema;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// More dimensions than any operator takes; keeps hostile files from making us large vectors.
@@ -73,11 +74,11 @@ pub enum Content {
 }
 
 pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &mut Vec<Diagnostic>) -> Vec<Tensor> {
-    let all = subgraph.tensors();
+    let (all, encoded) = (subgraph.tensors(), encoded(file, subgraph));
     let mut tensors = Vec::with_capacity(all.map_or(0, |t| t.len()));
     for (i, t) in all.into_iter().flatten().enumerate() {
         let palette = place.subgraph.and_then(|s| file.palettes.get(&(s as usize, i)));
-        let (tensor, found) = tensor(file, t, palette);
+        let (tensor, found) = tensor(file, t, palette, encoded.contains(&(i as i32)));
         let name = if tensor.name.is_empty() { String::new() } else { format!(" {}", quoted(&tensor.name)) };
         problems.extend(found.into_iter().map(|d| d.at(place.clone()).detail(format!("tensor {i}{name}"))));
         tensors.push(tensor);
@@ -85,9 +86,23 @@ pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &m
     tensors
 }
 
+/// Tensors that nothing but TFLM_DECODE reads. They are bytes: tools leave the quantisation there that the decoded ones have.
+fn encoded(file: &File, subgraph: schema::SubGraph) -> BTreeSet<i32> {
+    let (mut encoded, mut others) = (BTreeSet::new(), BTreeSet::new());
+    for o in subgraph.operators().into_iter().flatten() {
+        let is_decode = file.codes.get(o.opcode_index() as usize).is_some_and(decode::is_decode);
+        let readers = if is_decode { &mut encoded } else { &mut others };
+        readers.extend(o.inputs().into_iter().flatten());
+    }
+    if !encoded.is_empty() {
+        others.extend([subgraph.inputs(), subgraph.outputs()].into_iter().flatten().flatten());
+    }
+    &encoded - &others
+}
+
 /// The type that the file declares, if nothing is wrong or open about it.
 pub fn declared_type(file: &File, t: schema::Tensor) -> Option<TensorType> {
-    let Declared { ty, shape_is_known, refusal, problems, .. } = declared(file, t);
+    let Declared { ty, shape_is_known, refusal, problems, .. } = declared(file, t, false);
     (problems.is_empty() && refusal.is_none() && shape_is_known).then_some(ty)
 }
 
@@ -101,7 +116,8 @@ struct Declared<'a> {
     problems: Vec<Diagnostic>,
 }
 
-fn declared<'a>(file: &File<'a>, t: schema::Tensor) -> Declared<'a> {
+/// `is_encoded` says that it is bytes, whatever scales it has.
+fn declared<'a>(file: &File<'a>, t: schema::Tensor, is_encoded: bool) -> Declared<'a> {
     let mut problems = vec![];
     // The value, or the problem noted and a stand-in for the value.
     fn noted<T>(problems: &mut Vec<Diagnostic>, result: Result<T, Diagnostic>, stand_in: T) -> T {
@@ -112,7 +128,7 @@ fn declared<'a>(file: &File<'a>, t: schema::Tensor) -> Declared<'a> {
     }
     let element = noted(&mut problems, element_type(t.type_()), ElementType::F32);
     let shape = noted(&mut problems, shape(t, element), None);
-    let quantization = noted(&mut problems, quantization::read(t.quantization(), element, shape.as_deref()), None);
+    let quantization = noted(&mut problems, quantization::read(t.quantization().filter(|_| !is_encoded), element, shape.as_deref()), None);
     let data = noted(&mut problems, file.buffers.bytes(t.buffer()), None);
 
     let shape_is_known = shape.is_some();
@@ -122,8 +138,8 @@ fn declared<'a>(file: &File<'a>, t: schema::Tensor) -> Declared<'a> {
 }
 
 /// With problems the tensor is `Unknown`.
-fn tensor(file: &File, t: schema::Tensor, palette: Option<&Palette>) -> (Tensor, Vec<Diagnostic>) {
-    let Declared { ty, shape_is_known, data, mut refusal, mut problems } = declared(file, t);
+fn tensor(file: &File, t: schema::Tensor, palette: Option<&Palette>, is_encoded: bool) -> (Tensor, Vec<Diagnostic>) {
+    let Declared { ty, shape_is_known, data, mut refusal, mut problems } = declared(file, t, is_encoded);
     let data = match (data, t.sparsity(), palette) {
         _ if !problems.is_empty() || refusal.is_some() => None,
         (Some(_), Some(_), Some(_)) | (None, _, Some(_)) => {

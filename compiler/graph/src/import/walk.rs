@@ -180,7 +180,7 @@ impl<'f, 'a> Walk<'f, 'a> {
             match code {
                 Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, &mut session.variables),
                 Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, session),
-                Some(BuiltinOperator::CUSTOM) if self.file.codes.get(o.opcode_index() as usize).is_some_and(is_decode) => {
+                Some(BuiltinOperator::CUSTOM) if self.file.codes.get(o.opcode_index() as usize).is_some_and(decode::is_decode) => {
                     self.decode_constants(i, o, is_needed[i as usize]);
                 }
                 _ if items.parts.contains(&(i as usize)) => {}
@@ -1574,12 +1574,7 @@ fn is_pure(c: &OperatorCode) -> bool {
         B::PLACEHOLDER_FOR_GREATER_OP_CODES,
     ];
     let is_known_custom = matches!(c.key(), Key::Custom(_)) && Op::arity(c.key()).is_some();
-    is_known_custom || is_decode(c) || c.code.variant_name().is_some() && !acts.contains(&c.code)
-}
-
-/// Whether an operator decodes constants, and is no function of the user's.
-fn is_decode(c: &OperatorCode) -> bool {
-    c.key() == Key::Custom(decode::NAME)
+    is_known_custom || decode::is_decode(c) || c.code.variant_name().is_some() && !acts.contains(&c.code)
 }
 
 fn unsupported(c: &OperatorCode) -> Diagnostic {
