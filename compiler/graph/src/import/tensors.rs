@@ -89,14 +89,15 @@ pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &m
 /// Tensors that nothing but TFLM_DECODE reads. They are bytes: tools leave the quantisation there that the decoded ones have.
 fn encoded(file: &File, subgraph: schema::SubGraph) -> BTreeSet<i32> {
     let (mut encoded, mut others) = (BTreeSet::new(), BTreeSet::new());
+    if !file.codes.iter().any(decode::is_decode) {
+        return encoded;
+    }
     for o in subgraph.operators().into_iter().flatten() {
         let is_decode = file.codes.get(o.opcode_index() as usize).is_some_and(decode::is_decode);
         let readers = if is_decode { &mut encoded } else { &mut others };
         readers.extend(o.inputs().into_iter().flatten());
     }
-    if !encoded.is_empty() {
-        others.extend([subgraph.inputs(), subgraph.outputs()].into_iter().flatten().flatten());
-    }
+    others.extend([subgraph.inputs(), subgraph.outputs()].into_iter().flatten().flatten());
     &encoded - &others
 }
 
