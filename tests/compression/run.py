@@ -209,6 +209,8 @@ def decode_cases(random, is_quick):
     x = np.full((3, 7), 5, np.int8)
     yield "Huffman, one symbol", [("INT8", x, encode.huffman(x, 1), {})]
     a, b = few_values(random, "INT8", (7, 3), 4), few_values(random, "INT16", (2, 5), 4)
+    stream, ancillary = encode.lut(a)
+    yield "shared ancillary data", [("INT8", a, (stream, ancillary), {}), ("INT8", a[::-1], (encode.lut(a[::-1])[0], ancillary), {})]
     yield "two at once", [("INT8", a, encode.lut(a), {}), ("INT16", b, encode.huffman(b), {})]
 
 
@@ -219,8 +221,13 @@ def decode(program, random, is_quick):
         m = Model()
         first, y = passing(m)
         inputs, outputs = [], []
-        for kind, wanted, (stream, ancillary), quantization in constants:
-            inputs += [m.tensor("UINT8", (len(data),), data) for data in (stream, ancillary)]
+        tensors = {}
+        for kind, wanted, encoded, quantization in constants:
+            # Of the same bytes there is one tensor.
+            for data in encoded:
+                if data not in tensors:
+                    tensors[data] = m.tensor("UINT8", (len(data),), data)
+                inputs.append(tensors[data])
             outputs.append(m.tensor(kind, wanted.shape, **quantization))
         m.operator("TFLM_DECODE", inputs, outputs)
         model = m.file([first], [y] + outputs)
@@ -374,6 +381,18 @@ def of_sparse(program, random, is_quick):
         theirs = of_litert(model, x)
         compare(f"sparse weights {i}: LiteRT", theirs, [x @ case.dense.T])
         compare(f"sparse weights {i}", program.run(model, x), theirs)
+        count += 1
+    # Weights of int8, which LiteRT takes in blocks of 16.
+    for i in range(2 if is_quick else 6):
+        case = sparse.rows(random, random.randint(1, 20), 16 * random.randint(1, 5), 16, np.int8)
+        m = Model()
+        first = m.tensor("INT8", (3, case.dense.shape[1]), scales=[0.05], zero_points=[-7])
+        weights = m.tensor("INT8", case.dense.shape, case.numbers, scales=[0.01], sparsity=case.metadata)
+        y = m.tensor("INT8", (3, case.dense.shape[0]), scales=[0.3], zero_points=[5])
+        m.operator("FULLY_CONNECTED", [first, weights, -1], [y], ("FullyConnectedOptions", {}), 9)
+        x = random.randint(-128, 128, (3, case.dense.shape[1])).astype(np.int8)
+        model = m.file([first], [y])
+        compare(f"sparse weights of int8 {i}", program.run(model, x), of_litert(model, x))
         count += 1
     print(f"sparse: {count} models", flush=True)
 

@@ -73,10 +73,10 @@ def case(random, kind):
     return Case(f"{numpy.dtype(kind)} {shape}, order {order}, blocks {blocks} of {sizes}, sparse {sparse}, {width}", x, numbers, metadata)
 
 
-def rows(random, count, width, block):
-    """A matrix of floats whose rows are lists of single numbers, or of blocks."""
-    x = some(random, numpy.float32, (count, width // block, 1), 0.4) * random.randint(-8, 8, (count, width // block, block))
-    x = x.reshape(count, width).astype(numpy.float32)
+def rows(random, count, width, block, kind=numpy.float32):
+    """A matrix whose rows are lists of single numbers, or of blocks."""
+    x = (random.rand(count, width // block, 1) < 0.4) * random.randint(-99, 99, (count, width // block, block))
+    x = x.reshape(count, width).astype(kind)
     x[0, 0] = 3
     numbers, metadata = encode(x, [0, 1] + [2] * (block > 1), [1] if block > 1 else [], [block] if block > 1 else [], [1])
     return Case(f"{count} x {width}, blocks of {block}", x, numbers, metadata)

@@ -148,7 +148,9 @@ fn tensor(file: &File, t: schema::Tensor, palette: Option<&Palette>, is_encoded:
             problems.push(d.expected("a buffer with the indices of a palette"));
             None
         }
-        (Some(bytes), Some(sparsity), None) if shape_is_known => {
+        // A buffer without bytes has no numbers: the constant is zeros.
+        (bytes, Some(sparsity), None) if shape_is_known && t.buffer() != 0 => {
+            let bytes = bytes.unwrap_or_default();
             let affordable = file.dense.take(ty.size_bytes()).map_err(NotDense::Refused);
             match affordable.and_then(|()| sparse::dense(&ty, sparsity, bytes)) {
                 Ok(dense) => Some(Bytes::from(dense)),
