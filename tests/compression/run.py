@@ -9,9 +9,11 @@ What is compared depends on what the Python has; what is missing is said, and is
     decode      TFLM's DECODE operator in each scheme, type and arrangement of channels: the decoded constants are those of TFLM's interpreter
     metadata    TFLM's older compression, COMPRESSION_METADATA: answers are those of TFLM's interpreter
     compressor  models that TFLM's own tool compresses (tflite_micro.compression): answers are those of TFLM's interpreter, and of the model as it was
+    real        models of int8 in ../shared/zoo, their weights of 16 values, compressed by that tool: the same
     sparse      DENSIFY, and FULLY_CONNECTED of sparse weights, of LiteRT: answers are the same
 
-All answers have to be the same in every bit. Models are made here, and are small. With `--quick` there are fewer of each.
+All answers have to be the same in every bit. Models are made here, and are small. With `--quick` there are fewer of each. CRANELITE_SHARED is the folder
+../shared if it is elsewhere.
 """
 
 import argparse
@@ -21,10 +23,13 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import warnings
+import zipfile
 
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+SHARED = pathlib.Path(os.environ.get("CRANELITE_SHARED", ROOT.parent / "shared"))
 sys.path[:0] = [str(ROOT / "tests/random_graphs"), str(ROOT / "tests/compression")]
 import encode
 import sparse
@@ -124,7 +129,7 @@ def of_tflm(model, outputs, *inputs):
     """The same of TFLM's interpreter, None where it does not take the model."""
     from tflite_micro import runtime
     try:
-        interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 20)
+        interpreter = runtime.Interpreter.from_bytes(model, arena_size=1 << 22)
         for i, x in enumerate(inputs):
             interpreter.set_input(x, i)
         interpreter.invoke()
@@ -327,9 +332,60 @@ def metadata(program, random, is_quick):
     print(f"metadata: {count} models", flush=True)
 
 
+def by_tflm(model, specs):
+    """The model with DECODE."""
+    from tflite_micro.tensorflow.lite.micro.compression import compress
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere), warnings.catch_warnings(action="ignore"):
+        compressed = bytes(getattr(compress, "compress", compress)(model, specs))
+    assert b"TFLM_DECODE" in compressed
+    return compressed
+
+
+def with_codes(model):
+    """Both numbers of each operator's code set: the tool loses the old one, which is all that older files have."""
+    import flatbuffers
+    from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
+    m = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(model, 0))
+    for code in m.operatorCodes:
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(m.Pack(builder), b"TFL3")
+    return bytes(builder.Output()), m
+
+
+def real(program, random, is_quick):
+    from tflite_micro.tensorflow.lite.micro.compression import spec
+    names = ["tflm_hello_world_int8", "mlperf_kws_int8"] + ([] if is_quick else ["mlperf_resnet8_int8", "mlperf_vww_int8"])
+    for name in names:
+        archive = SHARED / f"zoo/{name}.zip"
+        if not archive.exists():
+            missing(f"real: {name}", archive)
+            continue
+        with zipfile.ZipFile(archive) as z:
+            file = bytearray(z.read(next(n for n in z.namelist() if n.endswith(".tflite"))))
+        _, m = with_codes(bytes(file))
+        specs, main = [], m.subgraphs[0]
+        for i, t in enumerate(main.tensors):
+            data = m.buffers[t.buffer].data
+            if t.type != SCHEMA.number("TensorType", "INT8") or data is None or len(data) < 256:
+                continue
+            old = bytes(bytearray(data))
+            at = file.find(old)
+            file[at:at + len(old)] = np.clip((np.frombuffer(old, np.int8).astype(int) + 8) // 16 * 16, -128, 112).astype(np.int8).tobytes()
+            is_per_channel = 1 < len(t.quantization.scale)
+            mode = spec.PerChannel(t.quantization.quantizedDimension) if is_per_channel else spec.PerTensor()
+            specs.append(spec.Tensor(0, i, [spec.LookUpTableCompression(4, mode)]))
+        plain, _ = with_codes(bytes(file))
+        compressed, _ = with_codes(by_tflm(plain, specs))
+        x = random.randint(-128, 128, main.tensors[main.inputs[0]].shape).astype(np.int8)
+        theirs = of_tflm(compressed, 1, x)
+        compare(f"real {name}", program.run(compressed, x), theirs)
+        compare(f"real {name}, as it was", program.run(plain, x), theirs)
+    print(f"real: {len(names)} models", flush=True)
+
+
 def compressor(program, random, is_quick):
-    from tflite_micro.tensorflow.lite.micro.compression import compress, spec
-    compress = getattr(compress, "compress", compress)
+    from tflite_micro.tensorflow.lite.micro.compression import spec
     for i in range(2 if is_quick else 6):
         m, specs = Model(), []
 
@@ -340,9 +396,7 @@ def compressor(program, random, is_quick):
 
         first, outputs = products(m, add, random)
         plain = m.file([first], outputs)
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
-            compressed = bytes(compress(plain, specs))
-        assert b"TFLM_DECODE" in compressed
+        compressed = by_tflm(plain, specs)
         compare_products(f"compressor {i}", program, plain, compressed, random.randint(-128, 128, (1, 6, 5, 3)).astype(np.int8))
     print(f"compressor: {i + 1} models", flush=True)
 
@@ -411,7 +465,7 @@ def main():
         except ImportError:
             has[name] = False
     checks = {"decode": ("tflite-micro", decode), "refused": (None, refused), "metadata": ("tflite-micro", metadata),
-              "compressor": ("tflite-micro", compressor), "sparse": ("ai-edge-litert", of_sparse)}
+              "compressor": ("tflite-micro", compressor), "real": ("tflite-micro", real), "sparse": ("ai-edge-litert", of_sparse)}
     with tempfile.TemporaryDirectory() as folder:
         program = Program(str(pathlib.Path(options.cranelite).resolve()), folder)
         for name, (needs, run) in checks.items():
