@@ -100,7 +100,8 @@ fn bad_ancillary_data() {
     let at = |tensor: usize, place: usize, byte: u8| move |m: &mut Model| data(m, tensor)[place] = byte;
     let of = |input: usize, name: &str, text: &str| format!("{OP}, input {input} \"{name} ancillary\", {text}");
     let version = |what: &str| format!("E0301: the version of {what} is not known; expected 1; found 2");
-    let cases: Vec<(String, Box<dyn FnOnce(&mut Model)>)> = vec![
+    type Change = Box<dyn FnOnce(&mut Model)>;
+    let cases: Vec<(String, Change)> = vec![
         (of(1, "looked up", &version("the ancillary data")), Box::new(at(3, 1, 2))),
         (of(1, "looked up", &version("a palette")), Box::new(at(3, 4, 2))),
         (of(3, "coded", &version("a Huffman code")), Box::new(at(6, 4, 2))),

@@ -7,7 +7,6 @@
 //! A subgraph that an operator calls is walked with the operands' shapes, and their bytes where these are constants, each time that it is called.
 //! What surely runs once becomes part of the graph around it; a branch or the body of a loop becomes a graph of the operator's own.
 
-use super::encodings::Part;
 use super::file::{File, OperatorCode};
 use super::items::{Items, SetItem};
 use super::signatures;
@@ -27,6 +26,8 @@ use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+mod decoding;
 
 /// Elements of a vector of sizes, at most, and operators in a row that these go through.
 const MOST_NUMBERS: usize = 16;
@@ -235,71 +236,6 @@ impl<'f, 'a> Walk<'f, 'a> {
             (tensor.data, tensor.refusal) = (None, None);
             self.handles.insert(t);
         }
-    }
-
-    /// TFLM_DECODE: its results are constants, which are decoded here.
-    fn decode_constants(&mut self, index: u32, o: schema::Operator<'a>, is_needed: bool) {
-        let place = self.operator_place(index, decode::NAME);
-        let refusals = if is_needed { Refusals::Reported } else { Refusals::Left };
-        let inputs: Vec<i32> = o.inputs().into_iter().flatten().collect();
-        let outputs: Vec<i32> = o.outputs().into_iter().flatten().collect();
-        if outputs.is_empty() || Some(inputs.len()) != outputs.len().checked_mul(2) {
-            let d = Diagnostic::new(Code::ARITY, "wrong number of inputs").expected("two for each output, of which there is one at least");
-            self.problems.push(d.at(place.clone()).found(format!("{} inputs and {} outputs", inputs.len(), outputs.len())));
-        }
-        for (i, &output) in outputs.iter().enumerate() {
-            let before = self.problems.len();
-            let operands = [2 * i, 2 * i + 1].map(|i| self.operand(&place, i, inputs.get(i).copied().unwrap_or(-1), refusals));
-            let Some(t) = self.result(&place, index, i, output, refusals) else { continue };
-            self.tensors[t].data = None;
-            let decoded = match operands {
-                [Some(stream), Some(ancillary)] if self.problems.len() == before => self.decoded(i, stream, ancillary, t, output),
-                [Some(_), Some(_)] => Ok(None),
-                _ if inputs.len() < 2 * i + 2 || self.problems.len() != before => Ok(None),
-                _ => Err(Diagnostic::new(Code::ARITY, format!("input {} is absent but not optional", 2 * i))),
-            };
-            let data = decoded.unwrap_or_else(|d| {
-                if is_needed {
-                    let name = |side, i: usize| {
-                        let t = if side == Side::Input { inputs.get(i) } else { outputs.get(i) };
-                        Some(self.tensors.get(usize::try_from(*t?).ok()?)?.name.clone())
-                    };
-                    let mut d = d.in_operator(index, decode::NAME, name);
-                    d.place.subgraph = place.subgraph;
-                    self.problems.push(d);
-                }
-                None
-            });
-            let tensor = &mut self.tensors[t];
-            tensor.content = if data.is_some() { Content::Result } else { Content::Unknown };
-            tensor.data = data;
-        }
-    }
-
-    /// The bytes of result `i`, which is tensor `t`; `None` where it has been said why not.
-    fn decoded(&self, i: usize, stream: usize, ancillary: usize, t: usize, number: i32) -> Result<Option<Bytes>, Diagnostic> {
-        let of_part = |part: Part| match part {
-            Part::Stream => format!("input {}", 2 * i),
-            Part::Tables => format!("input {}", 2 * i + 1),
-            Part::Type => format!("output {i}"),
-        };
-        let tensor = &self.tensors[t];
-        let known = |t: &usize| self.tensors[*t].content != Content::Unknown && self.tensors[*t].refusal.is_none();
-        if ![stream, ancillary, t].iter().all(known) {
-            return Ok(None);
-        }
-        let constant = |t: usize, part: Part| match (&self.tensors[t].content, &self.tensors[t].data) {
-            (Content::Constant, Some(data)) => Ok(data),
-            _ => Err(Diagnostic::new(Code::CONSTANT, "what is decoded must be stored in the model").detail(of_part(part))),
-        };
-        let (stream, ancillary) = (constant(stream, Part::Stream)?, constant(ancillary, Part::Tables)?);
-        if !tensor.shape_is_known {
-            return Err(Diagnostic::new(Code::SHAPE, "the shape of a constant is open").detail(of_part(Part::Type)));
-        }
-        let Some(declared) = self.subgraph.tensors().map(|all| all.get(number as usize)) else { return Ok(None) };
-        self.file.dense.take(tensor.ty.size_bytes()).map_err(|d| d.detail(of_part(Part::Type)))?;
-        let decoded = decode::decode(&tensor.ty, declared, stream, ancillary);
-        decoded.map(|bytes| Some(bytes.into())).map_err(|(part, d)| d.detail(of_part(part)))
     }
 
     /// The subgraph that an operator names.

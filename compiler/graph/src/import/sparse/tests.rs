@@ -67,17 +67,24 @@ impl Sparsity {
     }
 }
 
-/// What of a dense constant is written, with blocks of sizes `of_blocks`; levels that `sparse` says are lists of what is not all zeros.
-fn encode(
-    shape: &[usize],
-    blocks: &[usize],
-    of_blocks: &[usize],
-    order: &[usize],
-    sparse: &[bool],
+/// A dense constant, and how it is written: dimensions that have blocks and the sizes of these, the order of dimensions and of blocks behind them, which levels
+/// are lists of what is not all zeros, and how wide the numbers in there are.
+#[derive(Clone, Debug)]
+struct Case {
+    element: ElementType,
+    shape: Vec<usize>,
+    blocks: Vec<usize>,
+    of_blocks: Vec<usize>,
+    order: Vec<usize>,
+    sparse: Vec<bool>,
     width: usize,
-    bytes: usize,
-    data: &[u8],
-) -> (Sparsity, Vec<u8>) {
+    data: Vec<u8>,
+}
+
+/// The same as the format has it.
+fn encode(case: &Case) -> (Sparsity, Vec<u8>) {
+    let Case { element, shape, blocks, of_blocks, order, sparse, width, data } = case;
+    let bytes = element.bytes().expect("whole bytes");
     let mut sizes = shape.to_vec();
     blocks.iter().zip(of_blocks).for_each(|(d, n)| sizes[*d] /= n);
     sizes.extend(of_blocks);
@@ -118,7 +125,7 @@ fn encode(
         let is_block = shape.len() <= d;
         let dense_size = if sparse[l] && !is_block { 0 } else { sizes[d] as i32 };
         // Lists of short numbers only where these suffice.
-        let width = if indices.len() < 256 { width } else { 0 };
+        let width = if indices.len() < 256 { *width } else { 0 };
         levels.push(Metadata { dense_size, lists: sparse[l].then_some([segments, indices]), width });
     }
     let numbers = nodes.iter().flat_map(|at| element(at).to_vec()).collect();
@@ -126,8 +133,7 @@ fn encode(
     (Sparsity { order, blocks: blocks.iter().map(|d| *d as i32).collect(), levels }, numbers)
 }
 
-/// A case: element, shape as outer and inner sizes, which dimensions have blocks in which order, order of dimensions and of blocks, formats, and the numbers.
-fn cases() -> impl Strategy<Value = (ElementType, Vec<usize>, Vec<usize>, Vec<usize>, Vec<usize>, Vec<bool>, usize, Vec<u8>)> {
+fn cases() -> impl Strategy<Value = Case> {
     let elements = prop::sample::select(vec![ElementType::I8, ElementType::I16, ElementType::F16, ElementType::F32, ElementType::I64]);
     (elements, 1..5usize).prop_flat_map(|(element, rank)| {
         let dimensions: Vec<usize> = (0..rank).collect();
@@ -143,16 +149,17 @@ fn cases() -> impl Strategy<Value = (ElementType, Vec<usize>, Vec<usize>, Vec<us
                     blocks.iter().zip(&of_blocks).for_each(|(d, n)| shape[*d] *= n);
                     let bytes = shape.iter().product::<usize>() * element.bytes().unwrap();
                     let data = prop::collection::vec(prop_oneof![3 => Just(0u8), 1 => any::<u8>()], bytes);
-                    (
-                        Just(element),
-                        Just(shape),
-                        Just(blocks),
-                        Just(of_blocks),
-                        Just([order, of_order].concat()),
-                        Just(sparse),
-                        Just(width),
+                    let order = [order, of_order].concat();
+                    data.prop_map(move |data| Case {
+                        element,
+                        shape: shape.clone(),
+                        blocks: blocks.clone(),
+                        of_blocks: of_blocks.clone(),
+                        order: order.clone(),
+                        sparse: sparse.clone(),
+                        width,
                         data,
-                    )
+                    })
                 },
             )
         })
@@ -162,16 +169,15 @@ fn cases() -> impl Strategy<Value = (ElementType, Vec<usize>, Vec<usize>, Vec<us
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
-    fn what_is_encoded_is_read((element, shape, blocks, of_blocks, order, sparse, width, data) in cases()) {
-        let (sparsity, numbers) = encode(&shape, &blocks, &of_blocks, &order, &sparse, width, element.bytes().unwrap(), &data);
-        prop_assert_eq!(sparsity.read(element, &shape, &numbers).ok(), Some(data));
+    fn what_is_encoded_is_read(case in cases()) {
+        let (sparsity, numbers) = encode(&case);
+        prop_assert_eq!(sparsity.read(case.element, &case.shape, &numbers).ok(), Some(case.data));
     }
 
     /// One wrong number anywhere ends in a problem or in an array of the right size.
     #[test]
-    fn what_is_damaged_ends((element, shape, blocks, of_blocks, order, sparse, width, data) in cases(), at: prop::sample::Index, number in -2..5i32) {
-        let bytes = element.bytes().unwrap();
-        let (mut sparsity, numbers) = encode(&shape, &blocks, &of_blocks, &order, &sparse, width, bytes, &data);
+    fn what_is_damaged_ends(case in cases(), at: prop::sample::Index, number in -2..5i32) {
+        let (mut sparsity, numbers) = encode(&case);
         let mut all: Vec<&mut i32> = sparsity.order.iter_mut().chain(&mut sparsity.blocks).collect();
         for m in &mut sparsity.levels {
             all.push(&mut m.dense_size);
@@ -179,8 +185,8 @@ proptest! {
         }
         let at = at.index(all.len());
         *all[at] = number;
-        if let Ok(dense) = sparsity.read(element, &shape, &numbers) {
-            prop_assert_eq!(dense.len(), data.len());
+        if let Ok(dense) = sparsity.read(case.element, &case.shape, &numbers) {
+            prop_assert_eq!(dense.len(), case.data.len());
         }
     }
 }
