@@ -8,7 +8,7 @@
 //! Which channels have tables of their own is what the result's quantisation says, as in the reference's kernel. The tools for Python write it into the header
 //! as well, since they have an axis there, for a kernel that is to come; where header and quantisation contradict each other nothing is guessed.
 
-use super::encodings::{Channels, Huffman, Palettes, Part, Problem, Pruned};
+use super::encodings::{EncodedPart, EncodedProblem, HuffmanTables, PaletteTables, PrunedValues, TableChannels};
 use super::file::OperatorCode;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::Key;
@@ -32,8 +32,8 @@ pub fn is_decode(code: &OperatorCode) -> bool {
 }
 
 /// The bytes of a result. `t` is the result in the file, of type `ty`.
-pub fn decode(ty: &TensorType, t: schema::Tensor, stream: &[u8], ancillary: &[u8]) -> Result<Vec<u8>, Problem> {
-    let wrong = |code: Code, message: &str| (Part::Tables, Diagnostic::new(code, message));
+pub fn decode(ty: &TensorType, t: schema::Tensor, stream: &[u8], ancillary: &[u8]) -> Result<Vec<u8>, EncodedProblem> {
+    let wrong = |code: Code, message: &str| (EncodedPart::Tables, Diagnostic::new(code, message));
     let Some((header, data)) = ancillary.split_first_chunk::<HEADER_BYTES>() else {
         let (part, d) = wrong(Code::DATA, "the ancillary data is too short");
         return Err((part, d.expected(format!("a header of {HEADER_BYTES} bytes")).found(ancillary.len().to_string())));
@@ -51,19 +51,19 @@ pub fn decode(ty: &TensorType, t: schema::Tensor, stream: &[u8], ancillary: &[u8
         0 => {
             checked("a palette", own_version)?;
             let (channels, _) = channels(t, ty)?;
-            let palettes = Palettes { bits: u32::from(parameters & 7), stride: usize::from(stride), values: data, channels };
+            let palettes = PaletteTables { bits: u32::from(parameters & 7), stride: usize::from(stride), values: data, channels };
             check_axis(ty, &palettes, parameters >> 4)?;
             palettes.decode(ty, stream)
         }
         1 => {
             checked("a Huffman code", own_version)?;
             let first_bits = u32::from(parameters >> 4) + 1;
-            Huffman { is_wide: parameters & 1 == 1, first_bits, entries: data }.decode(ty, stream)
+            HuffmanTables { is_wide: parameters & 1 == 1, first_bits, entries: data }.decode(ty, stream)
         }
         2 => {
             checked("what was pruned", own_version)?;
             let (channels, zero_points) = channels(t, ty)?;
-            Pruned { values: data, zero_points: &zero_points, channels }.decode(ty, stream)
+            PrunedValues { values: data, zero_points: &zero_points, channels }.decode(ty, stream)
         }
         FIRST_CUSTOM.. => {
             let (part, d) = wrong(Code::FEATURE, "constants that an application decodes by itself are not supported");
@@ -78,38 +78,38 @@ pub fn decode(ty: &TensorType, t: schema::Tensor, stream: &[u8], ancillary: &[u8
 }
 
 /// What of an encoded constant has tables or a zero point of its own, and the zero points. From the file, since floats may have scales there too.
-fn channels(t: schema::Tensor, ty: &TensorType) -> Result<(Channels, Vec<i64>), Problem> {
+fn channels(t: schema::Tensor, ty: &TensorType) -> Result<(TableChannels, Vec<i64>), EncodedProblem> {
     let q = t.quantization();
     let scales = q.and_then(|q| q.scale()).map_or(0, |s| s.len());
     let zero_points: Vec<i64> = q.and_then(|q| q.zero_point()).into_iter().flatten().collect();
-    let Some(q) = q.filter(|_| 0 < scales && !zero_points.is_empty()) else { return Ok((Channels::ONE, vec![])) };
+    let Some(q) = q.filter(|_| 0 < scales && !zero_points.is_empty()) else { return Ok((TableChannels::ONE, vec![])) };
     if zero_points.len() != scales {
         let d = Diagnostic::new(Code::QUANTIZATION, "scales and zero points differ in number");
-        return Err((Part::Type, d.found(format!("{scales} scales and {} zero points", zero_points.len()))));
+        return Err((EncodedPart::Type, d.found(format!("{scales} scales and {} zero points", zero_points.len()))));
     }
     Ok((of_quantization(q.quantized_dimension(), scales, ty, true)?, zero_points))
 }
 
 /// The channels of so many scales along an axis. `is_axis_of_one` says that even a single scale has to have an axis that is possible.
-pub fn of_quantization(axis: i32, scales: usize, ty: &TensorType, is_axis_of_one: bool) -> Result<Channels, Problem> {
+pub fn of_quantization(axis: i32, scales: usize, ty: &TensorType, is_axis_of_one: bool) -> Result<TableChannels, EncodedProblem> {
     let last = ty.rank() as i32 - 1;
     let are_last = 1 < scales && axis == last;
     if axis != 0 && !are_last && (1 < scales || is_axis_of_one) {
         let d = Diagnostic::new(Code::FEATURE, "the quantised dimension of an encoded constant is not supported");
         let expected = if 0 < last && 1 < scales { format!("0 or {last}") } else { "0".into() };
-        return Err((Part::Type, d.expected(expected).found(axis.to_string())));
+        return Err((EncodedPart::Type, d.expected(expected).found(axis.to_string())));
     }
     let size = ty.shape.get(axis.max(0) as usize).copied().unwrap_or(1);
     if 1 < scales && size != scales {
         let d = Diagnostic::new(Code::QUANTIZATION, "number of scales");
-        return Err((Part::Type, d.expected(format!("1, or {size} for dimension {axis}")).found(scales.to_string())));
+        return Err((EncodedPart::Type, d.expected(format!("1, or {size} for dimension {axis}")).found(scales.to_string())));
     }
-    Ok(Channels { count: scales.max(1), are_last })
+    Ok(TableChannels { count: scales.max(1), are_last })
 }
 
 /// That the axis in the header of a palette is none, or that of the channels. Old tools have written 0 for all.
-fn check_axis(ty: &TensorType, palettes: &Palettes, axis: u8) -> Result<(), Problem> {
-    let Channels { count, are_last } = palettes.channels;
+fn check_axis(ty: &TensorType, palettes: &PaletteTables, axis: u8) -> Result<(), EncodedProblem> {
+    let TableChannels { count, are_last } = palettes.channels;
     let own = if are_last { ty.rank().saturating_sub(1) } else { 0 };
     let size = ty.shape.get(usize::from(axis)).copied();
     let fits = match axis {
@@ -129,5 +129,5 @@ fn check_axis(ty: &TensorType, palettes: &Palettes, axis: u8) -> Result<(), Prob
     let expected = if count == 1 { "one table".into() } else { format!("{count} tables, along dimension {own}") };
     let found = if axis == NO_AXIS { "one table".into() } else { format!("tables along dimension {axis}") };
     let d = d.expected(expected).found(found);
-    Err((Part::Tables, d.help("encode the constant per tensor, or along the dimension that it is quantised along")))
+    Err((EncodedPart::Tables, d.help("encode the constant per tensor, or along the dimension that it is quantised along")))
 }

@@ -16,14 +16,14 @@ pub const MOST_BITS: u32 = 7;
 
 /// Which elements of a tensor have tables or zero points of their own: those at an index of the first dimension, or of the last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Channels {
+pub struct TableChannels {
     /// At least one; they divide the elements.
     pub count: usize,
     pub are_last: bool,
 }
 
-impl Channels {
-    pub const ONE: Channels = Channels { count: 1, are_last: false };
+impl TableChannels {
+    pub const ONE: TableChannels = TableChannels { count: 1, are_last: false };
 
     /// That of an element, out of so many.
     fn of(self, element: usize, elements: usize) -> usize {
@@ -33,7 +33,7 @@ impl Channels {
 
 /// Which part of what is encoded a problem is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum EncodedPart {
     /// The indices, codes or marks.
     Stream,
     /// The values or tables.
@@ -43,29 +43,29 @@ pub enum Part {
 }
 
 /// What is wrong, and with what.
-pub type Problem = (Part, Diagnostic);
+pub type EncodedProblem = (EncodedPart, Diagnostic);
 
-fn wrong(part: Part, message: &str) -> (Part, Diagnostic) {
+fn wrong(part: EncodedPart, message: &str) -> (EncodedPart, Diagnostic) {
     (part, Diagnostic::new(Code::DATA, message))
 }
 
 /// Bytes of one element.
-pub fn check_type(ty: &TensorType) -> Result<usize, Problem> {
+pub fn check_type(ty: &TensorType) -> Result<usize, EncodedProblem> {
     match ty.element.bytes().filter(|_| ELEMENTS.contains(&ty.element)) {
         Some(bytes) => Ok(bytes),
         None => {
             let d = Diagnostic::new(Code::TYPES, "the element type of an encoded constant is not supported");
             let all: Vec<&str> = ELEMENTS.iter().map(|e| e.name()).collect();
-            Err((Part::Type, d.expected(all.join(", ")).found(ty.element.name())))
+            Err((EncodedPart::Type, d.expected(all.join(", ")).found(ty.element.name())))
         }
     }
 }
 
 /// That there are as many bytes as so many bits need. More of them are no harm: some tools pad buffers.
-fn check_stream(stream: &[u8], bits: usize) -> Result<(), Problem> {
+fn check_stream(stream: &[u8], bits: usize) -> Result<(), EncodedProblem> {
     let needed = bits.div_ceil(8);
     if stream.len() < needed {
-        let (part, d) = wrong(Part::Stream, "the encoded constant ends early");
+        let (part, d) = wrong(EncodedPart::Stream, "the encoded constant ends early");
         return Err((part, d.expected(format!("{needed} bytes")).found(stream.len().to_string())));
     }
     Ok(())
@@ -80,27 +80,30 @@ fn bits_at(stream: &[u8], first: usize, count: u32) -> usize {
 
 /// Tables of values, and how wide the indices into them are.
 #[derive(Clone, Copy, Debug)]
-pub struct Palettes<'a> {
+pub struct PaletteTables<'a> {
     pub bits: u32,
     /// Values of each table.
     pub stride: usize,
     /// One table after the other.
     pub values: &'a [u8],
-    pub channels: Channels,
+    pub channels: TableChannels,
 }
 
-impl Palettes<'_> {
+impl PaletteTables<'_> {
     /// All elements; `stream` has their indices.
-    pub fn decode(&self, ty: &TensorType, stream: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub fn decode(&self, ty: &TensorType, stream: &[u8]) -> Result<Vec<u8>, EncodedProblem> {
         let bytes = check_type(ty)?;
         if !(1..=MOST_BITS).contains(&self.bits) {
-            let (part, d) = wrong(Part::Tables, "indices of a palette have a width that is not possible");
+            let (part, d) = wrong(EncodedPart::Tables, "indices of a palette have a width that is not possible");
             return Err((part, d.expected(format!("1 to {MOST_BITS} bits")).found(self.bits.to_string())));
         }
+        if self.stride == 0 {
+            return Err(wrong(EncodedPart::Tables, "a palette has no values"));
+        }
         let needed = self.stride.saturating_mul(self.channels.count).saturating_mul(bytes);
-        if self.values.len() < needed || self.stride == 0 {
-            let (part, d) = wrong(Part::Tables, "the values of a palette are not all there");
-            let expected = format!("{} tables of {} values of {bytes} bytes", self.channels.count, self.stride.max(1));
+        if self.values.len() < needed {
+            let (part, d) = wrong(EncodedPart::Tables, "the values of a palette are not all there");
+            let expected = format!("{} tables of {} values of {bytes} bytes", self.channels.count, self.stride);
             return Err((part, d.expected(expected).found(format!("{} bytes", self.values.len()))));
         }
         let count = ty.element_count();
@@ -109,7 +112,7 @@ impl Palettes<'_> {
         for i in 0..count {
             let index = bits_at(stream, i * self.bits as usize, self.bits);
             if self.stride <= index {
-                let (part, d) = wrong(Part::Stream, "an index lies behind the palette");
+                let (part, d) = wrong(EncodedPart::Stream, "an index lies behind the palette");
                 return Err((part, d.expected(format!("less than {}", self.stride)).found(format!("{index} of element {i}"))));
             }
             let at = (self.channels.of(i, count) * self.stride + index) * bytes;
@@ -121,7 +124,7 @@ impl Palettes<'_> {
 
 /// A Huffman code as tables: an entry is a symbol, or says how many bits more are looked up in which other table.
 #[derive(Clone, Copy, Debug)]
-pub struct Huffman<'a> {
+pub struct HuffmanTables<'a> {
     /// Of 32 bits each, little-endian, or else of 16.
     pub is_wide: bool,
     /// Which index the first table.
@@ -130,28 +133,28 @@ pub struct Huffman<'a> {
 }
 
 /// One of them: its highest bit says that it is a symbol, the next four how many bits more there are, or how many of the last ones the symbol has.
-struct Entry {
+struct CodeEntry {
     is_symbol: bool,
     count: u32,
     /// The symbol, or the place of the next table behind the entry.
     value: usize,
 }
 
-impl Huffman<'_> {
+impl HuffmanTables<'_> {
     /// All elements; `stream` has their codes.
-    pub fn decode(&self, ty: &TensorType, stream: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub fn decode(&self, ty: &TensorType, stream: &[u8]) -> Result<Vec<u8>, EncodedProblem> {
         let elements: &[ElementType] = if self.is_wide { &[ElementType::I8, ElementType::I16] } else { &[ElementType::I8] };
         let Some(bytes) = ty.element.bytes().filter(|_| elements.contains(&ty.element)) else {
             let d = Diagnostic::new(Code::TYPES, "the element type of a constant with a Huffman code is not supported");
             let expected = if self.is_wide { "i8, i16" } else { "i8, or a table of 32 bits" };
-            return Err((Part::Type, d.expected(expected).found(ty.element.name())));
+            return Err((EncodedPart::Type, d.expected(expected).found(ty.element.name())));
         };
         let (count, available) = (ty.element_count(), stream.len().saturating_mul(8));
         let mut out = Vec::with_capacity(count * bytes);
         let mut at = 0;
         for i in 0..count {
             let ends_early = || {
-                let (part, d) = wrong(Part::Stream, "the encoded constant ends early");
+                let (part, d) = wrong(EncodedPart::Stream, "the encoded constant ends early");
                 (part, d.expected(format!("{count} symbols")).found(format!("{i}")))
             };
             let (mut bits, mut place) = (self.first_bits, bits_at(stream, at, self.first_bits));
@@ -176,15 +179,15 @@ impl Huffman<'_> {
         Ok(out)
     }
 
-    fn entry(&self, place: usize) -> Result<Entry, Problem> {
+    fn entry(&self, place: usize) -> Result<CodeEntry, EncodedProblem> {
         let (bytes, value_bits) = if self.is_wide { (4, 27) } else { (2, 11) };
         let found = place.checked_mul(bytes).and_then(|at| self.entries.get(at..)?.get(..bytes));
         let Some(found) = found else {
-            let (part, d) = wrong(Part::Tables, "a code leads behind the tables of the Huffman code");
+            let (part, d) = wrong(EncodedPart::Tables, "a code leads behind the tables of the Huffman code");
             return Err((part, d.expected(format!("{} entries", self.entries.len() / bytes)).found(format!("entry {place}"))));
         };
         let word = found.iter().rev().fold(0, |word, b| word << 8 | u32::from(*b));
-        Ok(Entry {
+        Ok(CodeEntry {
             is_symbol: word >> (value_bits + 4) == 1,
             count: word >> value_bits & 15,
             value: (word & ((1 << value_bits) - 1)) as usize,
@@ -194,20 +197,20 @@ impl Huffman<'_> {
 
 /// What is left of a tensor, and what stands where nothing is.
 #[derive(Clone, Copy, Debug)]
-pub struct Pruned<'a> {
+pub struct PrunedValues<'a> {
     pub values: &'a [u8],
     /// One for each channel.
     pub zero_points: &'a [i64],
-    pub channels: Channels,
+    pub channels: TableChannels,
 }
 
-impl Pruned<'_> {
+impl PrunedValues<'_> {
     /// All elements; `marks` has a bit for each, which is set where there is a value.
-    pub fn decode(&self, ty: &TensorType, marks: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub fn decode(&self, ty: &TensorType, marks: &[u8]) -> Result<Vec<u8>, EncodedProblem> {
         let bytes = check_type(ty)?;
         if ty.element != ElementType::I8 && self.zero_points.iter().any(|z| *z != 0) {
             let d = Diagnostic::new(Code::QUANTIZATION, "zero points of a pruned constant that is not of i8 must be zero");
-            return Err((Part::Type, d.found(format!("{:?}", self.zero_points.iter().find(|z| **z != 0).unwrap_or(&0)))));
+            return Err((EncodedPart::Type, d.found(format!("{:?}", self.zero_points.iter().find(|z| **z != 0).unwrap_or(&0)))));
         }
         let count = ty.element_count();
         check_stream(marks, count)?;
@@ -220,7 +223,7 @@ impl Pruned<'_> {
                 continue;
             }
             let Some(value) = values.next() else {
-                let (part, d) = wrong(Part::Tables, "the values of a pruned constant are not all there");
+                let (part, d) = wrong(EncodedPart::Tables, "the values of a pruned constant are not all there");
                 let found = self.values.len() / bytes;
                 return Err((
                     part,

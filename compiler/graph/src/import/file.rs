@@ -19,7 +19,7 @@ pub struct File<'a> {
     pub buffers: Buffers<'a>,
     pub bytes: &'a Bytes,
     /// Tensors whose buffers have indices of palettes.
-    pub palettes: palettes::All<'a>,
+    pub palettes: palettes::ListedPalettes<'a>,
     pub dense: sparse::Budget,
 }
 

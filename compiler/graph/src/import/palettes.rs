@@ -5,7 +5,7 @@
 //! would be read as if they were dense.
 
 use super::buffers::Buffers;
-use super::encodings::{Channels, Palettes, Part, Problem};
+use super::encodings::{EncodedPart, EncodedProblem, PaletteTables, TableChannels};
 use super::{decode, file};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::tensor::TensorType;
@@ -21,21 +21,21 @@ const MOST_VALUES: usize = 255;
 
 /// A tensor that is a palette.
 #[derive(Clone, Copy, Debug)]
-pub struct Palette<'a> {
+pub struct ListedPalette<'a> {
     bits: u32,
     values: &'a [u8],
 }
 
 /// By the numbers of the subgraph and of the tensor.
-pub type All<'a> = BTreeMap<(usize, usize), Palette<'a>>;
+pub type ListedPalettes<'a> = BTreeMap<(usize, usize), ListedPalette<'a>>;
 
 fn wrong(place: impl Into<String>, code: Code, message: impl Into<String>) -> Diagnostic {
     Diagnostic::new(code, message).detail(place).help("compress the model again, or compile it as it was before")
 }
 
 /// All palettes of a model.
-pub fn read<'a>(model: schema::Model<'a>, buffers: &Buffers<'a>) -> Result<All<'a>, Diagnostic> {
-    let mut all = All::new();
+pub fn read<'a>(model: schema::Model<'a>, buffers: &Buffers<'a>) -> Result<ListedPalettes<'a>, Diagnostic> {
+    let mut all = ListedPalettes::new();
     let Some(entry) = model.metadata().into_iter().flatten().find(|m| m.name().is_some_and(|n| n.bytes() == KEY)) else { return Ok(all) };
     let whole = "COMPRESSION_METADATA";
     let data = buffers.bytes(entry.buffer()).map_err(|d| wrong(whole, d.code, d.message))?;
@@ -75,7 +75,7 @@ pub fn read<'a>(model: schema::Model<'a>, buffers: &Buffers<'a>) -> Result<All<'
                 let d = wrong(place, Code::DATA, "the palette has no values");
                 return Err(d.found(format!("buffer {}", t.value_buffer())));
             };
-            let palette = Palette { bits: u32::from(t.index_bitwidth()), values };
+            let palette = ListedPalette { bits: u32::from(t.index_bitwidth()), values };
             if all.insert((s, number), palette).is_some() {
                 return Err(wrong(place, Code::DATA, format!("tensor {number} is compressed twice")));
             }
@@ -84,27 +84,27 @@ pub fn read<'a>(model: schema::Model<'a>, buffers: &Buffers<'a>) -> Result<All<'
     Ok(all)
 }
 
-impl Palette<'_> {
+impl ListedPalette<'_> {
     /// The bytes of a tensor `t` of type `ty` whose buffer has the indices.
-    pub fn decode(&self, ty: &TensorType, t: schema::Tensor, stream: &[u8]) -> Result<Vec<u8>, Problem> {
+    pub fn decode(&self, ty: &TensorType, t: schema::Tensor, stream: &[u8]) -> Result<Vec<u8>, EncodedProblem> {
         let bytes = super::encodings::check_type(ty)?;
         if t.shape().is_none() {
             return Err((
-                Part::Type,
+                EncodedPart::Type,
                 Diagnostic::new(Code::FEATURE, "compressed scalars are not supported, nor are they in TensorFlow Lite Micro"),
             ));
         }
         let q = t.quantization();
         let scales = q.and_then(|q| q.scale()).map_or(0, |s| s.len());
         let axis = q.map_or(0, |q| q.quantized_dimension());
-        let channels = if 1 < scales { decode::of_quantization(axis, scales, ty, false)? } else { Channels::ONE };
+        let channels = if 1 < scales { decode::of_quantization(axis, scales, ty, false)? } else { TableChannels::ONE };
         let stride = self.values.len() / bytes / channels.count;
         let fits = self.values.len() == stride * bytes * channels.count && stride <= MOST_VALUES;
         if 1 < channels.count && !fits {
             let d = Diagnostic::new(Code::DATA, "the values of a palette cannot be divided among the channels");
             let expected = format!("{} tables of at most {MOST_VALUES} values of {bytes} bytes", channels.count);
-            return Err((Part::Tables, d.expected(expected).found(format!("{} bytes", self.values.len()))));
+            return Err((EncodedPart::Tables, d.expected(expected).found(format!("{} bytes", self.values.len()))));
         }
-        Palettes { bits: self.bits, stride, values: self.values, channels }.decode(ty, stream)
+        PaletteTables { bits: self.bits, stride, values: self.values, channels }.decode(ty, stream)
     }
 }

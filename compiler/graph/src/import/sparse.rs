@@ -127,7 +127,7 @@ fn levels(shape: &[usize], sparsity: schema::SparsityParameters) -> Result<Vec<L
                 let d = damaged("a dimension does not fit the shape").expected(format!("{size} for dimension {dimension}"));
                 return Err(d.found(format!("{} of level {i}", m.dense_size())));
             }
-            schema::DimensionType::SPARSE_CSR => Some(Lists { segments: segments(m), indices: indices(m) }),
+            schema::DimensionType::SPARSE_CSR => Some(LevelLists { segments: segments(m), indices: indices(m) }),
             other => return Err(damaged("the format of a dimension is not known").found(format!("number {} of level {i}", other.0))),
         };
         Ok(Level { dimension, size, lists })
@@ -164,21 +164,21 @@ struct Level {
     dimension: usize,
     size: usize,
     /// Of a sparse level.
-    lists: Option<Lists>,
+    lists: Option<LevelLists>,
 }
 
 /// The indices of a level's nodes.
-struct Lists {
+struct LevelLists {
     /// Where the list of each node of the level above begins, and where the last one ends.
     segments: Vec<usize>,
     /// All lists.
     indices: Vec<usize>,
 }
 
-impl Lists {
+impl LevelLists {
     /// How many nodes there are below so many of the level above; otherwise what is wrong, and with what.
     fn check(&self, nodes: usize, size: usize) -> Result<usize, (&'static str, String)> {
-        let Lists { segments, indices } = self;
+        let LevelLists { segments, indices } = self;
         if segments.len().checked_sub(1) != Some(nodes) {
             return Err(("there is no list of indices for each place", format!("{} segments for {nodes} places", segments.len())));
         }

@@ -3,7 +3,7 @@
 //! The idea: damage is a problem wherever it is, but a feature that is not supported is one only when something uses the tensor.
 
 use super::file::File;
-use super::palettes::Palette;
+use super::palettes::ListedPalette;
 use super::sparse::NotDense;
 use super::{decode, quantization, sparse};
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
@@ -139,7 +139,7 @@ fn declared<'a>(file: &File<'a>, t: schema::Tensor, is_encoded: bool) -> Declare
 }
 
 /// With problems the tensor is `Unknown`.
-fn tensor(file: &File, t: schema::Tensor, palette: Option<&Palette>, is_encoded: bool) -> (Tensor, Vec<Diagnostic>) {
+fn tensor(file: &File, t: schema::Tensor, palette: Option<&ListedPalette>, is_encoded: bool) -> (Tensor, Vec<Diagnostic>) {
     let Declared { ty, shape_is_known, data, mut refusal, mut problems } = declared(file, t, is_encoded);
     let data = match (data, t.sparsity(), palette) {
         _ if !problems.is_empty() || refusal.is_some() => None,

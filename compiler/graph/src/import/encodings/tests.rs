@@ -14,21 +14,21 @@ fn packed(numbers: impl IntoIterator<Item = (u32, u32)>) -> Vec<u8> {
 }
 
 /// What is wrong, and with what.
-fn told(result: Result<Vec<u8>, Problem>) -> (Part, String) {
+fn told(result: Result<Vec<u8>, EncodedProblem>) -> (EncodedPart, String) {
     let (part, d) = result.expect_err("a problem");
     (part, format!("{}: {}; {}; {}", d.code.0, d.message, d.expected.unwrap_or_default(), d.found.unwrap_or_default()))
 }
 
 /// Elements, shape, channels, bits and values of each table, and an index for each element.
-type PaletteCase = (ElementType, Vec<usize>, Channels, u32, usize, Vec<u8>, Vec<u32>);
+type PaletteCase = (ElementType, Vec<usize>, TableChannels, u32, usize, Vec<u8>, Vec<u32>);
 
 fn palettes() -> impl Strategy<Value = PaletteCase> {
     let shape = prop::collection::vec(1..5usize, 1..4);
     (prop::sample::select(ELEMENTS.to_vec()), shape, 0..3usize, 1..=MOST_BITS).prop_flat_map(|(element, shape, kind, bits)| {
         let channels = match kind {
-            0 => Channels::ONE,
-            1 => Channels { count: shape[0], are_last: false },
-            _ => Channels { count: shape[shape.len() - 1], are_last: true },
+            0 => TableChannels::ONE,
+            1 => TableChannels { count: shape[0], are_last: false },
+            _ => TableChannels { count: shape[shape.len() - 1], are_last: true },
         };
         (Just((element, shape, channels, bits)), 1..=1usize << bits).prop_flat_map(|((element, shape, channels, bits), stride)| {
             let bytes = stride * channels.count * element.bytes().unwrap();
@@ -110,12 +110,12 @@ proptest! {
             values[at..at + bytes].to_vec()
         }).collect();
         let stream = packed(indices.iter().map(|i| (*i, bits)));
-        let palettes = Palettes { bits, stride, values: &values, channels };
+        let palettes = PaletteTables { bits, stride, values: &values, channels };
         prop_assert_eq!(palettes.decode(&ty, &stream).ok(), Some(wanted));
         // Without its last byte it is told, whatever that has.
-        prop_assert_eq!(told(palettes.decode(&ty, &stream[..stream.len() - 1])).0, Part::Stream);
-        let short = Palettes { values: &values[..values.len() - 1], ..palettes };
-        prop_assert_eq!(told(short.decode(&ty, &stream)).0, Part::Tables);
+        prop_assert_eq!(told(palettes.decode(&ty, &stream[..stream.len() - 1])).0, EncodedPart::Stream);
+        let short = PaletteTables { values: &values[..values.len() - 1], ..palettes };
+        prop_assert_eq!(told(short.decode(&ty, &stream)).0, EncodedPart::Tables);
     }
 
     #[test]
@@ -128,11 +128,11 @@ proptest! {
         let message: Vec<(i16, u32, u32)> = at.iter().map(|i| codes[i.index(codes.len())]).collect();
         let stream = packed(message.iter().map(|(_, length, bits)| (*bits, *length)));
         let wanted = element.integer_bytes(message.iter().map(|m| i64::from(m.0)));
-        let code = Huffman { is_wide, first_bits: first, entries: &entries };
+        let code = HuffmanTables { is_wide, first_bits: first, entries: &entries };
         let ty = ty(element, &[message.len()]);
         prop_assert_eq!(code.decode(&ty, &stream).ok(), Some(wanted));
         if !stream.is_empty() {
-            prop_assert_eq!(told(code.decode(&ty, &stream[..stream.len() - 1])).0, Part::Stream);
+            prop_assert_eq!(told(code.decode(&ty, &stream[..stream.len() - 1])).0, EncodedPart::Stream);
         }
     }
 
@@ -142,9 +142,9 @@ proptest! {
         let count = 2 * count;
         let of_i8 = ty(ElementType::I8, &[count]);
         let decoded = match kind {
-            0 => Palettes { bits: bits % 9, stride: data.len() / 2, values: &data, channels: Channels { count: 2, are_last: bits < 8 } }.decode(&of_i8, &stream),
-            1 => Pruned { values: &data, zero_points: &[3], channels: Channels::ONE }.decode(&of_i8, &stream),
-            _ => Huffman { is_wide: kind == 2, first_bits: bits.clamp(1, 16), entries: &data }.decode(&of_i8, &stream),
+            0 => PaletteTables { bits: bits % 9, stride: data.len() / 2, values: &data, channels: TableChannels { count: 2, are_last: bits < 8 } }.decode(&of_i8, &stream),
+            1 => PrunedValues { values: &data, zero_points: &[3], channels: TableChannels::ONE }.decode(&of_i8, &stream),
+            _ => HuffmanTables { is_wide: kind == 2, first_bits: bits.clamp(1, 16), entries: &data }.decode(&of_i8, &stream),
         };
         if let Ok(bytes) = decoded {
             prop_assert_eq!(bytes.len(), count);
@@ -154,17 +154,17 @@ proptest! {
     #[test]
     fn marks_say_what_is_left(values in prop::collection::vec(prop_oneof![Just(None), any::<i8>().prop_map(Some)], 24), kind in 0..3usize) {
         let zero_points: Vec<i64> = match kind { 0 => vec![-7], 1 => vec![5, 0, -128], _ => vec![1, 2, 3, 4] };
-        let channels = Channels { count: zero_points.len(), are_last: kind == 2 };
+        let channels = TableChannels { count: zero_points.len(), are_last: kind == 2 };
         let zero = |i: usize| zero_points[match kind { 0 => 0, 1 => i / 8, _ => i % 4 }] as i8;
         let wanted: Vec<u8> = values.iter().enumerate().map(|(i, v)| v.unwrap_or(zero(i)) as u8).collect();
         let left: Vec<u8> = values.iter().flatten().map(|v| *v as u8).collect();
         let marks = packed(values.iter().map(|v| (u32::from(v.is_some()), 1)));
         let of = ty(ElementType::I8, &[3, 2, 4]);
-        let pruned = Pruned { values: &left, zero_points: &zero_points, channels };
+        let pruned = PrunedValues { values: &left, zero_points: &zero_points, channels };
         prop_assert_eq!(pruned.decode(&of, &marks).ok(), Some(wanted));
-        prop_assert_eq!(told(pruned.decode(&of, &marks[..2])).0, Part::Stream);
+        prop_assert_eq!(told(pruned.decode(&of, &marks[..2])).0, EncodedPart::Stream);
         if !left.is_empty() {
-            prop_assert_eq!(told(Pruned { values: &left[1..], ..pruned }.decode(&of, &marks)).0, Part::Tables);
+            prop_assert_eq!(told(PrunedValues { values: &left[1..], ..pruned }.decode(&of, &marks)).0, EncodedPart::Tables);
         }
     }
 }
@@ -172,7 +172,7 @@ proptest! {
 /// The vectors of decode_test.cc: 0, 1, 2, 3, 3, 2, 1, 0 in two bits each.
 #[test]
 fn palettes_of_the_reference() {
-    let one = |stride, values| Palettes { bits: 2, stride, values, channels: Channels::ONE };
+    let one = |stride, values| PaletteTables { bits: 2, stride, values, channels: TableChannels::ONE };
     assert_eq!(one(4, &[1, 2, 3, 4]).decode(&ty(ElementType::I8, &[1, 2, 4]), &[0x1b, 0xe4]).ok(), Some(vec![1, 2, 3, 4, 4, 3, 2, 1]));
     let values = ElementType::I16.integer_bytes([5, 6, 7, 8]);
     let wanted = ElementType::I16.integer_bytes([5, 6, 7, 8, 8, 7, 6, 5]);
@@ -205,7 +205,7 @@ fn a_code_of_the_reference() {
     let narrow: Vec<u32> = wide.iter().map(|e| e >> 16 & 0xf800 | e & 0x7ff).collect();
     let (wide, narrow) = (bytes_of(&wide, true), bytes_of(&narrow, false));
     let read = |is_wide, element, entries: &[u8]| {
-        let code = Huffman { is_wide, first_bits: 3, entries };
+        let code = HuffmanTables { is_wide, first_bits: 3, entries };
         code.decode(&ty(element, &[64]), &stream)
     };
     assert_eq!(read(true, ElementType::I8, &wide).ok().as_deref(), Some(text.as_bytes()));
@@ -214,42 +214,45 @@ fn a_code_of_the_reference() {
     assert_eq!(read(true, ElementType::I16, &wide).ok(), Some(of_i16));
     // As there, 16 bits of an entry are too few for symbols of 16.
     let found = "E0202: the element type of a constant with a Huffman code is not supported; i8, or a table of 32 bits; i16";
-    assert_eq!(told(read(false, ElementType::I16, &narrow)), (Part::Type, found.into()));
+    assert_eq!(told(read(false, ElementType::I16, &narrow)), (EncodedPart::Type, found.into()));
     let found = "E0107: a code leads behind the tables of the Huffman code; 23 entries; entry 23";
-    assert_eq!(told(read(true, ElementType::I8, &wide[..92])), (Part::Tables, found.into()));
+    assert_eq!(told(read(true, ElementType::I8, &wide[..92])), (EncodedPart::Tables, found.into()));
 }
 
 #[test]
 fn what_contradicts_itself_is_told() {
     let of_i8 = ty(ElementType::I8, &[4]);
     let palettes = |bits, stride, values: &[u8], stream: &[u8]| {
-        told(Palettes { bits, stride, values, channels: Channels::ONE }.decode(&of_i8, stream))
+        told(PaletteTables { bits, stride, values, channels: TableChannels::ONE }.decode(&of_i8, stream))
     };
     let behind = "E0107: an index lies behind the palette; less than 3; 3 of element 3";
-    assert_eq!(palettes(2, 3, &[7, 8, 9, 10], &[0x1b]), (Part::Stream, behind.into()));
+    assert_eq!(palettes(2, 3, &[7, 8, 9, 10], &[0x1b]), (EncodedPart::Stream, behind.into()));
     let width = |bits: u32| format!("E0107: indices of a palette have a width that is not possible; 1 to 7 bits; {bits}");
-    assert_eq!(palettes(0, 1, &[7], &[0]), (Part::Tables, width(0)));
-    assert_eq!(palettes(8, 1, &[7], &[0; 4]), (Part::Tables, width(8)));
+    assert_eq!(palettes(0, 1, &[7], &[0]), (EncodedPart::Tables, width(0)));
+    assert_eq!(palettes(8, 1, &[7], &[0; 4]), (EncodedPart::Tables, width(8)));
     let values = "E0107: the values of a palette are not all there; 1 tables of 4 values of 1 bytes; 3 bytes";
-    assert_eq!(palettes(2, 4, &[7, 8, 9], &[0x1b]), (Part::Tables, values.into()));
-    assert_eq!(palettes(2, 0, &[7, 8, 9], &[0x1b]).0, Part::Tables);
-    assert_eq!(palettes(3, 8, &[0; 8], &[0]), (Part::Stream, "E0107: the encoded constant ends early; 2 bytes; 1".into()));
-    let two = Palettes { bits: 1, stride: 2, values: &[1, 2, 3, 4], channels: Channels { count: 2, are_last: false } };
+    assert_eq!(palettes(2, 4, &[7, 8, 9], &[0x1b]), (EncodedPart::Tables, values.into()));
+    assert_eq!(palettes(2, 0, &[7, 8, 9], &[0x1b]), (EncodedPart::Tables, "E0107: a palette has no values; ; ".into()));
+    assert_eq!(palettes(3, 8, &[0; 8], &[0]), (EncodedPart::Stream, "E0107: the encoded constant ends early; 2 bytes; 1".into()));
+    let two = PaletteTables { bits: 1, stride: 2, values: &[1, 2, 3, 4], channels: TableChannels { count: 2, are_last: false } };
     assert_eq!(two.decode(&of_i8, &[0b0110_0000]).ok(), Some(vec![1, 2, 4, 3]));
-    assert_eq!(told(two.decode(&ty(ElementType::U8, &[4]), &[0])).0, Part::Type);
+    assert_eq!(told(two.decode(&ty(ElementType::U8, &[4]), &[0])).0, EncodedPart::Type);
 
     let pruned = |element, values: &[u8], zero_points: &[i64], marks: &[u8]| {
-        told(Pruned { values, zero_points, channels: Channels::ONE }.decode(&ty(element, &[4]), marks))
+        told(PrunedValues { values, zero_points, channels: TableChannels::ONE }.decode(&ty(element, &[4]), marks))
     };
     let values = "E0107: the values of a pruned constant are not all there; one for each set bit, of which element 2 has one more; 1";
-    assert_eq!(pruned(ElementType::I8, &[1], &[], &[0b1010_0000]), (Part::Tables, values.into()));
+    assert_eq!(pruned(ElementType::I8, &[1], &[], &[0b1010_0000]), (EncodedPart::Tables, values.into()));
     let zero = "E0106: zero points of a pruned constant that is not of i8 must be zero; ; 1";
-    assert_eq!(pruned(ElementType::I16, &[1, 0], &[1], &[0b1000_0000]), (Part::Type, zero.into()));
+    assert_eq!(pruned(ElementType::I16, &[1, 0], &[1], &[0b1000_0000]), (EncodedPart::Type, zero.into()));
 
-    let huffman = |entries: &[u8], stream: &[u8]| told(Huffman { is_wide: false, first_bits: 1, entries }.decode(&of_i8, stream));
+    let huffman = |entries: &[u8], stream: &[u8]| told(HuffmanTables { is_wide: false, first_bits: 1, entries }.decode(&of_i8, stream));
     // A symbol of one bit, and a table that leads to itself.
     let entries = bytes_of(&[0x8801, 0x0000], false);
-    assert_eq!(huffman(&entries, &[0b0001_0000]), (Part::Stream, "E0107: the encoded constant ends early; 4 symbols; 3".into()));
-    assert_eq!(huffman(&entries, &[]), (Part::Stream, "E0107: the encoded constant ends early; 4 symbols; 0".into()));
-    assert_eq!(huffman(&[], &[0]), (Part::Tables, "E0107: a code leads behind the tables of the Huffman code; 0 entries; entry 0".into()));
+    assert_eq!(huffman(&entries, &[0b0001_0000]), (EncodedPart::Stream, "E0107: the encoded constant ends early; 4 symbols; 3".into()));
+    assert_eq!(huffman(&entries, &[]), (EncodedPart::Stream, "E0107: the encoded constant ends early; 4 symbols; 0".into()));
+    assert_eq!(
+        huffman(&[], &[0]),
+        (EncodedPart::Tables, "E0107: a code leads behind the tables of the Huffman code; 0 entries; entry 0".into())
+    );
 }

@@ -22,9 +22,9 @@ struct Sparsity {
     levels: Vec<Metadata>,
 }
 
-type Lists = (SparseIndexVector, Option<WIPOffset<UnionWIPOffset>>);
+type IndexVector = (SparseIndexVector, Option<WIPOffset<UnionWIPOffset>>);
 
-fn write_list(b: &mut FlatBufferBuilder<'static>, values: &[i32], width: usize) -> Lists {
+fn write_list(b: &mut FlatBufferBuilder<'static>, values: &[i32], width: usize) -> IndexVector {
     use schema::*;
     match width {
         0 => {

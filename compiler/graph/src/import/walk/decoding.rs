@@ -3,7 +3,7 @@
 use super::{Content, Refusals, Walk};
 use crate::diagnostic::{Code, Diagnostic, Side};
 use crate::import::decode;
-use crate::import::encodings::Part;
+use crate::import::encodings::EncodedPart;
 use bytes::Bytes;
 use cranelite_schema as schema;
 
@@ -43,27 +43,27 @@ impl<'a> Walk<'_, 'a> {
 
     /// The bytes of result `i`, which is tensor `t`, of what is encoded and its ancillary data; `None` where it has been said why not.
     fn decoded(&self, i: usize, operands: [Option<usize>; 2], t: usize) -> Result<Option<Bytes>, Diagnostic> {
-        let of_part = |part: Part| match part {
-            Part::Stream => format!("input {}", 2 * i),
-            Part::Tables => format!("input {}", 2 * i + 1),
-            Part::Type => format!("output {i}"),
+        let of_part = |part: EncodedPart| match part {
+            EncodedPart::Stream => format!("input {}", 2 * i),
+            EncodedPart::Tables => format!("input {}", 2 * i + 1),
+            EncodedPart::Type => format!("output {i}"),
         };
         let tensor = &self.tensors[t];
         let known = |t: &usize| self.tensors[*t].content != Content::Unknown && self.tensors[*t].refusal.is_none();
         if !operands.iter().flatten().chain([&t]).all(known) {
             return Ok(None);
         }
-        let constant = |t: Option<usize>, part: Part| match t.map(|t| (&self.tensors[t].content, &self.tensors[t].data)) {
+        let constant = |t: Option<usize>, part: EncodedPart| match t.map(|t| (&self.tensors[t].content, &self.tensors[t].data)) {
             Some((Content::Constant, Some(data))) => Ok(data),
             Some(_) => Err(Diagnostic::new(Code::CONSTANT, "what is decoded must be stored in the model").detail(of_part(part))),
             None => Err(Diagnostic::new(Code::ARITY, format!("{} is absent but not optional", of_part(part)))),
         };
-        let (stream, ancillary) = (constant(operands[0], Part::Stream)?, constant(operands[1], Part::Tables)?);
+        let (stream, ancillary) = (constant(operands[0], EncodedPart::Stream)?, constant(operands[1], EncodedPart::Tables)?);
         if !tensor.shape_is_known {
-            return Err(Diagnostic::new(Code::SHAPE, "the shape of a constant is open").detail(of_part(Part::Type)));
+            return Err(Diagnostic::new(Code::SHAPE, "the shape of a constant is open").detail(of_part(EncodedPart::Type)));
         }
         let Some(declared) = self.subgraph.tensors().map(|all| all.get(t)) else { return Ok(None) };
-        self.file.dense.take(tensor.ty.size_bytes()).map_err(|d| d.detail(of_part(Part::Type)))?;
+        self.file.dense.take(tensor.ty.size_bytes()).map_err(|d| d.detail(of_part(EncodedPart::Type)))?;
         let decoded = decode::decode(&tensor.ty, declared, stream, ancillary);
         decoded.map(|bytes| Some(bytes.into())).map_err(|(part, d)| d.detail(of_part(part)))
     }
