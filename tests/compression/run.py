@@ -7,6 +7,7 @@
 What is compared depends on what the Python has; what is missing is said, and is a failure where CRANELITE_REQUIRE_TOOLS is set:
 
     decode      TFLM's DECODE operator in each scheme, type and arrangement of channels: the decoded constants are those of TFLM's interpreter
+    damaged     the same with a byte changed: what is not refused is what TFLM's interpreter makes of it
     metadata    TFLM's older compression, COMPRESSION_METADATA: answers are those of TFLM's interpreter
     compressor  models that TFLM's own tool compresses (tflite_micro.compression): answers are those of TFLM's interpreter, and of the model as it was
     real        models of int8 in ../shared/zoo, their weights of 16 values, compressed by that tool: the same
@@ -262,6 +263,31 @@ def refused(program, random, is_quick):
         check(f"refused: {name}", isinstance(text, str) and "TFLM_DECODE" in text and "error" in text, f"{text}")
 
 
+def damaged(program, random, is_quick):
+    """Wherever one byte of what is encoded is another one: the same constant as TFLM's interpreter makes of it, or a problem. Only what is taken here is given to
+    TFLM, which reads beyond the model's bytes otherwise."""
+    cases = [c for _, c in decode_cases(np.random.RandomState(2), True) if len(c) == 1 and c[0][1].size < 400]
+    taken, count = 0, 40 if is_quick else 400
+    for i in range(count):
+        (kind, wanted, encoded, quantization), = cases[random.randint(len(cases))]
+        encoded = [bytearray(data) for data in encoded]
+        part = encoded[random.randint(2)]
+        # The header is half of the places.
+        at = random.randint(16 if random.rand() < 0.5 and 16 < len(part) else len(part))
+        part[at] = random.choice([random.randint(256), part[at] ^ (1 << random.randint(8))])
+        m = Model()
+        first, y = passing(m)
+        t = m.decoded(kind, wanted.shape, *(bytes(data) for data in encoded), **quantization)
+        model, x = m.file([first], [y, t]), np.array([[1, 2, 3, 4]], np.int8)
+        ours = program.run(model, x)
+        if isinstance(ours, str):
+            check(f"damaged {i}", "TFLM_DECODE" in ours and "panicked" not in ours, ours)
+        else:
+            compare(f"damaged {i}", ours, of_tflm(model, 2, x))
+            taken += 1
+    print(f"damaged: {count} models, of which {taken} are taken", flush=True)
+
+
 def products(m, add, random):
     """A convolution, a depthwise one and a product of a matrix, whose weights `add(kind, x, axis, scales)` makes."""
     quantized = lambda shape, scale=0.05, zero=-3: m.tensor("INT8", shape, scales=[scale], zero_points=[zero])
@@ -464,7 +490,7 @@ def main():
             has[name] = True
         except ImportError:
             has[name] = False
-    checks = {"decode": ("tflite-micro", decode), "refused": (None, refused), "metadata": ("tflite-micro", metadata),
+    checks = {"decode": ("tflite-micro", decode), "refused": (None, refused), "damaged": ("tflite-micro", damaged), "metadata": ("tflite-micro", metadata),
               "compressor": ("tflite-micro", compressor), "real": ("tflite-micro", real), "sparse": ("ai-edge-litert", of_sparse)}
     with tempfile.TemporaryDirectory() as folder:
         program = Program(str(pathlib.Path(options.cranelite).resolve()), folder)
