@@ -12,6 +12,7 @@ What is compared depends on what the Python has; what is missing is said, and is
     compressor  models that TFLM's own tool compresses (tflite_micro.compression): answers are those of TFLM's interpreter, and of the model as it was
     real        models of int8 in ../shared/zoo, their weights of 16 values, compressed by that tool: the same
     sparse      DENSIFY, and FULLY_CONNECTED of sparse weights, of LiteRT: answers are the same
+    few-bits    weights of two and four bits, where LiteRT takes them: the same
 
 All answers have to be the same in every bit. Models are made here, and are small. With `--quick` there are fewer of each. CRANELITE_SHARED is the folder
 ../shared if it is elsewhere.
@@ -139,9 +140,10 @@ def of_tflm(model, outputs, *inputs):
     return [interpreter.get_output(i) for i in range(outputs)]
 
 
-def of_litert(model, *inputs):
+def of_litert(model, *inputs, by_reference=False):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+    kernels = OpResolverType.BUILTIN_REF if by_reference else OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=kernels)
     interpreter.allocate_tensors()
     for detail, x in zip(interpreter.get_input_details(), inputs):
         interpreter.set_tensor(detail["index"], x)
@@ -477,6 +479,41 @@ def of_sparse(program, random, is_quick):
     print(f"sparse: {count} models", flush=True)
 
 
+def few_bits(program, random, is_quick):
+    """Weights of two and four bits where LiteRT takes them."""
+    def packed(kind, shape):
+        bits, low = {"INT4": (4, -8), "UINT4": (4, 0), "INT2": (2, -2)}[kind]
+        x = (random.randint(low, low + (1 << bits), shape).ravel() & ((1 << bits) - 1)).astype(np.uint8)
+        x = np.concatenate([x, np.zeros(-x.size % (8 // bits), np.uint8)]).reshape(-1, 8 // bits)
+        return (x << np.arange(0, 8, bits).astype(np.uint8)).sum(1).astype(np.uint8)
+
+    count = 0
+    for kind in ("INT4", "UINT4", "INT2"):
+        for axis in (None, 0, 1):
+            m = Model()
+            first, y = passing(m)
+            n = 1 if axis is None else (5, 7)[axis]
+            points = {"UINT4": 3, "INT4": -2, "INT2": 1}[kind] if axis is None else 0
+            x = m.tensor(kind, (5, 7), packed(kind, (5, 7)), random.uniform(0.1, 1, n), [points] * n, axis or 0)
+            dense = m.tensor("FLOAT32", (5, 7))
+            m.operator("DEQUANTIZE", [x], [dense], ("DequantizeOptions", {}), 7)
+            model, x = m.file([first], [y, dense]), np.array([[1, 2, 3, 4]], np.int8)
+            compare(f"DEQUANTIZE {kind} along {axis}", program.run(model, x), of_litert(model, x, by_reference=True))
+            count += 1
+        for of_x, scale in (("INT8", 0.05), ("INT16", 0.01), ("FLOAT32", None)) if kind != "UINT4" else ():
+            for scales in (1, 9):
+                m = Model()
+                first = m.tensor(of_x, (3, 13), scales=scale and [scale])
+                weights = m.tensor(kind, (9, 13), packed(kind, (9, 13)), random.uniform(0.05, 0.1, scales))
+                y = m.tensor(of_x, (3, 9), scales=scale and [0.2])
+                m.operator("FULLY_CONNECTED", [first, weights, -1], [y], ("FullyConnectedOptions", {}), 11)
+                x = random.randn(3, 13).astype(np.float32) if scale is None else random.randint(-128, 128, (3, 13)).astype(TYPES[of_x])
+                model = m.file([first], [y])
+                compare(f"FULLY_CONNECTED {of_x} x {kind}, {scales} scales", program.run(model, x), of_litert(model, x, by_reference=True))
+                count += 1
+    print(f"few-bits: {count} models", flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cranelite", default=str(ROOT / "target/release/cranelite"))
@@ -491,7 +528,7 @@ def main():
         except ImportError:
             has[name] = False
     checks = {"decode": ("tflite-micro", decode), "refused": (None, refused), "damaged": ("tflite-micro", damaged), "metadata": ("tflite-micro", metadata),
-              "compressor": ("tflite-micro", compressor), "real": ("tflite-micro", real), "sparse": ("ai-edge-litert", of_sparse)}
+              "compressor": ("tflite-micro", compressor), "real": ("tflite-micro", real), "sparse": ("ai-edge-litert", of_sparse), "few-bits": ("ai-edge-litert", few_bits)}
     with tempfile.TemporaryDirectory() as folder:
         program = Program(str(pathlib.Path(options.cranelite).resolve()), folder)
         for name, (needs, run) in checks.items():
