@@ -7,6 +7,7 @@
 What is compared depends on what the Python has; what is missing is said, and is a failure where CRANELITE_REQUIRE_TOOLS is set:
 
     decode      TFLM's DECODE operator in each scheme, type and arrangement of channels: the decoded constants are those of TFLM's interpreter
+    refused     what TFLM does not take, or reads beyond the model's bytes for
     damaged     the same with a byte changed: what is not refused is what TFLM's interpreter makes of it
     metadata    TFLM's older compression, COMPRESSION_METADATA: answers are those of TFLM's interpreter
     compressor  models that TFLM's own tool compresses (tflite_micro.compression): answers are those of TFLM's interpreter, and of the model as it was
@@ -263,6 +264,7 @@ def refused(program, random, is_quick):
         t = m.decoded("INT8", x.shape, stream, ancillary)
         text = program.run(m.file([first], [y, t]), np.zeros((1, 4), np.int8))
         check(f"refused: {name}", isinstance(text, str) and "TFLM_DECODE" in text and "error" in text, f"{text}")
+    print(f"refused: {len(cases)} models", flush=True)
 
 
 def damaged(program, random, is_quick):
