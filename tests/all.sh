@@ -71,6 +71,8 @@ if $venv/bin/python -c 'import pytest, cv2, tflite_micro' 2>/dev/null || {
     $venv/bin/python tests/frames/run.py --quick
     step "sound beside the front ends of TensorFlow Lite Micro"
     $venv/bin/python tests/audio/run.py --quick --only c-library,tflm,wake-word
+    step "compressed models beside TensorFlow Lite Micro, sparse ones beside LiteRT"
+    $venv/bin/python tests/compression/run.py --quick
 else
     echo "not run: ai-edge-litert cannot be installed here"
 fi

@@ -1,4 +1,4 @@
-//! The reader of .tflite files: `tflite.fbs` and `metadata.fbs`, the file formats as facts, and the code that flatc makes of them.
+//! The reader of .tflite files: `tflite.fbs`, `metadata.fbs` and `compression.fbs`, the file formats as facts, and the code that flatc makes of them.
 //!
 //! What it is not: no checks beyond the flatbuffer verifier's, no meaning of operators, no IO. An index, a shape, a scale or an enum value read
 //! here may be anything; the import of `cranelite-graph` checks them. The builders are part of the generated code and serve the makers
@@ -23,6 +23,10 @@ mod generated;
 #[allow(clippy::extra_unused_lifetimes, clippy::missing_safety_doc)]
 mod generated_metadata;
 
+#[rustfmt::skip]
+#[allow(clippy::extra_unused_lifetimes, clippy::missing_safety_doc)]
+mod generated_compression;
+
 pub mod flexbuffers;
 
 pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
@@ -31,6 +35,11 @@ pub use generated::tflite::*;
 /// What models say for people and programs around them (`metadata.fbs`).
 pub mod metadata {
     pub use crate::generated_metadata::tflite::*;
+}
+
+/// Which tensors TensorFlow Lite Micro has compressed (`compression.fbs`).
+pub mod compression {
+    pub use crate::generated_compression::tflite::*;
 }
 
 /// Stands for a 64-bit number where the verifier only has to find its bytes: files may have vectors of them at multiples of 4, and
@@ -112,6 +121,7 @@ mod tests {
         let files = [
             ("tflite", include_str!("../tflite.fbs"), include_str!("generated.rs")),
             ("metadata", include_str!("../metadata.fbs"), include_str!("generated_metadata.rs")),
+            ("compression", include_str!("../compression.fbs"), include_str!("generated_compression.rs")),
         ];
         for (name, schema, code) in files {
             let wanted = format!("// {name}.fbs fnv1a64 {:016x}", fnv1a64(schema));

@@ -43,7 +43,7 @@ codes! {
         "export the model with fixed shapes, or give those of its inputs with --input-shape";
     QUANTIZATION "E0106" "quantisation parameters are not possible" "Scales must be positive and finite, zero points must fit the element type, and there must be one pair or one per channel."
         "quantise the model again with the TensorFlow Lite converter";
-    DATA "E0107" "a constant has the wrong size" "The bytes of a constant tensor do not match its shape and element type, or lie outside the file."
+    DATA "E0107" "a constant has the wrong size" "The bytes of a constant tensor do not match its shape and element type, lie outside the file, or cannot be decoded: indices, codes or lists of a sparse or compressed constant contradict it."
         "fetch or export the model again";
     ORDER "E0108" "operators are not in order" "An operator reads a tensor that no earlier operator writes, or a tensor is written twice."
         "export the model again";

@@ -167,15 +167,21 @@ impl TensorType {
     pub fn size_bytes(&self) -> usize {
         (self.element_count() * self.element.bits().unwrap_or(0) as usize).div_ceil(8)
     }
-    /// The elements of a tensor of integers with sign and less than 8 bits: the first is in the lowest bits of the first byte. `None` of
+    /// The elements of a tensor of integers of less than 8 bits: the first is in the lowest bits of the first byte. `None` of
     /// other types.
     pub fn unpacked(&self, data: &[u8]) -> Option<Vec<i8>> {
         let bits = match self.element {
             ElementType::I2 => 2,
-            ElementType::I4 => 4,
+            ElementType::I4 | ElementType::U4 => 4,
             _ => return None,
         };
-        let all = data.iter().flat_map(|&b| (0..8 / bits).map(move |i| (b << (8 - bits - i * bits)) as i8 >> (8 - bits)));
+        let is_signed = self.element != ElementType::U4;
+        // Shifts to the top and back, which copy the sign if there is one.
+        let number = move |b: u8, i: u32| {
+            let at_top = b << (8 - bits - i * bits);
+            if is_signed { at_top as i8 >> (8 - bits) } else { (at_top >> (8 - bits)) as i8 }
+        };
+        let all = data.iter().flat_map(|&b| (0..8 / bits).map(move |i| number(b, i)));
         Some(all.take(self.element_count()).collect())
     }
     /// Scale of a per-tensor quantised tensor.

@@ -313,9 +313,18 @@ fn sparse_constants_become_dense_ones() {
     let mut g = read(&m);
     cranelite_graph::rewrite::all(&mut g, |_, _| {});
     assert_eq!(g.value(g.outputs[0]).data.as_deref(), Some(&[1, 0, 2, 0, 3, 0][..]));
-    // Damage is a problem where the constant is used.
+    // Damage is a problem of the constant.
     let m = densified([2, 3], [&[0, 2, 3], &[0, 3, 1]], &[1, 2, 3]);
-    assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 DENSIFY, input 0 \"sparse\""]);
+    assert_eq!(problems(&m, &Options::default()), ["E0107 subgraph 0, tensor 1 \"sparse\""]);
+    // Nothing but zeros needs no bytes.
+    let mut m = densified([2, 3], [&[0, 0, 0], &[]], &[]);
+    m.tensors[1].buffer = 1;
+    m.buffers.push(Buffer::default());
+    let mut g = read(&m);
+    cranelite_graph::rewrite::all(&mut g, |_, _| {});
+    assert_eq!(g.value(g.outputs[0]).data.as_deref(), Some(&[0; 6][..]));
+    m.tensors[1].lists = Some([vec![0, 1, 1], vec![0]]);
+    assert_eq!(problems(&m, &Options::default()), ["E0107 subgraph 0, tensor 1 \"sparse\""]);
     // Sparse tensors that somebody would have to write are none of ours.
     let m = densified([2, 3], [&[0, 2, 3], &[0, 2, 1]], &[]);
     assert_eq!(problems(&m, &Options::default()), ["E0301 subgraph 0, operator 0 DENSIFY, input 0 \"sparse\""]);

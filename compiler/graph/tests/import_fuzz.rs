@@ -57,8 +57,9 @@ fn survives(bytes: &[u8], and_lower: bool) -> bool {
     }
 }
 
-fn models() -> [Vec<u8>; 4] {
-    [model::two_reshapes().bytes(), model::every_operator().bytes(), with_what_is_left_out().bytes(), model::detection().bytes()]
+fn models() -> [Vec<u8>; 5] {
+    let all = [model::two_reshapes(), model::every_operator(), with_what_is_left_out(), model::detection(), model::compressed()];
+    all.map(|m| m.bytes())
 }
 
 /// Signatures, a second subgraph, and operators that nobody needs, one of which is not supported.

@@ -4,7 +4,7 @@
 
 use super::buffers::Buffers;
 use super::guess::guess;
-use super::sparse;
+use super::{palettes, sparse};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ops::Key;
 use bytes::Bytes;
@@ -18,6 +18,8 @@ pub struct File<'a> {
     pub codes: Vec<OperatorCode>,
     pub buffers: Buffers<'a>,
     pub bytes: &'a Bytes,
+    /// Tensors whose buffers have indices of palettes.
+    pub palettes: palettes::ListedPalettes<'a>,
     pub dense: sparse::Budget,
 }
 
@@ -48,7 +50,9 @@ impl<'a> File<'a> {
         };
         let codes = model.operator_codes().into_iter().flatten().map(operator_code).collect();
         let dense = sparse::Budget::of_file(bytes.len());
-        Ok(File { model, subgraph, codes, buffers: Buffers::new(bytes, model.buffers()), bytes, dense })
+        let buffers = Buffers::new(bytes, model.buffers());
+        let palettes = palettes::read(model, &buffers)?;
+        Ok(File { model, subgraph, codes, buffers, bytes, palettes, dense })
     }
 
     /// Makes custom operators functions of the user's: (name, function). Those of which the model has none are given back.

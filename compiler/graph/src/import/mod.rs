@@ -8,10 +8,13 @@
 //! whose results nothing uses, unless they may do more than compute these.
 
 mod buffers;
+mod decode;
+mod encodings;
 mod file;
 mod guess;
 mod items;
 pub mod metadata;
+mod palettes;
 mod quantization;
 mod signatures;
 mod sparse;

@@ -1,8 +1,9 @@
 //! Sparse constants as dense ones.
 //!
 //! The idea: levels of the storage order are walked from the outermost in, each dense or a list of indices per node; what a path through
-//! all of them ends at is the next number of the file. Everything is checked against the shape, so that no path leaves it and all of them
-//! together are no more than it has elements.
+//! all of them ends at is the next number of the file. Everything is checked against the shape first, so that no path leaves it and all of them
+//! together are no more than it has elements. What is allowed is what the reference's verifier allows (tensorflow/lite/core/tools/verifier.cc): dimensions
+//! in any order, blocks of any of them in any order behind, each level dense or sparse; indices ascend.
 
 use crate::diagnostic::{Code, Diagnostic};
 use crate::tensor::TensorType;
@@ -23,65 +24,120 @@ impl Budget {
 
     pub fn take(&self, size_bytes: usize) -> Result<(), Diagnostic> {
         let rest = self.0.get().checked_sub(size_bytes).ok_or_else(|| {
-            Diagnostic::new(Code::FEATURE, "the model's sparse constants are too large")
+            Diagnostic::new(Code::FEATURE, "the model's sparse and compressed constants are too large")
                 .expected(format!("{} MiB of dense ones, or {MAX_GROWTH} times the file", MAX_DENSE_BYTES >> 20))
-                .help("export the model with dense weights")
+                .help("export the model with dense weights, or without compression")
         })?;
         self.0.set(rest);
         Ok(())
     }
 }
 
-/// The bytes of all elements; zeros where the file has none.
-pub fn dense(ty: &TensorType, sparsity: schema::SparsityParameters, data: &[u8]) -> Result<Vec<u8>, Diagnostic> {
-    let bytes = ty.element.bytes().ok_or_else(|| damaged("elements are smaller than bytes"))?;
-    let rank = ty.rank();
-    let order: Vec<usize> = sparsity.traversal_order().into_iter().flatten().filter_map(|d| usize::try_from(d).ok()).collect();
-    let blocks: Vec<usize> = sparsity.block_map().into_iter().flatten().filter_map(|d| usize::try_from(d).ok()).collect();
-    let metadata: Vec<_> = sparsity.dim_metadata().into_iter().flatten().collect();
-    let mut sorted = order.clone();
-    sorted[..rank.min(order.len())].sort_unstable();
-    let in_order = sorted.iter().copied().eq(0..rank + blocks.len());
-    if !in_order || metadata.len() != order.len() || rank < blocks.len() || blocks.iter().any(|d| rank <= *d) {
-        return Err(damaged("the order of the dimensions is not known"));
-    }
-    let mut sizes: Vec<usize> = ty.shape.clone();
-    let mut levels = vec![];
-    // Blocks divide dimensions, so their sizes come first.
-    for (block, m) in blocks.iter().zip(&metadata[rank..]) {
-        let size = usize::try_from(m.dense_size()).unwrap_or(0);
-        if m.format() != schema::DimensionType::DENSE || size == 0 || !sizes[*block].is_multiple_of(size) {
-            return Err(damaged("a block does not fit the shape"));
-        }
-        sizes[*block] /= size;
-        levels.push(Level { dimension: *block, size, lists: None });
-    }
-    let outer = order[..rank].iter().zip(&metadata).map(|(&dimension, m)| {
-        let lists = match m.format() {
-            schema::DimensionType::DENSE if usize::try_from(m.dense_size()) == Ok(sizes[dimension]) => None,
-            schema::DimensionType::SPARSE_CSR => Some([segments(m), indices(m)]),
-            _ => return Err(damaged("a dimension does not fit the shape")),
-        };
-        if lists.as_ref().is_some_and(|[segments, _]| !segments.is_sorted()) {
-            return Err(damaged("lists of indices overlap"));
-        }
-        Ok(Level { dimension, size: sizes[dimension], lists })
-    });
-    let mut levels_in_order: Vec<Level> = outer.collect::<Result<_, _>>()?;
-    levels_in_order.append(&mut levels);
-    let mut out = vec![0; ty.size_bytes()];
-    let mut walk = Walk { levels: &levels_in_order, shape: &ty.shape, bytes, data: data.chunks_exact(bytes), out: &mut out };
-    walk.level(0, 0, &mut vec![0; rank])?;
-    match walk.data.next() {
-        None => Ok(out),
-        Some(_) => Err(damaged("there are more numbers than places")),
-    }
+/// Why a constant has no dense form.
+pub enum NotDense {
+    /// The file contradicts itself.
+    Damaged(Diagnostic),
+    /// It does not, but nothing may use the constant.
+    Refused(Diagnostic),
 }
 
-fn damaged(found: &str) -> Diagnostic {
-    Diagnostic::new(Code::FEATURE, "the sparse constant is not one that is supported")
-        .found(found)
-        .help("export the model with dense weights")
+/// The bytes of all elements; zeros where the file has none.
+pub fn dense(ty: &TensorType, sparsity: schema::SparsityParameters, data: &[u8]) -> Result<Vec<u8>, NotDense> {
+    let Some(bytes) = ty.element.bytes() else {
+        let d = Diagnostic::new(Code::FEATURE, "sparse constants of elements that are smaller than bytes are not supported");
+        return Err(NotDense::Refused(d.found(ty.element.name()).help("export the model with dense weights")));
+    };
+    decoded(ty, bytes, sparsity, data).map_err(NotDense::Damaged)
+}
+
+fn decoded(ty: &TensorType, bytes: usize, sparsity: schema::SparsityParameters, data: &[u8]) -> Result<Vec<u8>, Diagnostic> {
+    let levels = levels(&ty.shape, sparsity)?;
+    // As many numbers as paths.
+    let mut nodes: usize = 1;
+    for (i, l) in levels.iter().enumerate() {
+        nodes = match &l.lists {
+            None => nodes.saturating_mul(l.size),
+            Some(lists) => lists.check(nodes, l.size).map_err(|(what, found)| damaged(what).found(format!("{found} of level {i}")))?,
+        };
+    }
+    if data.len() / bytes != nodes {
+        let d = damaged("there are not as many numbers as places").expected(format!("{nodes} of {bytes} bytes"));
+        return Err(d.found(format!("{} bytes", data.len())));
+    }
+    let mut out = vec![0; ty.size_bytes()];
+    let mut walk = Walk { levels: &levels, shape: &ty.shape, bytes, data: data.chunks_exact(bytes), out: &mut out };
+    walk.level(0, 0, &mut vec![0; ty.rank()]);
+    Ok(out)
+}
+
+/// The levels of the storage order, from the outermost in: those of the dimensions, and behind them those of blocks.
+fn levels(shape: &[usize], sparsity: schema::SparsityParameters) -> Result<Vec<Level>, Diagnostic> {
+    let rank = shape.len();
+    let order: Vec<i32> = sparsity.traversal_order().into_iter().flatten().collect();
+    let blocks: Vec<i32> = sparsity.block_map().into_iter().flatten().collect();
+    let metadata: Vec<schema::DimensionMetadata> = sparsity.dim_metadata().into_iter().flatten().collect();
+    let is_dimension = |d: &i32| usize::try_from(*d).is_ok_and(|d| d < rank);
+    let mut once = blocks.clone();
+    once.sort_unstable();
+    once.dedup();
+    if !blocks.iter().all(is_dimension) || once.len() != blocks.len() {
+        return Err(damaged("the block map is wrong")
+            .expected(format!("dimensions from 0 to {}", rank.max(1) - 1))
+            .found(format!("{blocks:?}")));
+    }
+    let count = rank + blocks.len();
+    let mut sorted = order.clone();
+    let (of_shape, of_blocks) = sorted.split_at_mut(rank.min(order.len()));
+    of_shape.sort_unstable();
+    of_blocks.sort_unstable();
+    if !sorted.into_iter().eq(0..count as i32) {
+        let expected = match blocks.len() {
+            0 => format!("dimensions 0 to {}, each once", rank.max(1) - 1),
+            n => format!("{rank} dimensions, and {n} of blocks behind them, each once"),
+        };
+        return Err(damaged("the traversal order is wrong").expected(expected).found(format!("{order:?}")));
+    }
+    if metadata.len() != count {
+        let d = damaged("the number of described dimensions is wrong");
+        return Err(d.expected(count.to_string()).found(metadata.len().to_string()));
+    }
+    // Blocks divide dimensions, so their sizes come first.
+    let mut sizes = shape.to_vec();
+    let mut of_blocks = vec![];
+    for (m, number) in metadata.iter().zip(&order).skip(rank) {
+        let dimension = blocks[*number as usize - rank] as usize;
+        match usize::try_from(m.dense_size()) {
+            Ok(size @ 1..) if sizes[dimension].is_multiple_of(size) => {
+                sizes[dimension] /= size;
+                of_blocks.push((dimension, size));
+            }
+            _ => {
+                let d = damaged("a block does not fit the shape");
+                let expected = format!("a part of {} for dimension {dimension}", sizes[dimension]);
+                return Err(d.expected(expected).found(m.dense_size().to_string()));
+            }
+        }
+    }
+    let of_shape = order[..rank].iter().map(|d| (*d as usize, sizes[*d as usize]));
+    let all = of_shape.chain(of_blocks).zip(&metadata).enumerate();
+    all.map(|(i, ((dimension, size), m))| {
+        let lists = match m.format() {
+            schema::DimensionType::DENSE if usize::try_from(m.dense_size()) == Ok(size) => None,
+            schema::DimensionType::DENSE => {
+                let d = damaged("a dimension does not fit the shape").expected(format!("{size} for dimension {dimension}"));
+                return Err(d.found(format!("{} of level {i}", m.dense_size())));
+            }
+            schema::DimensionType::SPARSE_CSR => Some(LevelLists { segments: segments(m), indices: indices(m) }),
+            other => return Err(damaged("the format of a dimension is not known").found(format!("number {} of level {i}", other.0))),
+        };
+        Ok(Level { dimension, size, lists })
+    })
+    .collect()
+}
+
+fn damaged(what: &str) -> Diagnostic {
+    Diagnostic::new(Code::DATA, format!("a sparse constant contradicts itself: {what}"))
+        .help("export the model again, or with dense weights")
 }
 
 /// Row pointers, and what they point at.
@@ -107,10 +163,46 @@ struct Level {
     /// Of the shape.
     dimension: usize,
     size: usize,
-    /// Of a sparse level: where the list of each node of the level above begins and ends, and all lists.
-    lists: Option<[Vec<usize>; 2]>,
+    /// Of a sparse level.
+    lists: Option<LevelLists>,
 }
 
+/// The indices of a level's nodes.
+struct LevelLists {
+    /// Where the list of each node of the level above begins, and where the last one ends.
+    segments: Vec<usize>,
+    /// All lists.
+    indices: Vec<usize>,
+}
+
+impl LevelLists {
+    /// How many nodes there are below so many of the level above; otherwise what is wrong, and with what.
+    fn check(&self, nodes: usize, size: usize) -> Result<usize, (&'static str, String)> {
+        let LevelLists { segments, indices } = self;
+        if segments.len().checked_sub(1) != Some(nodes) {
+            return Err(("there is no list of indices for each place", format!("{} segments for {nodes} places", segments.len())));
+        }
+        if segments[0] != 0 || segments[nodes] != indices.len() {
+            let found = format!("segments from {} to {} of {} indices", segments[0] as isize, segments[nodes] as isize, indices.len());
+            return Err(("lists of indices leave some out, or have more than there are", found));
+        }
+        if let Some(i) = segments.windows(2).position(|s| s[1] < s[0]) {
+            return Err(("lists of indices overlap", format!("segments {} and {}", i, i + 1)));
+        }
+        for (i, s) in segments.windows(2).enumerate() {
+            let list = &indices[s[0]..s[1]];
+            if let Some(index) = list.iter().find(|index| size <= **index) {
+                return Err(("an index is out of range", format!("{} of {size}, in list {i}", *index as isize)));
+            }
+            if !list.is_sorted_by(|a, b| a < b) {
+                return Err(("indices are out of order, or twice there", format!("list {i}")));
+            }
+        }
+        Ok(indices.len())
+    }
+}
+
+/// Of levels that have been checked.
 struct Walk<'a> {
     levels: &'a [Level],
     shape: &'a [usize],
@@ -121,98 +213,30 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// What is below a node: `node` is its number on the level above, `at` where it is. As deep as there are dimensions.
-    fn level(&mut self, level: usize, node: usize, at: &mut Vec<usize>) -> Result<(), Diagnostic> {
+    fn level(&mut self, level: usize, node: usize, at: &mut Vec<usize>) {
         let levels = self.levels;
         let Some(l) = levels.get(level) else {
             let place = self.shape.iter().zip(at.iter()).fold(0, |n, (size, i)| n * size + i) * self.bytes;
-            let number = self.data.next().ok_or_else(|| damaged("there are fewer numbers than places"))?;
-            self.out[place..][..self.bytes].copy_from_slice(number);
-            return Ok(());
+            // As many as paths.
+            if let Some(number) = self.data.next() {
+                self.out[place..][..self.bytes].copy_from_slice(number);
+            }
+            return;
         };
         let before = at[l.dimension];
-        let children: Box<dyn Iterator<Item = (usize, usize)>> = match &l.lists {
-            None => Box::new((0..l.size).map(|i| (node * l.size + i, i))),
-            Some([segments, indices]) => {
-                let (Some(&first), Some(&end)) = (segments.get(node), segments.get(node + 1)) else {
-                    return Err(damaged("a list of indices is absent"));
-                };
-                let list = indices.get(first..end).ok_or_else(|| damaged("a list of indices is absent"))?;
-                if list.iter().any(|i| l.size <= *i) || !list.is_sorted_by(|a, b| a < b) {
-                    return Err(damaged("indices are out of range or order"));
-                }
-                Box::new((first..end).zip(list.iter().copied()))
-            }
+        let (first, end) = match &l.lists {
+            None => (node * l.size, (node + 1) * l.size),
+            Some(lists) => (lists.segments[node], lists.segments[node + 1]),
         };
-        for (child, i) in children {
+        for child in first..end {
+            let i = l.lists.as_ref().map_or(child - first, |lists| lists.indices[child]);
             // A block's index counts within what the dimension's counts.
             at[l.dimension] = before * l.size + i;
-            self.level(level + 1, child, at)?;
+            self.level(level + 1, child, at);
         }
         at[l.dimension] = before;
-        Ok(())
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tensor::ElementType;
-    use cranelite_schema::flatbuffers::FlatBufferBuilder;
-
-    /// Dimensions of a matrix: as many rows as it has, and in each of them the blocks that are listed.
-    fn matrix(shape: [usize; 2], block: Option<i32>, segments: &[i32], indices: &[i32], data: &[u8]) -> Result<Vec<u8>, Diagnostic> {
-        use schema::*;
-        let mut b = FlatBufferBuilder::new();
-        let rows = DimensionMetadata::create(&mut b, &DimensionMetadataArgs { dense_size: shape[0] as i32, ..Default::default() });
-        let [segments, indices] = [segments, indices].map(|values| {
-            let values = Some(b.create_vector(values));
-            Int32Vector::create(&mut b, &Int32VectorArgs { values }).as_union_value()
-        });
-        let columns = DimensionMetadata::create(
-            &mut b,
-            &DimensionMetadataArgs {
-                format: DimensionType::SPARSE_CSR,
-                array_segments_type: SparseIndexVector::Int32Vector,
-                array_segments: Some(segments),
-                array_indices_type: SparseIndexVector::Int32Vector,
-                array_indices: Some(indices),
-                ..Default::default()
-            },
-        );
-        let mut all = vec![rows, columns];
-        all.extend(block.map(|n| DimensionMetadata::create(&mut b, &DimensionMetadataArgs { dense_size: n, ..Default::default() })));
-        let order: Vec<i32> = (0..all.len() as i32).collect();
-        let (traversal_order, dim_metadata) = (Some(b.create_vector(&order)), Some(b.create_vector(&all)));
-        let block_map = block.map(|_| b.create_vector(&[1]));
-        let all = SparsityParameters::create(&mut b, &SparsityParametersArgs { traversal_order, block_map, dim_metadata });
-        b.finish_minimal(all);
-        let sparsity = flatbuffers::root::<SparsityParameters>(b.finished_data()).expect("what the builder has written");
-        dense(&crate::tensor::TensorType::new(ElementType::I8, shape), sparsity, data)
-    }
-
-    #[test]
-    fn numbers_go_where_indices_say() {
-        assert_eq!(matrix([2, 3], None, &[0, 2, 3], &[0, 2, 1], &[1, 2, 3]).ok(), Some(vec![1, 0, 2, 0, 3, 0]));
-        assert_eq!(matrix([2, 4], Some(2), &[0, 1, 2], &[1, 0], &[1, 2, 3, 4]).ok(), Some(vec![0, 0, 1, 2, 3, 4, 0, 0]));
-        assert_eq!(matrix([2, 2], None, &[0, 0, 0], &[], &[]).ok(), Some(vec![0; 4]));
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused() {
-        let refused = [
-            ("indices are out of range or order", matrix([1, 3], None, &[0, 1], &[3], &[1])),
-            ("indices are out of range or order", matrix([1, 3], None, &[0, 1], &[-1], &[1])),
-            ("indices are out of range or order", matrix([1, 3], None, &[0, 2], &[1, 1], &[1, 2])),
-            ("a list of indices is absent", matrix([2, 3], None, &[0, 1], &[0], &[1])),
-            ("a list of indices is absent", matrix([1, 3], None, &[0, 2], &[0], &[1])),
-            ("lists of indices overlap", matrix([2, 3], None, &[0, 2, 1], &[0, 1], &[1, 2, 3])),
-            ("a block does not fit the shape", matrix([1, 3], Some(2), &[0, 1], &[0], &[1, 2])),
-            ("a block does not fit the shape", matrix([1, 4], Some(0), &[0, 1], &[0], &[1, 2])),
-            ("there are fewer numbers than places", matrix([1, 3], None, &[0, 2], &[0, 1], &[1])),
-            ("there are more numbers than places", matrix([1, 3], None, &[0, 1], &[0], &[1, 2])),
-        ];
-        for (found, result) in refused {
-            assert_eq!(result.expect_err(found).found.as_deref(), Some(found));
-        }
-    }
-}
+mod tests;

@@ -3,13 +3,16 @@
 //! The idea: damage is a problem wherever it is, but a feature that is not supported is one only when something uses the tensor.
 
 use super::file::File;
-use super::{quantization, sparse};
+use super::palettes::ListedPalette;
+use super::sparse::NotDense;
+use super::{decode, quantization, sparse};
 use crate::diagnostic::{Code, Diagnostic, Place, quoted};
 use crate::graph::ValueId;
 use crate::tensor::{ElementType, TensorType};
 use crate::text::print::type_text;
 use bytes::Bytes;
 use cranelite_schema as schema;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// More dimensions than any operator takes; keeps hostile files from making us large vectors.
@@ -71,10 +74,11 @@ pub enum Content {
 }
 
 pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &mut Vec<Diagnostic>) -> Vec<Tensor> {
-    let all = subgraph.tensors();
+    let (all, encoded) = (subgraph.tensors(), encoded(file, subgraph));
     let mut tensors = Vec::with_capacity(all.map_or(0, |t| t.len()));
     for (i, t) in all.into_iter().flatten().enumerate() {
-        let (tensor, found) = tensor(file, t);
+        let palette = place.subgraph.and_then(|s| file.palettes.get(&(s as usize, i)));
+        let (tensor, found) = tensor(file, t, palette, encoded.contains(&(i as i32)));
         let name = if tensor.name.is_empty() { String::new() } else { format!(" {}", quoted(&tensor.name)) };
         problems.extend(found.into_iter().map(|d| d.at(place.clone()).detail(format!("tensor {i}{name}"))));
         tensors.push(tensor);
@@ -82,14 +86,39 @@ pub fn read(file: &File, subgraph: schema::SubGraph, place: &Place, problems: &m
     tensors
 }
 
-/// The type that the file declares, if nothing is wrong or open about it.
-pub fn declared_type(file: &File, t: schema::Tensor) -> Option<TensorType> {
-    let (tensor, problems) = tensor(file, t);
-    (problems.is_empty() && tensor.refusal.is_none() && tensor.shape_is_known).then_some(tensor.ty)
+/// Tensors that nothing but TFLM_DECODE reads. They are bytes: tools leave the quantisation there that the decoded ones have.
+fn encoded(file: &File, subgraph: schema::SubGraph) -> BTreeSet<i32> {
+    let (mut encoded, mut others) = (BTreeSet::new(), BTreeSet::new());
+    if !file.codes.iter().any(decode::is_decode) {
+        return encoded;
+    }
+    for o in subgraph.operators().into_iter().flatten() {
+        let is_decode = file.codes.get(o.opcode_index() as usize).is_some_and(decode::is_decode);
+        let readers = if is_decode { &mut encoded } else { &mut others };
+        readers.extend(o.inputs().into_iter().flatten());
+    }
+    others.extend([subgraph.inputs(), subgraph.outputs()].into_iter().flatten().flatten());
+    &encoded - &others
 }
 
-/// With problems the tensor is `Unknown`.
-fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
+/// The type that the file declares, if nothing is wrong or open about it.
+pub fn declared_type(file: &File, t: schema::Tensor) -> Option<TensorType> {
+    let Declared { ty, shape_is_known, refusal, problems, .. } = declared(file, t, false);
+    (problems.is_empty() && refusal.is_none() && shape_is_known).then_some(ty)
+}
+
+/// What the file says of a tensor.
+struct Declared<'a> {
+    ty: TensorType,
+    shape_is_known: bool,
+    /// What its buffer has.
+    data: Option<&'a [u8]>,
+    refusal: Option<Diagnostic>,
+    problems: Vec<Diagnostic>,
+}
+
+/// `is_encoded` says that it is bytes, whatever scales it has.
+fn declared<'a>(file: &File<'a>, t: schema::Tensor, is_encoded: bool) -> Declared<'a> {
     let mut problems = vec![];
     // The value, or the problem noted and a stand-in for the value.
     fn noted<T>(problems: &mut Vec<Diagnostic>, result: Result<T, Diagnostic>, stand_in: T) -> T {
@@ -100,20 +129,55 @@ fn tensor(file: &File, t: schema::Tensor) -> (Tensor, Vec<Diagnostic>) {
     }
     let element = noted(&mut problems, element_type(t.type_()), ElementType::F32);
     let shape = noted(&mut problems, shape(t, element), None);
-    let quantization = noted(&mut problems, quantization::read(t.quantization(), element, shape.as_deref()), None);
+    let quantization = noted(&mut problems, quantization::read(t.quantization().filter(|_| !is_encoded), element, shape.as_deref()), None);
     let data = noted(&mut problems, file.buffers.bytes(t.buffer()), None);
 
     let shape_is_known = shape.is_some();
     let ty = TensorType { element, shape: shape.unwrap_or_default(), quantization: quantization.map(Arc::new) };
-    let mut refusal = refusal(t, element, data.is_some_and(|d| !d.is_empty()));
-    let data = if let (Some(sparsity), Some(bytes), true, true) = (t.sparsity(), data, shape_is_known, refusal.is_none()) {
-        let dense = file.dense.take(ty.size_bytes()).and_then(|()| sparse::dense(&ty, sparsity, bytes));
-        dense.map_err(|d| refusal = Some(d)).ok().map(Bytes::from)
-    } else if problems.is_empty() && refusal.is_none() {
-        let data = constant(&ty, shape_is_known, data);
-        noted(&mut problems, data, None).map(|bytes| file.bytes.slice_ref(bytes))
-    } else {
-        None
+    let refusal = refusal(t, element, data.is_some_and(|d| !d.is_empty()));
+    Declared { ty, shape_is_known, data, refusal, problems }
+}
+
+/// With problems the tensor is `Unknown`.
+fn tensor(file: &File, t: schema::Tensor, palette: Option<&ListedPalette>, is_encoded: bool) -> (Tensor, Vec<Diagnostic>) {
+    let Declared { ty, shape_is_known, data, mut refusal, mut problems } = declared(file, t, is_encoded);
+    let data = match (data, t.sparsity(), palette) {
+        _ if !problems.is_empty() || refusal.is_some() => None,
+        (Some(_), Some(_), Some(_)) | (None, _, Some(_)) => {
+            let d = Diagnostic::new(Code::DATA, "a tensor that is compressed is no dense constant");
+            problems.push(d.expected("a buffer with the indices of a palette"));
+            None
+        }
+        // A buffer without bytes has no numbers: the constant is zeros.
+        (bytes, Some(sparsity), None) if shape_is_known && t.buffer() != 0 => {
+            let bytes = bytes.unwrap_or_default();
+            let affordable = file.dense.take(ty.size_bytes()).map_err(NotDense::Refused);
+            match affordable.and_then(|()| sparse::dense(&ty, sparsity, bytes)) {
+                Ok(dense) => Some(Bytes::from(dense)),
+                Err(NotDense::Damaged(d)) => {
+                    problems.push(d);
+                    None
+                }
+                Err(NotDense::Refused(d)) => {
+                    refusal = Some(d);
+                    None
+                }
+            }
+        }
+        (Some(bytes), None, Some(palette)) if shape_is_known => match file.dense.take(ty.size_bytes()) {
+            Err(d) => {
+                refusal = Some(d);
+                None
+            }
+            Ok(()) => palette.decode(&ty, t, bytes).map_err(|(_, d)| problems.push(d)).ok().map(Bytes::from),
+        },
+        (data, ..) => match constant(&ty, shape_is_known, data) {
+            Ok(data) => data.map(|bytes| file.bytes.slice_ref(bytes)),
+            Err(d) => {
+                problems.push(d);
+                None
+            }
+        },
     };
     // No dimensions may be a scalar's or not known.
     let declared = shape_is_known && (0 < ty.rank() || t.has_rank()) && t.shape_signature().is_none_or(|s| s.iter().all(|d| 0 <= d));

@@ -12,7 +12,7 @@ use super::items::{Items, SetItem};
 use super::signatures;
 use super::tensors::{self, Content, Refusals, Tensor};
 use super::variables::Variables;
-use super::{InputKey, Options};
+use super::{InputKey, Options, decode};
 use crate::diagnostic::{Code, Diagnostic, Place, Side, quoted};
 use crate::graph::{self, Effect, Folding, Graph, Node, Origin, State, Value, ValueId};
 use crate::lower::indices;
@@ -26,6 +26,8 @@ use schema::BuiltinOperator;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+mod decoding;
 
 /// Elements of a vector of sizes, at most, and operators in a row that these go through.
 const MOST_NUMBERS: usize = 16;
@@ -179,6 +181,9 @@ impl<'f, 'a> Walk<'f, 'a> {
             match code {
                 Some(BuiltinOperator::VAR_HANDLE) => self.handle(i, o, &mut session.variables),
                 Some(BuiltinOperator::CALL_ONCE) => self.call_once(i, o, session),
+                Some(BuiltinOperator::CUSTOM) if self.file.codes.get(o.opcode_index() as usize).is_some_and(decode::is_decode) => {
+                    self.decode_constants(i, o, is_needed[i as usize]);
+                }
                 _ if items.parts.contains(&(i as usize)) => {}
                 _ => {
                     let node = match items.set.get(&(i as usize)) {
@@ -1505,7 +1510,7 @@ fn is_pure(c: &OperatorCode) -> bool {
         B::PLACEHOLDER_FOR_GREATER_OP_CODES,
     ];
     let is_known_custom = matches!(c.key(), Key::Custom(_)) && Op::arity(c.key()).is_some();
-    is_known_custom || c.code.variant_name().is_some() && !acts.contains(&c.code)
+    is_known_custom || decode::is_decode(c) || c.code.variant_name().is_some() && !acts.contains(&c.code)
 }
 
 fn unsupported(c: &OperatorCode) -> Diagnostic {

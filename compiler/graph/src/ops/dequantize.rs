@@ -11,7 +11,7 @@ use crate::lower::pointwise::{self, Pointwise};
 use crate::ops::moves::Moves;
 use crate::ops::types::Row;
 use crate::ops::{Arity, Kept, Operator, Signature, Source, checks};
-use crate::tensor::ElementType::{F16, F32, I2, I4, I8, I16, U8};
+use crate::tensor::ElementType::{F16, F32, I2, I4, I8, I16, U4, U8};
 use crate::tensor::TensorType;
 use crate::text::fields::fields;
 use cranelite_tile::Machine;
@@ -22,7 +22,7 @@ fields!();
 
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 1..=1, kept: Kept::First(1), outputs: 1..=1 };
-    const TYPES: &'static [Row] = &[Row::Of(&[&[I8, U8, I16, I4, I2, F16]], &[&[F32]])];
+    const TYPES: &'static [Row] = &[Row::Of(&[&[I8, U8, I16, I4, U4, I2, F16]], &[&[F32]])];
     const IS_ELEMENTWISE: bool = true;
 
     fn decode(_: &Source) -> Result<Self, Diagnostic> {

@@ -44,10 +44,10 @@ fields!(activation, keep_num_dims, asymmetric_quantize_inputs);
 impl Operator for Attributes {
     const ARITY: Arity = Arity { inputs: 2..=3, kept: Kept::First(3), outputs: 1..=1 };
     const TYPES: &'static [Row] = &[
-        Row::Of(&[&[F32], &[F32, I8, I4], &[F32]], &[&[F32]]),
+        Row::Of(&[&[F32], &[F32, I8, I4, I2], &[F32]], &[&[F32]]),
         Row::Of(&[&[I8], &[I8, I4, I2], &[I32]], &[&[I8]]),
         Row::Of(&[&[U8], &[U8], &[I32]], &[&[U8, I16]]),
-        Row::Of(&[&[I16], &[I8, I16], &[I32, I64]], &[&[I16]]),
+        Row::Of(&[&[I16], &[I8, I4, I2, I16], &[I32, I64]], &[&[I16]]),
     ];
 
     fn decode(source: &Source) -> Result<Self, Diagnostic> {

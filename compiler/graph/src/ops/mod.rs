@@ -588,6 +588,7 @@ pub const RESOLVED: &[(&str, &str)] = &[
     ("CALL", "the operators of the subgraph stand for it"),
     ("CALL_ONCE", "what it assigns is in the variables from the beginning"),
     ("STABLEHLO_COMPOSITE", "the operators of its decomposition stand for it"),
+    ("TFLM_DECODE", "what it decodes is constants"),
     ("VAR_HANDLE", "a variable becomes a state"),
 ];
 

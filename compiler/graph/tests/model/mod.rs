@@ -21,6 +21,8 @@ pub struct Model {
     /// Bytes behind the flatbuffer.
     pub tail: Vec<u8>,
     pub signatures: Vec<Signature>,
+    /// Names, and numbers of buffers.
+    pub metadata: Vec<(String, u32)>,
     /// Subgraphs behind the main one: tensors and operators of other models, whose buffers count behind this one's.
     pub called: Vec<Model>,
     /// Subgraphs without anything, behind those, by name.
@@ -191,8 +193,14 @@ impl Model {
             subgraphs.push(schema::SubGraph::create(&mut b, &schema::SubGraphArgs { name, ..Default::default() }));
         }
         let signatures: Vec<_> = self.signatures.iter().map(|s| s.write(&mut b)).collect();
+        let entry = |b: &mut Builder, (name, buffer): &(String, u32)| {
+            let name = Some(b.create_string(name));
+            schema::Metadata::create(b, &schema::MetadataArgs { name, buffer: *buffer })
+        };
+        let metadata: Vec<_> = self.metadata.iter().map(|m| entry(&mut b, m)).collect();
         let model = schema::ModelArgs {
             version: self.version,
+            metadata: (!metadata.is_empty()).then(|| b.create_vector(&metadata)),
             subgraphs: Some(b.create_vector(&subgraphs)),
             signature_defs: Some(b.create_vector(&signatures)),
             operator_codes: Some(b.create_vector(&codes)),
@@ -398,6 +406,67 @@ impl Options {
         };
         (tag, Some(offset))
     }
+}
+
+/// What COMPRESSION_METADATA lists of subgraph 0: tensor, buffer with the values, bits of an index.
+pub fn listed(version: u32, tensors: &[(i32, u32, u8)]) -> Vec<u8> {
+    use schema::compression::{LutTensor, LutTensorArgs, Metadata, MetadataArgs, Subgraph, SubgraphArgs};
+    let mut b = Builder::new();
+    let one = |b: &mut Builder, &(tensor, value_buffer, index_bitwidth): &(i32, u32, u8)| {
+        LutTensor::create(b, &LutTensorArgs { tensor, value_buffer, index_bitwidth })
+    };
+    let tensors: Vec<_> = tensors.iter().map(|t| one(&mut b, t)).collect();
+    let lut_tensors = Some(b.create_vector(&tensors));
+    let subgraph = Subgraph::create(&mut b, &SubgraphArgs { lut_tensors });
+    let subgraphs = Some(b.create_vector(&[subgraph]));
+    let all = Metadata::create(&mut b, &MetadataArgs { schema_version: version, subgraphs });
+    b.finish_minimal(all);
+    b.finished_data().to_vec()
+}
+
+/// A header of TFLM_DECODE's ancillary data, and what is behind it.
+pub fn ancillary(kind: u8, own: [u8; 3], data: &[u8]) -> Vec<u8> {
+    let mut header = [kind, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    header[4..7].copy_from_slice(&own);
+    [&header, data].concat()
+}
+
+/// The numbers 1 to 8 of int8, or half of them and zeros, as every kind of encoded constant, and x: tensor 1 is a palette of COMPRESSION_METADATA, operator 0
+/// decodes 4, 7 and 10 of 2 and 3, 5 and 6, 8 and 9 (a palette for each of two rows, a Huffman code, what was pruned), 12 is made of the sparse 11.
+pub fn compressed() -> Model {
+    let mut m = Model::new();
+    let x = m.tensor("x", TensorType::INT8, &[4], Some((1.0, 0)), &[]);
+    // Three bits each: 0 to 7.
+    let palette = m.tensor("palette", TensorType::INT8, &[2, 4], Some((1.0, 0)), &[0b0000_0101, 0b0011_1001, 0b0111_0111]);
+    let decoded = |m: &mut Model, name: &str, scales: usize, stream: &[u8], ancillary: &[u8]| {
+        let inputs = [("stream", stream), ("ancillary", ancillary)];
+        let inputs = inputs.map(|(of, data)| m.tensor(&format!("{name} {of}"), TensorType::UINT8, &[data.len() as i32], None, data));
+        let t = m.tensor(name, TensorType::INT8, &[2, 4], Some((1.0, 0)), &[]);
+        m.tensors[t as usize].scales = vec![1.0; scales];
+        m.tensors[t as usize].zero_points = vec![0; scales];
+        [inputs[0], inputs[1], t]
+    };
+    let a = decoded(&mut m, "looked up", 2, &[0x1b, 0x1b], &ancillary(0, [1, 2, 4], &[1, 2, 3, 4, 5, 6, 7, 8]));
+    // Two bits, 00 to 10 for 1 to 3, and three more for 4 to 8 and 8 again.
+    let entries: Vec<u16> = vec![0x9001, 0x9002, 0x9003, 0x1001, 0x9804, 0x9805, 0x9806, 0x9807, 0x9808, 0x9808, 0x9808, 0x9808];
+    let entries: Vec<u8> = entries.iter().flat_map(|e| e.to_le_bytes()).collect();
+    let b = decoded(&mut m, "coded", 1, &[0b0001_1011, 0b0001_1001, 0b1101_0110, 0b1111_1000], &ancillary(1, [1, 0x10, 0], &entries));
+    let c = decoded(&mut m, "pruned", 1, &[0b1010_1010], &ancillary(2, [1, 0, 0], &[1, 3, 5, 7]));
+    let sparse = m.tensor("sparse", TensorType::INT8, &[2, 4], Some((1.0, 0)), &[1, 3, 6, 8]);
+    m.tensors[sparse as usize].lists = Some([vec![0, 2, 4], vec![0, 2, 1, 3]]);
+    let dense = m.tensor("dense", TensorType::INT8, &[2, 4], Some((1.0, 0)), &[]);
+    let y = m.tensor("y", TensorType::INT8, &[4], Some((1.0, 0)), &[]);
+    m.operator(BuiltinOperator::CUSTOM, &[a[0], a[1], b[0], b[1], c[0], c[1]], 0, Options::None);
+    m.operators[0].outputs = vec![a[2], b[2], c[2]];
+    m.operators[0].custom_code = Some("TFLM_DECODE".into());
+    m.operator(BuiltinOperator::DENSIFY, &[sparse], dense, Options::None);
+    m.operator(BuiltinOperator::RELU, &[x], y, Options::None);
+    let (values, list) = (m.buffers.len() as u32, m.buffers.len() as u32 + 1);
+    m.buffers.push(Buffer { data: (1..=8).collect(), ..Buffer::default() });
+    m.buffers.push(Buffer { data: listed(1, &[(palette, values, 3)]), ..Buffer::default() });
+    m.metadata.push(("COMPRESSION_METADATA".into(), list));
+    (m.inputs, m.outputs) = (vec![x], vec![palette, a[2], b[2], c[2], dense, y]);
+    m
 }
 
 /// y = v + x, v = y, where the variable v has the numbers `first` at first, if there are any.

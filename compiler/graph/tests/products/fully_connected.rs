@@ -103,8 +103,10 @@ fn ties_at_run_time() {
 /// Weights of two and of four bits give what the same numbers in bytes give; those that are computed at run time are refused.
 #[test]
 fn weights_of_few_bits() {
-    for (element, bits) in [(ElementType::I4, 4), (ElementType::I2, 2)] {
-        let (kind, one) = (Kind::Int8 { per_channel: true }, [1, 1]);
+    let kinds =
+        [Kind::Int8 { per_channel: true }, Kind::Hybrid { per_channel: true, asymmetric: false }, Kind::Int16 { bias: ElementType::I64 }];
+    for (kind, element, bits) in kinds.into_iter().flat_map(|kind| [(kind, ElementType::I4, 4), (kind, ElementType::I2, 2)]) {
+        let one = [1, 1];
         let (padding, activation) = (Padding::default(), Activation::None);
         let (input, filter) = ([3, 1, 1, 7], [5, 1, 1, 7]);
         let case = Case { kind, input, filter, stride: one, dilation: one, padding, activation, bias: true, seed: 9, transposed: None };
