@@ -22,18 +22,17 @@ def run(*words, **more):
     return done.stdout
 
 
-def compiled(cranelite, file, folder, cpu=None, options=()):
+def compiled(cranelite, file, folder, cpu, options=()):
     """What the compiler says of the model, whose object is then in the folder."""
     folder.mkdir(parents=True)
     (folder / "m.tflite").write_bytes(file)
-    level = ["--cpu", cpu] if cpu else []
-    return json.loads(run(cranelite, "compile", folder / "m.tflite", "-o", folder, "--name", "m", "--json", *level, *options))
+    return json.loads(run(cranelite, "compile", folder / "m.tflite", "-o", folder, "--name", "m", "--cpu", cpu, "--json", *options))
 
 
 class Library:
     """A model for this machine, loaded into this process."""
 
-    def __init__(self, cranelite, file, folder, cpu=None, options=()):
+    def __init__(self, cranelite, file, folder, cpu, options=()):
         self.report = compiled(cranelite, file, folder, cpu, options)
         run("cc", "-O2", "-shared", "-fPIC", "-DLIBRARY", "-Wl,-Bsymbolic", f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "m.so")
         self.library = ctypes.CDLL(str(folder / "m.so"))
@@ -101,10 +100,10 @@ class Counter:
                 refusal = e
         raise refusal
 
-    def count(self, command):
-        """(instructions, what the program wrote)"""
+    def count(self, command, cpu="max", root="/usr/aarch64-linux-gnu"):
+        """(instructions, what the program wrote); files are looked for below `root` first"""
         file = self.folder / "count.txt"
-        written = run("qemu-aarch64", "-cpu", "max", "-plugin", f"{self.plugin},out={file}", *command)
+        written = run("qemu-aarch64", "-cpu", cpu, "-L", root, "-plugin", f"{self.plugin},out={file}", *command)
         return int(file.read_text()), written
 
     def of_call(self, cranelite, model, folder, cpu, inputs, like):

@@ -22,10 +22,9 @@ import shutil
 import sys
 import tempfile
 
-import numpy
-
 import models
 import tflite
+from answers import difference, reference
 from build import Counter, Failed, Library, interleaved
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -33,39 +32,6 @@ ARM_LEVELS = ("generic", "generic+dotprod")
 NOISE, ARM_NOISE = 1.03, 1.01
 # How far floats may be from the reference's: sums in another order; and 8 bits of activations that are rounded otherwise.
 ALLOWED = {"f32": 2e-5, "hybrid": 2e-2}
-
-
-def reference(file, inputs=None, seed=3):
-    """Inputs, random where none are given, and the answers of LiteRT's reference kernels."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-    interpreter = Interpreter(model_content=file, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1)
-    interpreter.allocate_tensors()
-    details = interpreter.get_input_details()
-    if inputs is None:
-        random = numpy.random.default_rng(seed)
-        inputs = []
-        for d in details:
-            if d["dtype"] == numpy.float32:
-                inputs.append(random.normal(size=d["shape"]).astype("f4"))
-            else:
-                limits = numpy.iinfo(d["dtype"])
-                inputs.append(random.integers(limits.min, limits.max + 1, d["shape"]).astype(d["dtype"]))
-    for d, array in zip(details, inputs):
-        interpreter.set_tensor(d["index"], array)
-    interpreter.invoke()
-    return inputs, [interpreter.get_tensor(d["index"]) for d in interpreter.get_output_details()]
-
-
-def difference(ours, expected, allowed):
-    """Nothing, or how the answers differ."""
-    for a, b in zip(ours, expected):
-        if b.dtype.kind == "f":
-            error = float(numpy.abs(a - b).max() / max(float(numpy.abs(b).max()), 1e-30))
-            if not error <= allowed:
-                return f"differs from LiteRT's by {error:.2g} of the largest number"
-        elif not (a == b).all():
-            return f"{int((a != b).sum())} of {a.size} numbers differ from LiteRT's, by at most {int(numpy.abs(a.astype('i8') - b.astype('i8')).max())}"
-    return None
 
 
 class Case:
@@ -122,14 +88,14 @@ def on_host(case, level, options, folder, table):
         library.feed(inputs)
         wrong = difference(library.answers(expected), expected, case.allowed)
         if wrong:
-            table.wrong(f"{case.name} at {level or 'native'}, {kind}: {wrong}")
+            table.wrong(f"{case.name} at {level}, {kind}: {wrong}")
         libraries[kind] = library
     if options.quick:
-        print(f"{case.name[:44]:44} {level or 'native':18} answers compared: {len(libraries)}", flush=True)
+        print(f"{case.name[:44]:44} {level:18} answers compared: {len(libraries)}", flush=True)
         return
     times = dict(zip(libraries, interleaved([l.seconds for l in libraries.values()], options.rounds)))
     for kind in options.zeros:
-        table.row(case, level or "native", kind, times["dense"] * 1e6, times[kind] * 1e6)
+        table.row(case, level, kind, times["dense"] * 1e6, times[kind] * 1e6)
 
 
 def on_arm(case, level, options, folder, table, counter):
@@ -149,7 +115,7 @@ def main():
     parser.add_argument("models", nargs="*", type=pathlib.Path)
     parser.add_argument("--cranelite", default=ROOT / "target/release/cranelite", type=pathlib.Path)
     parser.add_argument("--compile", default=[], type=str.split, metavar="OPTIONS", help="more options of `cranelite compile`, of all models")
-    parser.add_argument("--cpu", type=lambda s: s.split(","), metavar="LEVEL,...")
+    parser.add_argument("--cpu", type=lambda s: s.split(","), metavar="LEVEL,...", help="by default native; for --aarch64 generic,generic+dotprod")
     parser.add_argument("--types", default=list(models.TYPES), type=lambda s: s.split(","))
     parser.add_argument("--zeros", default=list(tflite.ZEROS), type=lambda s: s.split(","))
     parser.add_argument("--only", help="models whose name has this text")
@@ -165,7 +131,7 @@ def main():
     if not options.aarch64 and not options.quick:
         # One processor for all, so that turns are fair.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    levels = options.cpu or (list(ARM_LEVELS) if options.aarch64 else [None])
+    levels = options.cpu or list(ARM_LEVELS if options.aarch64 else ["native"])
     table = Table("k instr." if options.aarch64 else "us", ARM_NOISE if options.aarch64 else NOISE)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

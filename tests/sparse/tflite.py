@@ -10,7 +10,7 @@ import sys
 
 import numpy
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "random_graphs"))
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "random_graphs"))
 from flatbuffer import SCALARS
 from model import SCHEMA
 
