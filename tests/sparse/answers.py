@@ -5,7 +5,10 @@ import numpy
 
 def reference(file, inputs=None, seed=3):
     """Inputs, random where none are given, and the answers of LiteRT's reference kernels."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    try:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    except ImportError:
+        from tensorflow.lite.python.interpreter import Interpreter, OpResolverType
     interpreter = Interpreter(model_content=file, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, num_threads=1)
     interpreter.allocate_tensors()
     details = interpreter.get_input_details()
