@@ -29,14 +29,20 @@ def compiled(cranelite, file, folder, cpu, options=()):
     return json.loads(run(cranelite, "compile", folder / "m.tflite", "-o", folder, "--name", "m", "--cpu", cpu, "--json", *options))
 
 
+def defines(folder):
+    """What program.c has to know of the model."""
+    return ["-DPREPARE"] if "m_prepare(" in (folder / "m.h").read_text() else []
+
+
 class Library:
     """A model for this machine, loaded into this process."""
 
     def __init__(self, cranelite, file, folder, cpu, options=()):
         self.report = compiled(cranelite, file, folder, cpu, options)
-        run("cc", "-O2", "-shared", "-fPIC", "-DLIBRARY", "-Wl,-Bsymbolic", f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "m.so")
+        run("cc", "-O2", "-shared", "-fPIC", "-DLIBRARY", *defines(folder), "-Wl,-Bsymbolic", f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "m.so")
         self.library = ctypes.CDLL(str(folder / "m.so"))
-        self.library.shown_calls.restype = ctypes.c_double
+        self.library.shown_calls.restype = self.library.shown_prepare.restype = ctypes.c_double
+        self.library.shown_weights_bytes.restype = ctypes.c_uint64
         for side in ("input", "output"):
             getattr(self.library, f"shown_{side}").restype = ctypes.c_void_p
             getattr(self.library, f"shown_{side}_bytes").restype = ctypes.c_uint64
@@ -63,6 +69,13 @@ class Library:
         if time < 0:
             raise Failed("the model's call failed")
         return time
+
+    def prepared_bytes(self):
+        return self.library.shown_weights_bytes()
+
+    def prepare_seconds(self, times=5):
+        """Least time to decode what is decoded once; 0 if nothing is."""
+        return min(self.library.shown_prepare() for _ in range(times))
 
 
 def interleaved(calls, rounds, batch_seconds=0.003):
@@ -109,15 +122,15 @@ class Counter:
     def of_call(self, cranelite, model, folder, cpu, inputs, like):
         """(instructions of one call, its answers)"""
         compiled(cranelite, model, folder, cpu, ["--target", "aarch64-unknown-linux-gnu"])
-        run("aarch64-linux-gnu-gcc", "-O2", "-static", f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "program")
+        run("aarch64-linux-gnu-gcc", "-O2", "-static", *defines(folder), f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "program")
         files = []
         for i, array in enumerate(inputs):
             files.append(folder / f"in{i}")
             files[-1].write_bytes(numpy.ascontiguousarray(array).tobytes())
+        none, _ = self.count([folder / "program", 0, *files])
         one, written = self.count([folder / "program", 1, *files])
-        two, _ = self.count([folder / "program", 2, *files])
         answers, at = [], 0
         for array in like:
             answers.append(numpy.frombuffer(written[at:at + array.nbytes], array.dtype).reshape(array.shape))
             at += array.nbytes
-        return two - one, answers
+        return one - none, answers

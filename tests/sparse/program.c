@@ -9,12 +9,30 @@
 #include <time.h>
 
 #define LARGEST 64
-static void *inputs[LARGEST], *outputs[LARGEST], *arena, *state;
+static void *inputs[LARGEST], *outputs[LARGEST], *arena, *state, *weights;
 
 static void *memory(uint64_t bytes)
 {
     void *p = NULL;
     return posix_memalign(&p, 64, bytes ? bytes : 1) ? NULL : p;
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Seconds that it takes to decode all constants that are decoded once (-DPREPARE: the model has such); negative when that failed. */
+double shown_prepare(void)
+{
+#ifdef PREPARE
+    double start = seconds();
+    return m_prepare(weights) == CRANELITE_OK ? seconds() - start : -1;
+#else
+    return 0;
+#endif
 }
 
 /* 0 when all is ready. */
@@ -27,11 +45,13 @@ int shown_open(void)
     for (i = 0; i < m_model.output_count; i++)
         if (!(outputs[i] = memory(m_model.outputs[i].bytes))) return -1;
     if (!(arena = memory(m_model.arena_bytes)) || !(state = memory(m_model.state_bytes))) return -1;
+    if (!(weights = memory(m_model.weights_bytes)) || shown_prepare() < 0) return -1;
     return m_model.reset ? (int)m_model.reset(state) : 0;
 }
 
 void *shown_input(uint32_t i) { return inputs[i]; }
 void *shown_output(uint32_t i) { return outputs[i]; }
+uint64_t shown_weights_bytes(void) { return m_model.weights_bytes; }
 uint64_t shown_input_bytes(uint32_t i) { return m_model.inputs[i].bytes; }
 uint64_t shown_output_bytes(uint32_t i) { return m_model.outputs[i].bytes; }
 
@@ -39,17 +59,17 @@ uint64_t shown_output_bytes(uint32_t i) { return m_model.outputs[i].bytes; }
 double shown_calls(uint32_t calls)
 {
     cranelite_call call = {0};
-    struct timespec start, end;
+    double start;
     call.struct_size = sizeof call;
     call.inputs = inputs;
     call.outputs = outputs;
     call.arena = arena;
     call.state = state;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    call.weights = weights;
+    start = seconds();
     while (calls--)
         if (m_model.call(&call) != CRANELITE_OK) return -1;
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    return (double)(end.tv_sec - start.tv_sec) + 1e-9 * (double)(end.tv_nsec - start.tv_nsec);
+    return seconds() - start;
 }
 
 #ifndef LIBRARY

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Products whose weights are mostly zeros beside the same products dense: are the answers right, and how much faster are they?
 
-    tests/sparse/run.py [MODEL.tflite ...] [--cranelite PROGRAM] [--cpu LEVEL,...] [--types TYPE,...] [--only TEXT] [--zeros KIND,...]
+    tests/sparse/run.py [MODEL.tflite|.zip ...] [--cranelite PROGRAM] [--cpu LEVEL,...] [--types TYPE,...] [--only TEXT] [--zeros KIND,...]
                         [--rounds N] [--aarch64] [--quick] [--json FILE]
 
 Layers of one product (a 1x1 convolution, FULLY_CONNECTED; f32, int8, int16x8, and hybrid: weights of 8 bits, floats otherwise), MobileNetV2
@@ -50,7 +50,7 @@ def cases(options):
                 continue
             made = {kind: models.layer(shape, channels, type, kind) for kind in kinds}
             yield Case(f"{name} {type}", {k: m[0] for k, m in made.items()}, {}, made["dense"][1], ALLOWED.get(type, 0))
-    whole = {path.stem: path.read_bytes() for path in options.models}
+    whole = {path.stem: tflite.load(path) for path in options.models}
     if not options.quick and "f32" in options.types:
         whole = {"mobilenet_v2 f32 (made here)": models.MobileNetV2().file(), **whole}
     for name, data in whole.items():

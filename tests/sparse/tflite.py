@@ -7,6 +7,7 @@ import pathlib
 import re
 import struct
 import sys
+import zipfile
 
 import numpy
 
@@ -74,6 +75,15 @@ class Reader:
         return [self.value(element, at + 4 + 4 * i) for i in range(count)]
 
 
+def load(path):
+    """A model's bytes: a .tflite file, or the only one in a .zip archive."""
+    if path.suffix != ".zip":
+        return path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        [name] = [n for n in archive.namelist() if n.endswith(".tflite")]
+        return archive.read(name)
+
+
 class File:
     """A model file. `data` are its bytes, which weights may be changed in."""
 
@@ -103,13 +113,21 @@ class File:
         return data.view(kind).reshape(tensor["shape"])
 
     def constants(self):
-        """(tensor, elements) of every dense constant with elements, each buffer once"""
+        """(bytes in the file, elements) of every constant, each buffer once; sparse ones are decoded"""
         seen = set()
         for graph in self.root["subgraphs"]:
             for tensor in graph["tensors"]:
-                if tensor.get("buffer", 0) not in seen and self.array(tensor) is not None:
-                    seen.add(tensor["buffer"])
-                    yield tensor, self.array(tensor)
+                data = self.root["buffers"][tensor.get("buffer", 0)].get("data", ())
+                kind = DTYPES.get(TYPE_NAMES[tensor.get("type", 0)])
+                if len(data) == 0 or kind is None or tensor["buffer"] in seen:
+                    continue
+                seen.add(tensor["buffer"])
+                if "sparsity" in tensor:
+                    lists = [m[field][1]["values"].nbytes for m in tensor["sparsity"]["dim_metadata"] for field in ("array_segments", "array_indices")
+                             if field in m]
+                    yield data.nbytes + sum(lists), decoded(tensor, data.view(kind))
+                else:
+                    yield data.nbytes, self.array(tensor)
 
     def weights(self):
         """(tensor, elements) of what is pruned as a rule: products over many input channels, so neither depthwise convolutions nor a
@@ -190,6 +208,30 @@ def vector(values):
     for name, kind in (("Uint8Vector", "u1"), ("Uint16Vector", "<u2"), ("Int32Vector", "<i4")):
         if values.size == 0 or values.max() <= numpy.iinfo(kind).max:
             return name, {"values": values.astype(kind)}
+
+
+def decoded(tensor, stored):
+    """The elements of a sparse tensor, by walking its levels: every path through them ends at the next element that is stored."""
+    about, shape = tensor["sparsity"], tensor["shape"]
+    rank = len(shape)
+    paths = numpy.zeros((1, 0), int)
+    for level in about["dim_metadata"]:
+        if level.get("format", 0) in (0, "DENSE"):
+            counts = numpy.full(len(paths), level["dense_size"])
+            last = numpy.tile(numpy.arange(level["dense_size"]), len(paths))
+        else:
+            counts = numpy.diff(level["array_segments"][1]["values"].astype(int))
+            last = level["array_indices"][1]["values"].astype(int)
+        paths = numpy.column_stack([numpy.repeat(paths, counts, 0), last])
+    sizes = {dimension: about["dim_metadata"][rank + i]["dense_size"] for i, dimension in enumerate(about.get("block_map", ()))}
+    places = [0] * rank
+    for column, dimension in enumerate(about["traversal_order"][:rank]):
+        places[dimension] = paths[:, column] * sizes.get(dimension, 1)
+    for column, dimension in enumerate(about["traversal_order"][rank:]):
+        places[about["block_map"][dimension - rank]] += paths[:, rank + column]
+    elements = numpy.zeros(shape, stored.dtype)
+    elements[tuple(places)] = stored
+    return elements
 
 
 def densified(data, share=0.5):

@@ -90,9 +90,9 @@ def variants(data, epochs):
     schedule = SPARSITY.PolynomialDecay(initial_sparsity=0.3, final_sparsity=0.75, begin_step=0, end_step=max(1, steps * 2 // 3), frequency=5)
     constant = SPARSITY.ConstantSparsity(0.5, begin_step=0, frequency=5)
     pruning = {"75 %": {"pruning_schedule": schedule}, "2:4": {"pruning_schedule": constant, "sparsity_m_by_n": (2, 4)},
-               "75 % in 1x4": {"pruning_schedule": schedule, "block_size": (1, 4)}}
+               "75 % in 1x4": {"pruning_schedule": schedule, "block_size": (4, 1)}}
     for name, how in pruning.items():
-        # As with pruning as such, the first layer and the last stay dense; blocks need matrices, which convolutions of 3x3 are not.
+        # The first layer and the last stay dense, as is usual. Blocks are of matrices only, and of four inputs, which TensorFlow Lite has last.
         def wrapped(layer):
             matrix = isinstance(layer, tf.keras.layers.Dense) and layer.units != 10
             product = matrix or (isinstance(layer, tf.keras.layers.Conv2D) and layer.filters != 32 and name != "75 % in 1x4")

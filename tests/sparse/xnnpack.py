@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """XNNPACK's sparse inference beside our sparse products, on one thread.
 
-    tests/sparse/xnnpack.py [MODEL.tflite ...] [--cranelite PROGRAM] [--zeros KIND,...] [--rounds N] [--aarch64 LIBRARY] [--size N]
+    tests/sparse/xnnpack.py [MODEL.tflite|.zip ...] [--cranelite PROGRAM] [--zeros KIND,...] [--rounds N] [--aarch64 LIBRARY] [--size N]
 
 XNNPACK computes 1x1 convolutions of floats by lists of what is not zero, with channels outermost in memory, where all of this holds
 (src/subgraph.c, xnn_subgraph_rewrite_for_nchw, and TensorFlow Lite's xnnpack_delegate.cc):
@@ -74,7 +74,8 @@ def variants(options):
         file, _ = tflite.pruned(dense, kind)
         yield "mobilenet_v2", kind, file, tflite.densified(file)
     for path in options.models:
-        yield path.stem, "own", path.read_bytes(), path.read_bytes()
+        file = tflite.load(path)
+        yield path.stem, "own", file, file
 
 
 def print_table(unit, rows):
