@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--cranelite", default=ROOT / "target/release/cranelite", type=pathlib.Path)
     parser.add_argument("--cpu", default="native")
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--prune", choices=tflite.ZEROS)
+    parser.add_argument("--prune", choices=tflite.ZEROS + tflite.CORNERS)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()

@@ -7,26 +7,32 @@ from model import Model, Operator, Tensor
 
 LAYERS = {"conv 28x28x128->256": ((1, 28, 28, 128), 256), "conv 14x14x512->512": ((1, 14, 14, 512), 512), "fc 1x1024->1024": ((1, 1024), 1024),
           "fc 64x512->512": ((64, 512), 512)}
-SMALL = {"conv 7x7x64->72": ((1, 7, 7, 64), 72), "fc 1x256->96": ((1, 256), 96), "fc 5x100->40": ((5, 100), 40)}
+# Where kernels have borders; two with a stride, some with an activation.
+SMALL = {"conv 7x7x64->72": ((1, 7, 7, 64), 72), "conv 2x5x3x37->21 relu": ((2, 5, 3, 37), 21), "conv 1x1x128->33": ((1, 1, 1, 128), 33),
+         "conv 2x9x8x48->40 /2 relu6": ((2, 9, 8, 48), 40), "fc 1x256->96": ((1, 256), 96), "fc 5x100->40 relu": ((5, 100), 40),
+         "fc 17x33->9": ((17, 33), 9), "fc 1x130->1 relu6": ((1, 130), 1)}
 # Of activations, bias (none: floats), and the largest activation.
 TYPES = {"f32": ("f32", None, None), "int8": ("i8", "i32", 127), "int16x8": ("i16", "i64", 32767), "hybrid": ("f32", None, None)}
 
 
-def layer(shape, channels, type, zeros, seed=1):
-    """A product with random weights, pruned; and inputs for it."""
+def layer(name, shape, channels, type, zeros, seed=1):
+    """A product with random weights, pruned; and inputs for it. The name may end in a stride and an activation."""
+    activation = "RELU6" if "relu6" in name else "RELU" if "relu" in name else "NONE"
+    stride = 2 if "/2" in name else 1
     random = numpy.random.default_rng(seed)
     activations, bias_type, largest = TYPES[type]
     depth = shape[-1]
     weights = random.normal(size=(channels, depth)).astype("f4")
-    spread = 1.0
     if type != "f32":
         scales = numpy.abs(weights).max(1) / 127
         weights = numpy.rint(weights / scales[:, None]).astype("i1")
+    # Of the dense weights, so that all kinds of zeros have the same scales.
+    dense = weights.copy()
     if zeros != "dense":
         tflite.prune(weights, zeros)
     conv = len(shape) == 4
     stored = weights.reshape((channels, 1, 1, depth) if conv else weights.shape)
-    out_shape = (*shape[:-1], channels)
+    out_shape = (shape[0], *(-(-n // stride) for n in shape[1:-1]), channels)
     if largest is None:
         x = random.normal(size=shape).astype("f4")
         tensors = [Tensor("f32", shape), Tensor("f32", stored.shape, data=stored), Tensor("f32", (channels,), data=random.normal(size=channels).astype("f4")),
@@ -36,16 +42,16 @@ def layer(shape, channels, type, zeros, seed=1):
     else:
         x = random.integers(-largest - 1, largest + 1, shape).astype("i1" if activations == "i8" else "<i2")
         in_scale, in_zero = 4 / largest, 3 if type == "int8" else 0
-        sums = (x.reshape(-1, depth)[:32].astype("i8") - in_zero) @ weights.astype("i8").T
-        spread = float((sums * in_scale * scales).std())
+        sums = (x.reshape(-1, depth)[:32].astype("i8") - in_zero) @ dense.astype("i8").T
+        spread = float(((sums * in_scale * scales) ** 2).mean() ** 0.5)
         bias = numpy.rint(random.normal(size=channels) * spread / (in_scale * scales)).astype("<i4" if bias_type == "i32" else "<i8")
         tensors = [Tensor(activations, shape, (in_scale,), (in_zero,)), Tensor("i8", stored.shape, tuple(map(float, scales)), (0,) * channels, 0, data=stored),
                    Tensor(bias_type, (channels,), tuple(float(in_scale * s) for s in scales), (0,) * channels, 0, data=bias),
                    Tensor(activations, out_shape, (4 * spread / largest,), (-5 if type == "int8" else 0,))]
     if conv:
-        operator = Operator("CONV_2D", [0, 1, 2], [3], ("Conv2DOptions", {"padding": "SAME", "stride_w": 1, "stride_h": 1}))
+        operator = Operator("CONV_2D", [0, 1, 2], [3], ("Conv2DOptions", {"padding": "SAME", "stride_w": stride, "stride_h": stride, "fused_activation_function": activation}))
     else:
-        operator = Operator("FULLY_CONNECTED", [0, 1, 2], [3], ("FullyConnectedOptions", {}))
+        operator = Operator("FULLY_CONNECTED", [0, 1, 2], [3], ("FullyConnectedOptions", {"fused_activation_function": activation}))
     return Model(tensors, [operator], [0], [3]).file(), [x]
 
 

@@ -42,13 +42,13 @@ class Case:
 
 
 def cases(options):
-    kinds = ["dense", *options.zeros]
+    kinds = ["dense", *options.zeros, *(tflite.CORNERS if options.quick else ())]
     layers = models.SMALL if options.quick else models.LAYERS
     for name, (shape, channels) in layers.items():
         for type in options.types:
             if options.only and options.only not in f"{name} {type}":
                 continue
-            made = {kind: models.layer(shape, channels, type, kind) for kind in kinds}
+            made = {kind: models.layer(name, shape, channels, type, kind) for kind in kinds}
             yield Case(f"{name} {type}", {k: m[0] for k, m in made.items()}, {}, made["dense"][1], ALLOWED.get(type, 0))
     whole = {path.stem: tflite.load(path) for path in options.models}
     if not options.quick and "f32" in options.types:

@@ -22,6 +22,8 @@ OPERATOR_NAMES = {number: name for name, number in SCHEMA.enums["BuiltinOperator
 
 # Unstructured shares of zeros, and how many of how many neighbours along the input channels are left.
 ZEROS = ("50", "75", "87.5", "2:4", "1:4", "1:8")
+# Of which only answers are of interest: whole output and input channels, blocks of neighbours, zeros of a sign, one weight, none.
+CORNERS = ("rows:50", "columns:50", "1x4:75", "4x1:75", "minus:75", "one", "none")
 
 
 # ---- Reading ----
@@ -155,20 +157,33 @@ def zero(tensor):
 
 
 def prune(elements, zeros, nothing=0):
-    """Sets the smallest elements to `nothing`, in place: a share in percent, or all but N of every M along the last axis."""
-    size = numpy.abs(elements.astype("f4") - nothing)
-    if ":" not in zeros:
-        order = numpy.argsort(size.reshape(-1), kind="stable")
-        elements.reshape(-1)[order[:round(elements.size * float(zeros) / 100)]] = nothing
+    """Sets the smallest elements to `nothing`, in place: a share in percent, all but N of every M along the last axis, or as in CORNERS."""
+    rows = elements.reshape(-1, elements.shape[-1])
+    size = numpy.abs(rows.astype("f4") - nothing)
+    kind, _, amount = zeros.partition(":")
+    if kind.isdigit() and amount:
+        rows[all_but(int(kind), int(amount), size)] = nothing
         return
-    kept, of = map(int, zeros.split(":"))
-    depth = elements.shape[-1]
-    # Groups begin anew in every row; the last may be short.
-    rows = size.reshape(-1, depth)
-    padded = numpy.pad(rows, ((0, 0), (0, -depth % of)), constant_values=-1).reshape(-1, of)
+    if kind in ("one", "none"):
+        left = size.argmax()
+        rows.reshape(-1)[numpy.arange(rows.size) != (left if kind == "one" else -1)] = nothing
+        return
+    share = float(amount or kind) / 100
+    high, wide = {"rows": (1, rows.shape[1]), "columns": (rows.shape[0], 1), "1x4": (1, 4), "4x1": (4, 1)}.get(kind, (1, 1))
+    # By the sum of a block; those at the end may be smaller.
+    padded = numpy.pad(size, ((0, -rows.shape[0] % high), (0, -rows.shape[1] % wide)))
+    sums = padded.reshape(padded.shape[0] // high, high, -1, wide).sum((1, 3))
+    small = numpy.zeros(sums.size, bool)
+    small[numpy.argsort(sums.reshape(-1), kind="stable")[:round(sums.size * share)]] = True
+    small = small.reshape(sums.shape).repeat(high, 0).repeat(wide, 1)[:rows.shape[0], :rows.shape[1]]
+    rows[small] = -0.0 if kind == "minus" else nothing
+
+
+def all_but(kept, of, size):
+    """What is not among the largest of its group; groups begin anew in every row, and the last may be short."""
+    padded = numpy.pad(size, ((0, 0), (0, -size.shape[1] % of)), constant_values=-1).reshape(-1, of)
     rank = numpy.argsort(numpy.argsort(-padded, axis=1, kind="stable"), axis=1, kind="stable")
-    small = (kept <= rank).reshape(rows.shape[0], -1)[:, :depth].reshape(elements.shape)
-    elements[small] = nothing
+    return (kept <= rank).reshape(size.shape[0], -1)[:, :size.shape[1]]
 
 
 def pruned(data, zeros):
