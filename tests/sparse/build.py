@@ -34,12 +34,21 @@ def defines(folder):
     return ["-DPREPARE"] if "m_prepare(" in (folder / "m.h").read_text() else []
 
 
+def library_part(folder):
+    """program.c as part of a library, which is the same for all models that are compiled beside each other."""
+    known = defines(folder)
+    made = folder.parent / f"library{''.join(known)}.o"
+    if not made.exists():
+        run("cc", "-O2", "-c", "-fPIC", "-DLIBRARY", *known, f"-I{folder}", HERE / "program.c", "-o", made)
+    return made
+
+
 class Library:
     """A model for this machine, loaded into this process."""
 
     def __init__(self, cranelite, file, folder, cpu, options=()):
         self.report = compiled(cranelite, file, folder, cpu, options)
-        run("cc", "-O2", "-shared", "-fPIC", "-DLIBRARY", *defines(folder), "-Wl,-Bsymbolic", f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "m.so")
+        run("cc", "-shared", "-Wl,-Bsymbolic", library_part(folder), folder / "m.o", "-o", folder / "m.so")
         self.library = ctypes.CDLL(str(folder / "m.so"))
         self.library.shown_calls.restype = self.library.shown_prepare.restype = ctypes.c_double
         self.library.shown_weights_bytes.restype = ctypes.c_uint64

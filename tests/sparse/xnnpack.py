@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """XNNPACK's sparse inference beside our sparse products, on one thread.
 
-    tests/sparse/xnnpack.py [MODEL.tflite|.zip ...] [--cranelite PROGRAM] [--zeros KIND,...] [--rounds N] [--aarch64 LIBRARY] [--size N]
+    tests/sparse/xnnpack.py [MODEL.tflite|.zip ...] [--cranelite PROGRAM] [--zeros KIND,...] [--rounds N] [--aarch64 LIBRARY] [--size N] [--quick]
 
 XNNPACK computes 1x1 convolutions of floats by lists of what is not zero, with channels outermost in memory, where all of this holds
 (src/subgraph.c, xnn_subgraph_rewrite_for_nchw, and TensorFlow Lite's xnnpack_delegate.cc):
@@ -16,6 +16,7 @@ switch. `--aarch64 libLiteRt.so` counts instructions exactly under QEMU instead:
     pip download --no-deps --only-binary=:all: --platform manylinux_2_27_aarch64 --python-version 311 ai-edge-litert
 
 The model is MobileNetV2 with random weights, pruned by magnitude; models given are run as they are. Our times are of the same process in turns.
+`--quick`: a small image, one kind of zeros, few calls. Exit status 1 if an answer differs by more than a thousandth of the largest.
 """
 
 import argparse
@@ -154,8 +155,11 @@ def main():
     parser.add_argument("--size", type=int, default=224, help="of the image")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--aarch64", type=pathlib.Path, metavar="libLiteRt.so")
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--without-avx", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.quick:
+        options.size, options.zeros, options.rounds = 64, ["75"], 2
     try:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError:
