@@ -98,7 +98,8 @@ def on_host(case, level, options, folder, table):
             table.wrong(f"{case.name} at {level}, {kind}: {wrong}")
         libraries[kind] = library
     if options.quick:
-        print(f"{case.name[:44]:44} {level:18} answers compared: {len(libraries)}", flush=True)
+        own = sum(l.report["code_bytes"] != libraries["dense"].report["code_bytes"] for l in libraries.values())
+        print(f"{case.name[:44]:44} {level:18} answers compared: {len(libraries)}, code of their own: {own}", flush=True)
         return
     times = dict(zip(libraries, interleaved([l.seconds for l in libraries.values()], options.rounds)))
     for kind in options.zeros:
