@@ -120,6 +120,9 @@ def main():
                 print(f"{start}   {way:20} {report['const_bytes']:10,} {100 * report['const_bytes'] / dense:7.1f}% {report['arena_bytes']:9,} "
                       f"{library.prepared_bytes():9,} {1e6 * time:10,.1f} {decoding}{' once' if once else ''}", flush=True)
                 start = " " * len(start)
+            # What was made of which constants, the same in all ways but for those that are left as they are.
+            for g in row["ways"].get(WAYS[0], {}).get("groups", []):
+                print(f"{'':6}{g['scheme']}: {g['constants']} of {g['bytes']:,} bytes in {g['packed_bytes']:,}, entropy of bytes {g['entropy_bytes']:,}")
         rows.append(row)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
