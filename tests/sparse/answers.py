@@ -35,5 +35,6 @@ def difference(ours, expected, allowed):
             if not error <= allowed:
                 return f"differs from LiteRT's by {error:.2g} of the largest number"
         elif not (a == b).all():
-            return f"{int((a != b).sum())} of {a.size} numbers differ from LiteRT's, by at most {int(numpy.abs(a.astype('i8') - b.astype('i8')).max())}"
+            most = int(numpy.abs(a.astype("i8") - b.astype("i8")).max())
+            return f"{int((a != b).sum())} of {a.size} numbers differ from LiteRT's, by at most {most}"
     return None

@@ -18,7 +18,8 @@ class Failed(Exception):
 def run(*words, **more):
     done = subprocess.run([str(w) for w in words], capture_output=True, **more)
     if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, words))}: {done.returncode}\n{done.stdout.decode(errors='replace')[-600:]}{done.stderr.decode(errors='replace')[-1500:]}")
+        said = "".join(out.decode(errors="replace")[-1000:] for out in (done.stdout, done.stderr))
+        raise Failed(f"{' '.join(map(str, words))}: {done.returncode}\n{said}")
     return done.stdout
 
 

@@ -84,7 +84,8 @@ def main():
     if not options.quick:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     rows, failures = [], []
-    print(f"{'model':40} {'in the file':>11} {'entropy':>9} {'zlib':>9}   {'way':20} {'constants':>10} {'of dense':>8} {'arena':>9} {'prepared':>9} {'us':>10} {'decoding':>8}")
+    print(f"{'model':40} {'in the file':>11} {'entropy':>9} {'zlib':>9}   {'way':20} {'constants':>10} {'of dense':>8} {'arena':>9} {'prepared':>9} "
+          f"{'us':>10} {'decoding':>8}")
     for path in options.models:
         data = tflite.load(path)
         if options.prune:
@@ -114,11 +115,12 @@ def main():
                 report, dense = library.report, libraries["dense"].report["const_bytes"]
                 once = library.prepare_seconds()
                 share = once / times[0] if once and time else time / times[0] - 1 if time else 0
-                row["ways"][way] = {"const_bytes": report["const_bytes"], "arena_bytes": report["arena_bytes"], "prepared_bytes": library.prepared_bytes(),
-                                    "us": 1e6 * time, "decoding_share": share, "groups": report.get("compressed", {}).get("groups", [])}
+                sizes = {key: report[key] for key in ("const_bytes", "arena_bytes")}
+                groups = report.get("compressed", {}).get("groups", [])
+                row["ways"][way] = {**sizes, "prepared_bytes": library.prepared_bytes(), "us": 1e6 * time, "decoding_share": share, "groups": groups}
                 decoding = f"{100 * share:7.1f}%" if time and way != "dense" else f"{'-':>8}"
-                print(f"{start}   {way:20} {report['const_bytes']:10,} {100 * report['const_bytes'] / dense:7.1f}% {report['arena_bytes']:9,} "
-                      f"{library.prepared_bytes():9,} {1e6 * time:10,.1f} {decoding}{' once' if once else ''}", flush=True)
+                print(f"{start}   {way:20} {report['const_bytes']:10,} {100 * report['const_bytes'] / dense:7.1f}% "
+                      f"{report['arena_bytes']:9,} {library.prepared_bytes():9,} {1e6 * time:10,.1f} {decoding}{' once' if once else ''}", flush=True)
                 start = " " * len(start)
             # What was made of which constants, the same in all ways but for those that are left as they are.
             for g in row["ways"].get(WAYS[0], {}).get("groups", []):

@@ -52,7 +52,8 @@ int main(int count, char **words)
     CALL(LiteRtGetSignatureInputTensorByIndex, (handle, size_t, handle *), signature, 0, &tensor);
     CALL(LiteRtGetRankedTensorType, (handle, tensor_type *), tensor, &type);
     CALL(LiteRtGetCompiledModelInputBufferRequirements, (handle, size_t, size_t, handle *), compiled, 0, 0, &wanted);
-    CALL(LiteRtCreateManagedTensorBufferFromRequirements, (handle, const tensor_type *, handle, handle *), environment, &type, wanted, &input);
+    CALL(LiteRtCreateManagedTensorBufferFromRequirements, (handle, const tensor_type *, handle, handle *), environment, &type, wanted,
+         &input);
     CALL(LiteRtGetTensorBufferPackedSize, (handle, size_t *), input, &bytes);
     CALL(LiteRtLockTensorBuffer, (handle, void **, int), input, &memory, WRITE);
     file = fopen(words[4], "rb");
@@ -66,7 +67,8 @@ int main(int count, char **words)
         CALL(LiteRtGetRankedTensorType, (handle, tensor_type *), tensor, &type);
         type.layout = layouts[k];
         CALL(LiteRtGetCompiledModelOutputBufferRequirements, (handle, size_t, size_t, handle *), compiled, 0, k, &wanted);
-        CALL(LiteRtCreateManagedTensorBufferFromRequirements, (handle, const tensor_type *, handle, handle *), environment, &type, wanted, &outputs[k]);
+        CALL(LiteRtCreateManagedTensorBufferFromRequirements, (handle, const tensor_type *, handle, handle *), environment, &type, wanted,
+             &outputs[k]);
     }
     for (k = (size_t)atoi(words[3]); k; k--)
         CALL(LiteRtRunCompiledModel, (handle, size_t, size_t, handle *, size_t, handle *), compiled, 0, 1, &input, output_count, outputs);

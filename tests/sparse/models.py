@@ -33,23 +33,24 @@ def layer(name, shape, channels, type, zeros, seed=1):
     conv = len(shape) == 4
     stored = weights.reshape((channels, 1, 1, depth) if conv else weights.shape)
     out_shape = (shape[0], *(-(-n // stride) for n in shape[1:-1]), channels)
+    per_channel = lambda values: (tuple(map(float, values)), (0,) * channels, 0)
     if largest is None:
         x = random.normal(size=shape).astype("f4")
-        tensors = [Tensor("f32", shape), Tensor("f32", stored.shape, data=stored), Tensor("f32", (channels,), data=random.normal(size=channels).astype("f4")),
-                   Tensor("f32", out_shape)]
-        if type == "hybrid":
-            tensors[1] = Tensor("i8", stored.shape, tuple(map(float, scales)), (0,) * channels, 0, data=stored)
+        bias = Tensor("f32", (channels,), data=random.normal(size=channels).astype("f4"))
+        held = Tensor("f32", stored.shape, data=stored) if type == "f32" else Tensor("i8", stored.shape, *per_channel(scales), data=stored)
+        tensors = [Tensor("f32", shape), held, bias, Tensor("f32", out_shape)]
     else:
         x = random.integers(-largest - 1, largest + 1, shape).astype("i1" if activations == "i8" else "<i2")
         in_scale, in_zero = 4 / largest, 3 if type == "int8" else 0
         sums = (x.reshape(-1, depth)[:32].astype("i8") - in_zero) @ dense.astype("i8").T
         spread = float(((sums * in_scale * scales) ** 2).mean() ** 0.5)
         bias = numpy.rint(random.normal(size=channels) * spread / (in_scale * scales)).astype("<i4" if bias_type == "i32" else "<i8")
-        tensors = [Tensor(activations, shape, (in_scale,), (in_zero,)), Tensor("i8", stored.shape, tuple(map(float, scales)), (0,) * channels, 0, data=stored),
-                   Tensor(bias_type, (channels,), tuple(float(in_scale * s) for s in scales), (0,) * channels, 0, data=bias),
+        tensors = [Tensor(activations, shape, (in_scale,), (in_zero,)), Tensor("i8", stored.shape, *per_channel(scales), data=stored),
+                   Tensor(bias_type, (channels,), *per_channel(in_scale * scales), data=bias),
                    Tensor(activations, out_shape, (4 * spread / largest,), (-5 if type == "int8" else 0,))]
     if conv:
-        operator = Operator("CONV_2D", [0, 1, 2], [3], ("Conv2DOptions", {"padding": "SAME", "stride_w": stride, "stride_h": stride, "fused_activation_function": activation}))
+        options = {"padding": "SAME", "stride_w": stride, "stride_h": stride, "fused_activation_function": activation}
+        operator = Operator("CONV_2D", [0, 1, 2], [3], ("Conv2DOptions", options))
     else:
         operator = Operator("FULLY_CONNECTED", [0, 1, 2], [3], ("FullyConnectedOptions", {"fused_activation_function": activation}))
     return Model(tensors, [operator], [0], [3]).file(), [x]

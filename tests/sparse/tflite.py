@@ -112,7 +112,7 @@ class File:
         kind = DTYPES.get(TYPE_NAMES[tensor.get("type", 0)])
         if len(data) == 0 or kind is None or "sparsity" in tensor:
             return None
-        return data.view(kind).reshape(tensor["shape"])
+        return data.view(kind).reshape(tensor.get("shape", ()))
 
     def constants(self):
         """(bytes in the file, elements) of every constant, each buffer once; sparse ones are decoded"""
@@ -227,7 +227,7 @@ def vector(values):
 
 def decoded(tensor, stored):
     """The elements of a sparse tensor, by walking its levels: every path through them ends at the next element that is stored."""
-    about, shape = tensor["sparsity"], tensor["shape"]
+    about, shape = tensor["sparsity"], tensor.get("shape", ())
     rank = len(shape)
     paths = numpy.zeros((1, 0), int)
     for level in about["dim_metadata"]:

@@ -184,7 +184,8 @@ def main():
                     if not sparse:
                         held = tflite.File(file).weights()
                         zeros = f"{100 * sum((e == 0).sum() for _, e in held) / sum(e.size for _, e in held):5.1f} %"
-                    line = f"{name:12} {kind:13} {len(file):8} {sparse_tensors(file):14} {zeros:>7} {library.report['const_bytes']:9} {100 * right:10.1f} %"
+                    line = f"{name:12} {kind:13} {len(file):8} {sparse_tensors(file):14} {zeros:>7}"
+                    line += f" {library.report['const_bytes']:9} {100 * right:10.1f} %"
                     if not options.quick:
                         before = dense.setdefault(kind, library)
                         times = interleaved([before.seconds, library.seconds], options.rounds)

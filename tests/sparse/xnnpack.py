@@ -128,8 +128,8 @@ def on_arm(options):
             (cpu / file).write_text("0\n")
         (folder / "root/proc").mkdir()
         features = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
-        text = f"processor\t: 0\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: 0xd0b\nCPU revision\t: 1\n\n"
-        (folder / "root/proc/cpuinfo").write_text(text)
+        core = "CPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x4\nCPU part\t: 0xd0b\nCPU revision\t: 1\n\n"
+        (folder / "root/proc/cpuinfo").write_text(f"processor\t: 0\nFeatures\t: {features}\n{core}")
         (folder / "root/lib").symlink_to("/usr/aarch64-linux-gnu/lib")
         run("aarch64-linux-gnu-gcc", "-O2", HERE / "litert.c", "-o", folder / "litert", "-ldl")
         rows = []
@@ -163,7 +163,8 @@ def main():
     try:
         import ai_edge_litert.interpreter  # noqa: F401
     except ImportError:
-        sys.exit("skipped: ai-edge-litert is not installed")
+        print("skipped: ai-edge-litert is not installed")
+        sys.exit(0)
     if options.aarch64:
         on_arm(options)
     elif options.without_avx:
