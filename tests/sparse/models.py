@@ -8,9 +8,9 @@ from model import Model, Operator, Tensor
 LAYERS = {"conv 28x28x128->256": ((1, 28, 28, 128), 256), "conv 14x14x512->512": ((1, 14, 14, 512), 512), "fc 1x1024->1024": ((1, 1024), 1024),
           "fc 64x512->512": ((64, 512), 512)}
 # Where kernels have borders; two with a stride, some with an activation.
-SMALL = {"conv 7x7x64->72": ((1, 7, 7, 64), 72), "conv 2x5x3x37->21 relu": ((2, 5, 3, 37), 21), "conv 1x1x128->33": ((1, 1, 1, 128), 33),
-         "conv 2x9x8x48->40 /2 relu6": ((2, 9, 8, 48), 40), "fc 1x256->96": ((1, 256), 96), "fc 5x100->40 relu": ((5, 100), 40),
-         "fc 17x33->9": ((17, 33), 9), "fc 1x130->1 relu6": ((1, 130), 1)}
+SMALL = {"conv 13x17x160->136": ((1, 13, 17, 160), 136), "conv 7x7x64->72": ((1, 7, 7, 64), 72),
+         "conv 2x5x3x37->21 relu": ((2, 5, 3, 37), 21), "conv 1x1x128->33": ((1, 1, 1, 128), 33), "conv 2x9x8x48->40 /2 relu6": ((2, 9, 8, 48), 40),
+         "fc 1x256->96": ((1, 256), 96), "fc 5x100->40 relu": ((5, 100), 40), "fc 17x33->9": ((17, 33), 9), "fc 1x130->1 relu6": ((1, 130), 1)}
 # Of activations, bias (none: floats), and the largest activation.
 TYPES = {"f32": ("f32", None, None), "int8": ("i8", "i32", 127), "int16x8": ("i16", "i64", 32767), "hybrid": ("f32", None, None)}
 
