@@ -118,9 +118,9 @@ def main():
                 sizes = {key: report[key] for key in ("const_bytes", "arena_bytes")}
                 groups = report.get("compressed", {}).get("groups", [])
                 row["ways"][way] = {**sizes, "prepared_bytes": library.prepared_bytes(), "us": 1e6 * time, "decoding_share": share, "groups": groups}
-                decoding = f"{100 * share:7.1f}%" if time and way != "dense" else f"{'-':>8}"
+                decoding = f"{100 * share:7.1f}%{' once' if once else ''}" if time and way != "dense" else f"{'-':>8}"
                 print(f"{start}   {way:20} {report['const_bytes']:10,} {100 * report['const_bytes'] / dense:7.1f}% "
-                      f"{report['arena_bytes']:9,} {library.prepared_bytes():9,} {1e6 * time:10,.1f} {decoding}{' once' if once else ''}", flush=True)
+                      f"{report['arena_bytes']:9,} {library.prepared_bytes():9,} {1e6 * time:10,.1f} {decoding}", flush=True)
                 start = " " * len(start)
             # What was made of which constants, the same in all ways but for those that are left as they are.
             for g in row["ways"].get(WAYS[0], {}).get("groups", []):
