@@ -124,7 +124,8 @@ def main():
                 start = " " * len(start)
             # What was made of which constants, the same in all ways but for those that are left as they are.
             for g in row["ways"].get(WAYS[0], {}).get("groups", []):
-                print(f"{'':6}{g['scheme']}: {g['constants']} of {g['bytes']:,} bytes in {g['packed_bytes']:,}, entropy of bytes {g['entropy_bytes']:,}")
+                packed = f"{g['bytes']:,} bytes in {g['packed_bytes']:,}, entropy of bytes {g['entropy_bytes']:,}"
+                print(f"{'':6}{g['scheme']}: {g['constants']} of {packed}")
         rows.append(row)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
