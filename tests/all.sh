@@ -59,6 +59,8 @@ if $venv/bin/python -c 'import pytest, cv2, tflite_micro' 2>/dev/null || {
     python3 -m venv $venv && $venv/bin/pip install --quiet $packages
 }; then
     $venv/bin/python tests/random_graphs/run.py --minutes 1
+    step "pruned products"
+    $venv/bin/python tests/sparse/run.py --quick
     step "the Python package"
     cargo build --release --quiet -p cranelite-tests -p cranelite-python --lib
     package=target/python-package
