@@ -1,0 +1,115 @@
+//! What was changed, for people and as JSON.
+
+use super::numbers::NumberFacts;
+use super::{LeftAlone, Optimized, WeightChange, WeightPlace};
+use crate::array::Shape;
+use crate::report::grouped;
+use cranelite_graph::diagnostic::quoted;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+const HEADER: &str = "index  operator                     shape            type         zeros          distinct             bytes      at least    error  tensor";
+
+impl Optimized {
+    /// Tensors that were changed, then what stays as it is.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
+        line(HEADER.into());
+        for c in &self.changes {
+            let WeightPlace { operator, operator_name, shape, tensor, subgraph: _ } = &c.place;
+            let types =
+                if c.elements[0] == c.elements[1] { c.elements[0].to_string() } else { format!("{} > {}", c.elements[0], c.elements[1]) };
+            line(format!(
+                "{operator:>5}  {operator_name:<24} {:>17}  {types:<10} {:>17} {:>16} {:>20} {:>12}  {:>7}  {}",
+                Shape(shape).to_string(),
+                before_after(percent(c.before.zero_share()), percent(c.after.zero_share())),
+                before_after(grouped(c.before.distinct as u64), grouped(c.after.distinct as u64)),
+                before_after(grouped(c.before.bytes as u64), grouped(c.after.bytes as u64)),
+                grouped(c.after.least_bytes as u64),
+                percent(c.error),
+                quoted(tensor)
+            ));
+        }
+        let (before, after) = (sum(&self.changes, |c| c.before), sum(&self.changes, |c| c.after));
+        line(format!(
+            "all: {} tensors, {} weights; zeros {}; {} bytes of weights, at least {} as a code of single weights (before {})",
+            self.changes.len(),
+            grouped(after.count as u64),
+            before_after(percent(before.zero_share()), percent(after.zero_share())),
+            before_after(grouped(before.bytes as u64), grouped(after.bytes as u64)),
+            grouped(after.least_bytes as u64),
+            grouped(before.least_bytes as u64),
+        ));
+        let mut by_reason: BTreeMap<&str, Vec<&LeftAlone>> = BTreeMap::new();
+        self.left.iter().for_each(|l| by_reason.entry(&l.why).or_default().push(l));
+        for (why, all) in by_reason {
+            let shown: Vec<String> = all.iter().take(4).map(|l| format!("{} {}", l.place.operator, quoted(&l.place.tensor))).collect();
+            let more = if shown.len() < all.len() { format!(" and {} more", all.len() - shown.len()) } else { String::new() };
+            line(format!("left alone: {}{more}: {why}", shown.join(", ")));
+        }
+        out
+    }
+
+    pub fn to_json(&self) -> Value {
+        let change = |c: &WeightChange| {
+            let mut value = place(&c.place);
+            value["type"] = json!({ "before": c.elements[0].name(), "after": c.elements[1].name() });
+            value["weights"] = json!(c.before.count);
+            value["before"] = facts(&c.before);
+            value["after"] = facts(&c.after);
+            value["error"] = json!(c.error);
+            value
+        };
+        let left = |l: &LeftAlone| {
+            let mut value = place(&l.place);
+            value["why"] = json!(l.why);
+            value
+        };
+        let (before, after) = (sum(&self.changes, |c| c.before), sum(&self.changes, |c| c.after));
+        json!({
+            "file_bytes": { "before": self.bytes_before, "after": self.model.len() },
+            "changed": self.changes.iter().map(change).collect::<Vec<_>>(),
+            "left_alone": self.left.iter().map(left).collect::<Vec<_>>(),
+            "weights": after.count,
+            "zeros": { "before": before.zeros, "after": after.zeros },
+            "bytes": { "before": before.bytes, "after": after.bytes },
+            "least_bytes": { "before": before.least_bytes, "after": after.least_bytes },
+        })
+    }
+}
+
+impl NumberFacts {
+    fn zero_share(&self) -> f64 {
+        self.zeros as f64 / self.count.max(1) as f64
+    }
+}
+
+/// Of all tensors; distinct numbers of different tensors are not added.
+fn sum(changes: &[WeightChange], of: impl Fn(&WeightChange) -> NumberFacts) -> NumberFacts {
+    changes.iter().map(of).fold(NumberFacts::default(), |a, b| NumberFacts {
+        count: a.count + b.count,
+        zeros: a.zeros + b.zeros,
+        distinct: 0,
+        bytes: a.bytes + b.bytes,
+        least_bytes: a.least_bytes + b.least_bytes,
+    })
+}
+
+fn place(p: &WeightPlace) -> Value {
+    json!({ "subgraph": p.subgraph, "index": p.operator, "operator": p.operator_name, "tensor": p.tensor, "shape": p.shape })
+}
+
+fn facts(f: &NumberFacts) -> Value {
+    json!({ "zeros": f.zeros, "distinct": f.distinct, "bytes": f.bytes, "least_bytes": f.least_bytes })
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}
+
+/// One of both where they are the same.
+fn before_after(before: String, after: String) -> String {
+    if before == after { after } else { format!("{before} > {after}") }
+}
