@@ -1,18 +1,25 @@
 //! `optimize`: a smaller model out of a model, and what that costs.
 
+use super::convert::MOST_OPERATORS;
 use super::{Outcome, print, print_json};
+use crate::compare::{Compared, Comparison, Source, compare};
 use crate::diagnostic::{Failure, shown};
 use crate::files::{self, Files};
+use crate::npz;
 use crate::optimize::prune::Pruning;
-use crate::optimize::{self, Options, Per};
+use crate::optimize::{self, Optimized, Options, Per};
+use crate::pipeline;
 use crate::report::grouped;
+use crate::stages::Stages;
 use clap::Args;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// Makes the weights of a model sparser or smaller, and says what that changes
 ///
 /// Weights are constants of the operators that multiply by them: convolutions, FULLY_CONNECTED, BATCH_MATMUL, recurrent operators and lookups of
-/// embeddings. The smallest become zero (--prune), which of several types of zero means the zero point. All else in the file stays as it is. A file does not
+/// embeddings. The smallest become zero (--prune), which for integers
+/// is their zero point; what is left takes few values (--palette). All else in the file stays as it is. A file does not
 /// get smaller by zeros, but compresses; the compiler finds zeros by itself, wherever they come from. There is no training: the error on data shows
 /// whether a model stands it.
 #[derive(Args)]
@@ -26,7 +33,11 @@ pub struct OptimizeArgs {
     /// keeps N, too. Depthwise convolutions, which have few weights, are pruned by a share only, and if --only names them
     #[arg(long, value_name = "SHARE|N:M", value_parser = pruning)]
     prune: Option<Pruning>,
-    /// What a share is of
+    /// Leave so few values that an index into them has BITS bits: the best ones by k-means. Those of quantised weights are integers of the same scale;
+    /// zeros stay zeros
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=7))]
+    palette: Option<u32>,
+    /// What a share and a palette are of
     #[arg(long, value_enum, default_value_t = Per::Tensor, value_name = "WHAT")]
     per: Per,
     /// Change these weights alone: a tensor's name, an operator's number, or its name such as CONV_2D; may be repeated
@@ -35,31 +46,48 @@ pub struct OptimizeArgs {
     /// Leave these weights alone; may be repeated
     #[arg(long, value_name = "NAME")]
     skip: Vec<String>,
+    /// Show the error on these samples, operator by operator: an .npz file with an array for each input (by its name, or arr_0, arr_1, ...; samples along the
+    /// first axis)
+    #[arg(long, value_name = "FILE.npz")]
+    calibrate: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn command(args: OptimizeArgs) -> Outcome {
-    if args.prune.is_none() {
-        return Err(Failure::Usage("there is nothing to do: give --prune".into()));
+    if args.prune.is_none() && args.palette.is_none() {
+        return Err(Failure::Usage("there is nothing to do: give --prune or --palette".into()));
     }
-    let options = Options { prune: args.prune, per: args.per, only: args.only, skip: args.skip };
+    let options = Options { prune: args.prune, palette: args.palette, per: args.per, only: args.only.clone(), skip: args.skip.clone() };
     let model = files::read(&args.model)?;
     let optimized = optimize::optimize(&model, &options).map_err(Failure::in_file(&args.model))?;
+    let comparison = args.calibrate.as_deref().map(|samples| error(&args, &model, &optimized, samples)).transpose()?;
     let mut files = Files::default();
     files.keep(&args.model);
+    args.calibrate.iter().for_each(|samples| files.keep(samples));
     files.add(args.output.clone(), optimized.model.as_slice());
     files.write()?;
-    match args.json {
-        true => print_json(&optimized.to_json()),
-        false => {
-            let size = |n: usize| grouped(n as u64);
-            let sizes = format!("{} bytes, before {}", size(optimized.model.len()), size(optimized.bytes_before));
-            print(&format!("{}{}: {sizes}\n", optimized.text(), shown(&args.output)));
-        }
+    if args.json {
+        let mut told = optimized.to_json();
+        told["comparison"] = comparison.map_or(Value::Null, |c| c.to_json());
+        print_json(&told);
+    } else {
+        let size = |n: usize| grouped(n as u64);
+        let sizes = format!("{} bytes, before {} bytes", size(optimized.model.len()), size(optimized.bytes_before));
+        let comparison = comparison.map(|c| c.text(MOST_OPERATORS)).unwrap_or_default();
+        print(&format!("{}{comparison}{}: {sizes}\n", optimized.text(), shown(&args.output)));
     }
     Ok(())
+}
+
+/// The optimised model beside the one that it was made from, on samples of its inputs.
+fn error(args: &OptimizeArgs, model: &[u8], optimized: &Optimized, samples: &Path) -> Result<Comparison, Failure> {
+    let module = pipeline::read(model, &pipeline::Options::named_after(&args.model), &mut Stages::none());
+    let inputs = &module.map_err(Failure::in_file(&args.model))?.models[0].signature.inputs;
+    let samples = npz::samples(samples, &files::read(samples)?, inputs)?;
+    let of = |file, model| Source { file, model };
+    compare(of(&args.model, model), of(&args.output, &optimized.model), &samples, Compared::Optimised)
 }
 
 /// `0.75` or `2:4`.

@@ -5,6 +5,7 @@
 
 pub mod layout;
 pub mod numbers;
+pub mod palette;
 pub mod prune;
 mod report;
 
@@ -14,6 +15,7 @@ use cranelite_graph::import::{self, Signatures};
 use cranelite_graph::tensor::ElementType;
 use layout::Layout;
 use numbers::{NumberFacts, StoredNumbers};
+use palette::PaletteRules;
 use prune::Pruning;
 use std::collections::BTreeMap;
 
@@ -21,6 +23,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     pub prune: Option<Pruning>,
+    /// Bits of an index into the values that are left.
+    pub palette: Option<u32>,
+    /// What a share of weights and a palette are of.
     pub per: Per,
     /// Tensors by their names, operators by their numbers or names; all weights where there are none.
     pub only: Vec<String>,
@@ -94,19 +99,17 @@ pub fn optimize(model: &[u8], options: &Options) -> Result<Optimized, Vec<Diagno
     let (mut changes, mut left, mut bytes) = (vec![], vec![], model.to_vec());
     for w in &weights {
         let place = w.place();
-        match changed(model, w, options) {
-            Ok((before, after)) => {
-                bytes[w.constant.range.clone()].copy_from_slice(&after.bytes());
-                changes.push(WeightChange {
-                    place,
-                    elements: [before.ty.element, after.ty.element],
-                    before: before.facts(),
-                    after: after.facts(),
-                    error: before.error_of(&after),
-                });
-            }
-            Err(why) => left.push(LeftAlone { place, why }),
-        }
+        let (steps, whys) = changed(model, w, options);
+        left.extend(whys.into_iter().map(|why| LeftAlone { place: place.clone(), why }));
+        let Some((before, after)) = steps.filter(|(before, after)| before != after) else { continue };
+        bytes[w.constant.range.clone()].copy_from_slice(&after.bytes());
+        changes.push(WeightChange {
+            place,
+            elements: [before.ty.element, after.ty.element],
+            before: before.facts(),
+            after: after.facts(),
+            error: before.error_of(&after),
+        });
     }
     if changes.is_empty() {
         return Err(vec![nothing(&left)]);
@@ -183,30 +186,55 @@ fn weights(constants: &[StoredConstant]) -> Vec<WeightTensor<'_>> {
     all
 }
 
-/// The numbers of weights before and after, or why they stay.
-fn changed(model: &[u8], w: &WeightTensor, options: &Options) -> Result<(StoredNumbers, StoredNumbers), String> {
+/// The numbers of weights before and after, where they may be changed; and what of what is wanted is not done, and why.
+fn changed(model: &[u8], w: &WeightTensor, options: &Options) -> (Option<(StoredNumbers, StoredNumbers)>, Vec<String>) {
     let is_named = |names: &[String]| names.iter().any(|n| w.is_named(n));
-    if is_named(&options.skip) {
-        return Err("--skip".into());
-    }
     let is_wanted = is_named(&options.only);
-    if !options.only.is_empty() && !is_wanted {
-        return Err("not one of --only".into());
-    }
-    if let Some(why) = w.refusal {
-        return Err(why.into());
-    }
     let ty = &w.constant.ty;
-    let before = StoredNumbers::read(ty, &model[w.constant.range.clone()]);
-    let Some(before) = before else { return Err(format!("weights of {} are not changed", ty.element)) };
-    let mut after = before.clone();
+    let before = match w.refusal {
+        _ if is_named(&options.skip) => Err("as --skip says".into()),
+        _ if !options.only.is_empty() && !is_wanted => Err("not one of --only".into()),
+        Some(why) => Err(why.into()),
+        None => StoredNumbers::read(ty, &model[w.constant.range.clone()])
+            .filter(|n| n.stored.iter().all(|x| x.is_finite()))
+            .ok_or_else(|| format!("weights of {} are not changed, nor are such that are not finite", ty.element)),
+    };
+    let before = match before {
+        Ok(before) => before,
+        Err(why) => return (None, vec![why]),
+    };
+    let (mut after, mut whys) = (before.clone(), vec![]);
     if let Some(pruning) = options.prune {
-        after.set_to_zero(&pruned(&before, &w.layout, pruning, options.per, is_wanted)?);
+        match pruned(&before, &w.layout, pruning, options.per, is_wanted) {
+            Ok(which) => after.set_to_zero(&which),
+            Err(why) => whys.push(format!("not pruned: {why}")),
+        }
     }
-    if before.stored == after.stored {
-        return Err("it is as wanted already".into());
+    if let Some(bits) = options.palette {
+        after.stored = painted(&after, &w.layout, bits, options.per);
     }
-    Ok((before, after))
+    // As the type holds them.
+    after = StoredNumbers::read(&after.ty, &after.bytes()).unwrap_or(after);
+    if before == after && whys.is_empty() {
+        whys.push("it is as wanted already".into());
+    }
+    (Some((before, after)), whys)
+}
+
+/// Numbers of a palette.
+fn painted(numbers: &StoredNumbers, layout: &Layout, bits: u32, per: Per) -> Vec<f32> {
+    let rules = PaletteRules { most: 1 << bits, is_whole: !numbers.ty.element.is_float() };
+    let mut parts: Vec<Vec<usize>> = vec![vec![]; if per == Per::Channel { layout.channels() } else { 1 }];
+    let count = parts.len();
+    (0..numbers.stored.len()).for_each(|i| parts[if count == 1 { 0 } else { layout.channel_of(i) }].push(i));
+    let mut painted = numbers.stored.clone();
+    for part in parts.into_iter().filter(|p| !p.is_empty()) {
+        let stored: Vec<f32> = part.iter().map(|&i| numbers.stored[i]).collect();
+        let weight = |k: usize| f64::from(numbers.scale(part[k])).powi(2);
+        let found = palette::palette(&stored, weight, numbers.zero(part[0]), rules);
+        part.iter().zip(found).for_each(|(&i, x)| painted[i] = x);
+    }
+    painted
 }
 
 /// Which weights become zero, or why none does.

@@ -62,6 +62,11 @@ impl StoredNumbers {
         self.zero_and_scale(element).0
     }
 
+    /// What a step is worth.
+    pub fn scale(&self, element: usize) -> f32 {
+        self.zero_and_scale(element).1
+    }
+
     /// What an element stands for.
     pub fn real(&self, element: usize) -> f32 {
         let (zero, scale) = self.zero_and_scale(element);
