@@ -24,6 +24,9 @@ mod generated;
 mod generated_metadata;
 
 pub mod flexbuffers;
+pub mod grammar;
+pub mod tree;
+mod writer;
 
 pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
 pub use generated::tflite::*;

@@ -252,22 +252,24 @@ mod tests {
 
     #[test]
     fn many_numbers_are_cut_in_pieces() {
-        // Sums of many small numbers: near to a bell.
         let mut state = 1_u64;
         let mut next = || {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 40) as f32 / (1 << 24) as f32
+            ((state >> 40) as f64 + 0.5) / f64::from(1 << 24)
         };
-        let numbers: Vec<f32> = (0..20_000).map(|_| (0..6).map(|_| next()).sum::<f32>() - 3.0).collect();
+        let normal = (0..20_000).map(|_| libm::sqrt(-2.0 * libm::log(next())) * libm::cos(std::f64::consts::TAU * next()));
+        let numbers: Vec<f32> = normal.map(|x| x as f32).collect();
         for (bits, known) in [(1, 0.363), (2, 0.118), (3, 0.0345), (4, 0.0095)] {
             let found = palette(&numbers, |_| 1.0, 0.0, PaletteRules { most: 1 << bits, is_whole: false });
             // What the best quantiser of a normal distribution leaves of the variance: Max, "Quantizing for minimum distortion", 1960.
             let share = error(&numbers, &found) / error(&numbers, &vec![0.0; numbers.len()]);
-            assert!(distinct(&found) <= 1 << bits && (share - known).abs() < 0.1 * known, "{bits} bits: {share}");
+            assert!(distinct(&found) <= 1 << bits && (share - known).abs() < 0.05 * known, "{bits} bits: {share}");
         }
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
         #[test]
         fn few_values_and_the_best_ones(numbers in prop::collection::vec(1..1000_u16, 1..40), bits in 1..4_u32) {
             let numbers: Vec<f32> = numbers.into_iter().map(|x| f32::from(x) / 8.0).collect();
@@ -287,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn not_worse_than_a_uniform_one(numbers in prop::collection::vec(1..30000_u16, 2..3000), bits in 1..8_u32) {
+        fn not_worse_than_a_uniform_one(numbers in prop::collection::vec(1..30000_u16, 2..1500), bits in 1..8_u32) {
             let numbers: Vec<f32> = numbers.into_iter().map(f32::from).collect();
             let found = palette(&numbers, |_| 1.0, 0.0, PaletteRules { most: 1 << bits, is_whole: false });
             let uniform = Line::new(&numbers, |_| 1.0).uniform(1 << bits);
