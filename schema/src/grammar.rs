@@ -51,7 +51,7 @@ impl Grammar {
             let Some(start) = lines.iter().position(|l| l.ends_with('{')) else { continue };
             let mut words = lines[start].split_whitespace();
             let (what, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            let body = lines[start + 1..].iter().copied().filter(|l| !l.is_empty());
+            let body = lines[start + 1..].iter().copied().filter(|l| !l.is_empty() && !l.starts_with('}'));
             match what {
                 "enum" => drop(grammar.enums.insert(name, words.nth(1).and_then(scalar_bytes).unwrap_or(1))),
                 "union" => {

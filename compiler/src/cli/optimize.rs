@@ -11,7 +11,8 @@ use crate::optimize::{self, Optimized, Options, Per};
 use crate::pipeline;
 use crate::report::grouped;
 use crate::stages::Stages;
-use clap::Args;
+use clap::{Args, ValueEnum};
+use cranelite_graph::tensor::ElementType;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,11 @@ pub struct OptimizeArgs {
     /// zeros stay zeros
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=7))]
     palette: Option<u32>,
+    /// Store weights of floats as integers, each output channel with a scale: FULLY_CONNECTED, CONV_2D and DEPTHWISE_CONV_2D then quantise their inputs at run time,
+    /// all others get weights from a DEQUANTIZE. With int4 also those of int8 models, whose biases follow. Tensors of fewer than 1024 weights stay, unless --only
+    /// names them
+    #[arg(long, value_name = "TYPE", value_enum)]
+    weights: Option<WeightType>,
     /// What a share and a palette are of
     #[arg(long, value_enum, default_value_t = Per::Tensor, value_name = "WHAT")]
     per: Per,
@@ -55,11 +61,27 @@ pub struct OptimizeArgs {
     pub json: bool,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum WeightType {
+    Int8,
+    Int4,
+}
+
 pub fn command(args: OptimizeArgs) -> Outcome {
-    if args.prune.is_none() && args.palette.is_none() {
-        return Err(Failure::Usage("there is nothing to do: give --prune or --palette".into()));
+    if args.prune.is_none() && args.palette.is_none() && args.weights.is_none() {
+        return Err(Failure::Usage("there is nothing to do: give --prune, --palette or --weights".into()));
     }
-    let options = Options { prune: args.prune, palette: args.palette, per: args.per, only: args.only.clone(), skip: args.skip.clone() };
+    let options = Options {
+        prune: args.prune,
+        palette: args.palette,
+        weights: args.weights.map(|t| match t {
+            WeightType::Int8 => ElementType::I8,
+            WeightType::Int4 => ElementType::I4,
+        }),
+        per: args.per,
+        only: args.only.clone(),
+        skip: args.skip.clone(),
+    };
     let model = files::read(&args.model)?;
     let optimized = optimize::optimize(&model, &options).map_err(Failure::in_file(&args.model))?;
     let comparison = args.calibrate.as_deref().map(|samples| error(&args, &model, &optimized, samples)).transpose()?;

@@ -42,6 +42,8 @@ pub struct ConstantReader {
     pub input: usize,
     /// Of the operator's inputs, where they are known.
     pub elements: Arc<[Option<ElementType>]>,
+    /// The last dimension of its first input.
+    pub channels: Option<usize>,
     /// Whether a BATCH_MATMUL reads this operand with its last two axes exchanged.
     pub is_transposed: bool,
     /// Whether there is a DEQUANTIZE between them.
@@ -112,6 +114,8 @@ fn readers(file: &File, subgraph: schema::SubGraph) -> BTreeMap<usize, Vec<Const
     let elements: Vec<Option<ElementType>> =
         subgraph.tensors().into_iter().flatten().map(|t| tensors::element_type(t.type_()).ok()).collect();
     let mut all: BTreeMap<usize, Vec<ConstantReader>> = BTreeMap::new();
+    let last = |t: schema::Tensor| t.shape().filter(|s| !s.is_empty()).and_then(|s| usize::try_from(s.get(s.len() - 1)).ok());
+    let channels: Vec<Option<usize>> = subgraph.tensors().into_iter().flatten().map(last).collect();
     // Results of DEQUANTIZE, and what it reads.
     let mut dequantized = BTreeMap::new();
     for (o, operator) in subgraph.operators().into_iter().flatten().enumerate() {
@@ -130,6 +134,7 @@ fn readers(file: &File, subgraph: schema::SubGraph) -> BTreeMap<usize, Vec<Const
                 name: name.clone(),
                 input,
                 elements: of_inputs.clone(),
+                channels: inputs[0].and_then(|t| *channels.get(t)?),
                 is_transposed: exchanged.get(input).is_some_and(|e| *e),
                 is_dequantized: false,
             });
