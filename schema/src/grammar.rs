@@ -45,24 +45,28 @@ impl Grammar {
 
     fn parse(text: &'static str) -> Grammar {
         let mut grammar = Grammar::default();
-        // Enums and unions come before the tables that use them, but tables need not.
-        for declaration in text.split("\n\n").flat_map(|part| part.split("\n}\n")) {
-            let lines: Vec<&str> = declaration.lines().map(|l| l.split("//").next().unwrap_or_default().trim()).collect();
-            let Some(start) = lines.iter().position(|l| l.ends_with('{')) else { continue };
-            let mut words = lines[start].split_whitespace();
-            let (what, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            let body = lines[start + 1..].iter().copied().filter(|l| !l.is_empty() && !l.starts_with('}'));
-            match what {
-                "enum" => drop(grammar.enums.insert(name, words.nth(1).and_then(scalar_bytes).unwrap_or(1))),
-                "union" => {
-                    let member = |l: &'static str| l.split([',', ' ']).next().unwrap_or_default();
-                    grammar.unions.insert(name, body.map(member).collect());
+        // Enums and unions come before the tables that use them; what tables name may come later.
+        let mut open = ("", "");
+        for line in text.lines().map(|l| l.split("//").next().unwrap_or_default().trim()).filter(|l| !l.is_empty()) {
+            let mut words = line.split_whitespace();
+            match (words.next().unwrap_or_default(), words.next().unwrap_or_default()) {
+                (what @ ("enum" | "union" | "table"), name) => {
+                    open = (what, name);
+                    match what {
+                        "enum" => drop(grammar.enums.insert(name, words.nth(1).and_then(scalar_bytes).unwrap_or(1))),
+                        "union" => drop(grammar.unions.insert(name, vec![])),
+                        _ => drop(grammar.tables.insert(name, vec![])),
+                    }
                 }
-                "table" => {
-                    let fields = body.flat_map(|l| grammar.fields(l)).collect();
-                    grammar.tables.insert(name, fields);
+                _ => {
+                    let fields = grammar.fields(line);
+                    if let ("table", Some(all)) = (open.0, grammar.tables.get_mut(open.1)) {
+                        all.extend(fields);
+                    }
+                    if let ("union", Some(all), false) = (open.0, grammar.unions.get_mut(open.1), line.starts_with('}')) {
+                        all.extend(line.split([',', ' ']).next());
+                    }
                 }
-                _ => {}
             }
         }
         grammar
@@ -70,7 +74,7 @@ impl Grammar {
 
     /// Of one line: two of a union.
     fn fields(&self, line: &'static str) -> Vec<Field> {
-        let Some((name, rest)) = line.split_once(':') else { return vec![] };
+        let Some((name, rest)) = line.split_once(": ") else { return vec![] };
         let ty = rest.trim().split([' ', ';', '=']).next().unwrap_or_default();
         let element = ty.trim_matches(['[', ']']);
         let kind = match (scalar_bytes(element).or_else(|| self.enums.get(element).copied()), element) {
@@ -128,6 +132,7 @@ mod tests {
         assert_eq!(of("Operator", Operator::VT_BUILTIN_OPTIONS).kind, Kind::Union("BuiltinOptions"));
         assert_eq!(of("Tensor", Tensor::VT_TYPE_).kind, Kind::Scalar(1));
         assert_eq!((grammar.tables["Buffer"][0].alignment, grammar.tables["OperatorCode"][3].kind), (16, Kind::Scalar(4)));
+        assert!(grammar.unions.values().flatten().all(|member| grammar.tables.contains_key(member)));
         let names = |union: &str| grammar.unions[union].clone();
         let generated = |all: Vec<Option<&'static str>>| all.into_iter().flatten().collect::<Vec<_>>();
         assert_eq!(names("BuiltinOptions"), generated((1..=BuiltinOptions::ENUM_MAX).map(|i| BuiltinOptions(i).variant_name()).collect()));

@@ -127,6 +127,8 @@ pub fn optimize(model: &[u8], options: &Options) -> Result<Optimized, Vec<Diagno
     if changes.is_empty() {
         return Err(vec![nothing(&left)]);
     }
+    changes.sort_by_key(|c| (c.place.subgraph, c.place.operator));
+    left.sort_by_key(|l| (l.place.subgraph, l.place.operator));
     let types = expected_types(&constants, &retyped);
     if !retyped.is_empty() {
         bytes = rewrite::rewritten(&bytes, retyped).map_err(|d| vec![d])?;
@@ -151,12 +153,8 @@ fn expected_types(constants: &[StoredConstant], retyped: &[Retyped]) -> BTreeMap
 
 fn nothing(left: &[LeftAlone]) -> Diagnostic {
     let d = Diagnostic::new(Code::CONSTANT, "there is nothing to optimise");
-    let whys: Vec<String> = left.iter().take(3).map(|l| format!("{} {}: {}", l.place.operator, l.place.operator_name, l.why)).collect();
-    match &whys[..] {
-        [] => d.found("no operator with constant weights"),
-        whys => d.found(whys.join("; ")),
-    }
-    .help("`cranelite optimize --help` says which weights are changed")
+    let found = if left.is_empty() { "no operator has constant weights".into() } else { report::reasons(left).join("\n") };
+    d.found(found).help("`cranelite optimize --help` says which weights are changed")
 }
 
 /// Names that no weights have are mistakes.

@@ -18,11 +18,12 @@ impl Optimized {
         let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
         line(HEADER.into());
         for c in &self.changes {
-            let WeightPlace { operator, operator_name, shape, tensor, subgraph: _ } = &c.place;
+            let WeightPlace { operator_name, shape, tensor, .. } = &c.place;
             let types =
                 if c.elements[0] == c.elements[1] { c.elements[0].to_string() } else { format!("{} > {}", c.elements[0], c.elements[1]) };
             line(format!(
-                "{operator:>5}  {operator_name:<24} {:>17}  {types:<10} {:>17} {:>16} {:>20} {:>12}  {:>7}  {}",
+                "{:>5}  {operator_name:<24} {:>17}  {types:<10} {:>17} {:>16} {:>20} {:>12}  {:>7}  {}",
+                index(&c.place),
                 Shape(shape).to_string(),
                 before_after(percent(c.before.zero_share()), percent(c.after.zero_share())),
                 before_after(grouped(c.before.distinct as u64), grouped(c.after.distinct as u64)),
@@ -42,13 +43,7 @@ impl Optimized {
             grouped(after.least_bytes as u64),
             grouped(before.least_bytes as u64),
         ));
-        let mut by_reason: BTreeMap<&str, Vec<&LeftAlone>> = BTreeMap::new();
-        self.left.iter().for_each(|l| by_reason.entry(&l.why).or_default().push(l));
-        for (why, all) in by_reason {
-            let shown: Vec<String> = all.iter().take(4).map(|l| format!("{} {}", l.place.operator, quoted(&l.place.tensor))).collect();
-            let more = if shown.len() < all.len() { format!(" and {} more", all.len() - shown.len()) } else { String::new() };
-            line(format!("left alone: {}{more}: {why}", shown.join(", ")));
-        }
+        reasons(&self.left).into_iter().for_each(|reason| line(format!("left alone: {reason}")));
         out
     }
 
@@ -78,6 +73,24 @@ impl Optimized {
             "least_bytes": { "before": before.least_bytes, "after": after.least_bytes },
         })
     }
+}
+
+/// Why what stays as it is: each reason once, with some of the operators.
+pub fn reasons(left: &[LeftAlone]) -> Vec<String> {
+    const SHOWN: usize = 4;
+    let mut by_reason: BTreeMap<&str, Vec<&WeightPlace>> = BTreeMap::new();
+    left.iter().for_each(|l| by_reason.entry(&l.why).or_default().push(&l.place));
+    let reason = |(why, all): (&str, Vec<&WeightPlace>)| {
+        let shown: Vec<String> = all.iter().take(SHOWN).map(|p| format!("{} {}", index(p), p.operator_name)).collect();
+        let more = if SHOWN < all.len() { format!(" and {} more", all.len() - SHOWN) } else { String::new() };
+        format!("{}{more}: {why}", shown.join(", "))
+    };
+    by_reason.into_iter().map(reason).collect()
+}
+
+/// Of an operator; behind the number of its subgraph, but for the first.
+fn index(p: &WeightPlace) -> String {
+    if p.subgraph == 0 { p.operator.to_string() } else { format!("{}:{}", p.subgraph, p.operator) }
 }
 
 impl NumberFacts {

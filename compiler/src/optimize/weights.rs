@@ -97,7 +97,9 @@ pub fn form(reader: &ConstantReader, ty: &TensorType) -> Form {
         // Kernels for groups take floats alone.
         ("CONV_2D", Some(ElementType::F32)) if reader.channels != ty.shape.last().copied() => Form::Dequantize,
         ("CONV_2D", _) => Form::Taken(if is_four { 7 } else { 5 }),
-        ("DEPTHWISE_CONV_2D", _) => Form::Taken(if is_four { 7 } else { 6 }),
+        ("DEPTHWISE_CONV_2D", Some(ElementType::F32)) if is_four => Form::Dequantize,
+        // The reference kernels' table has no version 7, which converters write for int4, but the kernel of 6 takes it.
+        ("DEPTHWISE_CONV_2D", _) => Form::Taken(6),
         _ => Form::Dequantize,
     }
 }
