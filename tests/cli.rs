@@ -138,6 +138,10 @@ fn json() -> Result<()> {
         ),
         ("inspect metadata/scores.tflite --json --metadata", "metadata inputs outputs"),
         ("compile tiny_i8.tflite --json", "object header prefix arena_bytes"),
+        (
+            "optimize tiny_i8.tflite -o out/o.tflite --prune 0.5 --json",
+            "file_bytes changed left_alone weights zeros bytes least_bytes comparison",
+        ),
         ("check tiny_i8.tflite --json", "diagnostics"),
         ("check broken.tflite --json", "diagnostics error"),
         ("compile broken.tflite --json", "diagnostics error"),
@@ -323,6 +327,7 @@ fn set_up(folder: &Path) -> Result<()> {
     fs::create_dir(folder.join("saved"))?;
     write("saved/saved_model.pb", b"\x08\x01\x12")?;
     write("net.npz", b"PK\x03\x04")?;
+    write("x.npz", X_NPZ)?;
     // It also stands in for a Python that is there and is none.
     write("python", PYTHON.as_bytes())?;
     #[cfg(unix)]
@@ -350,6 +355,9 @@ case $CRANELITE_TEST in
         for name in model reference; do cp perceptron.tflite "$CRANELITE_FOLDER/$name.tflite"; done ;;
 esac
 "#;
+
+/// Two samples of five floats, as `numpy.savez` writes them: an archive of one file, `x.npy`.
+const X_NPZ: &[u8] = include_bytes!("cli/x.npz");
 
 /// The files that only sessions about pipelines use.
 fn set_up_pipelines(folder: &Path) -> Result<()> {

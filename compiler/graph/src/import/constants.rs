@@ -32,7 +32,7 @@ pub struct StoredConstant {
     pub readers: Vec<ConstantReader>,
 }
 
-/// An operator that reads a constant, or what a DEQUANTIZE makes of it.
+/// An operator that reads a constant, or what a DENSIFY or a DEQUANTIZE makes of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConstantReader {
     /// In the subgraph.
@@ -46,7 +46,7 @@ pub struct ConstantReader {
     pub channels: Option<usize>,
     /// Whether a BATCH_MATMUL reads this operand with its last two axes exchanged.
     pub is_transposed: bool,
-    /// Whether there is a DEQUANTIZE between them.
+    /// Whether there is a DENSIFY or a DEQUANTIZE between them.
     pub is_dequantized: bool,
 }
 
@@ -116,15 +116,17 @@ fn readers(file: &File, subgraph: schema::SubGraph) -> BTreeMap<usize, Vec<Const
     let mut all: BTreeMap<usize, Vec<ConstantReader>> = BTreeMap::new();
     let last = |t: schema::Tensor| t.shape().filter(|s| !s.is_empty()).and_then(|s| usize::try_from(s.get(s.len() - 1)).ok());
     let channels: Vec<Option<usize>> = subgraph.tensors().into_iter().flatten().map(last).collect();
-    // Results of DEQUANTIZE, and what it reads.
-    let mut dequantized = BTreeMap::new();
+    // What is only made readable: results, and what they are made of, in the order of the operators.
+    let (mut made, mut results) = (vec![], BTreeSet::new());
     for (o, operator) in subgraph.operators().into_iter().flatten().enumerate() {
         let name = file.codes.get(operator.opcode_index() as usize).map(name).unwrap_or_default();
         let inputs: Vec<Option<usize>> = operator.inputs().into_iter().flatten().map(|t| usize::try_from(t).ok()).collect();
         let of_inputs: Arc<[_]> = inputs.iter().map(|t| *elements.get((*t)?)?).collect();
         let result = operator.outputs().into_iter().flatten().next().and_then(|t| usize::try_from(t).ok());
-        if let ("DEQUANTIZE", [Some(from)], Some(to)) = (&name[..], &inputs[..], result) {
-            dequantized.insert(to, *from);
+        if let ("DENSIFY" | "DEQUANTIZE", [Some(from)], Some(to)) = (&name[..], &inputs[..], result)
+            && results.insert(to)
+        {
+            made.push((*from, to));
         }
         let exchanged = operator.builtin_options_as_batch_mat_mul_options().map(|o| [o.adj_x(), o.adj_y()]).unwrap_or_default();
         for (input, tensor) in inputs.iter().enumerate() {
@@ -140,10 +142,10 @@ fn readers(file: &File, subgraph: schema::SubGraph) -> BTreeMap<usize, Vec<Const
             });
         }
     }
-    for (to, from) in dequantized {
+    for (from, to) in made.into_iter().rev() {
         let behind = all.get(&to).cloned().unwrap_or_default();
         if let Some(readers) = all.get_mut(&from) {
-            readers.retain(|r| r.name != "DEQUANTIZE");
+            readers.retain(|r| !matches!(&r.name[..], "DENSIFY" | "DEQUANTIZE"));
             readers.extend(behind.into_iter().map(|r| ConstantReader { is_dequantized: true, ..r }));
             readers.sort_by_key(|r| (r.operator, r.input));
         }
