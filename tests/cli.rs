@@ -327,7 +327,10 @@ fn set_up(folder: &Path) -> Result<()> {
     fs::create_dir(folder.join("saved"))?;
     write("saved/saved_model.pb", b"\x08\x01\x12")?;
     write("net.npz", b"PK\x03\x04")?;
-    write("x.npz", X_NPZ)?;
+    // Two samples.
+    let samples =
+        Array { element: ElementType::F32, shape: vec![2, 5], data: (1..=10).flat_map(|i| (i as f32 * 0.25).to_le_bytes()).collect() };
+    write("x.npz", &described::archived(vec![], &[("x.npy", samples.to_npy().expect("a type that NumPy has"), true)]))?;
     // It also stands in for a Python that is there and is none.
     write("python", PYTHON.as_bytes())?;
     #[cfg(unix)]
@@ -355,9 +358,6 @@ case $CRANELITE_TEST in
         for name in model reference; do cp perceptron.tflite "$CRANELITE_FOLDER/$name.tflite"; done ;;
 esac
 "#;
-
-/// Two samples of five floats, as `numpy.savez` writes them: an archive of one file, `x.npy`.
-const X_NPZ: &[u8] = include_bytes!("cli/x.npz");
 
 /// The files that only sessions about pipelines use.
 fn set_up_pipelines(folder: &Path) -> Result<()> {

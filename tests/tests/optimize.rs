@@ -257,7 +257,7 @@ fn what_cannot_be_done_is_said() {
     let model = floats();
     let once = changed(&model, &half);
     let again = problem(&once.model, &half);
-    assert_eq!((again.code.0, &again.message[..]), ("E0207", "there is nothing to optimise"));
+    assert_eq!((again.code.0, &again.message[..]), ("E0509", "there is nothing to optimise"));
     let named = |only: &str, skip: &str| {
         let list = |name: &str| if name.is_empty() { vec![] } else { vec![name.to_string()] };
         Options { only: list(only), skip: list(skip), ..half.clone() }

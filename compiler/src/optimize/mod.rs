@@ -152,9 +152,9 @@ fn expected_types(constants: &[StoredConstant], retyped: &[Retyped]) -> BTreeMap
 }
 
 fn nothing(left: &[LeftAlone]) -> Diagnostic {
-    let d = Diagnostic::new(Code::CONSTANT, "there is nothing to optimise");
+    let d = Diagnostic::new(Code::OPTIMIZE, "there is nothing to optimise");
     let found = if left.is_empty() { "no operator has constant weights".into() } else { report::reasons(left).join("\n") };
-    d.found(found).help("`cranelite optimize --help` says which weights are changed")
+    d.found(found)
 }
 
 /// Names that no weights have are mistakes.
@@ -163,7 +163,7 @@ fn unknown_names(options: &Options, weights: &[WeightTensor]) -> Result<(), Vec<
         let unknown = names.iter().filter(|n| !weights.iter().any(|w| w.is_named(n)));
         let message = |n: &String| {
             let name = quoted(n);
-            Diagnostic::new(Code::INPUT, format!("--{option} {name} names neither weights nor an operator that has some"))
+            Diagnostic::new(Code::OPTIMIZE, format!("--{option} {name} names neither weights nor an operator that has some"))
                 .help("give a tensor's name, an operator's number or its name, such as CONV_2D")
         };
         unknown.map(message).collect::<Vec<_>>()

@@ -9,34 +9,38 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-const HEADER: &str = "index  operator                     shape            type         zeros          distinct             bytes      at least    error  tensor";
-
 impl Optimized {
     /// Tensors that were changed, then what stays as it is.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let mut line = |text: String| writeln!(out, "{text}").expect("a string takes everything");
-        line(HEADER.into());
+        let row = |[index, operator, shape, types, zeros, distinct, bytes, least, error, tensor]: [&str; 10]| {
+            format!(
+                "{index:>5}  {operator:<24} {shape:>17}  {types:<9} {zeros:>17}  {distinct:>15}  {bytes:>21}  {least:>10}  {error:>8}  {tensor}"
+            )
+        };
+        line(row(["index", "operator", "shape", "type", "zeros", "distinct", "bytes", "at least", "error", "tensor"]));
         for c in &self.changes {
             let WeightPlace { operator_name, shape, tensor, .. } = &c.place;
-            let types =
-                if c.elements[0] == c.elements[1] { c.elements[0].to_string() } else { format!("{} > {}", c.elements[0], c.elements[1]) };
-            line(format!(
-                "{:>5}  {operator_name:<24} {:>17}  {types:<10} {:>17} {:>16} {:>20} {:>12}  {:>7}  {}",
-                index(&c.place),
-                Shape(shape).to_string(),
-                before_after(percent(c.before.zero_share()), percent(c.after.zero_share())),
-                before_after(grouped(c.before.distinct as u64), grouped(c.after.distinct as u64)),
-                before_after(grouped(c.before.bytes as u64), grouped(c.after.bytes as u64)),
-                grouped(c.after.least_bytes as u64),
-                percent(c.error),
-                quoted(tensor)
-            ));
+            let [from, to] = c.elements.map(|e| e.name().to_string());
+            line(row([
+                &index(&c.place),
+                operator_name,
+                &Shape(shape).to_string(),
+                &before_after(from, to),
+                &before_after(percent(c.before.zero_share()), percent(c.after.zero_share())),
+                &before_after(grouped(c.before.distinct as u64), grouped(c.after.distinct as u64)),
+                &before_after(grouped(c.before.bytes as u64), grouped(c.after.bytes as u64)),
+                &grouped(c.after.least_bytes as u64),
+                &percent(c.error),
+                &quoted(tensor),
+            ]));
         }
         let (before, after) = (sum(&self.changes, |c| c.before), sum(&self.changes, |c| c.after));
         line(format!(
-            "all: {} tensors, {} weights; zeros {}; {} bytes of weights, at least {} as a code of single weights (before {})",
+            "all: {} tensor{}, {} weights; zeros {}; {} bytes of weights, at least {} as a code of single weights (before {})",
             self.changes.len(),
+            if self.changes.len() == 1 { "" } else { "s" },
             grouped(after.count as u64),
             before_after(percent(before.zero_share()), percent(after.zero_share())),
             before_after(grouped(before.bytes as u64), grouped(after.bytes as u64)),
