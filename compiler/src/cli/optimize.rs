@@ -25,11 +25,21 @@ use std::path::{Path, PathBuf};
 /// whether a model stands it.
 #[derive(Args)]
 pub struct OptimizeArgs {
-    /// The model, a .tflite file
-    model: PathBuf,
     /// The .tflite file that is written
     #[arg(short, long, value_name = "FILE.tflite")]
     output: PathBuf,
+    #[command(flatten)]
+    what: Optimization,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is optimised, and how.
+#[derive(Args)]
+pub struct Optimization {
+    /// The model, a .tflite file
+    model: PathBuf,
     /// Set the smallest weights to zero: a share of each tensor (0.75), or all but N of every M consecutive input channels (2:4); a last group that is shorter
     /// keeps N, too. Depthwise convolutions, which have few weights, are pruned by a share only, and if --only names them
     #[arg(long, value_name = "SHARE|N:M", value_parser = pruning)]
@@ -56,9 +66,6 @@ pub struct OptimizeArgs {
     /// first axis)
     #[arg(long, value_name = "FILE.npz")]
     calibrate: Option<PathBuf>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -67,49 +74,60 @@ enum WeightType {
     Int4,
 }
 
-pub fn command(args: OptimizeArgs) -> Outcome {
-    if args.prune.is_none() && args.palette.is_none() && args.weights.is_none() {
-        return Err(Failure::Usage("there is nothing to do: give --prune, --palette or --weights".into()));
-    }
-    let options = Options {
-        prune: args.prune,
-        palette: args.palette,
-        weights: args.weights.map(|t| match t {
+impl Optimization {
+    /// The smaller model, and its error on samples where there are some; `given`: what is in the model's file, where that is known.
+    pub fn run(&self, given: Option<Vec<u8>>) -> Result<(Optimized, Option<Comparison>), Failure> {
+        if self.prune.is_none() && self.palette.is_none() && self.weights.is_none() {
+            return Err(Failure::Usage("there is nothing to do: give --prune, --palette or --weights".into()));
+        }
+        let weights = self.weights.map(|t| match t {
             WeightType::Int8 => ElementType::I8,
             WeightType::Int4 => ElementType::I4,
-        }),
-        per: args.per,
-        only: args.only.clone(),
-        skip: args.skip.clone(),
-    };
-    let model = files::read(&args.model)?;
-    let optimized = optimize::optimize(&model, &options).map_err(Failure::in_file(&args.model))?;
-    let comparison = args.calibrate.as_deref().map(|samples| error(&args, &model, &optimized, samples)).transpose()?;
+        });
+        let (only, skip) = (self.only.clone(), self.skip.clone());
+        let options = Options { prune: self.prune, palette: self.palette, weights, per: self.per, only, skip };
+        let model = given.map_or_else(|| files::read(&self.model), Ok)?;
+        let optimized = optimize::optimize(&model, &options).map_err(Failure::in_file(&self.model))?;
+        let comparison = self.calibrate.as_deref().map(|samples| self.error(&model, &optimized, samples)).transpose()?;
+        Ok((optimized, comparison))
+    }
+
+    /// The optimised model beside the one that it was made from, on samples of its inputs.
+    fn error(&self, model: &[u8], optimized: &Optimized, samples: &Path) -> Result<Comparison, Failure> {
+        let module = pipeline::read(model, &pipeline::Options::named_after(&self.model), &mut Stages::none());
+        let inputs = &module.map_err(Failure::in_file(&self.model))?.models[0].signature.inputs;
+        let samples = npz::samples(samples, &files::read(samples)?, inputs)?;
+        let of = |file, model| Source { file, model };
+        compare(of(&self.model, model), of(Path::new("the optimised model"), &optimized.model), &samples, Compared::Optimised)
+    }
+}
+
+/// What is told of it.
+pub fn json(optimized: &Optimized, comparison: Option<&Comparison>) -> Value {
+    let mut told = optimized.to_json();
+    told["comparison"] = comparison.map_or(Value::Null, Comparison::to_json);
+    told
+}
+
+pub fn text(optimized: &Optimized, comparison: Option<&Comparison>) -> String {
+    optimized.text() + &comparison.map(|c| c.text(MOST_OPERATORS)).unwrap_or_default()
+}
+
+pub fn command(args: OptimizeArgs) -> Outcome {
+    let (optimized, comparison) = args.what.run(None)?;
     let mut files = Files::default();
-    files.keep(&args.model);
-    args.calibrate.iter().for_each(|samples| files.keep(samples));
+    files.keep(&args.what.model);
+    args.what.calibrate.iter().for_each(|samples| files.keep(samples));
     files.add(args.output.clone(), optimized.model.as_slice());
     files.write()?;
     if args.json {
-        let mut told = optimized.to_json();
-        told["comparison"] = comparison.map_or(Value::Null, |c| c.to_json());
-        print_json(&told);
+        print_json(&json(&optimized, comparison.as_ref()));
     } else {
-        let size = |n: usize| grouped(n as u64);
-        let sizes = format!("{} bytes, before {} bytes", size(optimized.model.len()), size(optimized.bytes_before));
-        let comparison = comparison.map(|c| c.text(MOST_OPERATORS)).unwrap_or_default();
-        print(&format!("{}{comparison}{}: {sizes}\n", optimized.text(), shown(&args.output)));
+        let [after, before] = [optimized.model.len(), optimized.bytes_before].map(|n| grouped(n as u64));
+        let told = text(&optimized, comparison.as_ref());
+        print(&format!("{told}{}: {after} bytes, before {before} bytes\n", shown(&args.output)));
     }
     Ok(())
-}
-
-/// The optimised model beside the one that it was made from, on samples of its inputs.
-fn error(args: &OptimizeArgs, model: &[u8], optimized: &Optimized, samples: &Path) -> Result<Comparison, Failure> {
-    let module = pipeline::read(model, &pipeline::Options::named_after(&args.model), &mut Stages::none());
-    let inputs = &module.map_err(Failure::in_file(&args.model))?.models[0].signature.inputs;
-    let samples = npz::samples(samples, &files::read(samples)?, inputs)?;
-    let of = |file, model| Source { file, model };
-    compare(of(&args.model, model), of(&args.output, &optimized.model), &samples, Compared::Optimised)
 }
 
 /// `0.75` or `2:4`.
