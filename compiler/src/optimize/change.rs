@@ -8,9 +8,9 @@ use super::numbers::StoredNumbers;
 use super::palette::{self, PaletteRules};
 use super::prune::{self, Pruning};
 use super::rewrite::Form;
-use super::weights::{WeightTensor, form};
+use super::weights::{Biases, WeightTensor, has_bias};
 use super::{Options, Per};
-use cranelite_graph::import::constants::{ConstantReader, StoredConstant};
+use cranelite_graph::import::constants::StoredConstant;
 use cranelite_graph::quantize::round_half_away;
 use cranelite_graph::tensor::{ElementType, Quantization, TensorType};
 use std::sync::Arc;
@@ -25,12 +25,7 @@ pub struct Change<'a> {
 }
 
 /// What becomes of weights, where they may be changed; and what of what is wanted is not done, and why.
-pub fn changed<'a>(
-    model: &[u8],
-    constants: &'a [StoredConstant],
-    w: &WeightTensor,
-    options: &Options,
-) -> (Option<Change<'a>>, Vec<String>) {
+pub fn changed<'a>(model: &[u8], biases: &Biases<'a>, w: &WeightTensor, options: &Options) -> (Option<Change<'a>>, Vec<String>) {
     let is_named = |names: &[String]| names.iter().any(|n| w.is_named(n));
     let is_wanted = is_named(&options.only);
     let ty = &w.constant.ty;
@@ -55,7 +50,7 @@ pub fn changed<'a>(
     }
     let mut bias = None;
     if let Some(element) = options.weights {
-        match narrower(model, constants, w, &after, element, is_wanted) {
+        match narrower(model, biases, w, &after, element, is_wanted) {
             Ok((narrowed, rescaled)) => (after, bias) = (narrowed, rescaled),
             Err(why) => whys.push(format!("not of {element}: {why}")),
         }
@@ -80,7 +75,7 @@ const FEW_WEIGHTS: usize = 1024;
 /// Weights in a shorter type, and their bias where its scale is the product of theirs and another; or why they stay.
 fn narrower<'a>(
     model: &[u8],
-    constants: &'a [StoredConstant],
+    biases: &Biases<'a>,
     w: &WeightTensor,
     numbers: &StoredNumbers,
     element: ElementType,
@@ -97,21 +92,16 @@ fn narrower<'a>(
         return Err(format!("its weights are {} already", numbers.ty.element));
     }
     let [reader] = &w.constant.readers[..] else { return Err("several operators read it".into()) };
-    let is_taken = matches!(form(reader, &TensorType { element, ..numbers.ty.clone() }), Form::Taken(_));
-    if 1 < w.same.len() || !is_taken || !matches!(reader.elements[0], Some(ElementType::I8 | ElementType::F32)) {
+    let form = biases.form(w.constant.subgraph, reader, &TensorType { element, ..numbers.ty.clone() });
+    if 1 < w.same.len() || !matches!((form, reader.elements[0]), (Form::Taken(_), Some(ElementType::I8 | ElementType::F32))) {
         return Err("no kernel takes such weights there".into());
     }
     let after = narrow::narrowed_integers(numbers, element);
-    if reader.elements[0] == Some(ElementType::F32) || reader.elements.get(2).is_none_or(Option::is_none) {
+    if reader.elements[0] == Some(ElementType::F32) || !has_bias(reader) {
         return Ok((after, None));
     }
-    let is_bias = |c: &&StoredConstant| {
-        let is_read = |r: &ConstantReader| r.operator == reader.operator && r.input == 2;
-        c.subgraph == w.constant.subgraph && c.readers.iter().any(is_read)
-    };
-    let bias = constants.iter().find(is_bias).filter(|c| c.readers.len() == 1 && c.ty.element == ElementType::I32 && !c.is_sparse);
-    let is_alone = |c: &&StoredConstant| !c.overlaps && constants.iter().filter(|other| other.buffer == c.buffer).count() == 1;
-    let bias = bias.filter(is_alone).ok_or("its bias is no constant of int32, or others read it, too")?;
+    let bias = biases.own(w.constant.subgraph, reader).filter(|c| c.ty.element == ElementType::I32);
+    let bias = bias.ok_or("its bias is no constant of int32, or others read it, too")?;
     let integers = model[bias.range.clone()].chunks_exact(4).map(|c| i32::from_le_bytes([c[0], c[1], c[2], c[3]]));
     let (old, new) = numbers.ty.quantization.as_ref().zip(after.ty.quantization.as_ref()).ok_or("it has no scale")?;
     let ratio = |c: usize| f64::from(old.scale(c)) / f64::from(new.scale(c));

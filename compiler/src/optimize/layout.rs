@@ -3,7 +3,7 @@
 //! The idea: an operator's place for weights says all; what may be a bias, a shape, a table of a lookup or anything else is none. The axes are those of the
 //! file format.
 
-use cranelite_graph::import::constants::{ConstantReader, StoredConstant};
+use cranelite_graph::import::constants::ConstantReader;
 
 /// The axes of a tensor of weights.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +38,6 @@ impl Layout {
             _ => return None,
         };
         Some(Layout { shape: shape.to_vec(), channel, input })
-    }
-
-    pub fn is_of_weights(constant: &StoredConstant) -> bool {
-        constant.readers.iter().any(|r| Layout::of(r, &constant.ty.shape).is_some())
     }
 
     pub fn channels(&self) -> usize {

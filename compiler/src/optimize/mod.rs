@@ -23,7 +23,7 @@ use numbers::NumberFacts;
 use prune::Pruning;
 use rewrite::Retyped;
 use std::collections::BTreeMap;
-use weights::WeightTensor;
+use weights::{Biases, WeightTensor};
 
 /// What the user wants to be changed.
 #[derive(Clone, Debug, Default)]
@@ -102,12 +102,12 @@ fn check(model: &[u8]) -> Result<(), Vec<Diagnostic>> {
 pub fn optimize(model: &[u8], options: &Options) -> Result<Optimized, Vec<Diagnostic>> {
     check(model)?;
     let constants = constants::read(model).map_err(|d| vec![d])?;
-    let weights = weights::find(&constants);
+    let (weights, biases) = (weights::find(&constants), Biases::find(&constants));
     unknown_names(options, &weights)?;
     let (mut changes, mut left, mut bytes, mut retyped) = (vec![], vec![], model.to_vec(), vec![]);
     for w in &weights {
         let place = w.place();
-        let (steps, whys) = change::changed(model, &constants, w, options);
+        let (steps, whys) = change::changed(model, &biases, w, options);
         left.extend(whys.into_iter().map(|why| LeftAlone { place: place.clone(), why }));
         let Some(change) = steps.filter(|c| c.before != c.after) else { continue };
         let (before, after) = (&change.before, &change.after);
@@ -121,7 +121,7 @@ pub fn optimize(model: &[u8], options: &Options) -> Result<Optimized, Vec<Diagno
         if before.ty == after.ty {
             bytes[w.constant.range.clone()].copy_from_slice(&after.bytes());
         } else {
-            retyped.extend(w.retyped(&change));
+            retyped.extend(w.retyped(&biases, &change));
         }
     }
     if changes.is_empty() {

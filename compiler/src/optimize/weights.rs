@@ -32,11 +32,11 @@ impl WeightTensor<'_> {
     }
 
     /// What is written where their type changes.
-    pub fn retyped(&self, change: &Change) -> Vec<Retyped> {
+    pub fn retyped(&self, biases: &Biases, change: &Change) -> Vec<Retyped> {
         let (ty, bytes) = (change.after.ty.clone(), change.after.bytes());
         let reads = |c: &&StoredConstant| {
             let (subgraph, tensor) = (c.subgraph, c.tensor);
-            let form = |r: &ConstantReader| form(r, &ty);
+            let form = |r: &ConstantReader| biases.form(subgraph, r, &ty);
             c.readers.iter().map(|r| Reads { subgraph, operator: r.operator, input: r.input, tensor, form: form(r) }).collect::<Vec<_>>()
         };
         let readers = self.same.iter().flat_map(reads).collect();
@@ -60,46 +60,80 @@ impl WeightTensor<'_> {
 
 /// All weights of a model; those of several tensors once.
 pub fn find(constants: &[StoredConstant]) -> Vec<WeightTensor<'_>> {
-    let mut all: Vec<WeightTensor> = vec![];
+    let is_of_weights = |c: &StoredConstant| c.readers.iter().any(|r| Layout::of(r, &c.ty.shape).is_some());
     let mut by_buffer: BTreeMap<u32, Vec<&StoredConstant>> = BTreeMap::new();
     constants.iter().for_each(|c| by_buffer.entry(c.buffer).or_default().push(c));
-    for constant in constants {
-        let layout = |r: &ConstantReader| Layout::of(r, &constant.ty.shape);
-        let Some((reader, layout)) = constant.readers.iter().find_map(|r| Some((r, layout(r)?))) else { continue };
-        let same = &by_buffer[&constant.buffer];
-        if !std::ptr::eq(same[0], constant) && Layout::is_of_weights(same[0]) {
-            continue;
-        }
+    let weights = by_buffer.into_values().filter_map(|same| {
+        let constant = *same.iter().find(|c| is_of_weights(c))?;
+        let (reader, layout) = constant.readers.iter().find_map(|r| Some((r, Layout::of(r, &constant.ty.shape)?)))?;
+        let is_same =
+            |c: &&StoredConstant| c.ty == constant.ty && c.readers.iter().all(|r| Layout::of(r, &c.ty.shape).as_ref() == Some(&layout));
         let refusal = if constant.is_sparse {
             Some("it is in the format's sparse form already")
         } else if constant.overlaps {
-            Some("it shares bytes of the file with another constant")
-        } else if same.iter().any(|c| c.ty != constant.ty || !c.readers.iter().all(|r| Layout::of(r, &c.ty.shape) == Some(layout.clone())))
-        {
+            Some("other parts of the file have the same bytes")
+        } else if !same.iter().all(is_same) {
             Some("something else reads it, too")
         } else {
             None
         };
-        all.push(WeightTensor { constant, reader, layout, same: same.clone(), refusal });
-    }
-    all
+        Some(WeightTensor { constant, reader, layout, same, refusal })
+    });
+    weights.collect()
 }
 
-/// How an operator takes integers instead of floats, or shorter integers. Those of no kernel for that multiply floats, as before.
-pub fn form(reader: &ConstantReader, ty: &TensorType) -> Form {
-    let is_four = ty.element == ElementType::I4;
-    if reader.is_dequantized {
-        return Form::Dequantized;
+/// What of all constants decides about other types of weights.
+pub struct Biases<'a> {
+    /// By subgraph and operator.
+    by_operator: BTreeMap<(usize, u32), &'a StoredConstant>,
+    /// How many tensors have a buffer.
+    tensors: BTreeMap<u32, usize>,
+}
+
+impl<'a> Biases<'a> {
+    pub fn find(constants: &'a [StoredConstant]) -> Biases<'a> {
+        let (mut by_operator, mut tensors) = (BTreeMap::new(), BTreeMap::new());
+        for c in constants {
+            *tensors.entry(c.buffer).or_default() += 1;
+            by_operator.extend(c.readers.iter().filter(|r| r.input == 2).map(|r| ((c.subgraph, r.operator), c)));
+        }
+        Biases { by_operator, tensors }
     }
-    match (&reader.name[..], reader.elements[0]) {
-        ("FULLY_CONNECTED", Some(ElementType::F32)) => Form::Taken(12),
-        ("FULLY_CONNECTED", _) => Form::Taken(10),
-        // Kernels for groups take floats alone.
-        ("CONV_2D", Some(ElementType::F32)) if reader.channels != ty.shape.last().copied() => Form::Dequantize,
-        ("CONV_2D", _) => Form::Taken(if is_four { 7 } else { 5 }),
-        ("DEPTHWISE_CONV_2D", Some(ElementType::F32)) if is_four => Form::Dequantize,
-        // The reference kernels' table has no version 7, which converters write for int4, but the kernel of 6 takes it.
-        ("DEPTHWISE_CONV_2D", _) => Form::Taken(6),
-        _ => Form::Dequantize,
+
+    /// The bias of an operator, where it is one that nobody else reads.
+    pub fn own(&self, subgraph: usize, reader: &ConstantReader) -> Option<&'a StoredConstant> {
+        let bias = self.by_operator.get(&(subgraph, reader.operator))?;
+        let is_own = bias.readers.len() == 1 && self.tensors[&bias.buffer] == 1 && !bias.overlaps && !bias.is_sparse;
+        is_own.then_some(bias)
     }
+
+    /// Whether an operator has none, or one that is a constant.
+    fn are_known(&self, subgraph: usize, reader: &ConstantReader) -> bool {
+        !has_bias(reader) || self.by_operator.contains_key(&(subgraph, reader.operator))
+    }
+
+    /// How an operator takes integers instead of floats, or shorter integers. Those of no kernel for that multiply floats, as before.
+    pub fn form(&self, subgraph: usize, reader: &ConstantReader, ty: &TensorType) -> Form {
+        let is_four = ty.element == ElementType::I4;
+        if reader.is_dequantized {
+            return Form::Dequantized;
+        }
+        match (&reader.name[..], reader.elements[0]) {
+            (_, Some(ElementType::F32)) if !self.are_known(subgraph, reader) => Form::Dequantize,
+            ("FULLY_CONNECTED", Some(ElementType::F32)) => Form::Taken(12),
+            ("FULLY_CONNECTED", _) => Form::Taken(10),
+            // Kernels for groups take floats alone.
+            ("CONV_2D", Some(ElementType::F32)) if reader.channels != ty.shape.last().copied() => Form::Dequantize,
+            ("CONV_2D", _) => Form::Taken(if is_four { 7 } else { 5 }),
+            ("DEPTHWISE_CONV_2D", Some(ElementType::F32)) if is_four => Form::Dequantize,
+            // The reference kernels' table has no version 7, which converters write for int4, but the kernel of 6 takes it.
+            ("DEPTHWISE_CONV_2D", _) => Form::Taken(6),
+            _ => Form::Dequantize,
+        }
+    }
+}
+
+/// Of convolutions and FULLY_CONNECTED.
+pub fn has_bias(reader: &ConstantReader) -> bool {
+    matches!(reader.elements.get(2), Some(Some(_)))
 }

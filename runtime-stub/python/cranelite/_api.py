@@ -231,7 +231,8 @@ def optimize(model: Source, output: Union[str, "os.PathLike[str]", None] = None,
         ValueError: an option has a value that is not possible.
     """
     contents, path = read_model(model)
-    if output is not None and path and os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
+    is_path = isinstance(model, (str, os.PathLike))
+    if output is not None and is_path and os.path.exists(output) and os.path.samefile(path, output):
         raise ValueError(f"{os.fspath(output)} is the model that is read")
     with _options.words("optimize", options) as words:
         made = Optimized(*_native.optimize([*words, "--", path], contents))

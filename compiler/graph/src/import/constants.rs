@@ -26,7 +26,7 @@ pub struct StoredConstant {
     pub range: Range<usize>,
     /// Whether the bytes are those of the format's sparse form.
     pub is_sparse: bool,
-    /// Whether other buffers have some of the bytes, too.
+    /// Whether other buffers have some of the bytes, too, or the model's metadata is in it.
     pub overlaps: bool,
     /// In the order of the operators.
     pub readers: Vec<ConstantReader>,
@@ -106,6 +106,7 @@ fn overlapping(file: &File) -> BTreeSet<u32> {
             farthest = Some((range.end, b));
         }
     }
+    found.extend(file.model.metadata().into_iter().flatten().map(|m| m.buffer()));
     found
 }
 
