@@ -69,6 +69,8 @@ if $venv/bin/python -c 'import pytest, cv2, tflite_micro' 2>/dev/null || {
     PYTHONPATH=$package $venv/bin/python -m pytest -q runtime-stub/python/tests
     step "bench beside LiteRT"
     CRANELITE_PYTHON=$PWD/$venv/bin/python cargo test --release --quiet -p cranelite-tests --test cli -- litert/real
+    step "optimised models beside LiteRT"
+    $venv/bin/python tests/optimize/run.py --quick
     step "frames of a camera beside OpenCV"
     $venv/bin/python tests/frames/run.py --quick
     step "sound beside the front ends of TensorFlow Lite Micro"

@@ -138,6 +138,10 @@ fn json() -> Result<()> {
         ),
         ("inspect metadata/scores.tflite --json --metadata", "metadata inputs outputs"),
         ("compile tiny_i8.tflite --json", "object header prefix arena_bytes"),
+        (
+            "optimize tiny_i8.tflite -o out/o.tflite --prune 0.5 --json",
+            "file_bytes changed left_alone weights zeros bytes least_bytes comparison",
+        ),
         ("check tiny_i8.tflite --json", "diagnostics"),
         ("check broken.tflite --json", "diagnostics error"),
         ("compile broken.tflite --json", "diagnostics error"),
@@ -323,6 +327,10 @@ fn set_up(folder: &Path) -> Result<()> {
     fs::create_dir(folder.join("saved"))?;
     write("saved/saved_model.pb", b"\x08\x01\x12")?;
     write("net.npz", b"PK\x03\x04")?;
+    // Two samples.
+    let samples =
+        Array { element: ElementType::F32, shape: vec![2, 5], data: (1..=10).flat_map(|i| (i as f32 * 0.25).to_le_bytes()).collect() };
+    write("x.npz", &described::archived(vec![], &[("x.npy", samples.to_npy().expect("a type that NumPy has"), true)]))?;
     // It also stands in for a Python that is there and is none.
     write("python", PYTHON.as_bytes())?;
     #[cfg(unix)]

@@ -36,6 +36,24 @@ pub struct Comparison {
     /// Results that have no counterpart in the float model.
     pub unmatched: usize,
     pub samples: usize,
+    pub what: Compared,
+}
+
+/// What the second model is to the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    Quantised,
+    Optimised,
+}
+
+impl Compared {
+    /// What both models are called.
+    fn names(self) -> [&'static str; 2] {
+        match self {
+            Compared::Quantised => ["float", "quantised"],
+            Compared::Optimised => ["original", "optimised"],
+        }
+    }
 }
 
 /// A result of an operator.
@@ -70,22 +88,24 @@ pub struct Measure {
     pub largest: f64,
 }
 
-/// Runs both models on the samples, each of which has an array for every input of the float model, of its type and shape.
-pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>]) -> Result<Comparison, Failure> {
+/// Runs both models on the samples, each of which has an array for every input of the float model, of its type and shape. The first model may be quantised, too,
+/// where the second one was made from it by other means.
+pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>], what: Compared) -> Result<Comparison, Failure> {
     let [mut float, mut float_apart] = Run::whole_and_apart(reference)?;
     let [mut whole, mut apart] = Run::whole_and_apart(quantised)?;
-    check(&float, &whole, samples)?;
+    check(&float, &whole, samples, what)?;
     let counterparts = counterparts(float.signature(), apart.signature());
     let mut tallies: Vec<Option<Tallies>> = counterparts.iter().map(|c| c.map(|_| Tallies::default())).collect();
     for sample in samples {
         let real = float.call(sample)?;
-        let inputs: Vec<Array> = sample.iter().zip(&whole.signature().inputs).filter_map(|(a, t)| converted(a, None, &t.ty)).collect();
+        let own = sample.iter().zip(&float.signature().inputs).zip(&whole.signature().inputs);
+        let inputs: Vec<Array> = own.filter_map(|((a, from), t)| converted(a, Some(&from.ty), &t.ty)).collect();
         let integers = whole.call(&inputs)?;
         // Operators by themselves: those of the quantised model on the float model's numbers, rounded; those of the float model on the same ones.
         let (by_name, computed) = (float.outputs_by_name(&real), whole.outputs_by_name(&integers));
         let rounded = apart.operands(&inputs, |t| {
-            let of_float = by_name.get(t.tensor_name.as_str()).and_then(|a| converted(a, None, &t.ty));
-            of_float.or_else(|| computed.get(t.tensor_name.as_str()).map(|&a| a.clone()))
+            let of_float = by_name.get(t.tensor_name.as_str()).and_then(|(a, ty)| converted(a, Some(ty), &t.ty));
+            of_float.or_else(|| computed.get(t.tensor_name.as_str()).map(|(a, _)| (*a).clone()))
         });
         let single = apart.call(&rounded)?;
         let all_inputs = &apart.signature().inputs;
@@ -95,7 +115,7 @@ pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>]) -> 
         let by_input: BTreeMap<&str, usize> = (sample.len()..all_inputs.len()).map(|i| (all_inputs[i].tensor_name.as_str(), i)).collect();
         let as_floats = float_apart.operands(&own_inputs, |t| {
             let same = by_input.get(t.tensor_name.as_str()).and_then(|&i| converted(&rounded[i], Some(&all_inputs[i].ty), &t.ty));
-            same.or_else(|| by_name.get(t.tensor_name.as_str()).map(|&a| a.clone()))
+            same.or_else(|| by_name.get(t.tensor_name.as_str()).map(|(a, _)| (*a).clone()))
         });
         let float_single = float_apart.call(&as_floats)?;
         for ((e, tallies), counterpart) in apart.signature().exposed.iter().zip(&mut tallies).zip(&counterparts) {
@@ -127,7 +147,7 @@ pub fn compare(reference: Source, quantised: Source, samples: &[Vec<Array>]) -> 
         let at = signature.exposed.iter().position(|e| e.output == i)?;
         Some(Output { name: signature.outputs[i].name.clone(), error: tallies[at].as_ref()?.in_model.measure() })
     });
-    Ok(Comparison { operators, outputs: outputs.collect(), unmatched, samples: samples.len() })
+    Ok(Comparison { operators, outputs: outputs.collect(), unmatched, samples: samples.len(), what })
 }
 
 /// A model in this process.
@@ -167,22 +187,23 @@ impl Run {
     }
 
     /// Arrays of all visible tensors, by the tensors' names; those that two have belong to neither.
-    fn outputs_by_name<'a>(&'a self, outputs: &'a [Array]) -> BTreeMap<&'a str, &'a Array> {
+    fn outputs_by_name<'a>(&'a self, outputs: &'a [Array]) -> BTreeMap<&'a str, (&'a Array, &'a TensorType)> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        let all = || self.signature().outputs.iter().zip(outputs).map(|(t, a)| (t.tensor_name.as_str(), a));
+        let all = || self.signature().outputs.iter().zip(outputs).map(|(t, a)| (t.tensor_name.as_str(), (a, &t.ty)));
         all().for_each(|(name, _)| *counts.entry(name).or_default() += 1);
         all().filter(|(name, _)| counts[name] == 1).collect()
     }
 }
 
 /// The models have the same inputs, but for types, and the samples fit the float model.
-fn check(float: &Run, whole: &Run, samples: &[Vec<Array>]) -> Result<(), Diagnostic> {
+fn check(float: &Run, whole: &Run, samples: &[Vec<Array>], what: Compared) -> Result<(), Diagnostic> {
+    let [first, second] = what.names();
     let (expected, own) = (&float.signature().inputs, &whole.signature().inputs);
     let describe =
         |tensors: &[Tensor]| tensors.iter().map(|t| format!("{} {}", quoted(&t.name), t.describe())).collect::<Vec<_>>().join(", ");
     let fits = |(a, b): (&Tensor, &Tensor)| converted(&Array::zeros(&a.ty), None, &b.ty).is_some();
     if expected.len() != own.len() || !expected.iter().zip(own).all(fits) {
-        let d = Diagnostic::new(Code::INPUT, "the quantised model has other inputs than the float model");
+        let d = Diagnostic::new(Code::INPUT, format!("the {second} model has other inputs than the {first} model"));
         let d = d.expected(describe(expected)).found(describe(own));
         return Err(d.help("compare a model with the one that it was made from; inputs may differ in nothing but their types"));
     }
@@ -194,8 +215,9 @@ fn check(float: &Run, whole: &Run, samples: &[Vec<Array>]) -> Result<(), Diagnos
         if sample.len() != expected.len() || !sample.iter().zip(expected).all(fits) {
             let found: Vec<String> = sample.iter().map(Array::describe).collect();
             let found = if found.is_empty() { "none".into() } else { found.join(", ") };
-            let d = Diagnostic::new(Code::INPUT, format!("sample {k} does not fit the float model"));
-            return Err(d.expected(describe(expected)).found(found).help("give one array for each input of the float model, in its order"));
+            let d = Diagnostic::new(Code::INPUT, format!("sample {k} does not fit the {first} model"));
+            let help = format!("give one array for each input of the {first} model, in its order");
+            return Err(d.expected(describe(expected)).found(found).help(help));
         }
     }
     Ok(())
@@ -214,10 +236,9 @@ fn counterparts(float: &Signature, quantised: &Signature) -> Vec<Option<usize>> 
             _ => None,
         });
         let at = named.or((e.output < quantised.own_output_count && e.output < float.own_output_count).then_some(e.output))?;
+        let is_real = |ty: &TensorType| ty.element == ElementType::F32 || scale(ty).is_some();
         let ty = &float.outputs[at].ty;
-        let is_comparable =
-            ty.element == ElementType::F32 && ty.shape == t.ty.shape && (t.ty.element == ElementType::F32 || scale(&t.ty).is_some());
-        is_comparable.then_some(at)
+        (ty.shape == t.ty.shape && is_real(ty) && is_real(&t.ty)).then_some(at)
     };
     quantised.exposed.iter().map(counterpart).collect()
 }
@@ -359,10 +380,15 @@ const MUCH_CLIPPED: f64 = 0.001;
 
 impl Operator {
     /// What is wrong, and what helps, where that can be known.
-    fn advice(&self) -> Option<String> {
+    fn advice(&self, what: Compared) -> Option<String> {
         let (index, name) = (self.index, self.name);
         if self.own.relative < LARGE {
             return None;
+        }
+        if what == Compared::Optimised {
+            return Some(format!(
+                "operator {index} {name}: its weights have lost much: change them less, or leave them alone with --skip {index}"
+            ));
         }
         let steps = self.steps.filter(|s| *s < FEW_STEPS);
         if MUCH_CLIPPED < self.clipped {
@@ -389,7 +415,9 @@ impl Comparison {
     /// The `most` operators with the largest errors.
     pub fn text(&self, most: usize) -> String {
         let mut out = format!(
-            "float and quantised model, operator by operator, over {} sample{}: the error of each by itself, largest first, and with all before it\n",
+            "{} and {} model, operator by operator, over {} sample{}: the error of each by itself, largest first, and with all before it\n",
+            self.what.names()[0],
+            self.what.names()[1],
             self.samples,
             if self.samples == 1 { "" } else { "s" }
         );
@@ -417,13 +445,14 @@ impl Comparison {
             line(format!("and {} more, whose own error is {} or less", self.operators.len() - most, percent(next.own.relative)));
         }
         if 0 < self.unmatched {
-            line(format!("not compared: {} results that have no float tensor of the same name and shape", self.unmatched));
+            let first = self.what.names()[0];
+            line(format!("not compared: {} results that have no {first} tensor of the same name and shape", self.unmatched));
         }
         for output in &self.outputs {
             let Output { name, error } = output;
             line(format!("output {}: error {}, at most {:.2e}", quoted(name), percent(error.relative), error.largest));
         }
-        self.operators.iter().take(3).filter_map(Operator::advice).for_each(|advice| line(format!("hint: {advice}")));
+        self.operators.iter().take(3).filter_map(|o| o.advice(self.what)).for_each(|advice| line(format!("hint: {advice}")));
         out
     }
 
@@ -438,7 +467,7 @@ impl Comparison {
                 "in_model": measure(o.in_model),
                 "steps": o.steps,
                 "clipped": o.clipped,
-                "hint": o.advice(),
+                "hint": o.advice(self.what),
             })
         };
         let output = |o: &Output| json!({ "name": o.name, "error": measure(o.error) });

@@ -24,6 +24,8 @@ pub mod limits;
 mod litert;
 pub mod metadata;
 pub mod names;
+pub mod npz;
+pub mod optimize;
 pub mod peaks;
 pub mod pipeline;
 pub mod piping;

@@ -28,6 +28,9 @@ mod generated_metadata;
 mod generated_compression;
 
 pub mod flexbuffers;
+pub mod grammar;
+pub mod tree;
+mod writer;
 
 pub use flatbuffers::{self, InvalidFlatbuffer, VerifierOptions};
 pub use generated::tflite::*;

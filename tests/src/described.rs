@@ -136,7 +136,7 @@ impl Is {
 }
 
 /// A ZIP archive behind a model, whose numbers count from the file's first byte.
-fn archived(mut out: Vec<u8>, files: &[(&str, Vec<u8>, bool)]) -> Vec<u8> {
+pub fn archived(mut out: Vec<u8>, files: &[(&str, Vec<u8>, bool)]) -> Vec<u8> {
     let mut directory = vec![];
     for (name, data, is_deflated) in files {
         let packed = if *is_deflated { deflated(data) } else { data.clone() };

@@ -114,6 +114,11 @@ impl Maker<'_> {
         self.operators.push(Operator::create(&mut self.builder, &args));
     }
 
+    /// Options that have no function here.
+    pub fn options(&mut self, create: impl FnOnce(&mut FlatBufferBuilder) -> WIPOffset<UnionWIPOffset>) -> WIPOffset<UnionWIPOffset> {
+        create(&mut self.builder)
+    }
+
     pub fn conv_2d(&mut self, inputs: &[i32], output: i32, padding: Padding, stride: i32, activation: Activation) {
         let args =
             Conv2DOptionsArgs { padding, stride_w: stride, stride_h: stride, fused_activation_function: activation, ..Default::default() };

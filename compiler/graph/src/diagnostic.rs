@@ -87,6 +87,8 @@ codes! {
         "--verbose shows everything that the converter says";
     PIPELINE "E0508" "the pipeline does not fit" "The file that --pipeline names, or the model's metadata, says something that the model is not: another shape, colour, rate or number of labels; or something that cannot be. The message has the place."
         "`cranelite inspect MODEL` shows the model's inputs and outputs";
+    OPTIMIZE "E0509" "there is nothing to optimise" "No operator of the model has weights that `cranelite optimize` was asked to change, or they are as wanted already; or --only or --skip names something that has no weights."
+        "`cranelite optimize --help` says which weights are changed";
     TARGET "E0601" "the target is not supported" "`cranelite targets` lists the targets and their CPU levels."
         "";
     CPU "E0602" "the CPU lacks a feature" "The code uses instructions that the machine does not have, so it was not run."

@@ -3,7 +3,7 @@
 use super::steps::Steps;
 use super::{Outcome, print, print_json};
 use crate::array::Array;
-use crate::compare::{Source, compare};
+use crate::compare::{Compared, Source, compare};
 use crate::diagnostic::Failure;
 use crate::files;
 use clap::Args;
@@ -36,7 +36,12 @@ pub fn command(args: CompareArgs) -> Outcome {
     }
     let (float, quantised) = (files::read(&args.float)?, files::read(&args.quantised)?);
     let samples: Vec<Vec<Array>> = super::run::read_arrays(&args.samples)?;
-    let comparison = compare(Source { file: &args.float, model: &float }, Source { file: &args.quantised, model: &quantised }, &samples)?;
+    let comparison = compare(
+        Source { file: &args.float, model: &float },
+        Source { file: &args.quantised, model: &quantised },
+        &samples,
+        Compared::Quantised,
+    )?;
     match args.json {
         true => print_json(&comparison.to_json()),
         false => print(&comparison.text(args.most)),

@@ -2,7 +2,7 @@
 
 use super::options::{ConvertOptions, input_shape};
 use super::{Outcome, print};
-use crate::compare::{self, Comparison};
+use crate::compare::{self, Compared, Comparison};
 use crate::convert::{Quantised, Source};
 use crate::diagnostic::{Failure, shown};
 use crate::files::Files;
@@ -75,5 +75,5 @@ pub fn comparison(source: &Source) -> Result<Option<Comparison>, Failure> {
     let quantised = source.converted.as_ref().and_then(|c| c.quantised.as_ref());
     let Some(Quantised { reference, samples }) = quantised.filter(|q| !q.samples.is_empty()) else { return Ok(None) };
     let of = |file, model| compare::Source { file: Path::new(file), model };
-    compare::compare(of("the float model", reference), of("the quantised model", &source.model), samples).map(Some)
+    compare::compare(of("the float model", reference), of("the quantised model", &source.model), samples, Compared::Quantised).map(Some)
 }

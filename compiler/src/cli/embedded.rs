@@ -7,6 +7,7 @@ use super::check::CheckArgs;
 use super::compile::{self, CompileArgs, Made};
 use super::convert::{self, Conversion};
 use super::guarded;
+use super::optimize::{self, Optimization};
 use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, threads};
 use crate::compare::Comparison;
 use crate::convert::Source;
@@ -17,6 +18,7 @@ use crate::stages::Stages;
 use clap::{ArgAction, Args, Command};
 use cranelite_codegen::targets::Target;
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -125,13 +127,23 @@ pub fn convert(words: Vec<OsString>) -> Result<(Source, Option<Comparison>), Fai
     })
 }
 
-/// The options of `compile`, `check`, `convert` or `load`, in the order of their help; of another command none.
+/// A model with smaller weights, and what was changed: as text, and as JSON.
+pub fn optimize(words: Vec<OsString>, model: Vec<u8>) -> Result<(Vec<u8>, String, Value), Failure> {
+    guarded(|| {
+        let (optimized, comparison) = parse::<Optimization>("optimize", words)?.run(Some(model))?;
+        let (text, json) = (optimize::text(&optimized, comparison.as_ref()), optimize::json(&optimized, comparison.as_ref()));
+        Ok((optimized.model, text, json))
+    })
+}
+
+/// The options of `compile`, `check`, `convert`, `optimize` or `load`, in the order of their help; of another command none.
 pub fn options(command: &str) -> Vec<OptionFacts> {
     let nothing = Command::new("cranelite");
     let definitions = match command {
         "compile" => CompileArgs::augment_args(nothing),
         "check" => CheckArgs::augment_args(nothing),
         "convert" => Conversion::augment_args(nothing),
+        "optimize" => Optimization::augment_args(nothing),
         "load" => LoadArgs::augment_args(nothing),
         _ => nothing,
     };
@@ -169,6 +181,10 @@ mod tests {
         assert_eq!(kind("compile", "emit"), Some(Kind::List));
         assert_eq!(kind("load", "input-shape"), Some(Kind::Repeated));
         assert_eq!((kind("check", "json"), kind("check", "signature")), (None, Some(Kind::Repeated)));
+        assert_eq!(
+            (kind("optimize", "prune"), kind("optimize", "only"), kind("optimize", "output")),
+            (Some(Kind::Value), Some(Kind::Repeated), None)
+        );
         assert!(options("targets").is_empty());
         let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
         let usage = |list: &[&str]| match Loading::parse(words(list), vec![]) {

@@ -12,6 +12,7 @@ pub mod embedded;
 mod hwbench;
 mod inspect;
 mod lists;
+mod optimize;
 mod options;
 mod per_operator;
 mod run;
@@ -43,6 +44,7 @@ enum Command {
     Compile(compile::CompileArgs),
     Xcframework(xcframework::XcframeworkArgs),
     Convert(convert::ConvertArgs),
+    Optimize(optimize::OptimizeArgs),
     Check(check::CheckArgs),
     Run(run::RunArgs),
     Compare(compare::CompareArgs),
@@ -64,6 +66,7 @@ impl Command {
         match self {
             Command::Compile(args) => args.json,
             Command::Xcframework(args) => args.json,
+            Command::Optimize(args) => args.json,
             Command::Check(args) => args.json,
             Command::Compare(args) => args.json,
             Command::Bench(args) => args.json,
@@ -78,6 +81,7 @@ impl Command {
             Command::Compile(args) => compile::compile(args),
             Command::Xcframework(args) => xcframework::xcframework(args),
             Command::Convert(args) => convert::convert(args),
+            Command::Optimize(args) => optimize::command(args),
             Command::Check(args) => check::check(args),
             Command::Compare(args) => compare::command(args),
             Command::Bench(args) => bench::bench(args),

@@ -7,11 +7,12 @@
     cranelite.compile("kws.tflite", "build", target="aarch64-unknown-none-elf")    # kws.o and kws.h
     cranelite.compile("kws.keras", "build", quantize="int8", calibrate="data.npz")  # with TensorFlow
     cranelite.check("kws.tflite")             # [] or what is in the way
+    cranelite.optimize("kws.tflite", "sparse.tflite", prune="2:4")  # weights become zero
 
 `cranelite.Interpreter` has the interface of `ai_edge_litert.interpreter.Interpreter`.
 """
 
-from ._api import Compiled, check, compile, load
+from ._api import Compiled, Optimized, check, compile, load, optimize
 from ._errors import CompileError, Diagnostic, Place
 from ._native import Model, Tensor, __version__
 from .interpreter import Interpreter
@@ -22,6 +23,7 @@ __all__ = [
     "Diagnostic",
     "Interpreter",
     "Model",
+    "Optimized",
     "Place",
     "Tensor",
     "__version__",
@@ -29,6 +31,7 @@ __all__ = [
     "compile",
     "convert",
     "load",
+    "optimize",
 ]
 
 

@@ -1,4 +1,4 @@
-"""`load`, `compile` and `check`."""
+"""`load`, `compile`, `check` and `optimize`."""
 
 import json
 import os
@@ -191,3 +191,52 @@ def check(model: Source, **options: Any) -> List[_errors.Diagnostic]:
         problems, left_out = _native.check([*words, "--", path], contents)
     _warn(path, left_out)
     return _errors.diagnostics(problems)
+
+
+class Optimized:
+    """What `optimize` made.
+
+    Attributes:
+        model: the bytes of the .tflite model.
+        json: what `cranelite optimize --json` says, a dictionary; `comparison` in it is the error on samples, operator by operator, where some were given.
+        report: what `cranelite optimize` says.
+    """
+
+    def __init__(self, model: bytes, report: str, json_text: str) -> None:
+        self.model = model
+        self.report = report
+        self.json: Dict[str, Any] = json.loads(json_text)
+
+    def __repr__(self):
+        weights, zeros = self.json["weights"], self.json["zeros"]["after"]
+        return f"<cranelite.Optimized {len(self.model)} bytes, {weights} weights changed, of which {zeros} are zero>"
+
+
+def optimize(model: Source, output: Union[str, "os.PathLike[str]", None] = None, **options: Any) -> Optimized:
+    """Makes the weights of a model sparser or smaller, without training.
+
+    Args:
+        model: the path of a .tflite file, or its bytes.
+        output: the .tflite file that is written; None writes nothing.
+        **options: as on the command line: `prune=0.75` or `prune="2:4"`, `palette=4`, `weights="int8"`, `per="channel"`, `only=["CONV_2D"]`, `skip=["0"]`,
+            `calibrate="data.npz"`. `cranelite help optimize` tells all.
+
+    Returns:
+        An Optimized.
+
+    Raises:
+        CompileError: the model is damaged, or has nothing to change; `diagnostics` says everything.
+        OSError: a file cannot be read or written; then nothing was written.
+        TypeError: there is no such option.
+        ValueError: an option has a value that is not possible.
+    """
+    contents, path = read_model(model)
+    is_path = isinstance(model, (str, os.PathLike))
+    if output is not None and is_path and os.path.exists(output) and os.path.samefile(path, output):
+        raise ValueError(f"{os.fspath(output)} is the model that is read")
+    with _options.words("optimize", options) as words:
+        made = Optimized(*_native.optimize([*words, "--", path], contents))
+    if output is not None:
+        with open(output, "wb") as file:
+            file.write(made.model)
+    return made

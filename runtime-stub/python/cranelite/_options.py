@@ -69,6 +69,6 @@ def _text(key, value, stack):
         return path
     if isinstance(value, (list, tuple)):
         return ",".join(_text(key, v, stack) for v in value)
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, int, np.integer, os.PathLike)):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (str, int, float, np.integer, os.PathLike)):
         raise TypeError(f"{key} cannot be {value!r}: give a text, a number or a path")
     return str(os.fspath(value)) if isinstance(value, os.PathLike) else str(value)

@@ -15,7 +15,7 @@ pub fn run_words(py: Python, words: Vec<OsString>) -> u8 {
     py.detach(|| cli::run_words(words))
 }
 
-/// Names, kinds ("flag", "value", "repeated", "list") and help of the options of "compile", "check" or "load".
+/// Names, kinds ("flag", "value", "repeated", "list") and help of the options of "compile", "check", "optimize" or "load".
 #[pyfunction]
 pub fn options(command: &str) -> Vec<(String, &'static str, String)> {
     let kind = |kind| match kind {
@@ -61,6 +61,14 @@ pub fn convert<'py>(py: Python<'py>, words: Vec<OsString>) -> PyResult<(Bound<'p
     let converted = interruptible(py, move || embedded::convert(words))?;
     let (source, comparison) = converted.map_err(|e| exception(py, &e))?;
     Ok((PyBytes::new(py, &source.model), comparison.map(|c| (c.text(usize::MAX), c.to_json().to_string()))))
+}
+
+/// The bytes of a model with smaller weights, and what was changed, as text and as JSON.
+#[pyfunction]
+pub fn optimize<'py>(py: Python<'py>, words: Vec<OsString>, model: Vec<u8>) -> PyResult<(Bound<'py, PyBytes>, String, String)> {
+    let optimized = interruptible(py, move || embedded::optimize(words, model))?;
+    let (model, text, json) = optimized.map_err(|e| exception(py, &e))?;
+    Ok((PyBytes::new(py, &model), text, json.to_string()))
 }
 
 /// Whether a path is that of a model that is converted, as far as its name says.

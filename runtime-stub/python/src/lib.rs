@@ -25,6 +25,7 @@ fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(compiler::compile, m)?)?;
     m.add_function(wrap_pyfunction!(compiler::check, m)?)?;
     m.add_function(wrap_pyfunction!(compiler::convert, m)?)?;
+    m.add_function(wrap_pyfunction!(compiler::optimize, m)?)?;
     m.add_function(wrap_pyfunction!(compiler::is_foreign, m)?)?;
     m.add_function(wrap_pyfunction!(model::load, m)?)?;
     Ok(())

@@ -185,3 +185,19 @@ def test_stubs_name_what_there_is():
         assert own == {m for m in members if not m.startswith("__")}, name
         assert name.startswith(("Inter", "View")) or getattr(_native, name).__doc__
     assert functions == {f for f in vars(_native) if callable(getattr(_native, f)) and not isinstance(getattr(_native, f), type)}
+
+
+def test_optimize(tmp_path):
+    made = cranelite.optimize(models.DIGITS, tmp_path / "sparse.tflite", prune=0.75)
+    assert (tmp_path / "sparse.tflite").read_bytes() == made.model
+    assert made.json["zeros"]["after"] > 0.7 * made.json["weights"] and "FULLY_CONNECTED" in made.report
+    assert cranelite.load(made.model).inputs[0].shape == cranelite.load(models.DIGITS).inputs[0].shape
+    groups = cranelite.optimize(models.DIGITS.read_bytes(), prune="2:4", palette=3, skip=["0"])
+    assert len(groups.model) == models.DIGITS.stat().st_size and "0 " in groups.report
+    with pytest.raises(ValueError, match="a share is between 0 and 1"):
+        cranelite.optimize(models.DIGITS, prune=2.0)
+    with pytest.raises(cranelite.CompileError) as error:
+        cranelite.optimize(made.model, prune=0.5)
+    assert error.value.diagnostics[0].code == "E0509"
+    with pytest.raises(ValueError, match="is the model that is read"):
+        cranelite.optimize(tmp_path / "sparse.tflite", tmp_path / "sparse.tflite", prune=0.9)

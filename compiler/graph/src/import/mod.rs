@@ -8,6 +8,7 @@
 //! whose results nothing uses, unless they may do more than compute these.
 
 mod buffers;
+pub mod constants;
 mod decode;
 mod encodings;
 mod file;

@@ -253,7 +253,7 @@ fn refusal(t: schema::Tensor, element: ElementType, has_bytes: bool) -> Option<D
     None
 }
 
-fn element_type(t: schema::TensorType) -> Result<ElementType, Diagnostic> {
+pub fn element_type(t: schema::TensorType) -> Result<ElementType, Diagnostic> {
     use ElementType::*;
     Ok(match t {
         schema::TensorType::FLOAT32 => F32,
