@@ -109,6 +109,9 @@ fn reached(case: &Case, machine: &Machine, program: &Program) -> BTreeSet<String
                 all.insert(name.into());
             }
         }
+        if text.contains("i8x16 = load w") {
+            all.insert("short weights".into());
+        }
         if text.contains("permute.64") {
             all.insert("long tables of bytes".into());
         }
@@ -191,6 +194,7 @@ fn rows() {
         "panels",
         "a panel that is not full",
         "long tables of bytes",
+        "short weights",
         "loop of tables",
         "loop of turns",
         "tables after turns",
