@@ -28,7 +28,7 @@ use std::ops::Range;
 /// Of all weights at least so many percent are zeros; others are not looked at any further.
 const LEAST_ZEROS: usize = 40;
 /// The dense form is left if the other one takes at most so many percent of its time.
-const MOST_PERCENT: u64 = 86;
+const MOST_PERCENT: u64 = 88;
 
 /// How a product is computed.
 pub struct Plan<'a> {
@@ -87,7 +87,7 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
     let blocks = ranges.into_iter().filter(|r| !r.is_empty()).map(|r| Some((r.clone(), packing.pack(&weights, r, lanes)?)));
     let blocks = blocks.collect::<Option<Vec<_>>>()?;
     let percent = (100 * costs.of(&packing) / costs.dense()) as usize;
-    Some(Plan { percent, inner, borders, numbers, pixels, blocks })
+    Some(Plan { percent, numbers: packing.numbers(&numbers), inner, borders, pixels, blocks })
 }
 
 /// The pixels that see all taps, if they are most of them, and the others as products of their own.

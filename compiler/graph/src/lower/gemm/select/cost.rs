@@ -78,14 +78,19 @@ impl Costs<'_> {
         let tiles = pixels.div_ceil(tile);
         let (tables, slots) = packing.work();
         let (tables, slots, panels) = (tables as u64, slots as u64, packing.panels() as u64);
-        let segment = packing.elements * n.operand.bytes() as usize;
-        let permute = u64::from(if 16 < segment { machine.permutes.long_cost } else { machine.permutes.cost });
-        let widens = if packing.indices == Indices::ShortWords { permute } else { 0 };
-        let is_made = n.form == Form::Pairs && n.memory != n.operand || n.form == Form::Bytes { flip: true };
+        let permute = u64::from(if 16 < packing.segment_bytes() { machine.permutes.long_cost } else { machine.permutes.cost });
+        // What is made of each slot, of each table, and after each permutation.
+        let (slot_widens, widens) = match packing.indices {
+            Indices::ShortWords => (permute, 0),
+            Indices::ShortBytes => (SIMPLE, SIMPLE),
+            Indices::Bytes | Indices::Words => (0, 0),
+        };
+        let is_wide = n.form == Form::Pairs && n.memory != n.operand && packing.indices == Indices::Bytes;
+        let is_made = is_wide || n.form == Form::Bytes { flip: true };
         let table = SIMPLE + if is_made { SIMPLE } else { 0 };
         let found = if packing.is_sorted() { FOUND } else { SIMPLE / 2 };
-        let compute = pixels * (tables * table + slots * (100 + permute) + panels * self.end())
-            + tiles * (tables * found + slots * (SIMPLE + widens));
+        let compute = pixels * (tables * table + slots * (100 + permute + widens) + panels * self.end())
+            + tiles * (tables * found + slots * (SIMPLE + slot_widens));
         let bytes = slots * packing.slot_bytes(self.lanes() as usize) as u64;
         compute.max(self.traffic(bytes, panels, tiles))
     }

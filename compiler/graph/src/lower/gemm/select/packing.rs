@@ -101,7 +101,7 @@ impl Packing {
             indices,
             form: n.form,
             group: n.group,
-            packed: n.packed,
+            packed: if indices == Indices::ShortBytes { Elem::I8 } else { n.packed },
             tables: vec![],
             counts: vec![],
             is_sorted: false,
@@ -116,6 +116,9 @@ impl Packing {
         };
         if n.form != Form::Float && 16 < long {
             all.push(new(long / size, Indices::Bytes));
+        }
+        if n.form == Form::Pairs && n.memory.bits() == 8 && 16 <= machine.lanes(n.operand) {
+            all.push(new(16, Indices::ShortBytes));
         }
         all
     }
@@ -205,7 +208,26 @@ impl Packing {
 
     /// Bytes of a slot.
     pub fn slot_bytes(&self, lanes: usize) -> usize {
-        4 * lanes + self.indices.bytes(lanes)
+        self.weight_bytes(lanes) + self.indices.bytes(lanes)
+    }
+
+    fn weight_bytes(&self, lanes: usize) -> usize {
+        lanes * self.group * self.packed.bytes() as usize
+    }
+
+    /// Of an element that bytes are permuted of.
+    fn operand_bytes(&self) -> usize {
+        4 / self.group
+    }
+
+    /// Bytes of a table.
+    pub fn segment_bytes(&self) -> usize {
+        self.elements * if self.indices == Indices::ShortBytes { 1 } else { self.operand_bytes() }
+    }
+
+    /// The arithmetic with weights as they are packed.
+    pub fn numbers(&self, n: &Numbers) -> Numbers {
+        Numbers { packed: self.packed, ..*n }
     }
 
     pub fn panels(&self) -> usize {
@@ -262,7 +284,7 @@ impl Packing {
             let last = (panels.len() - 1) * bytes + 16 * classes.len() + 4 * (first + tables) as usize;
             out.walk.resize(out.walk.len().max(last), 0);
             let slots = (start + tables * class.slots as i64) as usize;
-            out.weights.resize(out.weights.len().max(slots * 4 * lanes), 0);
+            out.weights.resize(out.weights.len().max(slots * self.weight_bytes(lanes)), 0);
             out.indices.resize(out.indices.len().max(slots * self.indices.bytes(lanes)), 0);
         }
         out.select.walk = Walk::Sorted { classes, most_offset: self.tables.iter().map(|t| t.offset).max().unwrap_or(0) };
@@ -301,7 +323,7 @@ impl Packing {
                 for g in 0..self.group {
                     let element = lists.get(lane).and_then(|l| l[slot * self.group + g]);
                     let index = element.map_or(idle.get(lane).copied().unwrap_or(0), |e| e - table.elements.start);
-                    self.indices.write(index, self.packed.bytes() as usize, &mut out.indices);
+                    self.indices.write(index, self.operand_bytes(), &mut out.indices);
                     match element {
                         Some(e) => weights.write(channels.start + lane, e, self.packed, &mut out.weights),
                         None => out.weights.extend(std::iter::repeat_n(0, self.packed.bytes() as usize)),

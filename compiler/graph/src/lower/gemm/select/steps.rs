@@ -14,19 +14,25 @@ pub enum Indices {
     /// Of elements of 32 bits, as long as these, or one byte each.
     Words,
     ShortWords,
+    /// Of bytes, of which elements of 16 bits are made after they were permuted; so are weights.
+    ShortBytes,
 }
 
 impl Indices {
     /// Bytes of a vector of them.
     pub fn bytes(self, lanes: usize) -> usize {
-        if self == Indices::ShortWords { lanes } else { 4 * lanes }
+        match self {
+            Indices::Bytes | Indices::Words => 4 * lanes,
+            Indices::ShortBytes => 2 * lanes,
+            Indices::ShortWords => lanes,
+        }
     }
     /// The index of an element of so many bytes.
     pub fn write(self, index: usize, size: usize, out: &mut Vec<u8>) {
         match self {
             Indices::Bytes => out.extend((0..size).map(|b| (index * size + b) as u8)),
             Indices::Words => out.extend((index as u32).to_le_bytes()),
-            Indices::ShortWords => out.push(index as u8),
+            Indices::ShortWords | Indices::ShortBytes => out.push(index as u8),
         }
     }
 }
@@ -70,6 +76,13 @@ pub struct Select {
 }
 
 impl Select {
+    fn has_bytes(&self) -> bool {
+        matches!(self.indices, Indices::Bytes | Indices::ShortBytes)
+    }
+    /// Lanes of a table.
+    fn segment(&self, operand: Elem) -> usize {
+        self.elements * if self.indices == Indices::Bytes { operand.bytes() as usize } else { 1 }
+    }
     /// Whether all of it is written out for a tile of so many pixels.
     pub fn is_unrolled(&self, pixels: usize, most: usize) -> bool {
         matches!(self.walk, Walk::Regular { tables, slots, .. } if tables * slots * pixels <= most)
@@ -229,7 +242,7 @@ impl Steps<'_> {
         });
     }
 
-    /// A table of activations, as the operation takes them.
+    /// A table of activations: bytes, or elements of 32 bits.
     fn activations(&self, k: &mut KernelBuilder, at: Index) -> Value {
         let (n, select) = (&self.spec.numbers, self.select);
         let operands = n.operand.x(self.spec.lanes * n.group);
@@ -240,32 +253,42 @@ impl Steps<'_> {
             k.load_splat(memory, select.elements, self.x.at(at))
         };
         let v = self.flip.map_or(v, |flip| k.xor(v, flip));
-        let v = if n.form == Form::Pairs && n.memory != n.operand { k.widen(v, n.operand) } else { v };
-        if select.indices == Indices::Bytes { k.bitcast(v, Elem::U8.x(4 * self.spec.lanes)) } else { v }
+        let is_made = n.form == Form::Pairs && n.memory != n.operand && select.indices == Indices::Bytes;
+        let v = if is_made { k.widen(v, n.operand) } else { v };
+        let bytes = k.ty(v).bytes() as usize;
+        if select.has_bytes() { k.bitcast(v, Elem::U8.x(bytes)) } else { v }
     }
 
     /// Indices and weights.
     fn slot(&self, k: &mut KernelBuilder, slot: &Index) -> (Value, Value) {
-        let (n, lanes) = (&self.spec.numbers, self.spec.lanes);
-        let at = self.tables.indices.at(slot.clone() * self.select.indices.bytes(lanes) as i64);
-        let index = match self.select.indices {
-            Indices::Bytes => k.load(Elem::U8.x(4 * lanes), at),
+        let (n, lanes, indices) = (&self.spec.numbers, self.spec.lanes, self.select.indices);
+        let at = self.tables.indices.at(slot.clone() * indices.bytes(lanes) as i64);
+        let index = match indices {
+            Indices::Bytes | Indices::ShortBytes => k.load(Elem::U8.x(indices.bytes(lanes)), at),
             Indices::Words => k.load(Elem::I32.x(lanes), at),
             Indices::ShortWords => {
                 let short = k.load(Elem::U8.x(lanes), at);
                 k.widen(short, Elem::I32)
             }
         };
-        let weights = k.load(n.packed.x(lanes * n.group), self.w.at(slot.clone() * (4 * lanes as i64)));
+        let packed = n.packed.x(lanes * n.group);
+        let weights = k.load(packed, self.w.at(slot.clone() * i64::from(packed.bytes())));
+        let weights = if n.packed == n.weight { weights } else { k.widen(weights, n.weight) };
         (index, weights)
     }
 
     fn product(&self, k: &mut KernelBuilder, acc: Value, table: Value, index: Value, weights: Value) -> Value {
-        let n = &self.spec.numbers;
-        let size = if self.select.indices == Indices::Bytes { n.operand.bytes() as usize } else { 1 };
-        let v = k.permute(table, index, self.select.elements * size);
+        let (n, select) = (&self.spec.numbers, self.select);
         let operands = n.operand.x(self.spec.lanes * n.group);
-        let v = if self.select.indices == Indices::Bytes { k.bitcast(v, operands) } else { v };
+        let v = k.permute(table, index, select.segment(n.operand));
+        let v = match select.indices {
+            Indices::Bytes => k.bitcast(v, operands),
+            Indices::ShortBytes => {
+                let bytes = k.bitcast(v, operands.with_elem(n.memory));
+                k.widen(bytes, n.operand)
+            }
+            Indices::Words | Indices::ShortWords => v,
+        };
         match n.form {
             Form::Float => k.fma(v, weights, acc),
             _ => k.dot(n.group, acc, v, weights),
