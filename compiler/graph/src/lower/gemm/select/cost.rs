@@ -18,7 +18,7 @@ const LINE_BYTES: u64 = 64;
 /// A load that is no part of another instruction, or a simple operation beside it.
 const SIMPLE: u64 = 50;
 /// Finding the next table: numbers from memory, and their bounds.
-const FOUND: u64 = 250;
+const FOUND: u64 = 500;
 
 #[derive(Clone, Copy)]
 pub struct Costs<'a> {
@@ -27,6 +27,8 @@ pub struct Costs<'a> {
     pub numbers: &'a Numbers,
     /// Weights are beyond the second-level cache when they are needed, however few they are.
     pub is_far: bool,
+    /// Of the second-level cache.
+    pub l2_bytes: u64,
 }
 
 impl Costs<'_> {
@@ -38,12 +40,18 @@ impl Costs<'_> {
         self.cx.machine.lanes(Elem::I32) as u64
     }
 
+    /// Of what is computed and what comes from memory at the same time. How far memory is behind on machines with short vectors is not known: some
+    /// stream as fast as they compute, so there it counts for nothing.
+    fn together(&self, compute: u64, traffic: u64) -> u64 {
+        if self.cx.machine.vector_bytes == 16 { compute } else { compute.max(traffic) }
+    }
+
     /// `bytes` of weights that are read for each of so many tiles; of a panel at a time they stay where they are.
     fn traffic(&self, bytes: u64, panels: u64, tiles: u64) -> u64 {
         let machine = self.cx.machine;
         let line = |stay: u64| match stay {
             stay if stay * 2 <= u64::from(machine.l1_bytes) => 0,
-            stay if stay <= u64::from(machine.l2_bytes) => NEAR_LINE,
+            stay if stay <= self.l2_bytes => NEAR_LINE,
             _ => FAR_LINE,
         };
         let first = if self.is_far { FAR_LINE } else { line(bytes) };
@@ -69,7 +77,7 @@ impl Costs<'_> {
         let is_short = pixels == 1 && n.form == Form::Pairs && n.memory.bits() == 8;
         let size = if is_short && self.is_far { 1 } else { u64::from(n.packed.bytes()) };
         let bytes = vectors * self.lanes() * groups * n.group as u64 * size;
-        compute.max(self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
+        self.together(compute, self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
     }
 
     pub fn of(&self, packing: &Packing) -> u64 {
@@ -92,7 +100,7 @@ impl Costs<'_> {
         let compute = pixels * (tables * table + slots * (100 + permute + widens) + panels * self.end())
             + tiles * (tables * found + slots * (SIMPLE + slot_widens));
         let bytes = slots * packing.slot_bytes(self.lanes() as usize) as u64;
-        compute.max(self.traffic(bytes, panels, tiles))
+        self.together(compute, self.traffic(bytes, panels, tiles))
     }
 
     /// Pixels of a tile: accumulators and tables of all of them, indices, weights and two registers for what is made of them.
