@@ -334,3 +334,26 @@ impl Packing {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cranelite_tile::ByteDot;
+
+    /// A table never gets fewer slots than it needs, an empty one none, and code is written for few numbers.
+    #[test]
+    fn numbers_of_slots_become_fewer() {
+        let machine = Machine::example(64, ByteDot::U8S8, true, false);
+        let packing = &Packing::choices(&machine, &Numbers::FLOAT)[0];
+        let tables: Vec<Table> = (0..20).map(|i| Table { offset: 64 * i as i64, elements: 16 * i..16 * i + 16, covered: 0 }).collect();
+        let counts: SlotCounts = [3, 7, 11].map(|step| (0..20).map(|i| i * step % 15).collect()).to_vec();
+        let sorted = packing.with_walk(true, &tables, &counts).expect("some slots");
+        assert!(2 < sorted.classes.len() && sorted.classes.len() <= MOST_CLASSES, "{:?}", sorted.classes);
+        for (new, old) in sorted.counts.iter().flatten().zip(counts.iter().flatten()) {
+            assert!(old <= new && (*new == 0) == (*old == 0) && (*new == 0 || sorted.classes.contains(new)), "{old} became {new}");
+        }
+        assert!(packing.with_walk(true, &tables, &vec![vec![0; 20]; 2]).is_none());
+        let regular = packing.with_walk(false, &tables, &counts).expect("tables at equal distances");
+        assert_eq!(regular.work(), (60, 60 * 14));
+    }
+}
