@@ -124,7 +124,10 @@ fn painted(numbers: &StoredNumbers, layout: &Layout, bits: u32, per: Per) -> Vec
     let mut painted = numbers.stored.clone();
     for part in parts.into_iter().filter(|p| !p.is_empty()) {
         let stored: Vec<f32> = part.iter().map(|&i| numbers.stored[i]).collect();
-        let weight = |k: usize| f64::from(numbers.scale(part[k])).powi(2);
+        let weight = |k: usize| {
+            let scale = f64::from(numbers.scale(part[k]));
+            scale * scale
+        };
         let found = palette::palette(&stored, weight, numbers.zero(part[0]), rules);
         part.iter().zip(found).for_each(|(&i, x)| painted[i] = x);
     }

@@ -64,7 +64,8 @@ mod tests {
             let found = narrowed(&numbers, &layout, if is_four { ElementType::I4 } else { ElementType::I8 });
             for i in 0..12 {
                 prop_assert!((found.real(i) - numbers.real(i)).abs() <= found.scale(i) * 0.5001);
-                prop_assert!(found.stored[i].abs() <= if is_four { 7.0 } else { 127.0 });
+                let most = if is_four { 7.0 } else { 127.0 };
+                prop_assert!(found.stored[i].abs() <= most);
             }
         }
     }

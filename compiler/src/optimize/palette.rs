@@ -216,7 +216,7 @@ mod tests {
     }
 
     fn error(numbers: &[f32], others: &[f32]) -> f64 {
-        numbers.iter().zip(others).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+        numbers.iter().zip(others).map(|(a, b)| f64::from(a - b) * f64::from(a - b)).sum()
     }
 
     /// The least error of any cut of the sorted numbers into intervals.
@@ -225,7 +225,7 @@ mod tests {
         all.sort_by(f64::total_cmp);
         let spread = |of: &[f64]| {
             let mean = of.iter().sum::<f64>() / of.len() as f64;
-            of.iter().map(|x| (x - mean).powi(2)).sum::<f64>()
+            of.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>()
         };
         let mut best: Vec<f64> = (0..=all.len()).map(|to| if to == 0 { 0.0 } else { spread(&all[..to]) }).collect();
         for _ in 1..most {

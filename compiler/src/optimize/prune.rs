@@ -90,7 +90,7 @@ mod tests {
         fn a_share_is_exact(magnitudes in prop::collection::vec(0..50_u8, 1..200), share in 0.0..1.0_f64) {
             let magnitudes: Vec<f32> = magnitudes.into_iter().map(f32::from).collect();
             let pruned = by_share(&magnitudes, share);
-            prop_assert_eq!(count(&pruned), (share * magnitudes.len() as f64).round() as usize);
+            prop_assert_eq!(count(&pruned), round_half_away(share * magnitudes.len() as f64) as usize);
             prop_assert!(is_ordered(&magnitudes, &pruned, 0..magnitudes.len()));
         }
 
@@ -102,7 +102,7 @@ mod tests {
             for c in 0..channels {
                 let of_channel: Vec<usize> = (0..magnitudes.len()).filter(|&i| i / inner % channels == c).collect();
                 let zeros = of_channel.iter().filter(|&&i| pruned[i]).count();
-                prop_assert_eq!(zeros, (share * (outer * inner) as f64).round() as usize);
+                prop_assert_eq!(zeros, round_half_away(share * (outer * inner) as f64) as usize);
                 prop_assert!(is_ordered(&magnitudes, &pruned, of_channel.into_iter()));
             }
         }
