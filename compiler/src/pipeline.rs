@@ -3,6 +3,7 @@
 //! Nothing is decided here: each phase is a function of another crate or file. The idea: this file reads aloud.
 
 use crate::cc::{self, Compiler};
+use crate::compression::{self, Compress, Compressed};
 use crate::diagnostic::internal;
 use crate::dump;
 use crate::facts::Facts;
@@ -44,6 +45,8 @@ pub struct Options {
     /// What is before and after it.
     pub piping: Option<Piping>,
     pub prefer: Preferences,
+    /// Whether constants are packed, and where they are decoded.
+    pub compress: Option<Compress>,
     pub limits: Limits,
     pub profile: bool,
     pub io: Io,
@@ -179,7 +182,16 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
     Ok(Module { models, left_out })
 }
 
+/// One program of a model, planned.
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
+    let mut planned = lower(model, machine, options, stages)?;
+    compress(&mut [(&mut planned, machine)], options, false, stages)?;
+    planned.plan = place_anywhere(&mut planned.program, machine, options, stages)?;
+    Ok(planned)
+}
+
+/// A program whose memory is not planned yet.
+fn lower(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
     let is_usual = options.visible == Visible::Outputs;
     let own = if is_usual { rewrite::for_machine(&model.graph, machine) } else { None };
@@ -191,11 +203,30 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
     let Lowered { mut program, rescalings, number_bytes } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, prefer)?;
     parallel::divide(&mut program, options.threads);
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
-    let plan = place(&mut program, options, stages, |program| match options.io {
+    Ok(Planned { program, plan: Plan::default(), rescalings, number_bytes })
+}
+
+/// Packs the constants of all programs of an object, if the user wants that.
+fn compress(
+    all: &mut [(&mut Planned, &Machine)],
+    options: &Options,
+    is_c: bool,
+    stages: &mut Stages,
+) -> Result<Option<Compressed>, Vec<Diagnostic>> {
+    let Some(how) = options.compress else { return Ok(None) };
+    stages.begin("packing constants");
+    let mut lowered: Vec<compression::Lowered> = all
+        .iter_mut()
+        .map(|(planned, machine)| compression::Lowered { program: &mut planned.program, machine, number_bytes: &mut planned.number_bytes })
+        .collect();
+    compression::apply(how, &mut lowered, options.limits.arena_bytes, is_c).map_err(|d| vec![d])
+}
+
+fn place_anywhere(program: &mut Program, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Plan, Vec<Diagnostic>> {
+    place(program, options, stages, |program| match options.io {
         Io::Caller => arena::plan(program),
         Io::Arena => arena::plan_with_io(program, io_align(machine)),
-    })?;
-    Ok(Planned { program, plan, rescalings, number_bytes })
+    })
 }
 
 fn io_align(machine: &Machine) -> u32 {
@@ -241,6 +272,8 @@ pub struct Compiled {
     pub entries: Vec<Entry>,
     /// In words, what of the file is not compiled.
     pub left_out: Vec<String>,
+    /// What became of constants, where they are packed.
+    pub compressed: Option<Compressed>,
     /// For how many it is divided.
     pub threads: usize,
     /// The user's functions that custom operators call.
@@ -293,6 +326,12 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     for model in models {
         entries.push(entry(model, targets, options, stages)?);
     }
+    let mut programs: Vec<(&mut Planned, &Machine)> =
+        entries.iter_mut().flat_map(|e| &mut e.levels).map(|l| (&mut l.planned, &l.target.machine)).collect();
+    let compressed = compress(&mut programs, options, targets[0].is_c(), stages)?;
+    for e in &mut entries {
+        place_levels(e, options, compressed.is_some(), stages)?;
+    }
     let mut object_entries = vec![];
     for e in &entries {
         let tested: Vec<&Planned> = e.levels.iter().filter(|_| options.self_test).map(|l| &l.planned).collect();
@@ -342,6 +381,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         symbols,
         entries,
         left_out,
+        compressed,
         object,
         header,
     };
@@ -349,19 +389,34 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     Ok(compiled)
 }
 
-/// The programs of a signature. What is dropped on the way is not needed for machine code.
+/// The programs of a signature, their memory not planned. What is dropped on the way is not needed for machine code.
 fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Entry, Vec<Diagnostic>> {
     stages.signature.clone_from(&model.word);
     let mut levels = vec![];
     for target in targets {
         stages.level = (1 < targets.len()).then(|| target.level.clone());
-        levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
+        levels.push(Level { target: target.clone(), planned: lower(&model, &target.machine, options, stages)? });
     }
-    agree_on_places(&mut levels, options, stages)?;
     (stages.signature, stages.level) = (None, None);
     let Model { key, subgraph, word, signature, facts, .. } = model;
     let prefix = word.iter().fold(options.prefix.clone(), |prefix, word| format!("{prefix}_{word}"));
     Ok(Entry { key, subgraph, word, prefix, signature, facts, levels })
+}
+
+/// Plans the memory of a signature's programs.
+fn place_levels(entry: &mut Entry, options: &Options, is_packed: bool, stages: &mut Stages) -> Result<(), Vec<Diagnostic>> {
+    stages.signature.clone_from(&entry.word);
+    let several = 1 < entry.levels.len();
+    for level in &mut entry.levels {
+        stages.level = several.then(|| level.target.level.clone());
+        if is_packed {
+            stages.add(Stage::Tile, "compress", || cranelite_tile::text::print(&level.planned.program));
+        }
+        level.planned.plan = place_anywhere(&mut level.planned.program, &level.target.machine, options, stages)?;
+    }
+    agree_on_places(&mut entry.levels, options, stages)?;
+    (stages.signature, stages.level) = (None, None);
+    Ok(())
 }
 
 /// Whether all of it fits into the flash that there is.

@@ -100,6 +100,7 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
     }
     let (source, options) = args.about.open(&args.model, model)?;
     let options = Options {
+        compress: args.prefer.compress,
         prefer: args.prefer.into(),
         weights: args.weights.is_some(),
         no_cpu_check: args.target.no_cpu_check,

@@ -2,6 +2,7 @@
 
 use super::complain;
 use crate::array::Array;
+use crate::compression::Compress;
 use crate::convert::{self, ImageRange, Quantisation, Source};
 use crate::diagnostic::{Failure, shown, tidy};
 use crate::files;
@@ -303,6 +304,9 @@ pub struct PreferenceOptions {
     /// Compute all convolutions of floats directly: some of 3 x 3 have fewer multiplications otherwise, and slightly other roundings
     #[arg(long)]
     no_winograd: bool,
+    /// Keep constants in fewer bytes where that is possible, and decode them when the model runs; the report (--emit report) says what each choice costs
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub compress: Option<Compress>,
 }
 
 impl From<PreferenceOptions> for Preferences {

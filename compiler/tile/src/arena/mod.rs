@@ -30,7 +30,7 @@ use std::ops::Range;
 /// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
 const NODE_LIMIT: u64 = 200_000;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// A multiple of the alignment.
     pub arena_size_bytes: u64,
