@@ -29,9 +29,11 @@ use cranelite_graph::pipeline::Piped;
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
+use cranelite_tile::compress::{PREPARED_HEADER_BYTES, Prepared};
 use cranelite_tile::{BufferId, Machine, Program, parallel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the user decides, beside the target.
 #[derive(Clone, Debug, Default)]
@@ -357,6 +359,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         profile: options.profile,
         const_section: options.const_section.clone(),
         weights: options.weights,
+        prepared: prepared(compressed.as_ref(), targets)?,
         no_cpu_check: options.no_cpu_check,
         unwind: options.unwind,
         parallel: 1 < options.threads,
@@ -401,6 +404,17 @@ fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stage
     let Model { key, subgraph, word, signature, facts, .. } = model;
     let prefix = word.iter().fold(options.prefix.clone(), |prefix, word| format!("{prefix}_{word}"));
     Ok(Entry { key, subgraph, word, prefix, signature, facts, levels })
+}
+
+/// What is decoded once; it is proved as all else is.
+fn prepared(compressed: Option<&Compressed>, targets: &[Target]) -> Result<Option<Arc<Prepared>>, Vec<Diagnostic>> {
+    let Some(prepared) = compressed.and_then(|c| c.prepared.clone()) else { return Ok(None) };
+    for target in targets {
+        let program = prepared.program(&target.machine, &[0; PREPARED_HEADER_BYTES as usize]);
+        cranelite_tile::verify::verify(&program)
+            .map_err(|e| e.iter().map(|e| internal("the program that prepares constants is not proved", e)).collect::<Vec<_>>())?;
+    }
+    Ok(Some(Arc::new(prepared)))
 }
 
 /// Plans the memory of a signature's programs.
