@@ -306,8 +306,29 @@ pub struct Level {
     pub planned: Planned,
 }
 
-/// Several targets are levels of one triple.
+/// Several targets are levels of one triple. Where there is a limit of flash that is not kept, constants are packed as it takes, unless the user has decided about that.
 pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut tried = compile_so(model, targets, options, stages);
+    if options.limits.flash_bytes.is_none() || options.compress.is_some() || options.weights {
+        return tried;
+    }
+    // Not decoded once: that is another interface, and as much memory as the constants are.
+    for how in [Compress::Arena, Compress::Smallest] {
+        match &tried {
+            Err(problems) if problems.iter().all(|d| d.code == Code::FLASH) => {}
+            _ => break,
+        }
+        let packed = Options { compress: Some(how), ..options.clone() };
+        stages.texts.clear();
+        tried = compile_so(model, targets, &packed, stages);
+        if let Ok(Compiled { compressed: Some(c), .. }) = &mut tried {
+            c.picked = true;
+        }
+    }
+    tried
+}
+
+fn compile_so(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
     let Module { models, left_out } = read(model, options, stages)?;
     let symbols: BTreeSet<String> = models.iter().flat_map(|m| &m.graph.nodes).filter_map(symbol).collect();
     let is_own = |s: &String| s.strip_prefix(&options.prefix).is_some_and(|rest| rest.starts_with('_'));
@@ -375,7 +396,8 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, entries.iter().map(|e| &e.facts), object.const_bytes)?;
-    flash(&entries, &object, options, (!targets[0].is_c()).then_some(object.code_bytes), object.const_bytes)?;
+    let packed = compressed.as_ref().map(|c| c.how.name());
+    flash(&entries, &object, options, packed, (!targets[0].is_c()).then_some(object.code_bytes), object.const_bytes)?;
     let header = header::write(options, &entries, targets, &object, &symbols);
     let compiled = Compiled {
         prefix: options.prefix.clone(),
@@ -434,11 +456,18 @@ fn place_levels(entry: &mut Entry, options: &Options, is_packed: bool, stages: &
 }
 
 /// Whether all of it fits into the flash that there is.
-fn flash(entries: &[Entry], object: &Object, options: &Options, code_bytes: Option<u64>, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
+fn flash(
+    entries: &[Entry],
+    object: &Object,
+    options: &Options,
+    packed: Option<&'static str>,
+    code_bytes: Option<u64>,
+    const_bytes: u64,
+) -> Result<(), Vec<Diagnostic>> {
     let levels: Vec<(&str, u64)> = object.levels.iter().map(|l| (l.name.as_str(), l.code_bytes)).collect();
     let const_bytes = if options.weights { 0 } else { const_bytes };
     let is_for_size = options.prefer.goal == Goal::Size;
-    limits::flash(options.limits, entries.iter().map(|e| &e.facts), Flash { code_bytes, const_bytes, levels: &levels, is_for_size })
+    limits::flash(options.limits, entries.iter().map(|e| &e.facts), Flash { code_bytes, const_bytes, levels: &levels, is_for_size, packed })
 }
 
 /// Compiles a file in C by the user's compiler; then sizes and stack are known, and stand in the header.
@@ -449,7 +478,8 @@ pub fn build(compiled: &mut Compiled, compiler: &Compiler, options: &Options) ->
     let mut built = once(compiled)?;
     built.note(&mut compiled.object, &prefixes);
     if let Some(sizes) = built.sizes {
-        flash(&compiled.entries, &compiled.object, options, Some(sizes.code_bytes), sizes.data_bytes)?;
+        let packed = compiled.compressed.as_ref().map(|c| c.how.name());
+        flash(&compiled.entries, &compiled.object, options, packed, Some(sizes.code_bytes), sizes.data_bytes)?;
     }
     if 0 < compiled.object.stack_bytes {
         // The description has the stack from the header.
