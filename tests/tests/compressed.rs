@@ -111,7 +111,9 @@ fn compiled() {
         for (program, prepared) in [(&packed, None), (&dense, prepared)] {
             let options = object::Options { prepared, ..differential::options(program) };
             let object = object::emit(&[Level { program, target: &target }], &options).expect("an object");
-            assert!(object.const_bytes < dense.buffers.iter().filter(|b| b.role == Role::Const).map(|b| b.size_bytes).sum::<u64>() * 7 / 10);
+            assert!(
+                object.const_bytes < dense.buffers.iter().filter(|b| b.role == Role::Const).map(|b| b.size_bytes).sum::<u64>() * 7 / 10
+            );
             for end in [End::First, End::Last] {
                 let got = differential::native_steps(&object, program, &[vec![]], &empty, Entry::Invoke, end).expect("it runs");
                 assert!(got == expected, "{} {end:?}", target.level);
@@ -170,11 +172,7 @@ fn outputs(compiled: &Compiled) -> Vec<Vec<u8>> {
     let call = |step: u8| {
         let bytes: Vec<u8> = (0..64).map(|i| (i as u8).wrapping_mul(37).wrapping_add(step.wrapping_mul(91))).collect();
         instance.set_input(0, &bytes);
-        let array = cranelite::array::Array {
-            element: compiled.main().signature.inputs[0].ty.element,
-            shape: vec![1, 64],
-            data: bytes,
-        };
+        let array = cranelite::array::Array { element: compiled.main().signature.inputs[0].ty.element, shape: vec![1, 64], data: bytes };
         instance.run(&[vec![array]]).expect("it runs").remove(0).remove(0).data
     };
     (0..4).map(call).collect()

@@ -25,8 +25,6 @@ use std::collections::BTreeMap;
 
 /// Smaller constants stay as they are: code that decodes them would take what they save.
 pub const LEAST_BYTES: u64 = 1024;
-/// Of its bytes, what a constant must save at least: one 32nd.
-const LEAST_SHARE: u64 = 32;
 /// An entropy coder, which takes several times as long, must save so many hundredths more than fields of bits.
 const WORTH_PERCENT: u64 = 90;
 
@@ -37,6 +35,16 @@ pub enum Prefer {
     Quick,
     /// The fewest bytes.
     Small,
+}
+
+impl Prefer {
+    /// Of its bytes, what a constant must save at least: one so manyth.
+    fn least_share(self) -> u64 {
+        match self {
+            Prefer::Quick => 8,
+            Prefer::Small => 32,
+        }
+    }
 }
 
 /// A constant to be packed.
@@ -236,7 +244,7 @@ fn pack(content: Content, prefer: Prefer, tables: &mut Tables, archive: &mut Vec
     let widths: &[usize] = if own == 1 { &[1] } else { &[1, 2, 4] };
     let by_bits = widths.iter().filter_map(|w| bits::pack(data, *w)).min_by_key(BitPacked::size_bytes);
     let dense = data.len() as u64;
-    let limit = dense - (dense / LEAST_SHARE).max(64).min(dense);
+    let limit = dense - (dense / prefer.least_share()).max(64).min(dense);
     // Of entropy coders: how many planes, and the table of each that is coded.
     let before = tables.known.len();
     let mut by_entropy: Option<(Vec<Option<usize>>, u64)> = None;
@@ -399,10 +407,11 @@ impl<'a> Decoders<'a> {
                         Plane::Coded { head, table } => {
                             let archive = self.archive(program);
                             let memory = *memory.get_or_insert_with(|| tables.take().expect("once")(program));
-                            let kernel = self.kernel(program, rans::tables());
+                            let machine = self.machine;
+                            let kernel = self.kernel(program, rans::tables(machine));
                             all.push(call(kernel, vec![archive, memory], vec![2 * table]));
-                            let kernel = self.kernel(program, rans::decoder(packing.archive.len()));
-                            all.push(call(kernel, vec![archive, memory, to], vec![2 * head, 2 * table, *steps, stride, p]));
+                            let kernel = self.kernel(program, rans::decoder(packing.archive.len(), stride));
+                            all.push(call(kernel, vec![archive, memory, to], vec![2 * head, 2 * table, *steps, p]));
                         }
                     }
                 }

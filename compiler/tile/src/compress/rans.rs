@@ -7,8 +7,8 @@
 //! bytes by their type.
 
 use crate::builder::KernelBuilder;
-use crate::index::Param;
-use crate::program::{Binary, Cond, Kernel, Value};
+use crate::machine::Machine;
+use crate::program::{Cond, Kernel, Value};
 use crate::types::Elem;
 
 /// Coders of one constant, each with a state and words of its own.
@@ -23,7 +23,9 @@ pub const HEAD_WORDS: usize = 2 * STREAMS;
 /// Words of a table of frequencies.
 pub const TABLE_WORDS: usize = 256;
 /// Bytes of memory for the tables that a decoder makes: the sums of frequencies below each byte, then the byte of every part of the scale.
-pub const SCRATCH_BYTES: usize = 512 + SCALE;
+pub const SCRATCH_BYTES: usize = 512 + SCALE + LANES_LIMIT;
+/// So many parts of the scale are written at once, at most; what is too much for one byte is overwritten by the next.
+const LANES_LIMIT: usize = 64;
 
 /// How often each byte is expected, in parts of the scale. Every byte of what it codes has one part at least.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,10 +117,10 @@ pub fn decode(archive: &[u16], head: usize, table: usize, steps: usize) -> Vec<u
     let (mut symbols, mut below, mut sum) = (vec![0u8; SCALE], [0u32; 256], 0usize);
     for (b, &part) in frequencies.iter().enumerate() {
         below[b] = sum as u32 & 0xffff;
-        for _ in 0..(part as usize).min(SCALE) {
-            symbols[sum.min(SCALE - 1)] = b as u8;
-            sum += 1;
+        for i in 0..(part as usize).min(SCALE) {
+            symbols[(sum + i).min(SCALE - 1)] = b as u8;
         }
+        sum += part as usize;
     }
     let mut at: Vec<usize> = (0..STREAMS).map(|s| (word(head + 2 * s) << 16 | word(head + 2 * s + 1)) as usize).collect();
     let mut states: Vec<u32> = at.iter().map(|&at| word(at) << 16 | word(at.saturating_add(1))).collect();
@@ -141,7 +143,8 @@ pub fn decode(archive: &[u16], head: usize, table: usize, steps: usize) -> Vec<u
 }
 
 /// Makes the tables of a decoder out of frequencies in the archive: `table` is where they are, in bytes.
-pub fn tables() -> Kernel {
+pub fn tables(machine: &Machine) -> Kernel {
+    let lanes = machine.lanes(Elem::U8).min(LANES_LIMIT);
     let mut k = KernelBuilder::new("unpack_tables");
     let (archive, scratch) = (k.read("archive"), k.write("tables"));
     let table = k.param("table");
@@ -149,29 +152,32 @@ pub fn tables() -> Kernel {
     k.repeat("symbol", 256, 1, &[zero, byte], |k, symbol, carried| {
         let below = k.narrow(carried[0], Elem::U16);
         k.store(scratch.at(symbol * 2), below);
-        let parts = k.load(Elem::U16.x(1), archive.at(symbol * 2 + table));
-        let parts = k.clamped_index("parts", parts, 0, SCALE as i64);
+        let count = k.load(Elem::U16.x(1), archive.at(symbol * 2 + table));
+        let parts = k.clamped_index("parts", count, 0, SCALE as i64);
         let byte = carried[1];
-        let sum = k.repeat("part", parts, 1, &[carried[0]], |k, _, sum| {
+        let bytes = if lanes == 1 { byte } else { k.splat(byte, lanes) };
+        k.repeat("part", parts, lanes as i64, &[carried[0]], |k, _, sum| {
             let place = k.clamped_index("place", sum[0], 0, SCALE as i64 - 1);
-            k.store(scratch.at(place + 512), byte);
-            let one = k.int(Elem::I32.x(1), 1);
-            vec![k.add(sum[0], one)]
+            k.store(scratch.at(place + 512), bytes);
+            let more = k.int(Elem::I32.x(1), lanes as i64);
+            vec![k.add(sum[0], more)]
         });
+        let count = k.widen(count, Elem::I32);
         let one = k.int(Elem::U8.x(1), 1);
-        vec![sum[0], k.add(byte, one)]
+        vec![k.add(carried[0], count), k.add(byte, one)]
     });
     k.finish()
 }
 
 /// Decodes `steps` bytes of each stream to every `stride`th byte of `y` from `first` on. `head` and `table`: where they are in the archive, in bytes; the
 /// archive has so many words.
-pub fn decoder(archive_words: usize) -> Kernel {
-    let mut k = KernelBuilder::new("unpack_entropy");
+pub fn decoder(archive_words: usize, stride: usize) -> Kernel {
+    let mut k = KernelBuilder::new(format!("unpack_entropy_{stride}"));
     let (archive, scratch, y) = (k.read("archive"), k.read("tables"), k.write("y"));
-    let [head, table, steps, stride, first] = ["head", "table", "steps", "stride", "first"].map(|name| k.param(name));
+    let [head, table, steps, first] = ["head", "table", "steps", "first"].map(|name| k.param(name));
+    let stride = stride as i64;
     let last = archive_words as i64 - 1;
-    let (word, number) = (Elem::U32.x(1), Elem::I32.x(1));
+    let word = Elem::U32.x(1);
     let load_word = |k: &mut KernelBuilder, at: Value| {
         let place = k.clamped_index("word", at, 0, last);
         let w = k.load(Elem::U16.x(1), archive.at(place * 2));
@@ -188,14 +194,12 @@ pub fn decoder(archive_words: usize) -> Kernel {
             k.widen(w, Elem::U32)
         });
         let begin = joined(&mut k, high, low);
-        let begin = k.bitcast(begin, number);
-        let one = k.int(number, 1);
+        let one = k.int(word, 1);
         let next = k.add(begin, one);
         let (high, low) = (load_word(&mut k, begin), load_word(&mut k, next));
         let next = k.add(next, one);
         carried.extend([joined(&mut k, high, low), next]);
     }
-    let product = |stride: Param, n: i64| crate::index::Index::from(stride) * n;
     k.repeat("step", steps, 1, &carried, |k, step, carried| {
         let mut next = vec![];
         for (s, of_stream) in carried.chunks(2).enumerate() {
@@ -204,7 +208,7 @@ pub fn decoder(archive_words: usize) -> Kernel {
             let part = k.and(state, mask);
             let place = k.clamped_index("part", part, 0, SCALE as i64 - 1);
             let b = k.load(Elem::U8.x(1), scratch.at(place + 512));
-            k.store(y.at(step * stride * STREAMS as i64 + product(stride, s as i64) + first), b);
+            k.store(y.at(step * (stride * STREAMS as i64) + first + stride * s as i64), b);
             let frequency = k.lookup(Elem::U16, archive.at(table), b);
             let frequency = k.widen(frequency, Elem::U32);
             let below = k.lookup(Elem::U16, scratch.at(0), b);
@@ -217,8 +221,8 @@ pub fn decoder(archive_words: usize) -> Kernel {
             let is_low = k.compare(Cond::Lt, state, least);
             let w = load_word(k, at);
             let longer = joined(k, state, w);
-            let one = k.int(number, 1);
-            let after = k.binary(Binary::Add, at, one);
+            let one = k.int(word, 1);
+            let after = k.add(at, one);
             next.extend([k.select(is_low, longer, state), k.select(is_low, after, at)]);
         }
         next
