@@ -98,8 +98,8 @@ pub struct Choice {
     pub decoding_percent: f64,
 }
 
-/// Packs the constants of all programs of an object. None if nothing saves enough. `is_c`: memory may have any order of bytes.
-pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: bool) -> Result<Option<Compressed>, Diagnostic> {
+/// Packs what saves enough of the constants of all programs of an object. `is_c`: memory may have any order of bytes.
+pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: bool) -> Result<Compressed, Diagnostic> {
     let mut contents = BTreeMap::new();
     for l in all.iter() {
         for content in compress::candidates(l.program, l.number_bytes).into_values() {
@@ -113,18 +113,18 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
     // What is no number of one width has no order of bytes that C could keep.
     let contents: Vec<Content> = contents.into_values().flatten().filter(|c| !is_c || c.number_bytes.is_some()).collect();
     let mut choices = vec![none(all)];
-    let mut made = None;
+    let mut made = Packing::default();
     for other in Compress::ALL {
         let programs: Vec<(&Program, &Machine)> = all.iter().map(|l| (&*l.program, l.machine)).collect();
         let packing = pack(other, contents.clone(), &programs, max_arena).map_err(wrong)?;
         choices.push(cost(other, &packing, all));
-        if other == how && !packing.constants.is_empty() {
-            made = Some(packing);
+        if other == how {
+            made = packing;
         }
     }
-    let Some(packing) = made else { return Ok(None) };
+    let packing = made;
     let groups = groups(&packing);
-    let prepared = (how == Compress::Fastest).then(|| Prepared::of(packing.clone()));
+    let prepared = (how == Compress::Fastest && !packing.constants.is_empty()).then(|| Prepared::of(packing.clone()));
     if prepared.is_none() {
         for l in all.iter_mut() {
             for (buffer, number) in compress::into_scratch(l.program, l.machine, &packing) {
@@ -135,7 +135,7 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
             }
         }
     }
-    Ok(Some(Compressed { how, picked: false, groups, choices, prepared }))
+    Ok(Compressed { how, picked: false, groups, choices, prepared })
 }
 
 fn wrong(e: PackError) -> Diagnostic {

@@ -221,7 +221,7 @@ fn compress(
         .iter_mut()
         .map(|(planned, machine)| compression::Lowered { program: &mut planned.program, machine, number_bytes: &mut planned.number_bytes })
         .collect();
-    compression::apply(how, &mut lowered, options.limits.arena_bytes, is_c).map_err(|d| vec![d])
+    compression::apply(how, &mut lowered, options.limits.arena_bytes, is_c).map(Some).map_err(|d| vec![d])
 }
 
 fn place_anywhere(program: &mut Program, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Plan, Vec<Diagnostic>> {
@@ -396,7 +396,7 @@ fn compile_so(model: &[u8], targets: &[Target], options: &Options, stages: &mut 
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, entries.iter().map(|e| &e.facts), object.const_bytes)?;
-    let packed = compressed.as_ref().map(|c| c.how.name());
+    let packed = compressed.as_ref().filter(|c| !c.groups.is_empty()).map(|c| c.how.name());
     flash(&entries, &object, options, packed, (!targets[0].is_c()).then_some(object.code_bytes), object.const_bytes)?;
     let header = header::write(options, &entries, targets, &object, &symbols);
     let compiled = Compiled {
@@ -478,7 +478,7 @@ pub fn build(compiled: &mut Compiled, compiler: &Compiler, options: &Options) ->
     let mut built = once(compiled)?;
     built.note(&mut compiled.object, &prefixes);
     if let Some(sizes) = built.sizes {
-        let packed = compiled.compressed.as_ref().map(|c| c.how.name());
+        let packed = compiled.compressed.as_ref().filter(|c| !c.groups.is_empty()).map(|c| c.how.name());
         flash(&compiled.entries, &compiled.object, options, packed, Some(sizes.code_bytes), sizes.data_bytes)?;
     }
     if 0 < compiled.object.stack_bytes {

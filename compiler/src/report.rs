@@ -88,6 +88,9 @@ fn in_object(compiled: &Compiled) -> String {
 fn compressed(c: &Compressed) -> String {
     let mut out = format!("  packed     {}{}\n", c.how.name(), if c.picked { ", for less flash" } else { "" });
     let width = c.groups.iter().map(|g| g.scheme.len()).max().unwrap_or(0);
+    if c.groups.is_empty() {
+        out += "    no constant takes enough fewer bytes\n";
+    }
     for g in &c.groups {
         let [bytes, packed, bound] = [g.bytes, g.packed_bytes, g.bound_bytes].map(grouped);
         let constants = if g.constants == 1 { "constant" } else { "constants" };

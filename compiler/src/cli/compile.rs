@@ -169,7 +169,12 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
         let why = if c.picked { ", which keeps --max-flash" } else { "" };
         let bytes: u64 = c.groups.iter().map(|g| g.bytes).sum();
         let packed: u64 = c.groups.iter().map(|g| g.packed_bytes).sum();
-        out += &format!("packed {} bytes of constants in {} (--compress {}{why})\n", grouped(bytes), grouped(packed), c.how.name());
+        out += &match c.groups.is_empty() {
+            true => format!("no constant takes enough fewer bytes to be packed (--compress {})\n", c.how.name()),
+            false => {
+                format!("packed {} bytes of constants in {} bytes (--compress {}{why})\n", grouped(bytes), grouped(packed), c.how.name())
+            }
+        };
     }
     if 0 < sizes.prepared_bytes {
         out += &format!("prepared {} bytes, once, by {}_prepare\n", grouped(sizes.prepared_bytes), compiled.prefix);
