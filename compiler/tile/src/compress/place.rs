@@ -3,7 +3,8 @@
 //! The ideas: the calls of one operator decode once, those of another one later decode again, so memory is taken only while it is used, and the planner gives
 //! the same place to others; what a loop reads is decoded before the loop.
 
-use super::{Content, Decoders, LEAST_BYTES, Packing, rans};
+use super::decoders::Decoders;
+use super::{Content, LEAST_BYTES, Packing, rans};
 use crate::machine::Machine;
 use crate::program::{Base, Buffer, BufferId, Call, Line, Op, Program, Role, Step, Stmt};
 use crate::verify::CONST_SLACK_BYTES;

@@ -3,8 +3,9 @@
 //! The idea: this memory is what a file of weights would be (`codegen/object/weights.rs`): a header, then constants at places that all programs of the
 //! object agree on. So everything that takes such a file takes it, and code refuses memory that was not prepared.
 
+use super::decoders::{Decoders, add_constant};
 use super::place::add_scratch;
-use super::{Decoders, Packing, add_constant, rans};
+use super::{Packing, rans};
 use crate::builder::KernelBuilder;
 use crate::machine::Machine;
 use crate::program::{BufferId, Call, KernelId, Program, Step};

@@ -101,7 +101,7 @@ pub fn encode(bytes: &[u8], frequencies: &Frequencies) -> Vec<Vec<u16>> {
                 words.push(state as u16);
                 state >>= 16;
             }
-            state = (state / part << SCALE_BITS) + state % part + below[usize::from(b)];
+            state = ((state / part) << SCALE_BITS) + state % part + below[usize::from(b)];
         }
         words.extend([state as u16, (state >> 16) as u16]);
         words.reverse();

@@ -1,8 +1,11 @@
 //! Coders on any bytes, their kernels beside what Rust decodes, and programs that compute the same with packed constants.
 
+use super::decoders::add_constant;
 use super::*;
-use crate::machine::ByteDot;
-use crate::program::{Call, Step};
+use crate::builder::KernelBuilder;
+use crate::machine::{ByteDot, Machine};
+use crate::program::{Buffer, BufferId, Call, KernelId, Role, Step};
+use crate::types::Elem;
 use crate::{interpret, verify};
 use proptest::prelude::*;
 
