@@ -54,7 +54,7 @@ typedef struct {
     const void *outputs;
     void *arena;
     void *state;           /* where the model keeps any */
-    const void *weights;   /* with --weights */
+    const void *weights;   /* with --weights or --compress constants=fastest */
     const cranelite_executor *executor; /* null: one thread */
     void (*hook)(void *user, uint32_t op, uint32_t call); /* null, or to be called before every call of a kernel and once at the end */
     void *user;
@@ -86,7 +86,7 @@ typedef struct {
     /* null unless compiled with --self-test, or where it has more parameters; and the bytes of its buffer */
     cranelite_status (*selftest)(void *arena, void *buffer, uint32_t *wrong_output);
     uint64_t selftest_bytes;
-    /* null and 0 unless compiled with --weights */
+    /* null and 0 unless compiled with --weights or --compress constants=fastest */
     cranelite_status (*check_weights)(const void *weights);
     uint64_t weights_bytes;
     /* The .tflite file: its size; and a hash, from 0 for each of its 64-bit words, little-endian, the last filled up with zeros:
@@ -96,6 +96,8 @@ typedef struct {
     const char *signature; /* its name in the file, UTF-8; null where it has none */
     uint32_t subgraph;    /* of the file */
     uint32_t reserved;
+    /* null unless compiled with --compress constants=fastest: writes the weights, once, before the first call */
+    cranelite_status (*prepare)(void *weights);
 } cranelite_model;
 
 #endif /* CRANELITE_ABI_1 */

@@ -64,6 +64,9 @@ fn session(path: &Path) -> Result<()> {
     if expected.contains(".toml") {
         set_up_pipelines(folder.path())?;
     }
+    if expected.contains("packable.tflite") {
+        fs::write(folder.path().join("packable.tflite"), models::packable())?;
+    }
     if expected.contains("metadata/") {
         set_up_metadata(folder.path())?;
     }

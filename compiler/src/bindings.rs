@@ -52,6 +52,9 @@ pub fn write(compiled: &Compiled, made_from: &str) -> String {
     if let Some(file) = &object.weights {
         weights(&mut line, prefix, file.len());
     }
+    if 0 < object.prepared_bytes {
+        prepared(&mut line, prefix, object.prepared_bytes);
+    }
     let levels: Vec<String> = compiled.targets().into_iter().map(|t| t.level).collect();
     if 1 < levels.len() {
         line("    /// Names of the feature levels, by number.");
@@ -81,7 +84,7 @@ const USED: &str = "    use ::cranelite_runtime::{Error, Quantization, Tensor};\
 /// What modules of signatures take from the one around them.
 fn shared_types(compiled: &Compiled) -> Vec<&'static str> {
     let object = &compiled.object;
-    let all = [("Arena", true), ("State", 0 < object.state_bytes), ("Weights", object.weights.is_some())];
+    let all = [("Arena", true), ("State", 0 < object.state_bytes), ("Weights", object.weights.is_some() || 0 < object.prepared_bytes)];
     all.into_iter().filter(|t| t.1).map(|t| t.0).collect()
 }
 
@@ -127,7 +130,7 @@ fn signature(compiled: &Compiled, number: usize) -> String {
         declared.push("state: *mut c_void");
         passed.push("state.0.as_mut_ptr().cast::<c_void>()");
     }
-    if object.weights.is_some() {
+    if object.weights.is_some() || 0 < object.prepared_bytes {
         taken.push("weights: Weights<'_>".into());
         declared.push("weights: *const c_void");
         passed.push("weights.0.as_ptr().cast::<c_void>()");
@@ -205,6 +208,27 @@ fn weights(line: &mut impl FnMut(&str), prefix: &str, bytes: usize) {
     line("            if bytes.len() != WEIGHTS_BYTES {\n                return Err(Error::WrongWeights);\n            }");
     line("            // SAFETY: there are as many bytes as the object reads.");
     line("            Error::check(unsafe { check_weights(bytes.as_ptr().cast()) })?;\n            Ok(Weights(bytes))\n        }\n    }\n");
+}
+
+/// The type of constants that are decoded once.
+fn prepared(line: &mut impl FnMut(&str), prefix: &str, bytes: u64) {
+    let align = weights::ALIGN;
+    line(&format!("    pub const WEIGHTS_BYTES: usize = {bytes};\n"));
+    line("    /// Memory for the constants, as aligned as it must be.");
+    line(&format!("    #[repr(C, align({align}))]\n    pub struct WeightsMemory(pub [u8; WEIGHTS_BYTES]);\n"));
+    line(
+        "    /// The constants, decoded; any number of calls may share them.\n    #[derive(Clone, Copy)]\n    pub struct Weights<'a>(&'a [u8]);\n",
+    );
+    line("    impl<'a> Weights<'a> {");
+    line("        /// Decodes all constants.");
+    line("        pub fn prepare(memory: &'a mut WeightsMemory) -> Result<Self, Error> {");
+    line("            unsafe extern \"C\" {");
+    line(&format!("                #[link_name = \"{prefix}_prepare\"]"));
+    line("                fn prepare(weights: *mut ::core::ffi::c_void) -> i32;\n            }");
+    line("            // SAFETY: the memory is as large and as aligned as the object wants it.");
+    line(
+        "            Error::check(unsafe { prepare(memory.0.as_mut_ptr().cast()) })?;\n            Ok(Weights(&memory.0))\n        }\n    }\n",
+    );
 }
 
 /// Methods of the arena that give inputs and outputs in it; their names begin with `of`.

@@ -96,13 +96,21 @@ fn main_c(compiled: &Compiled) -> String {
     let needs = |t: &Target| format!("{} needs {}", t.level, t.beyond_baseline().join(" "));
     let lacks = format!("the CPU lacks a feature; {}", compiled.targets().iter().map(needs).collect::<Vec<_>>().join("; "));
     let (inputs, outputs) = (&compiled.main().signature.inputs, &compiled.main().signature.outputs);
-    let (mut state, mut reset, mut passed) = (String::new(), String::new(), "");
+    let (mut state, mut reset, mut passed) = (String::new(), String::new(), String::new());
     if 0 < compiled.object.state_bytes {
         state = format!("    char *state = memory({upper}_STATE_BYTES + {upper}_STATE_ALIGN);\n");
         reset = format!(
             "    state += ({upper}_STATE_ALIGN - (size_t)state % {upper}_STATE_ALIGN) % {upper}_STATE_ALIGN;\n    if ({prefix}_reset(state)) return 8;\n"
         );
-        passed = ", state";
+        passed = ", state".into();
+    }
+    if 0 < compiled.object.prepared_bytes {
+        state += &format!("    char *weights = memory({upper}_WEIGHTS_BYTES + {upper}_WEIGHTS_ALIGN);\n");
+        reset += &format!(
+            "    weights += ({upper}_WEIGHTS_ALIGN - (size_t)weights % {upper}_WEIGHTS_ALIGN) % {upper}_WEIGHTS_ALIGN;\n    \
+             if ({prefix}_prepare(weights) || {prefix}_check_weights(weights)) return 9;\n"
+        );
+        passed += ", weights";
     }
     format!(
         r#"#include "model.h"

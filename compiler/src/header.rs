@@ -65,6 +65,10 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
     let where_constants_are = match (options.weights, targets[0].is_c()) {
         (true, false) => "in a file beside the object",
         (true, true) => "in a file beside this one, for little-endian machines",
+        (false, false) if 0 < object.prepared_bytes => "in the object, and decoded into memory of the caller's",
+        (false, true) if 0 < object.prepared_bytes => {
+            "in the file in C, and decoded into memory of the caller's, for little-endian machines"
+        }
         (false, false) => "in the object",
         (false, true) => "in the file in C",
     };
@@ -95,25 +99,30 @@ pub fn write(options: &Options, entries: &[Entry], targets: &[Target], object: &
     if !is_c || 0 < object.stack_bytes {
         line(&format!("#define {upper}_STACK_BYTES {}", object.stack_bytes));
     }
-    if let Some(file) = &object.weights {
-        line(&format!("#define {upper}_WEIGHTS_BYTES {}", file.len()));
+    let weights_bytes = object.weights.as_ref().map_or(object.prepared_bytes, |file| file.len() as u64);
+    if 0 < weights_bytes {
+        line(&format!("#define {upper}_WEIGHTS_BYTES {weights_bytes}"));
         line(&format!("#define {upper}_WEIGHTS_ALIGN {}", weights::ALIGN));
     }
     let has_state = 0 < object.state_bytes;
-    let parts: Vec<Part> = entries.iter().zip(&object.entries).map(|(entry, sizes)| Part { options, entry, sizes, has_state }).collect();
+    let parts: Vec<Part> = entries
+        .iter()
+        .zip(&object.entries)
+        .map(|(entry, sizes)| Part { options, entry, sizes, has_state, has_weights: 0 < weights_bytes })
+        .collect();
     if let [only] = &parts[..] {
         out += &only.tensors();
         out += &only.structures();
         out += &shared(options, object, symbols, false);
         out += &only.invoke();
         out += &only.answers();
-        out += &weights(options);
+        out += &weights(options, object);
         out += &levels(options, targets);
         out += &only.other_functions(targets);
     } else {
         out.push('\n');
         out += &shared(options, object, symbols, true);
-        out += &weights(options);
+        out += &weights(options, object);
         out += &levels(options, targets);
         for part in &parts {
             out += &part.heading();
@@ -141,6 +150,7 @@ struct Part<'a> {
     entry: &'a Entry,
     sizes: &'a EntryFacts,
     has_state: bool,
+    has_weights: bool,
 }
 
 impl Part<'_> {
@@ -217,7 +227,7 @@ impl Part<'_> {
             Io::Caller => format!("const {prefix}_inputs *in, const {prefix}_outputs *out, "),
         };
         let state = if self.has_state { ", void *state" } else { "" };
-        let weights = if self.options.weights { ", const void *weights" } else { "" };
+        let weights = if self.has_weights { ", const void *weights" } else { "" };
         format!("{io}void *arena{state}{weights}")
     }
 
@@ -263,7 +273,7 @@ impl Part<'_> {
     /// The self-test, and its buffer.
     fn self_test(&self) -> String {
         let (prefix, upper, signature) = (&self.entry.prefix, self.upper(), &self.entry.signature);
-        let weights = if self.options.weights { "const void *weights, " } else { "" };
+        let weights = if self.has_weights { "const void *weights, " } else { "" };
         let (state, reset) = if self.has_state { ("void *state, ", ", and the state, which it resets") } else { ("", "") };
         let described = |tensors: &[Tensor]| tensors.iter().map(Tensor::described).collect::<Vec<_>>();
         let (_, bytes) = self_test::places(&described(&signature.inputs), &described(&signature.outputs));
@@ -299,8 +309,17 @@ fn shared(options: &Options, object: &Object, symbols: &BTreeSet<String>, severa
 }
 
 /// What is said of weights outside.
-fn weights(options: &Options) -> String {
+fn weights(options: &Options, object: &Object) -> String {
     let (prefix, upper) = (&options.prefix, options.prefix.to_ascii_uppercase());
+    if 0 < object.prepared_bytes {
+        return format!(
+            "/* `weights` is memory of the caller's, {upper}_WEIGHTS_BYTES bytes aligned to {upper}_WEIGHTS_ALIGN, into which this decodes constants, once, before the first\n   \
+             call. Calls only read it: any number of them may share it. Memory that was not prepared is refused with CRANELITE_WRONG_WEIGHTS. */\n\
+             cranelite_status {prefix}_prepare(void *weights);\n\n\
+             /* Compares all that was prepared with what it must be: CRANELITE_OK, or CRANELITE_WRONG_WEIGHTS. */\n\
+             cranelite_status {prefix}_check_weights(const void *weights);\n\n"
+        );
+    }
     if !options.weights {
         return String::new();
     }

@@ -8,6 +8,7 @@ use crate::diagnostic::internal;
 use crate::pipeline::{Compiled, Entry};
 use crate::signature::{Signature, Tensor};
 use cranelite_codegen::loader::{self, Bound, Library, Loaded, Model, Pool};
+use cranelite_codegen::object::weights;
 use cranelite_codegen::targets::{self, Target};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use cranelite_graph::tensor::TensorType;
@@ -21,6 +22,8 @@ pub struct Instance {
     chosen: usize,
     arena: Block,
     state: Block,
+    /// Constants that are decoded once.
+    weights: Block,
     /// None for one thread.
     pool: Option<Pool>,
 }
@@ -89,7 +92,13 @@ impl Instance {
             signatures: compiled.entries.iter().map(|e| Callee::new(&loaded, e)).collect::<Result<_, _>>()?,
             chosen: 0,
             arena: Block::new(compiled.object.arena_bytes as usize, compiled.object.arena_align as usize)?,
+            weights: Block::new(compiled.object.prepared_bytes as usize, weights::ALIGN as usize)?,
         };
+        if 0 < compiled.object.prepared_bytes
+            && let Some(status) = instance.signatures[0].model.prepare(instance.weights.bytes_mut())
+        {
+            check_status(&instance.targets, status)?;
+        }
         instance.reset();
         Ok(instance)
     }
@@ -118,6 +127,9 @@ impl Instance {
     pub fn call(&mut self, inputs: &[&[u8]], outputs: &mut [&mut [u8]]) -> Result<(), Diagnostic> {
         let model = &self.signatures[self.chosen].model;
         let mut bound = model.bind_with_state(inputs, outputs, self.arena.bytes_mut(), self.state.bytes_mut());
+        if 0 < self.weights.size_bytes {
+            bound.set_weights(self.weights.bytes());
+        }
         run(&mut bound, self.pool.as_mut(), &self.targets)
     }
 
@@ -126,7 +138,11 @@ impl Instance {
         let Callee { model, inputs, outputs, .. } = &mut self.signatures[self.chosen];
         let inputs: Vec<&[u8]> = inputs.iter().map(Block::bytes).collect();
         let mut outputs: Vec<&mut [u8]> = outputs.iter_mut().map(Block::bytes_mut).collect();
-        Ok(work(&mut model.bind_with_state(&inputs, &mut outputs, self.arena.bytes_mut(), self.state.bytes_mut())))
+        let mut bound = model.bind_with_state(&inputs, &mut outputs, self.arena.bytes_mut(), self.state.bytes_mut());
+        if 0 < self.weights.size_bytes {
+            bound.set_weights(self.weights.bytes());
+        }
+        Ok(work(&mut bound))
     }
 
     /// The model, again and again.

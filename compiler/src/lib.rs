@@ -8,6 +8,7 @@ pub mod bindings;
 pub mod cc;
 pub mod cli;
 pub mod compare;
+pub mod compression;
 pub mod convert;
 pub mod diagnostic;
 pub mod dump;

@@ -66,15 +66,18 @@ pub struct Flash<'a> {
     pub levels: &'a [(&'a str, u64)],
     /// Whether code was to be small.
     pub is_for_size: bool,
+    /// How constants are packed.
+    pub packed: Option<&'static str>,
 }
 
 /// Says how much is too much, and what would help.
 pub fn flash<'a>(limits: Limits, facts: impl Iterator<Item = &'a Facts>, flash: Flash) -> Result<(), Vec<Diagnostic>> {
-    let Flash { code_bytes, const_bytes, levels, is_for_size } = flash;
+    let Flash { code_bytes, const_bytes, levels, is_for_size, packed } = flash;
     let bytes = code_bytes.unwrap_or(0) + const_bytes;
     let Some(limit) = limits.flash_bytes.filter(|limit| *limit < bytes) else { return Ok(()) };
     let what = if code_bytes.is_some() { "code and constants are" } else { "the constants alone are" };
-    let message = format!("{what} larger than the flash; the model's largest constants are:\n{}", largest(facts));
+    let packed = packed.map_or(String::new(), |how| format!(" even with --compress {how}"));
+    let message = format!("{what} larger than the flash{packed}; the model's largest constants are:\n{}", largest(facts));
     let parts = code_bytes.map_or(String::new(), |code| format!(": code {code}, constants {const_bytes}"));
     let (mut ways, of) = (vec![], levels.iter().map(|(name, bytes)| format!("{name} {bytes}")).collect::<Vec<_>>().join(", "));
     if code_bytes.is_some() && const_bytes <= limit {

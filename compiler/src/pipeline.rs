@@ -3,6 +3,7 @@
 //! Nothing is decided here: each phase is a function of another crate or file. The idea: this file reads aloud.
 
 use crate::cc::{self, Compiler};
+use crate::compression::{self, Compress, Compressed};
 use crate::diagnostic::internal;
 use crate::dump;
 use crate::facts::Facts;
@@ -28,9 +29,11 @@ use cranelite_graph::pipeline::Piped;
 use cranelite_graph::text::{Constants, print};
 use cranelite_graph::{rewrite, verify};
 use cranelite_tile::arena::{self, Plan};
+use cranelite_tile::compress::{PREPARED_HEADER_BYTES, Prepared};
 use cranelite_tile::{BufferId, Machine, Program, parallel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the user decides, beside the target.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,8 @@ pub struct Options {
     /// What is before and after it.
     pub piping: Option<Piping>,
     pub prefer: Preferences,
+    /// Whether constants are packed, and where they are decoded.
+    pub compress: Option<Compress>,
     pub limits: Limits,
     pub profile: bool,
     pub io: Io,
@@ -179,7 +184,16 @@ pub fn read(model: &[u8], options: &Options, stages: &mut Stages) -> Result<Modu
     Ok(Module { models, left_out })
 }
 
+/// One program of a model, planned.
 pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
+    let mut planned = lower(model, machine, options, stages)?;
+    compress(&mut [(&mut planned, machine)], options, false, stages)?;
+    planned.plan = place_anywhere(&mut planned.program, machine, options, stages)?;
+    Ok(planned)
+}
+
+/// A program whose memory is not planned yet.
+fn lower(model: &Model, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Planned, Vec<Diagnostic>> {
     stages.begin("lowering");
     let is_usual = options.visible == Visible::Outputs;
     let own = if is_usual { rewrite::for_machine(&model.graph, machine) } else { None };
@@ -195,11 +209,30 @@ pub fn plan(model: &Model, machine: &Machine, options: &Options, stages: &mut St
         program.distrust_constants();
     }
     stages.add(Stage::Tile, "lower", || cranelite_tile::text::print(&program));
-    let plan = place(&mut program, options, stages, |program| match options.io {
+    Ok(Planned { program, plan: Plan::default(), rescalings, number_bytes })
+}
+
+/// Packs the constants of all programs of an object, if the user wants that.
+fn compress(
+    all: &mut [(&mut Planned, &Machine)],
+    options: &Options,
+    is_c: bool,
+    stages: &mut Stages,
+) -> Result<Option<Compressed>, Vec<Diagnostic>> {
+    let Some(how) = options.compress else { return Ok(None) };
+    stages.begin("packing constants");
+    let mut lowered: Vec<compression::Lowered> = all
+        .iter_mut()
+        .map(|(planned, machine)| compression::Lowered { program: &mut planned.program, machine, number_bytes: &mut planned.number_bytes })
+        .collect();
+    compression::apply(how, &mut lowered, options.limits.arena_bytes, is_c).map(Some).map_err(|d| vec![d])
+}
+
+fn place_anywhere(program: &mut Program, machine: &Machine, options: &Options, stages: &mut Stages) -> Result<Plan, Vec<Diagnostic>> {
+    place(program, options, stages, |program| match options.io {
         Io::Caller => arena::plan(program),
         Io::Arena => arena::plan_with_io(program, io_align(machine)),
-    })?;
-    Ok(Planned { program, plan, rescalings, number_bytes })
+    })
 }
 
 fn io_align(machine: &Machine) -> u32 {
@@ -245,6 +278,8 @@ pub struct Compiled {
     pub entries: Vec<Entry>,
     /// In words, what of the file is not compiled.
     pub left_out: Vec<String>,
+    /// What became of constants, where they are packed.
+    pub compressed: Option<Compressed>,
     /// For how many it is divided.
     pub threads: usize,
     /// The user's functions that custom operators call.
@@ -275,8 +310,29 @@ pub struct Level {
     pub planned: Planned,
 }
 
-/// Several targets are levels of one triple.
+/// Several targets are levels of one triple. Where there is a limit of flash that is not kept, constants are packed as it takes, unless the user has decided about that.
 pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
+    let mut tried = compile_so(model, targets, options, stages);
+    if options.limits.flash_bytes.is_none() || options.compress.is_some() || options.weights {
+        return tried;
+    }
+    // Not decoded once: that is another interface, and as much memory as the constants are.
+    for how in [Compress::Arena, Compress::Smallest] {
+        match &tried {
+            Err(problems) if problems.iter().all(|d| d.code == Code::FLASH) => {}
+            _ => break,
+        }
+        let packed = Options { compress: Some(how), ..options.clone() };
+        stages.texts.clear();
+        tried = compile_so(model, targets, &packed, stages);
+        if let Ok(Compiled { compressed: Some(c), .. }) = &mut tried {
+            c.picked = true;
+        }
+    }
+    tried
+}
+
+fn compile_so(model: &[u8], targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Compiled, Vec<Diagnostic>> {
     let Module { models, left_out } = read(model, options, stages)?;
     let symbols: BTreeSet<String> = models.iter().flat_map(|m| &m.graph.nodes).filter_map(symbol).collect();
     let is_own = |s: &String| s.strip_prefix(&options.prefix).is_some_and(|rest| rest.starts_with('_'));
@@ -296,6 +352,12 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     let mut entries = vec![];
     for model in models {
         entries.push(entry(model, targets, options, stages)?);
+    }
+    let mut programs: Vec<(&mut Planned, &Machine)> =
+        entries.iter_mut().flat_map(|e| &mut e.levels).map(|l| (&mut l.planned, &l.target.machine)).collect();
+    let compressed = compress(&mut programs, options, targets[0].is_c(), stages)?;
+    for e in &mut entries {
+        place_levels(e, options, compressed.is_some(), stages)?;
     }
     let mut object_entries = vec![];
     for e in &entries {
@@ -322,6 +384,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         profile: options.profile,
         const_section: options.const_section.clone(),
         weights: options.weights,
+        prepared: prepared(compressed.as_ref(), targets)?,
         no_cpu_check: options.no_cpu_check,
         unwind: options.unwind,
         parallel: 1 < options.threads,
@@ -337,7 +400,8 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     stages.add(Stage::Clif, "emit", || object.clif.take().unwrap_or_default());
     stages.add(Stage::Asm, "emit", || object.asm.take().unwrap_or_default());
     limits::constants(options.limits, entries.iter().map(|e| &e.facts), object.const_bytes)?;
-    flash(&entries, &object, options, (!targets[0].is_c()).then_some(object.code_bytes), object.const_bytes)?;
+    let packed = compressed.as_ref().filter(|c| !c.groups.is_empty()).map(|c| c.how.name());
+    flash(&entries, &object, options, packed, (!targets[0].is_c()).then_some(object.code_bytes), object.const_bytes)?;
     let header = header::write(options, &entries, targets, &object, &symbols);
     let compiled = Compiled {
         prefix: options.prefix.clone(),
@@ -346,6 +410,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         symbols,
         entries,
         left_out,
+        compressed,
         object,
         header,
     };
@@ -353,27 +418,60 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
     Ok(compiled)
 }
 
-/// The programs of a signature. What is dropped on the way is not needed for machine code.
+/// The programs of a signature, their memory not planned. What is dropped on the way is not needed for machine code.
 fn entry(model: Model, targets: &[Target], options: &Options, stages: &mut Stages) -> Result<Entry, Vec<Diagnostic>> {
     stages.signature.clone_from(&model.word);
     let mut levels = vec![];
     for target in targets {
         stages.level = (1 < targets.len()).then(|| target.level.clone());
-        levels.push(Level { target: target.clone(), planned: plan(&model, &target.machine, options, stages)? });
+        levels.push(Level { target: target.clone(), planned: lower(&model, &target.machine, options, stages)? });
     }
-    agree_on_places(&mut levels, options, stages)?;
     (stages.signature, stages.level) = (None, None);
     let Model { key, subgraph, word, signature, facts, .. } = model;
     let prefix = word.iter().fold(options.prefix.clone(), |prefix, word| format!("{prefix}_{word}"));
     Ok(Entry { key, subgraph, word, prefix, signature, facts, levels })
 }
 
+/// What is decoded once; it is proved as all else is.
+fn prepared(compressed: Option<&Compressed>, targets: &[Target]) -> Result<Option<Arc<Prepared>>, Vec<Diagnostic>> {
+    let Some(prepared) = compressed.and_then(|c| c.prepared.clone()) else { return Ok(None) };
+    for target in targets {
+        let program = prepared.program(&target.machine, &[0; PREPARED_HEADER_BYTES as usize]);
+        cranelite_tile::verify::verify(&program)
+            .map_err(|e| e.iter().map(|e| internal("the program that prepares constants is not proved", e)).collect::<Vec<_>>())?;
+    }
+    Ok(Some(Arc::new(prepared)))
+}
+
+/// Plans the memory of a signature's programs.
+fn place_levels(entry: &mut Entry, options: &Options, is_packed: bool, stages: &mut Stages) -> Result<(), Vec<Diagnostic>> {
+    stages.signature.clone_from(&entry.word);
+    let several = 1 < entry.levels.len();
+    for level in &mut entry.levels {
+        stages.level = several.then(|| level.target.level.clone());
+        if is_packed {
+            stages.add(Stage::Tile, "compress", || cranelite_tile::text::print(&level.planned.program));
+        }
+        level.planned.plan = place_anywhere(&mut level.planned.program, &level.target.machine, options, stages)?;
+    }
+    agree_on_places(&mut entry.levels, options, stages)?;
+    (stages.signature, stages.level) = (None, None);
+    Ok(())
+}
+
 /// Whether all of it fits into the flash that there is.
-fn flash(entries: &[Entry], object: &Object, options: &Options, code_bytes: Option<u64>, const_bytes: u64) -> Result<(), Vec<Diagnostic>> {
+fn flash(
+    entries: &[Entry],
+    object: &Object,
+    options: &Options,
+    packed: Option<&'static str>,
+    code_bytes: Option<u64>,
+    const_bytes: u64,
+) -> Result<(), Vec<Diagnostic>> {
     let levels: Vec<(&str, u64)> = object.levels.iter().map(|l| (l.name.as_str(), l.code_bytes)).collect();
     let const_bytes = if options.weights { 0 } else { const_bytes };
     let is_for_size = options.prefer.goal == Goal::Size;
-    limits::flash(options.limits, entries.iter().map(|e| &e.facts), Flash { code_bytes, const_bytes, levels: &levels, is_for_size })
+    limits::flash(options.limits, entries.iter().map(|e| &e.facts), Flash { code_bytes, const_bytes, levels: &levels, is_for_size, packed })
 }
 
 /// Compiles a file in C by the user's compiler; then sizes and stack are known, and stand in the header.
@@ -384,7 +482,8 @@ pub fn build(compiled: &mut Compiled, compiler: &Compiler, options: &Options) ->
     let mut built = once(compiled)?;
     built.note(&mut compiled.object, &prefixes);
     if let Some(sizes) = built.sizes {
-        flash(&compiled.entries, &compiled.object, options, Some(sizes.code_bytes), sizes.data_bytes)?;
+        let packed = compiled.compressed.as_ref().filter(|c| !c.groups.is_empty()).map(|c| c.how.name());
+        flash(&compiled.entries, &compiled.object, options, packed, Some(sizes.code_bytes), sizes.data_bytes)?;
     }
     if 0 < compiled.object.stack_bytes {
         // The description has the stack from the header.

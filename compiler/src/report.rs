@@ -2,6 +2,7 @@
 //!
 //! The idea: every stage leaves facts, and here they are told, as text and as JSON.
 
+use crate::compression::{Choice, Compressed};
 use crate::facts::Facts;
 use crate::fallbacks::{self, Fallback};
 use crate::limits::peak;
@@ -64,6 +65,7 @@ fn work(facts: &Facts) -> String {
 fn in_object(compiled: &Compiled) -> String {
     let sizes = &compiled.object;
     let mut out = format!("constants    {} bytes\n", grouped(sizes.const_bytes));
+    out += &compiled.compressed.as_ref().map(compressed).unwrap_or_default();
     for (what, bytes) in [("code", compiled.code_bytes()), ("stack", compiled.stack_bytes())] {
         out += &bytes.map_or(String::new(), |bytes| format!("{what:<12} {} bytes\n", grouped(bytes)));
     }
@@ -80,6 +82,63 @@ fn in_object(compiled: &Compiled) -> String {
         out += &format!("state        {} bytes, aligned to {}\n", grouped(sizes.state_bytes), sizes.state_align);
     }
     out
+}
+
+/// What became of constants, and what else could have.
+fn compressed(c: &Compressed) -> String {
+    let mut out = format!("  packed     {}{}\n", c.how.name(), if c.picked { ", for less flash" } else { "" });
+    let width = c.groups.iter().map(|g| g.scheme.len()).max().unwrap_or(0);
+    if c.groups.is_empty() {
+        out += "    no constant takes enough fewer bytes\n";
+    }
+    for g in &c.groups {
+        let [bytes, packed, bound] = [g.bytes, g.packed_bytes, g.bound_bytes].map(grouped);
+        let constants = if g.constants == 1 { "constant" } else { "constants" };
+        out +=
+            &format!("    {:<width$}  {:>4} {constants} of {bytes} bytes in {packed} (entropy of bytes: {bound})\n", g.scheme, g.constants);
+    }
+    for choice in &c.choices {
+        let [constants, arena, prepared] = [choice.const_bytes, choice.arena_bytes, choice.prepared_bytes].map(grouped);
+        let prepared = if 0 < choice.prepared_bytes { format!(", prepared {prepared}") } else { String::new() };
+        let decoding = if 0.0 < choice.decoding_percent {
+            format!(", decoding {:.1} % of a call's other work", choice.decoding_percent)
+        } else {
+            String::new()
+        };
+        out += &format!("    {:<18} constants {constants} bytes, arena {arena}{prepared}{decoding}\n", choice_name(choice));
+    }
+    out
+}
+
+fn choice_name(choice: &Choice) -> &'static str {
+    choice.how.map_or("as they are", |how| how.name())
+}
+
+fn compressed_json(c: &Compressed) -> Value {
+    let groups = c.groups.iter().map(|g| {
+        json!({
+            "scheme": g.scheme,
+            "constants": g.constants,
+            "bytes": g.bytes,
+            "packed_bytes": g.packed_bytes,
+            "entropy_bytes": g.bound_bytes,
+        })
+    });
+    let choices = c.choices.iter().map(|choice| {
+        json!({
+            "how": choice.how.map(|how| how.name()),
+            "const_bytes": choice.const_bytes,
+            "arena_bytes": choice.arena_bytes,
+            "prepared_bytes": choice.prepared_bytes,
+            "decoding_percent": choice.decoding_percent,
+        })
+    });
+    json!({
+        "how": c.how.name(),
+        "picked": c.picked,
+        "groups": groups.collect::<Vec<_>>(),
+        "choices": choices.collect::<Vec<_>>(),
+    })
 }
 
 fn arena(bytes: u64, align: u32, entry: &Entry) -> String {
@@ -171,6 +230,9 @@ pub fn json(compiled: &Compiled) -> Value {
         "threads": compiled.threads,
         "levels": (0..sizes.levels.len()).map(level_of).collect::<Vec<_>>(),
     });
+    if let Some(c) = &compiled.compressed {
+        all["compressed"] = compressed_json(c);
+    }
     let mut own: Vec<Value> = compiled.entries.iter().map(signature).collect();
     if let [only] = &mut own[..] {
         all.as_object_mut().expect("an object").append(only.as_object_mut().expect("an object"));

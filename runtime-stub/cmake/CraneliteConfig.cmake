@@ -124,16 +124,16 @@ function(_cranelite_linked target name has_signatures)
   endif()
 endfunction()
 
-# cranelite_add_model(<target> MODEL <file.tflite> [NAME <prefix>] [TARGET <triple>] [CPU <levels>] [OPT speed|size] [THREADS <n>]
+# cranelite_add_model(<target> MODEL <file.tflite> [NAME <prefix>] [TARGET <triple>] [CPU <levels>] [OPT speed|size] [THREADS <n>] [COMPRESS constants|constants=fastest|constants=smallest]
 #                     [SIGNATURES <name>...] [PIPELINE <file.toml> [DEPENDS <file>...]] [PREBUILT <file.o>])
 #
 # PIPELINE says what is before and after the model; DEPENDS are the files that it names, labels and further models, so that a change of one builds again.
 # NAME begins the names in C: <prefix>.h is what sources include. PREBUILT links an object that was made before, whose header lies beside
 # it; then neither the compiler nor the model is needed.
 function(cranelite_add_model target)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;PIPELINE;PREBUILT" "SIGNATURES;DEPENDS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "MODEL;NAME;TARGET;CPU;OPT;THREADS;COMPRESS;PIPELINE;PREBUILT" "SIGNATURES;DEPENDS")
   if(arg_UNPARSED_ARGUMENTS OR arg_KEYWORDS_MISSING_VALUES)
-    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS, SIGNATURES, PIPELINE, DEPENDS and PREBUILT, each with a value")
+    message(FATAL_ERROR "cranelite_add_model: not understood: ${arg_UNPARSED_ARGUMENTS} ${arg_KEYWORDS_MISSING_VALUES}; it takes MODEL, NAME, TARGET, CPU, OPT, THREADS, COMPRESS, SIGNATURES, PIPELINE, DEPENDS and PREBUILT, each with a value")
   endif()
   if(NOT TARGET ${target})
     message(FATAL_ERROR "cranelite_add_model: \"${target}\" is no target; call add_executable or add_library first")
@@ -186,7 +186,7 @@ function(cranelite_add_model target)
   endif()
 
   set(options --name ${arg_NAME})
-  foreach(pair TARGET:--target CPU:--cpu OPT:--opt THREADS:--threads)
+  foreach(pair TARGET:--target CPU:--cpu OPT:--opt THREADS:--threads COMPRESS:--compress)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 name)
     list(GET pair 1 option)

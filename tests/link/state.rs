@@ -118,6 +118,7 @@ pub fn compiled(targets: &[Target], options: Options) -> Result<Compiled> {
         no_cpu_check: false,
         entries,
         left_out: vec![],
+        compressed: None,
         threads: options.threads,
         symbols: BTreeSet::new(),
         object,

@@ -1,4 +1,4 @@
-/* `model`, and the same model with its constants in the file weights.bin, `outside`: equal outputs; other weights are refused. */
+/* `model`, and the same model with its constants in the file weights.bin, or decoded once, `outside`: equal outputs; other weights are refused. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +31,18 @@ int main(void) {
     check(m->check_weights == NULL && m->weights_bytes == 0, "descriptor");
     check(o->weights_bytes == OUTSIDE_WEIGHTS_BYTES, "descriptor");
     unsigned char *weights = memory(OUTSIDE_WEIGHTS_BYTES);
+#ifdef OUTSIDE_PREPARED
+    memset(weights, 0x5a, OUTSIDE_WEIGHTS_BYTES);
+    check(outside_check_weights(weights) == CRANELITE_WRONG_WEIGHTS, "not prepared yet");
+    check(outside_prepare(NULL) == CRANELITE_NULL_POINTER && outside_prepare(weights + 8) == CRANELITE_MISALIGNED_ARENA, "prepare");
+    check(o->prepare == outside_prepare && m->prepare == NULL, "descriptor");
+    check(outside_prepare(weights) == CRANELITE_OK, "prepare");
+#else
+    check(o->prepare == NULL, "descriptor");
     FILE *file = fopen("weights.bin", "rb");
     check(file != NULL && fread(weights, 1, OUTSIDE_WEIGHTS_BYTES, file) == OUTSIDE_WEIGHTS_BYTES && fgetc(file) == EOF, "weights.bin");
     fclose(file);
+#endif
     check(outside_check_weights(weights) == CRANELITE_OK, "check_weights");
 
     void *inputs[8], *outputs[8], *others[8];

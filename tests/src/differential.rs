@@ -147,7 +147,14 @@ pub fn native_steps(
         let inputs: Vec<Guarded> = inputs.iter().zip(0..).map(|(b, i)| guard(b, Role::Input(i))).collect();
         let mut outputs: Vec<Guarded> = outputs.iter().zip(0..).map(|(b, i)| guard(b, Role::Output(i))).collect();
         let mut arena = Guarded::new(&vec![0x5a; model.arena_bytes], model.arena_align.max(16), end);
-        let weights = object.weights.as_ref().map(|w| Guarded::new(w, 64, end));
+        let mut weights = object.weights.as_ref().map(|w| Guarded::new(w, 64, end));
+        if 0 < object.prepared_bytes {
+            let mut memory = Guarded::new(&vec![0x5a; model.weights_bytes], 64, end);
+            if model.prepare(&mut memory) != Some(0) {
+                return Err("the weights are not prepared".into());
+            }
+            weights = Some(memory);
+        }
         let input_refs: Vec<&[u8]> = inputs.iter().map(|g| &**g).collect();
         let mut output_refs: Vec<&mut [u8]> = outputs.iter_mut().map(|g| &mut **g).collect();
         let mut bound = model.bind_with_state(&input_refs, &mut output_refs, &mut arena, &mut state);

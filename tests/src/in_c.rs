@@ -24,7 +24,7 @@ pub fn object(program: &Program, options: &Options, compiler: &[&str]) -> Result
     let mut object = c99::emit(&[entry], options, "test.h").map_err(|e| e.to_string())?;
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).map_err(|e| e.to_string());
-    write("test.h", header(options, !program.state().is_none_or(|s| s.initial.is_empty())).as_bytes())?;
+    write("test.h", header(options, !program.state().is_none_or(|s| s.initial.is_empty()), options.prepared.is_some()).as_bytes())?;
     write("test.c", &object.bytes)?;
     let mut command = Command::new(compiler[0]);
     command.args(&compiler[1..]).args(STRICT).arg("-c").args(FOR_LOADER).args(["test.c", "-o", "test.o"]).current_dir(folder.path());
@@ -37,7 +37,7 @@ pub fn object(program: &Program, options: &Options, compiler: &[&str]) -> Result
 }
 
 /// The part of a model's header that its file in C needs.
-fn header(options: &Options, has_state: bool) -> String {
+fn header(options: &Options, has_state: bool, has_prepared: bool) -> String {
     let prefix = &options.prefix;
     let structure = |name: &str, constant: &str, tensors: &[model::Tensor]| {
         let members: String = tensors.iter().map(|t| format!("    {constant}void *{};\n", t.identifier)).collect();
@@ -46,10 +46,20 @@ fn header(options: &Options, has_state: bool) -> String {
     };
     let state = if has_state { ", void *state" } else { "" };
     let reset = if has_state { format!("cranelite_status {prefix}_reset(void *state);\n") } else { String::new() };
+    let (weights, prepare) = match has_prepared {
+        true => (
+            ", const void *weights",
+            format!(
+                "cranelite_status {prefix}_prepare(void *weights);\ncranelite_status {prefix}_check_weights(const void *weights);\n\
+                 enum {{ CRANELITE_WRONG_WEIGHTS = 5 }};\n"
+            ),
+        ),
+        false => ("", String::new()),
+    };
     format!(
         "#include <stddef.h>\n#include <stdint.h>\ntypedef int32_t cranelite_status;\n\
          enum {{ CRANELITE_OK, CRANELITE_NULL_POINTER, CRANELITE_MISALIGNED_ARENA, CRANELITE_INDEX_OUT_OF_RANGE }};\n\
-         {}{}{}{reset}cranelite_status {prefix}_invoke(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena{state});\n\
+         {}{}{}{reset}{prepare}cranelite_status {prefix}_invoke(const {prefix}_inputs *in, const {prefix}_outputs *out, void *arena{state}{weights});\n\
          extern const cranelite_model {prefix}_model;\n",
         model::C_DECLARATIONS,
         structure("inputs", "const ", &options.inputs),

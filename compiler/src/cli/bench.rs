@@ -58,7 +58,13 @@ pub fn bench(args: BenchArgs) -> Outcome {
     let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
     let verbose = args.about.is_verbose();
     let (source, options) = args.about.open(&args.model, None)?;
-    let options = Options { prefer: args.prefer.into(), profile: args.per_op, threads: args.threads as usize, ..options };
+    let options = Options {
+        compress: args.prefer.compress,
+        prefer: args.prefer.into(),
+        profile: args.per_op,
+        threads: args.threads as usize,
+        ..options
+    };
     let compiled = pipeline::compile(&source.model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     if args.compare_litert {

@@ -5,6 +5,7 @@ use super::options::{ModelOptions, ObjectOptions, PreferenceOptions, TargetOptio
 use super::{Outcome, print, print_json, warn};
 use crate::bindings;
 use crate::cc::Compiler;
+use crate::compression::Compress;
 use crate::convert::Source;
 use crate::diagnostic::{Failure, shown};
 use crate::files::Files;
@@ -98,8 +99,13 @@ pub fn make(args: CompileArgs, model: Option<Vec<u8>>) -> Result<Made, Failure> 
         let message = format!("--cc compiles a file in C, and for {} an object is written: leave it out", targets[0].name());
         return Err(Failure::Usage(message));
     }
+    if args.weights.is_some() && args.prefer.compress == Some(Compress::Fastest) {
+        let message = "--weights has constants in a file, and --compress constants=fastest in memory that is prepared: give one of them";
+        return Err(Failure::Usage(message.into()));
+    }
     let (source, options) = args.about.open(&args.model, model)?;
     let options = Options {
+        compress: args.prefer.compress,
         prefer: args.prefer.into(),
         weights: args.weights.is_some(),
         no_cpu_check: args.target.no_cpu_check,
@@ -159,6 +165,20 @@ fn summary(compiled: &Compiled, object: &Path, is_baseline: bool) -> String {
         out += &bytes.map_or(String::new(), |bytes| format!(", {what} {}", grouped(bytes)));
     }
     out.push('\n');
+    if let Some(c) = &compiled.compressed {
+        let why = if c.picked { ", which keeps --max-flash" } else { "" };
+        let bytes: u64 = c.groups.iter().map(|g| g.bytes).sum();
+        let packed: u64 = c.groups.iter().map(|g| g.packed_bytes).sum();
+        out += &match c.groups.is_empty() {
+            true => format!("no constant takes enough fewer bytes to be packed (--compress {})\n", c.how.name()),
+            false => {
+                format!("packed {} bytes of constants in {} bytes (--compress {}{why})\n", grouped(bytes), grouped(packed), c.how.name())
+            }
+        };
+    }
+    if 0 < sizes.prepared_bytes {
+        out += &format!("prepared {} bytes, once, by {}_prepare\n", grouped(sizes.prepared_bytes), compiled.prefix);
+    }
     if 0 < sizes.state_bytes {
         out += &format!("state {} bytes for each instance\n", grouped(sizes.state_bytes));
     }

@@ -81,7 +81,14 @@ impl Loading {
             return Err(Diagnostic::new(Code::CPU, message).help("leave the target out: the model is called in this process").into());
         }
         let (source, options) = about.open(&path, Some(model))?;
-        let options = Options { prefer: prefer.into(), no_cpu_check: target.no_cpu_check, threads: threads as usize, float_io, ..options };
+        let options = Options {
+            compress: prefer.compress,
+            prefer: prefer.into(),
+            no_cpu_check: target.no_cpu_check,
+            threads: threads as usize,
+            float_io,
+            ..options
+        };
         Ok((path, source.model, Loading { targets, options, libraries }))
     }
 

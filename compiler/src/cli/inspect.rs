@@ -29,7 +29,7 @@ pub struct InspectArgs {
 pub fn inspect(args: InspectArgs) -> Outcome {
     let targets = args.target.or_baseline()?;
     let (source, options) = args.about.open(&args.model, None)?;
-    let options = Options { prefer: args.prefer.into(), no_cpu_check: args.target.no_cpu_check, ..options };
+    let options = Options { compress: args.prefer.compress, prefer: args.prefer.into(), no_cpu_check: args.target.no_cpu_check, ..options };
     let compiled = pipeline::compile(&source.model, &targets, &options, &mut Stages::none()).map_err(Failure::in_file(&args.model))?;
     warn(&args.model, &compiled.left_out);
     if args.json {

@@ -2,6 +2,7 @@
 
 use super::complain;
 use crate::array::Array;
+use crate::compression::Compress;
 use crate::convert::{self, ImageRange, Quantisation, Source};
 use crate::diagnostic::{Failure, shown, tidy};
 use crate::files;
@@ -306,6 +307,9 @@ pub struct PreferenceOptions {
     /// Multiply with all weights, zeros as well
     #[arg(long)]
     no_sparse: bool,
+    /// Keep constants in fewer bytes where that is possible, and decode them when the model runs; the report (--emit report) says what each choice costs
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub compress: Option<Compress>,
 }
 
 impl From<PreferenceOptions> for Preferences {

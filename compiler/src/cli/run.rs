@@ -93,6 +93,7 @@ pub fn run(mut args: RunArgs) -> Outcome {
     let options = Options {
         import,
         piping,
+        compress: args.prefer.compress,
         prefer: args.prefer.into(),
         no_cpu_check: args.target.no_cpu_check,
         threads: args.threads as usize,

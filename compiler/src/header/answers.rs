@@ -64,7 +64,7 @@ impl Part<'_> {
             parameters.push(", void *state");
             arguments.push("state");
         }
-        if self.options.weights {
+        if self.has_weights {
             parameters.push(", const void *weights");
             arguments.push("weights");
         }

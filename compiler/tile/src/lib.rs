@@ -6,6 +6,7 @@
 pub mod arena;
 pub mod bands;
 pub mod builder;
+pub mod compress;
 mod cost;
 pub mod index;
 pub mod interpret;

@@ -56,6 +56,11 @@ impl Model {
         self.option("--opt").option("size")
     }
 
+    /// Keep constants in fewer bytes: `constants`, `constants=fastest` or `constants=smallest`.
+    pub fn compress(self, what: &str) -> Self {
+        self.option("--compress").option(what)
+    }
+
     /// What is before and after the model: a TOML file, from the package's folder. Of the files that it names, tell [`Model::depends`].
     pub fn pipeline(self, file: impl AsRef<Path>) -> Self {
         let file = file.as_ref();

@@ -20,6 +20,8 @@ pub struct About<'a> {
     pub const_bytes: u64,
     pub state_bytes: u64,
     pub weights: Option<Expected>,
+    /// There is a function that writes them.
+    pub prepares: bool,
 }
 
 impl About<'_> {
@@ -100,6 +102,7 @@ impl About<'_> {
             or_null(!self.entry.key.is_empty(), quoted(&self.entry.key)),
             format!("{}u", self.entry.subgraph),
             "0u".into(),
+            or_null(self.prepares, format!("{}_prepare", self.prefix)),
         ];
         format!(
             "const cranelite_model {prefix}_model = {{\n{INDENT}{},\n\

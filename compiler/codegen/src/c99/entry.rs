@@ -196,6 +196,15 @@ pub fn check_weights(prefix: &str, expected: &Expected) -> String {
     function(&format!("cranelite_status {prefix}_check_weights"), &parameters, &text.finish())
 }
 
+/// `PREFIX_prepare`; `own` begins the name of its body.
+pub fn prepare(prefix: &str, own: &str) -> String {
+    let mut text = Text::inside();
+    text.refuse("weights == NULL", "CRANELITE_NULL_POINTER");
+    misaligned(&mut text, "weights", weights::ALIGN);
+    text.line(format!("return {}((uint8_t *)weights);", name(own, Kind::Invoke)));
+    function(&format!("cranelite_status {prefix}_prepare"), &[("void *".to_string(), "weights")], &text.finish())
+}
+
 /// A part of the state: where it begins, and what is in it at first as numbers of one type.
 pub struct Initial<'a> {
     pub offset_bytes: u64,

@@ -352,9 +352,19 @@ impl<'a> Emitter<'a> {
                     let elem = self.ty(*value).elem;
                     let v = self.lane(*value, 0);
                     let name = Self::counter(*index);
-                    let literal = |n: i64| number(elem, n.clamp(elem.int_range().0, elem.int_range().1));
-                    let (low, high) = (literal(*low), literal(*high));
-                    self.line(&format!("const ptrdiff_t {name} = (ptrdiff_t)({v} < {low} ? {low} : {v} > {high} ? {high} : {v});"));
+                    let (least, most) = elem.int_range();
+                    let literal = |n: i64| number(elem, n.clamp(least, most));
+                    // No comparison that the type decides.
+                    let mut clamped = v.clone();
+                    if *high < most {
+                        let high = literal(*high);
+                        clamped = format!("{v} > {high} ? {high} : {clamped}");
+                    }
+                    if least < *low {
+                        let low = literal(*low);
+                        clamped = format!("{v} < {low} ? {low} : {clamped}");
+                    }
+                    self.line(&format!("const ptrdiff_t {name} = (ptrdiff_t)({clamped});"));
                 }
             }
         }

@@ -12,6 +12,7 @@ use super::self_test;
 use super::tables::{self, Tables};
 use super::text::{comment, word};
 use crate::object::plan::{Facts, Form, Kind};
+use crate::object::prepare::Preparing;
 use crate::object::{
     Entry, EntryFacts, Error, IoPlaces, KernelFacts, Level, LevelFacts, Object, Operator, Options, self_test as tests, state,
 };
@@ -34,14 +35,27 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
         return Err(Error::Combination);
     }
     let programs: Vec<Level> = entries.iter().map(|e| e.levels[0]).collect();
-    let tables = Tables::of(entries, options);
+    if options.weights && options.prepared.is_some() {
+        return Err(Error::TwiceOutside);
+    }
+    let target = programs[0].target;
+    let preparing = options.prepared.as_deref().map(|p| Preparing::of(p, &[&target.machine]));
+    // What prepares constants has tables and kernels as all others.
+    let mut all: Vec<Entry> = entries.to_vec();
+    all.extend(preparing.iter().map(|p| Entry {
+        prefix: format!("{}_prepare", options.prefix),
+        levels: p.levels(std::iter::once(target)).collect(),
+        ..Entry::default()
+    }));
+    let tables = Tables::of(&all, options);
     let state = state::of(&programs)?;
-    let kernels = kernels(entries, options)?;
+    let kernels = kernels(&all, options)?;
     let kinds: Vec<Kind> = [(Kind::Invoke, true), (Kind::Profile, options.profile), (Kind::Parallel, options.parallel)]
         .into_iter()
         .filter_map(|(kind, is_there)| is_there.then_some(kind))
         .collect();
-    let expected = tables.file.as_ref().map(|f| f.1);
+    let expected = tables.file.as_ref().map(|f| f.1).or(preparing.as_ref().map(|p| p.expected));
+    let has_weights = options.weights || preparing.is_some();
     let state_bytes = state.as_ref().map_or(0, |s| s.initial.len() as u64);
     let state_align = state.as_ref().map_or(1, |s| s.align);
 
@@ -49,6 +63,21 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
     if let Some(state) = &state {
         let initial = initial(&entries[0], &mut order);
         functions += &entry::reset(&options.prefix, state, &initial);
+    }
+    if let (Some(preparing), Some(n)) = (&preparing, all.len().checked_sub(1)) {
+        // Numbers are compared and kept as they are on little-endian machines.
+        order.is_little = true;
+        let form = preparing.facts().form;
+        let body = Body {
+            program: &preparing.programs[0],
+            prefix: &all[n].prefix,
+            form,
+            functions: &kernels.names[n],
+            constants: &tables.pointers[n],
+            operators: &BTreeMap::new(),
+        };
+        functions += &body.function(Kind::Invoke);
+        functions += &entry::prepare(&options.prefix, &all[n].prefix);
     }
     if let Some(expected) = &expected {
         functions += &entry::check_weights(&options.prefix, expected);
@@ -58,7 +87,7 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
         order.is_little |= elements::sees_bytes(program, &entry.number_bytes);
         let places = IoPlaces::of(program);
         let (arena_bytes, arena_align) = crate::object::arena(program)?;
-        let form = Form { io_in_arena: places.is_in_arena(), state: state.is_some(), weights: options.weights };
+        let form = Form { io_in_arena: places.is_in_arena(), state: state.is_some(), weights: has_weights };
         let [inputs, outputs] = [entry.inputs.len() as u32, entry.outputs.len() as u32];
         let own = Facts { form, inputs, outputs, arena_bytes, arena_align, state_align, buffer_align: tests::BUFFER_ALIGN };
         let operators = entry.operators.iter().map(|(index, o)| (*index, o.text.clone())).collect();
@@ -89,6 +118,7 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
             const_bytes: tables.const_bytes,
             state_bytes,
             weights: expected,
+            prepares: preparing.is_some(),
         };
         functions += &about.text();
         let level = LevelFacts {
@@ -120,6 +150,7 @@ pub fn emit(entries: &[Entry], options: &Options, header: &str) -> Result<Object
         state_align,
         entries: facts,
         weights: tables.file.map(|f| f.0),
+        prepared_bytes: preparing.map_or(0, |p| p.expected.size_bytes),
         levels: vec![level],
         ..Object::default()
     })

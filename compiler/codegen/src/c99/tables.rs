@@ -37,7 +37,8 @@ pub struct Order {
 impl Tables {
     pub fn of(entries: &[Entry], options: &Options) -> Tables {
         let programs: Vec<Level> = entries.iter().map(|e| e.levels[0]).collect();
-        let constants = Constants::of(&programs);
+        let prepared = options.prepared.as_deref();
+        let constants = Constants::of(&programs, prepared);
         let mut tables =
             Tables { text: String::new(), pointers: vec![], const_bytes: 0, bytes_of: vec![], file: None, order: Order::default() };
         if options.weights {
@@ -59,6 +60,10 @@ impl Tables {
             for (&id, &index) in of {
                 let buffer = level.program.buffer(id);
                 let data = buffer.data.as_deref().unwrap_or_default();
+                if let Some(at) = constants.prepared_at(index) {
+                    pointers.insert(id, format!("weights + {at}"));
+                    continue;
+                }
                 if !read.contains(&id) {
                     pointers.insert(id, "NULL".into());
                     continue;
@@ -101,8 +106,8 @@ impl Tables {
 
 /// No name that a signature `c0` could have for something that the header declares.
 fn unreserved(word: String) -> String {
-    const DECLARED: [&str; 9] =
-        ["invoke", "invoke_parallel", "profile", "selftest", "reset", "model", "check_weights", "inputs", "outputs"];
+    const DECLARED: [&str; 10] =
+        ["invoke", "invoke_parallel", "profile", "selftest", "reset", "model", "check_weights", "prepare", "inputs", "outputs"];
     if DECLARED.contains(&word.as_str()) { word + "_data" } else { word }
 }
 

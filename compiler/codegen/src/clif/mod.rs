@@ -20,7 +20,7 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, Function, InsertBuilder, InstBuilder, Signature, UserFuncName, types};
 use cranelift_codegen::isa::CallConv;
-use cranelite_tile::{Access, Base, Index, Kernel, Op, Stmt, Type, Value};
+use cranelite_tile::{Access, Base, Binary, Index, Kernel, Op, Scalar, Stmt, Type, Value};
 use loops::{CounterValue, Scope};
 use std::collections::BTreeMap;
 
@@ -230,17 +230,29 @@ impl<'a> Emitter<'a> {
                     self.counters[remainder.0 as usize] = Some((CounterValue::Varies(r), self.level));
                 }
                 Stmt::Clamp { index, value, low, high, known } => {
+                    let (least, most) = if *known { (*low, *high) } else { self.range_of(*value) };
                     let v = self.pieces(*value)[0];
                     let mut v = self.extend_scalar(self.ty(*value).elem, v, types::I64);
-                    if !known {
-                        let (low, high) = (self.i64(*low), self.i64(*high));
+                    if least < *low {
+                        let low = self.i64(*low);
                         v = self.ins().smax(v, low);
+                    }
+                    if *high < most {
+                        let high = self.i64(*high);
                         v = self.ins().smin(v, high);
                     }
                     self.counters[index.0 as usize] = Some((CounterValue::Varies(v), self.level));
                 }
             }
         }
+    }
+
+    /// Between which integers a value lies, by its type or because it is masked by a constant.
+    fn range_of(&self, v: Value) -> (i64, i64) {
+        let of_type = self.ty(v).elem.int_range();
+        let Some(&Op::Binary(Binary::And, a, b)) = self.def(v) else { return of_type };
+        let mask = |v: Value| if let Some(&Op::Const(Scalar::Int(n))) = self.def(v) { Some(n).filter(|n| 0 <= *n) } else { None };
+        mask(a).or(mask(b)).map_or(of_type, |most| (0, most))
     }
 
     fn define(&mut self, v: Value, level: usize, pieces: Vec<ir::Value>) {

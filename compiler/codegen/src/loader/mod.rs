@@ -160,6 +160,7 @@ pub struct Model {
     pub weights_bytes: usize,
     call: Entry,
     reset: Option<Reset>,
+    prepare: Option<Reset>,
     has_hook: bool,
     has_executor: bool,
     _memory: Arc<Mmap>,
@@ -207,10 +208,11 @@ impl Model {
         let signature =
             |t: &model::Tensor| Signature { name: t.name.clone(), size_bytes: t.size_bytes as usize, align: model::align(t.ty) };
         // SAFETY: the descriptor says that these are functions with that signature, and they are inside executable memory.
-        let (call, reset) = unsafe {
+        let (call, reset, prepare) = unsafe {
             (
                 std::mem::transmute::<*const u8, Entry>(memory[fields.call..].as_ptr()),
                 fields.reset.map(|at| std::mem::transmute::<*const u8, Reset>(memory[at..].as_ptr())),
+                fields.prepare.map(|at| std::mem::transmute::<*const u8, Reset>(memory[at..].as_ptr())),
             )
         };
         Some(Model {
@@ -225,6 +227,7 @@ impl Model {
             levels: fields.levels,
             call,
             reset,
+            prepare,
             has_hook: fields.has_hook,
             has_executor: fields.has_executor,
             _memory: loaded.memory.clone(),
@@ -239,6 +242,19 @@ impl Model {
             let status = unsafe { reset(state.as_mut_ptr()) };
             assert_eq!(status, 0, "the state is aligned");
         }
+    }
+
+    /// Writes the weights of a model whose constants are decoded once, and answers the status; none of other models. Panics if the memory has not the size or
+    /// alignment that the model wants.
+    pub fn prepare(&self, weights: &mut [u8]) -> Option<i32> {
+        let prepare = self.prepare?;
+        assert!(self.fits_weights(weights), "weights");
+        // SAFETY: it writes so many bytes.
+        Some(unsafe { prepare(weights.as_mut_ptr()) })
+    }
+
+    fn fits_weights(&self, weights: &[u8]) -> bool {
+        self.weights_bytes <= weights.len() && weights.as_ptr().addr().is_multiple_of(weights::ALIGN as usize)
     }
 
     fn fits_state(&self, state: &[u8]) -> bool {
@@ -309,10 +325,10 @@ impl<'b> Bound<'b> {
         unsafe { (self.model.call)(&call) }
     }
 
-    /// The constants of a model that has them outside, which stay where they are. Panics if they are not aligned or not as many
+    /// The constants of a model that has them outside or prepared, which stay where they are. Panics if they are not aligned or not as many
     /// bytes; that they are the model's is asked by each call.
     pub fn set_weights(&mut self, weights: &'b [u8]) {
-        assert!(self.model.weights_bytes <= weights.len() && weights.as_ptr().addr().is_multiple_of(weights::ALIGN as usize), "weights");
+        assert!(self.model.fits_weights(weights), "weights");
         self.weights = weights.as_ptr();
     }
 

@@ -94,7 +94,9 @@ pub fn kernels(program: &Program, target: &Target, isa: &dyn TargetIsa, text: Te
 }
 
 fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> Result<Compiled, Error> {
-    let fallback = match target.wide.map(|features| wide::emit(kernel, features)) {
+    // Single integers are best where Cranelift has them, in general registers.
+    let is_scalar = kernel.types.iter().all(|ty| ty.lanes == 1 && !ty.elem.is_float());
+    let fallback = match target.wide.filter(|_| !is_scalar).map(|features| wide::emit(kernel, features)) {
         Some(Ok(code)) => {
             let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
             return Ok(Compiled {

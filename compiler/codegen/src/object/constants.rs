@@ -6,6 +6,7 @@
 use super::{Error, Level, READABLE_AFTER_CONSTANTS, used, weights};
 use cranelift_module::{DataDescription, DataId, Linkage, Module};
 use cranelift_object::ObjectModule;
+use cranelite_tile::compress::Prepared;
 use cranelite_tile::{Buffer, BufferId, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,8 @@ struct Constant<'a> {
     first: (usize, BufferId),
     buffer: &'a Buffer,
     align: u32,
+    /// Where it is in memory that the caller prepares; it takes no byte of the object then.
+    prepared_at: Option<u64>,
 }
 
 #[derive(Default)]
@@ -26,7 +29,7 @@ pub struct Constants<'a> {
 /// Where a constant is.
 #[derive(Clone, Copy)]
 pub struct Place {
-    /// None: in the weights that the caller has.
+    /// None: in the weights that the caller has, from a file or prepared.
     pub symbol: Option<DataId>,
     pub offset_bytes: u64,
 }
@@ -38,15 +41,17 @@ impl Constant<'_> {
 }
 
 impl<'a> Constants<'a> {
-    pub fn of(levels: &[Level<'a>]) -> Self {
+    pub fn of(levels: &[Level<'a>], prepared: Option<&Prepared>) -> Self {
         let mut constants = Constants::default();
         let mut by_content: BTreeMap<&[u8], usize> = BTreeMap::new();
         for (n, level) in levels.iter().enumerate() {
             let mut of = BTreeMap::new();
             for id in used(level.program, Role::Const) {
                 let buffer = level.program.buffer(id);
-                let index = *by_content.entry(buffer.data.as_deref().unwrap_or_default()).or_insert_with(|| {
-                    constants.all.push(Constant { first: (n, id), buffer, align: 64 });
+                let data = buffer.data.as_deref().unwrap_or_default();
+                let index = *by_content.entry(data).or_insert_with(|| {
+                    let prepared_at = prepared.and_then(|p| p.places.get(data)).copied();
+                    constants.all.push(Constant { first: (n, id), buffer, align: 64, prepared_at });
                     constants.all.len() - 1
                 });
                 constants.all[index].align = constants.all[index].align.max(buffer.align);
@@ -57,9 +62,9 @@ impl<'a> Constants<'a> {
         constants
     }
 
-    /// Of all, or of those that some of the programs use.
+    /// Of all, or of those that some of the programs use; not of those that are prepared.
     pub fn size_bytes(&self, programs: Option<&[usize]>) -> u64 {
-        let size_bytes = |i: usize| self.all[i].buffer.size_bytes;
+        let size_bytes = |i: usize| if self.all[i].prepared_at.is_some() { 0 } else { self.all[i].buffer.size_bytes };
         match programs {
             None => (0..self.all.len()).map(size_bytes).sum(),
             Some(some) => {
@@ -69,9 +74,17 @@ impl<'a> Constants<'a> {
         }
     }
 
+    /// By number: where a constant is in memory that the caller prepares.
+    pub fn prepared_at(&self, index: usize) -> Option<u64> {
+        self.all[index].prepared_at
+    }
+
     /// `prefixes` begin the names of each level.
     pub fn define(&self, module: &mut ObjectModule, prefixes: &[String]) -> Result<Vec<Place>, Error> {
         let define = |c: &Constant| {
+            if let Some(offset_bytes) = c.prepared_at {
+                return Ok(Place { symbol: None, offset_bytes });
+            }
             let mut description = DataDescription::new();
             description.define(c.bytes().into());
             description.set_align(u64::from(c.align));
@@ -97,7 +110,11 @@ impl<'a> Constants<'a> {
             description.set_custom_section(section);
         }
         module.define_data(symbol, &description)?;
-        Ok(offsets.into_iter().map(|offset_bytes| Place { symbol: Some(symbol), offset_bytes }).collect())
+        let place = |(c, offset_bytes): (&Constant, u64)| match c.prepared_at {
+            Some(offset_bytes) => Place { symbol: None, offset_bytes },
+            None => Place { symbol: Some(symbol), offset_bytes },
+        };
+        Ok(self.all.iter().zip(offsets).map(place).collect())
     }
 
     /// All of them as a file beside the object, whose header is zeros yet.
@@ -107,13 +124,15 @@ impl<'a> Constants<'a> {
         (bytes, offsets.into_iter().map(|offset_bytes| Place { symbol: None, offset_bytes }).collect())
     }
 
-    /// One after the other, behind so many zeros, and where each begins.
+    /// What is not prepared, one after the other, behind so many zeros, and where each begins.
     fn image(&self, before_bytes: u64) -> (Vec<u8>, Vec<u64>) {
         let (mut bytes, mut offsets) = (vec![0; before_bytes as usize], vec![]);
         for c in &self.all {
             bytes.resize(bytes.len().next_multiple_of(c.align as usize), 0);
             offsets.push(bytes.len() as u64);
-            bytes.extend_from_slice(c.bytes());
+            if c.prepared_at.is_none() {
+                bytes.extend_from_slice(c.bytes());
+            }
         }
         bytes.resize(bytes.len() + READABLE_AFTER_CONSTANTS, 0);
         (bytes, offsets)

@@ -16,6 +16,7 @@ pub mod foreign;
 pub mod model;
 mod parts;
 pub(crate) mod plan;
+pub(crate) mod prepare;
 mod property;
 pub(crate) mod schedule;
 pub mod section;
@@ -33,11 +34,14 @@ use constants::Constants;
 use cranelift_codegen::ir::Function;
 use cranelift_module::{DataDescription, FuncId, Linkage, Module, ModuleError};
 use cranelift_object::ObjectModule;
+use cranelite_tile::compress::Prepared;
 use cranelite_tile::{BufferId, Foreign, Line, Program, Role};
 use entry::{Ask, Choice, Entries};
 use plan::{Facts, Form, Kind};
+use prepare::Preparing;
 use schedule::Body;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use target_lexicon::BinaryFormat;
 use writer::Writer;
 
@@ -106,6 +110,8 @@ pub struct Options {
     pub const_section: Option<String>,
     /// The constants are the caller's, in a file beside the object; entry points have a parameter for them.
     pub weights: bool,
+    /// Some constants are in memory of the caller's, where `PREFIX_prepare` decodes them once; entry points have the parameter for weights.
+    pub prepared: Option<Arc<Prepared>>,
     /// Do not ask the CPU whether it has what the only level needs.
     pub no_cpu_check: bool,
     /// Also describe frames to profilers and debuggers, in `.eh_frame`.
@@ -133,6 +139,8 @@ pub enum Error {
     StateTooLarge,
     #[error("with weights outside there are no constants to put into a section")]
     Combination,
+    #[error("constants are in a file of weights or prepared, not both")]
+    TwiceOutside,
     #[error("a self-test cannot know what functions of the user's compute")]
     ForeignSelfTest,
     #[error("the object cannot import {0:?}, which is a name of its own or no name of a C function")]
@@ -179,6 +187,8 @@ pub struct Object {
     pub entries: Vec<EntryFacts>,
     /// The file beside the object, if constants are there.
     pub weights: Option<Vec<u8>>,
+    /// Of memory that the caller prepares; 0 where nothing is prepared.
+    pub prepared_bytes: u64,
     /// Along the deepest path of calls from an entry point.
     pub stack_bytes: u32,
     /// Of all signatures.
@@ -264,11 +274,17 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     if options.weights && options.const_section.is_some() {
         return Err(Error::Combination);
     }
+    if options.weights && options.prepared.is_some() {
+        return Err(Error::TwiceOutside);
+    }
     if options.unwind && target.triple.binary_format != BinaryFormat::Elf {
         return Err(Error::NoUnwind(target.triple.to_string()));
     }
     let needed = needed(main, options)?;
-    let constants = Constants::of(&programs);
+    let preparing = options.prepared.as_deref().map(|p| Preparing::of(p, &main.iter().map(|l| &l.target.machine).collect::<Vec<_>>()));
+    let all_programs: Vec<Level> =
+        programs.iter().copied().chain(preparing.iter().flat_map(|p| p.levels(main.iter().map(|l| l.target)))).collect();
+    let constants = Constants::of(&all_programs, options.prepared.as_deref());
     let const_bytes = constants.size_bytes(None);
     if MAX_CONST_BYTES < const_bytes && !options.weights {
         return Err(Error::TooManyConstants(const_bytes));
@@ -276,7 +292,12 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     let arenas = programs.iter().map(|l| arena(l.program)).collect::<Result<Vec<_>, _>>()?;
 
     let mut writer = Writer::new(target, options)?;
-    let prefixes: Vec<String> = entries.iter().flat_map(|e| prefixes(&e.levels, &e.prefix)).collect();
+    let prefixes: Vec<String> = entries
+        .iter()
+        .map(|e| e.prefix.clone())
+        .chain(preparing.iter().map(|_| format!("{}.prepare", options.prefix)))
+        .flat_map(|prefix| prefixes(main, &prefix))
+        .collect();
     let mut file = None;
     // Whether constants are symbols of their own.
     let apart = options.const_section.is_none() && !options.weights && keeps_sections(target);
@@ -291,9 +312,14 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
         section => constants.define_as_one(section.as_deref(), &mut writer.module, &format!("{}.constants", options.prefix))?,
     };
     let state = state::of(&programs)?;
-    let form = |e: usize| Form { io_in_arena: places[e].is_in_arena(), state: state.is_some(), weights: options.weights };
+    let has_weights = options.weights || preparing.is_some();
+    let form = |e: usize| Form { io_in_arena: places[e].is_in_arena(), state: state.is_some(), weights: has_weights };
     let mut body_kinds: Vec<Kind> = kinds(main, options).map(Kind::body).collect();
     body_kinds.dedup();
+    // The constants of a level are also those from which others are decoded.
+    let of_level = |own: &[usize], level: usize| -> Vec<usize> {
+        own.iter().copied().chain(preparing.iter().map(|_| programs.len() + level)).collect()
+    };
     let (mut facts, mut bodies, mut deepest_calls) = (vec![], vec![], vec![]);
     let mut shared = Shared::new();
     for (n, level) in programs.iter().enumerate() {
@@ -309,7 +335,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
         facts.push(LevelFacts {
             name: level.target.level.clone(),
             code_bytes: of_kernels + writer.written[first..].iter().map(|w| w.code_bytes).sum::<u64>(),
-            const_bytes: constants.size_bytes(Some(&[n])),
+            const_bytes: constants.size_bytes(Some(&of_level(&[n], n % level_count))),
             arena_bytes: arenas[n].0,
             arena_align: arenas[n].1,
             kernels,
@@ -319,7 +345,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     let ask = ask(&mut writer, target, &needed, &options.prefix)?;
     let ask_stack_bytes = ask.as_ref().map_or(0, |(_, stack_bytes)| *stack_bytes);
     let choice = Choice { order: Target::best_first(&main.iter().map(|l| l.target).collect::<Vec<_>>()), ask: ask.map(|a| a.0), needed };
-    let expected = file.as_ref().map(|f| f.1);
+    let expected = file.as_ref().map(|f| f.1).or(preparing.as_ref().map(|p| p.expected));
     let state_align = state.as_ref().map_or(1, |s| s.align);
     let state_bytes = state.as_ref().map_or(0, |s| s.initial.len() as u64);
     let mut offered: Vec<Offered> = vec![];
@@ -356,6 +382,19 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
         let invoke = functions.remove(&Kind::Invoke).unwrap_or_else(|| vec![ids[&Kind::Invoke]]);
         offered.push(Offered { own, ids, invoke, stack_bytes, below });
     }
+    let prepare = match &preparing {
+        None => None,
+        Some(preparing) => {
+            let part = |l: usize| prepare::Part {
+                level: all_programs[programs.len() + l],
+                prefix: &prefixes[programs.len() + l],
+                data: constants.by_level[programs.len() + l].iter().map(|(&id, &index)| (id, data[index])).collect(),
+            };
+            let parts: Vec<prepare::Part> = (0..level_count).map(part).collect();
+            let shared = (1 < all_programs.len()).then_some(&mut shared);
+            Some(preparing.define(&mut writer, parts, &choice, shared, options)?)
+        }
+    };
     let reset = match &state {
         None => None,
         Some(state) => {
@@ -366,7 +405,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     if entries.iter().any(|e| !e.self_test.is_empty()) {
         let parts = SelfTestParts::define(&mut writer, &options.prefix, places.iter().any(IoPlaces::is_in_arena))?;
         for (e, (entry, offered)) in entries.iter().zip(&mut offered).enumerate() {
-            let test = SelfTest { entry, prefixes: &prefixes[of_entry(e)], places: &places[e], reset, weights: options.weights };
+            let test = SelfTest { entry, prefixes: &prefixes[of_entry(e)], places: &places[e], reset, weights: has_weights };
             let (id, frame_bytes) = test.define(&mut writer, &parts, offered)?;
             offered.ids.insert(Kind::SelfTest, id);
             offered.stack_bytes += frame_bytes;
@@ -383,11 +422,12 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
             Some(id)
         }
     };
+    let prepare_stack_bytes = prepare.map_or(0, |p| p.1 + ask_stack_bytes);
     let mut models = vec![];
     for (e, (entry, offered)) in entries.iter().zip(&mut offered).enumerate() {
         let function = call::function(&mut writer.module, &offered.ids, form(e));
         let (call, call_frame_bytes) = writer.function(format!("{}.call", entry.prefix), Linkage::Local, function)?;
-        offered.stack_bytes += offered.below + call_frame_bytes;
+        offered.stack_bytes = (offered.stack_bytes + offered.below + call_frame_bytes).max(prepare_stack_bytes);
         let model = model::Model {
             name: &entry.prefix,
             source: options.source,
@@ -407,6 +447,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
             reset,
             places: &places[e],
             weights: expected.zip(check_weights),
+            prepare: prepare.map(|p| p.0),
             self_test_bytes: if entry.self_test.is_empty() { 0 } else { self_test::places(&entry.inputs, &entry.outputs).1 },
         };
         models.push((entry.key.as_str(), model.define(&mut writer.module, &entry.prefix)?));
@@ -425,7 +466,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     let own_levels: Vec<Vec<LevelFacts>> = (0..entries.len()).map(|e| facts[of_entry(e)].to_vec()).collect();
     let in_all = |level: usize| {
         let numbers: Vec<usize> = (0..entries.len()).map(|e| e * level_count + level).collect();
-        LevelFacts::in_all(numbers.iter().map(|n| &facts[*n]), constants.size_bytes(Some(&numbers)))
+        LevelFacts::in_all(numbers.iter().map(|n| &facts[*n]), constants.size_bytes(Some(&of_level(&numbers, level))))
     };
     let levels: Vec<LevelFacts> = (0..level_count).map(in_all).collect();
     let arena_align = offered.iter().map(|o| o.own.facts.arena_align).max().unwrap_or(1);
@@ -460,6 +501,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
         state_align,
         entries,
         weights: file.map(|f| f.0),
+        prepared_bytes: preparing.map_or(0, |p| p.expected.size_bytes),
         stack_bytes,
         levels,
         clif: options.clif.then(|| written.iter().map(|w| format!("; {}\n{}\n", w.symbol, w.clif)).collect()),

@@ -44,7 +44,7 @@ typedef struct {
     const void *outputs;
     void *arena;
     void *state;           /* where the model keeps any */
-    const void *weights;   /* with --weights */
+    const void *weights;   /* with --weights or --compress constants=fastest */
     const cranelite_executor *executor; /* null: one thread */
     void (*hook)(void *user, uint32_t op, uint32_t call); /* null, or to be called before every call of a kernel and once at the end */
     void *user;
@@ -76,7 +76,7 @@ typedef struct {
     /* null unless compiled with --self-test, or where it has more parameters; and the bytes of its buffer */
     cranelite_status (*selftest)(void *arena, void *buffer, uint32_t *wrong_output);
     uint64_t selftest_bytes;
-    /* null and 0 unless compiled with --weights */
+    /* null and 0 unless compiled with --weights or --compress constants=fastest */
     cranelite_status (*check_weights)(const void *weights);
     uint64_t weights_bytes;
     /* The .tflite file: its size; and a hash, from 0 for each of its 64-bit words, little-endian, the last filled up with zeros:
@@ -86,6 +86,8 @@ typedef struct {
     const char *signature; /* its name in the file, UTF-8; null where it has none */
     uint32_t subgraph;    /* of the file */
     uint32_t reserved;
+    /* null unless compiled with --compress constants=fastest: writes the weights, once, before the first call */
+    cranelite_status (*prepare)(void *weights);
 } cranelite_model;
 ";
 
@@ -160,11 +162,12 @@ pub(super) struct Model<'a> {
     pub self_test_bytes: u64,
     pub places: &'a IoPlaces,
     pub weights: Option<(Expected, FuncId)>,
+    pub prepare: Option<FuncId>,
 }
 
 /// Sizes of the structures with 64-bit pointers, for the reader.
 const TENSOR_BYTES: usize = 64;
-const MODEL_BYTES: usize = 184;
+const MODEL_BYTES: usize = 192;
 /// What a model may offer.
 const EXECUTOR: u32 = 1;
 const HOOK: u32 = 2;
@@ -228,6 +231,7 @@ impl Model<'_> {
             if self.key.is_empty() { Field::Function(None) } else { Field::Strings(append(&mut strings, self.key)) },
             Field::U32(self.subgraph),
             Field::U32(0),
+            Field::Function(has(Function::Prepare)),
         ];
         model[1] = Field::U32(plan::layout(model.iter().map(Field::width), pointer_bytes).1 as u32);
         Described { strings, tensors, levels, model }
@@ -241,6 +245,7 @@ impl Model<'_> {
             Function::SelfTest if self.weights.is_none() && self.reset.is_none() => self.entries.get(&Kind::SelfTest).copied(),
             Function::SelfTest => None,
             Function::CheckWeights => self.weights.map(|w| w.1),
+            Function::Prepare => self.prepare,
         }
     }
 
@@ -368,6 +373,7 @@ pub(crate) struct Fields {
     pub stack_bytes: u64,
     pub call: usize,
     pub reset: Option<usize>,
+    pub prepare: Option<usize>,
     pub has_hook: bool,
     pub has_executor: bool,
     pub levels: Vec<String>,
@@ -416,6 +422,7 @@ pub(crate) fn read(memory: &[u8], at: usize, base: usize) -> Option<Fields> {
         stack_bytes: u64_at(at + 40)?,
         call: address(at + 80)?,
         reset: function(at + 88)?,
+        prepare: function(at + 184)?,
         has_hook: offers & HOOK != 0,
         has_executor: offers & EXECUTOR != 0,
         levels: (0..u32_at(at + 104)? as usize).map(|i| text(address(levels + 8 * i)?)).collect::<Option<_>>()?,

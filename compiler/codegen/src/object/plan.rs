@@ -281,6 +281,7 @@ pub enum Function {
     Reset,
     SelfTest,
     CheckWeights,
+    Prepare,
 }
 
 impl Field {

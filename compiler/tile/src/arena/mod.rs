@@ -30,7 +30,7 @@ use std::ops::Range;
 /// Partial placements that the search may look at: about a second at worst, and seldom more than some hundreds are needed.
 const NODE_LIMIT: u64 = 200_000;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// A multiple of the alignment.
     pub arena_size_bytes: u64,
@@ -321,6 +321,24 @@ pub fn least_bytes_joining(program: &Program, joining: &Joining, is_kept: impl F
 pub fn least_bytes(program: &Program) -> u64 {
     let (_, intervals) = lives(program, |b| b.role == Role::Scratch);
     fullest(&intervals).map_or(0, |(bytes, _)| bytes)
+}
+
+/// Of every scratch buffer that is used: the largest sum of bytes that are live at one step while it lives.
+pub fn fullest_lives(program: &Program) -> BTreeMap<BufferId, u64> {
+    let (ids, intervals) = lives(program, |b| b.role == Role::Scratch);
+    let end = intervals.iter().map(|i| i.last + 1).max().unwrap_or(0);
+    let mut live = vec![0u64; end + 1];
+    for i in &intervals {
+        live[i.first] = live[i.first].wrapping_add(i.size_bytes);
+        live[i.last + 1] = live[i.last + 1].wrapping_sub(i.size_bytes);
+    }
+    let mut sum = 0u64;
+    for bytes in &mut live {
+        sum = sum.wrapping_add(*bytes);
+        *bytes = sum;
+    }
+    let of = |(id, i): (BufferId, &Interval)| (id, live[i.first..=i.last].iter().copied().max().unwrap_or(0));
+    ids.into_iter().zip(&intervals).map(of).collect()
 }
 
 /// The largest sum of bytes that are live at one step, and the first such step.

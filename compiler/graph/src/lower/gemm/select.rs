@@ -77,8 +77,8 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
     let choices = Packing::choices(machine, &numbers).into_iter().filter_map(walks).flatten().flatten();
     // Whether weights come from afar is not certain where there are many.
     let costs = Costs { cx, p, numbers: &numbers, is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
-    // Some machines have caches several times as large.
-    let near = Costs { is_far: false, l2_bytes: 4 * costs.l2_bytes, ..costs };
+    // Some machines have caches twice as large.
+    let near = Costs { is_far: false, l2_bytes: 2 * costs.l2_bytes, ..costs };
     let pays = |costs: &Costs, packing: &Packing| 100 * costs.of(packing) <= MOST_PERCENT * costs.dense();
     let paying = choices.filter(|packing| pays(&costs, packing) && pays(&near, packing));
     let packing = paying.min_by_key(|packing| costs.of(packing))?;
