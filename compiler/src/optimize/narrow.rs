@@ -46,9 +46,9 @@ mod tests {
     fn the_largest_is_the_largest() {
         let layout = Layout { shape: vec![3, 2], channel: Some(0), input: Some(1) };
         let ty = TensorType::new(ElementType::F32, [3, 2]);
-        let numbers = StoredNumbers { ty, stored: vec![-1.27, 0.01, 0.0, 0.0, 3.0, -6.0] };
+        let numbers = StoredNumbers { ty, stored: vec![-1.27, 0.01, 0.0, 0.0, 3.2, -6.0] };
         let q = narrowed(&numbers, &layout, ElementType::I8);
-        assert_eq!(q.stored, [-127.0, 1.0, 0.0, 0.0, 64.0, -127.0]);
+        assert_eq!(q.stored, [-127.0, 1.0, 0.0, 0.0, 68.0, -127.0]);
         assert_eq!(narrowed(&numbers, &layout, ElementType::I4).stored, [-7.0, 0.0, 0.0, 0.0, 4.0, -7.0]);
         // Scales of integers stay as many.
         let four = narrowed_integers(&q, ElementType::I4);
