@@ -11,6 +11,7 @@
 use crate::index::{Counter, Index};
 use crate::types::Type;
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -639,6 +640,28 @@ impl Program {
             state.initial[b.offset_bytes.unwrap_or(0) as usize..][..data.len()].copy_from_slice(data);
         }
         Some(state)
+    }
+
+    /// The constants, by root, whose values the proof relies on.
+    pub fn tables(&self) -> BTreeSet<BufferId> {
+        fn tables(stmts: &[Stmt], loads: &mut BTreeMap<Value, Arg>, all: &mut BTreeSet<Arg>) {
+            for s in stmts {
+                match s {
+                    Stmt::Let(v, Op::Load { place: Place { base: Base::Arg(arg), .. }, .. }) => drop(loads.insert(*v, *arg)),
+                    Stmt::Clamp { value, known: true, .. } => all.extend(loads.get(value)),
+                    Stmt::Loop(l) => tables(&l.body, loads, all),
+                    _ => {}
+                }
+            }
+        }
+        let of_kernel = |k: &Kernel| {
+            let mut all = BTreeSet::new();
+            tables(&k.body, &mut BTreeMap::new(), &mut all);
+            all
+        };
+        let by_kernel: Vec<BTreeSet<Arg>> = self.kernels.iter().map(of_kernel).collect();
+        let of_call = |c: &Call| by_kernel[c.kernel.0 as usize].iter().map(|a| self.root(c.buffers[a.0 as usize]).0).collect::<Vec<_>>();
+        self.calls().flat_map(of_call).collect()
     }
 
     /// For constants that may be others when the program runs: an index from a table is compared with its range there.

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn candidates(program: &Program, number_bytes: &BTreeMap<BufferId, Option<u32>>) -> BTreeMap<BufferId, Content> {
     let line = Line::of(&program.schedule);
     let mut refused: BTreeSet<BufferId> = line.moments.iter().filter_map(|m| m.looks_at).map(|b| program.root(b).0).collect();
+    // What indices come from is what was proved, and not what a kernel has written.
+    refused.extend(program.tables());
     let mut widths: BTreeMap<BufferId, BTreeSet<u32>> = BTreeMap::new();
     let mut of_kernel: BTreeMap<u32, Vec<BTreeSet<u32>>> = BTreeMap::new();
     for call in program.calls() {
@@ -68,10 +70,10 @@ fn read_widths(stmts: &[Stmt], width: &impl Fn(crate::Value) -> u32, rows: &mut 
 
 /// Replaces constants whose bytes are packed. Answers which scratch buffers have them then, and which constants those are.
 pub fn into_scratch(program: &mut Program, machine: &Machine, packing: &Packing) -> Vec<(BufferId, usize)> {
-    let by_data = packing.by_data();
+    let (by_data, tables) = (packing.by_data(), program.tables());
     let packed = |b: BufferId| {
         let buffer = program.buffer(b);
-        buffer.data.as_ref().filter(|_| buffer.role == Role::Const).and_then(|data| by_data.get(&data[..])).copied()
+        buffer.data.as_ref().filter(|_| buffer.role == Role::Const && !tables.contains(&b)).and_then(|data| by_data.get(&data[..])).copied()
     };
     // By root: of each operator that reads it, the first and the last step.
     let mut uses: BTreeMap<BufferId, BTreeMap<Option<u32>, [usize; 2]>> = BTreeMap::new();
