@@ -195,9 +195,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         return small::lower(cx, product, if short { numbers.with_short_weights() } else { numbers }, input, to);
     }
     let pixels = product.batch * product.rows.output * product.columns.output;
-    // As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.
-    let streams = (cx.machine.l2_bytes as usize) < 2 * cx.constants_bytes;
-    if pixels == 1 && streams && numbers.form == Form::Pairs && product.has_byte_weights() {
+    if product.has_short_weights(cx, &numbers) {
         numbers = numbers.with_short_weights();
     }
     let (epilogue, scales) = product.epilogue(cx.machine, &numbers)?;
@@ -250,6 +248,13 @@ impl Product<'_> {
     /// Weights are bytes for the operation, too.
     fn has_byte_weights(&self) -> bool {
         self.filter.element == ElementType::I8 && self.weight_zero_point == 0
+    }
+
+    /// As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.
+    fn has_short_weights(&self, cx: &Context, numbers: &Numbers) -> bool {
+        let pixels = self.batch * self.rows.output * self.columns.output;
+        let streams = (cx.machine.l2_bytes as usize) < 2 * cx.constants_bytes;
+        pixels == 1 && streams && numbers.form == Form::Pairs && self.has_byte_weights()
     }
 
     /// Of one group.

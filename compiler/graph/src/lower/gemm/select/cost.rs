@@ -73,9 +73,10 @@ impl Costs<'_> {
         let tile = (shape.pixels(panel) as u64).min(pixels);
         // An operand that several products have in common is loaded once for all of them.
         let shared = SIMPLE * groups * pixels * vectors / (panel as u64).max(tile);
-        let compute = pixels * vectors * (groups * 100 + self.end()) + shared;
-        let is_short = pixels == 1 && n.form == Form::Pairs && n.memory.bits() == 8;
-        let size = if is_short && self.is_far { 1 } else { u64::from(n.packed.bytes()) };
+        // Bytes that are widened when they are used.
+        let is_short = self.p.has_short_weights(self.cx, n);
+        let (size, widen) = if is_short { (1, SIMPLE) } else { (u64::from(n.packed.bytes()), 0) };
+        let compute = pixels * vectors * (groups * (100 + widen) + self.end()) + shared;
         let bytes = vectors * self.lanes() * groups * n.group as u64 * size;
         self.together(compute, self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
     }

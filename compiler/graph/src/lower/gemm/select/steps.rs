@@ -1,6 +1,8 @@
 //! The loops over tables and slots of a tile.
 //!
-//! Not the loops around them (`kernel.rs`), and not what is in the constants (`packing.rs`).
+//! Not the loops around them (`kernel.rs`), and not what is in the constants (`packing.rs`). The idea: indices and weights of a slot are loaded once for
+//! all pixels of a tile, whose tables stay in registers while their slots are done; of a single pixel several slots are summed in turn, so that
+//! none waits for the one before.
 
 use super::super::kernel::{Cells, Spec};
 use super::super::numbers::Form;
