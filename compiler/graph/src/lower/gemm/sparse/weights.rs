@@ -32,12 +32,10 @@ pub const TURN: usize = 2;
 fn group(p: &Product, arithmetic: &Arithmetic, o: usize, word: usize) -> Option<Vec<u8>> {
     let n = &arithmetic.words;
     let first = o * p.filter.shape[3] + word * n.group;
-    if n.form == Form::Float {
-        if p.filter.element == ElementType::F32 {
-            let bytes = &p.filter.data[4 * first..4 * first + 4];
-            let weight = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
-            return (weight != 0.0).then(|| bytes.to_vec());
-        }
+    if p.filter.element == ElementType::F32 {
+        let bytes = &p.filter.data[4 * first..4 * first + 4];
+        let weight = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        return (weight != 0.0).then(|| bytes.to_vec());
     }
     let shift = if n.form == Form::Float { p.weight_zero_point } else { n.weight_shift };
     let weights = p.filter.ints(first..first + n.group).map(|w| w - shift);
