@@ -1,7 +1,7 @@
 //! `compare` finds the operator that loses the numbers: three layers, of which the middle one is quantised badly in different ways.
 
 use cranelite::array::Array;
-use cranelite::compare::{Comparison, Source, compare};
+use cranelite::compare::{Compared, Comparison, Source, compare};
 use cranelite_graph::tensor::ElementType;
 use cranelite_tests::maker::{Activation, Maker, per_tensor};
 use std::path::Path;
@@ -64,7 +64,9 @@ const GOOD: [f32; 4] = [1.0 / 127.0, 3.0 / 127.0, 5.0 / 127.0, 7.0 / 127.0];
 fn compared(weights: &[Vec<f32>; 3], scales: [f32; 4]) -> Comparison {
     let (a, b) = (float(weights), quantised(weights, scales));
     let source = |model, name| Source { file: Path::new(name), model };
-    compare(source(&a, "float.tflite"), source(&b, "int8.tflite"), &samples()).map_err(|e| e.render()).expect("comparable models")
+    compare(source(&a, "float.tflite"), source(&b, "int8.tflite"), &samples(), Compared::Quantised)
+        .map_err(|e| e.render())
+        .expect("comparable models")
 }
 
 fn own(c: &Comparison, tensor: &str) -> f64 {
@@ -116,7 +118,7 @@ fn one_large_weight_spoils_the_others() {
 fn what_does_not_fit_is_refused() {
     let (a, b) = (float(&weights()), quantised(&weights(), GOOD));
     let (a, b) = (Source { file: Path::new("a"), model: &a }, Source { file: Path::new("b"), model: &b });
-    let message = |samples: &[Vec<Array>]| compare(a, b, samples).map(|_| ()).expect_err("no fit").render();
+    let message = |samples: &[Vec<Array>]| compare(a, b, samples, Compared::Quantised).map(|_| ()).expect_err("no fit").render();
     assert!(message(&[]).contains("no samples"));
     let mut wide = samples();
     wide[3][0].shape = vec![SIZE, 1];
