@@ -38,6 +38,10 @@ fn kinds() -> Vec<(Vec<u8>, u32)> {
     all.push(((0..9003).map(|_| (0..5).map(|_| next() % 40).sum::<u32>() as u8).collect(), 1));
     all.push(((0..3000).flat_map(|_| ((next() as f32 + 1.0) * 1.37e-6).to_le_bytes()).collect(), 4));
     all.push((vec![3; 5000], 1));
+    // Packed, the first of these is the second, which is packed as well.
+    let nibbles: Vec<u8> = (0..1040).map(|i| if i < 16 { 0 } else { (next() % 16) as u8 }).collect();
+    all.push(((0..8192).map(|i| (nibbles[16 + i / 512 * 64 + i % 64] >> (i / 64 % 8)) & 1).collect(), 1));
+    all.push((nibbles, 1));
     all
 }
 
@@ -72,7 +76,7 @@ fn copying() -> Program {
 
 fn packing(program: &Program) -> Packing {
     let contents = compress::candidates(program, &BTreeMap::new()).into_values().collect();
-    Packing::of(contents, Prefer::Quick).expect("decodes to the same")
+    Packing::of(contents, Prefer::Small).expect("decodes to the same")
 }
 
 fn planned(mut program: Program) -> Program {

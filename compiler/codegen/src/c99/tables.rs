@@ -38,7 +38,8 @@ impl Tables {
     pub fn of(entries: &[Entry], options: &Options) -> Tables {
         let programs: Vec<Level> = entries.iter().map(|e| e.levels[0]).collect();
         let prepared = options.prepared.as_deref();
-        let constants = Constants::of(&programs, prepared);
+        // The last entry is what prepares.
+        let constants = Constants::of(&programs, prepared.map(|p| (p, programs.len() - 1)));
         let mut tables =
             Tables { text: String::new(), pointers: vec![], const_bytes: 0, bytes_of: vec![], file: None, order: Order::default() };
         if options.weights {

@@ -41,16 +41,17 @@ impl Constant<'_> {
 }
 
 impl<'a> Constants<'a> {
-    pub fn of(levels: &[Level<'a>], prepared: Option<&Prepared>) -> Self {
+    /// `prepared`: what the first so many levels find in memory; those behind them make it, and have constants of their own.
+    pub fn of(levels: &[Level<'a>], prepared: Option<(&Prepared, usize)>) -> Self {
         let mut constants = Constants::default();
-        let mut by_content: BTreeMap<&[u8], usize> = BTreeMap::new();
+        let mut by_content: BTreeMap<(Option<u64>, &[u8]), usize> = BTreeMap::new();
         for (n, level) in levels.iter().enumerate() {
             let mut of = BTreeMap::new();
             for id in used(level.program, Role::Const) {
                 let buffer = level.program.buffer(id);
                 let data = buffer.data.as_deref().unwrap_or_default();
-                let index = *by_content.entry(data).or_insert_with(|| {
-                    let prepared_at = prepared.and_then(|p| p.places.get(data)).copied();
+                let prepared_at = prepared.filter(|p| n < p.1).and_then(|p| p.0.places.get(data)).copied();
+                let index = *by_content.entry((prepared_at, data)).or_insert_with(|| {
                     constants.all.push(Constant { first: (n, id), buffer, align: 64, prepared_at });
                     constants.all.len() - 1
                 });

@@ -284,7 +284,7 @@ pub fn emit_all(entries: &[Entry], options: &Options) -> Result<Object, Error> {
     let preparing = options.prepared.as_deref().map(|p| Preparing::of(p, &main.iter().map(|l| &l.target.machine).collect::<Vec<_>>()));
     let all_programs: Vec<Level> =
         programs.iter().copied().chain(preparing.iter().flat_map(|p| p.levels(main.iter().map(|l| l.target)))).collect();
-    let constants = Constants::of(&all_programs, options.prepared.as_deref());
+    let constants = Constants::of(&all_programs, options.prepared.as_deref().map(|p| (p, programs.len())));
     let const_bytes = constants.size_bytes(None);
     if MAX_CONST_BYTES < const_bytes && !options.weights {
         return Err(Error::TooManyConstants(const_bytes));
