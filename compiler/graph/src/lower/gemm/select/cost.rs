@@ -88,6 +88,8 @@ impl Costs<'_> {
         let (tables, slots) = packing.work();
         let (tables, slots, panels) = (tables as u64, slots as u64, packing.panels() as u64);
         let permute = u64::from(if 16 < packing.segment_bytes() { machine.permutes.long_cost } else { machine.permutes.cost });
+        // Of bytes a product may be several instructions; of floats it is one.
+        let permute = if n.form == Form::Float { permute.max(100) } else { permute };
         // What is made of each slot, of each table, and after each permutation.
         let (slot_widens, widens) = match packing.indices {
             Indices::ShortWords => (permute, 0),

@@ -43,10 +43,11 @@ const VECTORS: [usize; 5] = [16, 8, 4, 2, 1];
 /// Output channels whose sums are in scratch at once.
 const CHUNK: usize = 32;
 
-/// Costs in hundredths of a dense product of vectors of floats: of a list beside its weights, of a word to be transposed, of a sum that becomes a result, and of a
+/// Costs in hundredths of a dense product of vectors of floats: of a list beside its weights, of a word to be transposed (and of one that becomes a float), of a sum that becomes a result, and of a
 /// vector of sums that is stored, and loaded again for the next block of the depth.
 const LIST_COST: usize = 3000;
 const GATHER_COST: usize = 60;
+const CONVERTED_COST: usize = 120;
 const SCATTER_COST: usize = 90;
 const SUM_COST: usize = 150;
 
@@ -154,6 +155,11 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
             lanes,
             product: arithmetic.product_cost(cx.machine),
             weight: arithmetic.weight_cost(cx.machine),
+            gather: if arithmetic.words.memory == arithmetic.words.operand || arithmetic.words.group != 1 {
+                GATHER_COST
+            } else {
+                CONVERTED_COST
+            },
         };
         // What weights take less, scratch may take.
         let dense_bytes = p.weights_bytes(&p.numbers(cx.machine));
@@ -193,6 +199,8 @@ struct Costs {
     /// Of a vector, and of a weight beside its vectors.
     product: usize,
     weight: usize,
+    /// Of a word.
+    gather: usize,
 }
 
 impl Costs {
@@ -203,7 +211,7 @@ impl Costs {
         let product = self.product * vectors.max(4);
         let lists = tiles * self.outputs * blocks * (LIST_COST + SUM_COST * vectors) + tiles * self.groups * (product + self.weight);
         // Few lanes: those that move words are the same on all machines.
-        lists + tiles * vectors * self.lanes * (self.words * GATHER_COST + self.outputs * SCATTER_COST)
+        lists + tiles * vectors * self.lanes * (self.words * self.gather + self.outputs * SCATTER_COST)
     }
 }
 
