@@ -201,7 +201,7 @@ fn lower(model: &Model, machine: &Machine, options: &Options, stages: &mut Stage
         stages.add(Stage::Graph, rewrite::UNSIGNED.0, || print(graph, Constants::Shortened));
         verify::verify(graph).map_err(|e| vec![internal("the rewritten graph is not well-formed", e.join("; "))])?;
     }
-    let prefer = lower::Preferences { in_bands: options.threads < 2, ..options.prefer };
+    let prefer = lower::Preferences { in_bands: options.threads < 2, arena_bytes: options.limits.arena_bytes, ..options.prefer };
     let Lowered { mut program, rescalings, number_bytes } = lower::lower_reported(own.as_ref().unwrap_or(&model.graph), machine, prefer)?;
     parallel::divide(&mut program, options.threads);
     if options.weights {

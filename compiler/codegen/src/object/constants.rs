@@ -47,10 +47,12 @@ impl<'a> Constants<'a> {
         let mut by_content: BTreeMap<(Option<u64>, &[u8]), usize> = BTreeMap::new();
         for (n, level) in levels.iter().enumerate() {
             let mut of = BTreeMap::new();
+            // What was proved of tables holds for the object's own bytes alone.
+            let tables = level.program.tables();
             for id in used(level.program, Role::Const) {
                 let buffer = level.program.buffer(id);
                 let data = buffer.data.as_deref().unwrap_or_default();
-                let prepared_at = prepared.filter(|p| n < p.1).and_then(|p| p.0.places.get(data)).copied();
+                let prepared_at = prepared.filter(|p| n < p.1 && !tables.contains(&id)).and_then(|p| p.0.places.get(data)).copied();
                 let index = *by_content.entry((prepared_at, data)).or_insert_with(|| {
                     constants.all.push(Constant { first: (n, id), buffer, align: 64, prepared_at });
                     constants.all.len() - 1

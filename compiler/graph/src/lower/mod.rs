@@ -85,13 +85,15 @@ pub struct Preferences {
     pub winograd: bool,
     /// What weights of zeros add is left out: `gemm/sparse`.
     pub sparse: bool,
+    /// The most that an arena may have, if that is limited.
+    pub arena_bytes: Option<u64>,
     /// Operators may be done in bands with their readers (`bands`), each a step of its own, for which threads would wait.
     pub in_bands: bool,
 }
 
 impl From<Goal> for Preferences {
     fn from(goal: Goal) -> Preferences {
-        Preferences { goal, winograd: true, sparse: true, in_bands: true }
+        Preferences { goal, winograd: true, sparse: true, arena_bytes: None, in_bands: true }
     }
 }
 
@@ -108,6 +110,7 @@ pub struct Context<'a> {
     pub goal: Goal,
     pub winograd: bool,
     pub sparse: bool,
+    arena_bytes: Option<u64>,
     program: Program,
     scope: Scope,
     /// Candidates by hash of their code.
@@ -214,7 +217,7 @@ pub fn lower(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -
 }
 
 pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Preferences>) -> Result<Lowered, Vec<Diagnostic>> {
-    let Preferences { goal, winograd, sparse, in_bands } = prefer.into();
+    let Preferences { goal, winograd, sparse, arena_bytes, in_bands } = prefer.into();
     let align = match goal {
         Goal::Size => 16,
         Goal::Speed => machine.vector_bytes.max(16),
@@ -227,6 +230,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         goal,
         winograd,
         sparse,
+        arena_bytes,
         program: Program { name: graph.name.clone(), buffers: Vec::with_capacity(graph.values.len()), ..Program::default() },
         scope: Scope::of(graph),
         kernels: HashMap::new(),

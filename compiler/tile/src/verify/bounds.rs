@@ -7,7 +7,7 @@ use super::affine::{Affine, Domain, Fact, Given, Range};
 use super::{CONST_SLACK_BYTES, ERRORS_LIMIT, Error};
 use crate::index::Index;
 use crate::program::*;
-use crate::types::Type;
+use crate::types::{Elem, Type};
 use std::collections::BTreeMap;
 
 /// How much of a buffer may be read and written.
@@ -49,6 +49,10 @@ pub fn guard_facts(index: &Affine, limit: &Affine) -> Option<Vec<Fact>> {
     Some(vec![Fact { form: index.clone(), low: 0, high: i128::MAX }, beyond])
 }
 
+/// The least and the greatest of some elements of a table: its root, the type, the first element, the last place and the distance. None: not all are in the
+/// table. Many calls have the same lists.
+pub type Tables = BTreeMap<(BufferId, Elem, i128, i128, i128), Option<(i64, i64)>>;
+
 /// One element of an argument, which begins at a byte of `low..=high` that is a multiple of `step` away from `one`.
 struct Element {
     arg: Arg,
@@ -69,14 +73,16 @@ struct Prover<'a> {
     rows: Vec<Option<Affine>>,
     /// Of values that are one element of an argument: where that may begin.
     elements: BTreeMap<Value, Element>,
+    tables: &'a mut Tables,
     errors: Vec<Error>,
 }
 
 /// `turns`: how often the call is repeated.
-pub fn prove(program: &Program, kernel: &Kernel, call: &Call, turns: u64, memory: &[Memory]) -> Vec<Error> {
+pub fn prove(program: &Program, kernel: &Kernel, call: &Call, turns: u64, memory: &[Memory], tables: &mut Tables) -> Vec<Error> {
     let rows = vec![None; kernel.rows as usize];
     let given = Given::of(kernel, call, turns);
-    let mut p = Prover { program, kernel, call, given, memory, domain: Domain::default(), rows, elements: BTreeMap::new(), errors: vec![] };
+    let mut p =
+        Prover { program, kernel, call, given, memory, domain: Domain::default(), rows, elements: BTreeMap::new(), tables, errors: vec![] };
     if let Some(known) = given.known() {
         p.domain.know(&known);
     } else if !call.advance.is_empty() {
@@ -196,7 +202,7 @@ impl<'a> Prover<'a> {
     }
 
     /// Why an element of a table is not known to lie in `low..=high`: the table is read.
-    fn contradiction(&self, value: Value, low: i64, high: i64) -> Option<String> {
+    fn contradiction(&mut self, value: Value, low: i64, high: i64) -> Option<String> {
         let Some(element) = self.elements.get(&value) else { return Some("is no element of a table".into()) };
         let name = &self.kernel.args[element.arg.0 as usize].name;
         let (root, offset) = self.program.root(self.call.buffers[element.arg.0 as usize]);
@@ -208,19 +214,24 @@ impl<'a> Prover<'a> {
         let size = elem.bytes() as usize;
         // The access itself has been proved to lie in the table, so these are no more than its bytes.
         let step = element.step.max(1);
-        let mut at = element.low.saturating_add(element.one.saturating_sub(element.low).rem_euclid(step));
-        while at <= element.high {
-            let place = usize::try_from(at.saturating_add(i128::from(offset))).ok();
-            let Some(bytes) = place.and_then(|at| data.get(at..at.checked_add(size)?)) else {
-                return Some(format!("not all elements of {name} that may be read are known"));
-            };
-            let number = elem.int_of_bytes(bytes);
-            if number < low || high < number {
-                return Some(format!("{name}, b{} {:?}, has {number}", root.0, table.name));
+        let first = element.low.saturating_add(element.one.saturating_sub(element.low).rem_euclid(step));
+        let [first, last] = [first, element.high].map(|at| at.saturating_add(i128::from(offset)));
+        let range = *self.tables.entry((root, elem, first, last, step)).or_insert_with(|| {
+            let (mut least, mut greatest, mut at) = (i64::MAX, i64::MIN, first);
+            while at <= last {
+                let bytes = usize::try_from(at).ok().and_then(|at| data.get(at..at.checked_add(size)?))?;
+                let number = elem.int_of_bytes(bytes);
+                (least, greatest) = (least.min(number), greatest.max(number));
+                at += step;
             }
-            at += step;
+            Some((least, greatest))
+        });
+        match range {
+            None => Some(format!("not all elements of {name} that may be read are known")),
+            Some((least, _)) if least < low => Some(format!("{name}, b{} {:?}, has {least}", root.0, table.name)),
+            Some((_, greatest)) if high < greatest => Some(format!("{name}, b{} {:?}, has {greatest}", root.0, table.name)),
+            Some(_) => None,
         }
-        None
     }
 
     /// What is wrong with `bytes` bytes at `at` of an argument.

@@ -117,7 +117,7 @@ pub(crate) fn check_kernel(kernel: &Kernel) -> Vec<Error> {
 
 /// Whether every access of a call of a sound kernel stays in so much of its arguments. `turns`: how often the call is repeated.
 pub(crate) fn is_in_bounds(program: &Program, kernel: &Kernel, call: &Call, turns: u64, memory: &[Memory]) -> bool {
-    bounds::prove(program, kernel, call, turns, memory).is_empty()
+    bounds::prove(program, kernel, call, turns, memory, &mut bounds::Tables::new()).is_empty()
 }
 
 /// Problems of buffers: their views, roles and sizes.
@@ -157,6 +157,7 @@ pub fn verify(program: &Program) -> Result<(), Vec<Error>> {
 fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
     // Equal calls up to the buffers' sizes have the same proof.
     let mut proved = BTreeSet::new();
+    let mut tables_read = bounds::Tables::new();
     let line = Line::of(&program.schedule);
     for (i, (call, turns)) in line.moments.iter().flat_map(|m| m.calls.iter().map(|c| (c, m.turns))).enumerate() {
         if ERRORS_LIMIT <= errors.len() {
@@ -172,7 +173,7 @@ fn prove_calls(program: &Program, sound: &[bool], errors: &mut Vec<Error>) {
         if !proved.insert((call.kernel, &call.params, &call.advance, turns, sizes.clone(), tables)) {
             continue;
         }
-        let mut found = bounds::prove(program, kernel, call, turns, &sizes);
+        let mut found = bounds::prove(program, kernel, call, turns, &sizes, &mut tables_read);
         if found.is_empty() {
             found.extend(in_place::prove(kernel, &Given::of(kernel, call, turns)));
         }

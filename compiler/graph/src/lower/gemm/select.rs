@@ -74,7 +74,7 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
         let counts = packing.counts(&weights, &tables, lanes);
         Some([false, true].map(|is_sorted| packing.with_walk(is_sorted, &tables, &counts)))
     };
-    let choices = Packing::choices(machine, &numbers).into_iter().filter_map(walks).flatten().flatten();
+    let choices = Packing::choices(machine, &numbers, p.has_byte_weights()).into_iter().filter_map(walks).flatten().flatten();
     // Whether weights come from afar is not certain where there are many.
     let costs = Costs { cx, p, numbers: &numbers, is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
     // Some machines have caches twice as large.

@@ -93,7 +93,7 @@ const MOST_CLASSES: usize = 6;
 
 impl Packing {
     /// All kinds of tables that the machine has.
-    pub fn choices(machine: &Machine, n: &Numbers) -> Vec<Packing> {
+    pub fn choices(machine: &Machine, n: &Numbers, has_byte_weights: bool) -> Vec<Packing> {
         let permutes = &machine.permutes;
         let size = n.operand.bytes() as usize;
         let new = |elements: usize, indices: Indices| Packing {
@@ -117,7 +117,7 @@ impl Packing {
         if n.form != Form::Float && 16 < long {
             all.push(new(long / size, Indices::Bytes));
         }
-        if n.form == Form::Pairs && n.memory.bits() == 8 && 16 <= machine.lanes(n.operand) {
+        if n.form == Form::Pairs && n.memory.bits() == 8 && has_byte_weights && 16 <= machine.lanes(n.operand) {
             all.push(new(16, Indices::ShortBytes));
         }
         all
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn numbers_of_slots_become_fewer() {
         let machine = Machine::example(64, ByteDot::U8S8, true, false);
-        let packing = &Packing::choices(&machine, &Numbers::FLOAT)[0];
+        let packing = &Packing::choices(&machine, &Numbers::FLOAT, false)[0];
         let tables: Vec<Table> = (0..20).map(|i| Table { offset: 64 * i as i64, elements: 16 * i..16 * i + 16, covered: 0 }).collect();
         let counts: SlotCounts = [3, 7, 11].map(|step| (0..20).map(|i| i * step % 15).collect()).to_vec();
         let sorted = packing.with_walk(true, &tables, &counts).expect("some slots");

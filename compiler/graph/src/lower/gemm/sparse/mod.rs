@@ -98,6 +98,11 @@ impl Arithmetic {
         product * p.filter.shape[3].div_ceil(n.group)
     }
 
+    /// The weight that adds nothing.
+    fn zero(&self, p: &Product) -> i64 {
+        if self.words.form == Form::Float { p.weight_zero_point } else { self.words.weight_shift }
+    }
+
     /// Of the weights of a word.
     fn group_bytes(&self) -> usize {
         self.words.group * self.stored.bytes() as usize
@@ -135,7 +140,8 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
     let by_runs = matches!(cx.machine.byte_dot, ByteDot::Runs { .. });
     let (outputs, pixels) = (p.filter.shape[0], p.rows.output * p.columns.output);
     let lanes = cx.machine.lanes(Elem::I32);
-    if !cx.sparse || cx.goal != Goal::Speed || !cx.machine.has_vectors() || by_runs || !is_plain || pixels < lanes {
+    // Tiles are turns of a loop, in which what moves with the turns of a loop around it would move by tiles.
+    if !cx.sparse || 0 < cx.scope.depth || cx.goal != Goal::Speed || !cx.machine.has_vectors() || by_runs || !is_plain || pixels < lanes {
         return None;
     }
     let dense = pixels * outputs.div_ceil(lanes) * Arithmetic::dense_cost(p, cx.machine);
@@ -164,7 +170,8 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
         // What weights take less, scratch may take.
         let dense_bytes = p.weights_bytes(&p.numbers(cx.machine));
         let saved = dense_bytes.saturating_sub(groups * (arithmetic.group_bytes() + 2) + outputs * weights::LIST_BYTES);
-        let most = (cx.spare_bytes as usize).max(saved);
+        let most =
+            cx.arena_bytes.map_or(saved, |limit| saved.min(limit.saturating_sub(cx.least_bytes) as usize)).max(cx.spare_bytes as usize);
         let fits = |v: &usize| scratch_words(words, outputs, v * lanes).iter().sum::<usize>() * WORD_BYTES <= most;
         // Blocks of equal length whose words stay in the first-level cache.
         let block = |vectors: usize| {

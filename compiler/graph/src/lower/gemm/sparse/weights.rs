@@ -5,7 +5,6 @@
 //! chunk and in it block by block, as the kernels run.
 
 use super::super::Product;
-use super::super::numbers::Form;
 use super::Arithmetic;
 use crate::tensor::ElementType;
 use cranelite_tile::Elem;
@@ -37,8 +36,8 @@ fn group(p: &Product, arithmetic: &Arithmetic, o: usize, word: usize) -> Option<
         let weight = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
         return (weight != 0.0).then(|| bytes.to_vec());
     }
-    let shift = if n.form == Form::Float { p.weight_zero_point } else { n.weight_shift };
-    let weights = p.filter.ints(first..first + n.group).map(|w| w - shift);
+    let zero = arithmetic.zero(p);
+    let weights = p.filter.ints(first..first + n.group).map(|w| w - zero);
     let bytes: Vec<u8> = match arithmetic.stored {
         Elem::I16 => weights.flat_map(|w| (w as i16).to_le_bytes()).collect(),
         _ => weights.map(|w| w as i8 as u8).collect(),
@@ -53,7 +52,12 @@ impl Weights {
     /// Groups that are not zeros.
     pub fn count(p: &Product, n: &Arithmetic) -> usize {
         let words = p.filter.shape[3] / n.words.group;
-        (0..p.filter.shape[0]).map(|o| (0..words).filter(|w| group(p, n, o, *w).is_some()).count()).sum()
+        let groups = 0..p.filter.shape[0] * words;
+        if p.filter.element == ElementType::F32 {
+            return p.filter.data.as_chunks::<4>().0.iter().filter(|b| f32::from_le_bytes(**b) != 0.0).count();
+        }
+        let (size, zero) = (n.words.group, n.zero(p));
+        groups.filter(|g| p.filter.ints(g * size..(g + 1) * size).any(|w| w != zero)).count()
     }
 
     /// For blocks of so many words and chunks of so many channels; behind the last word there are zeros.
