@@ -602,6 +602,45 @@ fn rnn_in_both_directions() {
     }
 }
 
+/// Products that are loops of their own elsewhere: many rows, and weights that are mostly zeros.
+#[test]
+fn rnn_of_sparse_weights() {
+    let mut source = Source(6);
+    let (batch, units) = (80, 64);
+    let s = Shape { steps: 3, batch, inputs: 64, time_major: true, cells: units, outputs: units, ..PLAIN };
+    let mut sparse = |count: usize| {
+        let mut all = source.floats(count, 0.8);
+        all.iter_mut().enumerate().filter(|(i, _)| i % 11 != 0).for_each(|(_, w)| *w = 0.0);
+        all
+    };
+    let w = [0, 1].map(|_| [sparse(units * s.inputs), sparse(units * units), vec![0.1; units]]);
+    let mut m = Maker::default();
+    m.input(TensorType::new(F32, s.input_shape()));
+    for [input, recurrent, bias] in &w {
+        m.floats(&[units, s.inputs], input);
+        m.floats(&[units, units], recurrent);
+        m.floats(&[units], bias);
+        m.state(TensorType::new(F32, [batch, units]));
+    }
+    (0..3).for_each(|_| m.absent());
+    let op = Op::BidirectionalSequenceRnn(ops::bidirectional_sequence_rnn::Attributes {
+        activation: Curve::Tanh,
+        time_major: true,
+        merge_outputs: false,
+        asymmetric_quantize_inputs: false,
+    });
+    let y = TensorType::new(F32, []);
+    let graph = m.finish(op, &[y.clone(), y]).unwrap();
+    let x = source.floats(s.steps * batch * s.inputs, 1.0);
+    let mut wanted = vec![vec![0.0; s.steps * batch * units]; 2];
+    for (i, [input, recurrent, bias]) in w.iter().enumerate() {
+        rnn(&s, input, recurrent, bias, &x, &mut vec![0.0; batch * units], i == 1, &mut wanted[i], (units, 0));
+    }
+    invoke(&graph, &[f32_bytes(&x)], |m, _, y| {
+        y.iter().zip(&wanted).for_each(|(y, wanted)| close(&format!("on {m}"), y, wanted, 1e-5));
+    });
+}
+
 #[test]
 fn svdf_of_floats_and_integers() {
     let mut source = Source(5);

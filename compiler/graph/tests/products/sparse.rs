@@ -298,3 +298,14 @@ fn infinities() {
         }
     }
 }
+
+/// Weights of u8 without a zero point of their own, half of which no i8 holds.
+#[test]
+fn bytes_without_sign() {
+    for seed in [256, 1024, 256 * 77] {
+        let case = Case { seed, ..case(Kind::Uint8, [1, 8, 14, 50], [31, 1, 1], true) };
+        let p = operands(&case, Pattern::Percent(3));
+        assert_eq!(p.w.ty.zero_point(), 0);
+        check(&convolution(&case), &case, &p, &case.convolution(&p), &mut BTreeSet::new());
+    }
+}
