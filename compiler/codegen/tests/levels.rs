@@ -18,8 +18,10 @@ const N: u64 = 33;
 fn program(number: u8, arena_bytes: u64, align: u32) -> Program {
     let mut k = KernelBuilder::new("add");
     let (x, c, y) = (k.read("x"), k.read("c"), k.write("y"));
-    k.each("i", N as i64, 1, |k, i| {
-        let (a, b) = (k.load(Elem::U8.x(1), x.at(i)), k.load(Elem::U8.x(1), c.at(i)));
+    // Vectors, since code of single integers is the same at many levels.
+    const LANES: usize = 11;
+    k.each("i", N as i64, LANES as i64, |k, i| {
+        let (a, b) = (k.load(Elem::U8.x(LANES), x.at(i)), k.load(Elem::U8.x(LANES), c.at(i)));
         let v = k.add(a, b);
         k.store(y.at(i), v);
     });
