@@ -161,9 +161,9 @@ fn others_stay_dense() {
 fn sums_that_floats_do_not_hold() {
     let machine = machines_with_lists().into_iter().find(|m| m.vector_bytes == 32 && m.byte_dot == ByteDot::S16S16).expect("one");
     for (weight, exact) in [(1i8, true), (127, false)] {
-        let case = case(Kind::Int8 { per_channel: true }, [16, 1, 1, 16384], [16, 1, 1], false);
+        let case = case(Kind::Int8 { per_channel: true }, [16, 1, 1, 8320], [64, 1, 1], false);
         let mut p = operands(&case, Pattern::Percent(0));
-        (p.x.ty.shape, p.w.ty.shape) = (vec![16, 16384], vec![16, 16384]);
+        (p.x.ty.shape, p.w.ty.shape) = (vec![16, 8320], vec![64, 8320]);
         p.w.data.iter_mut().step_by(8).for_each(|w| *w = weight as u8);
         p.x.data.fill(127);
         let op = fully_connected(&case);

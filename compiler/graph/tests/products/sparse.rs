@@ -294,7 +294,9 @@ fn infinities() {
                     }
                 }
             }
-            assert!(reached || machine.vector_bytes == 16, "{} {pattern:?}", machine.name);
+            // Where numbers of slots differ, it does not pay everywhere.
+            let may_be_dense = machine.vector_bytes == 16 || matches!(pattern, Pattern::Percent(_));
+            assert!(reached || may_be_dense, "{} {pattern:?}", machine.name);
         }
     }
 }
