@@ -13,11 +13,12 @@ use cranelite_tile::{ByteDot, Machine, arena};
 
 /// A 1 x 1 convolution from 64 to 64 channels over a row of 64 pixels; of bytes as the machine wants them from the operator before.
 fn program(float: bool, machine: &Machine) -> String {
-    let zeros = |n: usize| "00".repeat(n);
+    // Weights that are zero would be left out.
+    let (zeros, ones) = (|n: usize| "00".repeat(n), |n: usize| "01".repeat(n));
     if float {
         format!(
             "graph \"g\"\ninputs %0\noutputs %3\n%0: f32[1,1,64,64] \"x\"\n%1 = const f32[64,1,1,64] \"w\" 0x{}\n%2 = const f32[64] \"b\" 0x{}\n%3: f32[1,1,64,64] \"y\" = conv_2d %0, %1, %2 {{stride=[1,1], dilation=[1,1], padding=[0,0,0,0], activation=relu}} @0\n",
-            zeros(4 * 64 * 64),
+            ones(4 * 64 * 64),
             zeros(4 * 64)
         )
     } else {
@@ -28,7 +29,7 @@ fn program(float: bool, machine: &Machine) -> String {
         };
         format!(
             "graph \"g\"\ninputs %0\noutputs %3\n%0: {x} \"x\"\n%1 = const i8[64,1,1,64] q(0.02, 0) \"w\" 0x{}\n%2 = const i32[64] \"b\" 0x{}\n%3: i8[1,1,64,64] q(0.05, -128) \"y\" = conv_2d %0, %1, %2 {{stride=[1,1], dilation=[1,1], padding=[0,0,0,0], activation=relu}} @0\n",
-            zeros(64 * 64),
+            ones(64 * 64),
             zeros(4 * 64)
         )
     }
