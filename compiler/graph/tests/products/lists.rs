@@ -1,7 +1,7 @@
 //! Products with weights that are mostly zeros, as lists of weights and pixels in lanes, against plain loops.
 
 use crate::reference::{Case, Kind, Operands, Want, program, run};
-use crate::sparse::{Pattern, case, convolution, fully_connected, operands};
+use crate::sparse::{Pattern, case, compare, convolution, fully_connected, operands};
 use crate::support::{f32_bytes, f32s, integers, machines};
 use cranelite_graph::lower::Goal;
 use cranelite_graph::ops::Op;
@@ -60,18 +60,7 @@ fn check(op: &Op, case: &Case, p: &Operands, want: &Want, all: &mut BTreeSet<Str
     for machine in &machines_with_lists() {
         for spare in [0, 1 << 21] {
             let (shape, got) = run(op, p, machine, Goal::Speed, spare).unwrap_or_else(|d| panic!("{d}"));
-            let context = || format!("{case:?} on {} {:?}", machine.name, machine.byte_dot);
-            match want {
-                Want::Integers(want) => {
-                    let ty = TensorType { shape, ..p.result.clone() };
-                    assert_eq!(&integers(&ty, &got), want, "{}", context());
-                }
-                Want::Floats(want) => {
-                    for (i, (got, want)) in f32s(&got).iter().zip(want).enumerate() {
-                        assert!((got - want).abs() <= 1e-4 + 1e-5 * want.abs(), "{}: {got} instead of {want} at {i}", context());
-                    }
-                }
-            }
+            compare(case, machine, p, want, shape, &got);
             all.extend(reached(case, &program(op, p, machine, Goal::Speed, spare)));
         }
     }

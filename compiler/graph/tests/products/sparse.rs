@@ -131,22 +131,27 @@ fn reached(case: &Case, machine: &Machine, program: &Program) -> BTreeSet<String
     all
 }
 
+/// Whether a result is what is wanted, floats within what another order of sums may change.
+pub fn compare(case: &Case, machine: &Machine, p: &Operands, want: &Want, shape: Vec<usize>, got: &[u8]) {
+    let context = || format!("{case:?} on {} {:?}", machine.name, machine.byte_dot);
+    match want {
+        Want::Integers(want) => {
+            let ty = TensorType { shape, ..p.result.clone() };
+            assert_eq!(&integers(&ty, got), want, "{}", context());
+        }
+        Want::Floats(want) => {
+            for (i, (got, want)) in f32s(got).iter().zip(want).enumerate() {
+                assert!((got - want).abs() <= 1e-4 + 1e-5 * want.abs(), "{}: {got} instead of {want} at {i}", context());
+            }
+        }
+    }
+}
+
 /// Runs on every machine; adds to what has been reached.
 fn check(op: &Op, case: &Case, p: &Operands, want: &Want, all: &mut BTreeSet<String>) {
     for machine in machines().iter().filter(|m| m.has_vectors()) {
         let (shape, got) = run(op, p, machine, Goal::Speed, 0).unwrap_or_else(|d| panic!("{d}"));
-        let context = || format!("{case:?} on {} {:?}", machine.name, machine.byte_dot);
-        match want {
-            Want::Integers(want) => {
-                let ty = TensorType { shape, ..p.result.clone() };
-                assert_eq!(&integers(&ty, &got), want, "{}", context());
-            }
-            Want::Floats(want) => {
-                for (i, (got, want)) in f32s(&got).iter().zip(want).enumerate() {
-                    assert!((got - want).abs() <= 1e-4 + 1e-5 * want.abs(), "{}: {got} instead of {want} at {i}", context());
-                }
-            }
-        }
+        compare(case, machine, p, want, shape, &got);
         all.extend(reached(case, machine, &program(op, p, machine, Goal::Speed, 0)));
     }
 }

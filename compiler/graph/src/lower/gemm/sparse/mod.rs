@@ -116,7 +116,8 @@ impl Arithmetic {
 
     fn product_cost(&self, machine: &Machine) -> usize {
         let costs = &machine.sparse;
-        if self.words.form == Form::Float { costs.product } else { costs.dot.max(costs.product) }.try_into().expect("a small number")
+        let product = if self.words.form == Form::Float { costs.product } else { costs.dot.max(costs.product) };
+        product as usize
     }
 }
 
@@ -315,11 +316,11 @@ impl Lowering<'_> {
         let lanes = tile.vectors * plan.lanes;
         let side = cx.machine.square_words();
         let side_of_words = if self.words < side { LEAST_SIDE } else { side };
-        let gather =
-            Gather { numbers: n, side: side_of_words, words: self.words, row, x_pixel, present: lanes.min(pixels - tile.first), lanes };
         // What a tile lacks comes from the pixels before it where there are any.
-        let before = (lanes.saturating_sub(pixels - tile.first)).min(tile.first);
-        let gather = Gather { present: gather.present + before, ..gather };
+        let left = pixels - tile.first;
+        let before = lanes.saturating_sub(left).min(tile.first);
+        let present = lanes.min(left) + before;
+        let gather = Gather { numbers: n, side: side_of_words, words: self.words, row, x_pixel, present, lanes };
         let x0 = ((tile.first - before) * x_pixel) as i64;
         cx.call_advancing(gather.kernel(), &[input, words], &[x0], &[(tile.step * x_pixel) as i64]);
         let outputs = p.filter.shape[0];
