@@ -78,7 +78,7 @@ impl<'a> Emitter<'a> {
             x = x
                 .chunks(2)
                 .map(|c| match c.get(1) {
-                    Some(&second) => self.vec(&forms::UZP1, whole(bytes), &[c[0], second], &[]),
+                    Some(&second) => self.vec(&forms::UZP1_V, whole(bytes), &[c[0], second], &[]),
                     None => self.vec(&forms::XTN_V, half(bytes), &[c[0]], &[]),
                 })
                 .collect();

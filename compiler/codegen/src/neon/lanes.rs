@@ -20,7 +20,7 @@ fn combining(reduce: Reduce) -> Binary {
 impl<'a> Emitter<'a> {
     /// Bytes from `n` on of two registers after each other.
     fn extract(&mut self, low: Virtual, high: Virtual, n: usize) -> Virtual {
-        if n == 0 { low } else { self.vec(&forms::EXT, Arrangement::B16, &[low, high], &[n as i64]) }
+        if n == 0 { low } else { self.vec(&forms::EXT_V, Arrangement::B16, &[low, high], &[n as i64]) }
     }
 
     /// The bytes from `offset` on, at the bottom of a register; what is above those of one lane has no meaning.
@@ -44,7 +44,7 @@ impl<'a> Emitter<'a> {
                 4 => Arrangement::S4,
                 _ => Arrangement::D2,
             };
-            return vec![self.vec(&forms::ZIP1, elem, &[x[0], y[0]], &[])];
+            return vec![self.vec(&forms::ZIP1_V, elem, &[x[0], y[0]], &[])];
         }
         // The second value moves up by what is used of the first one's last register.
         let mask = self.constant(std::array::from_fn(|i| if i < used { 0xff } else { 0 }));
@@ -75,14 +75,14 @@ impl<'a> Emitter<'a> {
         let (x, y, at) = (self.pieces(a), self.pieces(b), arrangement(ty.elem));
         (0..piece_count(ty))
             .map(|i| {
-                let form = if i % 2 == 0 { &forms::ZIP1 } else { &forms::ZIP2 };
+                let form = if i % 2 == 0 { &forms::ZIP1_V } else { &forms::ZIP2_V };
                 self.vec(form, at, &[x[i / 2], y[i / 2]], &[])
             })
             .collect()
     }
 
     pub(super) fn deinterleave(&mut self, ty: Type, a: Value, parity: u32) -> Vec<Virtual> {
-        let form = if parity == 0 { &forms::UZP1 } else { &forms::UZP2 };
+        let form = if parity == 0 { &forms::UZP1_V } else { &forms::UZP2_V };
         let pieces = self.pieces(a);
         pieces.chunks(2).map(|c| self.vec(form, arrangement(ty.elem), &[c[0], c[c.len() - 1]], &[])).collect()
     }
@@ -99,7 +99,7 @@ impl<'a> Emitter<'a> {
                     return self.vec(&forms::DUP_LANE, arrangement(ty.elem), &[v], &[first as i64]);
                 }
                 if times == 2 && (0..per).all(|j| lanes[j] == lanes[0] + j / 2) && first % (per / 2) == 0 {
-                    let form = if first == 0 { &forms::ZIP1 } else { &forms::ZIP2 };
+                    let form = if first == 0 { &forms::ZIP1_V } else { &forms::ZIP2_V };
                     return self.vec(form, arrangement(ty.elem), &[v, v], &[]);
                 }
                 let bytes: Vec<usize> = lanes.iter().flat_map(|l| (0..size).map(move |b| l * size + b)).collect();
@@ -113,7 +113,7 @@ impl<'a> Emitter<'a> {
         let mut sum = None;
         for (n, &v) in pieces.iter().enumerate().filter(|(n, _)| bytes.iter().any(|b| b / 16 == *n)) {
             let index = self.constant(std::array::from_fn(|i| if bytes[i] / 16 == n { (bytes[i] % 16) as u8 } else { 0xff }));
-            let own = self.vec(&forms::TBL1, Arrangement::B16, &[v, index], &[]);
+            let own = self.vec(&forms::TBL1_V, Arrangement::B16, &[v, index], &[]);
             sum = Some(match sum {
                 None => own,
                 Some(s) => self.vec(&forms::ORR_V, Arrangement::B16, &[s, own], &[]),
@@ -126,7 +126,7 @@ impl<'a> Emitter<'a> {
         if ty.elem.bytes() != 1 || segment != 16 {
             return vec![self.unsupported("permutation", ty.elem)];
         }
-        self.each(&[a, index], |e, x| e.vec(&forms::TBL1, Arrangement::B16, &[x[0], x[1]], &[]))
+        self.each(&[a, index], |e, x| e.vec(&forms::TBL1_V, Arrangement::B16, &[x[0], x[1]], &[]))
     }
 
     /// The sum, least or greatest of all lanes, at the bottom of a register.
@@ -135,11 +135,11 @@ impl<'a> Emitter<'a> {
         let size = ty.elem.bytes();
         if ty.elem.is_int() && lanes * size == 16 && size < 8 {
             let form = match (reduce, ty.elem.is_signed()) {
-                (Reduce::Add, _) => &forms::ADDV,
-                (Reduce::Min, true) => &forms::SMINV,
-                (Reduce::Min, false) => &forms::UMINV,
-                (Reduce::Max, true) => &forms::SMAXV,
-                (Reduce::Max, false) => &forms::UMAXV,
+                (Reduce::Add, _) => &forms::ADDV_V,
+                (Reduce::Min, true) => &forms::SMINV_V,
+                (Reduce::Min, false) => &forms::UMINV_V,
+                (Reduce::Max, true) => &forms::SMAXV_V,
+                (Reduce::Max, false) => &forms::UMAXV_V,
             };
             return self.vec(form, arrangement(ty.elem), &[v], &[]);
         }
@@ -181,8 +181,8 @@ impl<'a> Emitter<'a> {
                     .chunks(2)
                     .map(|c| {
                         let (x, y) = (c[0].0, c[c.len() - 1].0);
-                        let low = self.vec(&forms::ZIP1, Arrangement::D2, &[x, y], &[]);
-                        let high = self.vec(&forms::ZIP2, Arrangement::D2, &[x, y], &[]);
+                        let low = self.vec(&forms::ZIP1_V, Arrangement::D2, &[x, y], &[]);
+                        let high = self.vec(&forms::ZIP2_V, Arrangement::D2, &[x, y], &[]);
                         self.binary(ty.elem, op, low, high)
                     })
                     .collect();
@@ -195,8 +195,8 @@ impl<'a> Emitter<'a> {
                 out.push(match form {
                     Some(form) => self.both(form, ty.elem, x, y),
                     None => {
-                        let even = self.both(&forms::UZP1, ty.elem, x, y);
-                        let odd = self.both(&forms::UZP2, ty.elem, x, y);
+                        let even = self.both(&forms::UZP1_V, ty.elem, x, y);
+                        let odd = self.both(&forms::UZP2_V, ty.elem, x, y);
                         self.binary(ty.elem, op, even, odd)
                     }
                 });

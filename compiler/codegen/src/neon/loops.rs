@@ -8,7 +8,7 @@ use super::inst::{Inst, Label};
 use super::{Delayed, Emitter};
 use crate::alloc::Virtual;
 use crate::reciprocal::Reciprocal;
-use cranelite_tile::{Base, Counter, Guard, Index, Loop, Op, Param, Row, Stmt};
+use cranelite_tile::{Base, Counter, Guard, Index, Loop, Param, Row, Stmt};
 use std::collections::BTreeMap;
 
 /// A counter inside its loop.

@@ -336,7 +336,7 @@ impl<'a> Emitter<'a> {
         let (bytes, read) = (group * size, count.unwrap_or(group) * size);
         let mem = self.mem(place);
         if 16 < bytes && bytes.is_multiple_of(16) {
-            let one = self.load(place, ty.with_lanes(group as usize), count);
+            let one = self.load(place, ty.with_lanes(group), count);
             return (0..piece_count(ty)).map(|i| one[i % one.len()]).collect();
         }
         if !bytes.is_power_of_two() {

@@ -6,9 +6,9 @@
 //! something that is not done here is left to the clif emitter as a whole: the text means the same.
 
 mod convert;
-mod cores;
 mod encode;
 pub mod forms;
+mod hoist;
 mod inst;
 mod kind;
 mod lanes;
@@ -16,8 +16,6 @@ mod loops;
 mod memory;
 mod ops;
 mod products;
-mod schedule;
-pub mod scoreboard;
 
 use crate::alloc::{Class, Virtual};
 use crate::floats;

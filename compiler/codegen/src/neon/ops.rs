@@ -172,7 +172,7 @@ impl<'a> Emitter<'a> {
             Binary::MulHigh if elem == Elem::I32 => {
                 let low = self.vec(&forms::SMULL_V, Arrangement::S2, &[x, y], &[]);
                 let high = self.vec(&forms::SMULL2_V, Arrangement::S4, &[x, y], &[]);
-                return self.both(&forms::UZP2, elem, low, high);
+                return self.both(&forms::UZP2_V, elem, low, high);
             }
             Binary::Shl | Binary::Shr => return self.shift_by_lanes(elem, op, x, y),
             _ => return self.unsupported(op, elem),
