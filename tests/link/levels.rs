@@ -45,7 +45,7 @@ const ARM_EMULATOR: &str = "qemu-aarch64-static";
 
 pub fn trials() -> Vec<Trial> {
     let machine = |name: &str| MACHINES.iter().find(|m| m.name == name).expect("a known machine");
-    let (x86, arm) = (machine("x86_64"), machine("aarch64"));
+    let (x86, aarch64) = (machine("x86_64"), machine("aarch64"));
     let x86_on = |emulator: Vec<&'static str>, has: &'static [&'static str]| Cpu { machine: x86, emulator, lists: &X86_LEVELS, has };
     let x86 = [
         x86_on(vec![], &[]),
@@ -72,7 +72,7 @@ pub fn trials() -> Vec<Trial> {
         ("neoverse-n1", "3.18.31", false),
     ]
     .map(|(cpu, kernel, has_dotprod)| Cpu {
-        machine: arm,
+        machine: aarch64,
         emulator: vec![ARM_EMULATOR, "-L", "/usr/aarch64-linux-gnu", "-cpu", cpu, "-r", kernel],
         lists: &ARM_LEVELS,
         has: if has_dotprod { &["generic", "generic+dotprod"] } else { &["generic"] },
@@ -85,7 +85,7 @@ pub fn trials() -> Vec<Trial> {
         ("max", &["cortex-a53", "cortex-a72", "generic", "generic+fp16", "cortex-a55", "cortex-a76", "neoverse-v1"]),
     ]
     .map(|(cpu, has)| Cpu {
-        machine: arm,
+        machine: aarch64,
         emulator: vec![ARM_EMULATOR, "-L", "/usr/aarch64-linux-gnu", "-cpu", cpu],
         lists: &ARM_CORES,
         has,
