@@ -65,8 +65,10 @@ pub enum Kind {
     /// SDOT, UDOT, USDOT; SMMLA, USMMLA.
     Dot,
     MatrixDot,
-    /// ZIP, UZP, TRN, EXT, DUP of a lane, INS of a lane, REV.
+    /// TRN, EXT, DUP of a lane, INS of a lane, REV.
     Permute,
+    /// ZIP, UZP.
+    Zip,
     Table,
     /// A general register to all lanes or to one, and a lane to a general register.
     FromGeneral,
