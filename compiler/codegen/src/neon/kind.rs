@@ -85,3 +85,19 @@ pub enum Kind {
     FloatDivide,
     FloatRoot,
 }
+
+impl Kind {
+    pub fn stores(self) -> bool {
+        use Kind as K;
+        let vector = matches!(self, K::StoreVector | K::StoreVectorLong | K::StoreVectorPair | K::StoreVectorLongPair | K::StoreLane);
+        vector || matches!(self, K::Store | K::StorePair)
+    }
+    pub fn loads(self) -> bool {
+        use Kind as K;
+        let vector = matches!(self, K::LoadVector | K::LoadVectorLong | K::LoadVectorPair | K::LoadVectorLongPair);
+        vector || matches!(self, K::Load | K::LoadPair | K::LoadSplat | K::LoadLane)
+    }
+    pub fn touches_memory(self) -> bool {
+        self.loads() || self.stores() || self == Kind::Prefetch
+    }
+}

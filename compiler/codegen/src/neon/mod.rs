@@ -2,6 +2,9 @@
 //!
 //! Not Cranelift: instructions are chosen, scheduled and encoded here.
 
+pub mod cores;
 pub mod forms;
 pub mod inst;
 pub mod kind;
+pub mod schedule;
+pub mod scoreboard;
