@@ -4,9 +4,14 @@
 //! as its operands, its pipes and the width of the core allow, and none before its predecessor; an out-of-order core dispatches a number of
 //! micro-operations per cycle into a window and issues the oldest whose operands and pipes are there (as `llvm-mca` simulates it).
 
+#[cfg(test)]
+mod tests;
+
 use super::cores::{Core, Issue, Row};
+use super::forms;
 use super::kind::Kind;
-use std::collections::{BTreeMap, VecDeque};
+use crate::alloc::Class;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// An instruction as a pipeline sees it. Registers of all classes, and flags, are numbers of one space.
 #[derive(Clone, Debug)]
@@ -17,6 +22,87 @@ pub struct Timed {
     pub writes: Vec<u32>,
     /// The written register that is an address counted up: it is there after one cycle.
     pub address: Option<u32>,
+}
+
+/// Machine code as pipelines see it.
+#[derive(Clone, Debug, Default)]
+pub struct Code {
+    pub steps: Vec<Timed>,
+    /// Words that the table of forms does not have: they are taken for what is likely by their class.
+    pub unknown: usize,
+}
+
+/// What the words are. General registers are 0 to 30, vector registers 32 to 63, the flags 64.
+pub fn decode(words: &[u32]) -> Code {
+    const FLAGS: u32 = 64;
+    let mut known: BTreeMap<u32, Option<Timed>> = BTreeMap::new();
+    let mut code = Code::default();
+    for &word in words {
+        let step = known.entry(word).or_insert_with(|| {
+            let d = forms::decode(word)?;
+            let (mut reads, mut writes, mut address) = (vec![], vec![], None);
+            for (r, role) in d.registers.iter().zip(d.form.roles()) {
+                let register = match role.class {
+                    // The stack pointer does not change in a loop, and the zero register never.
+                    Class::General if *r == 31 => continue,
+                    Class::General => u32::from(*r),
+                    Class::Vector => 32 + u32::from(*r),
+                };
+                if role.reads {
+                    reads.push(register);
+                }
+                if role.writes {
+                    writes.push(register);
+                }
+                if role.reads && role.writes && role.class == Class::General && d.form.kind.touches_memory() {
+                    address = Some(register);
+                }
+            }
+            if d.form.reads_flags() {
+                reads.push(FLAGS);
+            }
+            if d.form.sets_flags() {
+                writes.push(FLAGS);
+            }
+            Some(Timed { kind: d.form.kind, reads, writes, address })
+        });
+        code.unknown += usize::from(step.is_none());
+        code.steps.push(step.clone().unwrap_or_else(|| likely(word)));
+    }
+    code
+}
+
+/// What a word is taken for by the class that its bits 25 to 28 tell: most words have the result at bit 0 and sources at bits 5 and 16.
+fn likely(word: u32) -> Timed {
+    let register = |at: u32, vector: bool| 32 * u32::from(vector) + (word >> at & 31);
+    let general = |at: u32| Some(register(at, false)).filter(|r| *r != 31);
+    let step = |kind, reads: Vec<Option<u32>>, writes: Vec<Option<u32>>| Timed {
+        kind,
+        reads: reads.into_iter().flatten().collect(),
+        writes: writes.into_iter().flatten().collect(),
+        address: None,
+    };
+    match word >> 25 & 0b1111 {
+        0b1010 | 0b1011 => step(Kind::Branch, vec![], vec![]),
+        class if class & 0b0101 == 0b0100 => {
+            let (is_vector, is_load) = (word >> 26 & 1 == 1, word >> 22 & 1 == 1);
+            let kind = match (is_vector, is_load) {
+                (true, true) => Kind::LoadVector,
+                (true, false) => Kind::StoreVector,
+                (false, true) => Kind::Load,
+                (false, false) => Kind::Store,
+            };
+            let data = if is_vector { Some(register(0, true)) } else { general(0) };
+            if is_load { step(kind, vec![general(5)], vec![data]) } else { step(kind, vec![general(5), data], vec![]) }
+        }
+        class if class & 0b0111 == 0b0111 => {
+            step(Kind::Add, [5, 16].map(|at| Some(register(at, true))).to_vec(), vec![Some(register(0, true))])
+        }
+        // Constants read nothing, other instructions with constants one register.
+        0b1000 | 0b1001 if word >> 23 & 0b111 == 0b101 => step(Kind::Integer, vec![], vec![general(0)]),
+        0b1000 | 0b1001 => step(Kind::Integer, vec![general(5)], vec![general(0)]),
+        _ => step(Kind::Integer, vec![general(5), general(16)], vec![general(0)]),
+    }
 }
 
 /// When pipes are free, and how much they did.
@@ -256,15 +342,22 @@ pub fn once(steps: &[Timed], core: &'static Core) -> u32 {
 
 /// Cycles that the pipes and the width of the core need at least, whatever the order.
 pub fn bound(steps: &[Timed], core: &'static Core) -> f64 {
-    let mut pipes = PipeState::new();
-    let mut micro_ops = 0;
-    let mut alone = 0;
+    let (mut micro_ops, mut alone) = (0, 0);
+    let mut work: BTreeMap<u32, u32> = BTreeMap::new();
     for s in steps {
         let row = core.row(s.kind);
-        pipes.take(&row, 0);
+        row.uses.iter().for_each(|(pipes, cycles)| *work.entry(*pipes).or_default() += u32::from(*cycles));
         micro_ops += if row.alone > 0 { 0 } else { u32::from(row.micro_ops) };
         alone += u32::from(row.alone);
     }
-    let busiest = pipes.free.iter().max().copied().unwrap_or(0);
-    f64::from(busiest).max(f64::from(alone) + f64::from(micro_ops) / f64::from(core.width))
+    // Whatever can only be done by some pipes is done by them.
+    let mut sets: BTreeSet<u32> = BTreeSet::new();
+    for pipes in work.keys() {
+        let more: Vec<u32> = sets.iter().map(|s| s | pipes).collect();
+        sets.insert(*pipes);
+        sets.extend(more);
+    }
+    let of = |set: u32| work.iter().filter(|w| w.0 & !set == 0).map(|w| f64::from(*w.1)).sum::<f64>() / f64::from(set.count_ones());
+    let width = f64::from(alone) + f64::from(micro_ops) / f64::from(core.width);
+    sets.into_iter().map(of).fold(width, f64::max)
 }
