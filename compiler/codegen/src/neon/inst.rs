@@ -25,9 +25,19 @@ pub struct Touched {
 #[derive(Clone, Debug)]
 pub enum Inst {
     /// Registers in the order of the form's text, numbers likewise.
-    Op { form: &'static Form, arrangement: Arrangement, registers: Vec<Virtual>, numbers: Vec<i64>, label: Option<Label>, touched: Option<Touched> },
+    Op {
+        form: &'static Form,
+        arrangement: Arrangement,
+        registers: Vec<Virtual>,
+        numbers: Vec<i64>,
+        label: Option<Label>,
+        touched: Option<Touched>,
+    },
     /// A copy of a whole register of either class.
-    Move { to: Virtual, from: Virtual },
+    Move {
+        to: Virtual,
+        from: Virtual,
+    },
     Label(Label),
     LoopBegin,
     LoopEnd,

@@ -1,0 +1,10 @@
+//! The own emitter of AArch64: a tile kernel becomes machine code with 128-bit vectors.
+//!
+//! Not Cranelift: instructions are chosen, scheduled and encoded here.
+
+pub mod cores;
+pub mod forms;
+pub mod inst;
+pub mod kind;
+pub mod schedule;
+pub mod scoreboard;
