@@ -38,6 +38,11 @@ pub enum Inst {
         to: Virtual,
         from: Virtual,
     },
+    /// A parameter of the function: pointers first, then indices.
+    Argument {
+        to: Virtual,
+        index: usize,
+    },
     Label(Label),
     LoopBegin,
     LoopEnd,
