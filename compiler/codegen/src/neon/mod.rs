@@ -246,6 +246,8 @@ impl<'a> Emitter<'a> {
 
     /// One instruction.
     fn put(&mut self, form: &'static Form, arrangement: Arrangement, registers: &[Virtual], numbers: &[i64]) {
+        // Some forms have no choice.
+        let arrangement = if let [only] = form.arrangements { *only } else { arrangement };
         self.insts.push(Inst::Op {
             form,
             arrangement,
