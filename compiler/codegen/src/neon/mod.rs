@@ -2,6 +2,8 @@
 //!
 //! Not Cranelift: instructions are chosen, scheduled and encoded here.
 
+pub mod encode;
 pub mod forms;
+mod frame;
 pub mod inst;
 pub mod kind;
