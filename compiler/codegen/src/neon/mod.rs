@@ -4,6 +4,5 @@
 
 pub mod encode;
 pub mod forms;
-mod frame;
 pub mod inst;
 pub mod kind;

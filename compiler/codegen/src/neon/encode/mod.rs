@@ -4,10 +4,14 @@
 //! word, with loads and stores of what has no register around it; distances are filled in once all words are there. The function calls nobody, so the link register
 //! stays where it is.
 
+mod frame;
+#[cfg(test)]
+mod tests;
+
 use super::forms::{self, Arrangement, Form};
-use super::frame::{self, Frame};
 use super::inst::{Inst, Label};
 use crate::alloc::{self, Allocation, Class, Event, Home, Virtual};
+use frame::Frame;
 use std::collections::BTreeMap;
 
 /// Machine code of one kernel's function. Its address must be a multiple of 16.
@@ -139,6 +143,7 @@ fn check(inst: &Inst, classes: &[Class], arguments: usize) -> Result<(), String>
             roles.len() == registers.len() && roles.iter().zip(registers).all(|(role, v)| role.class == classes[v.0 as usize])
         }
         Inst::Argument { index, .. } => *index < arguments,
+        Inst::Move { to, from } => classes[to.0 as usize] == classes[from.0 as usize],
         _ => true,
     };
     if is_right { Ok(()) } else { Err(format!("wrong operands: {inst:?}")) }
