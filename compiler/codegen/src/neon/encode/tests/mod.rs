@@ -1,5 +1,7 @@
 //! Short lists of instructions, and what becomes of them.
 
+mod random;
+
 use super::*;
 use crate::alloc::Class::{General, Vector};
 use crate::neon::forms::{Arrangement::H8, condition, listing};
