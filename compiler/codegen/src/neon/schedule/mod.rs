@@ -8,6 +8,8 @@ mod graph;
 mod list;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole;
 
 use super::cores::Core;
 use super::inst::{Inst, Touched};
@@ -42,6 +44,7 @@ fn accesses(inst: &Inst) -> Vec<(Virtual, bool, bool)> {
     match inst {
         Inst::Op { form, registers, .. } => registers.iter().zip(form.roles()).map(|(v, r)| (*v, r.reads, r.writes)).collect(),
         Inst::Move { to, from } => vec![(*from, true, false), (*to, false, true)],
+        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => vec![(*to, false, true)],
         Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => vec![],
     }
 }
@@ -77,6 +80,7 @@ fn renamed(inst: &Inst, leaders: &[Virtual]) -> Option<Inst> {
                 return None;
             }
         }
+        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => *to = of(*to),
         Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => {}
     }
     Some(inst)
@@ -87,7 +91,7 @@ fn moves(inst: &Inst) -> bool {
     match inst {
         Inst::Op { form, .. } => form.kind != Kind::Branch,
         Inst::Move { .. } => true,
-        Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => false,
+        Inst::Argument { .. } | Inst::ScratchAddress { .. } | Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => false,
     }
 }
 
@@ -181,7 +185,7 @@ fn node(inst: &Inst, classes: &[Class], numbers: &BTreeMap<Virtual, u32>) -> Nod
             let kind = if classes[to.0 as usize] == Class::Vector { Kind::Logic } else { Kind::Integer };
             Node { timed: Timed { kind, reads, writes, address: None }, memory: Memory::None }
         }
-        Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => unreachable!("such instructions do not move"),
+        _ => unreachable!("such instructions do not move"),
     }
 }
 
