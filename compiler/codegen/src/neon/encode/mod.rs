@@ -82,11 +82,11 @@ pub fn encode(
 }
 
 /// Values that the allocator would put into the frame; as many as there can be where it finds no way.
-pub fn slots(insts: &[Inst], classes: &[Class]) -> u32 {
+pub fn slots(insts: &[Inst], classes: &[Class], registers: alloc::Registers) -> u32 {
     let mut allowed = vec![alloc::ANY; classes.len()];
     insts.iter().for_each(|inst| limit(inst, &mut allowed));
     let events: Vec<Event> = insts.iter().map(event).collect();
-    alloc::allocate_among(&events, classes, REGISTERS, allowed).map_or(u32::MAX, |a| a.vector_slots + a.general_slots)
+    alloc::allocate_among(&events, classes, registers, allowed).map_or(u32::MAX, |a| a.vector_slots + a.general_slots)
 }
 
 /// Removes instructions whose vectors nobody reads: what became part of others. General registers may carry flags and stay.
