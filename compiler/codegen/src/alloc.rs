@@ -116,6 +116,21 @@ pub fn allocate_among(events: &[Event], classes: &[Class], registers: Registers,
     }
 }
 
+/// Where values live in code that has no registers yet, as `allocate` will find it.
+pub struct Lives {
+    /// By virtual register: the one that stands for all that are one with it, since moves between them do nothing.
+    pub leaders: Vec<Virtual>,
+    /// Of every leader that occurs: from which position to which it needs a place. Instruction `i` reads at 2·i and writes at 2·i + 1.
+    pub intervals: Vec<(Virtual, usize, usize)>,
+}
+
+pub fn lives(events: &[Event], classes: &[Class]) -> Lives {
+    let mut code = Code::new(events, classes, vec![ANY; classes.len()]);
+    code.coalesce();
+    let intervals = code.intervals().iter().map(|i| (i.root, i.start, i.end)).collect();
+    Lives { leaders: code.leader.iter().map(|l| Virtual(*l)).collect(), intervals }
+}
+
 /// Two positions per instruction: it reads at 2·i and writes at 2·i + 1.
 struct Code<'a> {
     events: &'a [Event],

@@ -24,6 +24,8 @@ pub struct Code {
     pub inner_spills: u32,
 }
 
+/// Those that values may have.
+pub const REGISTERS: alloc::Registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
 /// Parameters that come in registers.
 const REGISTER_ARGUMENTS: usize = 8;
 /// Registers of the encoder's own: an address or the value that goes round in a circle of moves, and the value of a move from slot to slot.
@@ -57,8 +59,7 @@ pub fn encode(
         limit(inst, &mut allowed);
         events.push(event(inst));
     }
-    let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
-    let allocation = alloc::allocate_among(&events, classes, registers, allowed).map_err(|_| "more registers are needed than there are")?;
+    let allocation = alloc::allocate_among(&events, classes, REGISTERS, allowed).map_err(|_| "more registers are needed than there are")?;
 
     let used = |class, all: &[u8]| -> Vec<u8> {
         let of_class = (0..classes.len() as u32).filter(|&v| classes[v as usize] == class);
@@ -78,6 +79,14 @@ pub fn encode(
     let inner_spills = out.body(&insts)?;
     out.epilogue()?;
     Ok(Code { bytes: out.finish(pool)?, stack_bytes, inner_spills })
+}
+
+/// Values that the allocator would put into the frame; all of them where it finds no way.
+pub fn slots(insts: &[Inst], classes: &[Class]) -> u32 {
+    let mut allowed = vec![alloc::ANY; classes.len()];
+    insts.iter().for_each(|inst| limit(inst, &mut allowed));
+    let events: Vec<Event> = insts.iter().map(event).collect();
+    alloc::allocate_among(&events, classes, REGISTERS, allowed).map_or(u32::MAX, |a| a.vector_slots + a.general_slots)
 }
 
 /// Removes instructions whose vectors nobody reads: what became part of others. General registers may carry flags and stay.

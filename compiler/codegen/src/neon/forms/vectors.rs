@@ -23,10 +23,10 @@ forms! {
         CMHS_V "cmhs" 0x2e20_3c00 Add;
         CMTST_V "cmtst" 0x0e20_8c00 Add;
         ADDP_V "addp" 0x0e20_bc00 AddPairs;
-        ZIP1_V "zip1" 0x0e00_3800 Permute;
-        ZIP2_V "zip2" 0x0e00_7800 Permute;
-        UZP1_V "uzp1" 0x0e00_1800 Permute;
-        UZP2_V "uzp2" 0x0e00_5800 Permute;
+        ZIP1_V "zip1" 0x0e00_3800 Zip;
+        ZIP2_V "zip2" 0x0e00_7800 Zip;
+        UZP1_V "uzp1" 0x0e00_1800 Zip;
+        UZP2_V "uzp2" 0x0e00_5800 Zip;
         TRN1_V "trn1" 0x0e00_2800 Permute;
         TRN2_V "trn2" 0x0e00_6800 Permute;
     }
