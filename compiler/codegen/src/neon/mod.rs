@@ -7,7 +7,7 @@
 
 mod convert;
 pub mod cores;
-mod encode;
+pub mod encode;
 pub mod forms;
 mod hoist;
 pub mod inst;
@@ -244,6 +244,8 @@ impl<'a> Emitter<'a> {
 
     /// One instruction.
     fn put(&mut self, form: &'static Form, arrangement: Arrangement, registers: &[Virtual], numbers: &[i64]) {
+        // Some forms have no choice.
+        let arrangement = if let [only] = form.arrangements { *only } else { arrangement };
         self.insts.push(Inst::Op {
             form,
             arrangement,

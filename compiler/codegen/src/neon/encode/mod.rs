@@ -81,7 +81,7 @@ pub fn encode(
     Ok(Code { bytes: out.finish(pool)?, stack_bytes, inner_spills })
 }
 
-/// Values that the allocator would put into the frame; all of them where it finds no way.
+/// Values that the allocator would put into the frame; as many as there can be where it finds no way.
 pub fn slots(insts: &[Inst], classes: &[Class]) -> u32 {
     let mut allowed = vec![alloc::ANY; classes.len()];
     insts.iter().for_each(|inst| limit(inst, &mut allowed));
