@@ -201,6 +201,11 @@ impl Matrix {
         }));
     }
 
+    /// Its kernels, all in one program.
+    pub fn case(&self) -> &Case {
+        &self.case
+    }
+
     /// Compares with the interpreter at all levels.
     pub fn check(self) {
         let expected = differential::expected(&self.case).expect("the interpreter runs it");

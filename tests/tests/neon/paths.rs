@@ -1,0 +1,1 @@
+//! Kernels that take the emitter's special paths.

@@ -1,0 +1,1 @@
+//! Innermost loops have no values without registers.
