@@ -110,12 +110,8 @@ impl Machine {
 
     /// Runs a program: how it ends, and what it writes.
     pub fn execute(&self, program: &Path, stdin: Vec<u8>) -> Result<(ExitStatus, Vec<u8>), String> {
-        let mut child = Command::new(self.qemu)
-            .arg(program)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
+        let mut child =
+            Command::new(self.qemu).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
         let mut pipe = child.stdin.take().expect("a pipe");
         let writer = std::thread::spawn(move || pipe.write_all(&stdin));
         let out = child.wait_with_output().map_err(|e| e.to_string())?;

@@ -1,1 +1,0 @@
-//! Innermost loops have no values without registers.
