@@ -27,7 +27,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "cortex-m52", features: &["mve"] },
         Level { name: "cortex-m85", features: &["mve"] },
     ],
-    machine: |set, name| {
+    machine: |set, name, _| {
         let has = |feature| set.contains(feature);
         let products = match (has("mve"), has("thumb2")) {
             (true, _) => Products::Helium,

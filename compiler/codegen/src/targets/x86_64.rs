@@ -61,7 +61,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "znver4", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi"] },
         Level { name: "znver5", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi", "avxvnni"] },
     ],
-    machine,
+    machine: |set, name, _| machine(set, name),
     wide,
     emitter: |set| Features {
         arch: Arch::X86,
