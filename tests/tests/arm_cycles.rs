@@ -9,6 +9,7 @@
 //! instructions in whatever order, so the ratio is what is lost to their order and to latencies. `?3` stands for three instructions that the model does
 //! not know. No caches, no mispredicted jumps.
 
+use ::object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use anyhow::{Context, Result, ensure};
 use cranelite_codegen::neon::cores::{CORTEX_A53, CORTEX_A55, CORTEX_A72, CORTEX_A76, Core};
 use cranelite_codegen::neon::kind::Kind;
@@ -18,7 +19,6 @@ use cranelite_codegen::{Target, object};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_tests::hot::{Case, Products, cases};
 use cranelite_tile::{Step, arena};
-use ::object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use std::path::Path;
 
 const CORES: [&Core; 4] = [&CORTEX_A53, &CORTEX_A55, &CORTEX_A72, &CORTEX_A76];
@@ -91,7 +91,8 @@ fn table() -> Result<String> {
     let names: Vec<String> = cases.iter().flat_map(|c| ["turn", "around"].map(|kind| format!("{}: {kind}", c.name))).collect();
     let names: Vec<&String> = names.iter().filter(|n| columns.iter().flatten().any(|(name, _)| name == *n)).collect();
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = columns.iter().map(|c: &Vec<(String, String)>| c.iter().map(|e| e.1.len()).max().unwrap_or(0).max(10)).collect();
+    let widths: Vec<usize> =
+        columns.iter().map(|c: &Vec<(String, String)>| c.iter().map(|e| e.1.len()).max().unwrap_or(0).max(10)).collect();
     let line = |first: &str, entries: Vec<&str>| {
         let cells: Vec<String> = entries.iter().zip(&widths).map(|(e, w)| format!("{e:>w$}")).collect();
         format!("{first:width$} | {}\n", cells.join(" | "))
@@ -105,7 +106,8 @@ fn table() -> Result<String> {
     Ok(out)
 }
 
-const HEAD: &str = "Cycles of hot loops / what their instructions need in any order = ratio, modelled (tests/tests/arm_cycles.rs says what they mean).
+const HEAD: &str =
+    "Cycles of hot loops / what their instructions need in any order = ratio, modelled (tests/tests/arm_cycles.rs says what they mean).
 CRANELITE_BLESS=1 cargo test --release -p cranelite-tests --test arm_cycles writes this file anew.";
 
 #[test]
@@ -121,5 +123,9 @@ fn as_blessed() {
     let (old, new) = (rows(&blessed), rows(&found));
     let gone = old.iter().filter(|l| !new.contains(l)).map(|l| format!("was {l}"));
     let changes: Vec<String> = new.iter().filter(|l| !old.contains(l)).map(|l| format!("now {l}")).chain(gone).collect();
-    assert!(changes.is_empty() && old.len() == new.len(), "other cycles than tests/arm_cycles.txt has; CRANELITE_BLESS=1 accepts them:\n{}", changes.join("\n"));
+    assert!(
+        changes.is_empty() && old.len() == new.len(),
+        "other cycles than tests/arm_cycles.txt has; CRANELITE_BLESS=1 accepts them:\n{}",
+        changes.join("\n")
+    );
 }
