@@ -24,7 +24,7 @@ pub struct Touched {
 
 #[derive(Clone, Debug)]
 pub enum Inst {
-    /// Registers in the order of the form's text, numbers likewise.
+    /// Registers in the order of the form's text, numbers likewise; where there is a label, without the distance to it, which is the last number.
     Op {
         form: &'static Form,
         arrangement: Arrangement,
@@ -38,10 +38,15 @@ pub enum Inst {
         to: Virtual,
         from: Virtual,
     },
-    /// A parameter of the function: pointers first, then indices.
+    /// The parameter of the function, a pointer or a 64-bit integer, by position. At the beginning of the list.
     Argument {
         to: Virtual,
         index: usize,
+    },
+    /// The address of the frame's scratch bytes, a multiple of 16, and an offset.
+    ScratchAddress {
+        to: Virtual,
+        offset: i64,
     },
     Label(Label),
     LoopBegin,

@@ -6,8 +6,10 @@
 //! something that is not done here is left to the clif emitter as a whole: the text means the same.
 
 mod convert;
+pub mod cores;
 mod encode;
 pub mod forms;
+mod frame;
 mod hoist;
 pub mod inst;
 pub mod kind;
@@ -16,8 +18,10 @@ mod loops;
 mod memory;
 mod ops;
 mod products;
+pub mod schedule;
+pub mod scoreboard;
 
-use crate::alloc::{Class, Virtual};
+use crate::alloc::{self, Class, Virtual};
 use crate::floats;
 use cranelite_tile::{Base, Counter, Kernel, Op, Stmt, Type, Value};
 pub use encode::Code;
@@ -28,7 +32,7 @@ use memory::Mem;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instructions there are beyond the baseline, and for which core they are put in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Features {
     /// SDOT and UDOT.
     pub dotprod: bool,
@@ -36,6 +40,7 @@ pub struct Features {
     pub i8mm: bool,
     /// Arithmetic of 16-bit floats.
     pub fp16: bool,
+    pub core: &'static cores::Core,
 }
 
 /// Why a kernel is left to the clif emitter.
@@ -76,7 +81,31 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
     }
     let mut insts = std::mem::take(&mut e.preamble);
     insts.append(&mut e.insts);
+    let insts = encode::sweep(insts, &e.classes);
+    let insts = hoisted(insts, &e.classes);
+    let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
+    let insts = schedule::schedule(insts, &e.classes, features.core, registers);
     encode::encode(insts, &e.classes, kernel.args.len() + kernel.params.len(), &e.pool, e.scratch_bytes).map_err(refused)
+}
+
+/// As much as possible done before the loops, without more values in the frame.
+fn hoisted(insts: Vec<Inst>, classes: &[Class]) -> Vec<Inst> {
+    let before = encode::slots(&insts, classes);
+    let (all, count) = hoist::hoist(&insts, classes.len(), usize::MAX);
+    if count == 0 || encode::slots(&all, classes) <= before {
+        return all;
+    }
+    let (mut best, mut low, mut high) = (insts.clone(), 0, count);
+    while low + 1 < high {
+        let middle = (low + high) / 2;
+        let (some, _) = hoist::hoist(&insts, classes.len(), middle);
+        if encode::slots(&some, classes) <= before {
+            (best, low) = (some, middle);
+        } else {
+            high = middle;
+        }
+    }
+    best
 }
 
 struct Emitter<'a> {
@@ -235,9 +264,7 @@ impl<'a> Emitter<'a> {
 
     /// One that refers to a place in the code.
     fn refer(&mut self, form: &'static Form, registers: &[Virtual], numbers: &[i64], label: Label) {
-        let (registers, mut numbers) = (registers.to_vec(), numbers.to_vec());
-        // The distance, which the layout fills in.
-        numbers.push(0);
+        let (registers, numbers) = (registers.to_vec(), numbers.to_vec());
         self.insts.push(Inst::Op { form, arrangement: Arrangement::None, registers, numbers, label: Some(label), touched: None });
     }
 

@@ -4,6 +4,7 @@
 use super::Tuning;
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
+use crate::neon;
 use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -29,6 +30,20 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     ],
     machine,
     wide: |_| None,
+    neon: |set, tuning| {
+        let core = match (tuning, set.contains("dotprod")) {
+            // An order for a core that keeps it costs others nothing.
+            (Tuning::Generic, true) => Tuning::CortexA55,
+            (Tuning::Generic, false) => Tuning::CortexA53,
+            _ => tuning,
+        };
+        Some(neon::Features {
+            dotprod: set.contains("dotprod"),
+            i8mm: set.contains("i8mm"),
+            fp16: set.contains("fp16"),
+            core: neon::cores::Core::named(core.name())?,
+        })
+    },
     emitter: |set| Features {
         arch: Arch::Arm,
         vectors: true,

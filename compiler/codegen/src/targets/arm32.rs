@@ -37,6 +37,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         c99::of(products, name)
     },
     wide: |_| None,
+    neon: |_, _| None,
     emitter: c99::emitter,
 };
 

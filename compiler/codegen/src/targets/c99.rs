@@ -13,6 +13,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     levels: &[Level { name: "portable", features: &[] }],
     machine,
     wide: |_| None,
+    neon: |_, _| None,
     emitter,
 };
 

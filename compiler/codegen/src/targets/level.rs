@@ -6,6 +6,7 @@
 
 use super::{ARCHITECTURES, Error, Tuning};
 use crate::clif::Features;
+use crate::neon;
 use crate::wide;
 use cranelite_tile::Machine;
 use std::collections::BTreeSet;
@@ -35,6 +36,8 @@ pub(super) struct Architecture {
     pub emitter: fn(&Set) -> Features,
     /// What the wide emitter may use, where it serves.
     pub wide: fn(&Set) -> Option<wide::Features>,
+    /// What the neon emitter may use, where it serves.
+    pub neon: fn(&Set, Tuning) -> Option<neon::Features>,
 }
 
 impl Architecture {

@@ -14,6 +14,7 @@ mod x86_64;
 mod xtensa;
 
 use crate::clif::{Arch, Features};
+use crate::neon;
 use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -63,6 +64,8 @@ pub struct Target {
     pub features: Features,
     /// What the wide emitter may use, if kernels are its business.
     pub wide: Option<wide::Features>,
+    /// What the neon emitter may use, if kernels are its business.
+    pub neon: Option<neon::Features>,
     set: Set,
 }
 
@@ -295,6 +298,7 @@ impl Target {
             machine: (architecture.machine)(&set, &level, tuning),
             features: (architecture.emitter)(&set),
             wide: (architecture.wide)(&set),
+            neon: (architecture.neon)(&set, tuning),
             level,
             tuning,
             set,

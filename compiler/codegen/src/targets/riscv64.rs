@@ -41,5 +41,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         }
     },
     wide: |_| None,
+    neon: |_, _| None,
     emitter: |_| Features { arch: Arch::Riscv, vectors: false, ssse3: false, sse41: false, avx: false, fma: true, byte_dot: false },
 };

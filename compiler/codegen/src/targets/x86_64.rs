@@ -63,6 +63,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     ],
     machine: |set, name, _| machine(set, name),
     wide,
+    neon: |_, _| None,
     emitter: |set| Features {
         arch: Arch::X86,
         vectors: true,
