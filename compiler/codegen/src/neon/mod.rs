@@ -84,7 +84,7 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
     let insts = encode::sweep(insts, &e.classes);
     let insts = hoisted(insts, &e.classes);
     let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
-    let insts = schedule::schedule(insts, &e.classes, features.core, registers);
+    let insts = schedule::schedule(insts, &e.classes, features.core, registers, |insts| encode::slots(insts, &e.classes));
     encode::encode(insts, &e.classes, kernel.args.len() + kernel.params.len(), &e.pool, e.scratch_bytes).map_err(refused)
 }
 
