@@ -4,6 +4,10 @@
 //! program that calls once more has executed one call more; and the hook of profiles passes marks that the plugin sees, so that a kernel
 //! that several operators call is counted for each.
 
+mod cycles;
+
+pub use cycles::{Model, Taken};
+
 use crate::diagnostic::internal;
 use crate::files::{self, Files};
 use crate::foreign::Tools;

@@ -4,14 +4,15 @@
 
 use super::bench::{self, BenchArgs};
 use super::{Outcome, print, print_json, warn};
-use crate::count::{Counted, Counter, Uncounted};
+use crate::count::{Counted, Counter, Model, Taken, Uncounted};
 use crate::diagnostic::Failure;
 use crate::facts::Facts;
 use crate::foreign::Tools;
 use crate::pipeline::{self, Options};
 use crate::report::grouped;
 use crate::stages::Stages;
-use cranelite_codegen::targets::Target;
+use cranelite_codegen::neon::cores::Core;
+use cranelite_codegen::targets::{Target, Tuning};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
 use serde_json::{Value, json};
 use target_lexicon::{Architecture, OperatingSystem};
@@ -44,7 +45,7 @@ pub fn count(args: BenchArgs) -> Outcome {
             Err(Uncounted::OutOfRange) => {}
             Err(Uncounted::Failed(d)) => return Err(d.into()),
             Ok(counted) => {
-                let table = Table::of(&counted, &entry.facts);
+                let table = Table::of(&counted, &entry.facts, cores(target));
                 match args.json {
                     true => print_json(&table.json(target)),
                     false => print(&table.text(target)),
@@ -56,23 +57,44 @@ pub fn count(args: BenchArgs) -> Outcome {
     Err(bench::out_of_range())
 }
 
+/// The core that the level is tuned for; else those that are common and can run it.
+fn cores(target: &Target) -> Vec<&'static Core> {
+    let common = match target.tuning {
+        Tuning::Generic => vec![Tuning::CortexA53, Tuning::CortexA55, Tuning::CortexA72, Tuning::CortexA76],
+        core => return Core::named(core.name()).into_iter().collect(),
+    };
+    let has_all = |core: &Tuning| {
+        let core = Target::new(&target.name(), Some(core.name())).map(|t| t.required()).unwrap_or_default();
+        target.required().iter().all(|f| core.contains(f))
+    };
+    let mut able: Vec<Tuning> = common.into_iter().filter(has_all).collect();
+    if able.is_empty() {
+        able.push(Tuning::NeoverseV1);
+    }
+    able.into_iter().filter_map(|core| Core::named(core.name())).collect()
+}
+
 struct Row {
     /// What belongs to no operator has no index.
     index: Option<u32>,
     name: String,
     macs: u64,
     instructions: u64,
+    taken: Taken,
 }
 
 struct Table {
+    cores: Vec<&'static Core>,
     rows: Vec<Row>,
-    /// Of what calls kernels.
-    calls: u64,
-    instructions: u64,
+    /// What calls kernels.
+    calls: Row,
+    /// All of these.
+    whole: Row,
 }
 
 impl Table {
-    fn of(counted: &Counted, facts: &Facts) -> Table {
+    fn of(counted: &Counted, facts: &Facts, cores: Vec<&'static Core>) -> Table {
+        let mut model = Model::new(&cores, (counted.code.0, &counted.code.1));
         let mut rows: Vec<Row> = vec![];
         for (index, executed) in &counted.operators {
             let of_model = index.and_then(|index| facts.operators.iter().find(|o| o.index == index));
@@ -81,39 +103,54 @@ impl Table {
                 name: of_model.map_or("copies".into(), |o| facts.names(o.index)),
                 macs: of_model.map_or(0, |o| o.computed_macs),
                 instructions: executed.instructions(),
+                taken: model.of(executed),
             });
         }
-        Table { rows, calls: counted.calls.instructions(), instructions: counted.instructions() }
+        let of = |name: &str, macs, instructions, taken| Row { index: None, name: name.into(), macs, instructions, taken };
+        let calls = of("calls of these", 0, counted.calls.instructions(), model.of(&counted.calls));
+        let all = || rows.iter().chain([&calls]);
+        let cycles = (0..cores.len()).map(|core| all().map(|r| r.taken.cycles[core]).sum()).collect();
+        let taken = Taken { cycles, unknown: all().map(|r| r.taken.unknown).sum() };
+        let whole = of("sum", all().map(|r| r.macs).sum(), counted.instructions(), taken);
+        Table { cores, rows, calls, whole }
     }
 
     fn json(&self, target: &Target) -> Value {
-        let row = |r: &Row| json!({ "index": r.index, "name": r.name, "macs": r.macs, "instructions": r.instructions });
+        let cycles = |r: &Row| self.cores.iter().zip(&r.taken.cycles).map(|(c, n)| (c.name.to_string(), json!(n))).collect::<Value>();
+        let row =
+            |r: &Row| json!({ "index": r.index, "name": r.name, "macs": r.macs, "instructions": r.instructions, "cycles": cycles(r) });
         json!({
             "target": target.name(),
             "level": target.level,
-            "instructions": self.instructions,
-            "calls_instructions": self.calls,
+            "instructions": self.whole.instructions,
+            "cycles": cycles(&self.whole),
+            "guessed_instructions": self.whole.taken.unknown,
+            "calls": { "instructions": self.calls.instructions, "cycles": cycles(&self.calls) },
             "operators": self.rows.iter().map(row).collect::<Vec<_>>(),
         })
     }
 
     fn text(&self, target: &Target) -> String {
-        let mut out = format!("{} instructions in a call, at {} of {}\n", grouped(self.instructions), target.level, target.name());
-        out += &format!("{:>5}  {:<24} {:>15} {:>7} {:>15} {:>9}\n", "index", "operator", "instructions", "share", "MACs", "per MAC");
-        for r in &self.rows {
-            let index = r.index.map(|i| i.to_string()).unwrap_or_default();
-            let (macs, each) = match r.macs {
-                0 => Default::default(),
-                macs => (grouped(macs), format!("{:.3}", r.instructions as f64 / macs as f64)),
-            };
-            out += &self.line(&index, &r.name, r.instructions, &macs, &each);
+        let mut out = format!("one call at {} of {}: instructions, and modelled cycles\n", target.level, target.name());
+        let cores: String = self.cores.iter().map(|c| format!(" {:>13}", c.name)).collect();
+        out +=
+            &format!("{:>5}  {:<24} {:>15} {:>7} {:>15} {:>9}{cores}\n", "index", "operator", "instructions", "share", "MACs", "per MAC");
+        out.extend(self.rows.iter().chain([&self.calls, &self.whole]).map(|r| self.line(r)));
+        if self.whole.taken.unknown != 0 {
+            let share = 100.0 * self.whole.taken.unknown as f64 / self.whole.instructions as f64;
+            out += &format!("{share:.1} % of the instructions are of kinds that the model guesses\n");
         }
-        out + &self.line("", "calls of these", self.calls, "", "")
+        out
     }
 
-    fn line(&self, index: &str, name: &str, instructions: u64, macs: &str, each: &str) -> String {
-        let share = 100.0 * instructions as f64 / self.instructions as f64;
-        let line = format!("{index:>5}  {name:<24} {:>15} {share:>5.1} % {macs:>15} {each:>9}", grouped(instructions));
-        format!("{}\n", line.trim_end())
+    fn line(&self, row: &Row) -> String {
+        let share = 100.0 * row.instructions as f64 / self.whole.instructions as f64;
+        let index = row.index.map(|i| i.to_string()).unwrap_or_default();
+        let (macs, each) = match row.macs {
+            0 => Default::default(),
+            macs => (grouped(macs), format!("{:.3}", row.instructions as f64 / macs as f64)),
+        };
+        let cycles: String = row.taken.cycles.iter().map(|n| format!(" {:>13}", grouped(*n))).collect();
+        format!("{index:>5}  {:<24} {:>15} {share:>5.1} % {macs:>15} {each:>9}{cycles}\n", row.name, grouped(row.instructions))
     }
 }

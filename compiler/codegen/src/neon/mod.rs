@@ -7,9 +7,8 @@
 
 mod convert;
 pub mod cores;
-mod encode;
+pub mod encode;
 pub mod forms;
-mod frame;
 mod hoist;
 pub mod inst;
 pub mod kind;
@@ -21,7 +20,7 @@ mod products;
 pub mod schedule;
 pub mod scoreboard;
 
-use crate::alloc::{self, Class, Virtual};
+use crate::alloc::{Class, Virtual};
 use crate::floats;
 use cranelite_tile::{Base, Counter, Kernel, Op, Stmt, Type, Value};
 pub use encode::Code;
@@ -83,8 +82,7 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
     insts.append(&mut e.insts);
     let insts = encode::sweep(insts, &e.classes);
     let insts = hoisted(insts, &e.classes);
-    let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
-    let insts = schedule::schedule(insts, &e.classes, features.core, registers, |insts| encode::slots(insts, &e.classes));
+    let insts = schedule::schedule(insts, &e.classes, features.core, encode::REGISTERS, |insts| encode::slots(insts, &e.classes));
     encode::encode(insts, &e.classes, kernel.args.len() + kernel.params.len(), &e.pool, e.scratch_bytes).map_err(refused)
 }
 
@@ -246,6 +244,8 @@ impl<'a> Emitter<'a> {
 
     /// One instruction.
     fn put(&mut self, form: &'static Form, arrangement: Arrangement, registers: &[Virtual], numbers: &[i64]) {
+        // Some forms have no choice.
+        let arrangement = if let [only] = form.arrangements { *only } else { arrangement };
         self.insts.push(Inst::Op {
             form,
             arrangement,

@@ -69,7 +69,8 @@ impl<'a> Emitter<'a> {
         let per = 16 / ty.elem.bytes() as usize;
         let source = self.pieces(a)[lane / per];
         let at = super::ops::arrangement(ty.elem);
-        self.each(&[acc, b], |e, x| e.change(&forms::FMLA_LANE, at, x[0], &[x[1], source], &[(lane % per) as i64]))
+        let form = if ty.elem == Elem::F32 { &forms::FMLA_LANE } else { &forms::FMLA_LANE_D };
+        self.each(&[acc, b], |e, x| e.change(form, at, x[0], &[x[1], source], &[(lane % per) as i64]))
     }
 
     /// i32 by i32 to i64.
@@ -168,7 +169,10 @@ impl<'a> Emitter<'a> {
             }
             2 | 4 => {
                 let all = self.vec(&forms::DUP_LANE, Arrangement::S4, &[source], &[within as i64 / 4]);
-                self.each(&[acc, b], |e, v| if group == 4 { e.dot_of_bytes(v[0], (x, all), (y, v[1])) } else { e.dot_of_words(v[0], all, v[1]) })
+                self.each(
+                    &[acc, b],
+                    |e, v| if group == 4 { e.dot_of_bytes(v[0], (x, all), (y, v[1])) } else { e.dot_of_words(v[0], all, v[1]) },
+                )
             }
             _ => vec![self.unsupported("a dot product by lane", x)],
         }
