@@ -93,6 +93,18 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// Products of pairs of 16 bits with ones.
+    pub(super) fn sums_of_pairs(&mut self, ty: Type, acc: &[ir::Value], a: &[ir::Value]) -> Vec<ir::Value> {
+        let acc = self.in_registers(ty, acc);
+        let one = |e: &mut Self, acc, a| {
+            let (low, high) = (e.ins().swiden_low(a), e.ins().swiden_high(a));
+            let pairs = e.ins().iadd_pairwise(low, high);
+            e.ins().iadd(acc, pairs)
+        };
+        let sums = acc.iter().zip(a).map(|(acc, a)| one(self, *acc, *a)).collect();
+        self.out_of_registers(ty, sums)
+    }
+
     /// Sums of two products of 16 bits.
     fn dot2(&mut self, a: ir::Value, b: ir::Value) -> ir::Value {
         let (x, y) = (self.ins().swiden_low(a), self.ins().swiden_low(b));

@@ -25,7 +25,7 @@ impl Product {
         let byte = source.elem.bits() == 8 && weights.iter().all(|&w| i8::try_from(w).is_ok());
         let input = match machine.byte_dot {
             ByteDot::U8S8 => Elem::U8,
-            ByteDot::S8S8 => Elem::I8,
+            ByteDot::S8S8 | ByteDot::S8S8Pairs => Elem::I8,
             ByteDot::S16S16 => Elem::I16,
             ByteDot::Runs { .. } if byte => return Product::of_taps(source, Elem::I16),
             ByteDot::Runs { .. } => Elem::I16,
