@@ -74,7 +74,7 @@ fn check(case: &Case, weights: Weights, all: &mut BTreeSet<&'static str>) {
     }
     for kernel in program(&op(case), &p, &machine, Goal::Speed, 0).kernels {
         let text = print_kernel(&kernel);
-        let pairs = text.contains("mul") && text.contains("dot group 2");
+        let pairs = text.contains("mul") && text.contains("dot.2");
         all.insert(if pairs { "pairs" } else { "groups of four" });
         if pairs {
             assert!(weights != Weights::Least || case.filter[1..] == [1; 3], "{case:?}");
@@ -99,6 +99,11 @@ fn depths_and_numbers() {
             let outputs = [3, 8, 12, 16, 33, 5][(depth + i) % 6];
             let input = [[1, 1, 1], [1, 1, 5], [1, 7, 1], [2, 2, 3]][(depth / 4 + i) % 4];
             check(&plain(kind, [input[0], input[1], input[2], depth], [outputs, 1, 1, depth]), weights, &mut all);
+        }
+    }
+    for (depth, outputs) in [(64, 1), (131, 2), (200, 1), (126, 2)] {
+        for weights in WEIGHTS {
+            check(&plain(Kind::Int8 { per_channel: true }, [1, 3, 3, depth], [outputs, 1, 1, depth]), weights, &mut all);
         }
     }
     let expected = [
