@@ -496,17 +496,25 @@ impl<'a> Step<'a> {
         let activations = |k: &mut KernelBuilder, d: i64| -> Vec<Value> {
             (0..groups as i64).map(|g| self.activation(k, a.clone() + (d + g * self.a_group()), count)).collect()
         };
-        let weights = |k: &mut KernelBuilder, j: usize| -> Vec<Value> {
-            (0..groups as i64).map(|g| self.weight(k, &(w.clone() + g * self.w_group()), j)).collect()
+        // Of each column from `j` on that is loaded with it.
+        let weights = |k: &mut KernelBuilder, j: usize| -> Vec<Vec<Value>> {
+            let all: Vec<Vec<Value>> = (0..groups as i64).map(|g| self.weights(k, &(w.clone() + g * self.w_group()), j)).collect();
+            (0..all[0].len()).map(|column| all.iter().map(|group| group[column]).collect()).collect()
         };
         if cells.by_column() {
             let a: Vec<Vec<Value>> = x.iter().map(|d| activations(k, *d)).collect();
-            for j in 0..cells.columns {
-                let b = weights(k, j);
-                (0..cells.pixels).for_each(|m| update(k, m, j, &a[m], &b));
+            let mut j = 0;
+            while j < cells.columns {
+                for b in weights(k, j) {
+                    (0..cells.pixels).for_each(|m| update(k, m, j, &a[m], &b));
+                    j += 1;
+                }
             }
         } else {
-            let b: Vec<Vec<Value>> = (0..cells.columns).map(|j| weights(k, j)).collect();
+            let mut b: Vec<Vec<Value>> = vec![];
+            while b.len() < cells.columns {
+                b.extend(weights(k, b.len()));
+            }
             for (m, d) in x.iter().enumerate() {
                 let a = activations(k, *d);
                 (0..cells.columns).for_each(|j| update(k, m, j, &a, &b[j]));
@@ -552,17 +560,38 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Of column `j`, and of the next one if a register holds those of both.
+    fn weights(&self, k: &mut KernelBuilder, w: &Index, j: usize) -> Vec<Value> {
+        let spec = self.spec;
+        if spec.numbers.chain() == 1 || spec.vectors < j + 2 {
+            return vec![self.weight(k, w, j)];
+        }
+        let lanes = spec.lanes * spec.numbers.group;
+        let both = self.packed(k, w, j, 2 * lanes);
+        let half = |first| {
+            let v = k.slice(both, first, lanes);
+            k.widen(v, Elem::I16)
+        };
+        [0, lanes].map(half).into()
+    }
+
+    /// So many weights in memory, from those of column `j` on.
+    fn packed(&self, k: &mut KernelBuilder, w: &Index, j: usize, lanes: usize) -> Value {
+        let spec = self.spec;
+        let before = (j * spec.lanes * spec.numbers.group) as i64 * i64::from(spec.numbers.packed.bytes());
+        let w = w.clone() + before;
+        if spec.prefetch_bytes != 0 && before % 64 == 0 {
+            k.prefetch(self.w.at(w.clone() + spec.prefetch_bytes));
+        }
+        k.load(spec.numbers.packed.x(lanes), self.w.at(w))
+    }
+
     fn weight(&self, k: &mut KernelBuilder, w: &Index, j: usize) -> Value {
         let spec = self.spec;
         if j == spec.vectors {
             return self.ones.expect("a vector of ones");
         }
-        let ty = spec.numbers.packed.x(spec.lanes * spec.numbers.group);
-        let w = w.clone() + j as i64 * i64::from(ty.bytes());
-        if spec.prefetch_bytes != 0 && (j as i64 * i64::from(ty.bytes())) % 64 == 0 {
-            k.prefetch(self.w.at(w.clone() + spec.prefetch_bytes));
-        }
-        let v = k.load(ty, self.w.at(w));
+        let v = self.packed(k, w, j, spec.lanes * spec.numbers.group);
         match spec.numbers.form {
             Form::Words => k.widen(v, Elem::I32),
             Form::BytePairs { .. } => k.widen(v, Elem::I16),
