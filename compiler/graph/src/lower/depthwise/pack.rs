@@ -46,6 +46,17 @@ impl Product {
         Product { group: 1, input: Elem::I16, weight, flip: false, minus: source.zero_point, zero: 0 }
     }
 
+    /// The same tap by tap where sums of two products have 16 bits (`pairs.rs`), if they fit: no channel has more than one weight of -128.
+    pub fn in_pairs(self, machine: &Machine, weights: &[i16], channels: usize) -> Product {
+        let fits = |c: usize| weights.iter().skip(c).step_by(channels).filter(|w| **w == -128).count() <= 1;
+        let is_such = machine.byte_dot == ByteDot::S8S8Pairs && machine.has_vectors() && self.input == Elem::I8;
+        if is_such && (0..channels).all(fits) { Product { group: 1, ..self } } else { self }
+    }
+
+    pub fn has_pairs(&self) -> bool {
+        self.group == 1 && self.input == Elem::I8
+    }
+
     /// Elements as they were loaded, as the first operand.
     pub fn operand(&self, k: &mut KernelBuilder, v: Value) -> Value {
         let ty = k.ty(v);
