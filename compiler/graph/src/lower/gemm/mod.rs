@@ -225,7 +225,7 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let memory = numbers.memory;
     let bands = if across.is_some() { None } else { ahead::bands(cx, product, &numbers, &shape, &rectangles) };
     let (numbers, bands) = match bands {
-        Some(bands) => (numbers.widened(), bands),
+        Some(bands) => (numbers.made(), bands),
         None => (numbers, vec![ahead::Band::whole(&rectangles)]),
     };
     let sums = sums_ahead.then(|| sums::write(cx, product, &single, input));
@@ -236,13 +236,13 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
             parts.push((common, common.tables(cx, &scales, &rectangles)));
         }
     }
-    let wide = ahead::scratch(cx, &bands, numbers.operand);
+    let made = ahead::scratch(cx, &bands, numbers.operand);
     for band in &bands {
-        if let Some(wide) = wide {
-            ahead::widen(cx, &numbers, memory, band, input, wide);
+        if let Some(made) = made {
+            ahead::make(cx, &numbers, memory, band, input, made);
         }
         for (part, tables) in &parts {
-            part.write(cx, tables, band, wide.unwrap_or(input));
+            part.write(cx, tables, band, made.unwrap_or(input));
         }
     }
     Ok(())

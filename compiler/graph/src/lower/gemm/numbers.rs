@@ -131,8 +131,9 @@ impl Numbers {
     }
 
     /// The same with activations that are in memory as the operation takes them.
-    pub fn widened(self) -> Numbers {
-        Numbers { memory: self.operand, ..self }
+    pub fn made(self) -> Numbers {
+        let form = if self.form == (Form::BytePairs { flip: true }) { Form::BytePairs { flip: false } } else { self.form };
+        Numbers { memory: self.operand, form, ..self }
     }
 
     /// Of 16-bit activations and 16-bit weights: every product may need 31 bits.
@@ -155,8 +156,12 @@ impl Numbers {
 
     /// What makes so many operands of bytes in memory that have the other sign, by exclusive or.
     pub fn flip(&self, k: &mut KernelBuilder, lanes: usize) -> Option<Value> {
-        let sign = if self.operand == Elem::U8 { 128 } else { -128 };
-        self.flips().then(|| k.int(self.operand.x(lanes), sign))
+        self.flips().then(|| self.sign(k, lanes))
+    }
+
+    /// The sign bit of so many bytes.
+    pub fn sign(&self, k: &mut KernelBuilder, lanes: usize) -> Value {
+        k.int(self.operand.x(lanes), if self.operand == Elem::U8 { 128 } else { -128 })
     }
 
     /// What the sum of the operands of a pixel must be multiplied with and added; 0: it is not needed.
