@@ -5,9 +5,9 @@
 //! meets the weights of every output that sees the column; so with a stride of one, two output rows share what was loaded. Floats
 //! take many channels before the next pixel, because a cache line that is left half used may be gone on return.
 
+use super::apart::Apart;
 use super::finish::{Order, Tables};
 use super::pack::{Product, floats};
-use super::pairs::Pairs;
 use super::walk::{Axis, Column, Visitor, walk};
 use super::{Convolution, Geometry, Weights};
 use crate::diagnostic::Diagnostic;
@@ -74,7 +74,7 @@ impl Shape {
     fn choose(machine: &Machine, conv: &Convolution, product: Option<Product>) -> Shape {
         let (g, elem) = (&conv.geometry, conv.source.elem);
         let (single, registers) = (machine.lanes(Elem::I32), machine.vector_registers as usize);
-        if product.is_some_and(|p| p.has_pairs()) {
+        if product.is_some_and(|p| p.apart) {
             // Their sums take half of the registers.
             let lanes = g.channels.next_power_of_two().min(machine.lanes(Elem::I16));
             let tile = (registers / (4 * lanes.div_ceil(single))).clamp(1, g.out_width);
@@ -239,7 +239,7 @@ impl Stencil<'_> {
                 k.each("c", channels, shape.line as i64, |k, c| {
                     let c = Channels { x: c + c0, packed: c + block };
                     match self.product {
-                        Some(product) if product.has_pairs() => walk(k, axis, shape.tile, shape.keep, &Pairs { site: &site, product, c }),
+                        Some(product) if product.apart => walk(k, axis, shape.tile, shape.keep, &Apart { site: &site, product, c }),
                         Some(product) if 1 < product.group => walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c }),
                         product => walk(k, axis, shape.tile, shape.keep, &Taps { site: &site, product, c, line: line.into() }),
                     }

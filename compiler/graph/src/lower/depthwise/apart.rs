@@ -1,8 +1,9 @@
-//! Bytes without an instruction for their dot products: the products of two taps are summed in 16 bits, and those sums in 32.
+//! Integers where products of two operands half as long as the sum are cheap, and dot products of neighbours are not.
 //!
-//! Not the way along a row (`walk.rs`) nor the tables. The idea: a vector has as many channels as 16 bits of each fill a register, and needs no
-//! shuffling, since neither of two taps of a channel has to lie beside the other: SMULL, SMLAL, and two SADDW for both taps. The taps of two rows are
-//! taken together, so that those that are left at the ends of both make a pair.
+//! Not the way along a row (`walk.rs`) nor the tables. The idea: a vector has as many channels of one tap as 16 bits of each fill a register, and needs no
+//! shuffling, since taps of a channel need not lie beside each other. Of bytes the products of two taps are summed in 16 bits, and those sums in 32: SMULL,
+//! SMLAL, and two SADDW for both taps; of 16 bits each product is added to a sum of 32 (SMLAL). The taps of two rows are taken together, so that those that are
+//! left at the ends of both make a pair.
 
 use super::pack::Product;
 use super::stencil::{Channels, Site};
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 /// A tap of the filter: row and column.
 type Tap = [usize; 2];
 
-pub struct Pairs<'a> {
+pub struct Apart<'a> {
     pub site: &'a Site<'a>,
     pub product: Product,
     pub c: Channels,
@@ -35,7 +36,7 @@ fn pairs([height, width]: [usize; 2]) -> Vec<Vec<Tap>> {
     all
 }
 
-impl Visitor for Pairs<'_> {
+impl Visitor for Apart<'_> {
     fn column(&self, _: &mut KernelBuilder, ix: &Index) -> Column {
         Column::At(ix.clone())
     }
@@ -53,26 +54,28 @@ impl Visitor for Pairs<'_> {
                 .iter()
                 .map(|[ky, kx]| {
                     let w = self.site.weight(k, p.weight, 1, (ky * g.filter[1] + kx, g.taps()), &self.c);
-                    k.widen(w, Elem::I16)
+                    self.widened(k, w)
                 })
                 .collect();
             for (i, sum) in sums.iter_mut().enumerate() {
-                let products: Vec<Value> = pair
-                    .iter()
-                    .zip(&weights)
-                    .filter_map(|([ky, kx], w)| {
-                        let d = i * g.stride[1] + kx * g.dilation[1];
-                        let column = &columns[&d];
-                        if p.zero == 0 && matches!(column, Column::Outside) {
-                            return None;
-                        }
-                        let x = *loaded.entry((*ky, d)).or_insert_with(|| self.element(k, *ky, column));
-                        Some(k.mul(x, *w))
-                    })
-                    .collect();
-                if let Some(two) = products.into_iter().reduce(|a, b| k.add(a, b)) {
-                    let two = k.widen(two, Elem::I32);
-                    *sum = k.add(*sum, two);
+                let mut both = None;
+                for ([ky, kx], w) in pair.iter().zip(&weights) {
+                    let d = i * g.stride[1] + kx * g.dilation[1];
+                    let column = &columns[&d];
+                    if p.zero == 0 && matches!(column, Column::Outside) {
+                        continue;
+                    }
+                    let x = *loaded.entry((*ky, d)).or_insert_with(|| self.element(k, *ky, column));
+                    if p.input == Elem::I16 {
+                        *sum = k.dot(1, *sum, x, *w);
+                    } else {
+                        let product = k.mul(x, *w);
+                        both = Some(both.map_or(product, |one| k.add(one, product)));
+                    }
+                }
+                if let Some(both) = both {
+                    let both = k.widen(both, Elem::I32);
+                    *sum = k.add(*sum, both);
                 }
             }
         }
@@ -82,7 +85,7 @@ impl Visitor for Pairs<'_> {
     }
 }
 
-impl Pairs<'_> {
+impl Apart<'_> {
     /// The channels of a pixel; outside of the image they are what stands for zero.
     fn element(&self, k: &mut KernelBuilder, row: usize, column: &Column) -> Value {
         let v = match column {
@@ -92,7 +95,12 @@ impl Pairs<'_> {
             }
             _ => k.int(self.product.input.x(self.site.lanes()), self.product.zero.into()),
         };
-        k.widen(v, Elem::I16)
+        self.widened(k, v)
+    }
+
+    /// An operand, as long as its products.
+    fn widened(&self, k: &mut KernelBuilder, v: Value) -> Value {
+        if self.product.input == Elem::I16 { v } else { k.widen(v, Elem::I16) }
     }
 }
 
