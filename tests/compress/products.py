@@ -151,7 +151,7 @@ def main():
     if packed == 0 and "products" in options.how:
         failures.append("nothing was packed in products")
     for failure in failures:
-        print(f"FAILED: {failure}")
+        print("FAILED: " + failure.splitlines()[0][:300])
     print(f"{compared} answers compared, {packed} with weights packed in products, {len(failures)} failures")
     sys.exit(1 if failures else 0)
 

@@ -2,7 +2,8 @@
 //!
 //! Nothing is decoded ahead, so this takes neither memory nor a call. The ideas: it is a change of kernels that were written for the numbers themselves, so every product has it that
 //! loads weights as whole vectors; a unit is one vector or two that follow each other, its first half in the low bits of bytes and its second half in the high bits,
-//! so that lanes need no shuffle; and two vectors of one unit share the load.
+//! so that lanes need no shuffle; and two vectors of one unit share the load. Numbers of 16 bits that are no more than four bits with a sign need no table: they are shifted
+//! down from where they are.
 
 use super::LEAST_BYTES;
 use crate::cost;
@@ -11,7 +12,7 @@ use crate::machine::Machine;
 use crate::program::*;
 use crate::types::{Elem, Type};
 use bytes::Bytes;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Numbers of a palette, which is a table in a register.
 pub const ENTRIES: usize = 16;
@@ -25,12 +26,23 @@ pub struct NibbleForm {
     pub lanes: usize,
     /// Vectors of a unit: one or two.
     pub vectors: usize,
+    pub means: NibbleMeans,
+}
+
+/// What four bits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NibbleMeans {
+    /// The number itself, with its sign.
+    Number,
+    /// Its place in a table.
+    Entry,
 }
 
 /// A constant that stays packed, and what that costs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nibbles {
     pub form: NibbleForm,
+    /// What four bits of a number are, by their value as an unsigned number.
     pub palette: [u8; ENTRIES],
     /// The numbers are those of four bits with a sign.
     pub is_int4: bool,
@@ -62,23 +74,30 @@ impl NibbleForm {
 }
 
 impl Nibbles {
-    /// `None` where the numbers are too many.
-    fn of(data: &[u8], form: NibbleForm) -> Option<Nibbles> {
+    /// `None` where the numbers are too many. `tables`: whether there may be one.
+    fn of(data: &[u8], elem: Elem, lanes: usize, vectors: usize, tables: bool) -> Option<Nibbles> {
         let number = |b: &[u8]| match b {
             [b] => Some(*b),
             [low, high] => (*high == if *low < 128 { 0 } else { 255 }).then_some(*low),
             _ => None,
         };
-        let numbers: Vec<u8> = data.chunks(form.number_bytes()).map(number).collect::<Option<_>>()?;
-        let distinct: BTreeSet<u8> = numbers.iter().copied().collect();
-        let is_int4 = form.elem != Elem::U8 && distinct.iter().all(|b| (-8..8).contains(&(*b as i8)));
+        let (mut seen, mut count, mut numbers) = ([false; 256], 0, vec![]);
+        for b in data.chunks(elem.bytes() as usize) {
+            let n = number(b)?;
+            count += usize::from(!std::mem::replace(&mut seen[usize::from(n)], true));
+            (count <= ENTRIES).then_some(())?;
+            numbers.push(n);
+        }
+        let is_int4 = elem != Elem::U8 && seen.iter().zip(0..=255u8).all(|(seen, n)| !seen || (-8..8).contains(&(n as i8)));
+        let means = if is_int4 && elem == Elem::I16 { NibbleMeans::Number } else { NibbleMeans::Entry };
+        (means == NibbleMeans::Number || tables && lanes.is_multiple_of(ENTRIES)).then_some(())?;
         let mut palette = [0; ENTRIES];
         match is_int4 {
             // One table for all constants of the kind.
-            true => palette.iter_mut().zip(-8i8..8).for_each(|(p, n)| *p = n as u8),
-            false if ENTRIES < distinct.len() => return None,
-            false => palette.iter_mut().zip(&distinct).for_each(|(p, n)| *p = *n),
+            true => palette.iter_mut().zip((0..8).chain(248..=255)).for_each(|(p, n)| *p = n),
+            false => palette.iter_mut().zip((0..=255).filter(|n| seen[usize::from(*n)])).for_each(|(p, n)| *p = n),
         }
+        let form = NibbleForm { elem, lanes, vectors, means };
         let index = |n: &u8| palette.iter().position(|p| p == n).expect("an entry") as u8;
         let half = form.unit() / 2;
         let mut bytes = vec![];
@@ -102,7 +121,7 @@ impl Nibbles {
 
     /// Of the object. Its table, too, although others may have the same.
     pub fn packed_bytes(&self) -> u64 {
-        (self.bytes.len() + ENTRIES) as u64
+        (self.bytes.len() + if self.form.means == NibbleMeans::Entry { ENTRIES } else { 0 }) as u64
     }
 
     pub fn number_bytes(&self) -> u32 {
@@ -173,8 +192,8 @@ impl Use {
     fn of(kernel: &Kernel, arg: Arg, call: &Call) -> Option<Use> {
         let (vectors, steps) = vectors(kernel, arg, &call.params)?;
         let ty = vectors.first()?.ty;
-        let fits = matches!(ty.elem, Elem::I8 | Elem::U8 | Elem::I16) && ty.lanes.is_multiple_of(ENTRIES as u32);
-        let own = NibbleForm { elem: ty.elem, lanes: ty.lanes as usize, vectors: 1 };
+        let fits = matches!(ty.elem, Elem::I8 | Elem::U8 | Elem::I16) && ty.lanes.is_multiple_of(8);
+        let own = NibbleForm { elem: ty.elem, lanes: ty.lanes as usize, vectors: 1, means: NibbleMeans::Entry };
         if !fits || vectors.iter().any(|v| v.ty != ty) {
             return None;
         }
@@ -224,8 +243,8 @@ struct Rewriter<'a> {
     arg: Arg,
     form: NibbleForm,
     seconds: std::slice::Iter<'a, bool>,
-    table: Value,
-    mask: Value,
+    /// The table, and ones where the low four bits are.
+    table: Option<[Value; 2]>,
     /// Parameters that new ones are a share of.
     halved: Vec<Param>,
     /// How many parameters there were.
@@ -236,21 +255,20 @@ impl Rewriter<'_> {
     fn rewrite(kernel: &Kernel, arg: Arg, form: NibbleForm, seconds: &[bool]) -> (Kernel, Vec<Param>) {
         let mut new = kernel.clone();
         let body = std::mem::take(&mut new.body);
-        let name = format!("{}_palette", new.args[arg.0 as usize].name);
-        new.args.push(KernelArg { name, access: Access::Read, in_place_of: None });
         if !new.name.ends_with("_nibbles") {
             new.name += "_nibbles";
         }
         let params = new.params.len() as u32;
-        let (table, mask) = (Value(0), Value(0));
-        let mut r = Rewriter { kernel: new, arg, form, seconds: seconds.iter(), table, mask, halved: vec![], params };
-        r.table = r.value(form.byte().x(form.lanes));
-        r.mask = r.value(Elem::U8.x(form.unit() / 2));
-        let place = Arg(r.kernel.args.len() as u32 - 1).at(0);
-        let mut out = vec![
-            Stmt::Let(r.table, Op::LoadSplat { place, group: ENTRIES as u32, count: None }),
-            Stmt::Let(r.mask, Op::Const(Scalar::Int(15))),
-        ];
+        let mut r = Rewriter { kernel: new, arg, form, seconds: seconds.iter(), table: None, halved: vec![], params };
+        let mut out = vec![];
+        if form.means == NibbleMeans::Entry {
+            let name = format!("{}_palette", r.kernel.args[arg.0 as usize].name);
+            r.kernel.args.push(KernelArg { name, access: Access::Read, in_place_of: None });
+            let place = Arg(r.kernel.args.len() as u32 - 1).at(0);
+            let table = r.op(&mut out, form.byte().x(form.lanes), Op::LoadSplat { place, group: ENTRIES as u32, count: None });
+            let mask = r.op(&mut out, Elem::U8.x(form.unit() / 2), Op::Const(Scalar::Int(15)));
+            r.table = Some([table, mask]);
+        }
         out.extend(r.block(body));
         r.kernel.body = out;
         (r.kernel, r.halved)
@@ -291,31 +309,55 @@ impl Rewriter<'_> {
     fn load(&mut self, out: &mut Vec<Stmt>, units: &mut Vec<(Index, Value)>, v: Value, at: &Index) {
         let (form, is_second) = (self.form, self.seconds.next().copied().unwrap_or(false));
         let at = self.divided(at, if is_second { form.vector_bytes() } else { 0 });
-        let bytes = Elem::U8.x(form.unit() / 2);
+        // Bytes, or bytes in numbers of 16 bits.
+        let (byte, half) = (if self.table.is_some() { Elem::U8 } else { Elem::I8 }, form.unit() / 2);
         let known = units.iter().find(|u| u.0 == at).map(|u| u.1);
         let unit = known.unwrap_or_else(|| {
             let place = Place { base: Base::Arg(self.arg), at: at.clone() };
-            let unit = self.op(out, bytes, Op::Load { place, count: None });
+            let mut unit = self.op(out, byte.x(half), Op::Load { place, count: None });
+            if self.table.is_none() {
+                unit = self.op(out, form.elem.x(half), Op::Widen(unit));
+            }
             units.push((at, unit));
             unit
         });
-        let mask = self.mask;
-        let low = Op::Binary(Binary::And, unit, mask);
-        let high = Op::ShrImm(unit, 4);
-        let index = match (form.vectors, is_second) {
-            (1, _) => {
-                let (low, high) = (self.op(out, bytes, low), self.op(out, bytes, high));
-                self.op(out, Elem::U8.x(form.lanes), Op::Concat(low, high))
+        let (low, high) = (form.vectors == 1 || !is_second, form.vectors == 1 || is_second);
+        let low = low.then(|| self.low(out, unit));
+        let high = high.then_some(Op::ShrImm(unit, 4));
+        let number = |r: &mut Self, out: &mut Vec<Stmt>, nibbles: Op| {
+            let Some([a, _]) = r.table else {
+                out.push(Stmt::Let(v, nibbles));
+                return;
+            };
+            let index = r.op(out, Elem::U8.x(form.lanes), nibbles);
+            let looked_up = Op::Permute { a, index, segment: ENTRIES as u32 };
+            if form.elem == form.byte() {
+                out.push(Stmt::Let(v, looked_up));
+            } else {
+                let number = r.op(out, form.byte().x(form.lanes), looked_up);
+                out.push(Stmt::Let(v, Op::Widen(number)));
             }
-            (_, false) => self.op(out, bytes, low),
-            (_, true) => self.op(out, bytes, high),
         };
-        let looked_up = Op::Permute { a: self.table, index, segment: ENTRIES as u32 };
-        if form.elem == form.byte() {
-            out.push(Stmt::Let(v, looked_up));
-        } else {
-            let byte = self.op(out, form.byte().x(form.lanes), looked_up);
-            out.push(Stmt::Let(v, Op::Widen(byte)));
+        match (low, high) {
+            (Some(low), Some(high)) => {
+                let ty = self.kernel.ty(unit);
+                let (low, high) = (self.op(out, ty, low), self.op(out, ty, high));
+                number(self, out, Op::Concat(low, high));
+            }
+            (Some(one), None) | (None, Some(one)) => number(self, out, one),
+            (None, None) => {}
+        }
+    }
+
+    /// The low four bits.
+    fn low(&mut self, out: &mut Vec<Stmt>, unit: Value) -> Op {
+        match self.table {
+            Some([_, mask]) => Op::Binary(Binary::And, unit, mask),
+            None => {
+                let bits = self.kernel.ty(unit).elem.bits() as u8 - 4;
+                let up = self.op(out, self.kernel.ty(unit), Op::ShlImm(unit, bits));
+                Op::ShrImm(up, bits)
+            }
         }
     }
 
@@ -363,7 +405,7 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
                 let Some((data, offset)) = data(b) else { continue };
                 let known = uses.entry(data).or_insert_with(|| Some(vec![]));
                 let arg = Arg(arg as u32);
-                let own = (offset == 0 && 16 <= machine.permutes.bytes).then(|| Use::of(program.kernel(call.kernel), arg, call)).flatten();
+                let own = (offset == 0).then(|| Use::of(program.kernel(call.kernel), arg, call)).flatten();
                 match (known.as_mut(), own) {
                     (Some(all), Some(own)) => all.push((own, call, arg, m.turns)),
                     _ => *known = None,
@@ -374,11 +416,12 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
     let nibbles = |data: &Bytes, all: Vec<(Use, &Call, Arg, u64)>| {
         let first = &all.first()?.0;
         let is_paired = all.iter().all(|u| u.0.is_paired);
-        let form = NibbleForm { elem: first.elem, lanes: first.lanes, vectors: if is_paired { 2 } else { 1 } };
-        if all.iter().any(|(u, ..)| u.elem != form.elem || u.lanes != form.lanes) {
+        if all.iter().any(|(u, ..)| u.elem != first.elem || u.lanes != first.lanes) {
             return None;
         }
-        let mut nibbles = Nibbles::of(data, form)?;
+        let tables = ENTRIES as u32 <= machine.permutes.bytes;
+        let mut nibbles = Nibbles::of(data, first.elem, first.lanes, if is_paired { 2 } else { 1 }, tables)?;
+        let form = nibbles.form;
         (nibbles.packed_bytes() * 2 <= data.len() as u64 + 2 * ENTRIES as u64 + 64).then_some(())?;
         let mut loaded = 0u64;
         for (own, call, arg, turns) in all {
@@ -415,7 +458,7 @@ pub fn possible(programs: &[(&Program, &Machine)]) -> Kept {
                     Some(Nibbles { added_cost: a.added_cost.max(b.added_cost), loads: a.loads.max(b.loads), ..a })
                 }
                 // Another program's calls may not know the second vectors of units.
-                (Some(a), Some(b)) if (a.form.elem, a.form.lanes) == (b.form.elem, b.form.lanes) => {
+                (Some(a), Some(b)) if a.form == (NibbleForm { vectors: a.form.vectors, ..b.form }) => {
                     Some(if a.form.vectors == 1 { a } else { b })
                 }
                 _ => None,
@@ -462,7 +505,9 @@ pub fn keep_packed(program: &mut Program, chosen: &Kept) {
                 })
             };
             call.buffers[arg.0 as usize] = constant(&nibbles.bytes, &old);
-            call.buffers.push(constant(&nibbles.palette, &Buffer { name: "palette".into(), ..old }));
+            if form.means == NibbleMeans::Entry {
+                call.buffers.push(constant(&nibbles.palette, &Buffer { name: "palette".into(), ..old }));
+            }
         }
     }
     program.schedule = calls.schedule;
