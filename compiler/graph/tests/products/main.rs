@@ -6,6 +6,7 @@ mod batches;
 mod convolutions;
 mod fully_connected;
 mod lists;
+mod packed;
 mod reference;
 mod sparse;
 #[allow(dead_code)]

@@ -74,8 +74,8 @@ impl NibbleForm {
 }
 
 impl Nibbles {
-    /// `None` where the numbers are too many. `tables`: whether there may be one.
-    fn of(data: &[u8], elem: Elem, lanes: usize, vectors: usize, tables: bool) -> Option<Nibbles> {
+    /// `None` where the numbers are too many. `tables`: whether there may be one; `wide`: numbers have 16 bits where they are used.
+    fn of(data: &[u8], elem: Elem, lanes: usize, vectors: usize, tables: bool, wide: bool) -> Option<Nibbles> {
         let number = |b: &[u8]| match b {
             [b] => Some(*b),
             [low, high] => (*high == if *low < 128 { 0 } else { 255 }).then_some(*low),
@@ -89,7 +89,7 @@ impl Nibbles {
             numbers.push(n);
         }
         let is_int4 = elem != Elem::U8 && seen.iter().zip(0..=255u8).all(|(seen, n)| !seen || (-8..8).contains(&(n as i8)));
-        let means = if is_int4 && elem == Elem::I16 { NibbleMeans::Number } else { NibbleMeans::Entry };
+        let means = if is_int4 && wide { NibbleMeans::Number } else { NibbleMeans::Entry };
         (means == NibbleMeans::Number || tables && lanes.is_multiple_of(ENTRIES)).then_some(())?;
         let mut palette = [0; ENTRIES];
         match is_int4 {
@@ -142,6 +142,23 @@ struct Vector<'a> {
     at: &'a Index,
     /// How often in one call.
     times: u64,
+    /// It becomes a vector of numbers of 16 bits at once, and is read by nothing else.
+    is_widened: bool,
+}
+
+fn widens(kernel: &Kernel, v: Value, s: &Stmt) -> bool {
+    matches!(s, Stmt::Let(wide, Op::Widen(a)) if *a == v && kernel.ty(*wide).elem == Elem::I16)
+}
+
+/// How often a value is read.
+fn uses(v: Value, stmts: &[Stmt]) -> usize {
+    let of = |s: &Stmt| match s {
+        Stmt::Let(_, op) => op.operands().iter().filter(|o| **o == v).count(),
+        Stmt::Store { value, .. } | Stmt::Clamp { value, .. } => usize::from(*value == v),
+        Stmt::Loop(l) => l.carried.iter().map(|c| [c.init, c.next].iter().filter(|o| **o == v).count()).sum::<usize>() + uses(v, &l.body),
+        Stmt::Prefetch(_) | Stmt::Row { .. } | Stmt::Split { .. } => 0,
+    };
+    stmts.iter().map(of).sum()
 }
 
 /// What a kernel does with an argument; `None`: something else than loading vectors.
@@ -154,10 +171,11 @@ fn vectors<'a>(kernel: &'a Kernel, arg: Arg, params: &[i64]) -> Option<(Vec<Vect
         found: &mut (Vec<Vector<'a>>, BTreeMap<Counter, i64>),
     ) -> Option<()> {
         let is_of = |place: &Place| place.base == Base::Arg(of.0);
-        for s in stmts {
+        for (i, s) in stmts.iter().enumerate() {
             match s {
                 Stmt::Let(v, Op::Load { place, count: None }) if is_of(place) => {
-                    found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times })
+                    let is_widened = stmts.get(i + 1).is_some_and(|next| widens(kernel, *v, next)) && uses(*v, &kernel.body) == 1;
+                    found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times, is_widened })
                 }
                 Stmt::Let(_, op) if op.place().is_some_and(is_of) => return None,
                 Stmt::Store { place, .. } if is_of(place) => return None,
@@ -183,6 +201,8 @@ struct Use {
     lanes: usize,
     /// The first and the second vector of every unit of two are loaded by different statements.
     is_paired: bool,
+    /// All vectors are.
+    is_widened: bool,
     /// Of each load, in the order of the text: its distance from the beginning of the constant, in vectors, without what varies.
     places: Vec<i64>,
     loaded: u64,
@@ -224,7 +244,8 @@ impl Use {
             places.push(first / own.vector_bytes());
             loaded = loaded.saturating_add(v.times.saturating_mul(own.vector_bytes() as u64));
         }
-        Some(Use { elem: ty.elem, lanes: own.lanes, is_paired, places, loaded })
+        let is_widened = vectors.iter().all(|v| v.is_widened);
+        Some(Use { elem: ty.elem, lanes: own.lanes, is_paired, is_widened, places, loaded })
     }
 
     /// Of each load, whether it is the second vector of its unit.
@@ -289,9 +310,21 @@ impl Rewriter<'_> {
         // Units that are loaded in this block.
         let mut units: Vec<(Index, Value)> = vec![];
         let mut out = vec![];
-        for s in stmts {
+        let mut stmts = stmts.into_iter();
+        while let Some(s) = stmts.next() {
             match s {
-                Stmt::Let(v, Op::Load { place, .. }) if place.base == Base::Arg(self.arg) => self.load(&mut out, &mut units, v, &place.at),
+                Stmt::Let(v, Op::Load { place, .. }) if place.base == Base::Arg(self.arg) => {
+                    let v = match (self.form.means, self.form.elem, stmts.as_slice().first()) {
+                        // Wide as they are made.
+                        (NibbleMeans::Number, Elem::I8, Some(Stmt::Let(wide, _))) => {
+                            let wide = *wide;
+                            stmts.next();
+                            wide
+                        }
+                        _ => v,
+                    };
+                    self.load(&mut out, &mut units, v, &place.at);
+                }
                 Stmt::Prefetch(place) if place.base == Base::Arg(self.arg) => {
                     let at = self.divided(&place.at, 0);
                     out.push(Stmt::Prefetch(Place { at, ..place }));
@@ -316,7 +349,7 @@ impl Rewriter<'_> {
             let place = Place { base: Base::Arg(self.arg), at: at.clone() };
             let mut unit = self.op(out, byte.x(half), Op::Load { place, count: None });
             if self.table.is_none() {
-                unit = self.op(out, form.elem.x(half), Op::Widen(unit));
+                unit = self.op(out, Elem::I16.x(half), Op::Widen(unit));
             }
             units.push((at, unit));
             unit
@@ -420,7 +453,8 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
             return None;
         }
         let tables = ENTRIES as u32 <= machine.permutes.bytes;
-        let mut nibbles = Nibbles::of(data, first.elem, first.lanes, if is_paired { 2 } else { 1 }, tables)?;
+        let wide = first.elem == Elem::I16 || all.iter().all(|u| u.0.is_widened);
+        let mut nibbles = Nibbles::of(data, first.elem, first.lanes, if is_paired { 2 } else { 1 }, tables, wide)?;
         let form = nibbles.form;
         (nibbles.packed_bytes() * 2 <= data.len() as u64 + 2 * ENTRIES as u64 + 64).then_some(())?;
         let mut loaded = 0u64;
