@@ -30,6 +30,7 @@ from model import Model, Operator, Tensor
 
 # Shape of the input, channels, and of a convolution: height and width of the window, more options.
 LARGE = {"fc 1x1024->1024": ((1, 1024), 1024, None, {}), "fc 1x2048->2048": ((1, 2048), 2048, None, {}),
+         "fc 1x4096->4096": ((1, 4096), 4096, None, {}),
          "fc 64x512->512": ((64, 512), 512, None, {}), "conv 14x14x256->256": ((1, 14, 14, 256), 256, (1, 1), {}),
          "conv 28x28x64->64 3x3": ((1, 28, 28, 64), 64, (3, 3), {})}
 SMALL = {"fc 1x256->96": ((1, 256), 96, None, {}), "fc 1x130->40": ((1, 130), 40, None, {}), "fc 5x100->40": ((5, 100), 40, None, {}),
