@@ -18,7 +18,7 @@ mod ops;
 use crate::floats;
 use alloc::{Class, Event, Home, Virtual};
 use asm::{Entry, Mem, Registers};
-use cranelite_tile::{Base, Counter, Kernel, Op, Stmt, Type, Value};
+use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value};
 use facts::Facts;
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
 use loops::{CounterValue, PointerKey};

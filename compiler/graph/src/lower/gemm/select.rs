@@ -153,7 +153,8 @@ impl Part<'_> {
             x_batch: p.rows.input as i64 * line,
             x_row: p.rows.stride as i64 * line,
             x_pixel: p.columns.stride as i64 * pixel,
-            w_panel: self.packed.panel,
+            // The number of the panel says where its slots are.
+            w_panel: 1,
             y_batch: rows.count as i64 * y_row,
             y_row: rows.step as i64 * y_row,
             y_pixel: columns.step as i64 * y_pixel,
