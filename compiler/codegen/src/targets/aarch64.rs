@@ -70,7 +70,10 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 } },
         // Without an instruction for it, a product of bytes is several.
-        permutes: Permutes { bytes: 16, words: 0, cost: if set.contains("dotprod") { 100 } else { 30 }, long_cost: 0 },
+        permutes: match set.contains("dotprod") {
+            true => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
+            false => Permutes { bytes: 16, words: 0, cost: 30, long_cost: 0, simple: 15 },
+        },
         tile_f32: tile,
         // Products of pairs take two registers of each operand.
         tile_i8: if set.contains("dotprod") { tile } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },
