@@ -21,32 +21,56 @@ use list::{Around, Counts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// The instructions in an order for the core; `slots` says how many values go to the frame, which are no more than before. Moves that would do nothing are
-/// gone.
+/// What values in the frame cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spills {
+    /// Accesses to such values in innermost loops.
+    pub inner: u32,
+    /// All accesses, those in a loop eight times.
+    pub weight: u64,
+}
+
+/// The instructions in an order for the core. `spills` says what goes to the frame: never more in an innermost loop than before, and elsewhere only what is
+/// worth it. Moves that would do nothing are gone.
 pub fn schedule(
     insts: Vec<Inst>,
     classes: &[Class],
     core: &'static Core,
     registers: Registers,
-    slots: impl Fn(&[Inst]) -> u32,
+    spills: impl Fn(&[Inst]) -> Spills,
 ) -> Vec<Inst> {
+    const CYCLES_OF_ACCESS: f64 = 3.0;
     let leaders = alloc::lives(&events(&insts), classes).leaders;
     let merged: Vec<Inst> = insts.iter().filter_map(|i| renamed(i, &leaders)).collect();
     let lives = alloc::lives(&events(&merged), classes);
     let counts = counts(&merged, classes);
     let mut before = None;
-    // What few registers below 16 there are, and intervals without holes, can ask for more than is counted here.
+    // What few registers below 16 there are can ask for more than is counted here.
     for less in [0, 3, 8] {
         let there =
             [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
         let mut out = Vec::with_capacity(merged.len());
+        let (mut gain, mut depth) = (0.0, 0);
         for run in runs(&merged) {
-            let order =
-                if run.len() < 3 { (0..run.len()).collect() } else { order_of_run(&merged, &run, &lives, classes, &counts, core, there) };
+            match merged[run.start] {
+                Inst::LoopBegin => depth += 1,
+                Inst::LoopEnd => depth -= 1,
+                _ => {}
+            }
+            if run.len() < 3 {
+                out.extend_from_slice(&merged[run]);
+                continue;
+            }
+            let (order, saved) = order_of_run(&merged, &run, &lives, classes, &counts, core, there);
+            gain += saved * 8f64.powi(depth);
             out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
         }
-        let now = slots(&out);
-        if now == 0 || now <= *before.get_or_insert_with(|| slots(&insts)) {
+        let now = spills(&out);
+        if now == Spills::default() {
+            return out;
+        }
+        let before = *before.get_or_insert_with(|| spills(&insts));
+        if now.inner <= before.inner && now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS <= gain {
             return out;
         }
     }
@@ -141,7 +165,7 @@ fn order_of_run(
     counts: &[Counts],
     core: &'static Core,
     there: Counts,
-) -> Vec<usize> {
+) -> (Vec<usize>, f64) {
     // Registers of the run by small numbers; the last one stands for the flags.
     let accessed: BTreeSet<Virtual> = insts[run.clone()].iter().flat_map(accesses).map(|a| a.0).collect();
     let based = insts[run.clone()].iter().filter_map(|i| if let Inst::Op { touched: Some(t), .. } = i { t.base } else { None });
@@ -213,11 +237,11 @@ fn node(inst: &Inst, classes: &[Class], numbers: &BTreeMap<Virtual, u32>) -> Nod
     }
 }
 
-/// An order of the run for a core. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
-fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tail: Option<Vec<Timed>>) -> Vec<usize> {
+/// An order of the run for a core, and the cycles that it saves. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
+fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tail: Option<Vec<Timed>>) -> (Vec<usize>, f64) {
     let original: Vec<usize> = (0..nodes.len()).collect();
     if nodes.len() < 3 {
-        return original;
+        return (original, 0.0);
     }
     let cost = |order: &[usize]| {
         let mut steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
@@ -233,8 +257,9 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
     let graph = Graph::new(nodes, core);
     let steps: Vec<Timed> = nodes.iter().map(|n| n.timed.clone()).collect();
     let bound = scoreboard::bound(&steps, core);
-    let mut best = (cost(&original), original);
-    for less in [0, 1, 2, 4, 7, 11] {
+    let before = cost(&original);
+    let mut best = (before, original);
+    for less in [0, 1, 3, 6, 10] {
         let order = list::order(nodes, &graph, around, core, there.map(|r| r - less));
         let most = list::pressure(nodes, around, &order);
         if (0..3).any(|c| most[c] > there[c].max(needed[c])) {
@@ -244,9 +269,9 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
         if cycles < best.0 {
             best = (cycles, order);
         }
-        if best.0 <= 1.02 * bound {
+        if best.0 <= 1.03 * bound {
             break;
         }
     }
-    best.1
+    (best.1, before - best.0)
 }
