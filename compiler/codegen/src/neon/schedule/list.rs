@@ -98,11 +98,17 @@ fn registers(node: &Node) -> impl Iterator<Item = u32> + '_ {
     first.chain(second)
 }
 
-/// Most values that live at once in this order.
-pub fn pressure(nodes: &[Node], around: &Around, order: &[usize]) -> Counts {
+/// Values for which there is no place in this order, summed over all instructions.
+pub fn excess(nodes: &[Node], around: &Around, order: &[usize], there: Counts) -> Counts {
     let mut pressure = Pressure::new(nodes, around);
-    order.iter().for_each(|n| pressure.place(*n));
-    pressure.most
+    let mut out = [0; 3];
+    for n in order {
+        // The most while this one executes.
+        pressure.most = [0; 3];
+        pressure.place(*n);
+        (0..3).for_each(|c| out[c] += (pressure.most[c] - there[c]).max(0));
+    }
+    out
 }
 
 /// An order that takes few cycles, with few values alive where that is possible.

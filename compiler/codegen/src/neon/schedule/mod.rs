@@ -30,8 +30,8 @@ pub struct Spills {
     pub weight: u64,
 }
 
-/// The instructions in an order for the core. `spills` says what goes to the frame: never more in an innermost loop than before, and elsewhere only what is
-/// worth it. Moves that would do nothing are gone.
+/// The instructions in an order for the core. `spills` says what goes to the frame: nothing in innermost loops if there was nothing before, and elsewhere only what
+/// is worth it. Moves that would do nothing are gone.
 pub fn schedule(
     insts: Vec<Inst>,
     classes: &[Class],
@@ -70,7 +70,7 @@ pub fn schedule(
             return out;
         }
         let before = *before.get_or_insert_with(|| spills(&insts));
-        if now.inner <= before.inner && now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS <= gain {
+        if (now.inner == 0 || before.inner > 0) && now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS <= gain {
             return out;
         }
     }
@@ -253,7 +253,7 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
             _ => f64::from(scoreboard::once(&steps, core)),
         }
     };
-    let needed = list::pressure(nodes, around, &original);
+    let needed = list::excess(nodes, around, &original, there);
     let graph = Graph::new(nodes, core);
     let steps: Vec<Timed> = nodes.iter().map(|n| n.timed.clone()).collect();
     let bound = scoreboard::bound(&steps, core);
@@ -261,8 +261,8 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
     let mut best = (before, original);
     for less in [0, 1, 3, 6, 10] {
         let order = list::order(nodes, &graph, around, core, there.map(|r| r - less));
-        let most = list::pressure(nodes, around, &order);
-        if (0..3).any(|c| most[c] > there[c].max(needed[c])) {
+        let needs = list::excess(nodes, around, &order, there);
+        if (0..3).any(|c| needs[c] > needed[c]) {
             continue;
         }
         let cycles = cost(&order);
