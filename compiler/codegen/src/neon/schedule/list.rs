@@ -5,6 +5,7 @@
 //! one. Only a stretch of the original order is looked at, which bounds the work and how far an instruction moves ahead.
 
 use super::super::cores::Core;
+use super::super::kind::Kind;
 use super::super::scoreboard::InOrder;
 use super::graph::{Graph, Node};
 
@@ -66,10 +67,12 @@ impl<'a> Pressure<'a> {
         }
         (ends, begins)
     }
-    /// May it go without exceeding the limit, or does it end at least as many as it begins?
-    fn allows(&self, node: usize, limit: Counts) -> bool {
+    /// May it go without exceeding the limit, or does it end at least as many as it begins? What begins chains leaves some for what goes on with them.
+    fn allows(&self, node: usize, limit: Counts, reserve: i32) -> bool {
         let (ends, begins) = self.change(node);
-        (0..3).all(|c| begins[c] <= ends[c] || self.count[c] - ends[c] + begins[c] <= limit[c])
+        let kind = self.nodes[node].timed.kind;
+        let reserve = if kind.loads() || kind == Kind::Logic { reserve } else { 0 };
+        (0..3).all(|c| begins[c] <= ends[c] || self.count[c] - ends[c] + begins[c] <= limit[c] - reserve)
     }
     fn place(&mut self, node: usize) {
         let (ends, begins) = self.change(node);
@@ -111,8 +114,8 @@ pub fn excess(nodes: &[Node], around: &Around, order: &[usize], there: Counts) -
     out
 }
 
-/// An order that takes few cycles, with few values alive where that is possible.
-pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, limit: Counts) -> Vec<usize> {
+/// An order that takes few cycles. No more values than `limit` live at once where that is possible; loads leave `reserve` of these to others.
+pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, limit: Counts, reserve: i32) -> Vec<usize> {
     let mut pressure = Pressure::new(nodes, around);
     let mut machine = InOrder::new(core);
     let mut waits = graph.leaders.clone();
@@ -142,7 +145,7 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
                 continue;
             }
             let at = machine.earliest(&nodes[n].timed);
-            if best.is_none_or(|b| at < b.0) && pressure.allows(n, limit) {
+            if best.is_none_or(|b| at < b.0) && pressure.allows(n, limit, reserve) {
                 best = Some((at, n));
             }
         }

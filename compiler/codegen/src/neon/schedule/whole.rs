@@ -136,7 +136,7 @@ fn functions_do_the_same_and_spill_no_more() {
         (state >> 33) as usize % n
     };
     let mut moved = 0;
-    for case in 0..200 {
+    for case in 0..100 {
         let insts = function(&mut random);
         let registers = Registers { vector: 24 + random(9) as u8, general: 12 };
         let core = CORES[case % CORES.len()];
@@ -146,7 +146,7 @@ fn functions_do_the_same_and_spill_no_more() {
         assert!(after == 0 || before > 0, "case {case}: {after} values in the frame, {before} before");
         moved += usize::from(format!("{scheduled:?}") != format!("{insts:?}"));
     }
-    assert!(moved > 150, "{moved}");
+    assert!(moved > 75, "{moved}");
 }
 
 /// Products of bytes: 12 pixels by 8 channels, as the listing that takes 79 cycles on Cortex-A55 in the order of the text.
