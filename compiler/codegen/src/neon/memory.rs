@@ -97,8 +97,7 @@ impl<'a> Emitter<'a> {
 
     fn add_to(&mut self, d: Virtual, v: Virtual, constant: i64) {
         let size = constant.unsigned_abs() as i64;
-        let (short, long) =
-            if constant < 0 { (&forms::SUB_IMM, &forms::SUB_IMM_LSL12) } else { (&forms::ADD_IMM, &forms::ADD_IMM_LSL12) };
+        let (short, long) = if constant < 0 { (&forms::SUB_IMM, &forms::SUB_IMM_LSL12) } else { (&forms::ADD_IMM, &forms::ADD_IMM_LSL12) };
         if size < 1 << 12 {
             self.put(short, Arrangement::None, &[d, v], &[size]);
         } else if size < 1 << 24 {
@@ -300,7 +299,9 @@ impl<'a> Emitter<'a> {
                 self.delayed.insert(v, Delayed::Group(loaded));
                 true
             }
-            Op::Load { place, count: None } if ty.lanes == 1 && ty.elem.is_int() && self.is_index(v) && self.is_constant_memory(place.base) => {
+            Op::Load { place, count: None }
+                if ty.lanes == 1 && ty.elem.is_int() && self.is_index(v) && self.is_constant_memory(place.base) =>
+            {
                 let mem = self.mem(place);
                 self.delayed.insert(v, Delayed::Index(mem));
                 true

@@ -3,8 +3,8 @@
 //! Not products (`products.rs`), conversions (`convert.rs`) or movements of lanes (`lanes.rs`). The idea: a function per operation that maps registers to
 //! registers; whatever is shorter than a register is computed as if it filled one.
 
-use super::forms::{self, Arrangement, Form};
 use super::Emitter;
+use super::forms::{self, Arrangement, Form};
 use crate::alloc::Virtual;
 use cranelite_tile::{Binary, Cond, Elem, Op, Scalar, ShiftRange, Type, Unary, Value};
 
@@ -33,7 +33,9 @@ impl<'a> Emitter<'a> {
             Op::LoadSplat { place, group, count } => self.load_splat(place, ty, *group, *count),
             Op::Unary(u, a) => self.each(&[*a], |e, x| e.unary(ty.elem, *u, x[0])),
             Op::Binary(Binary::Div, a, b) if ty.elem.is_float() => self.divide(ty, *a, *b),
-            Op::Binary(b, x, y) => self.sum_of_products(ty, *b, *x, *y).unwrap_or_else(|| self.each(&[*x, *y], |e, v| e.binary(ty.elem, *b, v[0], v[1]))),
+            Op::Binary(b, x, y) => {
+                self.sum_of_products(ty, *b, *x, *y).unwrap_or_else(|| self.each(&[*x, *y], |e, v| e.binary(ty.elem, *b, v[0], v[1])))
+            }
             Op::ShlImm(a, n) => {
                 let n = i64::from(u32::from(*n) % ty.elem.bits());
                 self.each(&[*a], |e, x| if n == 0 { x[0] } else { e.vec(&forms::SHL_V, arrangement(ty.elem), &[x[0]], &[n]) })

@@ -168,7 +168,10 @@ impl<'a> Emitter<'a> {
             }
             2 | 4 => {
                 let all = self.vec(&forms::DUP_LANE, Arrangement::S4, &[source], &[within as i64 / 4]);
-                self.each(&[acc, b], |e, v| if group == 4 { e.dot_of_bytes(v[0], (x, all), (y, v[1])) } else { e.dot_of_words(v[0], all, v[1]) })
+                self.each(
+                    &[acc, b],
+                    |e, v| if group == 4 { e.dot_of_bytes(v[0], (x, all), (y, v[1])) } else { e.dot_of_words(v[0], all, v[1]) },
+                )
             }
             _ => vec![self.unsupported("a dot product by lane", x)],
         }

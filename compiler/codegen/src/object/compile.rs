@@ -6,8 +6,8 @@
 use super::Error;
 use super::unwind::{self, Rows};
 use crate::clif;
-use crate::targets::Target;
 use crate::neon;
+use crate::targets::Target;
 use crate::wide;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
