@@ -7,8 +7,9 @@
 use super::inst::{Inst, Label};
 use crate::alloc::Virtual;
 
-/// Moves at most `limit` instructions out of loops, those of inner loops first. Gives the list, and how many there are to be moved.
-pub(super) fn hoist(insts: &[Inst], virtuals: usize, limit: usize) -> (Vec<Inst>, usize) {
+/// Moves at most `limit` instructions out of loops: out of the innermost ones, or out of the others, those of inner loops first. Gives the list, and how many
+/// were moved.
+pub(super) fn hoist(insts: &[Inst], virtuals: usize, limit: usize, innermost: bool) -> (Vec<Inst>, usize) {
     let mut list = insts.to_vec();
     let mut writes = vec![0u32; virtuals];
     for inst in &list {
@@ -20,6 +21,10 @@ pub(super) fn hoist(insts: &[Inst], virtuals: usize, limit: usize) -> (Vec<Inst>
     while let Some(found) = list[end..].iter().position(|i| matches!(i, Inst::LoopEnd)) {
         end += found;
         let Some(begin) = begin_of(&list, end) else { break };
+        if innermost == list[begin + 1..end].iter().any(|i| matches!(i, Inst::LoopBegin)) {
+            end += 1;
+            continue;
+        }
         let mut inside = vec![false; virtuals];
         list[begin..end].iter().for_each(|i| written(i, |v| inside[v.0 as usize] = true));
         let (mut out, mut kept) = (vec![], vec![]);
@@ -79,7 +84,9 @@ fn written(inst: &Inst, mut f: impl FnMut(Virtual)) {
 /// Whether it gives the same in every turn, and may be done even in a loop of which it is not known which of its instructions are done.
 fn is_movable(inst: &Inst, inside: &[bool], writes: &[u32], is_passed: bool) -> bool {
     let Inst::Op { form, registers, label, touched, .. } = inst else { return false };
-    if form.sets_flags() || form.reads_flags() || form.branches() || label.is_some() {
+    // A label without a branch is a constant's.
+    let is_plain = label.is_none() || !form.branches();
+    if form.sets_flags() || form.reads_flags() || !is_plain {
         return false;
     }
     if touched.is_some_and(|t| t.is_write || !t.is_constant || is_passed) {

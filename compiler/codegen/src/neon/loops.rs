@@ -196,6 +196,7 @@ impl<'a> Emitter<'a> {
         self.insts.push(Inst::LoopBegin);
         self.place_label(head);
         self.pointers.push(BTreeMap::new());
+        self.available.push(BTreeMap::new());
         self.counters[l.counter.0 as usize] = Some(if upward { CounterValue::Varies(counter) } else { CounterValue::Unknown });
         for ((base, index), (pointer, _)) in keys.iter().zip(&moving) {
             self.pointers.last_mut().expect("just pushed").insert((*base, pointer_key(index)), *pointer);
@@ -238,6 +239,7 @@ impl<'a> Emitter<'a> {
             }
         }
         self.pointers.pop();
+        self.available.pop();
         self.insts.push(Inst::LoopEnd);
         self.place_label(exit);
         for (c, inside) in l.carried.iter().zip(inside_of) {

@@ -6,7 +6,7 @@
 use super::forms::{self, Arrangement, Form};
 use super::inst::{Inst, Touched};
 use super::loops::{CounterValue, pointer_key};
-use super::{Delayed, Emitter, piece_count};
+use super::{Delayed, Emitter, Known, piece_count};
 use crate::alloc::Virtual;
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Type, Value};
 
@@ -241,10 +241,26 @@ impl<'a> Emitter<'a> {
         d
     }
 
+    /// What is in a register already, or else is made now and kept for others.
+    fn once(&mut self, known: Known, is_kept: bool, make: impl FnOnce(&mut Self) -> Virtual) -> Virtual {
+        if let Some(&v) = self.available.iter().rev().find_map(|scope| scope.get(&known)) {
+            return v;
+        }
+        let v = make(self);
+        if is_kept {
+            self.available.last_mut().expect("the function's scope").insert(known, v);
+        }
+        v
+    }
+
     /// A vector whose first `bytes` bytes come from memory and whose others are zero.
     pub(super) fn load_bytes(&mut self, mem: Mem, bytes: u32) -> Virtual {
         if bytes == 0 {
             return self.zero();
+        }
+        if bytes.is_power_of_two() {
+            let is_kept = self.reuses && mem.is_constant;
+            return self.once(Known::Loaded(mem.base, mem.offset, bytes), is_kept, |e| e.load_power(mem, bytes));
         }
         // Powers of two, largest first, inserted one after the other.
         let first = 1 << bytes.ilog2();
@@ -345,28 +361,33 @@ impl<'a> Emitter<'a> {
             return vec![];
         }
         let v = if read == bytes && bytes <= 8 {
-            let d = self.vector();
-            let arrangement = match bytes {
-                1 => Arrangement::B16,
-                2 => Arrangement::H8,
-                4 => Arrangement::S4,
-                _ => Arrangement::D2,
-            };
-            let at = Mem { base: self.add_constant(mem.base, mem.offset), offset: 0, ..mem };
-            self.insts.push(Inst::Op {
-                form: &forms::LD1R_V,
-                arrangement,
-                registers: vec![d, at.base],
-                numbers: vec![],
-                label: None,
-                touched: Some(at.touched(bytes, false)),
-            });
-            d
+            let is_kept = self.reuses && mem.is_constant;
+            self.once(Known::Repeated(mem.base, mem.offset, bytes), is_kept, |e| e.load_repeated(mem, bytes))
         } else {
             let low = self.load_bytes(mem, read);
             self.repeated(low, bytes)
         };
         vec![v; piece_count(ty)]
+    }
+
+    fn load_repeated(&mut self, mem: Mem, bytes: u32) -> Virtual {
+        let d = self.vector();
+        let arrangement = match bytes {
+            1 => Arrangement::B16,
+            2 => Arrangement::H8,
+            4 => Arrangement::S4,
+            _ => Arrangement::D2,
+        };
+        let at = Mem { base: self.add_constant(mem.base, mem.offset), offset: 0, ..mem };
+        self.insts.push(Inst::Op {
+            form: &forms::LD1R_V,
+            arrangement,
+            registers: vec![d, at.base],
+            numbers: vec![],
+            label: None,
+            touched: Some(at.touched(bytes, false)),
+        });
+        d
     }
 
     /// The lowest bytes of a register, a power of two of them, over and over.
@@ -428,31 +449,29 @@ impl<'a> Emitter<'a> {
         self.constant([0; 16])
     }
 
-    /// 16 bytes in a register, from the function's first instructions on.
+    /// 16 bytes in a register.
     pub(super) fn constant(&mut self, bytes: [u8; 16]) -> Virtual {
-        if let Some(&v) = self.constants.get(&bytes) {
-            return v;
-        }
-        let here = std::mem::replace(&mut self.insts, std::mem::take(&mut self.preamble));
+        self.once(Known::Constant(bytes), true, |e| e.make_constant(bytes))
+    }
+
+    fn make_constant(&mut self, bytes: [u8; 16]) -> Virtual {
         let v = self.vector();
         let words: Vec<u32> = bytes.chunks(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect();
         let same = words.iter().all(|w| *w == words[0]);
-        let byte = |shift: u32| i64::from(words[0] >> shift & 0xff);
+        let byte = |word: u32, shift: u32| i64::from(word >> shift & 0xff);
         let shifted = |word: u32| (0..32).step_by(8).find(|s| word & !(0xffu32 << s) == 0);
         if bytes == [0; 16] {
             self.put(&forms::MOVI_ZERO, Arrangement::None, &[v], &[]);
-        } else if same && bytes.iter().all(|b| *b == bytes[0]) {
+        } else if bytes.iter().all(|b| *b == bytes[0]) {
             self.put(&forms::MOVI_B, Arrangement::B16, &[v], &[bytes[0].into()]);
-        } else if same && let Some(shift) = shifted(words[0]) {
-            self.put(&forms::MOVI_S, Arrangement::S4, &[v], &[byte(shift), shift.into()]);
-        } else if same && let Some(shift) = shifted(!words[0]) {
-            self.put(&forms::MVNI_S, Arrangement::S4, &[v], &[byte(shift) ^ 0xff, shift.into()]);
+        } else if let Some(shift) = shifted(words[0]).filter(|_| same) {
+            self.put(&forms::MOVI_S, Arrangement::S4, &[v], &[byte(words[0], shift), shift.into()]);
+        } else if let Some(shift) = shifted(!words[0]).filter(|_| same) {
+            self.put(&forms::MVNI_S, Arrangement::S4, &[v], &[byte(!words[0], shift), shift.into()]);
         } else {
             let label = self.pool_label(&bytes);
             self.refer(&forms::LDR_Q_LITERAL, &[v], &[], label);
         }
-        self.preamble = std::mem::replace(&mut self.insts, here);
-        self.constants.insert(bytes, v);
         v
     }
 

@@ -7,9 +7,8 @@
 
 mod convert;
 pub mod cores;
-mod encode;
+pub mod encode;
 pub mod forms;
-mod frame;
 mod hoist;
 pub mod inst;
 pub mod kind;
@@ -53,22 +52,53 @@ pub struct Refused {
 
 pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
     let refused = |what: String| Refused { kernel: kernel.name.clone(), what };
+    // What is kept to be used again takes registers: not where that many are not there.
+    let mut chosen = selected(kernel, features, true).map_err(refused)?;
+    let spills = chosen.slots();
+    if 0 < spills {
+        let other = selected(kernel, features, false).map_err(refused)?;
+        if other.slots() < spills {
+            chosen = other;
+        }
+    }
+    let Selected { insts, classes, pool, scratch_bytes } = chosen;
+    let insts = hoisted(insts, &classes);
+    let insts = schedule::schedule(insts, &classes, features.core, encode::REGISTERS);
+    encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool, scratch_bytes).map_err(refused)
+}
+
+/// A kernel's instructions before they are put in order.
+struct Selected {
+    insts: Vec<Inst>,
+    classes: Vec<Class>,
+    pool: Vec<(Label, Vec<u8>)>,
+    scratch_bytes: u32,
+}
+
+impl Selected {
+    fn slots(&self) -> u32 {
+        encode::slots(&self.insts, &self.classes, encode::REGISTERS)
+    }
+}
+
+fn selected(kernel: &Kernel, features: Features, reuses: bool) -> Result<Selected, String> {
+    let uses = use_counts(kernel);
     let mut e = Emitter {
         kernel,
         features,
         insts: vec![],
-        preamble: vec![],
+        reuses,
         classes: vec![],
         values: vec![vec![]; kernel.types.len()],
         params: vec![],
         counters: vec![None; kernel.counters.len()],
         pointers: vec![BTreeMap::new()],
-        by_element: products::by_element(kernel, features.dotprod, &use_counts(kernel)),
+        by_element: products::by_element(kernel, features.dotprod, &uses),
         clamped: clamped(kernel),
-        uses: use_counts(kernel),
+        uses,
         definitions: floats::definitions(kernel),
         delayed: BTreeMap::new(),
-        constants: BTreeMap::new(),
+        available: vec![BTreeMap::new()],
         read_counters: BTreeSet::new(),
         pool: vec![],
         labels: 0,
@@ -76,30 +106,38 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
         error: None,
     };
     e.function();
-    if let Some(what) = e.error.take() {
-        return Err(refused(what));
+    match e.error {
+        Some(what) => Err(what),
+        None => {
+            Ok(Selected { insts: encode::sweep(e.insts, &e.classes), classes: e.classes, pool: e.pool, scratch_bytes: e.scratch_bytes })
+        }
     }
-    let mut insts = std::mem::take(&mut e.preamble);
-    insts.append(&mut e.insts);
-    let insts = encode::sweep(insts, &e.classes);
-    let insts = hoisted(insts, &e.classes);
-    let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
-    let insts = schedule::schedule(insts, &e.classes, features.core, registers);
-    encode::encode(insts, &e.classes, kernel.args.len() + kernel.params.len(), &e.pool, e.scratch_bytes).map_err(refused)
 }
 
 /// As much as possible done before the loops, without more values in the frame.
 fn hoisted(insts: Vec<Inst>, classes: &[Class]) -> Vec<Inst> {
-    let before = encode::slots(&insts, classes);
-    let (all, count) = hoist::hoist(&insts, classes.len(), usize::MAX);
-    if count == 0 || encode::slots(&all, classes) <= before {
+    let before = encode::slots(&insts, classes, encode::REGISTERS);
+    // From innermost loops; then from others, whose values live through those, and must leave them registers to load into ahead of use.
+    let inner = most(insts, classes, true, |some| encode::slots(some, classes, encode::REGISTERS) <= before);
+    let fewer = alloc::Registers { vector: encode::REGISTERS.vector - ROOM, ..encode::REGISTERS };
+    let tight = encode::slots(&inner, classes, fewer);
+    most(inner, classes, false, |some| encode::slots(some, classes, fewer) <= tight)
+}
+
+/// Vector registers for what an innermost loop loads.
+const ROOM: u8 = 6;
+
+/// Moves the largest number of instructions that is allowed.
+fn most(insts: Vec<Inst>, classes: &[Class], innermost: bool, is_allowed: impl Fn(&[Inst]) -> bool) -> Vec<Inst> {
+    let (all, count) = hoist::hoist(&insts, classes.len(), usize::MAX, innermost);
+    if count == 0 || is_allowed(&all) {
         return all;
     }
     let (mut best, mut low, mut high) = (insts.clone(), 0, count);
     while low + 1 < high {
         let middle = (low + high) / 2;
-        let (some, _) = hoist::hoist(&insts, classes.len(), middle);
-        if encode::slots(&some, classes) <= before {
+        let (some, _) = hoist::hoist(&insts, classes.len(), middle, innermost);
+        if is_allowed(&some) {
             (best, low) = (some, middle);
         } else {
             high = middle;
@@ -112,8 +150,8 @@ struct Emitter<'a> {
     kernel: &'a Kernel,
     features: Features,
     insts: Vec<Inst>,
-    /// What is before all else: constants that stay in registers.
-    preamble: Vec<Inst>,
+    /// Whether what was loaded once is kept for the next who wants it.
+    reuses: bool,
     classes: Vec<Class>,
     /// Pieces of 16 bytes of every tile value, once defined.
     values: Vec<Vec<Virtual>>,
@@ -131,8 +169,8 @@ struct Emitter<'a> {
     definitions: Vec<Option<&'a Op>>,
     /// Values that their readers make: loads of a group for one lane, parts of larger patterns.
     delayed: BTreeMap<Value, Delayed>,
-    /// Vectors of constants that are in registers.
-    constants: BTreeMap<[u8; 16], Virtual>,
+    /// Per open loop, outermost first: constants, and what was loaded from memory that nobody writes.
+    available: Vec<BTreeMap<Known, Virtual>>,
     /// Indices that come from memory.
     read_counters: BTreeSet<Counter>,
     pool: Vec<(Label, Vec<u8>)>,
@@ -140,6 +178,16 @@ struct Emitter<'a> {
     scratch_bytes: u32,
     /// The first thing that could not be done.
     error: Option<String>,
+}
+
+/// A vector that is known by where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Known {
+    Constant([u8; 16]),
+    /// So many bytes at an offset from the register.
+    Loaded(Virtual, i64, u32),
+    /// The same, in all lanes.
+    Repeated(Virtual, i64, u32),
 }
 
 /// A value that is not in registers yet.
@@ -246,6 +294,8 @@ impl<'a> Emitter<'a> {
 
     /// One instruction.
     fn put(&mut self, form: &'static Form, arrangement: Arrangement, registers: &[Virtual], numbers: &[i64]) {
+        // Some forms have no choice.
+        let arrangement = if let [only] = form.arrangements { *only } else { arrangement };
         self.insts.push(Inst::Op {
             form,
             arrangement,

@@ -273,12 +273,12 @@ impl<'a> Emitter<'a> {
                 if 0 <= n {
                     return y;
                 }
-                let y = self.change(&forms::SSRA_V, at, y, &[y], &[31]);
+                self.put(&forms::SSRA_V, at, &[y, y], &[31]);
                 self.vec(&forms::SRSHR_V, at, &[y], &[-i64::from(n)])
             }
             ShiftRange::Right => {
                 let y = self.vec(&forms::SQRDMULH_V, at, &[x, multiplier], &[]);
-                let y = self.change(&forms::SSRA_V, at, y, &[y], &[31]);
+                self.put(&forms::SSRA_V, at, &[y, y], &[31]);
                 self.vec(&forms::SRSHL_V, at, &[y, shift], &[])
             }
             ShiftRange::Any => {
@@ -288,7 +288,7 @@ impl<'a> Emitter<'a> {
                 let x = self.vec(&forms::SSHL_V, at, &[x, left], &[]);
                 let y = self.vec(&forms::SQRDMULH_V, at, &[x, multiplier], &[]);
                 let both_negative = self.vec(&forms::AND_V, Arrangement::B16, &[y, right], &[]);
-                let y = self.change(&forms::SSRA_V, at, y, &[both_negative], &[31]);
+                self.put(&forms::SSRA_V, at, &[y, both_negative], &[31]);
                 self.vec(&forms::SRSHL_V, at, &[y, right], &[])
             }
         }

@@ -69,7 +69,8 @@ impl<'a> Emitter<'a> {
         let per = 16 / ty.elem.bytes() as usize;
         let source = self.pieces(a)[lane / per];
         let at = super::ops::arrangement(ty.elem);
-        self.each(&[acc, b], |e, x| e.change(&forms::FMLA_LANE, at, x[0], &[x[1], source], &[(lane % per) as i64]))
+        let form = if ty.elem == Elem::F32 { &forms::FMLA_LANE } else { &forms::FMLA_LANE_D };
+        self.each(&[acc, b], |e, x| e.change(form, at, x[0], &[x[1], source], &[(lane % per) as i64]))
     }
 
     /// i32 by i32 to i64.

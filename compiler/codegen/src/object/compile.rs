@@ -115,7 +115,7 @@ fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> 
         Some(Err(refused)) if kernel.types.iter().any(|ty| CLIF_VECTOR_BYTES < ty.bytes()) => Some(refused.what),
         _ => None,
     };
-    if let Some(features) = target.neon.filter(|_| !is_scalar && !isa.flags().unwind_info())
+    if let Some(features) = target.neon.filter(|_| !is_scalar)
         && let Ok(code) = neon::emit(kernel, features)
     {
         return Ok(Compiled {
@@ -123,7 +123,7 @@ fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> 
             relocs: vec![],
             stack_bytes: code.stack_bytes,
             has_vectors: true,
-            rows: vec![],
+            rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
             fallback: None,
             clif: String::new(),
             asm: if text.asm { neon::forms::listing(&code.bytes) } else { String::new() },

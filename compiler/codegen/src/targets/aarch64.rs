@@ -63,16 +63,20 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         vector_registers: 32,
         fma: true,
         fma_lane: true,
-        byte_dot: ByteDot::S8S8,
+        byte_dot: if set.contains("dotprod") { ByteDot::S8S8 } else { ByteDot::S8S8Pairs },
         high_multiply: true,
         mul_high_add: false,
         saturating_convert: true,
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 } },
         // Without an instruction for it, a product of bytes is several.
-        permutes: Permutes { bytes: 16, words: 0, cost: if set.contains("dotprod") { 100 } else { 30 }, long_cost: 0 },
+        permutes: match set.contains("dotprod") {
+            true => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
+            false => Permutes { bytes: 16, words: 0, cost: 30, long_cost: 0, simple: 15 },
+        },
         tile_f32: tile,
-        tile_i8: tile,
+        // Products of pairs take two registers of each operand.
+        tile_i8: if set.contains("dotprod") { tile } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,

@@ -277,7 +277,17 @@ pub fn all() -> &'static [&'static Form] {
 
 /// The most special form that a word has.
 pub fn decode(word: u32) -> Option<Decoded> {
-    all().iter().find_map(|form| form.arrangements.iter().find_map(|&arrangement| form.read(arrangement, word)))
+    type Candidates = Vec<(&'static Form, Arrangement)>;
+    /// Those whose first eight bits may be these.
+    static BY_FIRST_BITS: OnceLock<Vec<Candidates>> = OnceLock::new();
+    let candidates = BY_FIRST_BITS.get_or_init(|| {
+        let of = |first: u32| {
+            let all = all().iter().flat_map(|&form| form.arrangements.iter().map(move |&a| (form, a)));
+            all.filter(|(form, a)| (form.sizing.word(form.fixed, *a) ^ first << 24) & !form.template().variable & 0xff << 24 == 0).collect()
+        };
+        (0..256).map(of).collect()
+    });
+    candidates[(word >> 24) as usize].iter().find_map(|(form, arrangement)| form.read(*arrangement, word))
 }
 
 /// The instructions as text, for people; what is none is a `.word`.

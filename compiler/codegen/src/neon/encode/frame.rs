@@ -1,10 +1,10 @@
 //! The frame of a function of ours, and how it is reached.
 //!
-//! Not registers (`alloc.rs`) and not instructions (`encode.rs`). From the stack pointer up: vectors without register, general registers without, scratch bytes; then
+//! Not registers (`alloc.rs`) and not instructions (`mod.rs`). From the stack pointer up: vectors without register, general registers without, scratch bytes; then
 //! the caller's registers, above which its own frame begins. The idea: two steps of the stack pointer, so that pairs of saved registers are always near it.
 
-use super::forms::{self, Form};
 use crate::alloc::Allocation;
+use crate::neon::forms::{self, Form};
 
 /// General registers in the order of preference: those that a function need not save come first. 16 and 17 are the encoder's own, 18 belongs to the system.
 pub const GENERAL: [u8; 26] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28];

@@ -4,10 +4,14 @@
 //! word, with loads and stores of what has no register around it; distances are filled in once all words are there. The function calls nobody, so the link register
 //! stays where it is.
 
+mod frame;
+#[cfg(test)]
+mod tests;
+
 use super::forms::{self, Arrangement, Form};
-use super::frame::{self, Frame};
 use super::inst::{Inst, Label};
 use crate::alloc::{self, Allocation, Class, Event, Home, Virtual};
+use frame::Frame;
 use std::collections::BTreeMap;
 
 /// Machine code of one kernel's function. Its address must be a multiple of 16.
@@ -20,6 +24,8 @@ pub struct Code {
     pub inner_spills: u32,
 }
 
+/// Those that values may have.
+pub const REGISTERS: alloc::Registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
 /// Parameters that come in registers.
 const REGISTER_ARGUMENTS: usize = 8;
 /// Registers of the encoder's own: an address or the value that goes round in a circle of moves, and the value of a move from slot to slot.
@@ -53,8 +59,7 @@ pub fn encode(
         limit(inst, &mut allowed);
         events.push(event(inst));
     }
-    let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
-    let allocation = alloc::allocate_among(&events, classes, registers, allowed).map_err(|_| "more registers are needed than there are")?;
+    let allocation = alloc::allocate_among(&events, classes, REGISTERS, allowed).map_err(|_| "more registers are needed than there are")?;
 
     let used = |class, all: &[u8]| -> Vec<u8> {
         let of_class = (0..classes.len() as u32).filter(|&v| classes[v as usize] == class);
@@ -76,12 +81,11 @@ pub fn encode(
     Ok(Code { bytes: out.finish(pool)?, stack_bytes, inner_spills })
 }
 
-/// Values that the allocator would put into the frame; all of them where it finds no way.
-pub fn slots(insts: &[Inst], classes: &[Class]) -> u32 {
+/// Values that the allocator would put into the frame; as many as there can be where it finds no way.
+pub fn slots(insts: &[Inst], classes: &[Class], registers: alloc::Registers) -> u32 {
     let mut allowed = vec![alloc::ANY; classes.len()];
     insts.iter().for_each(|inst| limit(inst, &mut allowed));
     let events: Vec<Event> = insts.iter().map(event).collect();
-    let registers = alloc::Registers { vector: frame::VECTORS.len() as u8, general: frame::GENERAL.len() as u8 };
     alloc::allocate_among(&events, classes, registers, allowed).map_or(u32::MAX, |a| a.vector_slots + a.general_slots)
 }
 
@@ -148,6 +152,7 @@ fn check(inst: &Inst, classes: &[Class], arguments: usize) -> Result<(), String>
             roles.len() == registers.len() && roles.iter().zip(registers).all(|(role, v)| role.class == classes[v.0 as usize])
         }
         Inst::Argument { index, .. } => *index < arguments,
+        Inst::Move { to, from } => classes[to.0 as usize] == classes[from.0 as usize],
         _ => true,
     };
     if is_right { Ok(()) } else { Err(format!("wrong operands: {inst:?}")) }
