@@ -63,6 +63,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         vector_registers: 32,
         fma: true,
         fma_lane: true,
+        dot_lanes: if set.contains("dotprod") { 2 } else { 1 },
         byte_dot: if set.contains("dotprod") { ByteDot::S8S8 } else { ByteDot::S8S8Pairs },
         high_multiply: true,
         mul_high_add: false,
@@ -75,8 +76,8 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
             false => Permutes { bytes: 16, words: 0, cost: 30, long_cost: 0, simple: 15 },
         },
         tile_f32: tile,
-        // Products of pairs take two registers of each operand.
-        tile_i8: if set.contains("dotprod") { tile } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },
+        // Registers are left to load ahead into, and for what comes after the sums. Products of pairs take two registers of each operand.
+        tile_i8: if set.contains("dotprod") { MicroTile { rows: 7, ..tile } } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,

@@ -82,7 +82,7 @@ fn execute(insts: &[Inst]) -> Vec<u64> {
             Inst::Argument { to, index } => values[to.0 as usize] = mix(*index as u64, 1),
             Inst::ScratchAddress { to, offset } => values[to.0 as usize] = mix(*offset as u64, 2),
             Inst::Move { to, from } => values[to.0 as usize] = values[from.0 as usize],
-            Inst::Label(_) | Inst::ScratchAddress { .. } => {}
+            Inst::Label(_) => {}
             Inst::Op { form, registers, numbers, touched, .. } => {
                 let roles = registers.iter().zip(form.roles());
                 let named = form.name().bytes().fold(0, |h, b| mix(h, u64::from(b)));
