@@ -51,19 +51,6 @@ impl Counted {
     }
 }
 
-/// Why nothing was counted.
-pub enum Uncounted {
-    /// An index in the inputs is out of range.
-    OutOfRange,
-    Failed(Diagnostic),
-}
-
-impl From<Diagnostic> for Uncounted {
-    fn from(d: Diagnostic) -> Self {
-        Uncounted::Failed(d)
-    }
-}
-
 /// The instructions of AArch64 have so many bytes.
 const INSTRUCTION_BYTES: u64 = 4;
 
@@ -144,16 +131,14 @@ impl<'t> Counter<'t> {
         command
     }
 
-    /// What a call with these inputs executes.
-    pub fn count(&self, inputs: &[Vec<u8>]) -> Result<Counted, Uncounted> {
+    /// What a call with these inputs executes; none if an index in them is out of range.
+    pub fn count(&self, inputs: &[Vec<u8>]) -> Result<Option<Counted>, Diagnostic> {
         let mut files = Files::default();
         for (i, input) in inputs.iter().enumerate() {
             files.add(self.folder.path().join(format!("in{i}")), input.as_slice());
         }
         files.write()?;
-        // What is asked or kept at first is no part of a call.
-        let one_call = |hooked| Ok::<Groups, Uncounted>(difference(&self.run(2, hooked)?, &self.run(1, hooked)?));
-        let (plain, hooked) = (one_call(false)?, one_call(true)?);
+        let (Some(plain), Some(hooked)) = (self.one_call(false)?, self.one_call(true)?) else { return Ok(None) };
         let is_kernel = |address: u64| self.functions.iter().any(|f| f.from <= address && address < f.to && f.is_kernel);
         let kernels = |executed: &Executed| Executed(executed.0.iter().filter(|(a, _)| is_kernel(**a)).map(|(a, n)| (*a, *n)).collect());
         let (mut all, mut calls) = (Executed::default(), Executed::default());
@@ -170,26 +155,33 @@ impl<'t> Counter<'t> {
         operators.values().flat_map(|e| &e.0).for_each(|(&address, &count)| sum.add(address, count));
         if sum != all {
             let found = format!("{} instructions, not {}", sum.instructions(), all.instructions());
-            return Err(internal("a call with a hook executes other kernels than one without", found).into());
+            return Err(internal("a call with a hook executes other kernels than one without", found));
         }
-        Ok(Counted { operators, calls, code: self.code.clone() })
+        Ok(Some(Counted { operators, calls, code: self.code.clone() }))
     }
 
-    fn run(&self, calls: u32, hooked: bool) -> Result<Groups, Uncounted> {
+    /// What a second call executes: what is asked or kept at first is no part of it.
+    fn one_call(&self, hooked: bool) -> Result<Option<Groups>, Diagnostic> {
+        let Some(one) = self.run(1, hooked)? else { return Ok(None) };
+        Ok(self.run(2, hooked)?.map(|two| difference(&two, &one)))
+    }
+
+    /// None if an index in the inputs is out of range.
+    fn run(&self, calls: u32, hooked: bool) -> Result<Option<Groups>, Diagnostic> {
         let mut command = self.command(calls, hooked, self.inputs);
         let done = command.output().map_err(|e| failed(&command, &format!("does not start: {e}")))?;
         match done.status.code() {
             Some(0) => {}
-            Some(13) => return Err(Uncounted::OutOfRange),
+            Some(13) => return Ok(None),
             Some(14) => {
                 let message = "the emulated CPU lacks what the level needs";
-                return Err(Diagnostic::new(Code::CPU, message).help("let --runner emulate another: `qemu-aarch64 -cpu max`").into());
+                return Err(Diagnostic::new(Code::CPU, message).help("let --runner emulate another: `qemu-aarch64 -cpu max`"));
             }
-            _ => return Err(failed(&command, &ended(&done)).help("the command is what --runner gave").into()),
+            _ => return Err(failed(&command, &ended(&done)).help("the command is what --runner gave")),
         }
         let text = files::read(&self.folder.path().join("counts"))?;
         let text = String::from_utf8_lossy(&text).into_owned();
-        groups(&text).ok_or_else(|| failed(&command, "has written no counts").into())
+        groups(&text).map(Some).ok_or_else(|| failed(&command, "has written no counts"))
     }
 }
 

@@ -130,9 +130,13 @@ class Counter:
         written = run("qemu-aarch64", "-cpu", cpu, "-L", root, "-plugin", f"{self.plugin},out={file}", *command)
         return int(file.read_text().split()[0]), written
 
-    def of_call(self, cranelite, model, folder, cpu, inputs, like):
+    def of_call(self, *about):
         """(instructions of one call, its answers)"""
-        compiled(cranelite, model, folder, cpu, ["--target", "aarch64-unknown-linux-gnu"])
+        return self.of_call_reported(*about)[1:]
+
+    def of_call_reported(self, cranelite, model, folder, cpu, inputs, like, options=()):
+        """(the compiler's report, instructions of one call, its answers)"""
+        report = compiled(cranelite, model, folder, cpu, ["--target", "aarch64-unknown-linux-gnu", *options])
         run("aarch64-linux-gnu-gcc", "-O2", "-static", *defines(folder), f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "program")
         files = []
         for i, array in enumerate(inputs):
@@ -144,4 +148,4 @@ class Counter:
         for array in like:
             answers.append(numpy.frombuffer(written[at:at + array.nbytes], array.dtype).reshape(array.shape))
             at += array.nbytes
-        return one - none, answers
+        return report, one - none, answers

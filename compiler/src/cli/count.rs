@@ -4,7 +4,7 @@
 
 use super::bench::{self, BenchArgs};
 use super::{Outcome, print, print_json, warn};
-use crate::count::{Counted, Counter, Model, Taken, Uncounted};
+use crate::count::{Counted, Counter, Model, Taken};
 use crate::diagnostic::Failure;
 use crate::facts::Facts;
 use crate::foreign::Tools;
@@ -41,18 +41,13 @@ pub fn count(args: BenchArgs) -> Outcome {
     let tools = Tools { linker: args.linker.0, runner: args.runner.0 };
     let counter = Counter::new(&compiled, &tools)?;
     for inputs in bench::attempts(entry) {
-        match counter.count(&inputs) {
-            Err(Uncounted::OutOfRange) => {}
-            Err(Uncounted::Failed(d)) => return Err(d.into()),
-            Ok(counted) => {
-                let table = Table::of(&counted, &entry.facts, cores(target));
-                match args.json {
-                    true => print_json(&table.json(target)),
-                    false => print(&table.text(target)),
-                }
-                return Ok(());
-            }
+        let Some(counted) = counter.count(&inputs)? else { continue };
+        let table = Table::of(&counted, &entry.facts, cores(target));
+        match args.json {
+            true => print_json(&table.json(target)),
+            false => print(&table.text(target)),
         }
+        return Ok(());
     }
     Err(bench::out_of_range())
 }

@@ -28,8 +28,8 @@ pub struct TargetOptions {
     /// Triple to compile for, this machine's by default; `cranelite targets` lists them
     #[arg(long, value_name = "TRIPLE")]
     pub target: Option<String>,
-    /// Feature level: NAME[+feature][+no-feature], such as x86-64-v3, generic+dotprod or native; of several in one object, the best that
-    /// the CPU has is run
+    /// Feature level: NAME[+feature][+no-feature], such as x86-64-v3, generic+dotprod, cortex-a55 or native; of several in one object, the best that
+    /// the CPU has is run, of those with equal features the first
     #[arg(long, value_name = "LEVEL,...")]
     pub cpu: Option<String>,
     /// Do not check that the CPU has what the level needs: for firmware, whose CPU is known

@@ -12,6 +12,9 @@ pub enum ByteDot {
     U8S8,
     /// Signed by signed, groups of four (SDOT, or its NEON expansion).
     S8S8,
+    /// As `S8S8`, but it is several instructions. Fewer are two products that are summed in 16 bits (SMULL, SMLAL) before that sum is added to one of 32 bits
+    /// (SADALP): for weights of which no two are -128 in one such sum.
+    S8S8Pairs,
     /// None: widen to 16 bits and use groups of two (PMADDWD).
     S16S16,
     /// None, and no vectors: whole runs of tiles are an operation of the emitter's, in which bytes of either sign are multiplied in groups of so many. Sums of
@@ -49,6 +52,8 @@ pub struct Permutes {
     /// What one costs beside a product of vectors, in percent of it: for segments of 16 bytes, and for longer ones.
     pub cost: u32,
     pub long_cost: u32,
+    /// What a load or another simple operation costs, in percent of a product of integers, which may be several instructions.
+    pub simple: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +66,8 @@ pub struct Machine {
     pub fma: bool,
     /// Multiplying by one lane of a register costs no extra instruction (fma_lane).
     pub fma_lane: bool,
+    /// The same of groups of bytes (dot_lane): so many groups of activations are loaded as one vector per pixel; 1: there is no such instruction.
+    pub dot_lanes: u32,
     pub byte_dot: ByteDot,
     /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
     pub high_multiply: bool,
@@ -112,6 +119,7 @@ impl Machine {
             (0, _) if matches!(byte_dot, ByteDot::Runs { lanes: 1, .. }) => (tile(2, 2), tile(1, 4)),
             (0, _) if matches!(byte_dot, ByteDot::Runs { .. }) => (tile(2, 2), tile(1, 1)),
             (0, _) => (tile(2, 2), tile(2, 2)),
+            (_, true) if byte_dot == ByteDot::S8S8Pairs => (tile(8, 3), tile(4, 4)),
             (_, true) => (tile(8, 3), tile(8, 3)),
             (64, _) => (tile(14, 2), tile(14, 2)),
             (32, _) => (tile(6, 2), tile(6, 2)),
@@ -123,6 +131,7 @@ impl Machine {
             vector_registers: registers,
             fma,
             fma_lane,
+            dot_lanes: if fma_lane && byte_dot == ByteDot::S8S8 { 2 } else { 1 },
             byte_dot,
             high_multiply: fma_lane,
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
@@ -131,9 +140,9 @@ impl Machine {
             sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 } },
             permutes: match vector_bytes {
                 0 => Permutes::default(),
-                16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0 },
-                32 => Permutes { bytes: 16, words: 32, cost: 50, long_cost: 100 },
-                _ => Permutes { bytes: 64, words: 64, cost: 100, long_cost: 100 },
+                16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
+                32 => Permutes { bytes: 16, words: 32, cost: 50, long_cost: 100, simple: 50 },
+                _ => Permutes { bytes: 64, words: 64, cost: 100, long_cost: 100, simple: 50 },
             },
             tile_f32,
             tile_i8,

@@ -116,6 +116,7 @@ fn machine(set: &Set, name: &str) -> Machine {
                 (_, false) => 50,
             },
             long_cost: 100,
+            simple: 50,
         },
         tile_f32: tile_product,
         tile_i8: tile_product,
@@ -132,13 +133,18 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         vector_registers: 16,
         fma: set.contains("fma"),
         fma_lane: false,
+        dot_lanes: 1,
         byte_dot: if has_vnni(set) { ByteDot::U8S8 } else { ByteDot::S16S16 },
         high_multiply: false,
         mul_high_add: false,
         saturating_convert: false,
         round: set.contains("sse4.1"),
         sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 } },
-        permutes: if set.contains("ssse3") { Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0 } } else { Permutes::default() },
+        permutes: if set.contains("ssse3") {
+            Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0, simple: 50 }
+        } else {
+            Permutes::default()
+        },
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
         tile_f32: match (set.contains("fma"), set.contains("avx")) {
             (true, _) => tile(12, 1, 2),

@@ -10,6 +10,7 @@ mod tests;
 
 use super::forms::{self, Arrangement, Form};
 use super::inst::{Inst, Label};
+use super::schedule::Spills;
 use crate::alloc::{self, Allocation, Class, Event, Home, Virtual};
 use frame::Frame;
 use std::collections::BTreeMap;
@@ -87,6 +88,36 @@ pub fn slots(insts: &[Inst], classes: &[Class], registers: alloc::Registers) -> 
     insts.iter().for_each(|inst| limit(inst, &mut allowed));
     let events: Vec<Event> = insts.iter().map(event).collect();
     alloc::allocate_among(&events, classes, registers, allowed).map_or(u32::MAX, |a| a.vector_slots + a.general_slots)
+}
+
+/// What the values in the frame cost; more than anything where the allocator finds no way.
+pub fn spills(insts: &[Inst], classes: &[Class]) -> Spills {
+    let mut allowed = vec![alloc::ANY; classes.len()];
+    insts.iter().for_each(|inst| limit(inst, &mut allowed));
+    let events: Vec<Event> = insts.iter().map(event).collect();
+    let Ok(allocation) = alloc::allocate_among(&events, classes, REGISTERS, allowed) else {
+        return Spills { inner: u32::MAX, weight: u64::MAX };
+    };
+    let (mut out, mut depth, mut since) = (Spills::default(), 0u32, None);
+    for e in &events {
+        let touched: Vec<Virtual> = match e {
+            Event::LoopBegin => {
+                (depth, since) = (depth + 1, Some(0));
+                continue;
+            }
+            Event::LoopEnd => {
+                depth -= 1;
+                out.inner += since.take().unwrap_or(0);
+                continue;
+            }
+            Event::Op { uses, defs } => uses.iter().chain(defs).copied().collect(),
+            Event::Move { to, from } => vec![*to, *from],
+        };
+        let count = touched.iter().filter(|v| matches!(allocation.home(**v), Home::Slot(_))).count() as u32;
+        out.weight += u64::from(count) << (3 * depth.min(6));
+        since = since.map(|s: u32| s + count);
+    }
+    out
 }
 
 /// Removes instructions whose vectors nobody reads: what became part of others. General registers may carry flags and stay.

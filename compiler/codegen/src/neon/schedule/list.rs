@@ -5,22 +5,22 @@
 //! one. Only a stretch of the original order is looked at, which bounds the work and how far an instruction moves ahead.
 
 use super::super::cores::Core;
+use super::super::kind::Kind;
 use super::super::scoreboard::InOrder;
 use super::graph::{Graph, Node};
-use crate::alloc::{Class, Registers};
 
-/// How far ahead of the first instruction that has not been placed others are looked for.
-const STRETCH: usize = 160;
+/// Numbers of vectors, of general registers, and of the vectors that must be in a register below 16.
+pub type Counts = [i32; 3];
 
 /// What lives before and after the run.
 pub struct Around {
-    /// By register of the run: its class (flags have none).
-    pub classes: Vec<Option<Class>>,
+    /// By register of the run: 1 where it counts (flags do nowhere).
+    pub counts: Vec<Counts>,
     /// By register: does it hold a value before the run, after it?
     pub before: Vec<bool>,
     pub after: Vec<bool>,
-    /// Values that live through the run and that no instruction of it names, by class.
-    pub through: Registers,
+    /// Values that live through the run and that no instruction of it names.
+    pub through: Counts,
 }
 
 /// Values alive while instructions are placed one after the other.
@@ -31,51 +31,49 @@ struct Pressure<'a> {
     alive: Vec<bool>,
     /// Accesses that are still to come.
     left: Vec<u32>,
-    count: [i32; 2],
-    most: [i32; 2],
+    count: Counts,
+    most: Counts,
 }
 
-fn index(class: Class) -> usize {
-    usize::from(class == Class::General)
+fn add(to: &mut Counts, counts: &Counts) {
+    to.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
 }
 
 impl<'a> Pressure<'a> {
     fn new(nodes: &'a [Node], around: &'a Around) -> Self {
-        let mut left = vec![0; around.classes.len()];
+        let mut left = vec![0; around.counts.len()];
         for node in nodes {
             registers(node).for_each(|r| left[r as usize] += 1);
         }
-        let mut count = [i32::from(around.through.vector), i32::from(around.through.general)];
-        for (class, before) in around.classes.iter().zip(&around.before) {
-            if let (Some(class), true) = (class, before) {
-                count[index(*class)] += 1;
-            }
-        }
+        let mut count = around.through;
+        around.counts.iter().zip(&around.before).filter(|c| *c.1).for_each(|c| add(&mut count, c.0));
         Pressure { around, nodes, alive: around.before.clone(), left, count, most: count }
     }
-    /// Values that an instruction ends by reading them last, and that it begins by writing them, by class.
-    fn change(&self, node: usize) -> ([i32; 2], [i32; 2]) {
-        let (mut ends, mut begins) = ([0; 2], [0; 2]);
+    /// Values that an instruction ends by reading them last, and that it begins by writing them.
+    fn change(&self, node: usize) -> (Counts, Counts) {
+        let (mut ends, mut begins) = ([0; 3], [0; 3]);
         let step = &self.nodes[node].timed;
         for r in registers(&self.nodes[node]) {
-            let Some(class) = self.around.classes[r as usize] else { continue };
+            let counts = &self.around.counts[r as usize];
             let written = step.writes.contains(&r);
             if !self.alive[r as usize] {
-                begins[index(class)] += 1;
+                add(&mut begins, counts);
             } else if self.left[r as usize] == 1 && !self.around.after[r as usize] && !written {
-                ends[index(class)] += 1;
+                add(&mut ends, counts);
             }
         }
         (ends, begins)
     }
-    /// May it go without exceeding the limit, or does it end at least as many as it begins?
-    fn allows(&self, node: usize, limit: [i32; 2]) -> bool {
+    /// May it go without exceeding the limit, or does it end at least as many as it begins? What begins chains leaves some for what goes on with them.
+    fn allows(&self, node: usize, limit: Counts, reserve: i32) -> bool {
         let (ends, begins) = self.change(node);
-        (0..2).all(|c| begins[c] <= ends[c] || self.count[c] - ends[c] + begins[c] <= limit[c])
+        let kind = self.nodes[node].timed.kind;
+        let reserve = if kind.loads() || kind == Kind::Logic { reserve } else { 0 };
+        (0..3).all(|c| begins[c] <= ends[c] || self.count[c] - ends[c] + begins[c] <= limit[c] - reserve)
     }
     fn place(&mut self, node: usize) {
         let (ends, begins) = self.change(node);
-        for c in 0..2 {
+        for c in 0..3 {
             self.count[c] += begins[c] - ends[c];
             self.most[c] = self.most[c].max(self.count[c]);
         }
@@ -84,8 +82,8 @@ impl<'a> Pressure<'a> {
             self.left[at] -= 1;
             let lives = self.left[at] > 0 || self.around.after[at];
             // What is written and never read dies at once.
-            if let (Some(class), false, true) = (self.around.classes[at], lives, self.nodes[node].timed.writes.contains(&r)) {
-                self.count[index(class)] -= 1;
+            if !lives && self.nodes[node].timed.writes.contains(&r) {
+                self.count.iter_mut().zip(&self.around.counts[at]).for_each(|(t, c)| *t -= c);
             }
             self.alive[at] = lives;
         }
@@ -100,15 +98,33 @@ fn registers(node: &Node) -> impl Iterator<Item = u32> + '_ {
     first.chain(second)
 }
 
-/// Most values of each class that live at once in this order.
-pub fn pressure(nodes: &[Node], around: &Around, order: &[usize]) -> [i32; 2] {
+/// Values for which there is no place in this order, summed over all instructions.
+pub fn excess(nodes: &[Node], around: &Around, order: &[usize], there: Counts) -> Counts {
     let mut pressure = Pressure::new(nodes, around);
-    order.iter().for_each(|n| pressure.place(*n));
-    pressure.most
+    let mut out = [0; 3];
+    for n in order {
+        // The most while this one executes.
+        pressure.most = [0; 3];
+        pressure.place(*n);
+        (0..3).for_each(|c| out[c] += (pressure.most[c] - there[c]).max(0));
+    }
+    out
 }
 
-/// An order that takes few cycles, with few values alive where that is possible.
-pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, limit: [i32; 2]) -> Vec<usize> {
+/// What an order is made by.
+#[derive(Clone, Copy)]
+pub struct Tried {
+    /// No more values than these live at once where that is possible.
+    pub limit: Counts,
+    /// Loads leave so many of them to others.
+    pub reserve: i32,
+    /// How far ahead of the first instruction that has not been placed others are looked for.
+    pub stretch: usize,
+}
+
+/// An order that takes few cycles.
+pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, tried: Tried) -> Vec<usize> {
+    let Tried { limit, reserve, stretch } = tried;
     let mut pressure = Pressure::new(nodes, around);
     let mut machine = InOrder::new(core);
     let mut waits = graph.leaders.clone();
@@ -124,7 +140,7 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
         while placed.get(first) == Some(&true) {
             first += 1;
         }
-        let end = nodes.len().min(first + STRETCH);
+        let end = nodes.len().min(first + stretch);
         while seen < end {
             if waits[seen] == 0 {
                 let at = open.binary_search_by_key(&urgent(&seen), urgent).unwrap_or_else(|at| at);
@@ -138,7 +154,7 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
                 continue;
             }
             let at = machine.earliest(&nodes[n].timed);
-            if best.is_none_or(|b| at < b.0) && pressure.allows(n, limit) {
+            if best.is_none_or(|b| at < b.0) && pressure.allows(n, limit, reserve) {
                 best = Some((at, n));
             }
         }

@@ -17,26 +17,76 @@ use super::kind::Kind;
 use super::scoreboard::{self, Timed};
 use crate::alloc::{self, Class, Event, Lives, Registers, Virtual};
 use graph::{Graph, Memory, Node};
-use list::Around;
+use list::{Around, Counts, Tried};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// The instructions in an order for the core, in which no more values go to the frame than before. Moves that would do nothing are gone.
-pub fn schedule(insts: Vec<Inst>, classes: &[Class], core: &'static Core, registers: Registers) -> Vec<Inst> {
+/// What values in the frame cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spills {
+    /// Accesses to such values in innermost loops.
+    pub inner: u32,
+    /// All accesses, those in a loop eight times.
+    pub weight: u64,
+}
+
+/// The instructions in an order for the core. `spills` says what goes to the frame: nothing in innermost loops if there was nothing before, and elsewhere only what
+/// is worth it. Moves that would do nothing are gone.
+pub fn schedule(
+    insts: Vec<Inst>,
+    classes: &[Class],
+    core: &'static Core,
+    registers: Registers,
+    spills: impl Fn(&[Inst]) -> Spills,
+) -> Vec<Inst> {
+    const CYCLES_OF_ACCESS: f64 = 3.0;
     let leaders = alloc::lives(&events(&insts), classes).leaders;
     let merged: Vec<Inst> = insts.iter().filter_map(|i| renamed(i, &leaders)).collect();
     let lives = alloc::lives(&events(&merged), classes);
-    let mut out = Vec::with_capacity(merged.len());
-    for run in runs(&merged) {
-        let order = if run.len() < 3 { (0..run.len()).collect() } else { order_of_run(&merged, &run, &lives, classes, core, registers) };
-        out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
+    let counts = counts(&merged, classes);
+    let mut before = None;
+    // What few registers below 16 there are can ask for more than is counted here.
+    for less in [0, 3, 8] {
+        let there =
+            [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
+        let mut out = Vec::with_capacity(merged.len());
+        let (mut gain, mut depth) = (0.0, 0);
+        for run in runs(&merged) {
+            match merged[run.start] {
+                Inst::LoopBegin => depth += 1,
+                Inst::LoopEnd => depth -= 1,
+                _ => {}
+            }
+            if run.len() < 3 {
+                out.extend_from_slice(&merged[run]);
+                continue;
+            }
+            let (order, saved) = order_of_run(&merged, &run, &lives, classes, &counts, core, there);
+            gain += saved * 8f64.powi(depth);
+            out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
+        }
+        let now = spills(&out);
+        if now == Spills::default() {
+            return out;
+        }
+        let before = *before.get_or_insert_with(|| spills(&insts));
+        if (now.inner == 0 || before.inner > 0) && now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS <= gain {
+            return out;
+        }
     }
-    let slots = |insts: &[Inst]| alloc::allocate(&events(insts), classes, registers).map_or(u32::MAX, |a| a.vector_slots + a.general_slots);
-    match slots(&out) {
-        0 => out,
-        now if now <= slots(&insts) => out,
-        _ => insts,
+    insts
+}
+
+/// Of which registers each virtual register needs one.
+fn counts(insts: &[Inst], classes: &[Class]) -> Vec<Counts> {
+    let mut out: Vec<Counts> = classes.iter().map(|c| if *c == Class::Vector { [1, 0, 0] } else { [0, 1, 0] }).collect();
+    for inst in insts {
+        if let Inst::Op { form, registers, .. } = inst {
+            let low = registers.iter().zip(form.roles()).filter(|(_, role)| role.class == Class::Vector && role.limit <= 16);
+            low.for_each(|(v, _)| out[v.0 as usize] = [1, 0, 1]);
+        }
     }
+    out
 }
 
 /// What each register is to an instruction: read, written.
@@ -112,9 +162,10 @@ fn order_of_run(
     run: &Range<usize>,
     lives: &Lives,
     classes: &[Class],
+    counts: &[Counts],
     core: &'static Core,
-    registers: Registers,
-) -> Vec<usize> {
+    there: Counts,
+) -> (Vec<usize>, f64) {
     // Registers of the run by small numbers; the last one stands for the flags.
     let accessed: BTreeSet<Virtual> = insts[run.clone()].iter().flat_map(accesses).map(|a| a.0).collect();
     let based = insts[run.clone()].iter().filter_map(|i| if let Inst::Op { touched: Some(t), .. } = i { t.base } else { None });
@@ -122,22 +173,19 @@ fn order_of_run(
     let nodes: Vec<Node> = insts[run.clone()].iter().map(|i| node(i, classes, &numbers)).collect();
     let crosses = |start: usize, end: usize| (start < 2 * run.start, end >= 2 * run.end);
     let mut around = Around {
-        classes: vec![None; numbers.len() + 1],
+        counts: vec![[0; 3]; numbers.len() + 1],
         before: vec![false; numbers.len() + 1],
         after: vec![false; numbers.len() + 1],
-        through: Registers { vector: 0, general: 0 },
+        through: [0; 3],
     };
     for &(root, start, end) in &lives.intervals {
         let (before, after) = crosses(start, end);
-        let class = classes[root.0 as usize];
+        let counts = counts[root.0 as usize];
         if accessed.contains(&root) {
             let at = numbers[&root] as usize;
-            (around.classes[at], around.before[at], around.after[at]) = (Some(class), before, after);
+            (around.counts[at], around.before[at], around.after[at]) = (counts, before, after);
         } else if before && after {
-            match class {
-                Class::Vector => around.through.vector = around.through.vector.saturating_add(1),
-                Class::General => around.through.general = around.through.general.saturating_add(1),
-            }
+            around.through.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
         }
     }
     // A whole loop's body ends with the branch back.
@@ -151,7 +199,7 @@ fn order_of_run(
         writes: vec![],
         address: None,
     });
-    best(&nodes, &around, core, registers, is_loop.then(|| tail.collect()))
+    best(&nodes, &around, core, there, is_loop.then(|| tail.collect()))
 }
 
 fn is_border(inst: &Inst) -> bool {
@@ -189,11 +237,11 @@ fn node(inst: &Inst, classes: &[Class], numbers: &BTreeMap<Virtual, u32>) -> Nod
     }
 }
 
-/// An order of the run for a core. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
-fn best(nodes: &[Node], around: &Around, core: &'static Core, registers: Registers, tail: Option<Vec<Timed>>) -> Vec<usize> {
+/// An order of the run for a core, and the cycles that it saves. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
+fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tail: Option<Vec<Timed>>) -> (Vec<usize>, f64) {
     let original: Vec<usize> = (0..nodes.len()).collect();
     if nodes.len() < 3 {
-        return original;
+        return (original, 0.0);
     }
     let cost = |order: &[usize]| {
         let mut steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
@@ -205,25 +253,43 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, registers: Registe
             _ => f64::from(scoreboard::once(&steps, core)),
         }
     };
-    let there = [i32::from(registers.vector), i32::from(registers.general)];
-    let needed = list::pressure(nodes, around, &original);
+    let needed = list::excess(nodes, around, &original, there);
     let graph = Graph::new(nodes, core);
     let steps: Vec<Timed> = nodes.iter().map(|n| n.timed.clone()).collect();
     let bound = scoreboard::bound(&steps, core);
-    let mut best = (cost(&original), original);
-    for less in [0, 1, 2, 4, 7, 11] {
-        let order = list::order(nodes, &graph, around, core, there.map(|r| r - less));
-        let most = list::pressure(nodes, around, &order);
-        if (0..2).any(|c| most[c] > there[c].max(needed[c])) {
+    let before = cost(&original);
+    let mut best = (before, original);
+    // Fewer values at once, fewer loads ahead of what they are for, and less far ahead.
+    const FAR: usize = 160;
+    const TRIES: [(i32, i32, usize); 12] = [
+        (0, 0, FAR),
+        (0, 0, 48),
+        (0, 0, 24),
+        (1, 1, FAR),
+        (2, 3, FAR),
+        (0, 2, 72),
+        (4, 0, FAR),
+        (1, 5, FAR),
+        (3, 5, FAR),
+        (7, 0, FAR),
+        (0, 10, FAR),
+        (11, 0, FAR),
+    ];
+    for (less, reserve, stretch) in TRIES {
+        let order = list::order(nodes, &graph, around, core, Tried { limit: there.map(|r| r - less), reserve, stretch });
+        let needs = list::excess(nodes, around, &order, there);
+        // Where something is in the frame anyway, a little more may be worth it; the driver looks at the whole.
+        let more: i32 = (0..3).map(|c| (needs[c] - needed[c]).max(0)).sum();
+        if more > 0 && needed == [0; 3] {
             continue;
         }
-        let cycles = cost(&order);
+        let cycles = cost(&order) + f64::from(more);
         if cycles < best.0 {
             best = (cycles, order);
         }
-        if best.0 <= 1.02 * bound {
+        if best.0 <= 1.03 * bound {
             break;
         }
     }
-    best.1
+    (best.1, before - best.0)
 }

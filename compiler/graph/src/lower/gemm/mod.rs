@@ -147,6 +147,10 @@ fn unrolled(goal: Goal) -> usize {
     }
 }
 
+/// Zeros are not worth a thought where fewer percent of the weights are zero: of so many weights, which is near enough.
+const LEAST_ZEROS: usize = 20;
+const LOOKED_AT: usize = 4096;
+
 /// How far ahead of their use weights are asked for where they come from beyond the second-level cache: so long that they arrive in
 /// time, and short enough that they are still there.
 const PREFETCH_BYTES: i64 = 8 << 10;
@@ -175,12 +179,15 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         winograd::lower(cx, product, &plan, input, to);
         return Ok(());
     }
-    match (sparse::plan(cx, product), select::plan(cx, product)) {
-        (Some(lists), selects) if selects.as_ref().is_none_or(|s| lists.percent <= s.percent) => {
-            return sparse::lower(cx, product, &lists, input, to);
+    let mut numbers = product.numbers(cx.machine);
+    if cx.sparse && product.has_zeros() {
+        match (sparse::plan(cx, product, &numbers), select::plan(cx, product, &numbers)) {
+            (Some(lists), selects) if selects.as_ref().is_none_or(|s| lists.percent <= s.percent) => {
+                return sparse::lower(cx, product, &lists, input, to);
+            }
+            (_, Some(selects)) => return select::lower(cx, &selects, input, to),
+            (_, None) => {}
         }
-        (_, Some(selects)) => return select::lower(cx, &selects, input, to),
-        (_, None) => {}
     }
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {
@@ -189,7 +196,6 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         });
     }
     let rectangles = rectangles(&product.rows, &product.columns, product.filter.shape[0])?;
-    let mut numbers = product.numbers(cx.machine);
     if cx.goal == Goal::Size && small::is_possible(product, &numbers) {
         let short = numbers.form == Form::Pairs && product.has_byte_weights();
         return small::lower(cx, product, if short { numbers.with_short_weights() } else { numbers }, input, to);
@@ -197,6 +203,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let pixels = product.batch * product.rows.output * product.columns.output;
     if product.has_short_weights(cx, &numbers) {
         numbers = numbers.with_short_weights();
+    }
+    let single = numbers;
+    if product.sums_in_pairs(cx.machine) {
+        numbers = numbers.in_pairs();
     }
     let (epilogue, scales) = product.epilogue(cx.machine, &numbers)?;
     if let Some(form) = epilogue.form() {
@@ -207,9 +217,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let mut shape = Shape::new(cx.machine, &numbers, pixels, filters, false);
     let across = Across::new(cx, product, &numbers, &shape);
     if let Some(across) = &across {
-        shape = across.shape(cx.machine, filters);
+        shape = across.shape(cx.machine, &numbers, filters);
     }
-    let sums_ahead = has_sums && sums::pays(cx, product, &numbers, shape.blocks(filters).iter().map(|b| b.panels).sum());
+    let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
     if has_sums && !sums_ahead {
         shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
     }
@@ -221,10 +231,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let memory = numbers.memory;
     let bands = if across.is_some() { None } else { ahead::bands(cx, product, &numbers, &shape, &rectangles) };
     let (numbers, bands) = match bands {
-        Some(bands) => (numbers.widened(), bands),
+        Some(bands) => (numbers.made(), bands),
         None => (numbers, vec![ahead::Band::whole(&rectangles)]),
     };
-    let sums = sums_ahead.then(|| sums::write(cx, product, &numbers, input));
+    let sums = sums_ahead.then(|| sums::write(cx, product, &single, input));
     let mut parts = vec![];
     for group in 0..product.groups() {
         for &block in &blocks {
@@ -232,13 +242,13 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
             parts.push((common, common.tables(cx, &scales, &rectangles)));
         }
     }
-    let wide = ahead::scratch(cx, &bands, numbers.operand);
+    let made = ahead::scratch(cx, &bands, numbers.operand);
     for band in &bands {
-        if let Some(wide) = wide {
-            ahead::widen(cx, &numbers, memory, band, input, wide);
+        if let Some(made) = made {
+            ahead::make(cx, &numbers, memory, band, input, made);
         }
         for (part, tables) in &parts {
-            part.write(cx, tables, band, wide.unwrap_or(input));
+            part.write(cx, tables, band, made.unwrap_or(input));
         }
     }
     Ok(())
@@ -250,11 +260,36 @@ impl Product<'_> {
         self.filter.element == ElementType::I8 && self.weight_zero_point == 0
     }
 
+    /// Whether some of the weights are zeros, by some of them: at an odd distance, so that any N of M are met.
+    fn has_zeros(&self) -> bool {
+        let all = self.filter.shape.iter().product::<usize>();
+        let places = (0..all).step_by((all / LOOKED_AT) | 1);
+        let zeros = match self.filter.element {
+            ElementType::F32 => {
+                let weights = self.filter.data.as_chunks::<4>().0;
+                places.clone().filter(|i| f32::from_le_bytes(weights[*i]) == 0.0).count()
+            }
+            _ => places.clone().filter(|i| self.filter.ints(*i..i + 1).eq([self.weight_zero_point])).count(),
+        };
+        places.len() * LEAST_ZEROS <= zeros * 100
+    }
+
     /// As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.
     fn has_short_weights(&self, cx: &Context, numbers: &Numbers) -> bool {
         let pixels = self.batch * self.rows.output * self.columns.output;
         let streams = (cx.machine.l2_bytes as usize) < 2 * cx.constants_bytes;
         pixels == 1 && streams && numbers.form == Form::Pairs && self.has_byte_weights()
+    }
+
+    /// Whether two products of bytes are summed in 16 bits before they are added to a sum of 32: there are few enough weights of -128 that no two are in such
+    /// a sum, since -128 · -128 twice is 2^15.
+    fn sums_in_pairs(&self, machine: &Machine) -> bool {
+        let numbers = self.numbers(machine);
+        let depth: usize = self.filter.shape[1..].iter().product();
+        let least = |o: usize| self.filter.ints(o * depth..(o + 1) * depth).filter(|w| w - numbers.weight_shift == -128).count();
+        machine.byte_dot == ByteDot::S8S8Pairs
+            && matches!(numbers.form, Form::Bytes { .. })
+            && (0..self.filter.shape[0]).all(|o| least(o) <= 1)
     }
 
     /// Of one group.
