@@ -23,13 +23,20 @@ pub fn choices() -> impl Strategy<Value = Vec<u32>> {
 
 /// One kernel on memory of its own, or one that works in place in the arena.
 pub fn case(choices: &[u32]) -> Case {
-    let mut numbers = Numbers::new(choices);
-    if numbers.below(4) == 3 { in_place(numbers) } else { apart(numbers) }
+    made(Maker::new(Numbers::new(choices)))
 }
 
-fn apart(numbers: Numbers) -> Case {
+/// The same without tables, permutations and quotients of integers, for which units of vectors have no instructions.
+pub fn common_case(choices: &[u32]) -> Case {
+    made(Maker { is_common: true, ..Maker::new(Numbers::new(choices)) })
+}
+
+fn made(mut m: Maker) -> Case {
+    if m.n.below(4) == 3 { in_place(m) } else { apart(m) }
+}
+
+fn apart(mut m: Maker) -> Case {
     let mut k = KernelBuilder::new("random");
-    let mut m = Maker::new(numbers);
     for name in ["a", "b"] {
         let elem = m.n.one_of(&ELEMS);
         let arg = k.read(name);
@@ -54,9 +61,8 @@ fn apart(numbers: Numbers) -> Case {
 }
 
 /// `y[i] = f(x[i], ...)` in the place of x, between two copies.
-fn in_place(numbers: Numbers) -> Case {
+fn in_place(mut m: Maker) -> Case {
     let mut k = KernelBuilder::new("in_place");
-    let mut m = Maker::new(numbers);
     let (from, lanes) = (m.n.one_of(&ELEMS), m.n.one_of(&LANES));
     let narrower: Vec<Elem> = ELEMS.into_iter().filter(|e| e.bytes() <= from.bytes()).collect();
     let to = m.n.one_of(&narrower);
@@ -181,11 +187,13 @@ pub(crate) struct Maker<'c> {
     params: Vec<(Param, i64)>,
     /// With the argument and the bytes.
     rows: Vec<(Row, i64)>,
+    /// Only operations that units of vectors have.
+    pub is_common: bool,
 }
 
 impl<'c> Maker<'c> {
     fn new(n: Numbers<'c>) -> Self {
-        Maker { n, args: vec![], values: vec![], counters: vec![], params: vec![], rows: vec![] }
+        Maker { n, args: vec![], values: vec![], counters: vec![], params: vec![], rows: vec![], is_common: false }
     }
 
     fn block(&mut self, k: &mut KernelBuilder, depth: usize) {

@@ -103,7 +103,7 @@ pub(crate) fn operation(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: us
             let v = m.value(k, ty.with_lanes(((start + lanes - 1) / times + 1) as u32), fuel);
             Some(k.repeat_lanes(v, times, start, lanes))
         }
-        9 if matches!(ty.bytes(), 16 | 32 | 64) && matches!(ty.elem.bits(), 8 | 32) && m.n.below(2) == 0 => {
+        9 if !m.is_common && matches!(ty.bytes(), 16 | 32 | 64) && matches!(ty.elem.bits(), 8 | 32) && m.n.below(2) == 0 => {
             let segments: Vec<usize> =
                 [16, 32, 64].into_iter().filter(|b| *b <= ty.bytes()).map(|b| (b / ty.elem.bytes()) as usize).collect();
             let segment = m.n.one_of(&segments);
@@ -120,7 +120,7 @@ pub(crate) fn operation(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: us
             let all: Vec<Value> = (0..lanes).map(|i| some[i % some.len()]).collect();
             Some(k.reduce_each(op, &all))
         }
-        10 => {
+        10 if !m.is_common => {
             let index = m.value(k, ty.with_elem(Elem::U8), fuel);
             let place = m.table(ty.elem);
             Some(k.lookup(ty.elem, place, index))
@@ -159,9 +159,15 @@ fn mask(m: &mut Maker, k: &mut KernelBuilder, ty: Type, bits: u8, fuel: usize) -
 
 fn binary(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Value {
     use Binary::*;
-    let mut all = vec![Add, Sub, Mul, Min, Max, Div];
+    let mut all = vec![Add, Sub, Mul, Min, Max];
+    if ty.elem.is_float() || !m.is_common {
+        all.push(Div);
+    }
     if ty.elem.is_int() {
-        all.extend([And, Or, Xor, Rem, Shl, Shr]);
+        all.extend([And, Or, Xor, Shl, Shr]);
+        if !m.is_common {
+            all.push(Rem);
+        }
         if ty.elem.bits() <= 16 {
             all.extend([AddSat, SubSat]);
         }

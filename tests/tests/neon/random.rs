@@ -25,7 +25,7 @@ fn wrong(calls: &Calls) -> Vec<String> {
 }
 
 fn add(calls: &mut Calls, what: &str, choices: &[u32]) -> bool {
-    let case = random_kernel::case(choices);
+    let case = random_kernel::common_case(choices);
     verify::verify(&case.program).unwrap_or_else(|e| panic!("{what} is not proved: {}", e[0]));
     // Kernels that are refused are so for all.
     features().into_iter().filter(|f| calls.add(what, &case, *f).unwrap_or_else(|e| panic!("{what}: {e}"))).count() != 0
@@ -82,5 +82,5 @@ fn random_kernels_as_interpreted() {
         println!("{batch}: {:?}", calls.refused);
     }
     println!("{emitted} of {count} kernels, {functions} functions");
-    assert!(count / 3 < emitted, "too few were not refused: {emitted} of {count}");
+    assert!(count * 3 / 4 < emitted, "too few were not refused: {emitted} of {count}");
 }
