@@ -420,17 +420,29 @@ impl Rewriter<'_> {
     }
 }
 
+/// Of numbers of 8 bits that are not too many, or of 16 bits whose high bytes only tell the sign: before kernels are looked at, which takes longer.
+fn has_few_bytes(data: &[u8]) -> bool {
+    let (mut seen, mut count) = ([false; 256], 0);
+    data.iter().all(|b| {
+        count += usize::from(!std::mem::replace(&mut seen[usize::from(*b)], true));
+        count <= ENTRIES + 2
+    })
+}
+
 /// The constants of a program that can stay packed, by what they are; `None` of those that it reads in another way.
 fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Nibbles>> {
     let line = Line::of(&program.schedule);
     let mut uses: BTreeMap<Bytes, Option<Vec<(Use, &Call, Arg, u64)>>> = BTreeMap::new();
-    let data = |b: BufferId| {
+    let mut few: BTreeMap<BufferId, bool> = BTreeMap::new();
+    let mut data = |b: BufferId| {
         let (root, offset) = program.root(b);
         let buffer = program.buffer(root);
-        buffer.data.clone().filter(|_| buffer.role == Role::Const && LEAST_BYTES <= buffer.size_bytes).map(|data| (data, offset))
+        let is_large = buffer.role == Role::Const && LEAST_BYTES <= buffer.size_bytes;
+        let data = buffer.data.clone().filter(|_| is_large)?;
+        few.entry(root).or_insert_with(|| has_few_bytes(&data)).then_some((data, offset))
     };
     for m in &line.moments {
-        if let Some((data, _)) = m.looks_at.and_then(data) {
+        if let Some((data, _)) = m.looks_at.and_then(&mut data) {
             uses.insert(data, None);
         }
         for call in m.calls {
