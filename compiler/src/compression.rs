@@ -119,6 +119,9 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
     let mut choices = vec![none(all)];
     let mut made = Made::default();
     let possible = compress::can_stay_packed(&programs(all));
+    if let Some((data, nibbles)) = possible.iter().find(|(data, n)| !n.unpacked().starts_with(data)) {
+        return Err(wrong(PackError::Differs(data.len(), nibbles.scheme().into())));
+    }
     for other in Compress::ALL {
         let own = make(other, &contents, &possible, all, max_arena).map_err(wrong)?;
         choices.push(cost(other, &own, all));
