@@ -45,7 +45,10 @@ fn machine(set: &Set, name: &str) -> Machine {
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 } },
         // Without an instruction for it, a product of bytes is several.
-        permutes: Permutes { bytes: 16, words: 0, cost: if set.contains("dotprod") { 100 } else { 30 }, long_cost: 0 },
+        permutes: match set.contains("dotprod") {
+            true => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
+            false => Permutes { bytes: 16, words: 0, cost: 30, long_cost: 0, simple: 15 },
+        },
         tile_f32: tile,
         tile_i8: tile,
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },

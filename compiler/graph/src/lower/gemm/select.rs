@@ -9,7 +9,7 @@
 //! Differences from the dense form: floats are summed in another order, so only where a multiply-add is fused anyway; and what is not finite
 //! among activations does not become a NaN where it would be multiplied by zero. Where all would be as fast, the dense form is taken.
 
-mod cost;
+pub(super) mod cost;
 mod packing;
 pub(super) mod steps;
 

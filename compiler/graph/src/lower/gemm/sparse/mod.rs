@@ -20,6 +20,7 @@ mod weights;
 
 use super::epilogue::Epilogue;
 use super::numbers::{Form, Numbers};
+use super::select::cost::{END_OF_FLOATS, END_OF_INTEGERS, SIMPLE};
 use super::tables::{self, Scales};
 use super::{Product, Rescale};
 use crate::diagnostic::Diagnostic;
@@ -187,7 +188,17 @@ pub fn plan(cx: &Context, p: &Product, numbers: &Numbers) -> Option<Plan> {
         }
     }
     let (cost, arithmetic, vectors, block) = best.filter(|b| 10 * b.0 <= 9 * dense)?;
-    Some(Plan { percent: 100 * cost / dense, arithmetic, lanes, vectors, block, weights: Weights::new(p, &arithmetic, block, CHUNK) })
+    // What becomes of sums is the same work in both forms, and part of the share.
+    let end = if numbers.form == Form::Float { END_OF_FLOATS } else { END_OF_INTEGERS };
+    let both = pixels * outputs.div_ceil(lanes) * (end * SIMPLE) as usize;
+    Some(Plan {
+        percent: 100 * (cost + both) / (dense + both),
+        arithmetic,
+        lanes,
+        vectors,
+        block,
+        weights: Weights::new(p, &arithmetic, block, CHUNK),
+    })
 }
 
 /// Words of scratch: the transposed tile with a row of zeros, and the sums of a chunk with what the last square reads beyond.
