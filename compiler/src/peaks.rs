@@ -122,7 +122,7 @@ pub fn products(m: &Machine, arithmetic: Arithmetic) -> (Program, u64) {
     let (accumulator, group, a, b) = match (arithmetic, m.byte_dot) {
         (Arithmetic::F32, _) => (Elem::F32, 1, Elem::F32, Elem::F32),
         (Arithmetic::I8, ByteDot::U8S8) => (Elem::I32, 4, Elem::U8, Elem::I8),
-        (Arithmetic::I8, ByteDot::S8S8 | ByteDot::Runs { .. }) => (Elem::I32, 4, Elem::I8, Elem::I8),
+        (Arithmetic::I8, ByteDot::S8S8 | ByteDot::S8S8Pairs | ByteDot::Runs { .. }) => (Elem::I32, 4, Elem::I8, Elem::I8),
         (Arithmetic::I8, ByteDot::S16S16) | (Arithmetic::I16, _) => (Elem::I32, 2, Elem::I16, Elem::I16),
     };
     let mut k = KernelBuilder::new(NAME);

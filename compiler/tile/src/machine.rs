@@ -12,6 +12,9 @@ pub enum ByteDot {
     U8S8,
     /// Signed by signed, groups of four (SDOT, or its NEON expansion).
     S8S8,
+    /// As `S8S8`, but it is several instructions. Fewer are two products that are summed in 16 bits (SMULL, SMLAL) before that sum is added to one of 32 bits
+    /// (SADALP): for weights of which no two are -128 in one such sum.
+    S8S8Pairs,
     /// None: widen to 16 bits and use groups of two (PMADDWD).
     S16S16,
     /// None, and no vectors: whole runs of tiles are an operation of the emitter's, in which bytes of either sign are multiplied in groups of so many. Sums of
@@ -114,6 +117,7 @@ impl Machine {
             (0, _) if matches!(byte_dot, ByteDot::Runs { lanes: 1, .. }) => (tile(2, 2), tile(1, 4)),
             (0, _) if matches!(byte_dot, ByteDot::Runs { .. }) => (tile(2, 2), tile(1, 1)),
             (0, _) => (tile(2, 2), tile(2, 2)),
+            (_, true) if byte_dot == ByteDot::S8S8Pairs => (tile(8, 3), tile(4, 4)),
             (_, true) => (tile(8, 3), tile(8, 3)),
             (64, _) => (tile(14, 2), tile(14, 2)),
             (32, _) => (tile(6, 2), tile(6, 2)),

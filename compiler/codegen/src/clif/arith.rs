@@ -37,6 +37,9 @@ impl<'a> Emitter<'a> {
             Op::Fma(a, b, c) => self.fma(ty, a, b, &self.pieces(c)),
             Op::FmaLane { acc, a, lane, b } => self.fma_lane(ty, &self.pieces(acc), a, lane, b),
             Op::MulWide(a, b) => self.mul_wide(self.ty(a), &self.pieces(a), &self.pieces(b)),
+            Op::Dot { group: 2, acc, a, b } if self.features.vectors && matches!(self.def(b), Some(Op::Const(Scalar::Int(1)))) => {
+                self.sums_of_pairs(ty, &self.pieces(acc), &self.pieces(a))
+            }
             Op::Dot { group, acc, a, b } => {
                 let (a, b) = ((self.ty(a), self.pieces(a)), (self.ty(b), self.pieces(b)));
                 self.dot(ty, group, &self.pieces(acc), a, b)

@@ -42,7 +42,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The lower or upper lanes of a register with twice the bits.
-    fn half(&mut self, signed: bool, x: ir::Value, upper: bool) -> ir::Value {
+    pub(super) fn half(&mut self, signed: bool, x: ir::Value, upper: bool) -> ir::Value {
         match (signed, upper) {
             (true, false) => self.ins().swiden_low(x),
             (true, true) => self.ins().swiden_high(x),

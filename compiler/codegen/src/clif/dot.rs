@@ -16,6 +16,9 @@ impl<'a> Emitter<'a> {
                 .map(|i| self.dot_scalar(acc[i], (&a, i * group as usize), (&b, i * group as usize), group))
                 .collect();
         }
+        if group == 1 && 1 < ty.lanes && (a.0.elem, b.0.elem) == (Elem::I16, Elem::I16) {
+            return acc.iter().enumerate().map(|(i, acc)| self.products(*acc, a.1[i / 2], b.1[i / 2], i % 2 == 1)).collect();
+        }
         // Groups that no machine with vectors of this emitter's asks for.
         if !matches!(group, 2 | 4) {
             return self.dot_by_lane(ty, group, acc, (&a, 0, group as usize), &b);
@@ -91,6 +94,25 @@ impl<'a> Emitter<'a> {
                 acc
             }
         }
+    }
+
+    /// Products of the lower or upper lanes of 16 bits.
+    fn products(&mut self, acc: ir::Value, a: ir::Value, b: ir::Value, upper: bool) -> ir::Value {
+        let (x, y) = (self.half(true, a, upper), self.half(true, b, upper));
+        let product = self.ins().imul(x, y);
+        self.ins().iadd(acc, product)
+    }
+
+    /// Products of pairs of 16 bits with ones.
+    pub(super) fn sums_of_pairs(&mut self, ty: Type, acc: &[ir::Value], a: &[ir::Value]) -> Vec<ir::Value> {
+        let acc = self.in_registers(ty, acc);
+        let one = |e: &mut Self, acc, a| {
+            let (low, high) = (e.ins().swiden_low(a), e.ins().swiden_high(a));
+            let pairs = e.ins().iadd_pairwise(low, high);
+            e.ins().iadd(acc, pairs)
+        };
+        let sums = acc.iter().zip(a).map(|(acc, a)| one(self, *acc, *a)).collect();
+        self.out_of_registers(ty, sums)
     }
 
     /// Sums of two products of 16 bits.

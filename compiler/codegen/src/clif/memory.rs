@@ -3,11 +3,11 @@
 //! The idea: `base[index + constant]` is the nearest pointer already at hand plus a displacement in the instruction. Partial vectors
 //! are pieced together from smaller loads, so that no byte is touched that the text does not name.
 
-use super::Emitter;
 use super::loops::{CounterValue, index_key};
+use super::{Arch, Emitter};
 use crate::reciprocal::Reciprocal;
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, types};
-use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Stmt, Type, Value};
+use cranelite_tile::{Access, Base, Binary, Elem, Index, Op, Place, Stmt, Type, Value};
 
 impl<'a> Emitter<'a> {
     pub(super) fn define_pointer(&mut self, base: Base, index: &Index, pointer: ir::Value) {
@@ -283,6 +283,10 @@ impl<'a> Emitter<'a> {
                 let x = self.ins().load(types::F32, flags, pointer, at);
                 self.ins().splat(types::F32X4, x)
             }
+            (2, 2) if self.features.arch == Arch::Arm => {
+                let x = self.ins().load(types::F16, flags, pointer, at);
+                self.ins().splat(types::F16X8, x)
+            }
             (8, 8) => {
                 let x = self.ins().load(types::F64, flags, pointer, at);
                 self.ins().splat(types::F64X2, x)
@@ -420,6 +424,14 @@ impl<'a> Emitter<'a> {
                         let halves = 1 < ty.lanes && ty.bytes().is_multiple_of(8) && self.features.vectors;
                         if halves && self.uses[a.0 as usize] == 1 && self.is_constant_memory(place.base) {
                             self.skipped[a.0 as usize] = true;
+                        }
+                    }
+                }
+                // On Arm a product of bytes widens them.
+                Stmt::Let(_, Op::Binary(Binary::Mul, x, y)) if self.features.arch == Arch::Arm => {
+                    if let (Some(Op::Widen(x)), Some(Op::Widen(y))) = (self.def(*x), self.def(*y)) {
+                        for v in [x, y].into_iter().filter(|v| self.ty(**v).elem.bits() == 8).collect::<Vec<_>>() {
+                            self.skipped[v.0 as usize] = false;
                         }
                     }
                 }

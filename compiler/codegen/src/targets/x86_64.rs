@@ -61,8 +61,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "znver4", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi"] },
         Level { name: "znver5", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi", "avxvnni"] },
     ],
-    machine,
+    machine: |set, name, _| machine(set, name),
     wide,
+    neon: |_, _| None,
     emitter: |set| Features {
         arch: Arch::X86,
         vectors: true,

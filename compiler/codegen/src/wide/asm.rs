@@ -3,8 +3,8 @@
 //! Not a selection of instructions (`ops.rs` and its neighbours choose). The idea: one entry is one machine instruction, as a
 //! function of the registers it will get; its mnemonic is written once for all vector sizes.
 
-use super::alloc::{Allocation, Class, Event, Home, Virtual};
 use super::{Emitter, Frame};
+use crate::alloc::{Allocation, Class, Event, Home, Virtual};
 use iced_x86::code_asm::{
     AsmMemoryOperand, AsmRegister32, AsmRegister64, AsmRegisterXmm, AsmRegisterYmm, AsmRegisterZmm, CodeAssembler, CodeLabel, get_gpr32,
     get_gpr64, get_xmm, get_ymm, get_zmm, ptr, qword_ptr, registers,

@@ -4,8 +4,8 @@
 //! two registers can be packed together.
 
 use super::Emitter;
-use super::alloc::Virtual;
 use super::asm::{Mem, vv, vvi, vvv};
+use crate::alloc::Virtual;
 use crate::floats;
 use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Scalar, Type, Unary, Value};
 

@@ -3,8 +3,8 @@
 //! The idea: products of even and odd lanes in 64 bits; (2ab + 2^31) >> 32 is (ab + 2^30) >> 31.
 
 use super::Emitter;
-use super::alloc::Virtual;
 use super::asm::{vvi, vvv, vvv_short};
+use crate::alloc::Virtual;
 use cranelite_tile::{Binary, Cond, Elem, ShiftRange, Unary};
 
 impl Emitter<'_> {

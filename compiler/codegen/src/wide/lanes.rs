@@ -4,8 +4,8 @@
 //! register, `join` puts two bottoms together. What is neither goes through the frame.
 
 use super::Emitter;
-use super::alloc::Virtual;
 use super::asm::{Mem, vm, vvi, vvv};
+use crate::alloc::Virtual;
 use cranelite_tile::{Binary, Elem, Place, Reduce, Type, Value};
 use iced_x86::code_asm::{byte_ptr, dword_ptr, ptr, registers, word_ptr};
 

@@ -4,8 +4,8 @@
 //! its end, so what it carries is what it leaves behind; a counter that nobody reads counts down to zero.
 
 use super::Emitter;
-use super::alloc::{Event, Virtual};
 use super::asm::Mem;
+use crate::alloc::{Event, Virtual};
 use crate::reciprocal::Reciprocal;
 use cranelite_tile::{Base, Counter, Index, Loop, Op, Param, Row, Stmt, Value};
 use iced_x86::code_asm::{CodeLabel, byte_ptr, ptr, qword_ptr, registers};

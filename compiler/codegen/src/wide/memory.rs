@@ -4,9 +4,9 @@
 //! mask where there are masks and in powers of two elsewhere, never beyond its count.
 
 use super::Emitter;
-use super::alloc::Virtual;
 use super::asm::{Mem, store, vm};
 use super::loops::{CounterValue, pointer_key};
+use crate::alloc::Virtual;
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Type, Value};
 use iced_x86::code_asm::{CodeLabel, byte_ptr, dword_ptr, qword_ptr, registers, word_ptr};
 

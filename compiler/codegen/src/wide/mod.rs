@@ -5,7 +5,6 @@
 //! with virtual registers (`asm.rs`), registers are found for the whole list (`alloc.rs`), then the list is encoded. A
 //! kernel with something that is not done here is refused as a whole and left to the clif emitter: the text means the same.
 
-mod alloc;
 mod asm;
 mod convert;
 mod facts;
@@ -15,8 +14,8 @@ mod loops;
 mod memory;
 mod ops;
 
+use crate::alloc::{self, Class, Event, Home, Virtual};
 use crate::floats;
-use alloc::{Class, Event, Home, Virtual};
 use asm::{Entry, Mem, Registers};
 use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value};
 use facts::Facts;

@@ -4,8 +4,8 @@
 //! maps pieces to pieces; the instruction set only shows where forms differ.
 
 use super::Emitter;
-use super::alloc::Virtual;
 use super::asm::{Mem, in_place, vv, vvi, vvv, vvv_short};
+use crate::alloc::Virtual;
 use cranelite_tile::{Binary, Cond, Elem, Op, Scalar, Type, Unary, Value};
 use iced_x86::code_asm::{qword_ptr, registers};
 

@@ -6,6 +6,8 @@ mod batches;
 mod convolutions;
 mod fully_connected;
 mod lists;
+mod packed;
+mod pairs;
 mod reference;
 mod sparse;
 #[allow(dead_code)]

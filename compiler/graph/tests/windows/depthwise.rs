@@ -123,29 +123,34 @@ fn per_channel(scale: f32, channels: usize, seed: u64) -> Arc<Quantization> {
 
 /// i8 with weights per channel, or u8 with zero points.
 fn check_bytes(case: &Case, element: ElementType, small: bool, seed: u64) {
-    let (zx, zw, zy) = if element == ElementType::I8 { (-11, 0, 5) } else { (140, 119, 120) };
+    let zw = if element == ElementType::I8 { 0 } else { 119 };
+    let x = bytes(seed, case.shape.iter().product());
+    let mut w = bytes(seed + 1, case.weights_shape().iter().product());
+    if small {
+        w.iter_mut().for_each(|w| *w = zw as u8 + *w % 64);
+    }
+    check_numbers(case, element, zw, [&x, &w], 0.07, seed);
+}
+
+fn check_numbers(case: &Case, element: ElementType, zw: i64, [x, w]: [&[u8]; 2], y_scale: f32, seed: u64) {
+    let (zx, zy) = if element == ElementType::I8 { (-11, 5) } else { (140, 120) };
     let x_ty = TensorType::quantized(element, case.shape, 0.05, zx);
-    let y_ty = TensorType::quantized(element, case.shape, 0.07, zy);
+    let y_ty = TensorType::quantized(element, case.shape, y_scale, zy);
     let mut w_ty = TensorType::quantized(element, case.weights_shape(), 0.02, zw);
     if element == ElementType::I8 && case.channels() != 1 {
         w_ty.quantization = Some(per_channel(0.02, case.channels(), seed));
     }
-    let x = bytes(seed, x_ty.size_bytes());
-    let mut w = bytes(seed + 1, w_ty.size_bytes());
-    if small {
-        w.iter_mut().for_each(|w| *w = zw as u8 + *w % 64);
-    }
     let bias: Vec<i32> = noise(seed + 2, case.channels()).map(|n| (n % 20001) as i32 - 10000).collect();
-    let (xs, ws) = (integers(&x_ty, &x), integers(&w_ty, &w));
-    let (low, high) = calculate_activation_range_quantized(case.activation, element, 0.07, zy as i32).unwrap();
+    let (xs, ws) = (integers(&x_ty, x), integers(&w_ty, w));
+    let (low, high) = calculate_activation_range_quantized(case.activation, element, y_scale, zy as i32).unwrap();
     let mut expected = vec![];
     case.results(|_, c, pairs| {
         let sum: i64 = pairs.iter().map(|&(i, j)| (xs[i] - zx) * (ws[j] - zw)).sum();
         let scale = w_ty.quantization.as_ref().unwrap().scale(c);
         let real = if element == ElementType::I8 {
-            convolution_multiplier(0.05, scale, 0.07)
+            convolution_multiplier(0.05, scale, y_scale)
         } else {
-            convolution_multiplier_per_tensor(0.05, scale, 0.07)
+            convolution_multiplier_per_tensor(0.05, scale, y_scale)
         };
         let (multiplier, shift) = quantize_multiplier(real);
         let v = multiply_by_quantized_multiplier(sum as i32 + bias[c], multiplier, shift) + zy as i32;
@@ -154,8 +159,8 @@ fn check_bytes(case: &Case, element: ElementType, small: bool, seed: u64) {
     let bias: Vec<u8> = bias.iter().flat_map(|b| b.to_le_bytes()).collect();
     for m in machines() {
         let b_ty = TensorType::new(ElementType::I32, [case.channels()]);
-        let inputs = [Input::new(x_ty.clone(), x.clone()), Input::constant(w_ty.clone(), w.clone()), Input::constant(b_ty, bias.clone())];
-        let (_, got) = run(case.op(), &inputs, &y_ty, &m).unwrap();
+        let (x, w) = (Input::new(x_ty.clone(), x.to_vec()), Input::constant(w_ty.clone(), w.to_vec()));
+        let (_, got) = run(case.op(), &[x, w, Input::constant(b_ty, bias.clone())], &y_ty, &m).unwrap();
         assert_eq!(integers(&y_ty, &got), expected, "{case:?} {element} on {m:?}");
     }
 }
@@ -298,6 +303,36 @@ fn usual_shapes() {
             check_bytes(&case, ElementType::U8, false, 7);
             check_i16(&case, true, 8);
             check_hybrid(&case, 9);
+        }
+    }
+}
+
+/// Sums of two products in 16 bits must not overflow: activations and weights as far from zero as can be, and weights of -128 here and there.
+#[test]
+fn ends_of_the_range() {
+    let same = Padding { top: 1, bottom: 1, left: 1, right: 1 };
+    for case in [
+        Case { padding: same, ..plain([1, 5, 9, 8], 1, [3, 3]) },
+        Case { padding: same, stride: [2, 2], ..plain([2, 5, 6, 12], 1, [3, 3]) },
+        Case { padding: same, dilation: [2, 2], ..plain([1, 7, 8, 17], 1, [3, 3]) },
+        Case { stride: [4, 3], ..plain([1, 9, 8, 3], 1, [2, 2]) },
+        Case { padding: same, ..plain([1, 4, 1, 5], 1, [4, 1]) },
+        plain([1, 1, 13, 24], 1, [1, 6]),
+        plain([1, 3, 3, 2], 4, [3, 3]),
+    ] {
+        let channels = case.channels();
+        for (element, sign) in [(ElementType::I8, 0), (ElementType::U8, 0x80)] {
+            let x: Vec<u8> = (0..case.shape.iter().product()).map(|i: usize| if i % 41 < 38 { 0x80 ^ sign } else { 0x7f ^ sign }).collect();
+            // No weight of -128 in a channel, one, two, all.
+            for least in [0, 1, 2, usize::MAX] {
+                let weight = |i: usize| match (i / channels, i % channels) {
+                    (tap, c) if tap.wrapping_sub(c % 2) < least => 0x80,
+                    (_, c) if c % 3 == 0 => 0x7f,
+                    _ => 0x81,
+                };
+                let w: Vec<u8> = (0..case.weights_shape().iter().product()).map(|i| weight(i) ^ sign).collect();
+                check_numbers(&case, element, sign.into(), [&x, &w], 1.2, 3);
+            }
         }
     }
 }

@@ -17,6 +17,7 @@ pub fn machines() -> Vec<Machine> {
         Machine::example(16, ByteDot::S16S16, false, false),
         Machine::example(16, ByteDot::U8S8, true, false),
         Machine::example(16, ByteDot::S8S8, true, true),
+        Machine::example(16, ByteDot::S8S8Pairs, true, true),
         Machine::example(32, ByteDot::S16S16, true, false),
         // All weights come from beyond the cache.
         Machine { l2_bytes: 1, ..Machine::example(32, ByteDot::S16S16, true, false) },

@@ -4,6 +4,7 @@
 //! channels, vectors run over channels and the taps are written out (`stencil.rs`); with more output channels per input channel,
 //! or with very large filters, an input value meets a vector of outputs in loops over the taps (`spread.rs`).
 
+mod apart;
 mod finish;
 mod hybrid;
 mod pack;
@@ -157,10 +158,11 @@ impl Convolution {
         }
     }
 
-    /// The product of integers, after the bias and the scales have been prepared for it.
-    fn prepare(&mut self, cx: &mut Context) -> Result<Option<Product>, Diagnostic> {
+    /// The product of integers, after the bias and the scales have been prepared for it. `by_channel`: vectors run over channels.
+    fn prepare(&mut self, cx: &mut Context, by_channel: bool) -> Result<Option<Product>, Diagnostic> {
         let Weights::Integer(w) = &self.weights else { return Ok(None) };
         let product = Product::choose(cx.machine, self.source, w);
+        let product = if by_channel { product.apart(cx.machine, self.source, w, self.geometry.channels) } else { product };
         self.finish.prepare(cx.machine, self.source, product.zero, w, self.geometry.out_channels())?;
         if let Some(form) = self.finish.form() {
             cx.note_rescaling(form, self.geometry.out_channels());

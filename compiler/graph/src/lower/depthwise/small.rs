@@ -21,7 +21,8 @@ pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId)
         Weights::Float(_) => None,
         Weights::Integer(w) => {
             let memory = if w.iter().all(|&w| i8::try_from(w).is_ok()) { Elem::I8 } else { Elem::I16 };
-            let pairs = Product { group: 2, input: Elem::I16, weight: memory, flip: false, minus: 0, zero: conv.source.zero_point };
+            let pairs =
+                Product { group: 2, input: Elem::I16, weight: memory, flip: false, minus: 0, zero: conv.source.zero_point, apart: false };
             let taps = matches!(cx.machine.byte_dot, ByteDot::Runs { .. }) && conv.source.elem.bits() == 8;
             let product = if taps { Product::of_taps(conv.source, memory) } else { pairs };
             conv.finish.prepare(cx.machine, conv.source, product.zero, w, conv.geometry.out_channels())?;

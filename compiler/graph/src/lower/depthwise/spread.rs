@@ -20,7 +20,7 @@ const VECTORS: usize = 2;
 const MAX_UNROLLED: usize = 8;
 
 pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
-    let product = conv.prepare(cx)?;
+    let product = conv.prepare(cx, false)?;
     let g = &conv.geometry;
     // A vector may begin at any channel.
     let stride = g.out_channels() + VECTORS * cx.machine.lanes(Elem::I32);

@@ -5,10 +5,11 @@
 //! meets the weights of every output that sees the column; so with a stride of one, two output rows share what was loaded. Floats
 //! take many channels before the next pixel, because a cache line that is left half used may be gone on return.
 
+use super::apart::Apart;
 use super::finish::{Order, Tables};
 use super::pack::{Product, floats};
 use super::walk::{Axis, Column, Visitor, walk};
-use super::{Convolution, Weights};
+use super::{Convolution, Geometry, Weights};
 use crate::diagnostic::Diagnostic;
 use crate::lower::Context;
 use crate::lower::math::mul_add;
@@ -16,7 +17,7 @@ use cranelite_tile::{Arg, BufferId, ByteDot, Elem, Guard, Index, Kernel, KernelB
 use std::collections::BTreeMap;
 
 pub fn lower(cx: &mut Context, conv: &mut Convolution, x: BufferId, y: BufferId) -> Result<(), Diagnostic> {
-    let product = conv.prepare(cx)?;
+    let product = conv.prepare(cx, true)?;
     let shape = Shape::choose(cx.machine, conv, product);
     let (g, source) = (&conv.geometry, conv.source);
     let units = product.map_or(vec![], |p| units(conv, p.group, shape.rows));
@@ -73,6 +74,13 @@ impl Shape {
     fn choose(machine: &Machine, conv: &Convolution, product: Option<Product>) -> Shape {
         let (g, elem) = (&conv.geometry, conv.source.elem);
         let (single, registers) = (machine.lanes(Elem::I32), machine.vector_registers as usize);
+        if product.is_some_and(|p| p.apart) {
+            // Their sums take half of the registers.
+            let lanes = g.channels.next_power_of_two().min(machine.lanes(Elem::I16));
+            let tile = (registers / (4 * lanes.div_ceil(single))).clamp(1, g.out_width);
+            let tile = g.out_width.div_ceil(g.out_width.div_ceil(tile));
+            return Shape { lanes, count: lanes.min(g.channels), line: lanes, rows: 1, tile, keep: false };
+        }
         if product.is_some_and(|p| p.group == 1) {
             // Sums of so many channels are an operation of the emitter's.
             let vectors = matches!(machine.byte_dot, ByteDot::Runs { lanes: 4, .. });
@@ -231,6 +239,7 @@ impl Stencil<'_> {
                 k.each("c", channels, shape.line as i64, |k, c| {
                     let c = Channels { x: c + c0, packed: c + block };
                     match self.product {
+                        Some(product) if product.apart => walk(k, axis, shape.tile, shape.keep, &Apart { site: &site, product, c }),
                         Some(product) if 1 < product.group => walk(k, axis, shape.tile, shape.keep, &Integers { site: &site, product, c }),
                         product => walk(k, axis, shape.tile, shape.keep, &Taps { site: &site, product, c, line: line.into() }),
                     }
@@ -242,7 +251,7 @@ impl Stencil<'_> {
 }
 
 /// Some output rows.
-struct Site<'a> {
+pub struct Site<'a> {
     s: &'a Stencil<'a>,
     rows: &'a [Row],
     weights: Arg,
@@ -257,30 +266,38 @@ struct Site<'a> {
 
 /// First channel of a vector: in images, and in weights and tables.
 #[derive(Clone, Debug)]
-struct Channels {
+pub struct Channels {
     x: Index,
     packed: Index,
 }
 
 impl Site<'_> {
-    fn load(&self, k: &mut KernelBuilder, row: usize, ix: &Index, c: &Channels) -> Value {
+    pub fn geometry(&self) -> &Geometry {
+        &self.s.conv.geometry
+    }
+
+    pub fn lanes(&self) -> usize {
+        self.s.shape.lanes
+    }
+
+    pub fn load(&self, k: &mut KernelBuilder, row: usize, ix: &Index, c: &Channels) -> Value {
         let (elem, shape) = (self.s.conv.source.elem, self.s.shape);
         let at = ix.clone() * self.pixel + c.x.clone() * i64::from(elem.bytes());
         k.load_part(elem.x(shape.lanes), self.rows[row].at(at), shape.count)
     }
 
     /// Weights of the `index`-th of `units` units: `group` of every channel.
-    fn weight(&self, k: &mut KernelBuilder, elem: Elem, group: usize, (index, units): (usize, usize), c: &Channels) -> Value {
+    pub fn weight(&self, k: &mut KernelBuilder, elem: Elem, group: usize, (index, units): (usize, usize), c: &Channels) -> Value {
         let (bytes, lanes) = (group * elem.bytes() as usize, self.s.shape.lanes);
         let at = c.packed.clone() * (units * bytes) as i64 + index * lanes * bytes;
         k.load(elem.x(lanes * group), self.weights.at(at))
     }
 
-    fn start(&self, k: &mut KernelBuilder, c: &Channels) -> Value {
+    pub fn start(&self, k: &mut KernelBuilder, c: &Channels) -> Value {
         self.s.conv.finish.start(k, self.tables, &c.packed, self.s.shape.lanes)
     }
 
-    fn store(&self, k: &mut KernelBuilder, sum: Value, row: usize, ox: Index, c: &Channels) {
+    pub fn store(&self, k: &mut KernelBuilder, sum: Value, row: usize, ox: Index, c: &Channels) {
         let g = &self.s.conv.geometry;
         let v = self.s.conv.finish.finish(k, self.tables, &c.packed, sum, self.scale.clone());
         let at = (ox + row * g.out_width) * (g.channels as i64 * self.out_bytes) + c.x.clone() * self.out_bytes;

@@ -62,15 +62,15 @@ impl Across {
                 tiles.map(move |tile| Across { lanes, tile, pixels, results: results(pixels) })
             })
         });
-        let fitting = choices.filter(|a| a.pixels <= a.tile && a.shape(machine, outputs).pixels(outputs) == a.tile);
+        let fitting = choices.filter(|a| a.pixels <= a.tile && a.shape(machine, n, outputs).pixels(outputs) == a.tile);
         let cost = Cost { machine, p, n, outputs };
         let best = fitting.min_by_key(|a| cost.of(a))?;
         let today = cost.of_lanes(other);
         (cost.of(&best) < today - today / MARGIN).then_some(best)
     }
 
-    pub fn shape(&self, machine: &Machine, outputs: usize) -> Shape {
-        Shape::across(machine, self.lanes, outputs, self.tile)
+    pub fn shape(&self, machine: &Machine, n: &Numbers, outputs: usize) -> Shape {
+        Shape::across(machine, n, self.lanes, outputs, self.tile)
     }
 
     /// Elements that are multiplied at once.
@@ -112,12 +112,12 @@ impl Cost<'_> {
 
     /// Instructions of a product.
     fn product(&self) -> usize {
-        if self.n.form == Form::Pairs { 2 } else { 1 }
+        if matches!(self.n.form, Form::Pairs | Form::BytePairs { .. }) { 2 } else { 1 }
     }
 
     /// Instructions that make operands of what has been loaded. They count half: on some machines they are done beside products.
     fn prepare(&self) -> usize {
-        usize::from(self.n.form == Form::Bytes { flip: true } || self.n.memory != self.n.operand && self.n.form == Form::Pairs)
+        usize::from(self.n.flips() || self.n.memory != self.n.operand && self.n.form == Form::Pairs)
     }
 
     /// Rescaling and storing a vector.

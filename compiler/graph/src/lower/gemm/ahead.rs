@@ -1,8 +1,9 @@
-//! Activations widened to the operand's type before a product, band by band of the output.
+//! Activations made operands before a product, band by band of the output.
 //!
 //! Not the product. The idea: where the machine multiplies pairs of 16 bits, widening a pair costs as much as multiplying it with half a
-//! panel, and every panel and every tap does it again. So the part of the image that a band of output pixels sees is widened once into
-//! scratch, its elements in the same order, and the product reads that. A band is as large as the arena has bytes to spare.
+//! panel, and every panel and every tap does it again; bytes that are multiplied in pairs are moved to the other sign as often. So the part of the image that
+//! a band of output pixels sees is widened or moved once into scratch, its elements in the same order, and the product reads that. A band is as large as the
+//! arena has bytes to spare.
 
 use super::Product;
 use super::geometry::{Axis, Segment};
@@ -47,7 +48,8 @@ pub fn bands(cx: &Context, p: &Product, n: &Numbers, shape: &Shape, rectangles: 
     let bytes = n.operand.bytes() as usize;
     let most = (cx.spare_bytes.min(u64::from(cx.machine.l2_bytes / 4))) as usize / bytes;
     let outputs = [p.rows.output, p.columns.output];
-    if n.form != Form::Pairs || n.memory == n.operand || !shape.loads_groups(cx.machine, n) || outputs == [1, 1] {
+    let is_made = n.form == Form::Pairs && n.memory != n.operand || n.form == Form::BytePairs { flip: true };
+    if !is_made || !shape.loads_groups(cx.machine, n) || outputs == [1, 1] {
         return None;
     }
     if p.batch != 1 {
@@ -104,28 +106,38 @@ pub fn scratch(cx: &mut Context, bands: &[Band], elem: Elem) -> Option<BufferId>
     Some(cx.scratch("widened", most as u64 * u64::from(elem.bytes())))
 }
 
-/// Widens what a band reads, which may be nothing.
-pub fn widen(cx: &mut Context, n: &Numbers, from_elem: Elem, band: &Band, from: BufferId, to: BufferId) {
+/// Makes operands of what a band reads, which may be nothing.
+pub fn make(cx: &mut Context, n: &Numbers, from_elem: Elem, band: &Band, from: BufferId, to: BufferId) {
     if band.elements.is_empty() {
         return;
     }
-    let kernel = kernel(cx.machine, from_elem, n.operand, band.elements.len());
+    let kernel = kernel(cx.machine, n, from_elem, band.elements.len());
     cx.call(kernel, &[from, to], &[band.elements.start as i64]);
 }
 
 /// So many elements from `first` on: vectors, the last of which overlaps the one before.
-fn kernel(machine: &Machine, from: Elem, to: Elem, count: usize) -> Kernel {
-    let mut k = KernelBuilder::new(format!("widen_{from}_{to}_{count}"));
+fn kernel(machine: &Machine, n: &Numbers, from: Elem, count: usize) -> Kernel {
+    let to = n.operand;
+    let mut k = KernelBuilder::new(format!("{}_{from}_{to}_{count}", if to == Elem::I16 { "widen" } else { "move" }));
     let (x, y, first) = (k.read("x"), k.write("y"), k.param("first"));
     let (bytes, lanes) = (i64::from(to.bytes()), machine.lanes(to));
+    let flip = if to == Elem::I16 { None } else { Some(n.sign(&mut k, lanes)) };
+    let made = |k: &mut KernelBuilder, at: cranelite_tile::Index, count: usize| match flip {
+        Some(flip) => {
+            let v = k.load_part(to.x(lanes), x.at(at + first), count);
+            k.xor(v, flip)
+        }
+        None => {
+            let v = k.load_part(from.x(lanes), x.at(at + first), count);
+            k.widen(v, to)
+        }
+    };
     let one = |k: &mut KernelBuilder, at: cranelite_tile::Index, lanes: usize| {
-        let v = k.load(from.x(lanes), x.at(at.clone() + first));
-        let v = k.widen(v, to);
+        let v = made(k, at.clone(), lanes);
         k.store(y.at(at * bytes), v);
     };
     if count < lanes {
-        let v = k.load_part(from.x(lanes), x.at(first), count);
-        let v = k.widen(v, to);
+        let v = made(&mut k, 0.into(), count);
         k.store_part(y.at(0), v, count);
         return k.finish();
     }

@@ -158,6 +158,8 @@ pub(super) struct Step<'a> {
     /// Constants of the operation: what flips the sign of bytes, and a vector of ones.
     pub flip: Option<Value>,
     pub ones: Option<Value>,
+    /// What sums of 16 bits are multiplied with to be added to those of 32.
+    pub one_each: Option<Value>,
 }
 
 /// Addresses of a tile.
@@ -261,7 +263,7 @@ impl Nest<'_> {
         let x: Vec<i64> = pixels.iter().map(|[y, x]| y * s.x_row + x * s.x_pixel).collect();
         let columns = spec.vectors + self.step.ones.is_some() as usize;
         // Eight sums are needed to hide the latency of one operation.
-        let sets = (8 / (pixels.len() * columns)).clamp(1, spec.step);
+        let sets = (8 / (pixels.len() * columns)).clamp(1, spec.step.div_ceil(spec.numbers.chain()));
         let cells = Cells { pixels: pixels.len(), columns, sets };
 
         let ty = spec.numbers.accumulator.x(spec.lanes);
@@ -416,7 +418,7 @@ impl Nest<'_> {
         if let Some((first, count)) = spec.tail_group {
             let a = a.clone() + first as i64 * i64::from(spec.numbers.memory.bytes());
             let w = w.clone() + groups.times(w_group) + rest.times(w_group);
-            self.step.group(k, cells, x, &mut acc, 0, &a, &w, count);
+            self.step.group(k, cells, x, &mut acc, 0, &a, &w, (1, count));
         }
         acc
     }
@@ -426,8 +428,9 @@ impl<'a> Step<'a> {
     pub fn new(k: &mut KernelBuilder, spec: &'a Spec, x: Base, w: Arg) -> Self {
         let operands = spec.numbers.operand.x(spec.lanes * spec.numbers.group);
         let flip = spec.numbers.flip(k, spec.lanes * spec.numbers.group);
-        let ones = (spec.sum_factor != 0).then(|| k.int(operands.with_elem(spec.numbers.weight), 1));
-        Step { spec, x, w, flip, ones }
+        let one_each = (1 < spec.numbers.chain()).then(|| k.int(operands.with_elem(Elem::I16), 1));
+        let ones = (spec.sum_factor != 0).then(|| one_each.unwrap_or_else(|| k.int(operands.with_elem(spec.numbers.weight), 1)));
+        Step { spec, x, w, flip, ones, one_each }
     }
 
     fn x(&self, at: Index) -> Place {
@@ -464,14 +467,16 @@ impl<'a> Step<'a> {
                 self.block(k, cells, x, &mut acc, &a, &w);
                 g += block;
             } else {
-                self.group(k, cells, x, &mut acc, g % cells.sets, &a, &w, self.spec.elements());
-                g += 1;
+                let chain = self.spec.numbers.chain();
+                let groups = chain.min(count - g);
+                self.group(k, cells, x, &mut acc, g / chain % cells.sets, &a, &w, (groups, self.spec.elements()));
+                g += groups;
             }
         }
         acc
     }
 
-    /// One group, of whose elements the first `count` exist.
+    /// So many groups that one product takes, of each of which the first `count` elements exist.
     #[allow(clippy::too_many_arguments)]
     pub fn group(
         &self,
@@ -482,23 +487,37 @@ impl<'a> Step<'a> {
         set: usize,
         a: &Index,
         w: &Index,
-        count: usize,
+        (groups, count): (usize, usize),
     ) {
-        let mut update = |k: &mut KernelBuilder, m, j, a, b| {
+        let mut update = |k: &mut KernelBuilder, m, j, a: &[Value], b: &[Value]| {
             let cell = &mut acc[cells.index(set, m, j)];
-            *cell = self.product(k, *cell, a, b);
+            *cell = self.chain(k, *cell, a, b);
+        };
+        let activations = |k: &mut KernelBuilder, d: i64| -> Vec<Value> {
+            (0..groups as i64).map(|g| self.activation(k, a.clone() + (d + g * self.a_group()), count)).collect()
+        };
+        // Of each column from `j` on that is loaded with it.
+        let weights = |k: &mut KernelBuilder, j: usize| -> Vec<Vec<Value>> {
+            let all: Vec<Vec<Value>> = (0..groups as i64).map(|g| self.weights(k, &(w.clone() + g * self.w_group()), j)).collect();
+            (0..all[0].len()).map(|column| all.iter().map(|group| group[column]).collect()).collect()
         };
         if cells.by_column() {
-            let a: Vec<Value> = x.iter().map(|d| self.activation(k, a.clone() + *d, count)).collect();
-            for j in 0..cells.columns {
-                let b = self.weight(k, w, j);
-                (0..cells.pixels).for_each(|m| update(k, m, j, a[m], b));
+            let a: Vec<Vec<Value>> = x.iter().map(|d| activations(k, *d)).collect();
+            let mut j = 0;
+            while j < cells.columns {
+                for b in weights(k, j) {
+                    (0..cells.pixels).for_each(|m| update(k, m, j, &a[m], &b));
+                    j += 1;
+                }
             }
         } else {
-            let b: Vec<Value> = (0..cells.columns).map(|j| self.weight(k, w, j)).collect();
+            let mut b: Vec<Vec<Value>> = vec![];
+            while b.len() < cells.columns {
+                b.extend(weights(k, b.len()));
+            }
             for (m, d) in x.iter().enumerate() {
-                let a = self.activation(k, a.clone() + *d, count);
-                (0..cells.columns).for_each(|j| update(k, m, j, a, b[j]));
+                let a = activations(k, *d);
+                (0..cells.columns).for_each(|j| update(k, m, j, &a, &b[j]));
             }
         }
     }
@@ -541,19 +560,41 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// Of column `j`, and of the next one if a register holds those of both.
+    fn weights(&self, k: &mut KernelBuilder, w: &Index, j: usize) -> Vec<Value> {
+        let spec = self.spec;
+        if spec.numbers.chain() == 1 || spec.vectors < j + 2 {
+            return vec![self.weight(k, w, j)];
+        }
+        let lanes = spec.lanes * spec.numbers.group;
+        let both = self.packed(k, w, j, 2 * lanes);
+        let half = |first| {
+            let v = k.slice(both, first, lanes);
+            k.widen(v, Elem::I16)
+        };
+        [0, lanes].map(half).into()
+    }
+
+    /// So many weights in memory, from those of column `j` on.
+    fn packed(&self, k: &mut KernelBuilder, w: &Index, j: usize, lanes: usize) -> Value {
+        let spec = self.spec;
+        let before = (j * spec.lanes * spec.numbers.group) as i64 * i64::from(spec.numbers.packed.bytes());
+        let w = w.clone() + before;
+        if spec.prefetch_bytes != 0 && before % 64 == 0 {
+            k.prefetch(self.w.at(w.clone() + spec.prefetch_bytes));
+        }
+        k.load(spec.numbers.packed.x(lanes), self.w.at(w))
+    }
+
     fn weight(&self, k: &mut KernelBuilder, w: &Index, j: usize) -> Value {
         let spec = self.spec;
         if j == spec.vectors {
             return self.ones.expect("a vector of ones");
         }
-        let ty = spec.numbers.packed.x(spec.lanes * spec.numbers.group);
-        let w = w.clone() + j as i64 * i64::from(ty.bytes());
-        if spec.prefetch_bytes != 0 && (j as i64 * i64::from(ty.bytes())) % 64 == 0 {
-            k.prefetch(self.w.at(w.clone() + spec.prefetch_bytes));
-        }
-        let v = k.load(ty, self.w.at(w));
+        let v = self.packed(k, w, j, spec.lanes * spec.numbers.group);
         match spec.numbers.form {
             Form::Words => k.widen(v, Elem::I32),
+            Form::BytePairs { .. } => k.widen(v, Elem::I16),
             Form::Pairs if spec.numbers.packed != spec.numbers.weight => k.widen(v, spec.numbers.weight),
             _ => v,
         }
@@ -564,20 +605,22 @@ impl<'a> Step<'a> {
         let n = &self.spec.numbers;
         let ty = n.memory.x(self.spec.lanes * n.group);
         if self.spec.across.is_some() {
-            let is_bytes = matches!(n.form, Form::Bytes { .. });
+            let is_bytes = matches!(n.form, Form::Bytes { .. } | Form::BytePairs { .. });
             let v = k.load_part(if is_bytes { ty.with_elem(n.operand) } else { ty }, self.x(at), count);
             let v = self.flip.map_or(v, |flip| k.xor(v, flip));
-            return if is_bytes { v } else { k.widen(v, n.operand) };
+            return match n.form {
+                Form::Bytes { .. } => v,
+                Form::BytePairs { .. } => k.widen(v, Elem::I16),
+                _ => k.widen(v, n.operand),
+            };
         }
         match n.form {
             Form::Float => k.load_splat(ty, 1, self.x(at)),
             // The operation's own type: only the reading of the bits differs.
-            Form::Bytes { .. } => {
+            Form::Bytes { .. } | Form::BytePairs { .. } => {
                 let v = k.load_splat_part(ty.with_elem(n.operand), n.group, self.x(at), count);
-                match self.flip {
-                    Some(flip) => k.xor(v, flip),
-                    None => v,
-                }
+                let v = self.flip.map_or(v, |flip| k.xor(v, flip));
+                if matches!(n.form, Form::BytePairs { .. }) { k.widen(v, Elem::I16) } else { v }
             }
             Form::Pairs => {
                 let v = k.load_splat_part(ty, n.group, self.x(at), count);
@@ -588,6 +631,14 @@ impl<'a> Step<'a> {
                 k.widen(v, Elem::I32)
             }
         }
+    }
+
+    /// The groups that one product takes.
+    fn chain(&self, k: &mut KernelBuilder, acc: Value, a: &[Value], b: &[Value]) -> Value {
+        let Some(one_each) = self.one_each else { return self.product(k, acc, a[0], b[0]) };
+        let products: Vec<Value> = a.iter().zip(b).map(|(a, b)| if *b == one_each { *a } else { k.mul(*a, *b) }).collect();
+        let sums = products.into_iter().reduce(|a, b| k.add(a, b)).expect("a group");
+        k.dot(2, acc, sums, one_each)
     }
 
     fn product(&self, k: &mut KernelBuilder, acc: Value, a: Value, b: Value) -> Value {
@@ -602,7 +653,7 @@ impl<'a> Step<'a> {
                 let product = k.mul_wide(a, b);
                 k.add(acc, product)
             }
-            Form::Bytes { .. } | Form::Pairs => self.summed(k, acc, |k, acc| k.dot(spec.numbers.group, acc, a, b)),
+            Form::Bytes { .. } | Form::BytePairs { .. } | Form::Pairs => self.summed(k, acc, |k, acc| k.dot(spec.numbers.group, acc, a, b)),
         }
     }
 

@@ -204,6 +204,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if product.has_short_weights(cx, &numbers) {
         numbers = numbers.with_short_weights();
     }
+    let single = numbers;
+    if product.sums_in_pairs(cx.machine) {
+        numbers = numbers.in_pairs();
+    }
     let (epilogue, scales) = product.epilogue(cx.machine, &numbers)?;
     if let Some(form) = epilogue.form() {
         cx.note_rescaling(form, product.filter.shape[0]);
@@ -213,9 +217,9 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let mut shape = Shape::new(cx.machine, &numbers, pixels, filters, false);
     let across = Across::new(cx, product, &numbers, &shape);
     if let Some(across) = &across {
-        shape = across.shape(cx.machine, filters);
+        shape = across.shape(cx.machine, &numbers, filters);
     }
-    let sums_ahead = has_sums && sums::pays(cx, product, &numbers, shape.blocks(filters).iter().map(|b| b.panels).sum());
+    let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
     if has_sums && !sums_ahead {
         shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
     }
@@ -227,10 +231,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let memory = numbers.memory;
     let bands = if across.is_some() { None } else { ahead::bands(cx, product, &numbers, &shape, &rectangles) };
     let (numbers, bands) = match bands {
-        Some(bands) => (numbers.widened(), bands),
+        Some(bands) => (numbers.made(), bands),
         None => (numbers, vec![ahead::Band::whole(&rectangles)]),
     };
-    let sums = sums_ahead.then(|| sums::write(cx, product, &numbers, input));
+    let sums = sums_ahead.then(|| sums::write(cx, product, &single, input));
     let mut parts = vec![];
     for group in 0..product.groups() {
         for &block in &blocks {
@@ -238,13 +242,13 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
             parts.push((common, common.tables(cx, &scales, &rectangles)));
         }
     }
-    let wide = ahead::scratch(cx, &bands, numbers.operand);
+    let made = ahead::scratch(cx, &bands, numbers.operand);
     for band in &bands {
-        if let Some(wide) = wide {
-            ahead::widen(cx, &numbers, memory, band, input, wide);
+        if let Some(made) = made {
+            ahead::make(cx, &numbers, memory, band, input, made);
         }
         for (part, tables) in &parts {
-            part.write(cx, tables, band, wide.unwrap_or(input));
+            part.write(cx, tables, band, made.unwrap_or(input));
         }
     }
     Ok(())
@@ -275,6 +279,17 @@ impl Product<'_> {
         let pixels = self.batch * self.rows.output * self.columns.output;
         let streams = (cx.machine.l2_bytes as usize) < 2 * cx.constants_bytes;
         pixels == 1 && streams && numbers.form == Form::Pairs && self.has_byte_weights()
+    }
+
+    /// Whether two products of bytes are summed in 16 bits before they are added to a sum of 32: there are few enough weights of -128 that no two are in such
+    /// a sum, since -128 · -128 twice is 2^15.
+    fn sums_in_pairs(&self, machine: &Machine) -> bool {
+        let numbers = self.numbers(machine);
+        let depth: usize = self.filter.shape[1..].iter().product();
+        let least = |o: usize| self.filter.ints(o * depth..(o + 1) * depth).filter(|w| w - numbers.weight_shift == -128).count();
+        machine.byte_dot == ByteDot::S8S8Pairs
+            && matches!(numbers.form, Form::Bytes { .. })
+            && (0..self.filter.shape[0]).all(|o| least(o) <= 1)
     }
 
     /// Of one group.

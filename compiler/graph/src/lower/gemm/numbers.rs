@@ -13,6 +13,8 @@ pub enum Form {
     Float,
     /// Groups of four bytes; `flip`: the sign bit of the activations is inverted after loading.
     Bytes { flip: bool },
+    /// Pairs of bytes. Two of them in a row are multiplied together: their products are summed in 16 bits, and those sums in 32.
+    BytePairs { flip: bool },
     /// Pairs of i16, widened from what is in memory.
     Pairs,
     /// Single i16 by i16 into 64 bits.
@@ -55,7 +57,7 @@ impl Numbers {
         let memory = if activation == ElementType::U8 { Elem::U8 } else { Elem::I8 };
         let (operand, group) = match machine.byte_dot {
             ByteDot::U8S8 => (Elem::U8, 4),
-            ByteDot::S8S8 => (Elem::I8, 4),
+            ByteDot::S8S8 | ByteDot::S8S8Pairs => (Elem::I8, 4),
             ByteDot::S16S16 => (Elem::I16, 2),
             ByteDot::Runs { group, .. } => (memory, group as usize),
         };
@@ -84,6 +86,19 @@ impl Numbers {
                 (_, false) => 0,
             },
         }
+    }
+
+    /// Signed bytes by signed bytes with sums of two products in 16 bits.
+    pub fn in_pairs(self) -> Numbers {
+        match self.form {
+            Form::Bytes { flip } if self.operand == Elem::I8 => Numbers { form: Form::BytePairs { flip }, group: 2, ..self },
+            _ => self,
+        }
+    }
+
+    /// Groups in a row that one product takes.
+    pub fn chain(&self) -> usize {
+        if matches!(self.form, Form::BytePairs { .. }) { 2 } else { 1 }
     }
 
     /// Of 16-bit activations and weights of at most 9 bits.
@@ -116,8 +131,9 @@ impl Numbers {
     }
 
     /// The same with activations that are in memory as the operation takes them.
-    pub fn widened(self) -> Numbers {
-        Numbers { memory: self.operand, ..self }
+    pub fn made(self) -> Numbers {
+        let form = if self.form == (Form::BytePairs { flip: true }) { Form::BytePairs { flip: false } } else { self.form };
+        Numbers { memory: self.operand, form, ..self }
     }
 
     /// Of 16-bit activations and 16-bit weights: every product may need 31 bits.
@@ -133,10 +149,19 @@ impl Numbers {
         weight_shift: 0,
     };
 
+    /// Whether the sign bit of activations is inverted after loading.
+    pub fn flips(&self) -> bool {
+        matches!(self.form, Form::Bytes { flip: true } | Form::BytePairs { flip: true })
+    }
+
     /// What makes so many operands of bytes in memory that have the other sign, by exclusive or.
     pub fn flip(&self, k: &mut KernelBuilder, lanes: usize) -> Option<Value> {
-        let sign = if self.operand == Elem::U8 { 128 } else { -128 };
-        (self.form == Form::Bytes { flip: true }).then(|| k.int(self.operand.x(lanes), sign))
+        self.flips().then(|| self.sign(k, lanes))
+    }
+
+    /// The sign bit of so many bytes.
+    pub fn sign(&self, k: &mut KernelBuilder, lanes: usize) -> Value {
+        k.int(self.operand.x(lanes), if self.operand == Elem::U8 { 128 } else { -128 })
     }
 
     /// What the sum of the operands of a pixel must be multiplied with and added; 0: it is not needed.

@@ -54,6 +54,8 @@ pub struct Shape {
     by_lane: bool,
     /// The sum of the activations takes one more accumulator per pixel.
     pub sums: bool,
+    /// Groups in a row that one product takes.
+    chain: usize,
     /// The depth is in the lanes.
     is_across: bool,
 }
@@ -81,12 +83,13 @@ impl Shape {
             size,
             by_lane: Shape::block(machine, numbers) != 1,
             sums,
+            chain: numbers.chain(),
             is_across: false,
         }
     }
 
     /// Accumulators of `lanes` lanes, which are the depth: one for each column of each pixel of a tile.
-    pub fn across(machine: &Machine, lanes: usize, columns: usize, pixels: usize) -> Shape {
+    pub fn across(machine: &Machine, numbers: &Numbers, lanes: usize, columns: usize, pixels: usize) -> Shape {
         Shape {
             lanes,
             vectors: columns,
@@ -95,6 +98,7 @@ impl Shape {
             size: 1,
             by_lane: false,
             sums: false,
+            chain: numbers.chain(),
             is_across: true,
         }
     }
@@ -120,8 +124,8 @@ impl Shape {
         let columns = vectors + self.sums as usize;
         let registers = |pixels: usize| {
             let operands = if self.by_lane || pixels <= columns { pixels + 1 } else { vectors + 1 };
-            // One for a constant of the operation.
-            pixels * columns * self.size + operands + 1
+            // One for a constant of the operation, and sums that are in the making.
+            pixels * columns * self.size + operands * self.chain + self.chain
         };
         let most = (self.accumulators / (vectors * self.size)).max(1);
         (1..=most).rev().find(|&p| registers(p) <= self.registers).unwrap_or(1)
@@ -148,9 +152,10 @@ impl Shape {
         // Several sums in turn where one tile has too few accumulators to hide the latency of an operation.
         let sets = if matches!(machine.byte_dot, ByteDot::Runs { .. }) { 1 } else { (8 / accumulators).clamp(1, 4) };
         let tile = if numbers.form == Form::Float { machine.tile_f32 } else { machine.tile_i8 };
-        let wanted = if unroll { sets.max(block) } else { sets.max(tile.unroll as usize).max(block) };
-        let step = wanted.next_multiple_of(block);
-        (block, if step <= groups { step } else { block })
+        let wanted = self.chain * if unroll { sets } else { sets.max(tile.unroll as usize) };
+        let least = block.max(if self.chain <= groups { self.chain } else { 1 });
+        let step = wanted.max(block).next_multiple_of(least);
+        (block, if step <= groups { step } else { least })
     }
 }
 

@@ -383,7 +383,7 @@ impl Nest<'_> {
             // It begins early enough to be read whole if there is a full group before it.
             let early = if count == self.depth.group { self.rest - a_group } else { 0 };
             let (a, w) = (at.clone() + groups.times(a_group) + early, w.clone() + groups.times(w_group));
-            step.group(k, &cells, &[0], &mut acc, 0, &a, &w, count);
+            step.group(k, &cells, &[0], &mut acc, 0, &a, &w, (1, count));
         }
         acc
     }

@@ -107,8 +107,8 @@ pub fn classes(
     let mut data = vec![];
     for rectangle in if uniform { &rectangles[..1] } else { rectangles } {
         let count = (rectangle.0.taps() * rectangle.1.taps() * p.filter.shape[3]) as i64;
-        // Each absent element is 0 in memory, and what the operation makes of it is summed.
-        let absent = n.sum_factor(p.weight_zero_point) * n.input_shift * absent(rectangle) as i64;
+        // Each absent element is 0 when it has been loaded, and what is made of it is summed.
+        let absent = if n.flips() { n.sum_factor(p.weight_zero_point) * n.input_shift * absent(rectangle) as i64 } else { 0 };
         let start = |column: usize| {
             let start = n.start(p.input_zero_point, p.weight_zero_point, sum(column, rectangle), count);
             p.bias.int(first + column).wrapping_add(start).wrapping_add(absent)
