@@ -7,6 +7,7 @@ pub mod cross;
 pub mod described;
 pub mod differential;
 pub mod guarded;
+pub mod hot;
 pub mod in_c;
 pub mod maker;
 pub mod matrix;

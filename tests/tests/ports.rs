@@ -19,7 +19,7 @@ use cranelite_graph::graph::Graph;
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::moves::{self, Moves};
 use cranelite_graph::tensor::ElementType;
-use cranelite_tests::operator::{self as op, Element, Window};
+use cranelite_tests::hot::{Case, Products, cases};
 use cranelite_tests::tools;
 use cranelite_tests::trace::{self, Trace};
 use cranelite_tile::{ByteDot, Step, arena};
@@ -43,65 +43,12 @@ const CPUS: &[(&str, &str)] = &[
     ("znver4", "znver4"),
 ];
 
-/// What multiplies, where something does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Products {
-    Integers,
-    Floats,
-    None,
-}
-
-use Element::{F32, I8, I16};
-use Products::{Floats, Integers};
-
-struct Case {
-    name: &'static str,
-    products: Products,
-    graph: Graph,
-}
-
-fn cases() -> Vec<Case> {
-    let square = |height, size, stride| Window { height, width: height, size, stride };
-    let row = |pixels| Window { height: 1, width: pixels, size: 1, stride: 1 };
-    let case = |name, products, graph| Case { name, products, graph };
-    vec![
-        case("int8 1x1, 32 channels, relu", Integers, op::convolution_with(I8, row(168), 32, 64, "relu")),
-        case("int8 1x1, 32 channels", Integers, op::convolution(I8, row(168), 32, 64)),
-        case("int8 1x1, 128 channels, relu", Integers, op::convolution_with(I8, row(168), 128, 64, "relu")),
-        case("int8 1x1, 128 channels", Integers, op::convolution(I8, row(168), 128, 64)),
-        case("int8 1x1, few pixels", Integers, op::convolution_with(I8, row(28), 512, 64, "relu")),
-        case("int8 3x3, 32 channels, relu", Integers, op::convolution_with(I8, square(30, 3, 1), 32, 64, "relu")),
-        case("int8 3x3, 3 channels, relu", Integers, op::convolution_with(I8, square(112, 3, 2), 3, 32, "relu")),
-        case("f32 1x1, 32 channels, relu", Floats, op::convolution_with(F32, row(168), 32, 64, "relu")),
-        case("f32 1x1, 128 channels, relu", Floats, op::convolution_with(F32, row(168), 128, 64, "relu")),
-        case("f32 3x3, 32 channels, relu", Floats, op::convolution_with(F32, square(30, 3, 1), 32, 64, "relu")),
-        case("f32 3x3, 3 channels, relu", Floats, op::convolution_with(F32, square(112, 3, 2), 3, 32, "relu")),
-        case("int16 1x1, 32 channels", Integers, op::convolution(I16, row(168), 32, 64)),
-        case("int16 1x1, 128 channels", Integers, op::convolution(I16, row(168), 128, 64)),
-        case("int16 3x3, 32 channels", Integers, op::convolution(I16, square(30, 3, 1), 32, 64)),
-        case("int8 depthwise 3x3", Integers, op::depthwise(I8, square(28, 3, 1), 128)),
-        case("int8 depthwise 3x3, stride 2", Integers, op::depthwise(I8, square(28, 3, 2), 128)),
-        case("f32 depthwise 3x3", Floats, op::depthwise(F32, square(28, 3, 1), 128)),
-        case("f32 depthwise 3x3, stride 2", Floats, op::depthwise(F32, square(28, 3, 2), 128)),
-        case("int8 fully connected", Integers, op::fully_connected(I8, 1, 256, 512)),
-        case("f32 fully connected", Floats, op::fully_connected(F32, 1, 256, 512)),
-        case("hybrid fully connected", Integers, op::hybrid(1, 256, 512)),
-        case("hybrid fully connected, 56 rows", Integers, op::hybrid(56, 256, 512)),
-        case("int8 add", Products::None, op::binary(I8, "add", &[1, 28, 28, 64])),
-        case("f32 add", Products::None, op::binary(F32, "add", &[1, 28, 28, 64])),
-        case("int8 average pool 2x2", Products::None, op::pool(I8, "average_pool_2d", square(28, 2, 2), 128)),
-        case("int8 max pool 3x3, stride 2", Products::None, op::pool(I8, "max_pool_2d", square(29, 3, 2), 128)),
-    ]
-}
-
-impl Products {
-    fn is_one(self, m: Mnemonic) -> bool {
-        use Mnemonic as M;
-        match self {
-            Integers => matches!(m, M::Vpdpbusd | M::Vpdpwssd | M::Vpmaddwd | M::Vpmaddubsw | M::Vpmulld | M::Vpmullw),
-            Floats => matches!(m, M::Vfmadd132ps | M::Vfmadd213ps | M::Vfmadd231ps),
-            Products::None => false,
-        }
+fn is_product(products: Products, m: Mnemonic) -> bool {
+    use Mnemonic as M;
+    match products {
+        Products::Integers => matches!(m, M::Vpdpbusd | M::Vpdpwssd | M::Vpmaddwd | M::Vpmaddubsw | M::Vpmulld | M::Vpmullw),
+        Products::Floats => matches!(m, M::Vfmadd132ps | M::Vfmadd213ps | M::Vfmadd231ps),
+        Products::None => false,
     }
 }
 
@@ -114,7 +61,7 @@ struct Region {
 
 impl Region {
     fn new(name: String, trace: &Trace, executed: &[usize], products: Products) -> Region {
-        let alone: Vec<usize> = executed.iter().copied().filter(|n| products.is_one(trace.code[*n].mnemonic())).collect();
+        let alone: Vec<usize> = executed.iter().copied().filter(|n| is_product(products, trace.code[*n].mnemonic())).collect();
         Region { name, text: trace.text(executed), products: (!alone.is_empty()).then(|| trace.text(&alone)) }
     }
 }
@@ -158,7 +105,7 @@ fn hot(graph: &Graph, products: Products, level: &str) -> Result<Trace> {
 }
 
 fn count(trace: &Trace, executed: &[usize], products: Products) -> usize {
-    executed.iter().filter(|n| products.is_one(trace.code[**n].mnemonic())).count()
+    executed.iter().filter(|n| is_product(products, trace.code[**n].mnemonic())).count()
 }
 
 /// One turn of the innermost loop in which most is done, and of the loop around it that stores.

@@ -404,6 +404,8 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
     let mut assigned = BTreeMap::new();
     for class in [Class::Vector, Class::General] {
         let limit = if class == Class::Vector { registers.vector } else { registers.general };
+        let of_class = wishes.iter().map(|w| w.key.1.0 as usize).filter(|v| code.classes[*v] == class);
+        let wanted = of_class.map(|v| code.allowed[v]).filter(|a| *a != ANY).fold(0, |all, a| all | a);
         // Per register the wish that holds it.
         let mut holder: Vec<Option<&Wish>> = vec![None; limit as usize];
         for w in wishes.iter().filter(|w| code.classes[w.key.1.0 as usize] == class) {
@@ -413,7 +415,10 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
                 }
             }
             let is_allowed = |r: usize| code.is_allowed(w.key.1, r);
-            match (0..holder.len()).find(|&r| holder[r].is_none() && is_allowed(r)) {
+            let mut free = (0..holder.len()).filter(|&r| holder[r].is_none() && is_allowed(r));
+            // What may be anywhere leaves those that others must have.
+            let first = if code.allowed[w.key.1.0 as usize] == ANY { free.clone().find(|r| wanted >> r & 1 == 0) } else { None };
+            match first.or_else(|| free.next()) {
                 Some(r) => {
                     holder[r] = Some(w);
                     assigned.insert(w.key, r as u8);

@@ -66,6 +66,8 @@ pub struct Machine {
     pub fma: bool,
     /// Multiplying by one lane of a register costs no extra instruction (fma_lane).
     pub fma_lane: bool,
+    /// The same of groups of bytes (dot_lane): so many groups of activations are loaded as one vector per pixel; 1: there is no such instruction.
+    pub dot_lanes: u32,
     pub byte_dot: ByteDot,
     /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
     pub high_multiply: bool,
@@ -129,6 +131,7 @@ impl Machine {
             vector_registers: registers,
             fma,
             fma_lane,
+            dot_lanes: if fma_lane && byte_dot == ByteDot::S8S8 { 2 } else { 1 },
             byte_dot,
             high_multiply: fma_lane,
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),

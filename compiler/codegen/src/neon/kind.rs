@@ -97,6 +97,12 @@ impl Kind {
         let vector = matches!(self, K::LoadVector | K::LoadVectorLong | K::LoadVectorPair | K::LoadVectorLongPair);
         vector || matches!(self, K::Load | K::LoadPair | K::LoadSplat | K::LoadLane)
     }
+    /// Does it multiply integers, as inner loops of products do?
+    pub fn multiplies(self) -> bool {
+        use Kind as K;
+        let long = matches!(self, K::ProductLong | K::ProductLongAccumulate | K::Dot | K::MatrixDot);
+        long || matches!(self, K::Product | K::ProductAccumulate)
+    }
     pub fn touches_memory(self) -> bool {
         self.loads() || self.stores() || self == Kind::Prefetch
     }

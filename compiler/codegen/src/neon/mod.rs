@@ -63,7 +63,8 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
     }
     let Selected { insts, classes, pool, scratch_bytes } = chosen;
     let insts = hoisted(insts, &classes);
-    let insts = schedule::schedule(insts, &classes, features.core, encode::REGISTERS);
+    let slots = |insts: &[Inst]| encode::slots(insts, &classes, encode::REGISTERS);
+    let insts = schedule::schedule(insts, &classes, features.core, encode::REGISTERS, slots);
     encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool, scratch_bytes).map_err(refused)
 }
 

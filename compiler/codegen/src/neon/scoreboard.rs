@@ -4,6 +4,7 @@
 //! as its operands, its pipes and the width of the core allow, and none before its predecessor; an out-of-order core dispatches a number of
 //! micro-operations per cycle into a window and issues the oldest whose operands and pipes are there (as `llvm-mca` simulates it).
 
+mod loops;
 #[cfg(test)]
 mod tests;
 
@@ -11,6 +12,7 @@ use super::cores::{Core, Issue, Row};
 use super::forms;
 use super::kind::Kind;
 use crate::alloc::Class;
+pub use loops::{is_within, loops};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// An instruction as a pipeline sees it. Registers of all classes, and flags, are numbers of one space.

@@ -63,6 +63,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         vector_registers: 32,
         fma: true,
         fma_lane: true,
+        dot_lanes: if set.contains("dotprod") { 2 } else { 1 },
         byte_dot: if set.contains("dotprod") { ByteDot::S8S8 } else { ByteDot::S8S8Pairs },
         high_multiply: true,
         mul_high_add: false,

@@ -45,6 +45,7 @@ pub(super) fn of(products: Products, name: &str) -> Machine {
         vector_registers: 14,
         fma: false,
         fma_lane: false,
+        dot_lanes: 1,
         byte_dot,
         high_multiply: true,
         mul_high_add: true,

@@ -26,6 +26,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             vector_registers: 32,
             fma: true,
             fma_lane: false,
+            dot_lanes: 1,
             byte_dot: ByteDot::S8S8,
             high_multiply: false,
             mul_high_add: false,

@@ -133,6 +133,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         vector_registers: 16,
         fma: set.contains("fma"),
         fma_lane: false,
+        dot_lanes: 1,
         byte_dot: if has_vnni(set) { ByteDot::U8S8 } else { ByteDot::S16S16 },
         high_multiply: false,
         mul_high_add: false,

@@ -7,20 +7,22 @@
 use super::super::cores::Core;
 use super::super::scoreboard::InOrder;
 use super::graph::{Graph, Node};
-use crate::alloc::{Class, Registers};
+
+/// Numbers of vectors, of general registers, and of the vectors that must be in a register below 16.
+pub type Counts = [i32; 3];
 
 /// How far ahead of the first instruction that has not been placed others are looked for.
 const STRETCH: usize = 160;
 
 /// What lives before and after the run.
 pub struct Around {
-    /// By register of the run: its class (flags have none).
-    pub classes: Vec<Option<Class>>,
+    /// By register of the run: 1 where it counts (flags do nowhere).
+    pub counts: Vec<Counts>,
     /// By register: does it hold a value before the run, after it?
     pub before: Vec<bool>,
     pub after: Vec<bool>,
-    /// Values that live through the run and that no instruction of it names, by class.
-    pub through: Registers,
+    /// Values that live through the run and that no instruction of it names.
+    pub through: Counts,
 }
 
 /// Values alive while instructions are placed one after the other.
@@ -31,51 +33,47 @@ struct Pressure<'a> {
     alive: Vec<bool>,
     /// Accesses that are still to come.
     left: Vec<u32>,
-    count: [i32; 2],
-    most: [i32; 2],
+    count: Counts,
+    most: Counts,
 }
 
-fn index(class: Class) -> usize {
-    usize::from(class == Class::General)
+fn add(to: &mut Counts, counts: &Counts) {
+    to.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
 }
 
 impl<'a> Pressure<'a> {
     fn new(nodes: &'a [Node], around: &'a Around) -> Self {
-        let mut left = vec![0; around.classes.len()];
+        let mut left = vec![0; around.counts.len()];
         for node in nodes {
             registers(node).for_each(|r| left[r as usize] += 1);
         }
-        let mut count = [i32::from(around.through.vector), i32::from(around.through.general)];
-        for (class, before) in around.classes.iter().zip(&around.before) {
-            if let (Some(class), true) = (class, before) {
-                count[index(*class)] += 1;
-            }
-        }
+        let mut count = around.through;
+        around.counts.iter().zip(&around.before).filter(|c| *c.1).for_each(|c| add(&mut count, c.0));
         Pressure { around, nodes, alive: around.before.clone(), left, count, most: count }
     }
-    /// Values that an instruction ends by reading them last, and that it begins by writing them, by class.
-    fn change(&self, node: usize) -> ([i32; 2], [i32; 2]) {
-        let (mut ends, mut begins) = ([0; 2], [0; 2]);
+    /// Values that an instruction ends by reading them last, and that it begins by writing them.
+    fn change(&self, node: usize) -> (Counts, Counts) {
+        let (mut ends, mut begins) = ([0; 3], [0; 3]);
         let step = &self.nodes[node].timed;
         for r in registers(&self.nodes[node]) {
-            let Some(class) = self.around.classes[r as usize] else { continue };
+            let counts = &self.around.counts[r as usize];
             let written = step.writes.contains(&r);
             if !self.alive[r as usize] {
-                begins[index(class)] += 1;
+                add(&mut begins, counts);
             } else if self.left[r as usize] == 1 && !self.around.after[r as usize] && !written {
-                ends[index(class)] += 1;
+                add(&mut ends, counts);
             }
         }
         (ends, begins)
     }
     /// May it go without exceeding the limit, or does it end at least as many as it begins?
-    fn allows(&self, node: usize, limit: [i32; 2]) -> bool {
+    fn allows(&self, node: usize, limit: Counts) -> bool {
         let (ends, begins) = self.change(node);
-        (0..2).all(|c| begins[c] <= ends[c] || self.count[c] - ends[c] + begins[c] <= limit[c])
+        (0..3).all(|c| begins[c] <= ends[c] || self.count[c] - ends[c] + begins[c] <= limit[c])
     }
     fn place(&mut self, node: usize) {
         let (ends, begins) = self.change(node);
-        for c in 0..2 {
+        for c in 0..3 {
             self.count[c] += begins[c] - ends[c];
             self.most[c] = self.most[c].max(self.count[c]);
         }
@@ -84,8 +82,8 @@ impl<'a> Pressure<'a> {
             self.left[at] -= 1;
             let lives = self.left[at] > 0 || self.around.after[at];
             // What is written and never read dies at once.
-            if let (Some(class), false, true) = (self.around.classes[at], lives, self.nodes[node].timed.writes.contains(&r)) {
-                self.count[index(class)] -= 1;
+            if !lives && self.nodes[node].timed.writes.contains(&r) {
+                self.count.iter_mut().zip(&self.around.counts[at]).for_each(|(t, c)| *t -= c);
             }
             self.alive[at] = lives;
         }
@@ -100,15 +98,15 @@ fn registers(node: &Node) -> impl Iterator<Item = u32> + '_ {
     first.chain(second)
 }
 
-/// Most values of each class that live at once in this order.
-pub fn pressure(nodes: &[Node], around: &Around, order: &[usize]) -> [i32; 2] {
+/// Most values that live at once in this order.
+pub fn pressure(nodes: &[Node], around: &Around, order: &[usize]) -> Counts {
     let mut pressure = Pressure::new(nodes, around);
     order.iter().for_each(|n| pressure.place(*n));
     pressure.most
 }
 
 /// An order that takes few cycles, with few values alive where that is possible.
-pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, limit: [i32; 2]) -> Vec<usize> {
+pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, limit: Counts) -> Vec<usize> {
     let mut pressure = Pressure::new(nodes, around);
     let mut machine = InOrder::new(core);
     let mut waits = graph.leaders.clone();

@@ -17,26 +17,52 @@ use super::kind::Kind;
 use super::scoreboard::{self, Timed};
 use crate::alloc::{self, Class, Event, Lives, Registers, Virtual};
 use graph::{Graph, Memory, Node};
-use list::Around;
+use list::{Around, Counts};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// The instructions in an order for the core, in which no more values go to the frame than before. Moves that would do nothing are gone.
-pub fn schedule(insts: Vec<Inst>, classes: &[Class], core: &'static Core, registers: Registers) -> Vec<Inst> {
+/// The instructions in an order for the core; `slots` says how many values go to the frame, which are no more than before. Moves that would do nothing are
+/// gone.
+pub fn schedule(
+    insts: Vec<Inst>,
+    classes: &[Class],
+    core: &'static Core,
+    registers: Registers,
+    slots: impl Fn(&[Inst]) -> u32,
+) -> Vec<Inst> {
     let leaders = alloc::lives(&events(&insts), classes).leaders;
     let merged: Vec<Inst> = insts.iter().filter_map(|i| renamed(i, &leaders)).collect();
     let lives = alloc::lives(&events(&merged), classes);
-    let mut out = Vec::with_capacity(merged.len());
-    for run in runs(&merged) {
-        let order = if run.len() < 3 { (0..run.len()).collect() } else { order_of_run(&merged, &run, &lives, classes, core, registers) };
-        out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
+    let counts = counts(&merged, classes);
+    let mut before = None;
+    // What few registers below 16 there are, and intervals without holes, can ask for more than is counted here.
+    for less in [0, 3, 8] {
+        let there =
+            [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
+        let mut out = Vec::with_capacity(merged.len());
+        for run in runs(&merged) {
+            let order =
+                if run.len() < 3 { (0..run.len()).collect() } else { order_of_run(&merged, &run, &lives, classes, &counts, core, there) };
+            out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
+        }
+        let now = slots(&out);
+        if now == 0 || now <= *before.get_or_insert_with(|| slots(&insts)) {
+            return out;
+        }
     }
-    let slots = |insts: &[Inst]| alloc::allocate(&events(insts), classes, registers).map_or(u32::MAX, |a| a.vector_slots + a.general_slots);
-    match slots(&out) {
-        0 => out,
-        now if now <= slots(&insts) => out,
-        _ => insts,
+    insts
+}
+
+/// Of which registers each virtual register needs one.
+fn counts(insts: &[Inst], classes: &[Class]) -> Vec<Counts> {
+    let mut out: Vec<Counts> = classes.iter().map(|c| if *c == Class::Vector { [1, 0, 0] } else { [0, 1, 0] }).collect();
+    for inst in insts {
+        if let Inst::Op { form, registers, .. } = inst {
+            let low = registers.iter().zip(form.roles()).filter(|(_, role)| role.class == Class::Vector && role.limit <= 16);
+            low.for_each(|(v, _)| out[v.0 as usize] = [1, 0, 1]);
+        }
     }
+    out
 }
 
 /// What each register is to an instruction: read, written.
@@ -112,8 +138,9 @@ fn order_of_run(
     run: &Range<usize>,
     lives: &Lives,
     classes: &[Class],
+    counts: &[Counts],
     core: &'static Core,
-    registers: Registers,
+    there: Counts,
 ) -> Vec<usize> {
     // Registers of the run by small numbers; the last one stands for the flags.
     let accessed: BTreeSet<Virtual> = insts[run.clone()].iter().flat_map(accesses).map(|a| a.0).collect();
@@ -122,22 +149,19 @@ fn order_of_run(
     let nodes: Vec<Node> = insts[run.clone()].iter().map(|i| node(i, classes, &numbers)).collect();
     let crosses = |start: usize, end: usize| (start < 2 * run.start, end >= 2 * run.end);
     let mut around = Around {
-        classes: vec![None; numbers.len() + 1],
+        counts: vec![[0; 3]; numbers.len() + 1],
         before: vec![false; numbers.len() + 1],
         after: vec![false; numbers.len() + 1],
-        through: Registers { vector: 0, general: 0 },
+        through: [0; 3],
     };
     for &(root, start, end) in &lives.intervals {
         let (before, after) = crosses(start, end);
-        let class = classes[root.0 as usize];
+        let counts = counts[root.0 as usize];
         if accessed.contains(&root) {
             let at = numbers[&root] as usize;
-            (around.classes[at], around.before[at], around.after[at]) = (Some(class), before, after);
+            (around.counts[at], around.before[at], around.after[at]) = (counts, before, after);
         } else if before && after {
-            match class {
-                Class::Vector => around.through.vector = around.through.vector.saturating_add(1),
-                Class::General => around.through.general = around.through.general.saturating_add(1),
-            }
+            around.through.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
         }
     }
     // A whole loop's body ends with the branch back.
@@ -151,7 +175,7 @@ fn order_of_run(
         writes: vec![],
         address: None,
     });
-    best(&nodes, &around, core, registers, is_loop.then(|| tail.collect()))
+    best(&nodes, &around, core, there, is_loop.then(|| tail.collect()))
 }
 
 fn is_border(inst: &Inst) -> bool {
@@ -190,7 +214,7 @@ fn node(inst: &Inst, classes: &[Class], numbers: &BTreeMap<Virtual, u32>) -> Nod
 }
 
 /// An order of the run for a core. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
-fn best(nodes: &[Node], around: &Around, core: &'static Core, registers: Registers, tail: Option<Vec<Timed>>) -> Vec<usize> {
+fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tail: Option<Vec<Timed>>) -> Vec<usize> {
     let original: Vec<usize> = (0..nodes.len()).collect();
     if nodes.len() < 3 {
         return original;
@@ -205,7 +229,6 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, registers: Registe
             _ => f64::from(scoreboard::once(&steps, core)),
         }
     };
-    let there = [i32::from(registers.vector), i32::from(registers.general)];
     let needed = list::pressure(nodes, around, &original);
     let graph = Graph::new(nodes, core);
     let steps: Vec<Timed> = nodes.iter().map(|n| n.timed.clone()).collect();
@@ -214,7 +237,7 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, registers: Registe
     for less in [0, 1, 2, 4, 7, 11] {
         let order = list::order(nodes, &graph, around, core, there.map(|r| r - less));
         let most = list::pressure(nodes, around, &order);
-        if (0..2).any(|c| most[c] > there[c].max(needed[c])) {
+        if (0..3).any(|c| most[c] > there[c].max(needed[c])) {
             continue;
         }
         let cycles = cost(&order);

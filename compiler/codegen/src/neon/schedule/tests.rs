@@ -6,7 +6,7 @@ use super::super::kind::Kind;
 use super::super::scoreboard::{self, Timed};
 use super::graph::{Memory, Node};
 use super::list::{self, Around};
-use crate::alloc::{Class, Registers, Virtual};
+use crate::alloc::Virtual;
 
 struct Random(u64);
 
@@ -64,10 +64,10 @@ fn code(random: &mut Random) -> (Vec<Node>, Around) {
             _ => none(step([Kind::Dot, Kind::FloatMultiplyAdd][random.below(2)], vec![a, b, d], vec![d])),
         });
     }
-    let classes = (0..=flags).map(|r| match r as usize {
-        r if r < generals => Some(Class::General),
-        r if r < generals + vectors => Some(Class::Vector),
-        _ => None,
+    let counts = (0..=flags).map(|r| match r as usize {
+        r if r < generals => [0, 1, 0],
+        r if r < generals + vectors => [1, 0, i32::from(r % 4 == 0)],
+        _ => [0; 3],
     });
     // What is read before it is written comes from outside.
     let mut before = vec![false; flags as usize + 1];
@@ -77,7 +77,7 @@ fn code(random: &mut Random) -> (Vec<Node>, Around) {
         node.timed.writes.iter().for_each(|w| written[*w as usize] = true);
     }
     let after = (0..=flags).map(|_| random.is(50)).collect();
-    let around = Around { classes: classes.collect(), before, after, through: Registers { vector: random.below(4) as u8, general: 2 } };
+    let around = Around { counts: counts.collect(), before, after, through: [random.below(4) as i32, 2, 1] };
     (nodes, around)
 }
 
@@ -124,7 +124,7 @@ fn scheduled_code_does_the_same_in_as_few_registers_and_no_more_cycles() {
     for case in 0..240 {
         let (nodes, around) = code(&mut random);
         let core = CORES[case % CORES.len()];
-        let registers = Registers { vector: 12 + random.below(21) as u8, general: 8 + random.below(16) as u8 };
+        let registers = [12 + random.below(21) as i32, 8 + random.below(16) as i32, 3 + random.below(14) as i32];
         let original: Vec<usize> = (0..nodes.len()).collect();
         let is_loop = random.is(50);
         let order = super::best(&nodes, &around, core, registers, tail(is_loop));
@@ -132,11 +132,11 @@ fn scheduled_code_does_the_same_in_as_few_registers_and_no_more_cycles() {
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(sorted, original, "case {case}: every instruction once");
-        let count = around.classes.len();
+        let count = around.counts.len();
         assert_eq!(execute(&nodes, &order, count), execute(&nodes, &original, count), "case {case}: {nodes:?}");
         let (before, after) = (list::pressure(&nodes, &around, &original), list::pressure(&nodes, &around, &order));
-        for (c, there) in [registers.vector, registers.general].into_iter().enumerate() {
-            assert!(after[c] <= before[c].max(i32::from(there)), "case {case}: {after:?} registers, {before:?} before");
+        for (c, there) in registers.into_iter().enumerate() {
+            assert!(after[c] <= before[c].max(there), "case {case}: {after:?} registers, {before:?} before");
         }
         let cycles = |order: &[usize]| {
             let steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
@@ -170,9 +170,9 @@ fn products_no_longer_wait_for_their_loads() {
         }
     }
     let lives: Vec<bool> = (0..70).map(|r| r == base || (sums..sums + 24).contains(&r)).collect();
-    let classes = (0..70).map(|r| Some(if r == base { Class::General } else { Class::Vector })).collect();
-    let around = Around { classes, before: lives.clone(), after: lives, through: Registers { vector: 0, general: 2 } };
-    let registers = Registers { vector: 32, general: 26 };
+    let counts = (0..70).map(|r| if r == base { [0, 1, 0] } else { [1, 0, 0] }).collect();
+    let around = Around { counts, before: lives.clone(), after: lives, through: [0, 2, 0] };
+    let registers = [32, 26, 16];
     let cycles = |order: &[usize]| {
         let steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
         scoreboard::cycles(&steps, &super::super::cores::CORTEX_A55)

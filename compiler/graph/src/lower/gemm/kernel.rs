@@ -9,6 +9,7 @@ use super::across::Across;
 use super::epilogue::{Epilogue, Tables};
 use super::numbers::{Form, Numbers};
 use super::select::steps::{Select, Steps, Tables as SelectTables};
+use super::shape::Shape;
 use crate::lower::pointwise::{Destination, Output};
 use crate::lower::sizes::Size;
 use cranelite_tile::{Arg, Base, Elem, Index, Kernel, KernelBuilder, Place, Reduce, Value};
@@ -538,6 +539,19 @@ impl<'a> Step<'a> {
     fn block(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], acc: &mut [Value], a: &Index, w: &Index) {
         let spec = self.spec;
         let memory = spec.numbers.memory.x(spec.block * spec.numbers.group);
+        if Shape::keeps_weights(&spec.numbers) {
+            let cells_of = |g: usize| (0..cells.columns).map(move |j| (g, j));
+            let all: Vec<(usize, usize)> = (0..spec.block).flat_map(cells_of).collect();
+            let b: Vec<Value> = all.iter().map(|&(g, j)| self.weight(k, &(w.clone() + g as i64 * self.w_group()), j)).collect();
+            for (m, d) in x.iter().enumerate() {
+                let a = k.load(memory, self.x(a.clone() + *d));
+                for (&(g, j), &b) in all.iter().zip(&b) {
+                    let cell = &mut acc[cells.index(g % cells.sets, m, j)];
+                    *cell = self.dot_lane(k, *cell, a, g, b);
+                }
+            }
+            return;
+        }
         let a: Vec<Value> = x
             .iter()
             .map(|d| {

@@ -50,8 +50,10 @@ pub struct Shape {
     registers: usize,
     /// Registers of one accumulator.
     size: usize,
-    /// Activations are used lane by lane, so those of all pixels are kept.
-    by_lane: bool,
+    /// Groups of activations that are loaded as one vector per pixel and used lane by lane.
+    block: usize,
+    /// Then the weights of all of them are kept, or else the activations of all pixels.
+    keeps_weights: bool,
     /// The sum of the activations takes one more accumulator per pixel.
     pub sums: bool,
     /// Groups in a row that one product takes.
@@ -81,7 +83,8 @@ impl Shape {
             accumulators: (tile.rows * tile.vectors) as usize,
             registers: machine.vector_registers as usize,
             size,
-            by_lane: Shape::block(machine, numbers) != 1,
+            block: Shape::block(machine, numbers),
+            keeps_weights: Shape::keeps_weights(numbers),
             sums,
             chain: numbers.chain(),
             is_across: false,
@@ -96,7 +99,8 @@ impl Shape {
             accumulators: columns * pixels,
             registers: machine.vector_registers as usize,
             size: 1,
-            by_lane: false,
+            block: 1,
+            keeps_weights: false,
             sums: false,
             chain: numbers.chain(),
             is_across: true,
@@ -123,7 +127,12 @@ impl Shape {
     pub fn pixels(&self, vectors: usize) -> usize {
         let columns = vectors + self.sums as usize;
         let registers = |pixels: usize| {
-            let operands = if self.by_lane || pixels <= columns { pixels + 1 } else { vectors + 1 };
+            let operands = match (self.block, self.keeps_weights) {
+                (2.., true) => self.block * vectors + 2,
+                (2.., false) => pixels + 1,
+                _ if pixels <= columns => pixels + 1,
+                _ => vectors + 1,
+            };
             // One for a constant of the operation, and sums that are in the making.
             pixels * columns * self.size + operands * self.chain + self.chain
         };
@@ -136,10 +145,16 @@ impl Shape {
         machine.has_vectors() && Shape::block(machine, numbers) == 1
     }
 
+    /// Whether a block of groups is multiplied pixel by pixel: few registers hold activations, and all of them weights.
+    pub fn keeps_weights(numbers: &Numbers) -> bool {
+        matches!(numbers.form, Form::Bytes { .. })
+    }
+
     /// Groups that are loaded as one vector per pixel.
     pub fn block(machine: &Machine, numbers: &Numbers) -> usize {
         match numbers.form {
             Form::Float if machine.fma_lane => machine.lanes(Elem::F32),
+            Form::Bytes { flip: false } if machine.has_vectors() => machine.dot_lanes as usize,
             // Groups of a register's worth; lanes of a shorter vector cost more to spread than groups do to load.
             Form::Pairs if machine.lanes(Elem::I16) == PAIRS * numbers.group => PAIRS,
             _ => 1,
