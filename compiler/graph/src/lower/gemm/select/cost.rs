@@ -76,7 +76,9 @@ impl Costs<'_> {
         // Bytes that are widened when they are used.
         let is_short = self.p.has_short_weights(self.cx, n);
         let (size, widen) = if is_short { (1, SIMPLE) } else { (u64::from(n.packed.bytes()), 0) };
-        let compute = pixels * vectors * (groups * (100 + widen) + self.end()) + shared;
+        // Dense products in pairs are half the instructions of those that stand by themselves.
+        let product = if self.p.sums_in_pairs(machine) { 50 } else { 100 };
+        let compute = pixels * vectors * (groups * (product + widen) + self.end()) + shared;
         let bytes = vectors * self.lanes() * groups * n.group as u64 * size;
         self.together(compute, self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
     }

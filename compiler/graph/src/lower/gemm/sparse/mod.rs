@@ -94,7 +94,12 @@ impl Arithmetic {
     /// Of one turn of the dense product.
     fn dense_cost(p: &Product, machine: &Machine) -> usize {
         let n = p.numbers(machine);
-        let product = if n.form == Form::Float { 100 } else { machine.sparse.dot as usize };
+        let product = match n.form {
+            Form::Float => 100,
+            // Of pairs they are half the instructions.
+            _ if p.sums_in_pairs(machine) => machine.sparse.dot as usize / 2,
+            _ => machine.sparse.dot as usize,
+        };
         product * p.filter.shape[3].div_ceil(n.group)
     }
 
