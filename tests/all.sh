@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
 
 # Program to look for : Debian package that has it.
-needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3 llvm-mca-19:llvm-19 arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc powerpc-linux-gnu-gcc:gcc-powerpc-linux-gnu qemu-ppc-static:qemu-user-static cppcheck:cppcheck espeak-ng:espeak-ng"
+needed="cc:gcc g++:g++ clang:clang nm:binutils qemu-aarch64-static:qemu-user-static qemu-x86_64-static:qemu-user-static qemu-aarch64:qemu-user aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu qemu-system-aarch64:qemu-system-arm cmake:cmake make:make lld-link:lld ld.lld:lld qemu-riscv64-static:qemu-user-static python3:python3 llvm-mca-19:llvm-19 arm-none-eabi-gcc:gcc-arm-none-eabi riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf qemu-system-arm:qemu-system-arm qemu-system-riscv32:qemu-system-misc powerpc-linux-gnu-gcc:gcc-powerpc-linux-gnu qemu-ppc-static:qemu-user-static cppcheck:cppcheck espeak-ng:espeak-ng"
 missing=""
 for pair in $needed; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair##*:}"

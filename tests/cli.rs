@@ -4,6 +4,8 @@
 //! output, its standard error (after `! `) and its exit code (`= 1`) unless that is 0. `$ ls DIR` lists files. `CRANELITE_BLESS=1` rewrites the texts. The idea: this program is also `cranelite` when
 //! asked to by an environment variable, so real processes are tested without knowing where cargo put the program.
 
+#[path = "cli/count.rs"]
+mod count;
 #[cfg(unix)]
 #[path = "cli/metrics.rs"]
 mod metrics;
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
     #[cfg(unix)]
     trials.extend(metrics::trials());
     trials.extend(odd::trials());
+    trials.extend(count::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -3,7 +3,7 @@
 //! Times are of the CPU, so that a busy machine matters little; `cargo run --release -p cranelite-tests --bin scale` prints a table for larger models.
 
 use anyhow::{Result, ensure};
-use cranelite_tests::scale::{SHAPES, Shape, as_cranelite, memory_limit_bytes, run};
+use cranelite_tests::scale::{SHAPES, SPARSE, Shape, as_cranelite, memory_limit_bytes, run};
 use libtest_mimic::{Arguments, Failed, Trial};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -22,19 +22,24 @@ fn main() -> ExitCode {
     if let Some(code) = as_cranelite() {
         return code;
     }
-    let trial = |s: &'static Shape| Trial::test(s.name, move || grows(s).map_err(|e| Failed::from(format!("{e:#}"))));
-    libtest_mimic::run(&Arguments::from_args(), SHAPES.iter().map(trial).collect()).exit_code()
+    let trial = |s: &'static Shape, options: &'static [&'static str]| {
+        let name = [&[s.name], options].concat().join(" ");
+        Trial::test(name, move || grows(s, options).map_err(|e| Failed::from(format!("{e:#}"))))
+    };
+    let mut trials: Vec<Trial> = SHAPES.iter().map(|s| trial(s, &[])).collect();
+    trials.push(trial(&SPARSE, &["--target", "aarch64-unknown-linux-gnu"]));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// A shape whose items are kernels of their own has fewer of them.
-fn grows(shape: &Shape) -> Result<()> {
+fn grows(shape: &Shape, options: &[&str]) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let mut times = vec![];
     let items = ITEMS.map(|n| if shape.is_slow { n / 10 } else { n });
     for n in items {
         let model = (shape.make)(n);
         std::fs::write(folder.path().join("m.tflite"), &model)?;
-        let used = run(&["compile", "m.tflite", "-o", "m.o"], folder.path())?;
+        let used = run(&[&["compile", "m.tflite", "-o", "m.o"], options].concat(), folder.path())?;
         let limit = memory_limit_bytes(model.len() as u64);
         ensure!(used.memory_bytes <= limit, "{n} items: {} bytes of memory, not {limit}", used.memory_bytes);
         times.push(used.cpu_time);

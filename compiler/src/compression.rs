@@ -6,7 +6,7 @@
 use crate::diagnostic::internal;
 use clap::builder::PossibleValue;
 use cranelite_graph::diagnostic::Diagnostic;
-use cranelite_tile::compress::{self, Content, PackError, Packing, Prefer, Prepared};
+use cranelite_tile::compress::{self, Content, Kept, Nibbles, PackError, Packing, Prefer, Prepared};
 use cranelite_tile::{BufferId, Line, Machine, Program, Role, arena};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,10 +19,12 @@ pub enum Compress {
     Fastest,
     /// In the arena, those with which constants and arena together are smallest.
     Smallest,
+    /// Nowhere: what has few numbers is looked up number by number in the products that it is for.
+    Products,
 }
 
 impl Compress {
-    pub const ALL: [Compress; 3] = [Compress::Arena, Compress::Fastest, Compress::Smallest];
+    pub const ALL: [Compress; 4] = [Compress::Arena, Compress::Fastest, Compress::Smallest, Compress::Products];
 
     /// As the option has it.
     pub fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Compress {
             Compress::Arena => "constants",
             Compress::Fastest => "constants=fastest",
             Compress::Smallest => "constants=smallest",
+            Compress::Products => "constants=products",
         }
     }
 
@@ -47,6 +50,7 @@ impl clap::ValueEnum for Compress {
             Compress::Arena => "Decode each in the arena before it is read",
             Compress::Fastest => "Decode all once, by PREFIX_prepare, into memory that calls then take: they take no longer",
             Compress::Smallest => "In the arena, so that constants and arena together are smallest",
+            Compress::Products => "Only weights of at most 16 numbers, four bits each, which products look up: no memory beside",
         };
         Some(PossibleValue::new(self.name()).help(help))
     }
@@ -113,17 +117,20 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
     // What is no number of one width has no order of bytes that C could keep.
     let contents: Vec<Content> = contents.into_values().flatten().filter(|c| !is_c || c.number_bytes.is_some()).collect();
     let mut choices = vec![none(all)];
-    let mut made = Packing::default();
+    let mut made = Made::default();
+    let possible = compress::can_stay_packed(&programs(all));
     for other in Compress::ALL {
-        let programs: Vec<(&Program, &Machine)> = all.iter().map(|l| (&*l.program, l.machine)).collect();
-        let packing = pack(other, contents.clone(), &programs, max_arena).map_err(wrong)?;
-        choices.push(cost(other, &packing, all));
+        let own = make(other, &contents, &possible, all, max_arena).map_err(wrong)?;
+        choices.push(cost(other, &own, all));
         if other == how {
-            made = packing;
+            made = own;
         }
     }
-    let packing = made;
-    let groups = groups(&packing);
+    let groups = groups(&made);
+    for l in all.iter_mut() {
+        compress::keep_packed(l.program, &made.nibbles);
+    }
+    let packing = made.packing;
     let prepared = (how == Compress::Fastest && !packing.constants.is_empty()).then(|| Prepared::of(packing.clone()));
     if prepared.is_none() {
         for l in all.iter_mut() {
@@ -142,18 +149,80 @@ fn wrong(e: PackError) -> Diagnostic {
     internal("the constants are not what they were", e)
 }
 
-fn pack(how: Compress, contents: Vec<Content>, programs: &[(&Program, &Machine)], max_arena: Option<u64>) -> Result<Packing, PackError> {
-    let prefer = how.prefer();
-    let packing = Packing::of(contents, prefer)?;
-    let packing = match how {
-        Compress::Fastest => return Ok(packing),
-        Compress::Arena => packing,
-        Compress::Smallest => packing.fewest_in_all(programs, prefer)?,
+fn programs<'a>(all: &'a [Lowered]) -> Vec<(&'a Program, &'a Machine)> {
+    all.iter().map(|l| (&*l.program, l.machine)).collect()
+}
+
+/// What is done with constants: no bytes are in both.
+#[derive(Clone, Default)]
+struct Made {
+    packing: Packing,
+    /// What stays packed where it is read.
+    nibbles: Kept,
+}
+
+/// Hundredths of the bytes with decoding ahead that staying packed may take, where that is quicker.
+const WORTH_PERCENT: u64 = 110;
+
+fn make(how: Compress, contents: &[Content], possible: &Kept, all: &[Lowered], max_arena: Option<u64>) -> Result<Made, PackError> {
+    let (prefer, programs) = (how.prefer(), programs(all));
+    // Those that stay packed are all that `keep` says; the others are decoded ahead.
+    let pack = |keep: &dyn Fn(&[u8]) -> bool| {
+        let nibbles: Kept = possible.iter().filter(|(data, _)| keep(data)).map(|(data, n)| (data.clone(), n.clone())).collect();
+        let rest = contents.iter().filter(|c| !nibbles.contains_key(&c.data)).cloned().collect();
+        Packing::of(rest, prefer).map(|packing| Made { packing, nibbles })
+    };
+    let made = match how {
+        Compress::Products => return Ok(Made { nibbles: possible.clone(), packing: Packing::default() }),
+        Compress::Fastest => return pack(&|data| is_free(&possible[data], all)),
+        Compress::Arena => {
+            let ahead = Packing::of(contents.to_vec(), prefer)?;
+            let by_data = ahead.by_data();
+            let within = match max_arena {
+                Some(arena) => ahead.within(&programs, arena, prefer)?,
+                None => ahead.clone(),
+            };
+            let has_room = within.by_data();
+            pack(&|data| match by_data.get(data).filter(|_| has_room.contains_key(data)) {
+                Some(&number) => {
+                    let own = &possible[data];
+                    let decoding = programs.iter().map(|(_, machine)| ahead.decoding_cost(number, machine)).max().unwrap_or(0);
+                    let is_small = own.packed_bytes() * 100 <= ahead.constants[number].packed_bytes * WORTH_PERCENT;
+                    is_small && own.added_cost <= decoding
+                }
+                None => true,
+            })?
+        }
+        Compress::Smallest => {
+            let ahead = Packing::of(contents.to_vec(), prefer)?;
+            let (by_data, least) = (ahead.by_data(), none(all).arena_bytes);
+            let needs = ahead.needs(&programs);
+            let number = |data: &[u8]| by_data.get(data).copied();
+            let is_smaller = |data: &[u8]| number(data).is_none_or(|n| possible[data].packed_bytes() <= ahead.constants[n].packed_bytes);
+            let has_no_room = |data: &[u8]| number(data).is_none_or(|n| least < needs[n]);
+            let ways: [&dyn Fn(&[u8]) -> bool; 3] = [&is_smaller, &|data| is_smaller(data) || has_no_room(data), &|_| true];
+            let mut best: Option<(u64, Made)> = None;
+            for keep in ways {
+                let made = pack(keep)?;
+                let made = Made { packing: made.packing.fewest_in_all(&programs, prefer)?, ..made };
+                let choice = cost(how, &made, all);
+                let bytes = choice.const_bytes + choice.arena_bytes;
+                if best.as_ref().is_none_or(|b| bytes < b.0) {
+                    best = Some((bytes, made));
+                }
+            }
+            best.map(|b| b.1).unwrap_or_default()
+        }
     };
     match max_arena {
-        Some(arena) => packing.within(programs, arena, prefer),
-        None => Ok(packing),
+        Some(arena) => Ok(Made { packing: made.packing.within(&programs, arena, prefer)?, ..made }),
+        None => Ok(made),
     }
+}
+
+/// Whether calls take no longer where a constant stays packed: half of the bytes come from memory, and each once.
+fn is_free(nibbles: &Nibbles, all: &[Lowered]) -> bool {
+    nibbles.loads <= 1 && all.iter().all(|l| u64::from(l.machine.l2_bytes) < nibbles.packed_bytes())
 }
 
 fn none(all: &[Lowered]) -> Choice {
@@ -166,32 +235,31 @@ fn none(all: &[Lowered]) -> Choice {
     }
 }
 
-fn cost(how: Compress, packing: &Packing, all: &[Lowered]) -> Choice {
-    if how == Compress::Fastest {
-        let saved: u64 = packing.constants.iter().map(|p| p.content.data.len() as u64).sum();
-        let prepared_bytes = if packing.constants.is_empty() { 0 } else { Prepared::of(packing.clone()).image.len() as u64 };
-        let dense = none(all);
-        return Choice {
-            how: Some(how),
-            const_bytes: (dense.const_bytes + packing.size_bytes()).saturating_sub(saved),
-            prepared_bytes,
-            ..dense
-        };
-    }
+fn cost(how: Compress, made: &Made, all: &[Lowered]) -> Choice {
     let (mut programs, mut percent): (Vec<Program>, f64) = (vec![], 0.0);
+    let is_ahead = how == Compress::Fastest;
     for l in all {
         let mut program = l.program.clone();
         let before = compress::cost(&program);
-        compress::into_scratch(&mut program, l.machine, packing);
+        compress::keep_packed(&mut program, &made.nibbles);
+        if !is_ahead {
+            compress::into_scratch(&mut program, l.machine, &made.packing);
+        }
         let added = compress::cost(&program).saturating_sub(before);
         percent = percent.max(100.0 * added as f64 / before.max(1) as f64);
         programs.push(program);
     }
+    let (mut const_bytes, mut prepared_bytes) = (const_bytes(programs.iter()), 0);
+    if is_ahead && !made.packing.constants.is_empty() {
+        let saved: u64 = made.packing.constants.iter().map(|p| p.content.data.len() as u64).sum();
+        const_bytes = (const_bytes + made.packing.size_bytes()).saturating_sub(saved);
+        prepared_bytes = Prepared::of(made.packing.clone()).image.len() as u64;
+    }
     Choice {
         how: Some(how),
-        const_bytes: const_bytes(programs.iter()),
+        const_bytes,
         arena_bytes: programs.iter().map(arena::least_bytes).max().unwrap_or(0),
-        prepared_bytes: 0,
+        prepared_bytes,
         decoding_percent: percent,
     }
 }
@@ -209,15 +277,21 @@ fn const_bytes<'a>(programs: impl Iterator<Item = &'a Program>) -> u64 {
 }
 
 /// The largest first.
-fn groups(packing: &Packing) -> Vec<Group> {
+fn groups(made: &Made) -> Vec<Group> {
     let mut by_scheme: BTreeMap<String, Group> = BTreeMap::new();
-    for packed in &packing.constants {
-        let scheme = packed.scheme();
+    let mut add = |scheme: String, bytes: u64, packed_bytes: u64, bound_bytes: u64| {
         let group = by_scheme.entry(scheme.clone()).or_insert(Group { scheme, constants: 0, bytes: 0, packed_bytes: 0, bound_bytes: 0 });
         group.constants += 1;
-        group.bytes += packed.content.data.len() as u64;
-        group.packed_bytes += packed.packed_bytes;
-        group.bound_bytes += compress::bound_bytes(&packed.content);
+        group.bytes += bytes;
+        group.packed_bytes += packed_bytes;
+        group.bound_bytes += bound_bytes;
+    };
+    for p in &made.packing.constants {
+        add(p.scheme(), p.content.data.len() as u64, p.packed_bytes, compress::bound_bytes(&p.content));
+    }
+    for (data, n) in &made.nibbles {
+        let content = Content { data: data.clone(), number_bytes: Some(n.number_bytes()) };
+        add(n.scheme().into(), data.len() as u64, n.packed_bytes(), compress::bound_bytes(&content));
     }
     let mut all: Vec<Group> = by_scheme.into_values().collect();
     all.sort_by_key(|g| std::cmp::Reverse(g.bytes));

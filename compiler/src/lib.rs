@@ -10,6 +10,7 @@ pub mod cli;
 pub mod compare;
 pub mod compression;
 pub mod convert;
+mod count;
 pub mod diagnostic;
 pub mod dump;
 mod energy;

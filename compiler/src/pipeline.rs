@@ -317,7 +317,7 @@ pub fn compile(model: &[u8], targets: &[Target], options: &Options, stages: &mut
         return tried;
     }
     // Not decoded once: that is another interface, and as much memory as the constants are.
-    for how in [Compress::Arena, Compress::Smallest] {
+    for how in [Compress::Products, Compress::Arena, Compress::Smallest] {
         match &tried {
             Err(problems) if problems.iter().all(|d| d.code == Code::FLASH) => {}
             _ => break,

@@ -11,7 +11,7 @@ import json
 import pathlib
 import subprocess
 
-CHOICES = ["constants", "constants=fastest", "constants=smallest"]
+CHOICES = ["constants", "constants=fastest", "constants=smallest", "constants=products"]
 
 
 def cranelite(program, *words):

@@ -7,7 +7,7 @@ use cranelite::files::Files;
 use cranelite_codegen::object::{self, Level, Options, model};
 use cranelite_codegen::targets::Target;
 use cranelite_tests::models;
-use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, X86, exists, is_required, output};
+use cranelite_tests::tools::{MACHINES, Machine, WARNINGS, exists, is_required, output};
 use cranelite_tile::{Buffer, BufferId, Call, Elem, KernelBuilder, KernelId, Program, Role, Step};
 use libtest_mimic::Trial;
 use std::process::Command;
@@ -16,30 +16,48 @@ use std::process::Command;
 struct Cpu {
     machine: &'static Machine,
     emulator: Vec<&'static str>,
+    lists: &'static Lists,
     has: &'static [&'static str],
 }
 
-/// Not in order of what they need.
-const X86_LEVELS: &str = "x86-64-v3,x86-64,x86-64-v4+avx512vnni,x86-64-v2";
-const ARM_LEVELS: &str = "generic+dotprod,generic";
+/// Levels of an object each, not in order of what they need.
+struct Lists {
+    name: &'static str,
+    all: &'static str,
+    /// More than the baseline.
+    above: &'static str,
+    one: &'static str,
+}
+
+const X86_LEVELS: Lists =
+    Lists { name: "", all: "x86-64-v3,x86-64,x86-64-v4+avx512vnni,x86-64-v2", above: "x86-64-v3,x86-64-v4", one: "x86-64-v3" };
+const ARM_LEVELS: Lists = Lists { name: "", all: "generic+dotprod,generic", above: "generic+dotprod", one: "generic" };
+/// Of equal features, the first named runs by itself, and every other by its number.
+const ARM_CORES: Lists = Lists {
+    name: "cores/",
+    all: "cortex-a53,cortex-a76,generic+fp16,cortex-a72,neoverse-v1,cortex-a55,generic",
+    above: "cortex-a55,cortex-a76,neoverse-v1",
+    one: "cortex-a53",
+};
 
 const X86_EMULATOR: &str = "qemu-x86_64-static";
 const ARM_EMULATOR: &str = "qemu-aarch64-static";
 
 pub fn trials() -> Vec<Trial> {
     let machine = |name: &str| MACHINES.iter().find(|m| m.name == name).expect("a known machine");
-    let (x86, arm) = (machine("x86_64"), machine("aarch64"));
+    let (x86, aarch64) = (machine("x86_64"), machine("aarch64"));
+    let x86_on = |emulator: Vec<&'static str>, has: &'static [&'static str]| Cpu { machine: x86, emulator, lists: &X86_LEVELS, has };
     let x86 = [
-        Cpu { machine: x86, emulator: vec![], has: &[] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "qemu64"], has: &["x86-64"] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "Conroe"], has: &["x86-64"] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "Nehalem"], has: &["x86-64", "x86-64-v2"] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "SandyBridge"], has: &["x86-64", "x86-64-v2"] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "Haswell"], has: &["x86-64", "x86-64-v2", "x86-64-v3"] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "max"], has: &["x86-64", "x86-64-v2", "x86-64-v3"] },
+        x86_on(vec![], &[]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "qemu64"], &["x86-64"]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "Conroe"], &["x86-64"]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "Nehalem"], &["x86-64", "x86-64-v2"]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "SandyBridge"], &["x86-64", "x86-64-v2"]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "Haswell"], &["x86-64", "x86-64-v2", "x86-64-v3"]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "max"], &["x86-64", "x86-64-v2", "x86-64-v3"]),
         // An operating system that does not save the registers of AVX; a hypervisor that hides one feature.
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "Haswell,-xsave"], has: &["x86-64", "x86-64-v2"] },
-        Cpu { machine: x86, emulator: vec![X86_EMULATOR, "-cpu", "Haswell,-bmi2"], has: &["x86-64", "x86-64-v2"] },
+        x86_on(vec![X86_EMULATOR, "-cpu", "Haswell,-xsave"], &["x86-64", "x86-64-v2"]),
+        x86_on(vec![X86_EMULATOR, "-cpu", "Haswell,-bmi2"], &["x86-64", "x86-64-v2"]),
     ];
     // Kernels before 4.11 kill a program that asks the CPU.
     let arm = [
@@ -54,16 +72,31 @@ pub fn trials() -> Vec<Trial> {
         ("neoverse-n1", "3.18.31", false),
     ]
     .map(|(cpu, kernel, has_dotprod)| Cpu {
-        machine: arm,
+        machine: aarch64,
         emulator: vec![ARM_EMULATOR, "-L", "/usr/aarch64-linux-gnu", "-cpu", cpu, "-r", kernel],
+        lists: &ARM_LEVELS,
         has: if has_dotprod { &["generic", "generic+dotprod"] } else { &["generic"] },
+    });
+    let cores = [
+        ("cortex-a53", &["cortex-a53", "cortex-a72", "generic"][..]),
+        ("cortex-a72", &["cortex-a53", "cortex-a72", "generic"]),
+        ("cortex-a76", &["cortex-a53", "cortex-a72", "generic", "generic+fp16", "cortex-a55", "cortex-a76"]),
+        ("neoverse-n1", &["cortex-a53", "cortex-a72", "generic", "generic+fp16", "cortex-a55", "cortex-a76"]),
+        ("max", &["cortex-a53", "cortex-a72", "generic", "generic+fp16", "cortex-a55", "cortex-a76", "neoverse-v1"]),
+    ]
+    .map(|(cpu, has)| Cpu {
+        machine: aarch64,
+        emulator: vec![ARM_EMULATOR, "-L", "/usr/aarch64-linux-gnu", "-cpu", cpu],
+        lists: &ARM_CORES,
+        has,
     });
     x86.into_iter()
         .chain(arm)
+        .chain(cores)
         .map(|cpu| {
             let after = |option: &str| cpu.emulator.iter().skip_while(|w| **w != option).nth(1).copied();
             let (of, kernel) = (after("-cpu").unwrap_or("host"), after("-r").map(|k| format!("/{k}")).unwrap_or_default());
-            let name = format!("levels/{}/{of}{kernel}", cpu.machine.name);
+            let name = format!("levels/{}/{}{of}{kernel}", cpu.machine.name, cpu.lists.name);
             let is_ignored = cpu.machine.is_to_be_ignored() || !cpu.emulator.first().is_none_or(|e| exists(e) || is_required());
             Trial::test(name, move || levels(&cpu).map_err(failed)).with_ignored_flag(is_ignored)
         })
@@ -73,8 +106,7 @@ pub fn trials() -> Vec<Trial> {
 fn levels(cpu: &Cpu) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let triple = cpu.machine.triple;
-    let [all, above, one] =
-        if triple == X86 { [X86_LEVELS, "x86-64-v3,x86-64-v4", "x86-64-v3"] } else { [ARM_LEVELS, "generic+dotprod", "generic"] };
+    let Lists { all, above, one, .. } = *cpu.lists;
     let has = |t: &Target| if cpu.emulator.is_empty() { t.runs_here() } else { cpu.has.contains(&t.level.as_str()) };
     let (mut files, mut headers, mut table, mut data, mut expected) =
         (Files::default(), String::new(), String::new(), String::new(), String::new());

@@ -9,6 +9,7 @@ import subprocess
 import numpy
 
 HERE = pathlib.Path(__file__).resolve().parent
+PLUGIN = HERE.parents[1] / "compiler/src/count/plugin.c"
 
 
 class Failed(Exception):
@@ -101,8 +102,8 @@ def interleaved(calls, rounds, batch_seconds=0.003):
 
 
 class Counter:
-    """Exact instructions of calls on 64-bit Arm, by a plugin of QEMU's user mode. The emulator must be the dynamically linked one: Debian's
-    qemu-user, not qemu-user-static."""
+    """Exact instructions of calls on 64-bit Arm, by the plugin of QEMU's user mode that `cranelite bench --count` has too. The emulator must be the
+    dynamically linked one: Debian's qemu-user, not qemu-user-static."""
 
     NEEDS = ("qemu-aarch64", "aarch64-linux-gnu-gcc", "cc")
 
@@ -115,7 +116,7 @@ class Counter:
         run("aarch64-linux-gnu-gcc", "-static", folder / "nothing.c", "-o", folder / "nothing")
         for version in range(1, 9):
             self.plugin = folder / f"count{version}.so"
-            run("cc", "-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={version}", HERE / "count.c", "-o", self.plugin)
+            run("cc", "-O2", "-shared", "-fPIC", f"-DPLUGIN_VERSION={version}", PLUGIN, "-o", self.plugin)
             try:
                 self.count([folder / "nothing"])
                 return
@@ -127,11 +128,15 @@ class Counter:
         """(instructions, what the program wrote); files are looked for below `root` first"""
         file = self.folder / "count.txt"
         written = run("qemu-aarch64", "-cpu", cpu, "-L", root, "-plugin", f"{self.plugin},out={file}", *command)
-        return int(file.read_text()), written
+        return int(file.read_text().split()[0]), written
 
-    def of_call(self, cranelite, model, folder, cpu, inputs, like):
+    def of_call(self, *about):
         """(instructions of one call, its answers)"""
-        compiled(cranelite, model, folder, cpu, ["--target", "aarch64-unknown-linux-gnu"])
+        return self.of_call_reported(*about)[1:]
+
+    def of_call_reported(self, cranelite, model, folder, cpu, inputs, like, options=()):
+        """(the compiler's report, instructions of one call, its answers)"""
+        report = compiled(cranelite, model, folder, cpu, ["--target", "aarch64-unknown-linux-gnu", *options])
         run("aarch64-linux-gnu-gcc", "-O2", "-static", *defines(folder), f"-I{folder}", HERE / "program.c", folder / "m.o", "-o", folder / "program")
         files = []
         for i, array in enumerate(inputs):
@@ -143,4 +148,4 @@ class Counter:
         for array in like:
             answers.append(numpy.frombuffer(written[at:at + array.nbytes], array.dtype).reshape(array.shape))
             at += array.nbytes
-        return one - none, answers
+        return report, one - none, answers

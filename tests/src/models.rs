@@ -292,24 +292,62 @@ pub fn two_headed() -> Vec<u8> {
 /// Weights that take fewer bytes: some of four bits, some mostly near 0, and floats of few kinds.
 pub fn packable() -> Vec<u8> {
     let mut random = Random(6);
+    let (first, rest) = packable_layers(&mut random);
+    let mut m = Maker::default();
+    let x = m.i8("x", &[1, 64], per_tensor(0.05, -7), None);
+    let hidden = first(&mut m, x);
+    let y = rest(&mut m, hidden);
+    m.finish(&[x], &[y])
+}
+
+/// Three signatures: `all` is [`packable`], `end` its last layers, which have the same weights, and `sparse` multiplies 48 rows by weights of which few are not zero.
+pub fn packable_parts() -> Vec<u8> {
+    let mut random = Random(6);
+    let (first, rest) = packable_layers(&mut random);
+    let few: Vec<f32> = (0..64 * 64).map(|i| if i % 13 == 0 { ((random.next() >> 16) % 11) as f32 * 0.173 - 0.8 } else { 0.0 }).collect();
+    let mut m = Maker::default();
+    let x = m.i8("x", &[1, 64], per_tensor(0.05, -7), None);
+    let hidden = first(&mut m, x);
+    let y = rest(&mut m, hidden);
+    m.signature("all", &[("x", x)], &[("y", y)]);
+    m.end_subgraph(&[x], &[y]);
+    let x = m.i8("x", &[1, 96], per_tensor(0.2, 3), None);
+    let y = rest(&mut m, x);
+    m.signature("end", &[("x", x)], &[("y", y)]);
+    m.end_subgraph(&[x], &[y]);
+    let (x, y) = (m.i8("x", &[48, 64], per_tensor(0.05, -7), None), m.f32("y", &[48, 64], None));
+    let real = m.f32("real", &[48, 64], None);
+    let product = [real, m.f32("few", &[64, 64], Some(&few)), m.f32("biases", &[64], Some(&[0.5; 64]))];
+    m.operator(Code::DEQUANTIZE, &[x], &[real], None);
+    m.fully_connected(&product, y, Activation::NONE);
+    m.signature("sparse", &[("x", x)], &[("y", y)]);
+    m.finish(&[x], &[y])
+}
+
+/// What writes the first layer of [`packable`], and what writes the others.
+fn packable_layers(random: &mut Random) -> (impl Fn(&mut Maker, i32) -> i32 + use<>, impl Fn(&mut Maker, i32) -> i32 + use<>) {
     let nibbles: Vec<i8> = (0..96 * 64).map(|_| (random.next() >> 28) as i8 - 8).collect();
     let near: Vec<i8> = (0..80 * 96).map(|_| (0..4).map(|_| (random.next() >> 27) as i8 - 16).sum::<i8>() + 2).collect();
     let floats: Vec<f32> = (0..24 * 80).map(|_| ((random.next() >> 16) % 11) as f32 * 0.173 - 0.8).collect();
     let biases = |random: &mut Random, n: usize| (0..n).map(|_| random.next() as i32 >> 22).collect::<Vec<i32>>();
-    let (ba, bb) = (biases(&mut random, 96), biases(&mut random, 80));
-    let mut m = Maker::default();
-    let x = m.i8("x", &[1, 64], per_tensor(0.05, -7), None);
-    let a = [x, m.i8("a/w", &[96, 64], per_tensor(0.02, 0), Some(&nibbles)), m.i32("a/b", &[96], None, &ba)];
-    let first = m.i8("a", &[1, 96], per_tensor(0.2, 3), None);
-    let b = [first, m.i8("b/w", &[80, 96], per_tensor(0.01, 0), Some(&near)), m.i32("b/b", &[80], None, &bb)];
-    let (second, real) = (m.i8("b", &[1, 80], per_tensor(0.3, -4), None), m.f32("real", &[1, 80], None));
-    let c = [real, m.f32("c/w", &[24, 80], Some(&floats)), m.f32("c/b", &[24], Some(&[0.5; 24]))];
-    let y = m.f32("y", &[1, 24], None);
-    m.fully_connected(&a, first, Activation::RELU);
-    m.fully_connected(&b, second, Activation::NONE);
-    m.operator(Code::DEQUANTIZE, &[second], &[real], None);
-    m.fully_connected(&c, y, Activation::NONE);
-    m.finish(&[x], &[y])
+    let (ba, bb) = (biases(random, 96), biases(random, 80));
+    let first = move |m: &mut Maker, x| {
+        let a = [x, m.i8("a/w", &[96, 64], per_tensor(0.02, 0), Some(&nibbles)), m.i32("a/b", &[96], None, &ba)];
+        let hidden = m.i8("a", &[1, 96], per_tensor(0.2, 3), None);
+        m.fully_connected(&a, hidden, Activation::RELU);
+        hidden
+    };
+    let rest = move |m: &mut Maker, x| {
+        let b = [x, m.i8("b/w", &[80, 96], per_tensor(0.01, 0), Some(&near)), m.i32("b/b", &[80], None, &bb)];
+        let (second, real) = (m.i8("b", &[1, 80], per_tensor(0.3, -4), None), m.f32("real", &[1, 80], None));
+        let c = [real, m.f32("c/w", &[24, 80], Some(&floats)), m.f32("c/b", &[24], Some(&[0.5; 24]))];
+        let y = m.f32("y", &[1, 24], None);
+        m.fully_connected(&b, second, Activation::NONE);
+        m.operator(Code::DEQUANTIZE, &[second], &[real], None);
+        m.fully_connected(&c, y, Activation::NONE);
+        y
+    };
+    (first, rest)
 }
 
 /// Rows of a table of seven, as four indices say; row i has the numbers 10 i, 10 i + 1 and 10 i + 2.

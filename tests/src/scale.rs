@@ -43,7 +43,16 @@ pub const SHAPES: &[Shape] = &[
     Shape { name: "round_trips", about: "DEQUANTIZE and QUANTIZE", make: round_trips, is_slow: false },
     Shape { name: "variables", about: "variables, each assigned, read and added", make: variables, is_slow: false },
     Shape { name: "kernels", about: "CONCATENATION, each of other sizes", make: kernels, is_slow: true },
+    SPARSE,
 ];
+
+/// Lists of weights for many rows, and permuted activations for one where the target has permutations.
+pub const SPARSE: Shape = Shape {
+    name: "sparse",
+    about: "eight weights that are not zero among 64, in FULLY_CONNECTED of 64 rows and of one",
+    make: sparse,
+    is_slow: false,
+};
 
 fn relus(n: usize) -> Vec<u8> {
     let mut m = Maker::default();
@@ -256,6 +265,23 @@ fn kernels(n: usize) -> Vec<u8> {
     };
     let all: Vec<i32> = (0..n).map(|i| pair(&mut m, i)).collect();
     m.finish(&x, &all)
+}
+
+fn sparse(n: usize) -> Vec<u8> {
+    let mut m = Maker::default();
+    let side = (64 * n).isqrt().next_multiple_of(8);
+    let shape = [side as i32; 2];
+    let mut weights = vec![0.0; side * side];
+    // One in each eight, in another place.
+    (0..8 * n).for_each(|i| weights[8 * i + i * i % 7] = i as f32 - 0.5);
+    let w = m.f32("w", &shape, Some(&weights));
+    let bias = m.f32("bias", &shape[1..], Some(&vec![1.0; side]));
+    let results = [64, 1].map(|rows| {
+        let [x, y] = ["x", "y"].map(|name| m.f32(name, &[rows, shape[0]], None));
+        m.fully_connected(&[x, w, bias], y, Activation::NONE);
+        [x, y]
+    });
+    m.finish(&results.map(|r| r[0]), &results.map(|r| r[1]))
 }
 
 fn chain(m: &mut Maker, n: usize, first: i32, mut next: impl FnMut(&mut Maker, i32, usize) -> i32) -> i32 {

@@ -202,7 +202,9 @@ fn outputs_are_the_same() {
                     ..Options::default()
                 };
                 let packed = compile(&model, names, &options).unwrap_or_else(|e| panic!("{compress:?}: {e:?}"));
-                assert!(packed.object.const_bytes < plain.object.const_bytes * 3 / 4, "{compress:?}");
+                // One of the three constants has few enough numbers for a product to look them up.
+                let most = if compress == Compress::Products { 19 } else { 15 };
+                assert!(packed.object.const_bytes < plain.object.const_bytes * most / 20, "{compress:?}");
                 assert_eq!(0 < packed.object.prepared_bytes, compress == Compress::Fastest);
                 if options.io == Io::Caller {
                     assert!(outputs(&packed) == expected, "{compress:?} {names} {bits}");
@@ -224,8 +226,13 @@ fn less_flash_is_picked_and_said() {
     let flash = |c: &Compiled| c.object.code_bytes + c.object.const_bytes;
     let plain = compile(&model, &level, &Options::default()).expect("compiles");
     assert!(limited(flash(&plain)).expect("as it is").compressed.is_none());
-    let picked = limited(flash(&plain) - 1).expect("packed");
-    assert!(flash(&picked) < flash(&plain) && picked.compressed.as_ref().is_some_and(|c| c.picked && c.how == Compress::Arena));
+    let is_picked = |c: &Compiled, how| c.compressed.as_ref().is_some_and(|c| c.picked && c.how == how);
+    // What takes no memory comes first.
+    let in_products = limited(flash(&plain) - 1).expect("packed");
+    assert!(flash(&in_products) < flash(&plain) && is_picked(&in_products, Compress::Products));
+    assert_eq!(in_products.object.arena_bytes, plain.object.arena_bytes);
+    let picked = limited(flash(&in_products) - 1).expect("packed");
+    assert!(flash(&picked) < flash(&in_products) && is_picked(&picked, Compress::Arena));
     let problems = limited(flash(&picked) / 4).err().expect("too little");
     assert!(problems[0].code == Code::FLASH && problems[0].message.contains("even with --compress constants=smallest"), "{problems:?}");
     // An arena that has no room for the largest of them.

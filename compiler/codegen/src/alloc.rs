@@ -92,7 +92,15 @@ pub struct Registers {
 pub struct TooMany;
 
 pub fn allocate(events: &[Event], classes: &[Class], registers: Registers) -> Result<Allocation, TooMany> {
-    let mut code = Code::new(events, classes);
+    allocate_among(events, classes, registers, vec![ANY; classes.len()])
+}
+
+/// Every register.
+pub const ANY: u64 = u64::MAX;
+
+/// The same where some instructions cannot name every register: `allowed` has a bit per register, by virtual register.
+pub fn allocate_among(events: &[Event], classes: &[Class], registers: Registers, allowed: Vec<u64>) -> Result<Allocation, TooMany> {
+    let mut code = Code::new(events, classes, allowed);
     code.coalesce();
     let intervals = code.intervals();
     let mut spilled = vec![false; classes.len()];
@@ -106,6 +114,21 @@ pub fn allocate(events: &[Event], classes: &[Class], registers: Registers) -> Re
             Scan::Spill(root) => spilled[root.0 as usize] = true,
         }
     }
+}
+
+/// Where values live in code that has no registers yet, as `allocate` will find it.
+pub struct Lives {
+    /// By virtual register: the one that stands for all that are one with it, since moves between them do nothing.
+    pub leaders: Vec<Virtual>,
+    /// Of every leader that occurs: from which position to which it needs a place. Instruction `i` reads at 2·i and writes at 2·i + 1.
+    pub intervals: Vec<(Virtual, usize, usize)>,
+}
+
+pub fn lives(events: &[Event], classes: &[Class]) -> Lives {
+    let mut code = Code::new(events, classes, vec![ANY; classes.len()]);
+    code.coalesce();
+    let intervals = code.intervals().iter().map(|i| (i.root, i.start, i.end)).collect();
+    Lives { leaders: code.leader.iter().map(|l| Virtual(*l)).collect(), intervals }
 }
 
 /// Two positions per instruction: it reads at 2·i and writes at 2·i + 1.
@@ -122,6 +145,8 @@ struct Code<'a> {
     leader: Vec<u32>,
     /// Reads and writes of a representative, by position: (position, is a write), sorted.
     accesses: Vec<Vec<(usize, bool)>>,
+    /// The registers that a representative may have, a bit for each.
+    allowed: Vec<u64>,
 }
 
 struct Interval {
@@ -156,7 +181,7 @@ enum Scan {
 }
 
 impl<'a> Code<'a> {
-    fn new(events: &'a [Event], classes: &'a [Class]) -> Self {
+    fn new(events: &'a [Event], classes: &'a [Class], allowed: Vec<u64>) -> Self {
         let mut loops: Vec<(usize, usize)> = vec![];
         let mut parent = vec![];
         let mut open: Vec<usize> = vec![];
@@ -187,7 +212,11 @@ impl<'a> Code<'a> {
             depth[i] = open.len() as u32;
         }
         let leader = (0..classes.len() as u32).collect();
-        Code { events, classes, loops, loop_of, parent, depth, leader, accesses }
+        Code { events, classes, loops, loop_of, parent, depth, leader, accesses, allowed }
+    }
+
+    fn is_allowed(&self, root: Virtual, register: usize) -> bool {
+        self.allowed[root.0 as usize] >> register & 1 == 1
     }
 
     fn root(&self, v: Virtual) -> Virtual {
@@ -272,6 +301,7 @@ impl<'a> Code<'a> {
             all.extend(moved);
             all.sort();
             all.dedup();
+            self.allowed[a.0 as usize] &= self.allowed[b.0 as usize];
             self.leader.iter_mut().filter(|l| **l == b.0).for_each(|l| *l = a.0);
         }
     }
@@ -382,13 +412,15 @@ fn scan(code: &Code, intervals: &[Interval], spilled: &[bool], registers: Regist
                     *h = None;
                 }
             }
-            match holder.iter().position(Option::is_none) {
+            let is_allowed = |r: usize| code.is_allowed(w.key.1, r);
+            match (0..holder.len()).find(|&r| holder[r].is_none() && is_allowed(r)) {
                 Some(r) => {
                     holder[r] = Some(w);
                     assigned.insert(w.key, r as u8);
                 }
                 None => {
-                    let candidates = holder.iter().flatten().copied().chain([w]).filter(|c| c.key.0.is_none());
+                    let holders = (0..holder.len()).filter(|&r| is_allowed(r)).filter_map(|r| holder[r]);
+                    let candidates = holders.chain([w]).filter(|c| c.key.0.is_none());
                     let lightest = candidates.min_by(|a, b| a.weight.order(&b.weight).then(b.end.cmp(&a.end)).then(a.key.cmp(&b.key)));
                     return lightest.map(|c| Scan::Spill(c.key.1)).ok_or(TooMany);
                 }
@@ -472,7 +504,7 @@ fn keep(
             let (start, mut end) = span(at, read, written);
             let mut group = vec![at];
             let is_free = |r: u8, from: usize, to: usize| !taken[index(v, r)][from..=to].contains(&true);
-            let mut free: Vec<u8> = range.clone().filter(|&r| is_free(r, start, end)).collect();
+            let mut free: Vec<u8> = range.clone().filter(|&r| code.is_allowed(v, r.into()) && is_free(r, start, end)).collect();
             while let Some(&Access::StandIn { at, read: true, written }) = all.get(next) {
                 let last = span(at, true, written).1;
                 let still: Vec<u8> = free.iter().copied().filter(|&r| is_free(r, end, last)).collect();
@@ -580,6 +612,18 @@ mod tests {
         let a = allocate(&events, &[Class::Vector; 4], Registers { vector: 2, general: 1 }).unwrap();
         assert_eq!(a.home(Virtual(1)), a.home(Virtual(3)));
         assert_ne!(a.home(Virtual(0)), a.home(Virtual(1)));
+    }
+
+    #[test]
+    fn who_needs_certain_registers_gets_them() {
+        // v0 is there first and must leave register 0; v1 and v2 want that at once, so both live in the frame.
+        let events = [op(&[], &[0]), op(&[], &[1]), op(&[], &[2]), op(&[0, 1], &[]), op(&[1], &[]), op(&[2], &[])];
+        let registers = Registers { vector: 2, general: 1 };
+        let a = allocate_among(&events, &[Class::Vector; 3], registers, vec![0b10, 0b01, 0b01]).unwrap_or_default();
+        assert_eq!([a.register(3, Virtual(0)), a.register(3, Virtual(1)), a.register(5, Virtual(2))], [1, 0, 0]);
+        assert_eq!(a.vector_slots, 2);
+        let none = allocate_among(&events, &[Class::Vector; 3], registers, vec![ANY, 0, ANY]);
+        assert_eq!(none.err(), Some(TooMany));
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod c99;
 pub mod clif;
 mod floats;
 pub mod loader;
+pub mod neon;
 pub mod object;
 mod reciprocal;
 pub mod targets;

@@ -138,7 +138,7 @@ fn every_feature_is_recognised() {
     let levels = &targets::list()[levels];
     let mut found = 0;
     for feature in &levels.features {
-        let targets = list(triple, &format!("{0},{0}+{feature}", levels.levels[0].0));
+        let targets = list(triple, &format!("{0},{0}+{feature}", levels.levels[0].name));
         found += usize::from(targets[1].runs_here());
         assert_eq!(run(&emit(&targets, &options()).unwrap(), 2), expected(&targets), "{feature} on {native}");
     }
@@ -175,6 +175,22 @@ fn what_levels_have_in_common_is_there_once() {
     assert!(bytes(1) == bytes(3));
 }
 
+/// Levels that differ in what they are tuned for only have names, functions and bodies of their own, and share code that is the same.
+#[test]
+fn tuned_levels_share_what_is_the_same() {
+    let targets = list(ARM, "cortex-a55,cortex-a55+no-fp16,cortex-a72");
+    let same = program(7, 40, 64);
+    let levels: Vec<Level> = targets.iter().map(|target| Level { program: &same, target }).collect();
+    let object = object::emit(&levels, &options()).unwrap();
+    let names: Vec<&str> = object.levels.iter().map(|l| l.name.as_str()).collect();
+    assert_eq!(names, ["cortex-a55", "cortex-a55+no-fp16", "cortex-a72"]);
+    assert_eq!(object.levels[1].kernels, object.levels[0].kernels);
+    let file = object_file::File::parse(&object.bytes[..]).unwrap();
+    for (local, count) in [("some.cortex_a55.add", 1), ("some.cortex_a55_no_fp16.add", 0), ("some.cortex_a55_no_fp16.invoke", 1)] {
+        assert_eq!(file.symbols().filter(|s| s.name() == Ok(local) && s.is_local()).count(), count, "{local}");
+    }
+}
+
 /// Bytes that the object itself writes.
 fn written_bytes(triple: &str, cpus: &str, no_cpu_check: bool) -> u64 {
     let object = emit(&list(triple, cpus), &Options { no_cpu_check, profile: true, ..options() }).unwrap();
@@ -195,6 +211,7 @@ fn one_word_is_written_where_a_choice_is_made_and_none_elsewhere() {
         (X86, "x86-64-v3", false, 4),
         (X86, "x86-64,x86-64-v3", false, 4),
         (ARM, "generic", false, 0),
+        (ARM, "cortex-a53", false, 0),
         (ARM, "generic+dotprod", true, 0),
         (ARM, "generic+dotprod", false, 4),
         ("riscv64gc-unknown-none-elf", "rv64gc", false, 0),
@@ -204,6 +221,8 @@ fn one_word_is_written_where_a_choice_is_made_and_none_elsewhere() {
     }
     // A tuned copy of the baseline is chosen by number, and no CPU is asked.
     assert_eq!(written_bytes(X86, "x86-64,x86-64+prefer128", false), 0);
+    assert_eq!(written_bytes(ARM, "generic,cortex-a53,cortex-a72", false), 0);
+    assert_eq!(written_bytes(ARM, "cortex-a55,cortex-a76,cortex-a53", false), 4);
 }
 
 #[test]

@@ -557,63 +557,16 @@ fn rnn(
     }
 }
 
-#[test]
-fn rnn_in_both_directions() {
-    let mut source = Source(4);
-    for (batch, time_major, merge_outputs, units) in [(1, false, true, 1), (2, false, true, 9), (3, true, false, 20), (2, false, false, 4)]
-    {
-        let s = Shape { batch, time_major, cells: units, outputs: units, ..PLAIN };
-        let w = [0, 1].map(|_| [source.floats(units * s.inputs, 0.8), source.floats(units * units, 0.5), source.floats(units, 0.3)]);
-        let mut m = Maker::default();
-        m.input(TensorType::new(F32, s.input_shape()));
-        for [input, recurrent, bias] in &w {
-            m.floats(&[units, s.inputs], input);
-            m.floats(&[units, units], recurrent);
-            m.floats(&[units], bias);
-            m.state(TensorType::new(F32, [batch, units]));
-        }
-        (0..3).for_each(|_| m.absent());
-        let op = Op::BidirectionalSequenceRnn(ops::bidirectional_sequence_rnn::Attributes {
-            activation: Curve::Tanh,
-            time_major,
-            merge_outputs,
-            asymmetric_quantize_inputs: false,
-        });
-        let y = TensorType::new(F32, []);
-        let graph = m.finish(op, &if merge_outputs { vec![y] } else { vec![y.clone(), y] }).unwrap();
-        let inputs: Vec<Vec<f32>> = (0..2).map(|_| source.floats(s.steps * batch * s.inputs, 1.0)).collect();
-        let mut h = [vec![0.0; batch * units], vec![0.0; batch * units]];
-        let wanted: Vec<Vec<Vec<f32>>> = inputs
-            .iter()
-            .map(|x| {
-                let row = if merge_outputs { 2 * units } else { units };
-                let mut y = vec![vec![0.0; s.steps * batch * row]; if merge_outputs { 1 } else { 2 }];
-                for (i, [w, r, b]) in w.iter().enumerate() {
-                    let (to, first) = if merge_outputs { (0, i * units) } else { (i, 0) };
-                    rnn(&s, w, r, b, x, &mut h[i], i == 1, &mut y[to], (row, first));
-                }
-                y
-            })
-            .collect();
-        let inputs: Vec<Vec<u8>> = inputs.iter().map(|x| f32_bytes(x)).collect();
-        invoke(&graph, &inputs, |m, i, y| {
-            y.iter().zip(&wanted[i]).for_each(|(y, wanted)| close(&format!("{s:?}, invocation {i} on {m}"), y, wanted, 1e-5));
-        });
-    }
-}
-
-/// Products that are loops of their own elsewhere: many rows, and weights that are mostly zeros.
-#[test]
-fn rnn_of_sparse_weights() {
-    let mut source = Source(6);
-    let (batch, units) = (80, 64);
-    let s = Shape { steps: 3, batch, inputs: 64, time_major: true, cells: units, outputs: units, ..PLAIN };
-    let mut sparse = |count: usize| {
-        let mut all = source.floats(count, 0.8);
-        all.iter_mut().enumerate().filter(|(i, _)| i % 11 != 0).for_each(|(_, w)| *w = 0.0);
-        all
-    };
-    let w = [0, 1].map(|_| [sparse(units * s.inputs), sparse(units * units), vec![0.1; units]]);
+/// Both directions of an RNN, in `calls` invocations; weights are as `weights` gives them: so many, of at most that size.
+fn both_directions(
+    source: &mut Source,
+    s: &Shape,
+    merge_outputs: bool,
+    calls: usize,
+    weights: impl Fn(&mut Source, usize, f32) -> Vec<f32>,
+) {
+    let (batch, units) = (s.batch, s.cells);
+    let w = [0, 1].map(|_| [weights(source, units * s.inputs, 0.8), weights(source, units * units, 0.5), source.floats(units, 0.3)]);
     let mut m = Maker::default();
     m.input(TensorType::new(F32, s.input_shape()));
     for [input, recurrent, bias] in &w {
@@ -625,19 +578,48 @@ fn rnn_of_sparse_weights() {
     (0..3).for_each(|_| m.absent());
     let op = Op::BidirectionalSequenceRnn(ops::bidirectional_sequence_rnn::Attributes {
         activation: Curve::Tanh,
-        time_major: true,
-        merge_outputs: false,
+        time_major: s.time_major,
+        merge_outputs,
         asymmetric_quantize_inputs: false,
     });
     let y = TensorType::new(F32, []);
-    let graph = m.finish(op, &[y.clone(), y]).unwrap();
-    let x = source.floats(s.steps * batch * s.inputs, 1.0);
-    let mut wanted = vec![vec![0.0; s.steps * batch * units]; 2];
-    for (i, [input, recurrent, bias]) in w.iter().enumerate() {
-        rnn(&s, input, recurrent, bias, &x, &mut vec![0.0; batch * units], i == 1, &mut wanted[i], (units, 0));
+    let graph = m.finish(op, &if merge_outputs { vec![y] } else { vec![y.clone(), y] }).unwrap();
+    let inputs: Vec<Vec<f32>> = (0..calls).map(|_| source.floats(s.steps * batch * s.inputs, 1.0)).collect();
+    let mut h = [vec![0.0; batch * units], vec![0.0; batch * units]];
+    let wanted: Vec<Vec<Vec<f32>>> = inputs
+        .iter()
+        .map(|x| {
+            let row = if merge_outputs { 2 * units } else { units };
+            let mut y = vec![vec![0.0; s.steps * batch * row]; if merge_outputs { 1 } else { 2 }];
+            for (i, [w, r, b]) in w.iter().enumerate() {
+                let (to, first) = if merge_outputs { (0, i * units) } else { (i, 0) };
+                rnn(s, w, r, b, x, &mut h[i], i == 1, &mut y[to], (row, first));
+            }
+            y
+        })
+        .collect();
+    let inputs: Vec<Vec<u8>> = inputs.iter().map(|x| f32_bytes(x)).collect();
+    invoke(&graph, &inputs, |m, i, y| {
+        y.iter().zip(&wanted[i]).for_each(|(y, wanted)| close(&format!("{s:?}, invocation {i} on {m}"), y, wanted, 1e-5));
+    });
+}
+
+#[test]
+fn rnn_in_both_directions() {
+    let mut source = Source(4);
+    for (batch, time_major, merge_outputs, units) in [(1, false, true, 1), (2, false, true, 9), (3, true, false, 20), (2, false, false, 4)]
+    {
+        let s = Shape { batch, time_major, cells: units, outputs: units, ..PLAIN };
+        both_directions(&mut source, &s, merge_outputs, 2, Source::floats);
     }
-    invoke(&graph, &[f32_bytes(&x)], |m, _, y| {
-        y.iter().zip(&wanted).for_each(|(y, wanted)| close(&format!("on {m}"), y, wanted, 1e-5));
+}
+
+/// Products that are loops of their own elsewhere: many rows, and weights that are mostly zeros.
+#[test]
+fn rnn_of_sparse_weights() {
+    let s = Shape { steps: 3, batch: 80, inputs: 64, time_major: true, cells: 64, outputs: 64, ..PLAIN };
+    both_directions(&mut Source(6), &s, false, 1, |source, count, most| {
+        source.floats(count, most).into_iter().enumerate().map(|(i, w)| if i % 11 == 0 { w } else { 0.0 }).collect()
     });
 }
 

@@ -1,9 +1,9 @@
-//! `bench`: how long one call takes.
+//! `bench`: how long one call takes; with `--count`, how many instructions on another machine (`count.rs`).
 //!
 //! The idea: short calls are timed in batches so that the clock does not count, and the median is the figure.
 
-use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, min_ms, threads};
-use super::{Outcome, per_operator, print, print_json, warn};
+use super::options::{LibraryOptions, ModelOptions, PreferenceOptions, TargetOptions, Words, min_ms, threads, words};
+use super::{Outcome, count, per_operator, print, print_json, warn};
 use crate::array::Array;
 use crate::diagnostic::{Failure, internal};
 use crate::energy::{self, Estimate, Meter, Sizes};
@@ -24,16 +24,17 @@ use std::time::{Duration, Instant};
 #[derive(Args)]
 pub struct BenchArgs {
     /// The model: a .tflite file, or one of Keras, TensorFlow or PyTorch, which is converted first
-    model: PathBuf,
-    /// Feature level of this machine's architecture, by default all that this machine can; of several, the best that it has is timed
+    pub(super) model: PathBuf,
+    /// Feature level of this machine's architecture, by default all that this machine can; of several, the best that it has is timed. With --count, a level of
+    /// the target's
     #[arg(long, value_name = "LEVEL,...")]
-    cpu: Option<String>,
+    pub(super) cpu: Option<String>,
     #[command(flatten)]
-    about: ModelOptions,
+    pub(super) about: ModelOptions,
     #[command(flatten)]
     libraries: LibraryOptions,
     #[command(flatten)]
-    prefer: PreferenceOptions,
+    pub(super) prefer: PreferenceOptions,
     /// Repeat for so long
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = min_ms())]
     min_ms: u64,
@@ -49,12 +50,28 @@ pub struct BenchArgs {
     /// Also time LiteRT, of the Python package ai-edge-litert, on the same inputs in turn, and compare the outputs
     #[arg(long)]
     compare_litert: bool,
+    /// Count instead the instructions that a call executes on 64-bit Arm, exactly and by operator, under an emulator that takes plugins, and
+    /// model the cycles that cores take for them
+    #[arg(long, conflicts_with_all = ["per_op", "energy", "compare_litert"])]
+    count: bool,
+    /// Triple of what is counted
+    #[arg(long, value_name = "TRIPLE", requires = "count", default_value = "aarch64-unknown-linux-gnu")]
+    pub(super) target: String,
+    /// C compiler for the target, which links the program that is counted
+    #[arg(long, value_name = "COMMAND", requires = "count", value_parser = words, default_value = "aarch64-linux-gnu-gcc")]
+    pub(super) linker: Words,
+    /// Emulator that runs it, with its options
+    #[arg(long, value_name = "COMMAND", requires = "count", value_parser = words, default_value = "qemu-aarch64 -cpu max")]
+    pub(super) runner: Words,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
 }
 
 pub fn bench(args: BenchArgs) -> Outcome {
+    if args.count {
+        return count::count(args);
+    }
     let targets = TargetOptions { target: None, cpu: args.cpu, no_cpu_check: false }.or_native()?;
     let verbose = args.about.is_verbose();
     let (source, options) = args.about.open(&args.model, None)?;
@@ -188,17 +205,23 @@ fn measured(instance: &mut Instance, at_least: Duration) -> Result<Result<energy
     }
 }
 
-/// Fills the inputs with numbers that the signature takes, and calls it for the first time.
-fn first_call(entry: &Entry, instance: &mut Instance) -> Result<(Vec<Vec<u8>>, Duration), Failure> {
+/// Inputs full of numbers, of which the first that the signature takes are the ones.
+pub(super) fn attempts(entry: &Entry) -> impl Iterator<Item = Vec<Vec<u8>>> {
     // What a loop counts to should not be anything.
     let has_loop = entry.levels.iter().any(|l| loops(&l.planned.program.schedule));
-    let mut highest = [u64::MAX, 127, 31, 7, 1, 0].into_iter().skip(usize::from(has_loop));
-    loop {
-        let Some(highest) = highest.next() else {
-            let d = Diagnostic::new(Code::FEATURE, "the random inputs make indices that are out of range");
-            return Err(d.help("time the model in a program of your own, with inputs that suit it").into());
-        };
-        let inputs: Vec<Vec<u8>> = entry.signature.inputs.iter().enumerate().map(|(i, t)| noise(t, i as u64, highest)).collect();
+    let highest = [u64::MAX, 127, 31, 7, 1, 0].into_iter().skip(usize::from(has_loop));
+    highest.map(|highest| entry.signature.inputs.iter().enumerate().map(|(i, t)| noise(t, i as u64, highest)).collect())
+}
+
+/// Why none of these did.
+pub(super) fn out_of_range() -> Failure {
+    let d = Diagnostic::new(Code::FEATURE, "the random inputs make indices that are out of range");
+    d.help("time the model in a program of your own, with inputs that suit it").into()
+}
+
+/// Fills the inputs with numbers that the signature takes, and calls it for the first time.
+fn first_call(entry: &Entry, instance: &mut Instance) -> Result<(Vec<Vec<u8>>, Duration), Failure> {
+    for inputs in attempts(entry) {
         inputs.iter().enumerate().for_each(|(i, input)| instance.set_input(i, input));
         let (done, first) = instance.with_calls(|call| timed(call))?;
         match done {
@@ -207,6 +230,7 @@ fn first_call(entry: &Entry, instance: &mut Instance) -> Result<(Vec<Vec<u8>>, D
             done => return Ok(done.map(|()| (inputs, first))?),
         }
     }
+    Err(out_of_range())
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {

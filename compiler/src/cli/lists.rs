@@ -4,10 +4,11 @@ use super::{Cli, Outcome, print, print_json, print_raw};
 use crate::diagnostic::Failure;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use cranelite_codegen::targets::{self, Levels, TRIPLES};
+use cranelite_codegen::targets::{self, Levels, ListedLevel, TRIPLES};
 use cranelite_graph::diagnostic::{CODES, Explained};
 use cranelite_graph::ops;
-use serde_json::json;
+use cranelite_tile::{Machine, MicroTile};
+use serde_json::{Value, json};
 
 /// Lists the supported operators and their element types
 #[derive(Args)]
@@ -45,7 +46,7 @@ pub fn targets(args: TargetsArgs) -> Outcome {
     let architectures = targets::list();
     if args.json {
         let triples: Vec<_> = TRIPLES.iter().map(|t| json!({ "triple": t.triple, "about": t.about, "tested": t.tested })).collect();
-        let levels = |l: &Levels| l.levels.iter().map(|(name, features)| json!({ "name": name, "features": features })).collect::<Vec<_>>();
+        let levels = |l: &Levels| l.levels.iter().map(level_json).collect::<Vec<_>>();
         let architectures = architectures.iter().map(|l| json!({ "name": l.architecture, "levels": levels(l), "features": l.features }));
         let architectures: Vec<_> = architectures.collect();
         print_json(&json!({ "triples": triples, "architectures": architectures, "native": native }));
@@ -54,7 +55,13 @@ pub fn targets(args: TargetsArgs) -> Outcome {
     let mut out: String = TRIPLES.iter().map(|t| format!("{:<30} {}\n{:<30}   tested: {}\n", t.triple, t.about, "", t.tested)).collect();
     for l in architectures {
         out += &format!("\nLevels of {}; the first is the default where the triple says no more:\n", l.architecture);
-        out.extend(l.levels.iter().map(|(name, features)| format!("  {name:<18} {features}\n")));
+        for level in &l.levels {
+            let features = level.features.join(" ");
+            match &level.tuned {
+                Some(machine) => out += &format!("  {:<18} {features:<20} tunes: {}\n", level.name, tuned(level.name, machine)),
+                None => out += &format!("  {:<18} {features}\n", level.name),
+            }
+        }
         out += &format!("Features: {}\n", l.features.join(" "));
     }
     if let Some(native) = native {
@@ -62,6 +69,21 @@ pub fn targets(args: TargetsArgs) -> Outcome {
     }
     print(&out);
     Ok(())
+}
+
+/// What code for a core has of its own.
+fn tuned(core: &str, machine: &Machine) -> String {
+    let tile = |t: MicroTile| format!("{} x {}", t.rows, t.vectors);
+    format!("schedule of {core}, tiles {} (floats), {} (bytes)", tile(machine.tile_f32), tile(machine.tile_i8))
+}
+
+fn level_json(level: &ListedLevel) -> Value {
+    let mut facts = json!({ "name": level.name, "features": level.features.join(" ") });
+    if let Some(machine) = &level.tuned {
+        let tile = |t: MicroTile| json!({ "pixels": t.rows, "vectors": t.vectors });
+        facts["tunes"] = json!({ "schedule": level.name, "tile_f32": tile(machine.tile_f32), "tile_i8": tile(machine.tile_i8) });
+    }
+    facts
 }
 
 /// Explains the code of a message, such as E0203

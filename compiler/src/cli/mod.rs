@@ -8,6 +8,7 @@ mod check;
 mod compare;
 mod compile;
 mod convert;
+mod count;
 pub mod embedded;
 mod hwbench;
 mod inspect;

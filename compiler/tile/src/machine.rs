@@ -52,6 +52,8 @@ pub struct Permutes {
     /// What one costs beside a product of vectors, in percent of it: for segments of 16 bytes, and for longer ones.
     pub cost: u32,
     pub long_cost: u32,
+    /// What a load or another simple operation costs, in percent of a product of integers, which may be several instructions.
+    pub simple: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +137,9 @@ impl Machine {
             sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 } },
             permutes: match vector_bytes {
                 0 => Permutes::default(),
-                16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0 },
-                32 => Permutes { bytes: 16, words: 32, cost: 50, long_cost: 100 },
-                _ => Permutes { bytes: 64, words: 64, cost: 100, long_cost: 100 },
+                16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
+                32 => Permutes { bytes: 16, words: 32, cost: 50, long_cost: 100, simple: 50 },
+                _ => Permutes { bytes: 64, words: 64, cost: 100, long_cost: 100, simple: 50 },
             },
             tile_f32,
             tile_i8,

@@ -678,6 +678,20 @@ impl Program {
         self.kernels.iter_mut().for_each(|k| distrust(&mut k.body));
     }
 
+    /// Kernels of which others have been made are called no longer.
+    pub fn remove_unused_kernels(&mut self) {
+        let used: BTreeSet<KernelId> = self.calls().map(|c| c.kernel).collect();
+        let mut number = 0;
+        self.kernels.retain(|_| {
+            number += 1;
+            used.contains(&KernelId(number - 1))
+        });
+        let numbers: BTreeMap<KernelId, KernelId> = used.iter().zip(0..).map(|(&old, new)| (old, KernelId(new))).collect();
+        for c in self.calls_mut() {
+            c.kernel = numbers[&c.kernel];
+        }
+    }
+
     pub fn buffer(&self, id: BufferId) -> &Buffer {
         &self.buffers[id.0 as usize]
     }

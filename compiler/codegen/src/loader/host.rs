@@ -24,6 +24,11 @@ pub fn features() -> Vec<&'static str> {
             "avx512dq" "avx512dq", "avx512bw" "avx512bw", "avx512vbmi" "avx512vbmi", "avx512vnni" "avx512vnni", "avx512cd" "avx512cd"];
     }
     #[cfg(target_arch = "aarch64")]
-    found.push(("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")));
+    {
+        macro_rules! ask {
+            ($($name:literal $feature:tt),*) => { found.extend([$(($name, std::arch::is_aarch64_feature_detected!($feature))),*]) };
+        }
+        ask!["dotprod" "dotprod", "fp16" "fp16", "i8mm" "i8mm"];
+    }
     found.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }

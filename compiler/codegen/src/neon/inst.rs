@@ -24,10 +24,30 @@ pub struct Touched {
 
 #[derive(Clone, Debug)]
 pub enum Inst {
-    /// Registers in the order of the form's text, numbers likewise.
-    Op { form: &'static Form, arrangement: Arrangement, registers: Vec<Virtual>, numbers: Vec<i64>, label: Option<Label>, touched: Option<Touched> },
+    /// Registers in the order of the form's text, numbers likewise; where there is a label, without the distance to it, which is the last number.
+    Op {
+        form: &'static Form,
+        arrangement: Arrangement,
+        registers: Vec<Virtual>,
+        numbers: Vec<i64>,
+        label: Option<Label>,
+        touched: Option<Touched>,
+    },
     /// A copy of a whole register of either class.
-    Move { to: Virtual, from: Virtual },
+    Move {
+        to: Virtual,
+        from: Virtual,
+    },
+    /// The parameter of the function, a pointer or a 64-bit integer, by position. At the beginning of the list.
+    Argument {
+        to: Virtual,
+        index: usize,
+    },
+    /// The address of the frame's scratch bytes, a multiple of 16, and an offset.
+    ScratchAddress {
+        to: Virtual,
+        offset: i64,
+    },
     Label(Label),
     LoopBegin,
     LoopEnd,

@@ -65,8 +65,10 @@ pub enum Kind {
     /// SDOT, UDOT, USDOT; SMMLA, USMMLA.
     Dot,
     MatrixDot,
-    /// ZIP, UZP, TRN, EXT, DUP of a lane, INS of a lane, REV.
+    /// TRN, EXT, DUP of a lane, INS of a lane, REV.
     Permute,
+    /// ZIP, UZP.
+    Zip,
     Table,
     /// A general register to all lanes or to one, and a lane to a general register.
     FromGeneral,
@@ -82,4 +84,20 @@ pub enum Kind {
     FloatLength,
     FloatDivide,
     FloatRoot,
+}
+
+impl Kind {
+    pub fn stores(self) -> bool {
+        use Kind as K;
+        let vector = matches!(self, K::StoreVector | K::StoreVectorLong | K::StoreVectorPair | K::StoreVectorLongPair | K::StoreLane);
+        vector || matches!(self, K::Store | K::StorePair)
+    }
+    pub fn loads(self) -> bool {
+        use Kind as K;
+        let vector = matches!(self, K::LoadVector | K::LoadVectorLong | K::LoadVectorPair | K::LoadVectorLongPair);
+        vector || matches!(self, K::Load | K::LoadPair | K::LoadSplat | K::LoadLane)
+    }
+    pub fn touches_memory(self) -> bool {
+        self.loads() || self.stores() || self == Kind::Prefetch
+    }
 }

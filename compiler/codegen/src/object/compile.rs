@@ -6,6 +6,7 @@
 use super::Error;
 use super::unwind::{self, Rows};
 use crate::clif;
+use crate::neon;
 use crate::targets::Target;
 use crate::wide;
 use cranelift_codegen::control::ControlPlane;
@@ -114,6 +115,21 @@ fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> 
         Some(Err(refused)) if kernel.types.iter().any(|ty| CLIF_VECTOR_BYTES < ty.bytes()) => Some(refused.what),
         _ => None,
     };
+    if let Some(features) = target.neon.filter(|_| !is_scalar)
+        && let Ok(code) = neon::emit(kernel, features)
+    {
+        return Ok(Compiled {
+            align: 64,
+            relocs: vec![],
+            stack_bytes: code.stack_bytes,
+            has_vectors: true,
+            rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
+            fallback: None,
+            clif: String::new(),
+            asm: if text.asm { neon::forms::listing(&code.bytes) } else { String::new() },
+            bytes: code.bytes,
+        });
+    }
     let function = clif::emit(kernel, &target.features, inner_call_conv(isa))?;
     let compiled = function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))?;
     Ok(Compiled { fallback, ..compiled })

@@ -24,7 +24,7 @@ pub struct Function {
 pub fn needed(target: &Target) -> Result<u32, Error> {
     let table: Vec<&str> = match target.features.arch {
         Arch::X86 => X86.iter().map(|f| f.name).collect(),
-        Arch::Arm if answers(target) => vec!["dotprod"],
+        Arch::Arm if answers(target) => ARM.iter().map(|f| f.name).collect(),
         Arch::Arm | Arch::Riscv => vec![],
     };
     target.beyond_baseline().into_iter().try_fold(0, |bits, feature| {
@@ -35,11 +35,13 @@ pub fn needed(target: &Target) -> Result<u32, Error> {
 
 /// Answers [`KNOWN`] and those of the `wanted` bits that the CPU has.
 pub fn function(target: &Target, wanted: u32) -> Function {
-    let of_words = |parts: &[&[u32]]| parts.iter().copied().flatten().flat_map(|word| word.to_le_bytes()).collect();
     match target.features.arch {
         Arch::X86 => Function { bytes: x86(wanted).expect("these instructions exist"), stack_bytes: 16 },
-        Arch::Arm if is_linux(target) => Function { bytes: of_words(&[&[BTI_C], &ARM_LINUX, &ARM, &ARM_NONE]), stack_bytes: 400 },
-        Arch::Arm => Function { bytes: of_words(&[&[BTI_C], &ARM]), stack_bytes: 0 },
+        Arch::Arm => {
+            let linux: &[u32] = if is_linux(target) { &ARM_LINUX } else { &[] };
+            let words = [BTI_C].into_iter().chain(linux.iter().copied()).chain(arm(wanted));
+            Function { bytes: words.flat_map(u32::to_le_bytes).collect(), stack_bytes: if linux.is_empty() { 0 } else { 400 } }
+        }
         Arch::Riscv => unreachable!("it has no features that can be asked for"),
     }
 }
@@ -56,45 +58,69 @@ fn answers(target: &Target) -> bool {
 /// Where an indirect call may land: linkers put one between distant functions. Nothing to processors that do not know it.
 const BTI_C: u32 = 0xd503_245f;
 
-/// Bits 44 to 47 of ID_AA64ISAR0_EL1 say whether there are dot products.
-const ARM: [u32; 6] = [
-    0xd538_0600, // ask: mrs  x0, ID_AA64ISAR0_EL1
-    0xd36c_bc00, //      ubfx x0, x0, #44, #4
-    0xf100_001f, //      cmp  x0, #0
-    0x1a9f_07e0, //      cset w0, ne
-    0x3201_0000, //      orr  w0, w0, #0x80000000
-    0xd65f_03c0, //      ret
+/// A feature of 64-bit Arm.
+struct Field {
+    name: &'static str,
+    /// `mrs x1, REGISTER`, which describes the CPU in fields of four bits.
+    read: u32,
+    /// The lowest bit of the field, which is above 0, as a signed number, where the feature is.
+    bit: u32,
+}
+
+const ID_AA64PFR0: u32 = 0xd538_0401;
+const ID_AA64ISAR0: u32 = 0xd538_0601;
+const ID_AA64ISAR1: u32 = 0xd538_0621;
+
+/// A feature's bit in the answer is its place here. Registers that a kernel does not know of read as 0 to programs.
+static ARM: [Field; 3] = [
+    Field { name: "dotprod", read: ID_AA64ISAR0, bit: 44 },
+    Field { name: "fp16", read: ID_AA64PFR0, bit: 20 },
+    Field { name: "i8mm", read: ID_AA64ISAR1, bit: 52 },
 ];
+
+/// Asks for the `wanted` features.
+fn arm(wanted: u32) -> Vec<u32> {
+    let mut words = vec![0x52b0_0000]; // mov w0, #0x80000000
+    for (i, field) in (0..).zip(&ARM).filter(|(i, _)| wanted >> i & 1 == 1) {
+        words.extend([
+            field.read,
+            0x9340_0021 | field.bit << 16 | (field.bit + 3) << 10, // sbfx x1, x1, #bit, #4
+            0xf100_003f,                                           // cmp  x1, #0
+            0x1a9f_d7e1,                                           // cset w1, gt
+            0x2a01_0000 | i << 10,                                 // orr  w0, w0, w1, lsl #i
+        ]);
+    }
+    words.push(0xd65f_03c0); // ret
+    words
+}
 
 /// The read is a trap in a program, which Linux answers since 4.11 and takes for an illegal instruction before. So the kernel is asked
-/// for its version first: `uname` writes it as text to byte 130 of its answer. What follows is `ARM`.
-const ARM_LINUX: [u32; 21] = [
-    0xd106_43ff, // sub  sp, sp, #400
-    0x9100_03e0, // mov  x0, sp
-    0xd280_1408, // mov  x8, #160 (uname)
-    0xd400_0001, // svc  #0
-    0x3942_0be1, // ldrb w1, [sp, #130]
-    0x3942_0fe2, // ldrb w2, [sp, #131]
-    0x3942_13e3, // ldrb w3, [sp, #132]
-    0x3942_17e4, // ldrb w4, [sp, #133]
-    0x9106_43ff, // add  sp, sp, #400
-    0xb500_0240, // cbnz x0, none (it failed)
-    0x7100_b85f, // cmp  w2, #'.'
-    0x5400_0141, // b.ne ask (10 or later)
-    0x7100_d03f, // cmp  w1, #'4'
-    0x5400_0108, // b.hi ask (5 or later)
-    0x5400_01a3, // b.lo none
-    0x5100_c084, // sub  w4, w4, #'0'
-    0x7100_249f, // cmp  w4, #9
-    0x5400_0148, // b.hi none (4.9 or before)
-    0x7100_c47f, // cmp  w3, #'1'
-    0x5400_0048, // b.hi ask (4.20 or later)
-    0x3400_00e4, // cbz  w4, none (4.10)
-];
-
-const ARM_NONE: [u32; 2] = [
-    0x52b0_0000, // none: mov w0, #0x80000000
+/// for its version first: `uname` writes it as text to byte 130 of its answer. What follows is `arm`.
+const ARM_LINUX: [u32; 23] = [
+    0xd106_43ff, //       sub  sp, sp, #400
+    0x9100_03e0, //       mov  x0, sp
+    0xd280_1408, //       mov  x8, #160 (uname)
+    0xd400_0001, //       svc  #0
+    0x3942_0be1, //       ldrb w1, [sp, #130]
+    0x3942_0fe2, //       ldrb w2, [sp, #131]
+    0x3942_13e3, //       ldrb w3, [sp, #132]
+    0x3942_17e4, //       ldrb w4, [sp, #133]
+    0x9106_43ff, //       add  sp, sp, #400
+    0xb500_0180, //       cbnz x0, none (it failed)
+    0x7100_b85f, //       cmp  w2, #'.'
+    0x5400_0181, //       b.ne ask (10 or later)
+    0x7100_d03f, //       cmp  w1, #'4'
+    0x5400_0148, //       b.hi ask (5 or later)
+    0x5400_00e3, //       b.lo none
+    0x5100_c084, //       sub  w4, w4, #'0'
+    0x7100_249f, //       cmp  w4, #9
+    0x5400_0088, //       b.hi none (4.9 or before)
+    0x7100_c47f, //       cmp  w3, #'1'
+    0x5400_0088, //       b.hi ask (4.20 or later)
+    0x3500_0064, //       cbnz w4, ask (4.11 or later)
+    0x52b0_0000, // none: mov  w0, #0x80000000
     0xd65f_03c0, //       ret
+                 // ask:
 ];
 
 /// Which registers the operating system must save.
@@ -240,7 +266,7 @@ mod tests {
         for (triple, levels) in [("x86_64-unknown-linux-gnu", 0), ("aarch64-unknown-linux-gnu", 1)] {
             let levels = &targets::list()[levels];
             for feature in &levels.features {
-                let target = Target::new(triple, Some(&format!("{}+{feature}", levels.levels[0].0))).unwrap();
+                let target = Target::new(triple, Some(&format!("{}+{feature}", levels.levels[0].name))).unwrap();
                 assert_eq!(needed(&target).unwrap() == 0, feature.starts_with("prefer"), "{feature}");
             }
             assert_eq!(needed(&Target::new(triple, None).unwrap()).unwrap(), 0);

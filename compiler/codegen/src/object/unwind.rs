@@ -175,17 +175,46 @@ fn of_assembled_x86(code: &[u8]) -> Result<Rows, String> {
     Err("code without a return".into())
 }
 
+/// Registers that a function must give back are stored right after the first step of the stack pointer, and are the caller's again with the last one.
 fn of_assembled_arm(code: &[u8]) -> Rows {
-    let (mut bytes, mut rows) = (0, vec![]);
+    use crate::neon::forms::{self, Decoded, Form};
+    const SP: u8 = 31;
+    let is = |d: &Decoded, forms: [&'static Form; 2]| forms.contains(&d.form);
+    let (mut bytes, mut rows, mut saved, mut is_saving) = (0, vec![], vec![], true);
     for (i, word) in code.chunks_exact(4).enumerate() {
-        let word = u32::from_le_bytes(word.try_into().expect("four bytes"));
-        let immediate = (word >> 10 & 0xfff) as i32;
-        match word & 0xffc0_03ff {
-            0xd100_03ff => bytes += immediate, // sub sp, sp, #immediate
-            0x9100_03ff => bytes -= immediate, // add sp, sp, #immediate
-            _ => continue,
+        let Some(d) = forms::decode(u32::from_le_bytes(word.try_into().expect("four bytes"))) else {
+            is_saving = false;
+            continue;
+        };
+        let end = 4 * (i as u32 + 1);
+        let steps = d.registers == [SP, SP];
+        let number = d.numbers.first().map_or(0, |&n| n as i32);
+        let moved = match () {
+            () if d.form == &forms::RET => break,
+            () if steps && d.form == &forms::SUB_IMM => number,
+            () if steps && d.form == &forms::SUB_IMM_LSL12 => number << 12,
+            () if steps && d.form == &forms::ADD_IMM => -number,
+            () if steps && d.form == &forms::ADD_IMM_LSL12 => -number << 12,
+            () => 0,
+        };
+        if moved != 0 {
+            bytes += moved;
+            rows.push((end, CallFrameInstruction::CfaOffset(bytes)));
+            if bytes == 0 {
+                rows.extend(saved.drain(..).map(|register| (end, CallFrameInstruction::Restore(register))));
+            }
         }
-        rows.push((4 * (i as u32 + 1), CallFrameInstruction::CfaOffset(bytes)));
+        let is_general = is(&d, [&forms::STP_X, &forms::STR_X]);
+        let is_store = d.registers.last() == Some(&SP) && (is_general || is(&d, [&forms::STP_D, &forms::STR_D]));
+        is_saving &= i == 0 || is_store;
+        if is_saving && is_store {
+            let first = if is_general { AArch64::X0 } else { AArch64::V0 };
+            for (k, register) in d.registers[..d.registers.len() - 1].iter().enumerate() {
+                let register = Register(first.0 + u16::from(*register));
+                rows.push((end, CallFrameInstruction::Offset(register, number + 8 * k as i32 - bytes)));
+                saved.push(register);
+            }
+        }
     }
     rows
 }
@@ -283,6 +312,47 @@ mod tests {
 
         let asks = cpu::function(&Target::new("aarch64-unknown-linux-gnu", Some("generic+dotprod")).unwrap(), 1);
         assert_eq!(of_assembled_arm(&asks.bytes), [(8, CfaOffset(400)), (40, CfaOffset(0))]);
+    }
+
+    #[test]
+    fn functions_for_arm_are_read_back() {
+        use crate::neon::forms::{self, Arrangement, Form};
+        use CallFrameInstruction::{CfaOffset, Offset, Restore};
+        let code: [(&Form, &[u8], &[i64]); 14] = [
+            (&forms::SUB_IMM, &[31, 31], &[32]),
+            (&forms::STP_X, &[19, 20, 31], &[0]),
+            (&forms::STR_D, &[8, 31], &[16]),
+            (&forms::SUB_IMM_LSL12, &[31, 31], &[1]),
+            (&forms::SUB_IMM, &[31, 31], &[16]),
+            // Two that have no register, one of them again.
+            (&forms::STR_X, &[19, 31], &[0]),
+            (&forms::LDR_X, &[19, 31], &[8]),
+            (&forms::ADD_IMM_LSL12, &[31, 31], &[1]),
+            (&forms::ADD_IMM, &[31, 31], &[16]),
+            (&forms::LDP_X, &[19, 20, 31], &[0]),
+            (&forms::LDR_D, &[8, 31], &[16]),
+            (&forms::ADD_IMM, &[31, 31], &[32]),
+            (&forms::RET, &[], &[]),
+            // A constant.
+            (&forms::SUB_IMM, &[31, 31], &[32]),
+        ];
+        let words = code.map(|(form, registers, numbers)| form.encode(Arrangement::None, registers, numbers).unwrap());
+        let (x19, x20, d8) = (AArch64::X19, AArch64::X20, AArch64::V8);
+        let rows = [
+            (4, CfaOffset(32)),
+            (8, Offset(x19, -32)),
+            (8, Offset(x20, -24)),
+            (12, Offset(d8, -16)),
+            (16, CfaOffset(32 + 4096)),
+            (20, CfaOffset(48 + 4096)),
+            (32, CfaOffset(48)),
+            (36, CfaOffset(32)),
+            (48, CfaOffset(0)),
+            (48, Restore(x19)),
+            (48, Restore(x20)),
+            (48, Restore(d8)),
+        ];
+        assert_eq!(of_assembled_arm(&words.map(u32::to_le_bytes).concat()), rows);
     }
 
     #[test]

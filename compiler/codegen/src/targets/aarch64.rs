@@ -1,24 +1,49 @@
-//! 64-bit Arm with NEON, which is always there; dot products since Cortex-A55, A75 and Neoverse N1.
+//! 64-bit Arm with NEON, which is always there; dot products and arithmetic of half floats since Cortex-A55, A75 and Neoverse N1, products of
+//! matrices of bytes since Neoverse V1. The names of cores tune for them, too.
 
+use super::Tuning;
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
+use crate::neon;
 use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "aarch64",
-    features: &[Feature { name: "dotprod", flags: &["has_dotprod"], implies: &[] }],
+    features: &[
+        Feature { name: "dotprod", flags: &["has_dotprod"], implies: &[] },
+        Feature { name: "fp16", flags: &["has_fp16"], implies: &[] },
+        // No CPU has it without the other.
+        Feature { name: "i8mm", flags: &["has_i8mm"], implies: &["dotprod"] },
+    ],
     general_levels: 1,
     levels: &[
         Level { name: "generic", features: &[] },
         Level { name: "cortex-a53", features: &[] },
+        Level { name: "cortex-a55", features: &["dotprod", "fp16"] },
         Level { name: "cortex-a72", features: &[] },
-        Level { name: "cortex-a55", features: &["dotprod"] },
-        Level { name: "cortex-a76", features: &["dotprod"] },
-        Level { name: "neoverse-n1", features: &["dotprod"] },
-        Level { name: "apple-m1", features: &["dotprod"] },
+        Level { name: "cortex-a76", features: &["dotprod", "fp16"] },
+        Level { name: "cortex-a78", features: &["dotprod", "fp16"] },
+        Level { name: "cortex-x1", features: &["dotprod", "fp16"] },
+        Level { name: "neoverse-n1", features: &["dotprod", "fp16"] },
+        Level { name: "neoverse-v1", features: &["dotprod", "fp16", "i8mm"] },
+        Level { name: "apple-m1", features: &["dotprod", "fp16"] },
     ],
     machine,
     wide: |_| None,
+    neon: |set, tuning| {
+        let core = match (tuning, set.contains("dotprod")) {
+            // An order for a core that keeps it costs others nothing.
+            (Tuning::Generic, true) => Tuning::CortexA55,
+            (Tuning::Generic, false) => Tuning::CortexA53,
+            _ => tuning,
+        };
+        Some(neon::Features {
+            dotprod: set.contains("dotprod"),
+            i8mm: set.contains("i8mm"),
+            fp16: set.contains("fp16"),
+            core: neon::cores::Core::named(core.name())?,
+        })
+    },
     emitter: |set| Features {
         arch: Arch::Arm,
         vectors: true,
@@ -30,7 +55,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     },
 };
 
-fn machine(set: &Set, name: &str) -> Machine {
+fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
     let tile = MicroTile { rows: 8, vectors: 3, unroll: 1 };
     Machine {
         name: name.into(),
@@ -45,7 +70,10 @@ fn machine(set: &Set, name: &str) -> Machine {
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 } },
         // Without an instruction for it, a product of bytes is several.
-        permutes: Permutes { bytes: 16, words: 0, cost: if set.contains("dotprod") { 100 } else { 30 }, long_cost: 0 },
+        permutes: match set.contains("dotprod") {
+            true => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
+            false => Permutes { bytes: 16, words: 0, cost: 30, long_cost: 0, simple: 15 },
+        },
         tile_f32: tile,
         // Products of pairs take two registers of each operand.
         tile_i8: if set.contains("dotprod") { tile } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },

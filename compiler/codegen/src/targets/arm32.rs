@@ -27,7 +27,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "cortex-m52", features: &["mve"] },
         Level { name: "cortex-m85", features: &["mve"] },
     ],
-    machine: |set, name| {
+    machine: |set, name, _| {
         let has = |feature| set.contains(feature);
         let products = match (has("mve"), has("thumb2")) {
             (true, _) => Products::Helium,
@@ -37,6 +37,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         c99::of(products, name)
     },
     wide: |_| None,
+    neon: |_, _| None,
     emitter: c99::emitter,
 };
 

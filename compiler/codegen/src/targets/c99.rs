@@ -1,6 +1,7 @@
 //! Machines that C is written for, and any machine with a C compiler: scalar code whose products of bytes are sums of a few terms, for
 //! some fourteen registers.
 
+use super::Tuning;
 use super::level::{Architecture, Level, Set};
 use crate::clif::{Arch, Features};
 use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
@@ -12,11 +13,12 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     levels: &[Level { name: "portable", features: &[] }],
     machine,
     wide: |_| None,
+    neon: |_, _| None,
     emitter,
 };
 
 /// Of architectures in C without products of their own.
-pub(super) fn machine(_: &Set, name: &str) -> Machine {
+pub(super) fn machine(_: &Set, name: &str, _: Tuning) -> Machine {
     of(Products::Scalars, name)
 }
 

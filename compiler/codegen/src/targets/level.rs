@@ -1,11 +1,12 @@
 //! Feature levels: `NAME[+feature][+no-feature]` as a set of features that is closed under implication.
 //!
 //! The idea: features imply others, so adding one adds what it needs and removing one removes what needs it; levels are named
-//! sets; the canonical form is the largest level inside a set and the fewest features beside it. What was asked for in so many
-//! words is never dropped: a feature that is wanted and excluded is an error.
+//! sets; the canonical form is the largest level inside a set and the fewest features beside it, or the name of the core that is tuned for and
+//! how the set differs from what it has. What was asked for in so many words is never dropped: a feature that is wanted and excluded is an error.
 
-use super::{ARCHITECTURES, Error};
+use super::{ARCHITECTURES, Error, Tuning};
 use crate::clif::Features;
+use crate::neon;
 use crate::wide;
 use cranelite_tile::Machine;
 use std::collections::BTreeSet;
@@ -31,10 +32,12 @@ pub(super) struct Architecture {
     pub levels: &'static [Level],
     /// So many come before the names of CPUs and second names.
     pub general_levels: usize,
-    pub machine: fn(&Set, &str) -> Machine,
+    pub machine: fn(&Set, &str, Tuning) -> Machine,
     pub emitter: fn(&Set) -> Features,
     /// What the wide emitter may use, where it serves.
     pub wide: fn(&Set) -> Option<wide::Features>,
+    /// What the neon emitter may use, where it serves.
+    pub neon: fn(&Set, Tuning) -> Option<neon::Features>,
 }
 
 impl Architecture {
@@ -52,13 +55,14 @@ impl Architecture {
         set
     }
 
-    pub fn parse(&self, cpu: &str) -> Result<Set, Error> {
+    /// Features, and the core that is tuned for.
+    pub fn parse(&self, cpu: &str) -> Result<(Set, Tuning), Error> {
         let name = cpu.split('+').next().unwrap_or_default();
         if cpu.split('+').any(str::is_empty) {
             return Err(Error::Empty(cpu.into()));
         }
         match self.levels.iter().find(|l| l.name == name) {
-            Some(level) => self.modify(self.closure(level.features), cpu),
+            Some(level) => Ok((self.modify(self.closure(level.features), cpu)?, Tuning::named(name))),
             None => Err(self.unknown("CPU", name, |a| a.levels.iter().map(|l| l.name).collect())),
         }
     }
@@ -83,14 +87,20 @@ impl Architecture {
         Ok(set)
     }
 
-    pub fn canonical(&self, set: &Set) -> String {
+    pub fn canonical(&self, set: &Set, tuning: Tuning) -> String {
         let inside = |l: &&Level| self.closure(l.features).is_subset(set);
         let general = self.levels[..self.general_levels].iter();
-        let level = general.filter(inside).max_by_key(|l| self.closure(l.features).len()).unwrap_or(&self.levels[0]);
+        let largest = general.filter(inside).max_by_key(|l| self.closure(l.features).len()).unwrap_or(&self.levels[0]);
+        let level = self.levels.iter().find(|l| tuning != Tuning::Generic && l.name == tuning.name()).unwrap_or(largest);
         let known = self.closure(level.features);
         let beside: Vec<&str> = set.difference(&known).copied().collect();
+        let without: Vec<&str> = known.difference(set).copied().collect();
+        // What another implies is not said, and neither is the lack of what needs something that lacks.
         let needed = |f: &&&str| !beside.iter().any(|g| g != *f && self.closure(&[g]).contains(**f));
-        beside.iter().filter(needed).fold(level.name.to_string(), |s, f| format!("{s}+{f}"))
+        let first = |f: &&&'static str| !without.iter().any(|g| g != *f && self.closure(&[f]).contains(*g));
+        let more = beside.iter().filter(needed).map(|f| format!("+{f}"));
+        let less = without.iter().filter(first).map(|f| format!("+no-{f}"));
+        more.chain(less).fold(level.name.to_string(), |s, f| s + &f)
     }
 
     /// `names` lists what an architecture has of that kind.

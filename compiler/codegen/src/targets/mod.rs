@@ -1,7 +1,7 @@
-//! What code can be made for: a triple and a feature level, parsed, checked, and turned into data for lowerings and emitters.
+//! What code can be made for: a triple, a feature level and a core to tune for, parsed, checked, and turned into data for lowerings and emitters.
 //!
 //! Not the machine that runs the compiler (that is `loader/host.rs`): this is always a cross compiler. The idea: per architecture
-//! one table of features, one of levels, and one function from a set of features to a [`Machine`]; nothing above asks for a name.
+//! one table of features, one of levels, and one function from a set of features and a [`Tuning`] to a [`Machine`]; nothing above asks for a name.
 
 mod aarch64;
 mod arm32;
@@ -9,10 +9,12 @@ mod c99;
 mod level;
 mod riscv32;
 mod riscv64;
+mod tuning;
 mod x86_64;
 mod xtensa;
 
 use crate::clif::{Arch, Features};
+use crate::neon;
 use crate::wide;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
@@ -21,6 +23,7 @@ use level::Set;
 use std::cmp::Reverse;
 use std::str::FromStr;
 use target_lexicon::{Aarch64Architecture, Architecture, BinaryFormat, Environment, OperatingSystem, Triple};
+pub use tuning::Tuning;
 
 /// Why there is no such target. Every message is one sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,14 +54,18 @@ pub enum Error {
 #[derive(Clone)]
 pub struct Target {
     pub triple: Triple,
-    /// The feature level in canonical form, such as `x86-64-v3+avxvnni`.
+    /// The feature level in canonical form, such as `x86-64-v3+avxvnni` or `cortex-a76`.
     pub level: String,
+    /// The core whose pipelines and registers the order of instructions and the tiles suit.
+    pub tuning: Tuning,
     /// What lowerings may know.
     pub machine: Machine,
     /// What the clif emitter may use.
     pub features: Features,
     /// What the wide emitter may use, if kernels are its business.
     pub wide: Option<wide::Features>,
+    /// What the neon emitter may use, if kernels are its business.
+    pub neon: Option<neon::Features>,
     set: Set,
 }
 
@@ -148,27 +155,38 @@ pub const TRIPLES: &[Listed] = &[
 /// The feature levels of an architecture, for lists.
 pub struct Levels {
     pub architecture: &'static str,
-    /// Name and the features it stands for; the first is the default.
-    pub levels: Vec<(&'static str, String)>,
+    /// The first is the default.
+    pub levels: Vec<ListedLevel>,
     pub features: Vec<&'static str>,
 }
 
+pub struct ListedLevel {
+    pub name: &'static str,
+    /// What it stands for, with what that implies.
+    pub features: Vec<&'static str>,
+    /// The core that it tunes for, and the machine that lowerings see; none where it is a set of features only.
+    pub tuned: Option<Machine>,
+}
+
 pub fn list() -> Vec<Levels> {
-    ARCHITECTURES
-        .iter()
-        .map(|a| Levels {
-            architecture: a.name,
-            levels: a.levels.iter().map(|l| (l.name, a.closure(l.features).into_iter().collect::<Vec<_>>().join(" "))).collect(),
-            features: a.features.iter().map(|f| f.name).collect(),
-        })
-        .collect()
+    let level = |a: &level::Architecture, l: &level::Level| {
+        let (set, tuning) = (a.closure(l.features), Tuning::named(l.name));
+        let tuned = (tuning != Tuning::Generic).then(|| (a.machine)(&set, l.name, tuning));
+        ListedLevel { name: l.name, features: set.into_iter().collect(), tuned }
+    };
+    let all = |a: &&level::Architecture| Levels {
+        architecture: a.name,
+        levels: a.levels.iter().map(|l| level(a, l)).collect(),
+        features: a.features.iter().map(|f| f.name).collect(),
+    };
+    ARCHITECTURES.iter().map(all).collect()
 }
 
 /// The CPU of this machine as a level, if it is of an architecture that is supported.
 pub fn native_cpu() -> Option<String> {
     let host = crate::loader::host::triple()?;
     let architecture = architecture(&Triple::from_str(host).ok()?)?;
-    Some(architecture.canonical(&native_set(architecture)))
+    Some(architecture.canonical(&native_set(architecture), Tuning::Generic))
 }
 
 fn native_set(architecture: &'static level::Architecture) -> Set {
@@ -260,27 +278,29 @@ impl Target {
             parsed.binary_format = BinaryFormat::Elf;
         }
         let (default, lacking) = bounds(&parsed, architecture);
-        let set = match cpu.unwrap_or(default) {
+        let (set, tuning) = match cpu.unwrap_or(default) {
             cpu if cpu.split('+').next() == Some("native") && !cpu.split('+').any(str::is_empty) => {
                 let host = crate::loader::host::triple().and_then(|t| Triple::from_str(t).ok());
                 if host.is_none_or(|h| h.architecture != parsed.architecture) {
                     return Err(Error::NotNative(triple.into()));
                 }
-                architecture.modify(native_set(architecture), cpu)?
+                (architecture.modify(native_set(architecture), cpu)?, Tuning::Generic)
             }
             cpu => architecture.parse(cpu)?,
         };
-        let level = architecture.canonical(&set);
+        let level = architecture.canonical(&set, tuning);
         if let Some(&feature) = lacking.iter().find(|f| set.contains(**f)) {
             let other = elsewhere(&parsed, architecture, &set);
             return Err(Error::Lacking { cpu: cpu.unwrap_or_default().into(), feature, triple: triple.into(), other });
         }
         let target = Target {
             triple: parsed,
-            machine: (architecture.machine)(&set, &level),
+            machine: (architecture.machine)(&set, &level, tuning),
             features: (architecture.emitter)(&set),
             wide: (architecture.wide)(&set),
+            neon: (architecture.neon)(&set, tuning),
             level,
+            tuning,
             set,
         };
         if target.is_c() { Ok(target) } else { target.isa(false, false).map(|_| target) }
@@ -333,7 +353,7 @@ impl Target {
 
     /// What every CPU of the target has.
     fn baseline(&self) -> Set {
-        architecture(&self.triple).and_then(|a| a.parse(bounds(&self.triple, a).0).ok()).unwrap_or_default()
+        architecture(&self.triple).and_then(|a| a.parse(bounds(&self.triple, a).0).ok()).unwrap_or_default().0
     }
 
     /// What this machine lacks of all that the code may use; `None` if it is of another architecture.
@@ -349,11 +369,12 @@ impl Target {
         self.missing_here().is_some_and(|missing| missing.is_empty())
     }
 
-    /// Numbers of levels, the best first: those that need more, then longer vectors, then the later ones. One that needs more has all
-    /// that others need, or is meant for other CPUs.
+    /// Numbers of levels, the best first: those that need more, then longer vectors, then the earlier ones. One that needs more has all
+    /// that others need, or is meant for other CPUs. Levels that differ in what they are tuned for need the same: the first named runs unless
+    /// another is asked for, since what core it is a program cannot rely on: threads move between cores of two kinds.
     pub fn best_first(levels: &[&Target]) -> Vec<usize> {
         let mut order: Vec<usize> = (0..levels.len()).collect();
-        order.sort_by_key(|&n| Reverse((levels[n].required().len(), levels[n].machine.vector_bytes, n)));
+        order.sort_by_key(|&n| Reverse((levels[n].required().len(), levels[n].machine.vector_bytes)));
         order
     }
 
@@ -418,8 +439,8 @@ mod tests {
             assert_eq!(target.name(), *triple);
             let name = architecture(&target.triple).unwrap().name;
             let levels = list().into_iter().find(|l| l.architecture == name).unwrap();
-            let features = levels.features.iter().map(|feature| format!("{}+{feature}", levels.levels[0].0));
-            for level in levels.levels.iter().map(|(level, _)| level.to_string()).chain(features) {
+            let features = levels.features.iter().map(|feature| format!("{}+{feature}", levels.levels[0].name));
+            for level in levels.levels.iter().map(|l| l.name.to_string()).chain(features) {
                 match Target::new(triple, Some(&level)) {
                     Ok(_) => {}
                     // Another triple of the architecture has it.
@@ -552,6 +573,55 @@ mod tests {
         }
         assert!(list("x86-64,486").contains("did you mean `x86-64`?"));
     }
+
+    #[test]
+    fn a_core_to_tune_for_is_a_part_of_the_level() {
+        let of = |cpu| Target::new(ARM, Some(cpu)).unwrap();
+        for (cpu, level, tuning, required) in [
+            ("generic", "generic", Tuning::Generic, ""),
+            ("generic+fp16+dotprod", "generic+dotprod+fp16", Tuning::Generic, "dotprod fp16"),
+            ("generic+dotprod+i8mm", "generic+i8mm", Tuning::Generic, "dotprod i8mm"),
+            ("cortex-a53", "cortex-a53", Tuning::CortexA53, ""),
+            ("cortex-a53+dotprod", "cortex-a53+dotprod", Tuning::CortexA53, "dotprod"),
+            ("cortex-a55", "cortex-a55", Tuning::CortexA55, "dotprod fp16"),
+            ("cortex-a76+dotprod", "cortex-a76", Tuning::CortexA76, "dotprod fp16"),
+            ("cortex-a76+no-fp16", "cortex-a76+no-fp16", Tuning::CortexA76, "dotprod"),
+            ("neoverse-v1", "neoverse-v1", Tuning::NeoverseV1, "dotprod fp16 i8mm"),
+            ("neoverse-v1+no-i8mm+no-dotprod", "neoverse-v1+no-dotprod", Tuning::NeoverseV1, "fp16"),
+            ("apple-m1+i8mm", "apple-m1+i8mm", Tuning::AppleM1, "dotprod fp16 i8mm"),
+        ] {
+            for cpu in [cpu, level] {
+                let target = of(cpu);
+                assert_eq!(
+                    (target.level.as_str(), target.tuning, target.required().join(" ").as_str()),
+                    (level, tuning, required),
+                    "{cpu}"
+                );
+            }
+        }
+        for core in Tuning::CORES {
+            assert_eq!((of(core.name()).level.as_str(), of(core.name()).tuning), (core.name(), core));
+        }
+        assert_eq!(Target::new("aarch64-apple-darwin", None).unwrap().tuning, Tuning::AppleM1);
+        assert_eq!(Target::new("aarch64-apple-ios", None).unwrap().tuning, Tuning::Generic);
+    }
+
+    #[test]
+    fn levels_that_differ_in_tuning_only_are_several() {
+        let order = |cpus: &str| {
+            let targets = Target::list(ARM, Some(cpus)).unwrap();
+            let order = Target::best_first(&targets.iter().collect::<Vec<_>>());
+            order.into_iter().map(|n| targets[n].level.clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(order("cortex-a53,cortex-a72"), "cortex-a53 cortex-a72");
+        assert_eq!(order("cortex-a72,cortex-a53,generic"), "cortex-a72 cortex-a53 generic");
+        assert_eq!(order("generic,cortex-a55,cortex-a76"), "cortex-a55 cortex-a76 generic");
+        assert_eq!(order("cortex-a53,cortex-a76,neoverse-v1,cortex-a55"), "neoverse-v1 cortex-a76 cortex-a55 cortex-a53");
+        let twice = Target::list(ARM, Some("cortex-a55,cortex-a76,cortex-a55+dotprod")).err().unwrap().to_string();
+        assert_eq!(twice, "`cortex-a55` and `cortex-a55+dotprod` are the same level, cortex-a55; an object has each once");
+    }
+
+    const ARM: &str = "aarch64-unknown-linux-gnu";
 
     #[test]
     fn the_best_needs_most() {

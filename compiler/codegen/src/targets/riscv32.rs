@@ -21,6 +21,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     ],
     machine: c99::machine,
     wide: |_| None,
+    neon: |_, _| None,
     emitter: c99::emitter,
 };
 

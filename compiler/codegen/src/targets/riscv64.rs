@@ -18,7 +18,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "generic", features: &["c"] },
         Level { name: "rva22", features: &["c", "zba", "zbb", "zbs"] },
     ],
-    machine: |_, name| {
+    machine: |_, name, _| {
         let tile = MicroTile { rows: 2, vectors: 4, unroll: 1 };
         Machine {
             name: name.into(),
@@ -41,5 +41,6 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         }
     },
     wide: |_| None,
+    neon: |_, _| None,
     emitter: |_| Features { arch: Arch::Riscv, vectors: false, ssse3: false, sse41: false, avx: false, fma: true, byte_dot: false },
 };

@@ -61,8 +61,9 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "znver4", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi"] },
         Level { name: "znver5", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi", "avxvnni"] },
     ],
-    machine,
+    machine: |set, name, _| machine(set, name),
     wide,
+    neon: |_, _| None,
     emitter: |set| Features {
         arch: Arch::X86,
         vectors: true,
@@ -115,6 +116,7 @@ fn machine(set: &Set, name: &str) -> Machine {
                 (_, false) => 50,
             },
             long_cost: 100,
+            simple: 50,
         },
         tile_f32: tile_product,
         tile_i8: tile_product,
@@ -137,7 +139,11 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         saturating_convert: false,
         round: set.contains("sse4.1"),
         sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 } },
-        permutes: if set.contains("ssse3") { Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0 } } else { Permutes::default() },
+        permutes: if set.contains("ssse3") {
+            Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0, simple: 50 }
+        } else {
+            Permutes::default()
+        },
         // Without AVX a number in all lanes takes a shuffle, so it is used for several vectors, and a product overwrites a factor.
         tile_f32: match (set.contains("fma"), set.contains("avx")) {
             (true, _) => tile(12, 1, 2),

@@ -19,6 +19,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     ],
     machine: c99::machine,
     wide: |_| None,
+    neon: |_, _| None,
     emitter: c99::emitter,
 };
 

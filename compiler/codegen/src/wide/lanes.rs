@@ -111,7 +111,7 @@ impl Emitter<'_> {
 
     pub(super) fn slice(&mut self, ty: Type, a: Value, start: usize) -> Vec<Virtual> {
         let (a_ty, pieces) = (self.ty(a), self.pieces(a));
-        if self.halved.contains(&a) {
+        if self.facts.halved.contains(&a) {
             return vec![pieces[start / ty.lanes as usize]];
         }
         let (offset, length, full) = (start * ty.elem.bytes() as usize, ty.bytes() as usize, self.features.vector_bytes);

@@ -50,7 +50,7 @@ impl Emitter<'_> {
             match s {
                 // It goes to a register of another kind.
                 Stmt::Let(v, op) if self.leaves_to_index(*v, op) => {}
-                Stmt::Let(v, Op::Interleave(a, b)) if self.halved.contains(v) => {
+                Stmt::Let(v, Op::Interleave(a, b)) if self.facts.halved.contains(v) => {
                     self.values[v.0 as usize] = self.interleaved_halves(self.ty(*v).elem, *a, *b);
                 }
                 Stmt::Let(v, op) => {

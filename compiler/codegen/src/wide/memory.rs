@@ -128,7 +128,7 @@ impl Emitter<'_> {
     /// Leaves a load to the operation that uses it: true if that was done. The memory must not change in between, so only loads
     /// from arguments that nothing overlaps are left.
     pub(super) fn fold(&mut self, v: Value, op: &Op, used_here: bool) -> bool {
-        let (Op::Load { place, count: None }, 1, true) = (op, self.use_counts[v.0 as usize], used_here) else { return false };
+        let (Op::Load { place, count: None }, 1, true) = (op, self.facts.use_counts[v.0 as usize], used_here) else { return false };
         let ty = self.ty(v);
         let whole = (ty.bytes() as usize).is_multiple_of(self.features.vector_bytes) || ty.bytes() == 32 || ty.bytes() == 16;
         if !whole || !self.is_constant_memory(place.base) {
@@ -141,9 +141,9 @@ impl Emitter<'_> {
 
     /// Leaves the load of an element that is an index, and nothing else, to [`Self::general_of`]: true if that was done.
     pub(super) fn leaves_to_index(&mut self, v: Value, op: &Op) -> bool {
-        let (Op::Load { place, count: None }, 1) = (op, self.use_counts[v.0 as usize]) else { return false };
+        let (Op::Load { place, count: None }, 1) = (op, self.facts.use_counts[v.0 as usize]) else { return false };
         let ty = self.ty(v);
-        let is_left = ty.lanes == 1 && ty.elem.is_int() && self.indices.contains(&v) && self.is_constant_memory(place.base);
+        let is_left = ty.lanes == 1 && ty.elem.is_int() && self.facts.indices.contains(&v) && self.is_constant_memory(place.base);
         if is_left {
             let mem = self.mem(place, ty.bytes());
             self.folded.insert(v, mem);
@@ -396,7 +396,7 @@ impl Emitter<'_> {
     pub(super) fn store_part(&mut self, place: &Place, value: Value, count: Option<u32>) -> bool {
         let (ty, full) = (self.ty(value), self.features.vector_bytes);
         let Some(&Op::Slice(a, start)) = self.definitions[value.0 as usize] else { return false };
-        if self.halved.contains(&a) {
+        if self.facts.halved.contains(&a) {
             return false;
         }
         let (bytes, offset) = (ty.bytes() as usize, (start * ty.elem.bytes()) as usize);

@@ -7,6 +7,7 @@
 
 mod asm;
 mod convert;
+mod facts;
 mod fixed;
 mod lanes;
 mod loops;
@@ -16,7 +17,8 @@ mod ops;
 use crate::alloc::{self, Class, Event, Home, Virtual};
 use crate::floats;
 use asm::{Entry, Mem, Registers};
-use cranelite_tile::{Base, Counter, Kernel, Op, Stmt, Type, Value};
+use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value};
+use facts::Facts;
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
 use loops::{CounterValue, PointerKey};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,9 +66,7 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Unsupported> {
         params: vec![],
         counters: vec![None; kernel.counters.len()],
         pointers: vec![BTreeMap::new()],
-        use_counts: use_counts(kernel),
-        indices: indices(kernel),
-        halved: halved(kernel),
+        facts: Facts::of(kernel),
         read_counters: BTreeSet::new(),
         definitions: floats::definitions(kernel),
         folded: BTreeMap::new(),
@@ -110,12 +110,7 @@ struct Emitter<'a> {
     counters: Vec<Option<CounterValue>>,
     /// Per open loop, outermost first: the pointers to `base[index]`; indices have no constant part.
     pointers: Vec<BTreeMap<(Base, PointerKey), Virtual>>,
-    /// How often each value is read.
-    use_counts: Vec<u32>,
-    /// Values that become indices.
-    indices: BTreeSet<Value>,
-    /// Vectors of two short ones interleaved, of which nothing but the halves is used: they are two registers.
-    halved: BTreeSet<Value>,
+    facts: Facts,
     /// Indices that come from memory.
     read_counters: BTreeSet<Counter>,
     /// The operation that defines each value, if one does.
@@ -187,62 +182,6 @@ impl Frame {
             Some(on_stack) => self.size + 8 * self.saved + 8 + 8 * on_stack as i32,
         }
     }
-}
-
-fn indices(kernel: &Kernel) -> BTreeSet<Value> {
-    fn walk(stmts: &[Stmt], all: &mut BTreeSet<Value>) {
-        for s in stmts {
-            match s {
-                Stmt::Clamp { value, .. } => drop(all.insert(*value)),
-                Stmt::Loop(l) => walk(&l.body, all),
-                _ => {}
-            }
-        }
-    }
-    let mut all = BTreeSet::new();
-    walk(&kernel.body, &mut all);
-    all
-}
-
-fn halved(kernel: &Kernel) -> BTreeSet<Value> {
-    fn walk(kernel: &Kernel, stmts: &[Stmt], uses: &mut BTreeMap<Value, u32>, all: &mut BTreeSet<Value>) {
-        for s in stmts {
-            match s {
-                Stmt::Let(v, Op::Interleave(a, _)) if kernel.ty(*a).bytes() == 16 => drop(all.insert(*v)),
-                Stmt::Let(v, Op::Slice(a, start)) if kernel.ty(*v).lanes * 2 == kernel.ty(*a).lanes && start % kernel.ty(*v).lanes == 0 => {
-                    *uses.entry(*a).or_default() += 1;
-                }
-                Stmt::Loop(l) => walk(kernel, &l.body, uses, all),
-                _ => {}
-            }
-        }
-    }
-    let (mut halves, mut all, uses) = (BTreeMap::new(), BTreeSet::new(), use_counts(kernel));
-    walk(kernel, &kernel.body, &mut halves, &mut all);
-    all.retain(|v| halves.get(v) == Some(&uses[v.0 as usize]));
-    all
-}
-
-fn use_counts(kernel: &Kernel) -> Vec<u32> {
-    fn walk(stmts: &[Stmt], counts: &mut [u32]) {
-        for s in stmts {
-            match s {
-                Stmt::Let(_, op) => op.operands().iter().for_each(|v| counts[v.0 as usize] += 1),
-                Stmt::Store { value, .. } | Stmt::Clamp { value, .. } => counts[value.0 as usize] += 1,
-                Stmt::Loop(l) => {
-                    for c in &l.carried {
-                        counts[c.init.0 as usize] += 1;
-                        counts[c.next.0 as usize] += 1;
-                    }
-                    walk(&l.body, counts);
-                }
-                Stmt::Row { .. } | Stmt::Split { .. } | Stmt::Prefetch(_) => {}
-            }
-        }
-    }
-    let mut counts = vec![0; kernel.types.len()];
-    walk(&kernel.body, &mut counts);
-    counts
 }
 
 impl Emitter<'_> {

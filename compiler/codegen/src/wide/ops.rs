@@ -108,7 +108,7 @@ impl Emitter<'_> {
     /// The operands of `v` if it is an `and` for one reader, and they are in registers.
     fn masked(&self, v: Value) -> Option<(Value, Value)> {
         match self.definitions[v.0 as usize] {
-            Some(&Op::Binary(Binary::And, a, b)) if self.use_counts[v.0 as usize] == 1 && self.is_held(a) && self.is_held(b) => {
+            Some(&Op::Binary(Binary::And, a, b)) if self.facts.use_counts[v.0 as usize] == 1 && self.is_held(a) && self.is_held(b) => {
                 Some((a, b))
             }
             _ => None,

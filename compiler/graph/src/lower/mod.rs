@@ -281,7 +281,7 @@ pub fn lower_reported(graph: &Graph, machine: &Machine, prefer: impl Into<Prefer
         let limit = (cx.least_bytes + cx.least_bytes / 10).max(arena::least_bytes(&cx.program));
         bands::cut(&mut cx.program, machine, limit);
     }
-    remove_unused_kernels(&mut cx.program);
+    cx.program.remove_unused_kernels();
     Ok(Lowered { program: cx.program, rescalings: cx.rescalings, number_bytes: cx.number_bytes })
 }
 
@@ -291,20 +291,6 @@ fn number_bytes(ty: &TensorType) -> u32 {
         ElementType::Complex64 => 4,
         ElementType::Complex128 => 8,
         element => element.bytes().unwrap_or(1) as u32,
-    }
-}
-
-/// Kernels of which others have been made are called no longer.
-fn remove_unused_kernels(program: &mut Program) {
-    let used: BTreeSet<KernelId> = program.calls().map(|c| c.kernel).collect();
-    let mut number = 0;
-    program.kernels.retain(|_| {
-        number += 1;
-        used.contains(&KernelId(number - 1))
-    });
-    let numbers: BTreeMap<KernelId, KernelId> = used.iter().zip(0..).map(|(&old, new)| (old, KernelId(new))).collect();
-    for c in program.calls_mut() {
-        c.kernel = numbers[&c.kernel];
     }
 }
 

@@ -6,6 +6,7 @@ mod batches;
 mod convolutions;
 mod fully_connected;
 mod lists;
+mod packed;
 mod pairs;
 mod reference;
 mod sparse;

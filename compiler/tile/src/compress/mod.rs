@@ -6,6 +6,7 @@
 
 pub mod bits;
 mod decoders;
+mod inside;
 mod needs;
 mod place;
 mod prepare;
@@ -13,9 +14,11 @@ pub mod rans;
 #[cfg(test)]
 mod tests;
 
+pub use inside::{Kept, Nibbles, keep_packed, possible as can_stay_packed};
 pub use place::{candidates, into_scratch};
 pub use prepare::{PREPARED_HEADER_BYTES, Prepared};
 
+use crate::machine::Machine;
 use crate::program::Program;
 use bits::{BitPacked, Means};
 use bytes::Bytes;
@@ -174,6 +177,17 @@ impl Packing {
             Coded::Entropy { planes, .. } => planes.iter().map(|p| if let Plane::Raw(bytes) = p { bytes.len() } else { 0 }).sum(),
         };
         self.constants.iter().map(of).sum::<usize>() as u64 + 2 * self.archive.len() as u64
+    }
+
+    /// What decoding a constant once takes, in the units of [`cost`].
+    pub fn decoding_cost(&self, number: usize, machine: &Machine) -> u64 {
+        let mut program = Program::default();
+        let mut decoders = decoders::Decoders::new(self, machine);
+        let memory = |program: &mut Program| place::add_scratch(program, String::new(), rans::SCRATCH_BYTES as u64, 64);
+        let to = place::add_scratch(&mut program, String::new(), self.constants[number].decoded_bytes, 64);
+        let calls = decoders.calls(&mut program, number, to, None, memory);
+        program.schedule = calls.into_iter().map(crate::Step::Call).collect();
+        cost(&program)
     }
 
     /// By what they were.

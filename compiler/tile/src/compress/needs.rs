@@ -10,7 +10,7 @@ use crate::program::Program;
 
 impl Packing {
     /// By number: the most bytes that are live in any of the programs while the constant is decoded; 0 where none reads it.
-    fn needs(&self, programs: &[(&Program, &Machine)]) -> Vec<u64> {
+    pub fn needs(&self, programs: &[(&Program, &Machine)]) -> Vec<u64> {
         let mut needs = vec![0; self.constants.len()];
         for (program, machine) in programs {
             let mut program = (*program).clone();

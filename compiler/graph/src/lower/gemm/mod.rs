@@ -147,6 +147,10 @@ fn unrolled(goal: Goal) -> usize {
     }
 }
 
+/// Zeros are not worth a thought where fewer percent of the weights are zero: of so many weights, which is near enough.
+const LEAST_ZEROS: usize = 20;
+const LOOKED_AT: usize = 4096;
+
 /// How far ahead of their use weights are asked for where they come from beyond the second-level cache: so long that they arrive in
 /// time, and short enough that they are still there.
 const PREFETCH_BYTES: i64 = 8 << 10;
@@ -175,12 +179,15 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         winograd::lower(cx, product, &plan, input, to);
         return Ok(());
     }
-    match (sparse::plan(cx, product), select::plan(cx, product)) {
-        (Some(lists), selects) if selects.as_ref().is_none_or(|s| lists.percent <= s.percent) => {
-            return sparse::lower(cx, product, &lists, input, to);
+    let mut numbers = product.numbers(cx.machine);
+    if cx.sparse && product.has_zeros() {
+        match (sparse::plan(cx, product, &numbers), select::plan(cx, product, &numbers)) {
+            (Some(lists), selects) if selects.as_ref().is_none_or(|s| lists.percent <= s.percent) => {
+                return sparse::lower(cx, product, &lists, input, to);
+            }
+            (_, Some(selects)) => return select::lower(cx, &selects, input, to),
+            (_, None) => {}
         }
-        (_, Some(selects)) => return select::lower(cx, &selects, input, to),
-        (_, None) => {}
     }
     if let Some(bands) = padded::bands(cx, product) {
         return bands.iter().try_for_each(|band| {
@@ -189,7 +196,6 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
         });
     }
     let rectangles = rectangles(&product.rows, &product.columns, product.filter.shape[0])?;
-    let mut numbers = product.numbers(cx.machine);
     if cx.goal == Goal::Size && small::is_possible(product, &numbers) {
         let short = numbers.form == Form::Pairs && product.has_byte_weights();
         return small::lower(cx, product, if short { numbers.with_short_weights() } else { numbers }, input, to);
@@ -252,6 +258,20 @@ impl Product<'_> {
     /// Weights are bytes for the operation, too.
     fn has_byte_weights(&self) -> bool {
         self.filter.element == ElementType::I8 && self.weight_zero_point == 0
+    }
+
+    /// Whether some of the weights are zeros, by some of them: at an odd distance, so that any N of M are met.
+    fn has_zeros(&self) -> bool {
+        let all = self.filter.shape.iter().product::<usize>();
+        let places = (0..all).step_by((all / LOOKED_AT) | 1);
+        let zeros = match self.filter.element {
+            ElementType::F32 => {
+                let weights = self.filter.data.as_chunks::<4>().0;
+                places.clone().filter(|i| f32::from_le_bytes(weights[*i]) == 0.0).count()
+            }
+            _ => places.clone().filter(|i| self.filter.ints(*i..i + 1).eq([self.weight_zero_point])).count(),
+        };
+        places.len() * LEAST_ZEROS <= zeros * 100
     }
 
     /// As pairs the model's bytes are twice as many; where they stream, widening them costs less than fetching them.

@@ -9,7 +9,7 @@
 //! Differences from the dense form: floats are summed in another order, so only where a multiply-add is fused anyway; and what is not finite
 //! among activations does not become a NaN where it would be multiplied by zero. Where all would be as fast, the dense form is taken.
 
-mod cost;
+pub(super) mod cost;
 mod packing;
 pub(super) mod steps;
 
@@ -45,17 +45,11 @@ pub struct Plan<'a> {
 }
 
 /// The plan, if it is clearly cheaper than the dense form.
-pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
+pub fn plan<'a>(cx: &Context, p: &Product<'a>, numbers: &Numbers) -> Option<Plan<'a>> {
     let machine = cx.machine;
-    if !cx.sparse
-        || cx.goal == Goal::Size
-        || !machine.has_vectors()
-        || machine.permutes.bytes == 0
-        || matches!(machine.byte_dot, ByteDot::Runs { .. })
-    {
+    if cx.goal == Goal::Size || !machine.has_vectors() || machine.permutes.bytes == 0 || matches!(machine.byte_dot, ByteDot::Runs { .. }) {
         return None;
     }
-    let numbers = p.numbers(machine);
     let (lanes, filters) = (machine.lanes(Elem::I32), p.filter.shape[0]);
     let is_ordered = numbers.form == Form::Float && !machine.fma;
     let is_wide = numbers.form == Form::Words || numbers.accumulator == Elem::I64;
@@ -70,13 +64,13 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
         return None;
     }
     let walks = |packing: Packing| {
-        let tables = packing.tables(p, &numbers)?;
+        let tables = packing.tables(p, numbers)?;
         let counts = packing.counts(&weights, &tables, lanes);
         Some([false, true].map(|is_sorted| packing.with_walk(is_sorted, &tables, &counts)))
     };
-    let choices = Packing::choices(machine, &numbers, p.has_byte_weights()).into_iter().filter_map(walks).flatten().flatten();
+    let choices = Packing::choices(machine, numbers, p.has_byte_weights()).into_iter().filter_map(walks).flatten().flatten();
     // Whether weights come from afar is not certain where there are many.
-    let costs = Costs { cx, p, numbers: &numbers, is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
+    let costs = Costs { cx, p, numbers, is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
     // Some machines have caches twice as large.
     let near = Costs { is_far: false, l2_bytes: 2 * costs.l2_bytes, ..costs };
     let pays = |costs: &Costs, packing: &Packing| 100 * costs.of(packing) <= MOST_PERCENT * costs.dense();
@@ -88,7 +82,7 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>) -> Option<Plan<'a>> {
     let blocks = ranges.into_iter().filter(|r| !r.is_empty()).map(|r| Some((r.clone(), packing.pack(&weights, r, lanes)?)));
     let blocks = blocks.collect::<Option<Vec<_>>>()?;
     let percent = (100 * costs.of(&packing) / costs.dense()) as usize;
-    Some(Plan { percent, numbers: packing.numbers(&numbers), inner, borders, pixels, blocks })
+    Some(Plan { percent, numbers: packing.numbers(numbers), inner, borders, pixels, blocks })
 }
 
 /// The pixels that see all taps, if they are most of them, and the others as products of their own.
@@ -159,7 +153,8 @@ impl Part<'_> {
             x_batch: p.rows.input as i64 * line,
             x_row: p.rows.stride as i64 * line,
             x_pixel: p.columns.stride as i64 * pixel,
-            w_panel: self.packed.panel,
+            // The number of the panel says where its slots are.
+            w_panel: 1,
             y_batch: rows.count as i64 * y_row,
             y_row: rows.step as i64 * y_row,
             y_pixel: columns.step as i64 * y_pixel,

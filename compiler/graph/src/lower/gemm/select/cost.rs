@@ -15,10 +15,13 @@ use cranelite_tile::Elem;
 const NEAR_LINE: u64 = 250;
 const FAR_LINE: u64 = 1000;
 const LINE_BYTES: u64 = 64;
-/// A load that is no part of another instruction, or a simple operation beside it.
-const SIMPLE: u64 = 50;
-/// Finding the next table: numbers from memory, and their bounds.
-const FOUND: u64 = 500;
+/// A load that is no part of another instruction, or a simple operation beside it, in products of floats.
+pub const SIMPLE: u64 = 50;
+/// What becomes of a vector of sums: so many simple operations.
+pub const END_OF_FLOATS: u64 = 4;
+pub const END_OF_INTEGERS: u64 = 16;
+/// Finding the next table: so many simple operations.
+const FOUND: u64 = 10;
 
 #[derive(Clone, Copy)]
 pub struct Costs<'a> {
@@ -58,9 +61,17 @@ impl Costs<'_> {
         bytes / LINE_BYTES * (first + (tiles - 1) * line(bytes / panels.max(1)))
     }
 
+    fn is_float(&self) -> bool {
+        self.numbers.form == Form::Float
+    }
+
+    fn simple(&self) -> u64 {
+        if self.is_float() { SIMPLE } else { self.cx.machine.permutes.simple.into() }
+    }
+
     /// What becomes of a vector of sums.
     fn end(&self) -> u64 {
-        SIMPLE * if self.numbers.form == Form::Float { 4 } else { 16 }
+        self.simple() * if self.is_float() { END_OF_FLOATS } else { END_OF_INTEGERS }
     }
 
     pub fn dense(&self) -> u64 {
@@ -72,10 +83,10 @@ impl Costs<'_> {
         let groups = (filter[1..].iter().product::<usize>() as u64).div_ceil(n.group as u64);
         let tile = (shape.pixels(panel) as u64).min(pixels);
         // An operand that several products have in common is loaded once for all of them.
-        let shared = SIMPLE * groups * pixels * vectors / (panel as u64).max(tile);
+        let shared = self.simple() * groups * pixels * vectors / (panel as u64).max(tile);
         // Bytes that are widened when they are used.
         let is_short = self.p.has_short_weights(self.cx, n);
-        let (size, widen) = if is_short { (1, SIMPLE) } else { (u64::from(n.packed.bytes()), 0) };
+        let (size, widen) = if is_short { (1, self.simple()) } else { (u64::from(n.packed.bytes()), 0) };
         // Dense products in pairs are half the instructions of those that stand by themselves.
         let product = if self.p.sums_in_pairs(machine) { 50 } else { 100 };
         let compute = pixels * vectors * (groups * (product + widen) + self.end()) + shared;
@@ -91,19 +102,19 @@ impl Costs<'_> {
         let (tables, slots, panels) = (tables as u64, slots as u64, packing.panels() as u64);
         let permute = u64::from(if 16 < packing.segment_bytes() { machine.permutes.long_cost } else { machine.permutes.cost });
         // Of bytes a product may be several instructions; of floats it is one.
-        let permute = if n.form == Form::Float { permute.max(100) } else { permute };
+        let permute = if self.is_float() { permute.max(100) } else { permute };
         // What is made of each slot, of each table, and after each permutation.
         let (slot_widens, widens) = match packing.indices {
             Indices::ShortWords => (permute, 0),
-            Indices::ShortBytes => (SIMPLE, SIMPLE),
+            Indices::ShortBytes => (self.simple(), self.simple()),
             Indices::Bytes | Indices::Words => (0, 0),
         };
         let is_wide = n.form == Form::Pairs && n.memory != n.operand && packing.indices == Indices::Bytes;
         let is_made = is_wide || n.form == Form::Bytes { flip: true };
-        let table = SIMPLE + if is_made { SIMPLE } else { 0 };
-        let found = if packing.is_sorted() { FOUND } else { SIMPLE / 2 };
+        let table = self.simple() + if is_made { self.simple() } else { 0 };
+        let found = if packing.is_sorted() { FOUND * self.simple() } else { self.simple() / 2 };
         let compute = pixels * (tables * table + slots * (100 + permute + widens) + panels * self.end())
-            + tiles * (tables * found + slots * (SIMPLE + slot_widens));
+            + tiles * (tables * found + slots * (self.simple() + slot_widens));
         let bytes = slots * packing.slot_bytes(self.lanes() as usize) as u64;
         self.together(compute, self.traffic(bytes, panels, tiles))
     }

@@ -5,7 +5,7 @@
 //! each panel has a list of tables, ordered by their number of slots, which is the *walk*.
 
 use super::super::pack::Filter;
-use super::steps::{Class, Indices, Select, Walk};
+use super::steps::{Class, Indices, Select, Sorted, Walk};
 use super::{Form, Numbers, Product};
 use crate::tensor::ElementType;
 use cranelite_tile::{Elem, Machine};
@@ -84,8 +84,6 @@ pub struct Packed {
     pub weights: Vec<u8>,
     pub indices: Vec<u8>,
     pub walk: Vec<u8>,
-    /// From panel to panel: slots, or bytes of the walk.
-    pub panel: i64,
 }
 
 /// More numbers of slots than this become fewer: code is written for each.
@@ -238,7 +236,11 @@ impl Packing {
     pub fn pack(&self, weights: &Weights, channels: Range<usize>, lanes: usize) -> Option<Packed> {
         let first = channels.start / lanes;
         let panels: Vec<usize> = (first..first + channels.len().div_ceil(lanes)).collect();
-        let mut out = Packed { select: self.select(), weights: vec![], indices: vec![], walk: vec![], panel: 0 };
+        // Of regular walks.
+        let step = self.tables.get(1).map_or(0, |t| t.offset);
+        let walk = Walk::Regular { tables: self.tables.len(), slots: self.most_slots(), step };
+        let select = Select { elements: self.elements, indices: self.indices, walk };
+        let mut out = Packed { select, weights: vec![], indices: vec![], walk: vec![] };
         let mut slots = 0;
         let mut write = |out: &mut Packed, panel: usize, table: &Table, count: usize| {
             slots += count;
@@ -251,55 +253,39 @@ impl Packing {
                     write(&mut out, panel, t, count)?;
                 }
             }
-            out.panel = (self.tables.len() * count) as i64;
             return Some(out);
         }
-        let Walk::Sorted { classes, most_offset } = &mut out.select.walk else { return None };
-        *most_offset = self.tables.iter().map(|t| t.offset).max().unwrap_or(0);
-        let mut classes = std::mem::take(classes);
-        let bytes = 4 * (4 * classes.len() + self.tables.len());
-        out.panel = bytes as i64;
-        let mut end = 0;
-        for &panel in &panels {
-            let (mut heads, mut offsets) = (vec![], vec![]);
-            for class in &mut classes {
+        let classes = self.classes.iter().map(|c| Class::of(*c)).collect();
+        let most_offset = self.tables.iter().map(|t| t.offset).max().unwrap_or(0);
+        let mut walk = Sorted { classes, panels: panels.len(), tables: self.tables.len(), most_offset };
+        let (mut heads, mut offsets, mut end) = (vec![], vec![], 0);
+        for (n, &panel) in panels.iter().enumerate() {
+            for class in &mut walk.classes {
                 let start = end;
-                let first = offsets.len();
+                let first = offsets.len() - n * self.tables.len();
                 for (t, _) in self.tables.iter().zip(&self.counts[panel]).filter(|(_, c)| **c == class.slots) {
                     end = write(&mut out, panel, t, class.slots)?;
                     offsets.push(t.offset as i32);
                 }
-                let count = offsets.len() - first;
-                heads.extend([count / class.tables, count % class.tables, first, start].map(|n| n as i32));
-                let most = [count / class.tables, count % class.tables, first, start];
-                class.most.iter_mut().zip(most).for_each(|(m, n)| *m = (*m).max(n as i64));
+                let count = offsets.len() - n * self.tables.len() - first;
+                let head = [count / class.tables, count % class.tables, first, start];
+                heads.extend(head.map(|n| n as i32));
+                class.most.iter_mut().zip(head).for_each(|(m, n)| *m = (*m).max(n as i64));
             }
-            offsets.resize(self.tables.len(), 0);
-            out.walk.extend(heads.iter().chain(&offsets).flat_map(|n| n.to_le_bytes()));
+            offsets.resize((n + 1) * self.tables.len(), 0);
         }
+        out.walk = heads.iter().chain(&offsets).flat_map(|n| n.to_le_bytes()).collect();
         // What is proved of numbers from memory is that they are at most the largest ones, all at once.
-        for class in &classes {
+        for class in &walk.classes {
             let [full, rest, first, start] = class.most;
             let tables = full * class.tables as i64 + rest;
-            let last = (panels.len() - 1) * bytes + 16 * classes.len() + 4 * (first + tables) as usize;
-            out.walk.resize(out.walk.len().max(last), 0);
+            out.walk.resize(out.walk.len().max(walk.reach(first as usize, tables as usize)), 0);
             let slots = (start + tables * class.slots as i64) as usize;
             out.weights.resize(out.weights.len().max(slots * self.weight_bytes(lanes)), 0);
             out.indices.resize(out.indices.len().max(slots * self.indices.bytes(lanes)), 0);
         }
-        out.select.walk = Walk::Sorted { classes, most_offset: self.tables.iter().map(|t| t.offset).max().unwrap_or(0) };
+        out.select.walk = Walk::Sorted(walk);
         Some(out)
-    }
-
-    /// The code.
-    pub fn select(&self) -> Select {
-        let step = self.tables.get(1).map_or(0, |t| t.offset);
-        let walk = if self.is_sorted {
-            Walk::Sorted { classes: self.classes.iter().map(|c| Class::of(*c)).collect(), most_offset: 0 }
-        } else {
-            Walk::Regular { tables: self.tables.len(), slots: self.most_slots(), step }
-        };
-        Select { elements: self.elements, indices: self.indices, walk }
     }
 
     /// The slots of a table, of the channels of a panel. `None` if floats would be multiplied by zeros that the dense form does not have.

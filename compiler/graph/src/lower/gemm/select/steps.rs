@@ -63,9 +63,43 @@ impl Class {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Walk {
     /// So many tables of so many slots, `step` bytes apart.
-    Regular { tables: usize, slots: usize, step: i64 },
-    /// In memory, panel by panel: four numbers of each class (`Class::most`), then the distances of the tables in bytes; all numbers are i32.
-    Sorted { classes: Vec<Class>, most_offset: i64 },
+    Regular {
+        tables: usize,
+        slots: usize,
+        step: i64,
+    },
+    Sorted(Sorted),
+}
+
+/// In memory, as i32: for each panel four numbers of each class (`Class::most`), and behind those of all panels, for each panel the distances of its tables in bytes.
+/// The verifier reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sorted {
+    pub classes: Vec<Class>,
+    pub panels: usize,
+    /// Of a panel: as many distances are there.
+    pub tables: usize,
+    pub most_offset: i64,
+}
+
+/// The four numbers.
+const HEAD_BYTES: usize = 16;
+
+impl Sorted {
+    fn head_bytes(&self) -> usize {
+        HEAD_BYTES * self.classes.len()
+    }
+    fn offset_bytes(&self) -> usize {
+        4 * self.tables
+    }
+    /// Where distances begin.
+    fn offsets_at(&self) -> usize {
+        self.panels * self.head_bytes()
+    }
+    /// Bytes that the proof takes to be there if the first table of a panel and how many follow are at most these.
+    pub fn reach(&self, first: usize, tables: usize) -> usize {
+        self.offsets_at() + (self.panels - 1) * self.offset_bytes() + 4 * (first + tables)
+    }
 }
 
 /// What the inner loops are instead of those over groups of the depth.
@@ -100,7 +134,7 @@ pub struct Tables {
 
 impl Tables {
     pub fn declare(k: &mut KernelBuilder, select: &Select) -> Tables {
-        Tables { indices: k.read("indices"), walk: matches!(select.walk, Walk::Sorted { .. }).then(|| k.read("walk")) }
+        Tables { indices: k.read("indices"), walk: matches!(select.walk, Walk::Sorted(_)).then(|| k.read("walk")) }
     }
 }
 
@@ -114,107 +148,87 @@ pub struct Steps<'a> {
     pub flip: Option<Value>,
 }
 
-impl Steps<'_> {
-    /// `panel`: of regular walks the first slot, of others where the panel's part of the walk begins. `x`: displacements of the pixels.
-    pub fn write(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], acc: Vec<Value>, at: &Index, panel: &Index) -> Vec<Value> {
-        match (&self.select.walk, self.tables.walk) {
-            (Walk::Sorted { classes, most_offset }, Some(walk)) => self.sorted(k, cells, x, acc, at, panel, (walk, classes, *most_offset)),
-            (Walk::Regular { tables, slots, step }, _) => self.regular(k, cells, x, acc, at, panel, [*tables, *slots], *step),
-            _ => acc,
-        }
-    }
+/// The pixels of a tile: their accumulators, their displacements, and where the first one is.
+struct Tile<'a> {
+    cells: &'a Cells,
+    x: &'a [i64],
+    at: &'a Index,
+}
 
-    #[allow(clippy::too_many_arguments)]
-    fn regular(
-        &self,
-        k: &mut KernelBuilder,
-        cells: &Cells,
-        x: &[i64],
-        mut acc: Vec<Value>,
-        at: &Index,
-        panel: &Index,
-        [tables, slots]: [usize; 2],
-        step: i64,
-    ) -> Vec<Value> {
-        let together = if self.spec.unroll { tables } else { Class::of(slots).tables };
-        let turn = |k: &mut KernelBuilder, acc: &mut Vec<Value>, first: &Index, count: usize| {
-            for t in 0..count {
-                let table = first.clone() + t;
-                let slot = panel.clone() + table.clone() * slots as i64;
-                self.table(k, cells, x, acc, t * slots, &(at.clone() + table * step), &slot, slots);
-            }
-        };
-        let main = tables / together * together;
-        if main == together {
-            turn(k, &mut acc, &Index::default(), together);
-        } else if 0 < main {
-            acc = k.repeat("table", main, together as i64, &acc, |k, t, acc| {
+/// So many turns of `together` tables each. `table` writes one: its number, and its number in the turn.
+fn turns(
+    k: &mut KernelBuilder,
+    acc: &mut Vec<Value>,
+    count: Index,
+    together: usize,
+    table: &dyn Fn(&mut KernelBuilder, &mut Vec<Value>, Index, usize),
+) {
+    let turn = |k: &mut KernelBuilder, acc: &mut Vec<Value>, t: Index| {
+        (0..together).for_each(|n| table(k, acc, t.clone() * together as i64 + n, n));
+    };
+    match count.as_constant() {
+        Some(0) => {}
+        Some(1) => turn(k, acc, 0.into()),
+        _ => {
+            *acc = k.repeat("turn", count, 1, acc, |k, t, acc| {
                 let mut acc = acc.to_vec();
-                turn(k, &mut acc, &t.into(), together);
+                turn(k, &mut acc, t.into());
                 acc
             });
         }
-        turn(k, &mut acc, &main.into(), tables - main);
+    }
+}
+
+impl Steps<'_> {
+    /// `panel`: its number. `x`: displacements of the pixels.
+    pub fn write(&self, k: &mut KernelBuilder, cells: &Cells, x: &[i64], mut acc: Vec<Value>, at: &Index, panel: &Index) -> Vec<Value> {
+        let tile = Tile { cells, x, at };
+        match (&self.select.walk, self.tables.walk) {
+            (Walk::Sorted(sorted), Some(walk)) => self.sorted(k, &tile, &mut acc, panel, walk, sorted),
+            (Walk::Regular { tables, slots, step }, _) => self.regular(k, &tile, &mut acc, panel, [*tables, *slots], *step),
+            _ => {}
+        }
         acc
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn sorted(
-        &self,
-        k: &mut KernelBuilder,
-        cells: &Cells,
-        x: &[i64],
-        mut acc: Vec<Value>,
-        at: &Index,
-        panel: &Index,
-        (walk, classes, most_offset): (Arg, &[Class], i64),
-    ) -> Vec<Value> {
-        let number = Elem::I32.x(1);
+    fn regular(&self, k: &mut KernelBuilder, tile: &Tile, acc: &mut Vec<Value>, panel: &Index, [tables, slots]: [usize; 2], step: i64) {
+        let together = if self.spec.unroll { tables } else { Class::of(slots).tables };
+        let main = tables / together * together;
+        let table = |k: &mut KernelBuilder, acc: &mut Vec<Value>, table: Index, nth: usize| {
+            let slot = (panel.clone() * tables as i64 + table.clone()) * slots as i64;
+            self.table(k, tile, acc, nth * slots, &(tile.at.clone() + table * step), &slot, slots);
+        };
+        turns(k, acc, (main / together).into(), together, &table);
+        (main..tables).for_each(|t| table(k, acc, t.into(), t - main));
+    }
+
+    fn sorted(&self, k: &mut KernelBuilder, tile: &Tile, acc: &mut Vec<Value>, panel: &Index, walk: Arg, sorted: &Sorted) {
+        let classes = &sorted.classes;
         for (i, class) in classes.iter().enumerate() {
             let mut head = |name: &str, n: usize| -> Index {
-                let value = k.load(number, walk.at(panel.clone() + (16 * i + 4 * n)));
-                k.clamped_index(name, value, 0, class.most[n]).into()
+                let place = walk.at(panel.clone() * sorted.head_bytes() as i64 + (HEAD_BYTES * i + 4 * n));
+                k.known_index(name, Elem::I32, place, 0, class.most[n]).into()
             };
-            let [turns, rest, first, start] = [("turns", 0), ("rest", 1), ("first", 2), ("slot", 3)].map(|(name, n)| head(name, n));
-            let offsets = panel.clone() + 16 * classes.len() + first * 4;
+            let [full, rest, first, start] = [("turns", 0), ("rest", 1), ("first", 2), ("slot", 3)].map(|(name, n)| head(name, n));
+            let offsets = panel.clone() * sorted.offset_bytes() as i64 + sorted.offsets_at() + first * 4;
             let table = |k: &mut KernelBuilder, acc: &mut Vec<Value>, table: Index, nth: usize| {
-                let offset = k.load(number, walk.at(offsets.clone() + table.clone() * 4));
-                let offset = k.clamped_index("offset", offset, 0, most_offset);
+                let offset = k.known_index("offset", Elem::I32, walk.at(offsets.clone() + table.clone() * 4), 0, sorted.most_offset);
                 let slot = start.clone() + table * class.slots as i64;
-                self.table(k, cells, x, acc, nth * class.slots, &(at.clone() + offset), &slot, class.slots);
+                self.table(k, tile, acc, nth * class.slots, &(tile.at.clone() + offset), &slot, class.slots);
             };
-            let together = class.tables;
             if 0 < class.most[0] {
-                acc = k.repeat("turn", turns.clone(), 1, &acc, |k, t, acc| {
-                    let mut acc = acc.to_vec();
-                    (0..together).for_each(|n| table(k, &mut acc, Index::from(t) * together as i64 + n, n));
-                    acc
-                });
+                turns(k, acc, full.clone(), class.tables, &table);
             }
             if 0 < class.most[1] {
-                acc = k.repeat("rest", rest, 1, &acc, |k, t, acc| {
-                    let mut acc = acc.to_vec();
-                    table(k, &mut acc, turns.clone() * together as i64 + t, 0);
-                    acc
-                });
+                turns(k, acc, rest, 1, &|k, acc, t, _| table(k, acc, full.clone() * class.tables as i64 + t, 0));
             }
         }
-        acc
     }
 
     /// All slots of a table; `nth` is the number of the first one in a turn.
     #[allow(clippy::too_many_arguments)]
-    fn table(
-        &self,
-        k: &mut KernelBuilder,
-        cells: &Cells,
-        x: &[i64],
-        acc: &mut Vec<Value>,
-        nth: usize,
-        at: &Index,
-        slot: &Index,
-        slots: usize,
-    ) {
+    fn table(&self, k: &mut KernelBuilder, tile: &Tile, acc: &mut Vec<Value>, nth: usize, at: &Index, slot: &Index, slots: usize) {
+        let (cells, x) = (tile.cells, tile.x);
         let update = |k: &mut KernelBuilder, acc: &mut [Value], set: usize, m: usize, table: Value, (index, weights): (Value, Value)| {
             let cell = &mut acc[cells.index(set % cells.sets, m, 0)];
             *cell = self.product(k, *cell, table, index, weights);

@@ -20,6 +20,7 @@ mod weights;
 
 use super::epilogue::Epilogue;
 use super::numbers::{Form, Numbers};
+use super::select::cost::{END_OF_FLOATS, END_OF_INTEGERS, SIMPLE};
 use super::tables::{self, Scales};
 use super::{Product, Rescale};
 use crate::diagnostic::Diagnostic;
@@ -65,12 +66,11 @@ struct Arithmetic {
 }
 
 impl Arithmetic {
-    fn own(p: &Product, machine: &Machine) -> Option<Arithmetic> {
-        let n = p.numbers(machine);
+    fn own(p: &Product, n: &Numbers) -> Option<Arithmetic> {
         let is_short = n.accumulator == Elem::F32 || n.accumulator == Elem::I32;
         let has_sums = n.sum_factor(p.weight_zero_point) != 0;
         let is_possible = is_short && !has_sums && n.form != Form::Words && p.filter.shape[3].is_multiple_of(n.group);
-        is_possible.then_some(Arithmetic { words: n, stored: n.weight, tables: n })
+        is_possible.then_some(Arithmetic { words: *n, stored: n.weight, tables: *n })
     }
 
     /// Integers as floats, if their sums are exact.
@@ -92,8 +92,7 @@ impl Arithmetic {
     }
 
     /// Of one turn of the dense product.
-    fn dense_cost(p: &Product, machine: &Machine) -> usize {
-        let n = p.numbers(machine);
+    fn dense_cost(p: &Product, n: &Numbers, machine: &Machine) -> usize {
         let product = match n.form {
             Form::Float => 100,
             // Of pairs they are half the instructions.
@@ -141,17 +140,17 @@ pub struct Plan {
 }
 
 /// The plan, if it is a good deal cheaper than the dense product and there is memory for it.
-pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
+pub fn plan(cx: &Context, p: &Product, numbers: &Numbers) -> Option<Plan> {
     let is_plain = p.rows.sees_itself() && p.columns.sees_itself() && p.groups() == 1 && p.batch == 1;
     let by_runs = matches!(cx.machine.byte_dot, ByteDot::Runs { .. });
     let (outputs, pixels) = (p.filter.shape[0], p.rows.output * p.columns.output);
     let lanes = cx.machine.lanes(Elem::I32);
     // Tiles are turns of a loop, in which what moves with the turns of a loop around it would move by tiles.
-    if !cx.sparse || 0 < cx.scope.depth || cx.goal != Goal::Speed || !cx.machine.has_vectors() || by_runs || !is_plain || pixels < lanes {
+    if 0 < cx.scope.depth || cx.goal != Goal::Speed || !cx.machine.has_vectors() || by_runs || !is_plain || pixels < lanes {
         return None;
     }
-    let dense = pixels * outputs.div_ceil(lanes) * Arithmetic::dense_cost(p, cx.machine);
-    let all = [Arithmetic::own(p, cx.machine), Arithmetic::floats(p)];
+    let dense = pixels * outputs.div_ceil(lanes) * Arithmetic::dense_cost(p, numbers, cx.machine);
+    let all = [Arithmetic::own(p, numbers), Arithmetic::floats(p)];
     let mut best: Option<(usize, Arithmetic, usize, usize)> = None;
     for arithmetic in all.into_iter().flatten() {
         let words = p.filter.shape[3] / arithmetic.words.group;
@@ -174,7 +173,7 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
             },
         };
         // What weights take less, scratch may take.
-        let dense_bytes = p.weights_bytes(&p.numbers(cx.machine));
+        let dense_bytes = p.weights_bytes(numbers);
         let saved = dense_bytes.saturating_sub(groups * (arithmetic.group_bytes() + 2) + outputs * weights::LIST_BYTES);
         let most =
             cx.arena_bytes.map_or(saved, |limit| saved.min(limit.saturating_sub(cx.least_bytes) as usize)).max(cx.spare_bytes as usize);
@@ -194,7 +193,17 @@ pub fn plan(cx: &Context, p: &Product) -> Option<Plan> {
         }
     }
     let (cost, arithmetic, vectors, block) = best.filter(|b| 10 * b.0 <= 9 * dense)?;
-    Some(Plan { percent: 100 * cost / dense, arithmetic, lanes, vectors, block, weights: Weights::new(p, &arithmetic, block, CHUNK) })
+    // What becomes of sums is the same work in both forms, and part of the share.
+    let end = if numbers.form == Form::Float { END_OF_FLOATS } else { END_OF_INTEGERS };
+    let both = pixels * outputs.div_ceil(lanes) * (end * SIMPLE) as usize;
+    Some(Plan {
+        percent: 100 * (cost + both) / (dense + both),
+        arithmetic,
+        lanes,
+        vectors,
+        block,
+        weights: Weights::new(p, &arithmetic, block, CHUNK),
+    })
 }
 
 /// Words of scratch: the transposed tile with a row of zeros, and the sums of a chunk with what the last square reads beyond.

@@ -1,0 +1,229 @@
+//! The order of instructions, for a core.
+//!
+//! Not their selection and not the allocation of registers, which comes after. The ideas: code between labels, branches and the borders of loops is put in
+//! an order that a core executes in few cycles (`list.rs`), tried with several limits on the values that live at once; of the orders that need no more
+//! registers than there are, the one that the scoreboard finds best is taken, and the original one when none is better.
+
+mod graph;
+mod list;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod whole;
+
+use super::cores::Core;
+use super::inst::{Inst, Touched};
+use super::kind::Kind;
+use super::scoreboard::{self, Timed};
+use crate::alloc::{self, Class, Event, Lives, Registers, Virtual};
+use graph::{Graph, Memory, Node};
+use list::Around;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+/// The instructions in an order for the core, in which no more values go to the frame than before. Moves that would do nothing are gone.
+pub fn schedule(insts: Vec<Inst>, classes: &[Class], core: &'static Core, registers: Registers) -> Vec<Inst> {
+    let leaders = alloc::lives(&events(&insts), classes).leaders;
+    let merged: Vec<Inst> = insts.iter().filter_map(|i| renamed(i, &leaders)).collect();
+    let lives = alloc::lives(&events(&merged), classes);
+    let mut out = Vec::with_capacity(merged.len());
+    for run in runs(&merged) {
+        let order = if run.len() < 3 { (0..run.len()).collect() } else { order_of_run(&merged, &run, &lives, classes, core, registers) };
+        out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
+    }
+    let slots = |insts: &[Inst]| alloc::allocate(&events(insts), classes, registers).map_or(u32::MAX, |a| a.vector_slots + a.general_slots);
+    match slots(&out) {
+        0 => out,
+        now if now <= slots(&insts) => out,
+        _ => insts,
+    }
+}
+
+/// What each register is to an instruction: read, written.
+fn accesses(inst: &Inst) -> Vec<(Virtual, bool, bool)> {
+    match inst {
+        Inst::Op { form, registers, .. } => registers.iter().zip(form.roles()).map(|(v, r)| (*v, r.reads, r.writes)).collect(),
+        Inst::Move { to, from } => vec![(*from, true, false), (*to, false, true)],
+        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => vec![(*to, false, true)],
+        Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => vec![],
+    }
+}
+
+fn events(insts: &[Inst]) -> Vec<Event> {
+    let of = |inst: &Inst| match inst {
+        Inst::LoopBegin => Event::LoopBegin,
+        Inst::LoopEnd => Event::LoopEnd,
+        Inst::Move { to, from } => Event::Move { to: *to, from: *from },
+        _ => {
+            let all = accesses(inst);
+            let uses = all.iter().filter(|a| a.1).map(|a| a.0).collect();
+            Event::Op { uses, defs: all.iter().filter(|a| a.2).map(|a| a.0).collect() }
+        }
+    };
+    insts.iter().map(of).collect()
+}
+
+/// With leaders for registers; nothing where that leaves a move of a register to itself.
+fn renamed(inst: &Inst, leaders: &[Virtual]) -> Option<Inst> {
+    let of = |v: Virtual| leaders[v.0 as usize];
+    let mut inst = inst.clone();
+    match &mut inst {
+        Inst::Op { registers, touched, .. } => {
+            registers.iter_mut().for_each(|r| *r = of(*r));
+            if let Some(t) = touched {
+                t.base = t.base.map(of);
+            }
+        }
+        Inst::Move { to, from } => {
+            (*to, *from) = (of(*to), of(*from));
+            if to == from {
+                return None;
+            }
+        }
+        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => *to = of(*to),
+        Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => {}
+    }
+    Some(inst)
+}
+
+/// May the instruction move among its neighbours?
+fn moves(inst: &Inst) -> bool {
+    match inst {
+        Inst::Op { form, .. } => form.kind != Kind::Branch,
+        Inst::Move { .. } => true,
+        Inst::Argument { .. } | Inst::ScratchAddress { .. } | Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => false,
+    }
+}
+
+/// The code in pieces: what moves together, and what does not one by one.
+fn runs(insts: &[Inst]) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = vec![];
+    for (i, inst) in insts.iter().enumerate() {
+        match out.last_mut() {
+            Some(last) if moves(inst) && moves(&insts[last.end - 1]) => last.end = i + 1,
+            _ => out.push(i..i + 1),
+        }
+    }
+    out
+}
+
+fn order_of_run(
+    insts: &[Inst],
+    run: &Range<usize>,
+    lives: &Lives,
+    classes: &[Class],
+    core: &'static Core,
+    registers: Registers,
+) -> Vec<usize> {
+    // Registers of the run by small numbers; the last one stands for the flags.
+    let accessed: BTreeSet<Virtual> = insts[run.clone()].iter().flat_map(accesses).map(|a| a.0).collect();
+    let based = insts[run.clone()].iter().filter_map(|i| if let Inst::Op { touched: Some(t), .. } = i { t.base } else { None });
+    let numbers: BTreeMap<Virtual, u32> = accessed.iter().copied().chain(based).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
+    let nodes: Vec<Node> = insts[run.clone()].iter().map(|i| node(i, classes, &numbers)).collect();
+    let crosses = |start: usize, end: usize| (start < 2 * run.start, end >= 2 * run.end);
+    let mut around = Around {
+        classes: vec![None; numbers.len() + 1],
+        before: vec![false; numbers.len() + 1],
+        after: vec![false; numbers.len() + 1],
+        through: Registers { vector: 0, general: 0 },
+    };
+    for &(root, start, end) in &lives.intervals {
+        let (before, after) = crosses(start, end);
+        let class = classes[root.0 as usize];
+        if accessed.contains(&root) {
+            let at = numbers[&root] as usize;
+            (around.classes[at], around.before[at], around.after[at]) = (Some(class), before, after);
+        } else if before && after {
+            match class {
+                Class::Vector => around.through.vector = around.through.vector.saturating_add(1),
+                Class::General => around.through.general = around.through.general.saturating_add(1),
+            }
+        }
+    }
+    // A whole loop's body ends with the branch back.
+    let begin = insts[..run.start].iter().rposition(|i| !matches!(i, Inst::Label(_)));
+    let tail: Vec<&Inst> = insts[run.end..].iter().take_while(|i| matches!(i, Inst::Label(_)) || !moves(i) && !is_border(i)).collect();
+    let is_loop =
+        begin.is_some_and(|b| matches!(insts[b], Inst::LoopBegin)) && matches!(insts.get(run.end + tail.len()), Some(Inst::LoopEnd));
+    let tail = tail.iter().filter(|i| matches!(i, Inst::Op { .. })).map(|_| Timed {
+        kind: Kind::Branch,
+        reads: vec![numbers.len() as u32],
+        writes: vec![],
+        address: None,
+    });
+    best(&nodes, &around, core, registers, is_loop.then(|| tail.collect()))
+}
+
+fn is_border(inst: &Inst) -> bool {
+    matches!(inst, Inst::LoopBegin | Inst::LoopEnd)
+}
+
+fn node(inst: &Inst, classes: &[Class], numbers: &BTreeMap<Virtual, u32>) -> Node {
+    let all = accesses(inst);
+    let mut reads: Vec<u32> = all.iter().filter(|a| a.1).map(|a| numbers[&a.0]).collect();
+    let mut writes: Vec<u32> = all.iter().filter(|a| a.2).map(|a| numbers[&a.0]).collect();
+    let flags = numbers.len() as u32;
+    match inst {
+        Inst::Op { form, touched, label, .. } => {
+            if form.reads_flags() {
+                reads.push(flags);
+            }
+            if form.sets_flags() {
+                writes.push(flags);
+            }
+            let is_general = |v: Virtual| classes[v.0 as usize] == Class::General;
+            let address = all.iter().find(|a| form.kind.touches_memory() && a.1 && a.2 && is_general(a.0)).map(|a| numbers[&a.0]);
+            let memory = match touched {
+                Some(t) => Memory::Known(Touched { base: t.base.map(|b| Virtual(numbers[&b])), ..*t }),
+                // The code's own constants.
+                None if label.is_some() || !form.kind.loads() && !form.kind.stores() => Memory::None,
+                None => Memory::Anything,
+            };
+            Node { timed: Timed { kind: form.kind, reads, writes, address }, memory }
+        }
+        Inst::Move { to, .. } => {
+            let kind = if classes[to.0 as usize] == Class::Vector { Kind::Logic } else { Kind::Integer };
+            Node { timed: Timed { kind, reads, writes, address: None }, memory: Memory::None }
+        }
+        _ => unreachable!("such instructions do not move"),
+    }
+}
+
+/// An order of the run for a core. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
+fn best(nodes: &[Node], around: &Around, core: &'static Core, registers: Registers, tail: Option<Vec<Timed>>) -> Vec<usize> {
+    let original: Vec<usize> = (0..nodes.len()).collect();
+    if nodes.len() < 3 {
+        return original;
+    }
+    let cost = |order: &[usize]| {
+        let mut steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
+        match &tail {
+            Some(tail) if nodes.len() < 400 => {
+                steps.extend(tail.iter().cloned());
+                scoreboard::turns_of(&steps, core, 6)
+            }
+            _ => f64::from(scoreboard::once(&steps, core)),
+        }
+    };
+    let there = [i32::from(registers.vector), i32::from(registers.general)];
+    let needed = list::pressure(nodes, around, &original);
+    let graph = Graph::new(nodes, core);
+    let steps: Vec<Timed> = nodes.iter().map(|n| n.timed.clone()).collect();
+    let bound = scoreboard::bound(&steps, core);
+    let mut best = (cost(&original), original);
+    for less in [0, 1, 2, 4, 7, 11] {
+        let order = list::order(nodes, &graph, around, core, there.map(|r| r - less));
+        let most = list::pressure(nodes, around, &order);
+        if (0..2).any(|c| most[c] > there[c].max(needed[c])) {
+            continue;
+        }
+        let cycles = cost(&order);
+        if cycles < best.0 {
+            best = (cycles, order);
+        }
+        if best.0 <= 1.02 * bound {
+            break;
+        }
+    }
+    best.1
+}

@@ -1,0 +1,549 @@
+//! Constants of at most sixteen numbers that stay packed, four bits each: whatever reads them looks each number up in a register.
+//!
+//! Nothing is decoded ahead, so this takes neither memory nor a call. The ideas: it is a change of kernels that were written for the numbers themselves, so every product has it that
+//! loads weights as whole vectors; a unit is one vector or two that follow each other, its first half in the low bits of bytes and its second half in the high bits,
+//! so that lanes need no shuffle; and two vectors of one unit share the load. Numbers of 16 bits that are no more than four bits with a sign need no table: they are shifted
+//! down from where they are.
+
+use super::LEAST_BYTES;
+use crate::cost;
+use crate::index::{Counter, Index, Monomial, Param};
+use crate::machine::Machine;
+use crate::program::*;
+use crate::types::{Elem, Type};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// Numbers of a palette, which is a table in a register.
+pub const ENTRIES: usize = 16;
+
+/// How a constant is packed, beside its bytes: the same in all programs that read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NibbleForm {
+    /// Of the numbers: of 8 or 16 bits.
+    pub elem: Elem,
+    /// Of the vectors that are loaded.
+    pub lanes: usize,
+    /// Vectors of a unit: one or two.
+    pub vectors: usize,
+    pub means: NibbleMeans,
+}
+
+/// What four bits are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NibbleMeans {
+    /// The number itself, with its sign.
+    Number,
+    /// Its place in a table.
+    Entry,
+}
+
+/// A constant that stays packed, and what that costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nibbles {
+    pub form: NibbleForm,
+    /// What four bits of a number are, by their value as an unsigned number.
+    pub palette: [u8; ENTRIES],
+    /// The numbers are those of four bits with a sign.
+    pub is_int4: bool,
+    pub bytes: Vec<u8>,
+    /// What is added to the time of one run, in the units of [`super::cost`]; of the program where it is most.
+    pub added_cost: u64,
+    /// How often each number is loaded in one run, at most.
+    pub loads: u64,
+}
+
+impl NibbleForm {
+    fn number_bytes(self) -> usize {
+        self.elem.bytes() as usize
+    }
+    fn vector_bytes(self) -> i64 {
+        (self.lanes * self.number_bytes()) as i64
+    }
+    /// Bytes of numbers that are one byte when they are packed.
+    fn ratio(self) -> i64 {
+        2 * self.number_bytes() as i64
+    }
+    /// Of the table: bytes of the numbers' sign.
+    fn byte(self) -> Elem {
+        if self.elem == Elem::U8 { Elem::U8 } else { Elem::I8 }
+    }
+    fn unit(self) -> usize {
+        self.vectors * self.lanes
+    }
+}
+
+impl Nibbles {
+    /// `None` where the numbers are too many. `tables`: whether there may be one; `wide`: numbers have 16 bits where they are used.
+    fn of(data: &[u8], elem: Elem, lanes: usize, vectors: usize, tables: bool, wide: bool) -> Option<Nibbles> {
+        let number = |b: &[u8]| match b {
+            [b] => Some(*b),
+            [low, high] => (*high == if *low < 128 { 0 } else { 255 }).then_some(*low),
+            _ => None,
+        };
+        let (mut seen, mut count, mut numbers) = ([false; 256], 0, vec![]);
+        for b in data.chunks(elem.bytes() as usize) {
+            let n = number(b)?;
+            count += usize::from(!std::mem::replace(&mut seen[usize::from(n)], true));
+            (count <= ENTRIES).then_some(())?;
+            numbers.push(n);
+        }
+        let is_int4 = elem != Elem::U8 && seen.iter().zip(0..=255u8).all(|(seen, n)| !seen || (-8..8).contains(&(n as i8)));
+        let means = if is_int4 && wide { NibbleMeans::Number } else { NibbleMeans::Entry };
+        (means == NibbleMeans::Number || tables && lanes.is_multiple_of(ENTRIES)).then_some(())?;
+        let mut palette = [0; ENTRIES];
+        match is_int4 {
+            // One table for all constants of the kind.
+            true => palette.iter_mut().zip((0..8).chain(248..=255)).for_each(|(p, n)| *p = n),
+            false => palette.iter_mut().zip((0..=255).filter(|n| seen[usize::from(*n)])).for_each(|(p, n)| *p = n),
+        }
+        let form = NibbleForm { elem, lanes, vectors, means };
+        let index = |n: &u8| palette.iter().position(|p| p == n).expect("an entry") as u8;
+        let half = form.unit() / 2;
+        let mut bytes = vec![];
+        for unit in numbers.chunks(2 * half) {
+            let at = |i: usize| unit.get(i).map_or(0, index);
+            bytes.extend((0..half).map(|i| at(i) | at(half + i) << 4));
+        }
+        Some(Nibbles { form, palette, is_int4, bytes, added_cost: 0, loads: 0 })
+    }
+
+    /// The numbers that kernels see: those of the constant, and behind them the first of the palette up to a whole unit.
+    pub fn unpacked(&self) -> Vec<u8> {
+        let half = self.form.unit() / 2;
+        let entries = self.bytes.chunks(half).flat_map(|unit| unit.iter().map(|b| b & 15).chain(unit.iter().map(|b| b >> 4)));
+        let numbers = entries.map(|i| self.palette[usize::from(i)]);
+        match self.form.number_bytes() {
+            1 => numbers.collect(),
+            _ => numbers.flat_map(|n| i16::from(n as i8).to_le_bytes()).collect(),
+        }
+    }
+
+    /// Of the object. Its table, too, although others may have the same.
+    pub fn packed_bytes(&self) -> u64 {
+        (self.bytes.len() + if self.form.means == NibbleMeans::Entry { ENTRIES } else { 0 }) as u64
+    }
+
+    pub fn number_bytes(&self) -> u32 {
+        self.form.elem.bytes()
+    }
+
+    pub fn scheme(&self) -> &'static str {
+        if self.is_int4 { "4 bits, in products" } else { "palette of 4 bits, in products" }
+    }
+}
+
+/// By what they were.
+pub type Kept = BTreeMap<Bytes, Nibbles>;
+
+/// A vector that a kernel loads from an argument.
+struct Vector<'a> {
+    ty: Type,
+    at: &'a Index,
+    /// How often in one call.
+    times: u64,
+    /// It becomes a vector of numbers of 16 bits at once, and is read by nothing else.
+    is_widened: bool,
+}
+
+fn widens(kernel: &Kernel, v: Value, s: &Stmt) -> bool {
+    matches!(s, Stmt::Let(wide, Op::Widen(a)) if *a == v && kernel.ty(*wide).elem == Elem::I16)
+}
+
+/// How often a value is read.
+fn uses(v: Value, stmts: &[Stmt]) -> usize {
+    let of = |s: &Stmt| match s {
+        Stmt::Let(_, op) => op.operands().iter().filter(|o| **o == v).count(),
+        Stmt::Store { value, .. } | Stmt::Clamp { value, .. } => usize::from(*value == v),
+        Stmt::Loop(l) => l.carried.iter().map(|c| [c.init, c.next].iter().filter(|o| **o == v).count()).sum::<usize>() + uses(v, &l.body),
+        Stmt::Prefetch(_) | Stmt::Row { .. } | Stmt::Split { .. } => 0,
+    };
+    stmts.iter().map(of).sum()
+}
+
+/// What a kernel does with an argument; `None`: something else than loading vectors.
+fn vectors<'a>(kernel: &'a Kernel, arg: Arg, params: &[i64]) -> Option<(Vec<Vector<'a>>, BTreeMap<Counter, i64>)> {
+    fn walk<'a>(
+        kernel: &'a Kernel,
+        of: (Arg, &[i64]),
+        stmts: &'a [Stmt],
+        times: u64,
+        found: &mut (Vec<Vector<'a>>, BTreeMap<Counter, i64>),
+    ) -> Option<()> {
+        let is_of = |place: &Place| place.base == Base::Arg(of.0);
+        for (i, s) in stmts.iter().enumerate() {
+            match s {
+                Stmt::Let(v, Op::Load { place, count: None }) if is_of(place) => {
+                    let is_widened = stmts.get(i + 1).is_some_and(|next| widens(kernel, *v, next)) && uses(*v, &kernel.body) == 1;
+                    found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times, is_widened })
+                }
+                Stmt::Let(_, op) if op.place().is_some_and(is_of) => return None,
+                Stmt::Store { place, .. } if is_of(place) => return None,
+                Stmt::Row { arg, fill, .. } if *arg == of.0 || *fill == of.0 => return None,
+                Stmt::Loop(l) => {
+                    found.1.insert(l.counter, l.step);
+                    walk(kernel, of, &l.body, times.saturating_mul(cost::iterations(l, of.1)), found)?;
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
+    let mut found = (vec![], BTreeMap::new());
+    kernel.foreign.is_none().then_some(())?;
+    walk(kernel, (arg, params), &kernel.body, 1, &mut found)?;
+    Some(found)
+}
+
+/// How a call reads a constant.
+struct Use {
+    elem: Elem,
+    lanes: usize,
+    /// The first and the second vector of every unit of two are loaded by different statements.
+    is_paired: bool,
+    /// All vectors are.
+    is_widened: bool,
+    /// Of each load, in the order of the text: its distance from the beginning of the constant, in vectors, without what varies.
+    places: Vec<i64>,
+    loaded: u64,
+}
+
+impl Use {
+    fn of(kernel: &Kernel, arg: Arg, call: &Call) -> Option<Use> {
+        let (vectors, steps) = vectors(kernel, arg, &call.params)?;
+        let ty = vectors.first()?.ty;
+        let fits = matches!(ty.elem, Elem::I8 | Elem::U8 | Elem::I16) && ty.lanes.is_multiple_of(8);
+        let own = NibbleForm { elem: ty.elem, lanes: ty.lanes as usize, vectors: 1, means: NibbleMeans::Entry };
+        if !fits || vectors.iter().any(|v| v.ty != ty) {
+            return None;
+        }
+        let (mut is_paired, mut places, mut loaded) = (true, vec![], 0u64);
+        for v in &vectors {
+            let mut first = 0i64;
+            for t in v.at.terms() {
+                // Where divided indices have whole coefficients, or whole parameters.
+                let is_single = t.counter.is_none() && t.params.len() == 1;
+                let param = t.params.first().map(|p| call.params[p.0 as usize]);
+                if t.coefficient % own.ratio() != 0 && !param.is_some_and(|p| is_single && p % own.ratio() == 0) && !is_number(t) {
+                    return None;
+                }
+                if t.params.iter().any(|p| call.advance.get(p.0 as usize).is_some_and(|a| *a != 0)) {
+                    return None;
+                }
+                let value = t.params.iter().try_fold(t.coefficient, |v, p| v.checked_mul(call.params[p.0 as usize]))?;
+                match t.counter {
+                    None => first = first.checked_add(value)?,
+                    Some(c) => {
+                        let stride = value.checked_mul(steps.get(&c).copied().unwrap_or(1))?;
+                        (stride % own.vector_bytes() == 0).then_some(())?;
+                        is_paired &= stride % (2 * own.vector_bytes()) == 0;
+                    }
+                }
+            }
+            (0 <= first && first % own.vector_bytes() == 0).then_some(())?;
+            places.push(first / own.vector_bytes());
+            loaded = loaded.saturating_add(v.times.saturating_mul(own.vector_bytes() as u64));
+        }
+        let is_widened = vectors.iter().all(|v| v.is_widened);
+        Some(Use { elem: ty.elem, lanes: own.lanes, is_paired, is_widened, places, loaded })
+    }
+
+    /// Of each load, whether it is the second vector of its unit.
+    fn seconds(&self, form: NibbleForm) -> Vec<bool> {
+        self.places.iter().map(|p| form.vectors == 2 && p % 2 == 1).collect()
+    }
+}
+
+fn is_number(t: &Monomial) -> bool {
+    t.counter.is_none() && t.params.is_empty()
+}
+
+/// Writes a kernel anew for an argument that is packed. Behind its arguments is the table then, and behind its parameters those that `halved` names, divided.
+struct Rewriter<'a> {
+    kernel: Kernel,
+    arg: Arg,
+    form: NibbleForm,
+    seconds: std::slice::Iter<'a, bool>,
+    /// The table, and ones where the low four bits are.
+    table: Option<[Value; 2]>,
+    /// Parameters that new ones are a share of.
+    halved: Vec<Param>,
+    /// How many parameters there were.
+    params: u32,
+}
+
+impl Rewriter<'_> {
+    fn rewrite(kernel: &Kernel, arg: Arg, form: NibbleForm, seconds: &[bool]) -> (Kernel, Vec<Param>) {
+        let mut new = kernel.clone();
+        let body = std::mem::take(&mut new.body);
+        if !new.name.ends_with("_nibbles") {
+            new.name += "_nibbles";
+        }
+        let params = new.params.len() as u32;
+        let mut r = Rewriter { kernel: new, arg, form, seconds: seconds.iter(), table: None, halved: vec![], params };
+        let mut out = vec![];
+        if form.means == NibbleMeans::Entry {
+            let name = format!("{}_palette", r.kernel.args[arg.0 as usize].name);
+            r.kernel.args.push(KernelArg { name, access: Access::Read, in_place_of: None });
+            let place = Arg(r.kernel.args.len() as u32 - 1).at(0);
+            let table = r.op(&mut out, form.byte().x(form.lanes), Op::LoadSplat { place, group: ENTRIES as u32, count: None });
+            let mask = r.op(&mut out, Elem::U8.x(form.unit() / 2), Op::Const(Scalar::Int(15)));
+            r.table = Some([table, mask]);
+        }
+        out.extend(r.block(body));
+        r.kernel.body = out;
+        (r.kernel, r.halved)
+    }
+
+    fn value(&mut self, ty: Type) -> Value {
+        self.kernel.types.push(ty);
+        Value(self.kernel.types.len() as u32 - 1)
+    }
+
+    fn op(&mut self, out: &mut Vec<Stmt>, ty: Type, op: Op) -> Value {
+        let v = self.value(ty);
+        out.push(Stmt::Let(v, op));
+        v
+    }
+
+    fn block(&mut self, stmts: Vec<Stmt>) -> Vec<Stmt> {
+        // Units that are loaded in this block.
+        let mut units: Vec<(Index, Value)> = vec![];
+        let mut out = vec![];
+        let mut stmts = stmts.into_iter();
+        while let Some(s) = stmts.next() {
+            match s {
+                Stmt::Let(v, Op::Load { place, .. }) if place.base == Base::Arg(self.arg) => {
+                    let v = match (self.form.means, self.form.elem, stmts.as_slice().first()) {
+                        // Wide as they are made.
+                        (NibbleMeans::Number, Elem::I8, Some(Stmt::Let(wide, _))) => {
+                            let wide = *wide;
+                            stmts.next();
+                            wide
+                        }
+                        _ => v,
+                    };
+                    self.load(&mut out, &mut units, v, &place.at);
+                }
+                Stmt::Prefetch(place) if place.base == Base::Arg(self.arg) => {
+                    let at = self.divided(&place.at, 0);
+                    out.push(Stmt::Prefetch(Place { at, ..place }));
+                }
+                Stmt::Loop(mut l) => {
+                    l.body = self.block(std::mem::take(&mut l.body));
+                    out.push(Stmt::Loop(l));
+                }
+                other => out.push(other),
+            }
+        }
+        out
+    }
+
+    fn load(&mut self, out: &mut Vec<Stmt>, units: &mut Vec<(Index, Value)>, v: Value, at: &Index) {
+        let (form, is_second) = (self.form, self.seconds.next().copied().unwrap_or(false));
+        let at = self.divided(at, if is_second { form.vector_bytes() } else { 0 });
+        // Bytes, or bytes in numbers of 16 bits.
+        let (byte, half) = (if self.table.is_some() { Elem::U8 } else { Elem::I8 }, form.unit() / 2);
+        let known = units.iter().find(|u| u.0 == at).map(|u| u.1);
+        let unit = known.unwrap_or_else(|| {
+            let place = Place { base: Base::Arg(self.arg), at: at.clone() };
+            let mut unit = self.op(out, byte.x(half), Op::Load { place, count: None });
+            if self.table.is_none() {
+                unit = self.op(out, Elem::I16.x(half), Op::Widen(unit));
+            }
+            units.push((at, unit));
+            unit
+        });
+        let (low, high) = (form.vectors == 1 || !is_second, form.vectors == 1 || is_second);
+        let low = low.then(|| self.low(out, unit));
+        let high = high.then_some(Op::ShrImm(unit, 4));
+        let number = |r: &mut Self, out: &mut Vec<Stmt>, nibbles: Op| {
+            let Some([a, _]) = r.table else {
+                out.push(Stmt::Let(v, nibbles));
+                return;
+            };
+            let index = r.op(out, Elem::U8.x(form.lanes), nibbles);
+            let looked_up = Op::Permute { a, index, segment: ENTRIES as u32 };
+            if form.elem == form.byte() {
+                out.push(Stmt::Let(v, looked_up));
+            } else {
+                let number = r.op(out, form.byte().x(form.lanes), looked_up);
+                out.push(Stmt::Let(v, Op::Widen(number)));
+            }
+        };
+        match (low, high) {
+            (Some(low), Some(high)) => {
+                let ty = self.kernel.ty(unit);
+                let (low, high) = (self.op(out, ty, low), self.op(out, ty, high));
+                number(self, out, Op::Concat(low, high));
+            }
+            (Some(one), None) | (None, Some(one)) => number(self, out, one),
+            (None, None) => {}
+        }
+    }
+
+    /// The low four bits.
+    fn low(&mut self, out: &mut Vec<Stmt>, unit: Value) -> Op {
+        match self.table {
+            Some([_, mask]) => Op::Binary(Binary::And, unit, mask),
+            None => {
+                let bits = self.kernel.ty(unit).elem.bits() as u8 - 4;
+                let up = self.op(out, self.kernel.ty(unit), Op::ShlImm(unit, bits));
+                Op::ShrImm(up, bits)
+            }
+        }
+    }
+
+    /// Where a place is when it is packed, `before` bytes ahead of it in the numbers.
+    fn divided(&mut self, at: &Index, before: i64) -> Index {
+        let ratio = self.form.ratio();
+        let mut terms = vec![];
+        for t in (at.clone() - Index::constant(before)).terms() {
+            let mut t = t.clone();
+            match t.coefficient % ratio == 0 || is_number(&t) {
+                true => t.coefficient /= ratio,
+                false => t.params = t.params.iter().map(|p| self.halved(*p)).collect(),
+            }
+            terms.push(t);
+        }
+        Index::from_terms(terms)
+    }
+
+    fn halved(&mut self, p: Param) -> Param {
+        let number = self.halved.iter().position(|h| *h == p).unwrap_or_else(|| {
+            self.halved.push(p);
+            let name = format!("{}_packed", self.kernel.params[p.0 as usize]);
+            self.kernel.params.push(name);
+            self.halved.len() - 1
+        });
+        Param(self.params + number as u32)
+    }
+}
+
+/// The constants of a program that can stay packed, by what they are; `None` of those that it reads in another way.
+fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Nibbles>> {
+    let line = Line::of(&program.schedule);
+    let mut uses: BTreeMap<Bytes, Option<Vec<(Use, &Call, Arg, u64)>>> = BTreeMap::new();
+    let data = |b: BufferId| {
+        let (root, offset) = program.root(b);
+        let buffer = program.buffer(root);
+        buffer.data.clone().filter(|_| buffer.role == Role::Const && LEAST_BYTES <= buffer.size_bytes).map(|data| (data, offset))
+    };
+    for m in &line.moments {
+        if let Some((data, _)) = m.looks_at.and_then(data) {
+            uses.insert(data, None);
+        }
+        for call in m.calls {
+            for (arg, &b) in call.buffers.iter().enumerate() {
+                let Some((data, offset)) = data(b) else { continue };
+                let known = uses.entry(data).or_insert_with(|| Some(vec![]));
+                let arg = Arg(arg as u32);
+                let own = (offset == 0).then(|| Use::of(program.kernel(call.kernel), arg, call)).flatten();
+                match (known.as_mut(), own) {
+                    (Some(all), Some(own)) => all.push((own, call, arg, m.turns)),
+                    _ => *known = None,
+                }
+            }
+        }
+    }
+    let nibbles = |data: &Bytes, all: Vec<(Use, &Call, Arg, u64)>| {
+        let first = &all.first()?.0;
+        let is_paired = all.iter().all(|u| u.0.is_paired);
+        if all.iter().any(|(u, ..)| u.elem != first.elem || u.lanes != first.lanes) {
+            return None;
+        }
+        let tables = ENTRIES as u32 <= machine.permutes.bytes;
+        let wide = first.elem == Elem::I16 || all.iter().all(|u| u.0.is_widened);
+        let mut nibbles = Nibbles::of(data, first.elem, first.lanes, if is_paired { 2 } else { 1 }, tables, wide)?;
+        let form = nibbles.form;
+        (nibbles.packed_bytes() * 2 <= data.len() as u64 + 2 * ENTRIES as u64 + 64).then_some(())?;
+        let mut loaded = 0u64;
+        for (own, call, arg, turns) in all {
+            let kernel = program.kernel(call.kernel);
+            let (new, halved) = Rewriter::rewrite(kernel, arg, form, &own.seconds(form));
+            let params = with_halved(&call.params, &halved, form);
+            let of = |k: &Kernel, params: &[i64]| cost::of_block(k, params, &k.body);
+            let added = of(&new, &params).saturating_sub(of(kernel, &call.params));
+            nibbles.added_cost = nibbles.added_cost.saturating_add(added.saturating_mul(turns));
+            loaded = loaded.saturating_add(own.loaded.saturating_mul(turns));
+        }
+        nibbles.loads = loaded.div_ceil(data.len() as u64);
+        Some(nibbles)
+    };
+    uses.into_iter().map(|(data, all)| (data.clone(), all.and_then(|all| nibbles(&data, all)))).collect()
+}
+
+fn with_halved(params: &[i64], halved: &[Param], form: NibbleForm) -> Vec<i64> {
+    let new = halved.iter().map(|p| params[p.0 as usize] / form.ratio());
+    params.iter().copied().chain(new).collect()
+}
+
+/// The constants that can stay packed in all programs which read them.
+pub fn possible(programs: &[(&Program, &Machine)]) -> Kept {
+    let mut all: BTreeMap<Bytes, Option<Nibbles>> = BTreeMap::new();
+    for (program, machine) in programs {
+        for (data, own) in of_program(program, machine) {
+            let Some(known) = all.get_mut(&data) else {
+                all.insert(data, own);
+                continue;
+            };
+            *known = match (known.take(), own) {
+                (Some(a), Some(b)) if a.form == b.form => {
+                    Some(Nibbles { added_cost: a.added_cost.max(b.added_cost), loads: a.loads.max(b.loads), ..a })
+                }
+                // Another program's calls may not know the second vectors of units.
+                (Some(a), Some(b)) if a.form == (NibbleForm { vectors: a.form.vectors, ..b.form }) => {
+                    Some(if a.form.vectors == 1 { a } else { b })
+                }
+                _ => None,
+            };
+        }
+    }
+    all.into_iter().filter_map(|(data, n)| Some((data, n?))).collect()
+}
+
+/// Replaces those constants, and the kernels that read them.
+pub fn keep_packed(program: &mut Program, chosen: &Kept) {
+    let mut constants: BTreeMap<Vec<u8>, BufferId> = BTreeMap::new();
+    let mut kernels: BTreeMap<(KernelId, u32, NibbleForm, Vec<bool>), (KernelId, Vec<Param>)> = BTreeMap::new();
+    let mut schedule = std::mem::take(&mut program.schedule);
+    let mut calls = Program { schedule: std::mem::take(&mut schedule), ..Program::default() };
+    for call in calls.calls_mut() {
+        for arg in 0..call.buffers.len() {
+            let buffer = program.buffer(program.root(call.buffers[arg]).0);
+            let old = buffer.clone();
+            let Some(nibbles) = buffer.data.as_ref().filter(|_| buffer.role == Role::Const).and_then(|data| chosen.get(data)) else {
+                continue;
+            };
+            let (form, arg) = (nibbles.form, Arg(arg as u32));
+            let own = Use::of(program.kernel(call.kernel), arg, call).expect("what was possible before");
+            let seconds = own.seconds(form);
+            let (kernel, halved) = kernels
+                .entry((call.kernel, arg.0, form, seconds.clone()))
+                .or_insert_with(|| {
+                    let (kernel, halved) = Rewriter::rewrite(program.kernel(call.kernel), arg, form, &seconds);
+                    program.kernels.push(kernel);
+                    (KernelId(program.kernels.len() as u32 - 1), halved)
+                })
+                .clone();
+            call.kernel = kernel;
+            call.params = with_halved(&call.params, &halved, form);
+            if !call.advance.is_empty() {
+                call.advance.resize(call.params.len(), 0);
+            }
+            let mut constant = |bytes: &[u8], old: &Buffer| {
+                *constants.entry(bytes.to_vec()).or_insert_with(|| {
+                    let data = Some(Bytes::copy_from_slice(bytes));
+                    program.buffers.push(Buffer { size_bytes: bytes.len() as u64, data, ..old.clone() });
+                    BufferId(program.buffers.len() as u32 - 1)
+                })
+            };
+            call.buffers[arg.0 as usize] = constant(&nibbles.bytes, &old);
+            if form.means == NibbleMeans::Entry {
+                call.buffers.push(constant(&nibbles.palette, &Buffer { name: "palette".into(), ..old }));
+            }
+        }
+    }
+    program.schedule = calls.schedule;
+    program.remove_unused_kernels();
+}
