@@ -9,7 +9,7 @@ use cranelite_codegen::{Target, clif::Arch};
 use cranelite_tile::{Program, Role};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// What runs code for an architecture here.
 pub struct Machine {
@@ -61,17 +61,7 @@ impl Machine {
         let file = |name: &str, contents: &[u8]| std::fs::write(dir.path().join(name), contents).map_err(|e| e.to_string());
         file("model.o", &object.bytes)?;
         file("model.h", model::C_DECLARATIONS.as_bytes())?;
-        file("driver.c", include_bytes!("driver.c"))?;
-        let mut clang = Command::new("clang");
-        clang.arg(format!("--target={}", self.clang_target));
-        if target.features.arch == Arch::Riscv {
-            // Relaxation would need a linker script's symbol.
-            clang.args(["-march=rv64gc", "-mabi=lp64d", "-mno-relax"]);
-        }
-        clang.args(["-O1", "-ffreestanding", "-fno-builtin", "-fno-pic", "-fno-stack-protector", "-nostdlibinc", "-c", "driver.c"]);
-        finish(clang.current_dir(dir.path()))?;
-        let mut lld = Command::new(&self.linker);
-        finish(lld.args(["-flavor", "gnu", "-static", "-o", "run", "driver.o", "model.o"]).current_dir(dir.path()))?;
+        let run = self.program(dir.path(), include_bytes!("driver.c"), &["model.o"])?;
 
         let mut stdin = vec![];
         let align = |role: Role| program.buffers.iter().find(|b| b.role == role).map_or(1, |b| b.align);
@@ -84,20 +74,11 @@ impl Machine {
             stdin.extend((steps.len() as u32).to_le_bytes());
             stdin.extend(steps.iter().flatten().flatten());
         }
-        let mut child = Command::new(self.qemu)
-            .arg(dir.path().join("run"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let mut pipe = child.stdin.take().expect("a pipe");
-        let writer = std::thread::spawn(move || pipe.write_all(&stdin));
-        let out = child.wait_with_output().map_err(|e| e.to_string())?;
-        let _ = writer.join();
-        if !out.status.success() {
-            return Err(format!("{} ends with {}", self.qemu, out.status));
+        let (status, stdout) = self.execute(&run, stdin)?;
+        if !status.success() {
+            return Err(format!("{} ends with {status}", self.qemu));
         }
-        let mut bytes = out.stdout.as_slice();
+        let mut bytes = stdout.as_slice();
         let mut take = |size: usize| {
             let (own, rest) = bytes.split_at(size);
             bytes = rest;
@@ -109,6 +90,33 @@ impl Machine {
         };
         let mut all = || steps.iter().map(|_| step()).collect();
         Ok([all(), all()])
+    }
+
+    /// A program of one file in C, which needs no library, and objects in the same folder.
+    pub fn program(&self, folder: &Path, c: &[u8], objects: &[&str]) -> Result<PathBuf, String> {
+        std::fs::write(folder.join("driver.c"), c).map_err(|e| e.to_string())?;
+        let mut clang = Command::new("clang");
+        clang.arg(format!("--target={}", self.clang_target));
+        if self.clang_target.starts_with("riscv") {
+            // Relaxation would need a linker script's symbol.
+            clang.args(["-march=rv64gc", "-mabi=lp64d", "-mno-relax"]);
+        }
+        clang.args(["-O1", "-ffreestanding", "-fno-builtin", "-fno-pic", "-fno-stack-protector", "-nostdlibinc", "-c", "driver.c"]);
+        finish(clang.current_dir(folder))?;
+        let mut lld = Command::new(&self.linker);
+        finish(lld.args(["-flavor", "gnu", "-static", "-o", "run", "driver.o"]).args(objects).current_dir(folder))?;
+        Ok(folder.join("run"))
+    }
+
+    /// Runs a program: how it ends, and what it writes.
+    pub fn execute(&self, program: &Path, stdin: Vec<u8>) -> Result<(ExitStatus, Vec<u8>), String> {
+        let mut child =
+            Command::new(self.qemu).arg(program).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+        let mut pipe = child.stdin.take().expect("a pipe");
+        let writer = std::thread::spawn(move || pipe.write_all(&stdin));
+        let out = child.wait_with_output().map_err(|e| e.to_string())?;
+        let _ = writer.join();
+        Ok((out.status, out.stdout))
     }
 }
 

@@ -212,15 +212,16 @@ fn run(case: &Case, model: &loader::Model, end: End) -> Result<Vec<Vec<u8>>, Str
 
 /// The first difference, if there is one.
 pub fn difference(case: &Case, expected: &[Vec<u8>], got: &[Vec<u8>]) -> Option<String> {
-    for (n, ((want, have), elem)) in expected.iter().zip(got).zip(&case.elems).enumerate() {
-        let size = elem.bytes() as usize;
-        for (i, (w, h)) in want.chunks(size).zip(have.chunks(size)).enumerate() {
-            if w != h && !(is_nan(*elem, w) && is_nan(*elem, h)) {
-                return Some(format!("output {n} element {i}: expected {}, got {}", show(*elem, w), show(*elem, h)));
-            }
-        }
-    }
-    None
+    let all = expected.iter().zip(got).zip(&case.elems).enumerate();
+    all.map(|(n, ((want, have), elem))| Some(format!("output {n} {}", difference_of(*elem, want, have)?))).find_map(|d| d)
+}
+
+/// The first element that differs.
+pub fn difference_of(elem: Elem, expected: &[u8], got: &[u8]) -> Option<String> {
+    let size = elem.bytes() as usize;
+    let mut all = expected.chunks(size).zip(got.chunks(size)).enumerate();
+    let (i, (w, h)) = all.find(|(_, (w, h))| w != h && !(is_nan(elem, w) && is_nan(elem, h)))?;
+    Some(format!("element {i}: expected {}, got {}", show(elem, w), show(elem, h)))
 }
 
 fn is_nan(elem: Elem, bytes: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 //! Not the tests themselves, which are the files beside `Cargo.toml` and those in `tests/tests`.
 
 pub mod batch;
+pub mod called;
 pub mod cross;
 pub mod described;
 pub mod differential;

@@ -14,6 +14,10 @@ const BLOCKS: usize = 24;
 pub struct Random(u64);
 
 impl Random {
+    pub fn new(seed: u64) -> Random {
+        Random(seed)
+    }
+
     pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let x = self.0 ^ self.0 >> 33;
@@ -199,6 +203,11 @@ impl Matrix {
             advance: vec![],
             operator: None,
         }));
+    }
+
+    /// Its kernels, all in one program.
+    pub fn case(&self) -> &Case {
+        &self.case
     }
 
     /// Compares with the interpreter at all levels.

@@ -12,9 +12,6 @@ use super::graph::{Graph, Node};
 /// Numbers of vectors, of general registers, and of the vectors that must be in a register below 16.
 pub type Counts = [i32; 3];
 
-/// How far ahead of the first instruction that has not been placed others are looked for.
-const STRETCH: usize = 160;
-
 /// What lives before and after the run.
 pub struct Around {
     /// By register of the run: 1 where it counts (flags do nowhere).
@@ -114,8 +111,20 @@ pub fn excess(nodes: &[Node], around: &Around, order: &[usize], there: Counts) -
     out
 }
 
-/// An order that takes few cycles. No more values than `limit` live at once where that is possible; loads leave `reserve` of these to others.
-pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, limit: Counts, reserve: i32) -> Vec<usize> {
+/// What an order is made by.
+#[derive(Clone, Copy)]
+pub struct Tried {
+    /// No more values than these live at once where that is possible.
+    pub limit: Counts,
+    /// Loads leave so many of them to others.
+    pub reserve: i32,
+    /// How far ahead of the first instruction that has not been placed others are looked for.
+    pub stretch: usize,
+}
+
+/// An order that takes few cycles.
+pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core, tried: Tried) -> Vec<usize> {
+    let Tried { limit, reserve, stretch } = tried;
     let mut pressure = Pressure::new(nodes, around);
     let mut machine = InOrder::new(core);
     let mut waits = graph.leaders.clone();
@@ -131,7 +140,7 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
         while placed.get(first) == Some(&true) {
             first += 1;
         }
-        let end = nodes.len().min(first + STRETCH);
+        let end = nodes.len().min(first + stretch);
         while seen < end {
             if waits[seen] == 0 {
                 let at = open.binary_search_by_key(&urgent(&seen), urgent).unwrap_or_else(|at| at);

@@ -17,7 +17,7 @@ use super::kind::Kind;
 use super::scoreboard::{self, Timed};
 use crate::alloc::{self, Class, Event, Lives, Registers, Virtual};
 use graph::{Graph, Memory, Node};
-use list::{Around, Counts};
+use list::{Around, Counts, Tried};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -259,10 +259,24 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
     let bound = scoreboard::bound(&steps, core);
     let before = cost(&original);
     let mut best = (before, original);
-    // Fewer values at once, and fewer loads ahead of what they are for.
-    const TRIES: [(i32, i32); 10] = [(0, 0), (0, 2), (1, 1), (2, 3), (4, 0), (1, 5), (3, 5), (7, 0), (0, 10), (11, 0)];
-    for (less, reserve) in TRIES {
-        let order = list::order(nodes, &graph, around, core, there.map(|r| r - less), reserve);
+    // Fewer values at once, fewer loads ahead of what they are for, and less far ahead.
+    const FAR: usize = 160;
+    const TRIES: [(i32, i32, usize); 12] = [
+        (0, 0, FAR),
+        (0, 0, 48),
+        (0, 0, 24),
+        (1, 1, FAR),
+        (2, 3, FAR),
+        (0, 2, 72),
+        (4, 0, FAR),
+        (1, 5, FAR),
+        (3, 5, FAR),
+        (7, 0, FAR),
+        (0, 10, FAR),
+        (11, 0, FAR),
+    ];
+    for (less, reserve, stretch) in TRIES {
+        let order = list::order(nodes, &graph, around, core, Tried { limit: there.map(|r| r - less), reserve, stretch });
         let needs = list::excess(nodes, around, &order, there);
         // Where something is in the frame anyway, a little more may be worth it; the driver looks at the whole.
         let more: i32 = (0..3).map(|c| (needs[c] - needed[c]).max(0)).sum();
