@@ -4,8 +4,10 @@
 
 use crate::cross::Machine;
 use crate::differential::{self, Case};
-use cranelite_codegen::Target;
+use cranelite_codegen::{Target, neon};
 use cranelite_tile::*;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 /// Blocks of lanes per case.
 const BLOCKS: usize = 24;
@@ -218,6 +220,7 @@ impl Matrix {
         let elsewhere = [
             ("aarch64-unknown-linux-gnu", "generic"),
             ("aarch64-unknown-linux-gnu", "generic+dotprod"),
+            ("aarch64-unknown-linux-gnu", "neoverse-v1"),
             ("riscv64gc-unknown-linux-gnu", "rv64gc"),
             ("riscv64gc-unknown-linux-gnu", "rva22"),
         ];
@@ -225,6 +228,15 @@ impl Matrix {
             let target = Target::new(triple, Some(cpu)).expect("a target");
             Some((Some(Machine::find(target.features.arch)?), target))
         });
+        let mut elsewhere: Vec<_> = elsewhere.collect();
+        if let Some(features) = elsewhere.iter().find_map(|(_, target)| target.neon) {
+            self.check_refused(features);
+            // What is emitted by the one emitter there is to be right by the other one, too.
+            let mut target = Target::new("aarch64-unknown-linux-gnu", Some("generic")).expect("a target");
+            (target.neon, target.level) = (None, "generic by clif".into());
+            let machine = Machine::find(target.features.arch);
+            elsewhere.push((machine, target));
+        }
         for (machine, target) in here.chain(elsewhere) {
             let run = match machine {
                 None => differential::native(&self.case, &target),
@@ -247,5 +259,22 @@ impl Matrix {
             self.names.len(),
             failures[..failures.len().min(40)].join("\n")
         );
+    }
+
+    /// Every reason for which the neon emitter leaves a kernel to clif is in the list; `CRANELITE_BLESS=1` adds it.
+    fn check_refused(&self, features: neon::Features) {
+        static LIST: Mutex<()> = Mutex::new(());
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/refused_by_neon.txt");
+        let refused = self.case.program.kernels.iter().filter_map(|k| Some(neon::emit(k, features).err()?.what));
+        let _one_at_a_time = LIST.lock();
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let mut lines: BTreeSet<String> = text.lines().map(String::from).collect();
+        let unlisted: BTreeSet<String> = refused.filter(|what| !lines.contains(what)).collect();
+        if std::env::var_os("CRANELITE_BLESS").is_some() {
+            lines.extend(unlisted);
+            std::fs::write(path, lines.iter().map(|l| format!("{l}\n")).collect::<String>()).expect("a writable file");
+            return;
+        }
+        assert!(unlisted.is_empty(), "the neon emitter refuses what {path} does not list: {unlisted:?}");
     }
 }

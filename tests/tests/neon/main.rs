@@ -5,6 +5,7 @@ mod frames;
 mod paths;
 mod products;
 mod random;
+mod spills;
 
 use cranelite_codegen::neon::Features;
 use cranelite_tests::called::{Calls, features};

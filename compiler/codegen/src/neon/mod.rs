@@ -51,6 +51,17 @@ pub struct Refused {
 }
 
 pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
+    emit_in_order(kernel, features, |insts, classes| {
+        schedule::schedule(insts, classes, features.core, encode::REGISTERS, |insts| encode::spills(insts, classes))
+    })
+}
+
+/// The same function in the order in which instructions are selected: what the schedule is measured against.
+pub fn emit_unscheduled(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
+    emit_in_order(kernel, features, |insts, _| insts)
+}
+
+fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, &[Class]) -> Vec<Inst>) -> Result<Code, Refused> {
     let refused = |what: String| Refused { kernel: kernel.name.clone(), what };
     // What is kept to be used again takes registers: not where that many are not there.
     let mut chosen = selected(kernel, features, true).map_err(refused)?;
@@ -62,8 +73,7 @@ pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
         }
     }
     let Selected { insts, classes, pool, scratch_bytes } = chosen;
-    let insts = hoisted(insts, &classes);
-    let insts = schedule::schedule(insts, &classes, features.core, encode::REGISTERS, |insts| encode::spills(insts, &classes));
+    let insts = order(hoisted(insts, &classes), &classes);
     encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool, scratch_bytes).map_err(refused)
 }
 
