@@ -77,6 +77,8 @@ if $venv/bin/python -c 'import pytest, cv2, tflite_micro' 2>/dev/null || {
     $venv/bin/python tests/audio/run.py --quick --only c-library,tflm,wake-word
     step "compressed models beside TensorFlow Lite Micro, sparse ones beside LiteRT"
     $venv/bin/python tests/compression/run.py --quick
+    step "weights that stay packed in products beside LiteRT"
+    $venv/bin/python tests/compress/products.py --quick --types int8,int16x8 --numbers int4,palette --how products,smallest
 else
     echo "not run: ai-edge-litert cannot be installed here"
 fi

@@ -119,6 +119,9 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
     let mut choices = vec![none(all)];
     let mut made = Made::default();
     let possible = compress::can_stay_packed(&programs(all));
+    if let Some((data, nibbles)) = possible.iter().find(|(data, n)| !n.unpacked().starts_with(data)) {
+        return Err(wrong(PackError::Differs(data.len(), nibbles.scheme().into())));
+    }
     for other in Compress::ALL {
         let own = make(other, &contents, &possible, all, max_arena).map_err(wrong)?;
         choices.push(cost(other, &own, all));
@@ -220,10 +223,15 @@ fn make(how: Compress, contents: &[Content], possible: &Kept, all: &[Lowered], m
     }
 }
 
-/// Whether calls take no longer where a constant stays packed: half of the bytes come from memory, and each once.
+/// Whether calls take no longer where a constant stays packed: it comes from beyond the second-level cache, each number once, and long vectors look numbers up
+/// in less time than the other half of the bytes takes to arrive.
 fn is_free(nibbles: &Nibbles, all: &[Lowered]) -> bool {
-    nibbles.loads <= 1 && all.iter().all(|l| u64::from(l.machine.l2_bytes) < nibbles.packed_bytes())
+    let streams = |m: &Machine| u64::from(m.l2_bytes) < nibbles.packed_bytes() && LONG_VECTOR_BYTES <= m.vector_bytes;
+    nibbles.loads <= 1 && all.iter().all(|l| streams(l.machine))
 }
+
+/// Of the shortest vectors with which that has been measured.
+const LONG_VECTOR_BYTES: u32 = 32;
 
 fn none(all: &[Lowered]) -> Choice {
     Choice {

@@ -117,6 +117,9 @@ fn program(mut kernel: Kernel, input_bytes: usize) -> Program {
 /// products would be moved out of the loop.
 pub fn products(m: &Machine, arithmetic: Arithmetic) -> (Program, u64) {
     let lanes = m.lanes(Elem::F32);
+    if arithmetic == Arithmetic::I8 && m.byte_dot == ByteDot::S8S8Pairs {
+        return pairs(lanes);
+    }
     // No less than the latency of a product times the products that begin in a cycle; some registers remain.
     let sums = m.vector_registers as usize - 6;
     let (accumulator, group, a, b) = match (arithmetic, m.byte_dot) {
@@ -159,6 +162,37 @@ pub fn products(m: &Machine, arithmetic: Arithmetic) -> (Program, u64) {
     let total = sums.into_iter().reduce(|a, b| k.add(a, b)).expect("there are sums");
     k.store(y.at(0), total);
     (program(k.finish(), DEPTH + 64), operations)
+}
+
+/// Products of bytes of which two have a sum of 16 bits before that is added to one of 32: a square of sums, since no two may have the same products.
+fn pairs(lanes: usize) -> (Program, u64) {
+    const SIDE: usize = 4;
+    let mut k = KernelBuilder::new(NAME);
+    let (x, y) = (k.read("x"), k.write("y"));
+    let (zero, one_each) = (k.int(Elem::I32.x(lanes), 0), k.int(Elem::I16.x(2 * lanes), 1));
+    let sums = k.repeat("n", DEPTH, 1, &[zero; SIDE * SIDE], |k, n, sums| {
+        let operands = |k: &mut KernelBuilder, at: usize| {
+            [at, at + 1].map(|i| {
+                let bytes = k.load(Elem::I8.x(2 * lanes), x.at(n + i * 2 * lanes));
+                k.widen(bytes, Elem::I16)
+            })
+        };
+        let rows: Vec<_> = (0..SIDE).map(|row| operands(k, 2 * row)).collect();
+        let mut sums = sums.to_vec();
+        for column in 0..SIDE {
+            let column_operands = operands(k, 2 * (SIDE + column));
+            for (row, sum) in rows.iter().zip(sums.iter_mut().skip(column * SIDE)) {
+                let products = [0, 1].map(|i| k.mul(row[i], column_operands[i]));
+                let both = k.add(products[0], products[1]);
+                *sum = k.dot(2, *sum, both, one_each);
+            }
+        }
+        sums
+    });
+    let operations = 2 * (DEPTH * sums.len() * lanes * 4) as u64;
+    let total = sums.into_iter().reduce(|a, b| k.add(a, b)).expect("there are sums");
+    k.store(y.at(0), total);
+    (program(k.finish(), DEPTH + 4 * SIDE * 2 * lanes), operations)
 }
 
 /// The kernel, and the bytes that it reads.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Weights of few numbers that stay packed, four bits each, and are looked up in the product: are the answers right, and what does it cost?
 
-    tests/compress/products.py [--cranelite PROGRAM] [--cpu LEVEL,...] [--only TEXT] [--how CHOICE,...] [--rounds N] [--aarch64] [--quick]
+    tests/compress/products.py [--cranelite PROGRAM] [--cpu LEVEL,...] [--types TYPE,...] [--numbers KIND,...] [--only TEXT] [--how CHOICE,...]
+                              [--rounds N] [--batch-ms N] [--aarch64] [--quick]
 
 Layers (CONV_2D of several windows, strides, dilations and batches; FULLY_CONNECTED of one row and of many; int8, int16x8, and hybrid: weights of 8 bits,
 floats otherwise) whose weights are of four bits, or of a palette of 16, 5 or 2 numbers. Answers of every choice of --compress are compared with LiteRT's
@@ -90,6 +91,7 @@ def main():
     parser.add_argument("--how", default=["products", "", "fastest", "smallest"], type=lambda s: s.split(","))
     parser.add_argument("--only", help="layers whose name has this text")
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--batch-ms", type=float, default=3, help="calls that are timed together; 0: each by itself, after a call of each other model")
     parser.add_argument("--aarch64", action="store_true")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -143,7 +145,7 @@ def main():
                 if options.quick:
                     continue
                 if not counter:
-                    figures |= dict(zip(made, interleaved([l.seconds for l in made.values()], options.rounds)))
+                    figures |= dict(zip(made, interleaved([l.seconds for l in made.values()], options.rounds, options.batch_ms / 1e3)))
                 for how in options.how:
                     if how in figures:
                         ratio = figures[None] / figures[how]

@@ -40,6 +40,8 @@ pub struct SparseCosts {
     pub weight: u32,
     /// A dense product of vectors of bytes, or of pairs.
     pub dot: u32,
+    /// The same of bytes of which two products are summed in 16 bits ([`ByteDot::S8S8Pairs`]); elsewhere it is not looked at.
+    pub pairs: u32,
 }
 
 /// What a permutation of the lanes of a register by indices can do ([`crate::Op::Permute`]).
@@ -137,7 +139,7 @@ impl Machine {
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
             saturating_convert: fma_lane,
             round: true,
-            sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 } },
+            sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 }, pairs: 60 },
             permutes: match vector_bytes {
                 0 => Permutes::default(),
                 16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },

@@ -56,7 +56,7 @@ impl Model {
         self.option("--opt").option("size")
     }
 
-    /// Keep constants in fewer bytes: `constants`, `constants=fastest` or `constants=smallest`.
+    /// Keep constants in fewer bytes: `constants`, `constants=fastest`, `constants=smallest` or `constants=products`.
     pub fn compress(self, what: &str) -> Self {
         self.option("--compress").option(what)
     }

@@ -17,8 +17,6 @@ pub(super) struct Mem {
     pub offset: i64,
     /// Nobody writes there while the function runs.
     pub is_constant: bool,
-    /// Bytes of the frame.
-    pub is_frame: bool,
 }
 
 impl Mem {
@@ -202,7 +200,7 @@ impl<'a> Emitter<'a> {
 
     pub(super) fn mem(&mut self, place: &Place) -> Mem {
         let (base, offset) = self.pointer(place.base, &place.at);
-        Mem { base, offset, is_constant: self.is_constant_memory(place.base), is_frame: false }
+        Mem { base, offset, is_constant: self.is_constant_memory(place.base) }
     }
 
     pub(super) fn prefetch(&mut self, place: &Place) {

@@ -124,8 +124,13 @@ impl<'a> Emitter<'a> {
         self.vec(&forms::ADD_V, Arrangement::S4, &[acc, sums], &[])
     }
 
-    /// Four sums of four products of bytes each, without an instruction for them. One product fits 16 bits, and two of them may not.
+    /// Four sums of four products of bytes each, without an instruction for them unless it is that for bytes of both signs. One product fits 16 bits, and two
+    /// of them may not.
     fn dot_of_bytes(&mut self, acc: Virtual, a: (Elem, Virtual), b: (Elem, Virtual)) -> Virtual {
+        if self.features.i8mm && a.0 != b.0 {
+            let (unsigned, signed) = if a.0 == Elem::U8 { (a.1, b.1) } else { (b.1, a.1) };
+            return self.change(&forms::USDOT, Arrangement::S4, acc, &[unsigned, signed], &[]);
+        }
         let sums = if a.0 == b.0 {
             let signed = a.0 == Elem::I8;
             let products = if signed { [&forms::SMULL_V, &forms::SMULL2_V] } else { [&forms::UMULL_V, &forms::UMULL2_V] };

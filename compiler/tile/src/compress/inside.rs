@@ -1,11 +1,12 @@
 //! Constants of at most sixteen numbers that stay packed, four bits each: whatever reads them looks each number up in a register.
 //!
-//! Nothing is decoded ahead, so this takes neither memory nor a call. The ideas: it is a change of kernels that were written for the numbers themselves, so every product has it that
+//! Not how kernels are changed, which is `rewrite.rs`. Nothing is decoded ahead, so this takes neither memory nor a call. The ideas: it is a change of kernels that were written for the numbers themselves, so every product has it that
 //! loads weights as whole vectors; a unit is one vector or two that follow each other, its first half in the low bits of bytes and its second half in the high bits,
 //! so that lanes need no shuffle; and two vectors of one unit share the load. Numbers of 16 bits that are no more than four bits with a sign need no table: they are shifted
 //! down from where they are.
 
 use super::LEAST_BYTES;
+use super::rewrite::Rewriter;
 use crate::cost;
 use crate::index::{Counter, Index, Monomial, Param};
 use crate::machine::Machine;
@@ -54,21 +55,21 @@ pub struct Nibbles {
 }
 
 impl NibbleForm {
-    fn number_bytes(self) -> usize {
+    pub(super) fn number_bytes(self) -> usize {
         self.elem.bytes() as usize
     }
-    fn vector_bytes(self) -> i64 {
+    pub(super) fn vector_bytes(self) -> i64 {
         (self.lanes * self.number_bytes()) as i64
     }
     /// Bytes of numbers that are one byte when they are packed.
-    fn ratio(self) -> i64 {
+    pub(super) fn ratio(self) -> i64 {
         2 * self.number_bytes() as i64
     }
     /// Of the table: bytes of the numbers' sign.
-    fn byte(self) -> Elem {
+    pub(super) fn byte(self) -> Elem {
         if self.elem == Elem::U8 { Elem::U8 } else { Elem::I8 }
     }
-    fn unit(self) -> usize {
+    pub(super) fn unit(self) -> usize {
         self.vectors * self.lanes
     }
 }
@@ -254,183 +255,36 @@ impl Use {
     }
 }
 
-fn is_number(t: &Monomial) -> bool {
+pub(super) fn is_number(t: &Monomial) -> bool {
     t.counter.is_none() && t.params.is_empty()
 }
 
-/// Writes a kernel anew for an argument that is packed. Behind its arguments is the table then, and behind its parameters those that `halved` names, divided.
-struct Rewriter<'a> {
-    kernel: Kernel,
-    arg: Arg,
-    form: NibbleForm,
-    seconds: std::slice::Iter<'a, bool>,
-    /// The table, and ones where the low four bits are.
-    table: Option<[Value; 2]>,
-    /// Parameters that new ones are a share of.
-    halved: Vec<Param>,
-    /// How many parameters there were.
-    params: u32,
-}
+/// Of a constant: how each call reads it, by which argument, and how often the call comes.
+type Uses<'a> = Vec<(Use, &'a Call, Arg, u64)>;
 
-impl Rewriter<'_> {
-    fn rewrite(kernel: &Kernel, arg: Arg, form: NibbleForm, seconds: &[bool]) -> (Kernel, Vec<Param>) {
-        let mut new = kernel.clone();
-        let body = std::mem::take(&mut new.body);
-        if !new.name.ends_with("_nibbles") {
-            new.name += "_nibbles";
-        }
-        let params = new.params.len() as u32;
-        let mut r = Rewriter { kernel: new, arg, form, seconds: seconds.iter(), table: None, halved: vec![], params };
-        let mut out = vec![];
-        if form.means == NibbleMeans::Entry {
-            let name = format!("{}_palette", r.kernel.args[arg.0 as usize].name);
-            r.kernel.args.push(KernelArg { name, access: Access::Read, in_place_of: None });
-            let place = Arg(r.kernel.args.len() as u32 - 1).at(0);
-            let table = r.op(&mut out, form.byte().x(form.lanes), Op::LoadSplat { place, group: ENTRIES as u32, count: None });
-            let mask = r.op(&mut out, Elem::U8.x(form.unit() / 2), Op::Const(Scalar::Int(15)));
-            r.table = Some([table, mask]);
-        }
-        out.extend(r.block(body));
-        r.kernel.body = out;
-        (r.kernel, r.halved)
-    }
-
-    fn value(&mut self, ty: Type) -> Value {
-        self.kernel.types.push(ty);
-        Value(self.kernel.types.len() as u32 - 1)
-    }
-
-    fn op(&mut self, out: &mut Vec<Stmt>, ty: Type, op: Op) -> Value {
-        let v = self.value(ty);
-        out.push(Stmt::Let(v, op));
-        v
-    }
-
-    fn block(&mut self, stmts: Vec<Stmt>) -> Vec<Stmt> {
-        // Units that are loaded in this block.
-        let mut units: Vec<(Index, Value)> = vec![];
-        let mut out = vec![];
-        let mut stmts = stmts.into_iter();
-        while let Some(s) = stmts.next() {
-            match s {
-                Stmt::Let(v, Op::Load { place, .. }) if place.base == Base::Arg(self.arg) => {
-                    let v = match (self.form.means, self.form.elem, stmts.as_slice().first()) {
-                        // Wide as they are made.
-                        (NibbleMeans::Number, Elem::I8, Some(Stmt::Let(wide, _))) => {
-                            let wide = *wide;
-                            stmts.next();
-                            wide
-                        }
-                        _ => v,
-                    };
-                    self.load(&mut out, &mut units, v, &place.at);
-                }
-                Stmt::Prefetch(place) if place.base == Base::Arg(self.arg) => {
-                    let at = self.divided(&place.at, 0);
-                    out.push(Stmt::Prefetch(Place { at, ..place }));
-                }
-                Stmt::Loop(mut l) => {
-                    l.body = self.block(std::mem::take(&mut l.body));
-                    out.push(Stmt::Loop(l));
-                }
-                other => out.push(other),
-            }
-        }
-        out
-    }
-
-    fn load(&mut self, out: &mut Vec<Stmt>, units: &mut Vec<(Index, Value)>, v: Value, at: &Index) {
-        let (form, is_second) = (self.form, self.seconds.next().copied().unwrap_or(false));
-        let at = self.divided(at, if is_second { form.vector_bytes() } else { 0 });
-        // Bytes, or bytes in numbers of 16 bits.
-        let (byte, half) = (if self.table.is_some() { Elem::U8 } else { Elem::I8 }, form.unit() / 2);
-        let known = units.iter().find(|u| u.0 == at).map(|u| u.1);
-        let unit = known.unwrap_or_else(|| {
-            let place = Place { base: Base::Arg(self.arg), at: at.clone() };
-            let mut unit = self.op(out, byte.x(half), Op::Load { place, count: None });
-            if self.table.is_none() {
-                unit = self.op(out, Elem::I16.x(half), Op::Widen(unit));
-            }
-            units.push((at, unit));
-            unit
-        });
-        let (low, high) = (form.vectors == 1 || !is_second, form.vectors == 1 || is_second);
-        let low = low.then(|| self.low(out, unit));
-        let high = high.then_some(Op::ShrImm(unit, 4));
-        let number = |r: &mut Self, out: &mut Vec<Stmt>, nibbles: Op| {
-            let Some([a, _]) = r.table else {
-                out.push(Stmt::Let(v, nibbles));
-                return;
-            };
-            let index = r.op(out, Elem::U8.x(form.lanes), nibbles);
-            let looked_up = Op::Permute { a, index, segment: ENTRIES as u32 };
-            if form.elem == form.byte() {
-                out.push(Stmt::Let(v, looked_up));
-            } else {
-                let number = r.op(out, form.byte().x(form.lanes), looked_up);
-                out.push(Stmt::Let(v, Op::Widen(number)));
-            }
-        };
-        match (low, high) {
-            (Some(low), Some(high)) => {
-                let ty = self.kernel.ty(unit);
-                let (low, high) = (self.op(out, ty, low), self.op(out, ty, high));
-                number(self, out, Op::Concat(low, high));
-            }
-            (Some(one), None) | (None, Some(one)) => number(self, out, one),
-            (None, None) => {}
-        }
-    }
-
-    /// The low four bits.
-    fn low(&mut self, out: &mut Vec<Stmt>, unit: Value) -> Op {
-        match self.table {
-            Some([_, mask]) => Op::Binary(Binary::And, unit, mask),
-            None => {
-                let bits = self.kernel.ty(unit).elem.bits() as u8 - 4;
-                let up = self.op(out, self.kernel.ty(unit), Op::ShlImm(unit, bits));
-                Op::ShrImm(up, bits)
-            }
-        }
-    }
-
-    /// Where a place is when it is packed, `before` bytes ahead of it in the numbers.
-    fn divided(&mut self, at: &Index, before: i64) -> Index {
-        let ratio = self.form.ratio();
-        let mut terms = vec![];
-        for t in (at.clone() - Index::constant(before)).terms() {
-            let mut t = t.clone();
-            match t.coefficient % ratio == 0 || is_number(&t) {
-                true => t.coefficient /= ratio,
-                false => t.params = t.params.iter().map(|p| self.halved(*p)).collect(),
-            }
-            terms.push(t);
-        }
-        Index::from_terms(terms)
-    }
-
-    fn halved(&mut self, p: Param) -> Param {
-        let number = self.halved.iter().position(|h| *h == p).unwrap_or_else(|| {
-            self.halved.push(p);
-            let name = format!("{}_packed", self.kernel.params[p.0 as usize]);
-            self.kernel.params.push(name);
-            self.halved.len() - 1
-        });
-        Param(self.params + number as u32)
-    }
+/// Of numbers of 8 bits that are not too many, or of 16 bits whose high bytes only tell the sign: before kernels are looked at, which takes longer.
+fn has_few_bytes(data: &[u8]) -> bool {
+    let (mut seen, mut count) = ([false; 256], 0);
+    data.iter().all(|b| {
+        count += usize::from(!std::mem::replace(&mut seen[usize::from(*b)], true));
+        count <= ENTRIES + 2
+    })
 }
 
 /// The constants of a program that can stay packed, by what they are; `None` of those that it reads in another way.
 fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Nibbles>> {
     let line = Line::of(&program.schedule);
-    let mut uses: BTreeMap<Bytes, Option<Vec<(Use, &Call, Arg, u64)>>> = BTreeMap::new();
-    let data = |b: BufferId| {
+    let mut uses: BTreeMap<Bytes, Option<Uses>> = BTreeMap::new();
+    let mut few: BTreeMap<BufferId, bool> = BTreeMap::new();
+    let mut data = |b: BufferId| {
         let (root, offset) = program.root(b);
         let buffer = program.buffer(root);
-        buffer.data.clone().filter(|_| buffer.role == Role::Const && LEAST_BYTES <= buffer.size_bytes).map(|data| (data, offset))
+        let is_large = buffer.role == Role::Const && LEAST_BYTES <= buffer.size_bytes;
+        let data = buffer.data.clone().filter(|_| is_large)?;
+        few.entry(root).or_insert_with(|| has_few_bytes(&data)).then_some((data, offset))
     };
     for m in &line.moments {
-        if let Some((data, _)) = m.looks_at.and_then(data) {
+        if let Some((data, _)) = m.looks_at.and_then(&mut data) {
             uses.insert(data, None);
         }
         for call in m.calls {
@@ -446,7 +300,7 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
             }
         }
     }
-    let nibbles = |data: &Bytes, all: Vec<(Use, &Call, Arg, u64)>| {
+    let nibbles = |data: &Bytes, all: Uses| {
         let first = &all.first()?.0;
         let is_paired = all.iter().all(|u| u.0.is_paired);
         if all.iter().any(|(u, ..)| u.elem != first.elem || u.lanes != first.lanes) {
@@ -502,10 +356,13 @@ pub fn possible(programs: &[(&Program, &Machine)]) -> Kept {
     all.into_iter().filter_map(|(data, n)| Some((data, n?))).collect()
 }
 
+/// What decides about a kernel that is written anew: which it was, which argument is packed and how, and which loads have second vectors of units.
+type Changed = (KernelId, u32, NibbleForm, Vec<bool>);
+
 /// Replaces those constants, and the kernels that read them.
 pub fn keep_packed(program: &mut Program, chosen: &Kept) {
     let mut constants: BTreeMap<Vec<u8>, BufferId> = BTreeMap::new();
-    let mut kernels: BTreeMap<(KernelId, u32, NibbleForm, Vec<bool>), (KernelId, Vec<Param>)> = BTreeMap::new();
+    let mut kernels: BTreeMap<Changed, (KernelId, Vec<Param>)> = BTreeMap::new();
     let mut schedule = std::mem::take(&mut program.schedule);
     let mut calls = Program { schedule: std::mem::take(&mut schedule), ..Program::default() };
     for call in calls.calls_mut() {

@@ -11,6 +11,7 @@ mod needs;
 mod place;
 mod prepare;
 pub mod rans;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 use super::decoders::add_constant;
 use super::*;
 use crate::builder::KernelBuilder;
+use crate::index::Index;
 use crate::machine::{ByteDot, Machine};
 use crate::program::{Buffer, BufferId, Call, KernelId, Role, Step};
 use crate::types::Elem;
@@ -184,6 +185,73 @@ fn an_arena_that_is_too_small_leaves_constants_as_they_are() {
     assert_eq!(packing.within(&programs, 5000, Prefer::Quick).expect("packs").constants.len(), 1);
     // It would take more than it saves.
     assert_eq!(packing.fewest_in_all(&programs, Prefer::Small).expect("packs").constants.len(), 0);
+}
+
+/// A program that copies vectors of that type, so many at once, from behind the first `skip` of a constant on.
+fn copying_vectors(data: &[u8], ty: crate::types::Type, at_once: usize, skip: usize) -> Program {
+    let mut program = copying(data);
+    let (bytes, behind) = (ty.bytes() as usize, data.len() - skip * ty.bytes() as usize);
+    let mut k = KernelBuilder::new("copy_vectors");
+    let (x, y, first) = (k.read("x"), k.write("y"), k.param("first"));
+    k.each("i", behind / bytes / at_once, 1, |k, i| {
+        for j in 0..at_once {
+            let at = i * (at_once * bytes) as i64 + (j * bytes) as i64;
+            let v = k.load(ty, x.at(Index::from(first) + at.clone()));
+            k.store(y.at(at), v);
+        }
+    });
+    program.kernels[0] = k.finish();
+    for call in program.calls_mut() {
+        call.params = vec![(skip * bytes) as i64];
+    }
+    program
+}
+
+fn answers(program: &Program, bytes: usize) -> [Vec<u8>; 2] {
+    verify::verify(program).expect("proved");
+    let mut outputs = [vec![0u8; bytes], vec![0u8; bytes]];
+    let [a, b] = &mut outputs;
+    interpret::run(program, &[], &mut [a, b]).expect("in bounds");
+    outputs
+}
+
+#[test]
+fn vectors_of_packed_numbers() {
+    let [without, machine, _] = &machines();
+    let near: Vec<u8> = noise(4096, 16).iter().map(|b| b.wrapping_sub(8)).collect();
+    let far: Vec<u8> = noise(4096, 16).iter().map(|b| b.wrapping_mul(97)).collect();
+    let wide = |data: &[u8]| -> Vec<u8> { data.iter().flat_map(|b| i16::from(*b as i8).to_le_bytes()).collect() };
+    for (data, elem) in [(near.clone(), Elem::I8), (far.clone(), Elem::U8), (wide(&near), Elem::I16), (wide(&far), Elem::I16)] {
+        for (lanes, at_once, skip) in [(16, 1, 0), (16, 2, 0), (32, 2, 2), (16, 2, 1), (64, 3, 0), (16, 1, 3)] {
+            let program = copying_vectors(&data, elem.x(lanes), at_once, skip);
+            let kept = can_stay_packed(&[(&program, machine)]);
+            assert_eq!(kept.len(), 1, "{elem} {lanes} {at_once} {skip}");
+            let mut packed = program.clone();
+            keep_packed(&mut packed, &kept);
+            assert!(answers(&packed, data.len()) == answers(&program, data.len()), "{elem} {lanes} {at_once} {skip}");
+            // Read by two calls.
+            assert_eq!(kept[&data[..]].loads, 2);
+            assert!(kept[&data[..]].packed_bytes() <= 4096 / 2 + 16 + 32);
+        }
+    }
+    let stays = |data: &[u8], ty, machine| can_stay_packed(&[(&copying_vectors(data, ty, 1, 0), machine)]).is_empty();
+    // Seventeen numbers; a table that no instruction looks into; lanes that are half of one; single numbers.
+    assert!(stays(&noise(4096, 17), Elem::I8.x(16), machine));
+    assert!(stays(&near, Elem::I8.x(16), without));
+    assert!(stays(&near, Elem::I8.x(8), machine) && !stays(&wide(&near), Elem::I16.x(8), machine));
+    assert!(can_stay_packed(&[(&copying(&near), machine)]).is_empty());
+    // Programs of one object that read it in different vectors, or one of which cannot.
+    let [one, two] = [16, 32].map(|lanes| copying_vectors(&near, Elem::I8.x(lanes), 1, 0));
+    assert!(can_stay_packed(&[(&one, machine), (&two, machine)]).is_empty());
+    assert!(can_stay_packed(&[(&one, machine), (&one, without)]).is_empty());
+    // Of another distance between loads: units are of one vector for both.
+    let pairs = copying_vectors(&near, Elem::I8.x(16), 2, 0);
+    let both = can_stay_packed(&[(&pairs, machine), (&one, machine)]);
+    for program in [&pairs, &one] {
+        let mut packed = program.clone();
+        keep_packed(&mut packed, &both);
+        assert!(answers(&packed, 4096) == answers(program, 4096));
+    }
 }
 
 proptest! {

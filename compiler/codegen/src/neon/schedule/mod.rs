@@ -50,7 +50,7 @@ pub fn schedule(
         let there =
             [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
         let mut out = Vec::with_capacity(merged.len());
-        let (mut gain, mut depth) = (0.0, 0);
+        let (mut gain, mut depth) = (0.0, 0u32);
         for run in runs(&merged) {
             match merged[run.start] {
                 Inst::LoopBegin => depth += 1,
@@ -62,7 +62,7 @@ pub fn schedule(
                 continue;
             }
             let (order, saved) = order_of_run(&merged, &run, &lives, classes, &counts, core, there);
-            gain += saved * 8f64.powi(depth);
+            gain += saved * f64::from(1u32 << (3 * depth.min(8)));
             out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
         }
         let now = spills(&out);

@@ -1,7 +1,7 @@
 //! Activations made operands before a product, band by band of the output.
 //!
 //! Not the product. The idea: where the machine multiplies pairs of 16 bits, widening a pair costs as much as multiplying it with half a
-//! panel, and every panel and every tap does it again; bytes that are multiplied in pairs are moved to the other sign as often. So the part of the image that
+//! panel, and every panel and every tap does it again; bytes become signed ones as often (the other way round, a whole graph is moved before). So the part of the image that
 //! a band of output pixels sees is widened or moved once into scratch, its elements in the same order, and the product reads that. A band is as large as the
 //! arena has bytes to spare.
 
@@ -48,7 +48,7 @@ pub fn bands(cx: &Context, p: &Product, n: &Numbers, shape: &Shape, rectangles: 
     let bytes = n.operand.bytes() as usize;
     let most = (cx.spare_bytes.min(u64::from(cx.machine.l2_bytes / 4))) as usize / bytes;
     let outputs = [p.rows.output, p.columns.output];
-    let is_made = n.form == Form::Pairs && n.memory != n.operand || n.form == Form::BytePairs { flip: true };
+    let is_made = n.form == Form::Pairs && n.memory != n.operand || n.flips() && n.operand == Elem::I8;
     if !is_made || !shape.loads_groups(cx.machine, n) || outputs == [1, 1] {
         return None;
     }

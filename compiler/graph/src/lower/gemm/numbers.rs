@@ -132,7 +132,11 @@ impl Numbers {
 
     /// The same with activations that are in memory as the operation takes them.
     pub fn made(self) -> Numbers {
-        let form = if self.form == (Form::BytePairs { flip: true }) { Form::BytePairs { flip: false } } else { self.form };
+        let form = match self.form {
+            Form::Bytes { .. } => Form::Bytes { flip: false },
+            Form::BytePairs { .. } => Form::BytePairs { flip: false },
+            other => other,
+        };
         Numbers { memory: self.operand, form, ..self }
     }
 

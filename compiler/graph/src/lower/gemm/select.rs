@@ -69,8 +69,9 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>, numbers: &Numbers) -> Option<Plan
         Some([false, true].map(|is_sorted| packing.with_walk(is_sorted, &tables, &counts)))
     };
     let choices = Packing::choices(machine, numbers, p.has_byte_weights()).into_iter().filter_map(walks).flatten().flatten();
+    let product = if p.sums_in_pairs(machine) { 100 * machine.sparse.pairs / machine.sparse.dot } else { 100 };
     // Whether weights come from afar is not certain where there are many.
-    let costs = Costs { cx, p, numbers, is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
+    let costs = Costs { cx, p, numbers, product: product.into(), is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
     // Some machines have caches twice as large.
     let near = Costs { is_far: false, l2_bytes: 2 * costs.l2_bytes, ..costs };
     let pays = |costs: &Costs, packing: &Packing| 100 * costs.of(packing) <= MOST_PERCENT * costs.dense();

@@ -28,6 +28,8 @@ pub struct Costs<'a> {
     pub cx: &'a Context<'a>,
     pub p: &'a Product<'a>,
     pub numbers: &'a Numbers,
+    /// Of a product of the dense form.
+    pub product: u64,
     /// Weights are beyond the second-level cache when they are needed, however few they are.
     pub is_far: bool,
     /// Of the second-level cache.
@@ -87,7 +89,7 @@ impl Costs<'_> {
         // Bytes that are widened when they are used.
         let is_short = self.p.has_short_weights(self.cx, n);
         let (size, widen) = if is_short { (1, self.simple()) } else { (u64::from(n.packed.bytes()), 0) };
-        let compute = pixels * vectors * (groups * (100 + widen) + self.end()) + shared;
+        let compute = pixels * vectors * (groups * (self.product + widen) + self.end()) + shared;
         let bytes = vectors * self.lanes() * groups * n.group as u64 * size;
         self.together(compute, self.traffic(bytes, vectors.div_ceil(panel as u64), pixels.div_ceil(tile)))
     }

@@ -155,14 +155,11 @@ struct Tile<'a> {
     at: &'a Index,
 }
 
-/// So many turns of `together` tables each. `table` writes one: its number, and its number in the turn.
-fn turns(
-    k: &mut KernelBuilder,
-    acc: &mut Vec<Value>,
-    count: Index,
-    together: usize,
-    table: &dyn Fn(&mut KernelBuilder, &mut Vec<Value>, Index, usize),
-) {
+/// Writes a table: its number, and its number in the turn.
+type WriteTable<'a> = dyn Fn(&mut KernelBuilder, &mut Vec<Value>, Index, usize) + 'a;
+
+/// So many turns of `together` tables each.
+fn turns(k: &mut KernelBuilder, acc: &mut Vec<Value>, count: Index, together: usize, table: &WriteTable) {
     let turn = |k: &mut KernelBuilder, acc: &mut Vec<Value>, t: Index| {
         (0..together).for_each(|n| table(k, acc, t.clone() * together as i64 + n, n));
     };

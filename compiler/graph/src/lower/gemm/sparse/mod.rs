@@ -93,8 +93,12 @@ impl Arithmetic {
 
     /// Of one turn of the dense product.
     fn dense_cost(p: &Product, n: &Numbers, machine: &Machine) -> usize {
-        let product = if n.form == Form::Float { 100 } else { machine.sparse.dot as usize };
-        product * p.filter.shape[3].div_ceil(n.group)
+        let product = match n.form {
+            Form::Float => 100,
+            _ if p.sums_in_pairs(machine) => machine.sparse.pairs,
+            _ => machine.sparse.dot,
+        };
+        product as usize * p.filter.shape[3].div_ceil(n.group)
     }
 
     /// The weight that adds nothing.
