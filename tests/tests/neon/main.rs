@@ -8,7 +8,7 @@ mod random;
 mod spills;
 
 use cranelite_codegen::neon::Features;
-use cranelite_tests::called::{Calls, features};
+use cranelite_tests::called::{Calls, features, with_all};
 use cranelite_tests::matrix::{Matrix, Random};
 use cranelite_tile::{Elem, Kernel};
 
@@ -23,13 +23,13 @@ fn add(calls: &mut Calls, kernel: Kernel, params: &[i64], contents: Vec<(Elem, V
     let name = kernel.name.clone();
     let mut matrix = Matrix::default();
     matrix.kernel(kernel, params, contents);
-    // Cores in turn, without dot products and with them: what is selected depends on nothing else.
+    // Cores in turn, without dot products and with them, and one that has everything.
     let all = features();
     let of = |dotprod: bool| {
         let some: Vec<Features> = all.iter().copied().filter(|f| f.dotprod == dotprod).collect();
         some[calls.count / 2 % some.len()]
     };
-    for features in [of(false), of(true)] {
+    for features in [of(false), of(true), with_all()] {
         let is_emitted = calls.add(&name, matrix.case(), features).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert!(is_emitted, "{name} is refused: {:?}", calls.refused);
     }
