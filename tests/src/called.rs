@@ -34,7 +34,7 @@ pub fn with_all() -> Features {
 pub struct Calls {
     code: Vec<u8>,
     stdin: Vec<u8>,
-    ready: Vec<Ready>,
+    ready: Vec<CalledCase>,
     /// Kernels that were left to the other emitter, by reason.
     pub refused: BTreeMap<String, usize>,
     /// Loads and stores of values without register in innermost loops, of all functions.
@@ -43,20 +43,20 @@ pub struct Calls {
     pub count: usize,
 }
 
-struct Ready {
+struct CalledCase {
     what: String,
-    memories: Vec<Memory>,
+    memories: Vec<CalledMemory>,
     text: String,
 }
 
-struct Memory {
+struct CalledMemory {
     bytes: Vec<u8>,
     align: u32,
     /// What is to be there at the end: the number of an output, or its bytes.
-    end: End,
+    end: CalledEnd,
 }
 
-enum End {
+enum CalledEnd {
     Output(usize, Vec<u8>, cranelite_tile::Elem),
     Same,
     /// The arena.
@@ -87,7 +87,7 @@ impl Calls {
         let (mut memories, mut at) = (vec![], BTreeMap::new());
         let arena = program.buffers.iter().filter_map(|b| Some(b.offset_bytes? + b.size_bytes)).max();
         if let Some(bytes) = arena {
-            memories.push(Memory { bytes: vec![0x5a; bytes as usize], align: 64, end: End::Anything });
+            memories.push(CalledMemory { bytes: vec![0x5a; bytes as usize], align: 64, end: CalledEnd::Anything });
         }
         for (id, b) in program.buffers.iter().enumerate() {
             let (bytes, end) = match (b.offset_bytes, b.role) {
@@ -95,16 +95,16 @@ impl Calls {
                     at.insert(BufferId(id as u32), (0, offset));
                     continue;
                 }
-                (None, Role::Input(i)) => (case.inputs[i as usize].clone(), End::Same),
+                (None, Role::Input(i)) => (case.inputs[i as usize].clone(), CalledEnd::Same),
                 (None, Role::Output(i)) => {
                     let i = i as usize;
-                    (case.outputs[i].clone(), End::Output(i, expected[i].clone(), case.elems[i]))
+                    (case.outputs[i].clone(), CalledEnd::Output(i, expected[i].clone(), case.elems[i]))
                 }
-                (None, Role::Const) => (b.data.as_ref().map(|d| d.to_vec()).unwrap_or_default(), End::Same),
+                (None, Role::Const) => (b.data.as_ref().map(|d| d.to_vec()).unwrap_or_default(), CalledEnd::Same),
                 (None, role) => return Err(format!("{role:?}")),
             };
             at.insert(BufferId(id as u32), (memories.len() as u64, 0));
-            memories.push(Memory { bytes, align: b.align, end });
+            memories.push(CalledMemory { bytes, align: b.align, end });
         }
 
         let numbers = |stdin: &mut Vec<u8>, all: &[u64]| all.iter().for_each(|n| stdin.extend(n.to_le_bytes()));
@@ -125,7 +125,7 @@ impl Calls {
             call.params.iter().for_each(|&p| numbers(stdin, &[u64::MAX, p as u64]));
         }
         let what = format!("{what}, {}{}", features.core.name, if features.dotprod { ", dot products" } else { "" });
-        self.ready.push(Ready { what, memories, text: text::print(program) });
+        self.ready.push(CalledCase { what, memories, text: text::print(program) });
         Ok(true)
     }
 
@@ -157,7 +157,7 @@ impl Calls {
     }
 }
 
-impl Ready {
+impl CalledCase {
     /// What one run should not have done, or left.
     fn difference(&self, run: &[u8]) -> Option<String> {
         let (registers, mut rest) = run.split_at(8);
@@ -169,14 +169,14 @@ impl Ready {
             let (own, after) = rest.split_at(m.bytes.len());
             rest = after;
             match &m.end {
-                End::Output(n, expected, elem) => {
+                CalledEnd::Output(n, expected, elem) => {
                     let difference = differential::difference_of(*elem, expected, own);
                     if let Some(d) = difference {
                         return Some(format!("output {n} {d}"));
                     }
                 }
-                End::Same if own != m.bytes => return Some(format!("memory {i} is written")),
-                End::Same | End::Anything => {}
+                CalledEnd::Same if own != m.bytes => return Some(format!("memory {i} is written")),
+                CalledEnd::Same | CalledEnd::Anything => {}
             }
         }
         None

@@ -16,7 +16,7 @@ const LENGTHS: [(Elem, Elem); 6] = [
 
 /// What the operands of a product may come from.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Source {
+enum FactorSource {
     Plain,
     Part,
     Upper,
@@ -25,32 +25,32 @@ enum Source {
     UpperOfLong,
 }
 
-const SOURCES: [Source; 9] = [
-    Source::Plain,
-    Source::Part,
-    Source::Upper,
-    Source::Lower,
-    Source::Group(1),
-    Source::Group(2),
-    Source::Group(4),
-    Source::Group(8),
-    Source::UpperOfLong,
+const SOURCES: [FactorSource; 9] = [
+    FactorSource::Plain,
+    FactorSource::Part,
+    FactorSource::Upper,
+    FactorSource::Lower,
+    FactorSource::Group(1),
+    FactorSource::Group(2),
+    FactorSource::Group(4),
+    FactorSource::Group(8),
+    FactorSource::UpperOfLong,
 ];
 
-fn source(k: &mut KernelBuilder, x: Arg, elem: Elem, lanes: usize, source: Source) -> Value {
+fn source(k: &mut KernelBuilder, x: Arg, elem: Elem, lanes: usize, source: FactorSource) -> Value {
     let (ty, size) = (elem.x(lanes), elem.bytes() as usize);
     match source {
-        Source::Plain => k.load(ty, x.at(3 * size)),
-        Source::Part => k.load_part(ty, x.at(0), lanes.div_ceil(2)),
-        Source::Upper | Source::Lower => {
+        FactorSource::Plain => k.load(ty, x.at(3 * size)),
+        FactorSource::Part => k.load_part(ty, x.at(0), lanes.div_ceil(2)),
+        FactorSource::Upper | FactorSource::Lower => {
             let both = k.load(elem.x(2 * lanes), x.at(size));
-            k.slice(both, if source == Source::Upper { lanes } else { 0 }, lanes)
+            k.slice(both, if source == FactorSource::Upper { lanes } else { 0 }, lanes)
         }
-        Source::UpperOfLong => {
+        FactorSource::UpperOfLong => {
             let all = k.load(elem.x(4 * lanes), x.at(0));
             k.slice(all, 3 * lanes, lanes)
         }
-        Source::Group(group) => k.load_splat(ty, if lanes.is_multiple_of(group) { group } else { 1 }, x.at(5 * size)),
+        FactorSource::Group(group) => k.load_splat(ty, if lanes.is_multiple_of(group) { group } else { 1 }, x.at(5 * size)),
     }
 }
 
