@@ -203,7 +203,8 @@ fn make(how: Compress, contents: &[Content], possible: &Kept, all: &[Lowered], m
             let number = |data: &[u8]| by_data.get(data).copied();
             let is_smaller = |data: &[u8]| number(data).is_none_or(|n| possible[data].packed_bytes() <= ahead.constants[n].packed_bytes);
             let has_no_room = |data: &[u8]| number(data).is_none_or(|n| least < needs[n]);
-            let ways: [&dyn Fn(&[u8]) -> bool; 3] = [&is_smaller, &|data| is_smaller(data) || has_no_room(data), &|_| true];
+            type Keeps<'a> = &'a dyn Fn(&[u8]) -> bool;
+            let ways: [Keeps; 3] = [&is_smaller, &|data| is_smaller(data) || has_no_room(data), &|_| true];
             let mut best: Option<(u64, Made)> = None;
             for keep in ways {
                 let made = pack(keep)?;

@@ -41,6 +41,9 @@ fn words(object: &[u8], kernel: &KernelFacts) -> Result<Vec<u32>> {
     Ok(bytes.chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect())
 }
 
+/// Names of stretches of code, and their words.
+type Regions = Vec<(String, Vec<u32>)>;
+
 /// The hot loops of a case on a core: name and entry.
 fn entries(case: &Case, core: &'static Core) -> Result<Vec<(String, String)>> {
     let target = Target::new("aarch64-unknown-linux-gnu", Some(core.name))?;
@@ -50,7 +53,7 @@ fn entries(case: &Case, core: &'static Core) -> Result<Vec<(String, String)>> {
     let object = object::emit(&[object::Level { program: &program, target: &target }], &options)?;
     let kernels = &object.levels[0].kernels;
     ensure!(kernels.len() == program.kernels.len(), "a symbol for every kernel");
-    let mut best: Option<(usize, Vec<(String, Vec<u32>)>)> = None;
+    let mut best: Option<(usize, Regions)> = None;
     for call in program.schedule.iter().flat_map(Step::calls) {
         let words = words(&object.bytes, &kernels[call.kernel.0 as usize])?;
         let code = scoreboard::decode(&words);
