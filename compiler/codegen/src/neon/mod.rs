@@ -19,6 +19,7 @@ mod ops;
 mod products;
 pub mod schedule;
 pub mod scoreboard;
+mod split;
 
 use crate::alloc::{self, Class, Virtual};
 use crate::floats;
@@ -72,8 +73,14 @@ fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, 
             chosen = other;
         }
     }
-    let Selected { insts, classes, pool, scratch_bytes } = chosen;
-    let insts = order(hoisted(insts, &classes), &classes);
+    let Selected { insts, mut classes, pool, scratch_bytes } = chosen;
+    let mut insts = hoisted(insts, &classes);
+    let slots = encode::slots(&insts, &classes, encode::REGISTERS);
+    let split = split::split_loads(insts.clone(), &mut classes, features.core);
+    if encode::slots(&split, &classes, encode::REGISTERS) <= slots {
+        insts = split;
+    }
+    let insts = order(insts, &classes);
     encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool, scratch_bytes).map_err(refused)
 }
 
