@@ -98,9 +98,8 @@ fn reached(case: &Case, machine: &Machine, program: &Program) -> BTreeSet<String
         all.insert(format!("{kind}, {walk}, {tile}"));
         all.insert(format!("{kind} on {}", machine.vector_bytes));
         for (text_of, name) in [
-            ("loop table", "loop of tables"),
-            ("loop turn", "loop of turns"),
-            ("loop rest", "tables after turns"),
+            ("loop turn", if walk == "sorted" { "loop of turns" } else { "loop of tables" }),
+            ("0..rest", "tables after turns"),
             ("loop s ", "loop of slots"),
             ("loop panel", "panels"),
             ("loop n ", "images"),
