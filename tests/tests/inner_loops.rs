@@ -58,8 +58,8 @@ fn stretches(asm: &str) -> Vec<Vec<&str>> {
     // The other one has addresses, and jumps name them; a loop without a loop in it has one jump back.
     let address = |l: &str| l.split(':').next().and_then(|a| u64::from_str_radix(a.trim(), 16).ok());
     let jump_back = |l: &str| {
-        let is_jump = l.split_whitespace().nth(1).is_some_and(|m| m.starts_with('j'));
-        let to = l.split_whitespace().last().and_then(|t| u64::from_str_radix(t.trim_end_matches('h'), 16).ok());
+        let is_jump = l.split_whitespace().nth(1).is_some_and(|m| m.starts_with('j') || m.starts_with("b.") || m.starts_with("cb"));
+        let to = l.split_whitespace().last().and_then(|t| u64::from_str_radix(t.trim_start_matches("0x").trim_end_matches('h'), 16).ok());
         to.filter(|to| is_jump && address(l).is_some_and(|here| *to < here))
     };
     for function in out.clone() {

@@ -206,7 +206,8 @@ fn of_assembled_arm(code: &[u8]) -> Rows {
         }
         let is_general = is(&d, [&forms::STP_X, &forms::STR_X]);
         let is_store = d.registers.last() == Some(&SP) && (is_general || is(&d, [&forms::STP_D, &forms::STR_D]));
-        is_saving &= i == 0 || is_store;
+        // Behind the landing pad and the first step.
+        is_saving &= i == 0 || is_store || (moved != 0 && rows.len() == 1);
         if is_saving && is_store {
             let first = if is_general { AArch64::X0 } else { AArch64::V0 };
             for (k, register) in d.registers[..d.registers.len() - 1].iter().enumerate() {

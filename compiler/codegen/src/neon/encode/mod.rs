@@ -254,6 +254,8 @@ impl Writer<'_> {
     }
 
     fn prologue(&mut self) -> Result<(), String> {
+        // What linkers put between a call and a function far away lands here with an indirect branch.
+        self.plain(&forms::BTI_C, &[], &[])?;
         self.step(&forms::SUB_IMM, &forms::SUB_IMM_LSL12, SP, self.frame.saved_bytes)?;
         self.saved(|saved| saved.store)?;
         // Systems that give a stack its pages one after the other want them touched in that order.

@@ -127,5 +127,6 @@ forms! {
     "", Fixed, NONE {
         RET "ret" 0xd65f_03c0 Branch;
         NOP "nop" 0xd503_201f Integer;
+        BTI_C "bti c" 0xd503_245f Integer;
     }
 }

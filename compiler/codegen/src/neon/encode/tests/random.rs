@@ -141,6 +141,10 @@ fn executed(code: &Code) -> BTreeMap<u64, u64> {
         if d.form == &forms::RET {
             break;
         }
+        if d.form == &forms::BTI_C {
+            at += 4;
+            continue;
+        }
         let registers: Vec<u32> = d.registers.iter().map(|&r| r.into()).collect();
         at = if state.follow(d.form, &registers, &d.numbers) { (at as i64 + d.numbers[0]) as usize } else { at + 4 };
         assert!(STACK - u64::from(code.stack_bytes) <= state.general[&31]);
