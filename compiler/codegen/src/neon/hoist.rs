@@ -5,7 +5,7 @@
 //! there are registers for, and the driver asks the allocator how many that are.
 
 use super::inst::{Inst, Label};
-use crate::alloc::Virtual;
+use crate::alloc::{Class, Virtual};
 
 /// Moves at most `limit` instructions out of loops: out of the innermost ones, or out of the others, those of inner loops first. Gives the list, and how many
 /// were moved.
@@ -93,6 +93,12 @@ fn is_movable(inst: &Inst, inside: &[bool], writes: &[u32], is_passed: bool) -> 
         return false;
     }
     let roles = form.roles();
+    // Arithmetic of vectors stays: what comes of it would take registers that operands share.
+    let is_table = touched.is_some() || registers.len() == 1;
+    let is_general = roles.iter().filter(|r| r.writes).all(|r| r.class == Class::General);
+    if !is_table && !is_general {
+        return false;
+    }
     roles.iter().any(|r| r.writes)
         && roles.iter().zip(registers).all(|(r, v)| {
             let v = v.0 as usize;

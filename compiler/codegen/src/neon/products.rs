@@ -4,7 +4,7 @@
 //! bytes are multiplied in 16 bits, two products to a sum, and pairs of sums go into 32 bits (SMULL, SMLAL, SADALP).
 
 use super::convert::{half, whole};
-use super::forms::{self, Arrangement};
+use super::forms::{self, Arrangement, Form};
 use super::{Delayed, Emitter, piece_count};
 use crate::alloc::Virtual;
 use cranelite_tile::{Binary, Elem, Kernel, Op, Scalar, Stmt, Type, Value};
@@ -112,6 +112,13 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// A sum in the register that it is in already: where it goes round in a loop it must not have two.
+    fn add_to_sum(&mut self, form: &'static Form, arrangement: Arrangement, sum: Virtual, v: Virtual) -> Virtual {
+        let d = self.copy(sum);
+        self.put(form, arrangement, &[d, d, v], &[]);
+        d
+    }
+
     fn are_ones(&self, v: Value) -> bool {
         matches!(self.definition(v), Some(Op::Const(Scalar::Int(1))))
     }
@@ -121,7 +128,7 @@ impl<'a> Emitter<'a> {
         let low = self.vec(&forms::SMULL_V, Arrangement::H4, &[x, y], &[]);
         let high = self.vec(&forms::SMULL2_V, Arrangement::H8, &[x, y], &[]);
         let sums = self.vec(&forms::ADDP_V, Arrangement::S4, &[low, high], &[]);
-        self.vec(&forms::ADD_V, Arrangement::S4, &[acc, sums], &[])
+        self.add_to_sum(&forms::ADD_V, Arrangement::S4, acc, sums)
     }
 
     /// Four sums of four products of bytes each, without an instruction for them unless it is that for bytes of both signs. One product fits 16 bits, and two
@@ -150,7 +157,7 @@ impl<'a> Emitter<'a> {
             })
         };
         let sums = self.vec(&forms::ADDP_V, Arrangement::S4, &sums, &[]);
-        self.vec(&forms::ADD_V, Arrangement::S4, &[acc, sums], &[])
+        self.add_to_sum(&forms::ADD_V, Arrangement::S4, acc, sums)
     }
 
     pub(super) fn dot_lane(&mut self, group: u32, acc: Value, a: Value, lane: usize, b: Value) -> Vec<Virtual> {
@@ -210,7 +217,7 @@ impl<'a> Emitter<'a> {
                 let signed = self.ty(a).elem.is_signed();
                 let forms = if signed { [&forms::SADDW_V, &forms::SADDW2_V] } else { [&forms::UADDW_V, &forms::UADDW2_V] };
                 let sums = self.pieces(sum);
-                Some(self.long(ty, &[a], |e, upper, at, i, v| e.vec(forms[upper], at, &[sums[i], v[0]], &[])))
+                Some(self.long(ty, &[a], |e, upper, at, i, v| e.add_to_sum(forms[upper], at, sums[i], v[0])))
             }
             _ => None,
         }
