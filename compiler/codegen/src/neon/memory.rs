@@ -5,8 +5,8 @@
 
 use super::forms::{self, Arrangement, Form};
 use super::inst::{Inst, Touched};
-use super::loops::{CounterValue, pointer_key};
 use super::{Delayed, Emitter, Known, piece_count};
+use crate::addresses::{CounterValue, pointer_key};
 use crate::alloc::Virtual;
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Type, Value};
 

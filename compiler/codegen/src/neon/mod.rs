@@ -21,13 +21,14 @@ pub mod schedule;
 pub mod scoreboard;
 mod split;
 
+use crate::addresses::{CounterValue, PointerKey};
 use crate::alloc::{self, Class, Virtual};
+use crate::facts::Facts;
 use crate::floats;
-use cranelite_tile::{Base, Counter, Kernel, Op, Stmt, Type, Value};
+use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value};
 pub use encode::Code;
 use forms::{Arrangement, Form};
 use inst::{Inst, Label, Touched};
-use loops::{CounterValue, PointerKey};
 use memory::Mem;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,7 +100,7 @@ impl Selected {
 }
 
 fn selected(kernel: &Kernel, features: Features, reuses: bool) -> Result<Selected, String> {
-    let uses = use_counts(kernel);
+    let Facts { use_counts: uses, indices: clamped, .. } = Facts::of(kernel);
     let mut e = Emitter {
         kernel,
         features,
@@ -111,7 +112,7 @@ fn selected(kernel: &Kernel, features: Features, reuses: bool) -> Result<Selecte
         counters: vec![None; kernel.counters.len()],
         pointers: vec![BTreeMap::new()],
         by_element: products::by_element(kernel, features.dotprod, &uses),
-        clamped: clamped(kernel),
+        clamped,
         uses,
         definitions: floats::definitions(kernel),
         delayed: BTreeMap::new(),
@@ -214,43 +215,6 @@ enum Delayed {
     Group(Virtual),
     /// An element that becomes an index.
     Index(Mem),
-}
-
-fn use_counts(kernel: &Kernel) -> Vec<u32> {
-    fn walk(stmts: &[Stmt], counts: &mut [u32]) {
-        for s in stmts {
-            match s {
-                Stmt::Let(_, op) => op.operands().iter().for_each(|v| counts[v.0 as usize] += 1),
-                Stmt::Store { value, .. } | Stmt::Clamp { value, .. } => counts[value.0 as usize] += 1,
-                Stmt::Loop(l) => {
-                    for c in &l.carried {
-                        counts[c.init.0 as usize] += 1;
-                        counts[c.next.0 as usize] += 1;
-                    }
-                    walk(&l.body, counts);
-                }
-                Stmt::Row { .. } | Stmt::Split { .. } | Stmt::Prefetch(_) => {}
-            }
-        }
-    }
-    let mut counts = vec![0; kernel.types.len()];
-    walk(&kernel.body, &mut counts);
-    counts
-}
-
-fn clamped(kernel: &Kernel) -> BTreeSet<Value> {
-    fn walk(stmts: &[Stmt], all: &mut BTreeSet<Value>) {
-        for s in stmts {
-            match s {
-                Stmt::Clamp { value, .. } => drop(all.insert(*value)),
-                Stmt::Loop(l) => walk(&l.body, all),
-                _ => {}
-            }
-        }
-    }
-    let mut all = BTreeSet::new();
-    walk(&kernel.body, &mut all);
-    all
 }
 
 /// Registers that a value of this type is held in.

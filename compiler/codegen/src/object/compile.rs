@@ -98,41 +98,33 @@ fn kernel(kernel: &Kernel, target: &Target, isa: &dyn TargetIsa, text: Text) -> 
     // Single integers are best where Cranelift has them, in general registers.
     let is_scalar = kernel.types.iter().all(|ty| ty.lanes == 1 && !ty.elem.is_float());
     let fallback = match target.wide.filter(|_| !is_scalar).map(|features| wide::emit(kernel, features)) {
-        Some(Ok(code)) => {
-            let asm = if text.asm { wide::listing(&code.bytes) } else { String::new() };
-            return Ok(Compiled {
-                align: 64,
-                relocs: vec![],
-                stack_bytes: code.stack_bytes,
-                has_vectors: true,
-                rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
-                fallback: None,
-                clif: String::new(),
-                asm,
-                bytes: code.bytes,
-            });
-        }
+        Some(Ok(code)) => return assembled(code.bytes, code.stack_bytes, isa, text, wide::listing),
         Some(Err(refused)) if kernel.types.iter().any(|ty| CLIF_VECTOR_BYTES < ty.bytes()) => Some(refused.what),
         _ => None,
     };
     if let Some(features) = target.neon.filter(|_| !is_scalar)
         && let Ok(code) = neon::emit(kernel, features)
     {
-        return Ok(Compiled {
-            align: 64,
-            relocs: vec![],
-            stack_bytes: code.stack_bytes,
-            has_vectors: true,
-            rows: rows_of_assembled(&code.bytes, isa).map_err(Error::Frame)?,
-            fallback: None,
-            clif: String::new(),
-            asm: if text.asm { neon::forms::listing(&code.bytes) } else { String::new() },
-            bytes: code.bytes,
-        });
+        return assembled(code.bytes, code.stack_bytes, isa, text, neon::forms::listing);
     }
     let function = clif::emit(kernel, &target.features, inner_call_conv(isa))?;
     let compiled = function_of(function, isa, text).map_err(|e| Error::Cranelift(format!("kernel {}: {e}", kernel.name)))?;
     Ok(Compiled { fallback, ..compiled })
+}
+
+/// A kernel that is not Cranelift's code.
+fn assembled(bytes: Vec<u8>, stack_bytes: u32, isa: &dyn TargetIsa, text: Text, listing: fn(&[u8]) -> String) -> Result<Compiled, Error> {
+    Ok(Compiled {
+        align: 64,
+        relocs: vec![],
+        stack_bytes,
+        has_vectors: true,
+        rows: rows_of_assembled(&bytes, isa).map_err(Error::Frame)?,
+        fallback: None,
+        clif: String::new(),
+        asm: if text.asm { listing(&bytes) } else { String::new() },
+        bytes,
+    })
 }
 
 /// The longest vectors that Cranelift has.

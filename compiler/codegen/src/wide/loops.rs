@@ -5,28 +5,12 @@
 
 use super::Emitter;
 use super::asm::Mem;
+use crate::addresses::{self, CounterValue, counts_upward, pointer_key};
 use crate::alloc::{Event, Virtual};
 use crate::reciprocal::Reciprocal;
-use cranelite_tile::{Base, Counter, Index, Loop, Op, Param, Row, Stmt, Value};
+use cranelite_tile::{Base, Counter, Index, Loop, Op, Row, Stmt, Value};
 use iced_x86::code_asm::{CodeLabel, byte_ptr, ptr, qword_ptr, registers};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// A counter inside its loop.
-#[derive(Clone, Copy)]
-pub(super) enum CounterValue {
-    /// The loop runs once.
-    Zero,
-    Varies(Virtual),
-    /// No register counts upward.
-    Unknown,
-}
-
-/// An index in a form that can be ordered.
-pub(super) type PointerKey = Vec<(Option<Counter>, Vec<Param>, i64)>;
-
-pub(super) fn pointer_key(index: &Index) -> PointerKey {
-    index.terms().iter().map(|t| (t.counter, t.params.to_vec(), t.coefficient)).collect()
-}
 
 impl Emitter<'_> {
     pub(super) fn label(&mut self) -> CodeLabel {
@@ -193,7 +177,7 @@ impl Emitter<'_> {
             _ => {}
         }
 
-        let keys = self.moving_pointers(l);
+        let keys = addresses::moving_pointers(l, &self.counters);
         let mut moving = vec![];
         for (base, index) in &keys {
             let by = index.part_with(l.counter);
@@ -291,27 +275,9 @@ impl Emitter<'_> {
         }
     }
 
-    /// The pointers that advance with the loop's counter: every distinct variable part of an address in it, as far as it is known
-    /// outside of the loops further in.
-    fn moving_pointers(&self, l: &Loop) -> Vec<(Base, Index)> {
-        let mut found = Addresses::default();
-        found.collect(&l.body);
-        let mut keys: Vec<(Base, Index)> = vec![];
-        for (base, index) in found.places {
-            if matches!(base, Base::Row(r) if found.rows.contains(&r)) {
-                continue;
-            }
-            let index = self.reduced(&index.without_constant().retain_counters(|c| !found.counters.contains(&c)));
-            if index.counters().any(|c| c == l.counter) && !keys.iter().any(|(b, i)| *b == base && *i == index) {
-                keys.push((base, index));
-            }
-        }
-        keys
-    }
-
     /// Without the counters whose value is known to be 0.
     pub(super) fn reduced(&self, index: &Index) -> Index {
-        index.retain_counters(|c| !matches!(self.counters[c.0 as usize], Some(CounterValue::Zero)))
+        addresses::reduced(index, &self.counters)
     }
 
     /// By how much the terms of one counter grow when it advances by `step`.
@@ -340,44 +306,4 @@ impl Emitter<'_> {
 enum Step {
     Constant(i32),
     Varies(Virtual),
-}
-
-/// Is the counter's own value needed, beside the pointers that move with it?
-fn counts_upward(stmts: &[Stmt], counter: Counter) -> bool {
-    let has = |i: &Index| i.counters().any(|c| c == counter);
-    stmts.iter().any(|s| match s {
-        Stmt::Loop(l) => has(&l.count) || counts_upward(&l.body, counter),
-        Stmt::Row { guards, .. } => guards.iter().any(|g| has(&g.index) || has(&g.limit)),
-        Stmt::Split { of, .. } => has(of),
-        _ => false,
-    })
-}
-
-/// Counters and rows defined in some statements, and the addresses used there.
-#[derive(Default)]
-struct Addresses {
-    counters: Vec<Counter>,
-    rows: Vec<Row>,
-    places: Vec<(Base, Index)>,
-}
-
-impl Addresses {
-    fn collect(&mut self, stmts: &[Stmt]) {
-        for s in stmts {
-            match s {
-                Stmt::Let(_, op) => self.places.extend(op.place().map(|p| (p.base, p.at.clone()))),
-                Stmt::Store { place, .. } | Stmt::Prefetch(place) => self.places.push((place.base, place.at.clone())),
-                Stmt::Loop(l) => {
-                    self.counters.push(l.counter);
-                    self.collect(&l.body);
-                }
-                Stmt::Row { row, arg, at, .. } => {
-                    self.rows.push(*row);
-                    self.places.push((Base::Arg(*arg), at.clone()));
-                }
-                Stmt::Split { quotient, remainder, .. } => self.counters.extend([*quotient, *remainder]),
-                Stmt::Clamp { index, .. } => self.counters.push(*index),
-            }
-        }
-    }
 }

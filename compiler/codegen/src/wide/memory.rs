@@ -5,7 +5,7 @@
 
 use super::Emitter;
 use super::asm::{Mem, store, vm};
-use super::loops::{CounterValue, pointer_key};
+use crate::addresses::{CounterValue, pointer_key};
 use crate::alloc::Virtual;
 use cranelite_tile::{Access, Base, Elem, Index, Op, Place, Type, Value};
 use iced_x86::code_asm::{CodeLabel, byte_ptr, dword_ptr, qword_ptr, registers, word_ptr};

@@ -7,20 +7,19 @@
 
 mod asm;
 mod convert;
-mod facts;
 mod fixed;
 mod lanes;
 mod loops;
 mod memory;
 mod ops;
 
+use crate::addresses::{CounterValue, PointerKey};
 use crate::alloc::{self, Class, Event, Home, Virtual};
+use crate::facts::Facts;
 use crate::floats;
 use asm::{Entry, Mem, Registers};
 use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value};
-use facts::Facts;
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
-use loops::{CounterValue, PointerKey};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instructions there are beyond AVX2 and FMA.
