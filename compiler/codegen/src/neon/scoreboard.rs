@@ -114,21 +114,34 @@ struct PipeState {
     load: [u32; 32],
 }
 
+/// The pipes of a set.
+fn each(mut pipes: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let pipe = pipes.trailing_zeros();
+        pipes &= pipes.wrapping_sub(1);
+        (pipe < 32).then_some(pipe as usize)
+    })
+}
+
 impl PipeState {
     fn new() -> PipeState {
         PipeState { free: [0; 32], load: [0; 32] }
     }
     /// The pipe of the set that is free first, of these the one that did least.
     fn pick(&self, free: &[u32; 32], pipes: u32, at: u32) -> usize {
-        let all = (0..32).filter(|p| pipes >> p & 1 == 1);
-        all.min_by_key(|&p| (free[p].max(at), self.load[p])).expect("a use names a pipe")
+        each(pipes).min_by_key(|&p| (free[p].max(at), self.load[p])).expect("a use names a pipe")
     }
     /// The first cycle from `at` on in which the instruction finds its pipes.
     fn available(&self, row: &Row, at: u32) -> u32 {
-        let first = |pipes: u32| (0..32).filter(|p| pipes >> p & 1 == 1).map(|p| self.free[p]).min().unwrap_or(0);
-        let mut at = row.uses.iter().fold(at, |at, (pipes, _)| at.max(first(*pipes)));
+        let first = |pipes: u32| each(pipes).map(|p| self.free[p]).min().unwrap_or(0);
+        let (mut at, mut all, mut is_shared) = (at, 0, false);
+        for (pipes, _) in row.uses {
+            at = at.max(first(*pipes));
+            is_shared |= all & pipes != 0;
+            all |= pipes;
+        }
         // Two uses of one set need two pipes of it, if it has them.
-        while !self.fits(row, at) {
+        while is_shared && !self.fits(row, at) {
             at += 1;
         }
         at

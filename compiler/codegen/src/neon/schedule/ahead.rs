@@ -23,7 +23,7 @@ pub(super) struct Ahead {
 }
 
 /// Turns that a loop is taken to have: what is loaded before it costs something, too.
-const TURNS: u32 = 6;
+const TURNS: u32 = 4;
 /// Longer bodies hide the loads at their head.
 const LONGEST: usize = 300;
 /// Numbers of values ahead that are tried.
@@ -57,12 +57,13 @@ pub(super) fn loads(
     let turn = Turn::of(body, branch, life)?;
     let most = turn.loaded.len();
     let steps = |nodes: &[Node], order: &[usize]| order.iter().map(|n| nodes[*n].timed.clone()).collect::<Vec<Timed>>();
-    let turns = |first: Vec<Timed>, mut turn: Vec<Timed>| {
+    let turns = |mut all: Vec<Timed>, piece: &Piece, order: &[usize]| {
+        let mut turn = steps(&piece.nodes, order);
         turn.extend(piece.tail.iter().flatten().cloned());
-        let all: Vec<Timed> = (0..TURNS).fold(first, |all, _| [all, turn.clone()].concat());
+        (0..TURNS).for_each(|_| all.extend_from_slice(&turn));
         f64::from(scoreboard::once(&all, core)) / f64::from(TURNS)
     };
-    let without = turns(vec![], steps(&piece.nodes, &plain.order));
+    let without = turns(vec![], piece, &plain.order);
     let mut best: Option<(f64, Ahead)> = None;
     for part in (1..=TRIED.min(most)).rev() {
         let count = (part * most).div_ceil(TRIED.min(most));
@@ -78,7 +79,7 @@ pub(super) fn loads(
         let order = super::best(&piece.nodes, &first, core, there, None).order;
         let ahead: Vec<Inst> = order.iter().map(|n| rotated.ahead[*n].clone()).collect();
         let first = ahead.iter().map(|i| node(i, classes, &candidate.piece.numbers).timed).collect();
-        let cycles = turns(first, steps(&candidate.piece.nodes, &candidate.found.order));
+        let cycles = turns(first, &candidate.piece, &candidate.found.order);
         if without <= cycles || best.as_ref().is_some_and(|b| b.0 <= cycles) {
             continue;
         }
