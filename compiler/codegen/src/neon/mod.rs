@@ -53,9 +53,7 @@ pub struct Refused {
 }
 
 pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
-    emit_in_order(kernel, features, |insts, classes| {
-        schedule::schedule(insts, classes, features.core, encode::REGISTERS, encode::spills)
-    })
+    emit_in_order(kernel, features, |insts, classes| schedule::schedule(insts, classes, features.core, encode::REGISTERS, encode::spills))
 }
 
 /// The same function in the order in which instructions are selected: what the schedule is measured against.

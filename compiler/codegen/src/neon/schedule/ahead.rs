@@ -3,13 +3,13 @@
 //! The ideas: values that are loaded ahead need a register from turn to turn, so not all of them can be; those that a turn wants first are, and how many of them is
 //! tried, as orders are, with the scoreboard as the judge.
 
-use super::list::Counts;
-use super::pack::{self, Carried};
-use super::rotate::{Life, Rotated, Turn};
 use super::super::cores::Core;
 use super::super::inst::Inst;
 use super::super::scoreboard::{self, Timed};
 use super::graph::Node;
+use super::list::Counts;
+use super::pack::{self, Carried};
+use super::rotate::{Life, Rotated, Turn};
 use super::{Found, Piece, Surroundings, Wanted, best_of, list, node, renamed};
 use crate::alloc::{Class, Virtual};
 
@@ -18,7 +18,7 @@ pub(super) struct Ahead {
     /// What is loaded before the loop.
     pub ahead: Vec<Inst>,
     pub body: Vec<Inst>,
-    /// Cycles per turn, fewer than without.
+    /// Cycles per turn, fewer than without, if loops had twice as many turns.
     pub saved: f64,
 }
 
@@ -28,8 +28,6 @@ const TURNS: u32 = 4;
 const LONGEST: usize = 300;
 /// Numbers of values ahead that are tried.
 const TRIED: usize = 8;
-/// General registers that values which go through the loop can give up; what that costs around it is the driver's to judge.
-const GIVEN_UP: i32 = 2;
 
 /// Nothing where it does not pay.
 pub(super) fn loads(
@@ -83,7 +81,7 @@ pub(super) fn loads(
         if without <= cycles || best.as_ref().is_some_and(|b| b.0 <= cycles) {
             continue;
         }
-        best = Some((cycles, Ahead { ahead, body: candidate.insts(&rotated.body, classes.len()), saved: without - cycles }));
+        best = Some((cycles, Ahead { ahead, body: candidate.insts(&rotated.body, classes.len()), saved: (without - cycles) / 2.0 }));
         if candidate.found.is_bound {
             break;
         }
@@ -109,7 +107,6 @@ impl Candidate {
         there: Counts,
     ) -> Option<Candidate> {
         let piece = Piece::new(&rotated.body, around, classes, counts);
-        let there = [there[0], there[1] + GIVEN_UP.min(piece.around.through[1]), there[2]];
         let mut always = piece.around.through;
         let is_always = |v: &Virtual| {
             let at = piece.numbers[v] as usize;

@@ -12,6 +12,8 @@ mod rotate;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod whole;
 
 use super::cores::{Core, Issue};
@@ -48,48 +50,71 @@ pub fn schedule(
     let lives = alloc::lives(&events(&merged), classes);
     let mut counts = counts(&merged, classes);
     let mut before = None;
-    let ahead: &[bool] = if core.issue == Issue::InOrder { &[true, false] } else { &[false] };
-    // What few registers below 16 there are can ask for more than is counted here.
-    for (&ahead, less) in ahead.iter().flat_map(|ahead| [0, 3, 8].map(|less| (ahead, less))) {
-        let there =
-            [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
-        let mut out: Vec<Inst> = Vec::with_capacity(merged.len());
-        let (mut gain, mut depth) = (0.0, 0u32);
-        for run in runs(&merged) {
-            match merged[run.start] {
-                Inst::LoopBegin => depth += 1,
-                Inst::LoopEnd => depth -= 1,
-                _ => {}
+    let mut best: Option<(f64, Vec<Inst>)> = None;
+    let ahead: &[Option<i32>] = if core.issue == Issue::InOrder { &[Some(2), Some(0), None] } else { &[None] };
+    for ahead in ahead {
+        // What few registers below 16 there are can ask for more than is counted here.
+        for less in [0, 3, 8] {
+            let there =
+                [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
+            let (out, gain) = in_order(&merged, &lives, classes, &mut counts, core, there, *ahead);
+            let now = spills(&out, classes);
+            if now == Spills::default() && best.is_none() {
+                return out;
             }
-            if run.len() < 3 {
-                out.extend_from_slice(&merged[run]);
-                continue;
-            }
-            let around = Surroundings { insts: &merged, run: &run, lives: &lives };
-            let piece = Piece::new(&merged[run.clone()], &around, classes, &counts);
-            let found = best(&piece.nodes, &piece.around, core, there, piece.tail.as_deref());
-            let turn = if ahead { ahead::loads(&around, &piece, &found, classes, &mut counts, core, there) } else { None };
-            let (body, saved) = match turn {
-                Some(turn) => {
-                    let begin = out.iter().rposition(|i| matches!(i, Inst::LoopBegin)).expect("a loop begins");
-                    out.splice(begin..begin, turn.ahead);
-                    (turn.body, found.saved + turn.saved)
+            let before = *before.get_or_insert_with(|| spills(&insts, classes));
+            let gain = gain - now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS;
+            if (now.inner == 0 || before.inner > 0) && 0.0 <= gain {
+                if best.as_ref().is_none_or(|b| b.0 < gain) {
+                    best = Some((gain, out));
                 }
-                None => (found.order.iter().map(|n| merged[run.start + n].clone()).collect(), found.saved),
-            };
-            gain += saved * f64::from(1u32 << (3 * depth.min(8)));
-            out.extend(body);
-        }
-        let now = spills(&out, classes);
-        if now == Spills::default() {
-            return out;
-        }
-        let before = *before.get_or_insert_with(|| spills(&insts, classes));
-        if (now.inner == 0 || before.inner > 0) && now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS <= gain {
-            return out;
+                break;
+            }
         }
     }
-    insts
+    best.map_or(insts, |b| b.1)
+}
+
+/// All runs in the best order that is found, and the cycles that this saves. `ahead`: turns load for the next one, for which so many general registers of others may be
+/// asked.
+fn in_order(
+    merged: &[Inst],
+    lives: &Lives,
+    classes: &mut Vec<Class>,
+    counts: &mut Vec<Counts>,
+    core: &'static Core,
+    there: Counts,
+    ahead: Option<i32>,
+) -> (Vec<Inst>, f64) {
+    let mut out: Vec<Inst> = Vec::with_capacity(merged.len());
+    let (mut gain, mut depth) = (0.0, 0u32);
+    for run in runs(merged) {
+        match merged[run.start] {
+            Inst::LoopBegin => depth += 1,
+            Inst::LoopEnd => depth -= 1,
+            _ => {}
+        }
+        if run.len() < 3 {
+            out.extend_from_slice(&merged[run]);
+            continue;
+        }
+        let around = Surroundings { insts: merged, run: &run, lives };
+        let piece = Piece::new(&merged[run.clone()], &around, classes, counts);
+        let found = best(&piece.nodes, &piece.around, core, there, piece.tail.as_deref());
+        let turn =
+            ahead.and_then(|more| ahead::loads(&around, &piece, &found, classes, counts, core, [there[0], there[1] + more, there[2]]));
+        let (body, saved) = match turn {
+            Some(turn) => {
+                let begin = out.iter().rposition(|i| matches!(i, Inst::LoopBegin)).expect("a loop begins");
+                out.splice(begin..begin, turn.ahead);
+                (turn.body, found.saved + turn.saved)
+            }
+            None => (found.order.iter().map(|n| merged[run.start + n].clone()).collect(), found.saved),
+        };
+        gain += saved * f64::from(1u32 << (3 * depth.min(8)));
+        out.extend(body);
+    }
+    (out, gain)
 }
 
 /// Of which registers each virtual register needs one.
@@ -204,8 +229,7 @@ impl Piece {
     fn new(body: &[Inst], around: &Surroundings, classes: &[Class], counts: &[Counts]) -> Piece {
         let accessed: BTreeSet<Virtual> = body.iter().flat_map(accesses).map(|a| a.0).collect();
         let based = body.iter().filter_map(|i| if let Inst::Op { touched: Some(t), .. } = i { t.base } else { None });
-        let numbers: BTreeMap<Virtual, u32> =
-            accessed.iter().copied().chain(based).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
+        let numbers: BTreeMap<Virtual, u32> = accessed.iter().copied().chain(based).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
         let nodes: Vec<Node> = body.iter().map(|i| node(i, classes, &numbers)).collect();
         let mut out = Around {
             counts: vec![[0; 3]; numbers.len() + 1],

@@ -128,7 +128,11 @@ fn scheduled_code_does_the_same_in_as_few_registers_and_no_more_cycles() {
         let original: Vec<usize> = (0..nodes.len()).collect();
         let is_loop = random.is(50);
         let order = super::best(&nodes, &around, core, registers, tail(is_loop).as_deref()).order;
-        assert_eq!(order, super::best(&nodes, &around, core, registers, tail(is_loop).as_deref()).order, "case {case}: another order the second time");
+        assert_eq!(
+            order,
+            super::best(&nodes, &around, core, registers, tail(is_loop).as_deref()).order,
+            "case {case}: another order the second time"
+        );
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(sorted, original, "case {case}: every instruction once");
@@ -176,7 +180,8 @@ fn products_no_longer_wait_for_their_loads() {
         let steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
         scoreboard::cycles(&steps, &super::super::cores::CORTEX_A55)
     };
-    let super::Found { order, saved, .. } = super::best(&nodes, &around, &super::super::cores::CORTEX_A55, registers, tail(true).as_deref());
+    let super::Found { order, saved, .. } =
+        super::best(&nodes, &around, &super::super::cores::CORTEX_A55, registers, tail(true).as_deref());
     let original: Vec<usize> = (0..nodes.len()).collect();
     assert!(saved > 20.0, "{saved}");
     assert!(cycles(&original) > 50.0 && cycles(&order) < 32.0, "{} before, {} now", cycles(&original), cycles(&order));
