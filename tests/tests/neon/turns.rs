@@ -42,8 +42,8 @@ fn few_turns_at_the_ends_of_buffers() {
     let mut longer = 0;
     for core in [&cores::CORTEX_A53, &cores::CORTEX_A55] {
         let features = Features { dotprod: core.name == "cortex-a55", i8mm: false, fp16: false, core };
-        for (elem, rows, vectors) in [(Elem::I32, 3, 2), (Elem::F32, 6, 3), (Elem::I16, 5, 3)] {
-            for turns in 0..6 {
+        for (elem, rows, vectors) in [(Elem::I32, 3, 2), (Elem::F32, 4, 3)] {
+            for turns in 0..4 {
                 for is_constant in [false, true] {
                     let kernel = products(elem, rows, vectors, turns, is_constant);
                     let name = kernel.name.clone();
@@ -63,6 +63,6 @@ fn few_turns_at_the_ends_of_buffers() {
             }
         }
     }
-    assert!(30 <= longer, "only {longer} loops load ahead");
+    assert!(12 <= longer, "only {longer} loops load ahead");
     check(&calls);
 }
