@@ -6,6 +6,7 @@ mod paths;
 mod products;
 mod random;
 mod spills;
+mod turns;
 
 use cranelite_codegen::neon::Features;
 use cranelite_tests::called::{Calls, features, with_all};

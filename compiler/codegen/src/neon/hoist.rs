@@ -5,6 +5,7 @@
 //! there are registers for, and the driver asks the allocator how many that are.
 
 use super::inst::{Inst, Label};
+use super::kind::Kind;
 use crate::alloc::{Class, Virtual};
 
 /// Moves at most `limit` instructions out of loops: out of the innermost ones, or out of the others, those of inner loops first. Gives the list, and how many
@@ -36,7 +37,7 @@ pub(super) fn hoist(insts: &[Inst], virtuals: usize, limit: usize, innermost: bo
                 Inst::LoopBegin => depth += 1,
                 Inst::LoopEnd => depth -= 1,
                 Inst::Label(l) if passed == Some(*l) => passed = None,
-                Inst::Op { form, label: Some(l), .. } if depth == 0 && form.branches() && passed.is_none() => passed = Some(*l),
+                Inst::Op { form, label: Some(l), .. } if depth == 0 && form.kind == Kind::Branch && passed.is_none() => passed = Some(*l),
                 _ => {}
             }
             let is_free = depth == 0 && moved < limit && is_movable(&inst, &inside, &writes, passed.is_some());
@@ -85,7 +86,7 @@ fn written(inst: &Inst, mut f: impl FnMut(Virtual)) {
 fn is_movable(inst: &Inst, inside: &[bool], writes: &[u32], is_passed: bool) -> bool {
     let Inst::Op { form, registers, label, touched, .. } = inst else { return false };
     // A label without a branch is a constant's.
-    let is_plain = label.is_none() || !form.branches();
+    let is_plain = label.is_none() || form.kind != Kind::Branch;
     if form.sets_flags() || form.reads_flags() || !is_plain {
         return false;
     }

@@ -53,9 +53,7 @@ pub struct Refused {
 }
 
 pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Refused> {
-    emit_in_order(kernel, features, |insts, classes| {
-        schedule::schedule(insts, classes, features.core, encode::REGISTERS, |insts| encode::spills(insts, classes))
-    })
+    emit_in_order(kernel, features, |insts, classes| schedule::schedule(insts, classes, features.core, encode::REGISTERS, encode::spills))
 }
 
 /// The same function in the order in which instructions are selected: what the schedule is measured against.
@@ -63,7 +61,7 @@ pub fn emit_unscheduled(kernel: &Kernel, features: Features) -> Result<Code, Ref
     emit_in_order(kernel, features, |insts, _| insts)
 }
 
-fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, &[Class]) -> Vec<Inst>) -> Result<Code, Refused> {
+fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, &mut Vec<Class>) -> Vec<Inst>) -> Result<Code, Refused> {
     let refused = |what: String| Refused { kernel: kernel.name.clone(), what };
     // What is kept to be used again takes registers: not where that many are not there.
     let mut chosen = selected(kernel, features, true).map_err(refused)?;
@@ -81,7 +79,7 @@ fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, 
     if encode::slots(&split, &classes, encode::REGISTERS) <= slots {
         insts = split;
     }
-    let insts = order(insts, &classes);
+    let insts = order(insts, &mut classes);
     encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool, scratch_bytes).map_err(refused)
 }
 

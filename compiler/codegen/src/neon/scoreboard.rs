@@ -107,17 +107,20 @@ fn likely(word: u32) -> Timed {
     }
 }
 
-/// The pipes of a set.
-fn each(pipes: u32) -> impl Iterator<Item = usize> {
-    let after = |rest: &u32| Some(rest & (rest - 1)).filter(|rest| *rest != 0);
-    std::iter::successors(Some(pipes).filter(|p| *p != 0), after).map(|rest| rest.trailing_zeros() as usize)
-}
-
 /// When pipes are free, and how much they did.
 #[derive(Clone, Debug)]
 struct PipeState {
     free: [u32; 32],
     load: [u32; 32],
+}
+
+/// The pipes of a set.
+fn each(mut pipes: u32) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let pipe = pipes.trailing_zeros();
+        pipes &= pipes.wrapping_sub(1);
+        (pipe < 32).then_some(pipe as usize)
+    })
 }
 
 impl PipeState {
@@ -131,18 +134,19 @@ impl PipeState {
     /// The first cycle from `at` on in which the instruction finds its pipes.
     fn available(&self, row: &Row, at: u32) -> u32 {
         let first = |pipes: u32| each(pipes).map(|p| self.free[p]).min().unwrap_or(0);
-        let mut at = row.uses.iter().fold(at, |at, (pipes, _)| at.max(first(*pipes)));
+        let (mut at, mut all, mut is_shared) = (at, 0, false);
+        for (pipes, _) in row.uses {
+            at = at.max(first(*pipes));
+            is_shared |= all & pipes != 0;
+            all |= pipes;
+        }
         // Two uses of one set need two pipes of it, if it has them.
-        while !self.fits(row, at) {
+        while is_shared && !self.fits(row, at) {
             at += 1;
         }
         at
     }
     fn fits(&self, row: &Row, at: u32) -> bool {
-        let all = row.uses.iter().fold(0, |all, (pipes, _)| all | pipes);
-        if row.uses.iter().map(|(pipes, _)| pipes.count_ones()).sum::<u32>() == all.count_ones() {
-            return row.uses.iter().all(|&(pipes, _)| each(pipes).any(|p| self.free[p] <= at));
-        }
         let mut free = self.free;
         row.uses.iter().all(|&(pipes, cycles)| {
             let pipe = self.pick(&free, pipes, at);

@@ -34,7 +34,7 @@ pub(super) fn split_loads(insts: Vec<Inst>, classes: &mut Vec<Class>, core: &Cor
 fn is_border(inst: &Inst) -> bool {
     match inst {
         Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => true,
-        Inst::Op { form, .. } => form.branches(),
+        Inst::Op { form, .. } => form.kind == Kind::Branch,
         _ => false,
     }
 }

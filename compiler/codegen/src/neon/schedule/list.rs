@@ -13,6 +13,7 @@ use super::graph::{Graph, Node};
 pub type Counts = [i32; 3];
 
 /// What lives before and after the run.
+#[derive(Clone)]
 pub struct Around {
     /// By register of the run: 1 where it counts (flags do nowhere).
     pub counts: Vec<Counts>,

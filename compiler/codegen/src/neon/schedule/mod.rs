@@ -4,14 +4,19 @@
 //! an order that a core executes in few cycles (`list.rs`), tried with several limits on the values that live at once; of the orders that need no more
 //! registers than there are, the one that the scoreboard finds best is taken, and the original one when none is better.
 
+mod ahead;
 mod graph;
 mod list;
+mod pack;
+mod rotate;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod whole;
 
-use super::cores::Core;
+use super::cores::{Core, Issue};
 use super::inst::{Inst, Touched};
 use super::kind::Kind;
 use super::scoreboard::{self, Timed};
@@ -34,47 +39,82 @@ pub struct Spills {
 /// is worth it. Moves that would do nothing are gone.
 pub fn schedule(
     insts: Vec<Inst>,
-    classes: &[Class],
+    classes: &mut Vec<Class>,
     core: &'static Core,
     registers: Registers,
-    spills: impl Fn(&[Inst]) -> Spills,
+    spills: impl Fn(&[Inst], &[Class]) -> Spills,
 ) -> Vec<Inst> {
     const CYCLES_OF_ACCESS: f64 = 3.0;
     let leaders = alloc::lives(&events(&insts), classes).leaders;
     let merged: Vec<Inst> = insts.iter().filter_map(|i| renamed(i, &leaders)).collect();
     let lives = alloc::lives(&events(&merged), classes);
-    let counts = counts(&merged, classes);
+    let mut counts = counts(&merged, classes);
     let mut before = None;
-    // What few registers below 16 there are can ask for more than is counted here.
-    for less in [0, 3, 8] {
-        let there =
-            [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
-        let mut out = Vec::with_capacity(merged.len());
-        let (mut gain, mut depth) = (0.0, 0u32);
-        for run in runs(&merged) {
-            match merged[run.start] {
-                Inst::LoopBegin => depth += 1,
-                Inst::LoopEnd => depth -= 1,
-                _ => {}
+    let mut best: Option<(f64, Vec<Inst>)> = None;
+    let ahead: &[Option<i32>] = if core.issue == Issue::InOrder { &[Some(2), Some(0), None] } else { &[None] };
+    for ahead in ahead {
+        // What few registers below 16 there are can ask for more than is counted here.
+        for less in [0, 3, 8] {
+            let there =
+                [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
+            let (out, gain) = in_order(&merged, &lives, classes, &mut counts, core, there, *ahead);
+            let now = spills(&out, classes);
+            if now == Spills::default() && best.is_none() {
+                return out;
             }
-            if run.len() < 3 {
-                out.extend_from_slice(&merged[run]);
-                continue;
+            let before = *before.get_or_insert_with(|| spills(&insts, classes));
+            let gain = gain - now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS;
+            if (now.inner == 0 || before.inner > 0) && 0.0 <= gain {
+                if best.as_ref().is_none_or(|b| b.0 < gain) {
+                    best = Some((gain, out));
+                }
+                break;
             }
-            let (order, saved) = order_of_run(&merged, &run, &lives, classes, &counts, core, there);
-            gain += saved * f64::from(1u32 << (3 * depth.min(8)));
-            out.extend(order.into_iter().map(|n| merged[run.start + n].clone()));
-        }
-        let now = spills(&out);
-        if now == Spills::default() {
-            return out;
-        }
-        let before = *before.get_or_insert_with(|| spills(&insts));
-        if (now.inner == 0 || before.inner > 0) && now.weight.saturating_sub(before.weight) as f64 * CYCLES_OF_ACCESS <= gain {
-            return out;
         }
     }
-    insts
+    best.map_or(insts, |b| b.1)
+}
+
+/// All runs in the best order that is found, and the cycles that this saves. `ahead`: turns load for the next one, for which so many general registers of others may be
+/// asked.
+fn in_order(
+    merged: &[Inst],
+    lives: &Lives,
+    classes: &mut Vec<Class>,
+    counts: &mut Vec<Counts>,
+    core: &'static Core,
+    there: Counts,
+    ahead: Option<i32>,
+) -> (Vec<Inst>, f64) {
+    let mut out: Vec<Inst> = Vec::with_capacity(merged.len());
+    let (mut gain, mut depth) = (0.0, 0u32);
+    for run in runs(merged) {
+        match merged[run.start] {
+            Inst::LoopBegin => depth += 1,
+            Inst::LoopEnd => depth -= 1,
+            _ => {}
+        }
+        if run.len() < 3 {
+            out.extend_from_slice(&merged[run]);
+            continue;
+        }
+        let around = Surroundings { insts: merged, run: &run, lives };
+        let piece = Piece::new(&merged[run.clone()], &around, classes, counts);
+        let found = best(&piece.nodes, &piece.around, core, there, piece.tail.as_deref());
+        let turn =
+            ahead.and_then(|more| ahead::loads(&around, &piece, &found, classes, counts, core, [there[0], there[1] + more, there[2]]));
+        let (body, saved) = match turn {
+            Some(turn) => {
+                let begin = out.iter().rposition(|i| matches!(i, Inst::LoopBegin)).expect("a loop begins");
+                out.splice(begin..begin, turn.ahead);
+                (turn.body, found.saved + turn.saved)
+            }
+            None => (found.order.iter().map(|n| merged[run.start + n].clone()).collect(), found.saved),
+        };
+        gain += saved * f64::from(1u32 << (3 * depth.min(8)));
+        out.extend(body);
+    }
+    (out, gain)
 }
 
 /// Of which registers each virtual register needs one.
@@ -157,49 +197,61 @@ fn runs(insts: &[Inst]) -> Vec<Range<usize>> {
     out
 }
 
-fn order_of_run(
-    insts: &[Inst],
-    run: &Range<usize>,
-    lives: &Lives,
-    classes: &[Class],
-    counts: &[Counts],
-    core: &'static Core,
-    there: Counts,
-) -> (Vec<usize>, f64) {
-    // Registers of the run by small numbers; the last one stands for the flags.
-    let accessed: BTreeSet<Virtual> = insts[run.clone()].iter().flat_map(accesses).map(|a| a.0).collect();
-    let based = insts[run.clone()].iter().filter_map(|i| if let Inst::Op { touched: Some(t), .. } = i { t.base } else { None });
-    let numbers: BTreeMap<Virtual, u32> = accessed.iter().copied().chain(based).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
-    let nodes: Vec<Node> = insts[run.clone()].iter().map(|i| node(i, classes, &numbers)).collect();
-    let crosses = |start: usize, end: usize| (start < 2 * run.start, end >= 2 * run.end);
-    let mut around = Around {
-        counts: vec![[0; 3]; numbers.len() + 1],
-        before: vec![false; numbers.len() + 1],
-        after: vec![false; numbers.len() + 1],
-        through: [0; 3],
-    };
-    for &(root, start, end) in &lives.intervals {
-        let (before, after) = crosses(start, end);
-        let counts = counts[root.0 as usize];
-        if accessed.contains(&root) {
-            let at = numbers[&root] as usize;
-            (around.counts[at], around.before[at], around.after[at]) = (counts, before, after);
-        } else if before && after {
-            around.through.iter_mut().zip(counts).for_each(|(t, c)| *t += c);
-        }
+/// What is around a run.
+struct Surroundings<'a> {
+    insts: &'a [Inst],
+    run: &'a Range<usize>,
+    lives: &'a Lives,
+}
+
+impl Surroundings<'_> {
+    /// The branches between the run and the end of the loop whose whole body it is.
+    fn tail(&self) -> Option<Vec<&Inst>> {
+        let (before, after) = (&self.insts[..self.run.start], &self.insts[self.run.end..]);
+        let begin = before.iter().rfind(|i| !matches!(i, Inst::Label(_)));
+        let tail: Vec<&Inst> = after.iter().take_while(|i| matches!(i, Inst::Label(_)) || !moves(i) && !is_border(i)).collect();
+        let is_loop = matches!(begin, Some(Inst::LoopBegin)) && matches!(after.get(tail.len()), Some(Inst::LoopEnd));
+        is_loop.then(|| tail.into_iter().filter(|i| matches!(i, Inst::Op { .. })).collect())
     }
-    // A whole loop's body ends with the branch back.
-    let begin = insts[..run.start].iter().rposition(|i| !matches!(i, Inst::Label(_)));
-    let tail: Vec<&Inst> = insts[run.end..].iter().take_while(|i| matches!(i, Inst::Label(_)) || !moves(i) && !is_border(i)).collect();
-    let is_loop =
-        begin.is_some_and(|b| matches!(insts[b], Inst::LoopBegin)) && matches!(insts.get(run.end + tail.len()), Some(Inst::LoopEnd));
-    let tail = tail.iter().filter(|i| matches!(i, Inst::Op { .. })).map(|_| Timed {
-        kind: Kind::Branch,
-        reads: vec![numbers.len() as u32],
-        writes: vec![],
-        address: None,
-    });
-    best(&nodes, &around, core, there, is_loop.then(|| tail.collect()))
+}
+
+/// A run, or what becomes of it, as the list scheduler sees it.
+struct Piece {
+    nodes: Vec<Node>,
+    around: Around,
+    /// The branches at the end of a loop.
+    tail: Option<Vec<Timed>>,
+    /// Registers by small numbers; the last one stands for the flags.
+    numbers: BTreeMap<Virtual, u32>,
+}
+
+impl Piece {
+    fn new(body: &[Inst], around: &Surroundings, classes: &[Class], counts: &[Counts]) -> Piece {
+        let accessed: BTreeSet<Virtual> = body.iter().flat_map(accesses).map(|a| a.0).collect();
+        let based = body.iter().filter_map(|i| if let Inst::Op { touched: Some(t), .. } = i { t.base } else { None });
+        let numbers: BTreeMap<Virtual, u32> = accessed.iter().copied().chain(based).collect::<BTreeSet<_>>().into_iter().zip(0..).collect();
+        let nodes: Vec<Node> = body.iter().map(|i| node(i, classes, &numbers)).collect();
+        let mut out = Around {
+            counts: vec![[0; 3]; numbers.len() + 1],
+            before: vec![false; numbers.len() + 1],
+            after: vec![false; numbers.len() + 1],
+            through: [0; 3],
+        };
+        accessed.iter().for_each(|v| out.counts[numbers[v] as usize] = counts[v.0 as usize]);
+        for &(root, start, end) in &around.lives.intervals {
+            let (before, after) = (start < 2 * around.run.start, end >= 2 * around.run.end);
+            if accessed.contains(&root) {
+                let at = numbers[&root] as usize;
+                (out.before[at], out.after[at]) = (before, after);
+            } else if before && after {
+                out.through.iter_mut().zip(counts[root.0 as usize]).for_each(|(t, c)| *t += c);
+            }
+        }
+        // A whole loop's body ends with the branch back.
+        let branch = Timed { kind: Kind::Branch, reads: vec![numbers.len() as u32], writes: vec![], address: None };
+        let tail = around.tail().map(|tail| tail.iter().map(|_| branch.clone()).collect());
+        Piece { nodes, around: out, tail, numbers }
+    }
 }
 
 fn is_border(inst: &Inst) -> bool {
@@ -237,15 +289,41 @@ fn node(inst: &Inst, classes: &[Class], numbers: &BTreeMap<Virtual, u32>) -> Nod
     }
 }
 
-/// An order of the run for a core, and the cycles that it saves. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
-fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tail: Option<Vec<Timed>>) -> (Vec<usize>, f64) {
+/// An order, its cycles, and how many of them fewer than in the original one they are.
+struct Found {
+    order: Vec<usize>,
+    cycles: f64,
+    saved: f64,
+    /// There is nothing to gain by others.
+    is_bound: bool,
+}
+
+/// An order of the run for a core. A run that is a loop's whole body, up to the branch back in `tail`, is judged by its cycles per turn.
+fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tail: Option<&[Timed]>) -> Found {
+    best_of(&Wanted { nodes, alive: nodes, around, tail, is_strict: false }, core, there, |order| list::excess(nodes, around, order, there))
+}
+
+/// What is to be put in order.
+struct Wanted<'a> {
+    nodes: &'a [Node],
+    /// The same with the registers by which values that live are counted.
+    alive: &'a [Node],
+    around: &'a Around,
+    tail: Option<&'a [Timed]>,
+    /// No order that needs registers too many will do.
+    is_strict: bool,
+}
+
+/// The same, where `excess` says how many registers too many an order needs.
+fn best_of(wanted: &Wanted, core: &'static Core, there: Counts, excess: impl Fn(&[usize]) -> Counts) -> Found {
+    let Wanted { nodes, alive, around, tail, is_strict } = *wanted;
     let original: Vec<usize> = (0..nodes.len()).collect();
     if nodes.len() < 3 {
-        return (original, 0.0);
+        return Found { order: original, cycles: 0.0, saved: 0.0, is_bound: true };
     }
     let cost = |order: &[usize]| {
         let mut steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
-        match &tail {
+        match tail {
             Some(tail) if nodes.len() < 400 => {
                 steps.extend(tail.iter().cloned());
                 scoreboard::turns_of(&steps, core, 6)
@@ -253,12 +331,12 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
             _ => f64::from(scoreboard::once(&steps, core)),
         }
     };
-    let needed = list::excess(nodes, around, &original, there);
+    let needed = excess(&original);
     let graph = Graph::new(nodes, core);
     let steps: Vec<Timed> = nodes.iter().map(|n| n.timed.clone()).collect();
     let bound = scoreboard::bound(&steps, core);
     let before = cost(&original);
-    let mut best = (before, original);
+    let mut best = (if is_strict && needed != [0; 3] { f64::INFINITY } else { before }, original);
     // Fewer values at once, fewer loads ahead of what they are for, and less far ahead.
     const FAR: usize = 160;
     const TRIES: [(i32, i32, usize); 12] = [
@@ -276,11 +354,11 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
         (11, 0, FAR),
     ];
     for (less, reserve, stretch) in TRIES {
-        let order = list::order(nodes, &graph, around, core, Tried { limit: there.map(|r| r - less), reserve, stretch });
-        let needs = list::excess(nodes, around, &order, there);
+        let order = list::order(alive, &graph, around, core, Tried { limit: there.map(|r| r - less), reserve, stretch });
+        let needs = excess(&order);
         // Where something is in the frame anyway, a little more may be worth it; the driver looks at the whole.
         let more: i32 = (0..3).map(|c| (needs[c] - needed[c]).max(0)).sum();
-        if more > 0 && needed == [0; 3] {
+        if more > 0 && needed == [0; 3] || is_strict && needs != [0; 3] {
             continue;
         }
         let cycles = cost(&order) + f64::from(more);
@@ -291,5 +369,5 @@ fn best(nodes: &[Node], around: &Around, core: &'static Core, there: Counts, tai
             break;
         }
     }
-    (best.1, before - best.0)
+    Found { order: best.1, cycles: best.0, saved: before - best.0, is_bound: best.0 <= 1.03 * bound }
 }

@@ -127,8 +127,12 @@ fn scheduled_code_does_the_same_in_as_few_registers_and_no_more_cycles() {
         let registers = [12 + random.below(21) as i32, 8 + random.below(16) as i32, 3 + random.below(14) as i32];
         let original: Vec<usize> = (0..nodes.len()).collect();
         let is_loop = random.is(50);
-        let (order, _) = super::best(&nodes, &around, core, registers, tail(is_loop));
-        assert_eq!(order, super::best(&nodes, &around, core, registers, tail(is_loop)).0, "case {case}: another order the second time");
+        let order = super::best(&nodes, &around, core, registers, tail(is_loop).as_deref()).order;
+        assert_eq!(
+            order,
+            super::best(&nodes, &around, core, registers, tail(is_loop).as_deref()).order,
+            "case {case}: another order the second time"
+        );
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(sorted, original, "case {case}: every instruction once");
@@ -176,7 +180,8 @@ fn products_no_longer_wait_for_their_loads() {
         let steps: Vec<Timed> = order.iter().map(|n| nodes[*n].timed.clone()).collect();
         scoreboard::cycles(&steps, &super::super::cores::CORTEX_A55)
     };
-    let (order, saved) = super::best(&nodes, &around, &super::super::cores::CORTEX_A55, registers, tail(true));
+    let super::Found { order, saved, .. } =
+        super::best(&nodes, &around, &super::super::cores::CORTEX_A55, registers, tail(true).as_deref());
     let original: Vec<usize> = (0..nodes.len()).collect();
     assert!(saved > 20.0, "{saved}");
     assert!(cycles(&original) > 50.0 && cycles(&order) < 32.0, "{} before, {} now", cycles(&original), cycles(&order));

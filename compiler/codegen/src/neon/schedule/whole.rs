@@ -140,7 +140,7 @@ fn functions_do_the_same_and_spill_no_more() {
         let insts = function(&mut random);
         let registers = Registers { vector: 24 + random(9) as u8, general: 12 };
         let core = CORES[case % CORES.len()];
-        let scheduled = schedule(insts.clone(), &classes, core, registers, |i| spills(i, &classes, registers));
+        let scheduled = schedule(insts.clone(), &mut classes.clone(), core, registers, |i, classes| spills(i, classes, registers));
         assert_eq!(execute(&scheduled), execute(&insts), "case {case}");
         let (before, after) = (slots(&insts, &classes, registers), slots(&scheduled, &classes, registers));
         assert!(after == 0 || before > 0, "case {case}: {after} values in the frame, {before} before");
@@ -178,15 +178,16 @@ fn a_loop_of_products_is_bound_by_its_products() {
     insts.push(op(&forms::B_COND, Arrangement::None, &[], &[1, 0], None));
     insts.push(Inst::LoopEnd);
     insts.extend((0..24).map(|n| op(&forms::STR_Q, Arrangement::None, &[sum(n), weights], &[16 * i64::from(n)], None)));
+    let mut all = classes.clone();
+    let scheduled = schedule(insts.clone(), &mut all, &CORTEX_A55, REGISTERS, |i, classes| spills(i, classes, REGISTERS));
     let body = |insts: &[Inst]| {
         let is = |border: fn(&Inst) -> bool| insts.iter().position(border).unwrap();
         let inside = is(|i| matches!(i, Inst::LoopBegin)) + 1..is(|i| matches!(i, Inst::LoopEnd));
-        let numbers: BTreeMap<Virtual, u32> = (0..80).map(|v| (Virtual(v), v)).collect();
-        insts[inside].iter().map(|i| node(i, &classes, &numbers).timed).collect::<Vec<Timed>>()
+        let numbers: BTreeMap<Virtual, u32> = (0..120).map(|v| (Virtual(v), v)).collect();
+        insts[inside].iter().map(|i| node(i, &all, &numbers).timed).collect::<Vec<Timed>>()
     };
     let before = scoreboard::cycles(&body(&insts), &CORTEX_A55);
-    let scheduled = schedule(insts.clone(), &classes, &CORTEX_A55, REGISTERS, |i| spills(i, &classes, REGISTERS));
     let after = scoreboard::cycles(&body(&scheduled), &CORTEX_A55);
-    assert_eq!(slots(&scheduled, &classes, REGISTERS), 0);
-    assert!(before > 50.0 && after <= 33.0, "{before} before, {after} now");
+    assert_eq!(slots(&scheduled, &all, REGISTERS), 0);
+    assert!(before > 50.0 && after <= 28.0, "{before} before, {after} now");
 }
