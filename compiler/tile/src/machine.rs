@@ -85,6 +85,8 @@ pub struct Machine {
     pub tile_f32: MicroTile,
     /// Tile for byte products (or 16-bit products where `byte_dot` says so).
     pub tile_i8: MicroTile,
+    /// Tile for products of matrices of signed bytes ([`crate::Op::DotMatrix`]), where one is an instruction beside that of `byte_dot`.
+    pub tile_matrix: Option<MicroTile>,
     /// Tile for a single row (matrix by vector).
     pub tile_row: MicroTile,
     pub l1_bytes: u32,
@@ -148,6 +150,7 @@ impl Machine {
             },
             tile_f32,
             tile_i8,
+            tile_matrix: None,
             tile_row: tile(1, 8),
             l1_bytes: 32 << 10,
             l2_bytes: 1 << 20,

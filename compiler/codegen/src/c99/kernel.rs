@@ -642,6 +642,11 @@ impl<'a> Emitter<'a> {
                 let a = &a[*lane as usize * group..][..group];
                 (0..lanes).map(|i| self.dot(&acc[i], a, &b[i * group..][..group])).collect()
             }
+            Op::DotMatrix { acc, a, b } => {
+                let (acc, a, b) = (self.lanes(*acc), self.lanes(*a), self.lanes(*b));
+                let rows = |i: usize| (i / 4 * 16 + i / 2 % 2 * 8, i / 4 * 16 + i % 2 * 8);
+                (0..lanes).map(|i| self.dot(&acc[i], &a[rows(i).0..][..8], &b[rows(i).1..][..8])).collect()
+            }
             Op::Convert(a, rounding) => {
                 let from = self.ty(*a).elem;
                 self.lanes(*a).into_iter().map(|a| self.convert(from, elem, *rounding, a)).collect()

@@ -160,6 +160,19 @@ impl<'a> Emitter<'a> {
         self.add_to_sum(&forms::ADD_V, Arrangement::S4, acc, sums)
     }
 
+    pub(super) fn dot_matrix(&mut self, acc: Value, a: Value, b: Value) -> Vec<Virtual> {
+        let form = match (self.ty(a).elem, self.ty(b).elem) {
+            (Elem::I8, Elem::I8) => &forms::SMMLA,
+            (Elem::U8, Elem::U8) => &forms::UMMLA,
+            (Elem::U8, Elem::I8) => &forms::USMMLA,
+            (other, _) => return vec![self.unsupported("a product of matrices", other)],
+        };
+        if !self.features.i8mm {
+            return vec![self.unsupported("a product of matrices", Elem::I8)];
+        }
+        self.each(&[acc, a, b], |e, v| e.change(form, Arrangement::S4, v[0], &[v[1], v[2]], &[]))
+    }
+
     pub(super) fn dot_lane(&mut self, group: u32, acc: Value, a: Value, lane: usize, b: Value) -> Vec<Virtual> {
         let (x, y) = (self.ty(a).elem, self.ty(b).elem);
         let offset = lane * (group * x.bytes()) as usize;

@@ -55,6 +55,7 @@ pub(super) fn of(products: Products, name: &str) -> Machine {
         permutes: Permutes::default(),
         tile_f32: tile(2, 2),
         tile_i8,
+        tile_matrix: None,
         tile_row,
         // All memory is as near.
         l1_bytes: 1 << 28,

@@ -36,6 +36,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             permutes: Permutes::default(),
             tile_f32: tile,
             tile_i8: tile,
+            tile_matrix: None,
             tile_row: MicroTile { rows: 1, vectors: 4, unroll: 1 },
             l1_bytes: 32 << 10,
             l2_bytes: 512 << 10,

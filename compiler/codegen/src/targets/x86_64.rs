@@ -152,6 +152,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
             (false, false) => tile(3, 3, 1),
         },
         tile_i8: if set.contains("avx") { tile(2, 5, 2) } else { tile(3, 4, 2) },
+        tile_matrix: None,
         tile_row: tile(1, 8, 1),
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,

@@ -166,7 +166,7 @@ impl Part<'_> {
         let x0 = p.rows.origin(row) as i64 * line + p.columns.origin(column) as i64 * pixel;
         let y0 =
             rows.first as i64 * y_row + columns.first as i64 * y_pixel + self.channels.start as i64 * i64::from(epilogue.output().bytes());
-        for grid in grids(row.len, column.len, self.plan.pixels, 1) {
+        for grid in grids(row.len, column.len, self.plan.pixels, 1, 1) {
             let mut counts: Counts = Default::default();
             let mut fixed = vec![];
             for (count, value) in [
