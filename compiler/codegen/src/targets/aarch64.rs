@@ -78,7 +78,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         tile_f32: tile,
         // Registers are left to load ahead into, and for what comes after the sums. Products of pairs take two registers of each operand.
         tile_i8: if set.contains("dotprod") { MicroTile { rows: 7, ..tile } } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },
-        tile_matrix: set.contains("i8mm").then_some(MicroTile { rows: 6, ..tile }),
+        tile_matrix: set.contains("i8mm").then_some(MicroTile { rows: 6, vectors: 4, unroll: 1 }),
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,

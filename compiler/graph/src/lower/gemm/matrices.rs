@@ -19,15 +19,13 @@ pub const BLOCK: usize = 2;
 /// What is gained must be more than one part in so many.
 const MARGIN: usize = 10;
 
-/// Whether matrices take fewer vector operations than groups of four, of a product with panels of so many vectors.
-pub fn pays(machine: &Machine, p: &Product, n: &Numbers, vectors: usize, rectangles: &[(Segment, Segment)]) -> bool {
-    if machine.tile_matrix.is_none()
-        || !matches!(n.form, Form::Bytes { .. })
-        || n.operand != Elem::I8
-        || n.sum_factor(p.weight_zero_point) != 0
-    {
-        return false;
-    }
+pub fn are_possible(machine: &Machine, p: &Product, n: &Numbers) -> bool {
+    let are_signed = matches!(n.form, Form::Bytes { .. }) && n.operand == Elem::I8 && n.weight == Elem::I8;
+    machine.tile_matrix.is_some() && are_signed && n.sum_factor(p.weight_zero_point) == 0
+}
+
+/// Whether matrices take fewer vector operations than the groups of four of `n`, with panels of so many vectors.
+pub fn pay(p: &Product, n: &Numbers, vectors: usize, rectangles: &[(Segment, Segment)]) -> bool {
     let area = |(row, column): &(Segment, Segment)| row.len * column.len;
     let pixels: usize = rectangles.iter().map(area).sum();
     let pairs: usize = rectangles.iter().map(|r| area(r).div_ceil(ROWS)).sum();
@@ -73,8 +71,10 @@ impl Step<'_> {
     ) {
         let vectors = cells.columns / ROWS;
         let weights = |k: &mut KernelBuilder, g: usize, j: usize| -> [Value; ROWS] {
-            let both = self.packed(k, &(w.clone() + g as i64 * self.w_group()), j, 2 * ROWS * GROUP);
-            [0, 1].map(|half| k.slice(both, half * ROWS * GROUP, ROWS * GROUP))
+            let w = w.clone() + g as i64 * self.w_group();
+            let first = self.packed(k, &w, j, ROWS * GROUP);
+            let second = self.w.at(w + ((ROWS * j + 1) * ROWS * GROUP) as i64);
+            [first, k.load(self.spec.numbers.packed.x(ROWS * GROUP), second)]
         };
         let mut update = |k: &mut KernelBuilder, g: usize, pair: usize, j: usize, a: Value, b: [Value; ROWS]| {
             for (half, b) in b.into_iter().enumerate() {

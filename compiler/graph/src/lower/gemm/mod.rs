@@ -220,9 +220,11 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if let Some(across) = &across {
         shape = across.shape(cx.machine, &numbers, filters);
     }
-    if across.is_none() && matrices::pays(cx.machine, product, &numbers, shape.blocks(filters)[0].vectors, &rectangles) {
-        numbers = numbers.in_matrices();
-        shape = Shape::new(cx.machine, &numbers, pixels, filters, false);
+    if across.is_none() && matrices::are_possible(cx.machine, product, &numbers) {
+        let in_matrices = Shape::new(cx.machine, &numbers.in_matrices(), pixels, filters, false);
+        if matrices::pay(product, &numbers, in_matrices.blocks(filters)[0].vectors, &rectangles) {
+            (numbers, shape) = (numbers.in_matrices(), in_matrices);
+        }
     }
     let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
     if has_sums && !sums_ahead {
