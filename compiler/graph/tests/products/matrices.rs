@@ -45,6 +45,7 @@ fn check(op: &Op, p: &Operands, shape: &[usize], want: &Want, all: &mut BTreeSet
             continue;
         }
         all.insert("matrices");
+        all.extend(text.contains("sums: read").then_some("sums ahead"));
         // Rows of two groups are interleaved, those of one stand behind each other, and the last pixel of an odd number stands twice.
         let words = [("concat", "one group"), ("group 8", "one pixel twice"), ("first", "part of a group"), ("xor", "moved in the loop")];
         all.extend(words.iter().filter(|w| text.contains(w.0)).map(|w| w.1));
@@ -82,6 +83,11 @@ fn depths_and_numbers() {
     for depth in [64, 131, 200] {
         check_case(&plain(Kind::Int8 { per_channel: true }, [1, 3, 5, depth], [24, 1, 1, depth]), &mut all);
     }
+    // Weights with a zero point, where the sums of activations are made ahead.
+    let case = Case { seed: SEED + 1, ..plain(Kind::Uint8, [1, 2, 3, 64], [48, 1, 1, 64]) };
+    let mut ahead = BTreeSet::new();
+    check_case(&case, &mut ahead);
+    assert!(ahead.contains("matrices") && ahead.contains("sums ahead"), "{ahead:?}");
     let expected = [
         "matrices",
         "groups of four",

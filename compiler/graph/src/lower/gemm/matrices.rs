@@ -19,9 +19,9 @@ pub const BLOCK: usize = 2;
 /// What is gained must be more than one part in so many.
 const MARGIN: usize = 10;
 
-pub fn are_possible(machine: &Machine, p: &Product, n: &Numbers) -> bool {
-    let are_signed = matches!(n.form, Form::Bytes { .. }) && n.operand == Elem::I8 && n.weight == Elem::I8;
-    machine.tile_matrix.is_some() && are_signed && n.sum_factor(p.weight_zero_point) == 0
+/// Whether the machine has them, and operands are what they take. Activations are not summed by them.
+pub fn are_possible(machine: &Machine, n: &Numbers) -> bool {
+    machine.tile_matrix.is_some() && matches!(n.form, Form::Bytes { .. }) && (n.operand, n.weight) == (Elem::I8, Elem::I8)
 }
 
 /// Whether matrices take fewer vector operations than the groups of four of `n`, with panels of so many vectors.

@@ -220,15 +220,14 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     if let Some(across) = &across {
         shape = across.shape(cx.machine, &numbers, filters);
     }
-    if across.is_none() && matrices::are_possible(cx.machine, product, &numbers) {
+    let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
+    if has_sums && !sums_ahead {
+        shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
+    } else if across.is_none() && matrices::are_possible(cx.machine, &numbers) {
         let in_matrices = Shape::new(cx.machine, &numbers.in_matrices(), pixels, filters, false);
         if matrices::pay(product, &numbers, in_matrices.blocks(filters)[0].vectors, &rectangles) {
             (numbers, shape) = (numbers.in_matrices(), in_matrices);
         }
-    }
-    let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
-    if has_sums && !sums_ahead {
-        shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
     }
     let mut blocks = shape.blocks(filters);
     // Panel by panel where every rectangle would fetch all weights again, from far away.
