@@ -42,6 +42,8 @@ pub struct SparseCosts {
     pub dot: u32,
     /// The same of bytes of which two products are summed in 16 bits ([`ByteDot::S8S8Pairs`]); elsewhere it is not looked at.
     pub pairs: u32,
+    /// Where matrices are multiplied, for as many products as `dot`; elsewhere it is not looked at.
+    pub matrices: u32,
 }
 
 /// What a permutation of the lanes of a register by indices can do ([`crate::Op::Permute`]).
@@ -73,7 +75,7 @@ pub struct Machine {
     pub byte_dot: ByteDot,
     /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
     pub high_multiply: bool,
-    /// The high half of a product of 32 bits plus a number is cheap (SMMLA), and floats are not: integers are rescaled by one product.
+    /// The high half of a product of 32 bits plus a number is cheap (S60LA), and floats are not: integers are rescaled by one product.
     pub mul_high_add: bool,
     /// A float becomes an integer in one instruction that saturates; else what does not fit becomes the least integer there (x86).
     pub saturating_convert: bool,
@@ -141,7 +143,13 @@ impl Machine {
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
             saturating_convert: fma_lane,
             round: true,
-            sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 }, pairs: 60 },
+            sparse: SparseCosts {
+                product: 100,
+                weight: 200,
+                dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 },
+                pairs: 60,
+                matrices: 60,
+            },
             permutes: match vector_bytes {
                 0 => Permutes::default(),
                 16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },

@@ -32,7 +32,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             mul_high_add: false,
             saturating_convert: true,
             round: false,
-            sparse: SparseCosts { product: 150, weight: 500, dot: 300, pairs: 0 },
+            sparse: SparseCosts { product: 150, weight: 500, dot: 300, pairs: 0, matrices: 0 },
             permutes: Permutes::default(),
             tile_f32: tile,
             tile_i8: tile,

@@ -8,6 +8,7 @@ use super::Product;
 use super::geometry::Segment;
 use super::kernel::{Cells, Step};
 use super::numbers::{Form, Numbers};
+use super::shape::Shape;
 use cranelite_tile::{Elem, Index, KernelBuilder, Machine, Value};
 
 /// Pixels and channels of an accumulator.
@@ -19,13 +20,16 @@ pub const BLOCK: usize = 2;
 /// What is gained must be more than one part in so many.
 const MARGIN: usize = 10;
 
-/// Whether the machine has them, and operands are what they take. Activations are not summed by them.
-pub fn are_possible(machine: &Machine, n: &Numbers) -> bool {
-    machine.tile_matrix.is_some() && matches!(n.form, Form::Bytes { .. }) && (n.operand, n.weight) == (Elem::I8, Elem::I8)
-}
-
-/// Whether matrices take fewer vector operations than the groups of four of `n`, with panels of so many vectors.
-pub fn pay(p: &Product, n: &Numbers, vectors: usize, rectangles: &[(Segment, Segment)]) -> bool {
+/// The shape of a product of matrices, if the machine has them and they take fewer vector operations than the groups of four of `n`. Activations are not
+/// summed by it.
+pub fn shape(machine: &Machine, p: &Product, n: &Numbers, rectangles: &[(Segment, Segment)]) -> Option<Shape> {
+    machine.tile_matrix?;
+    if !matches!(n.form, Form::Bytes { .. }) || (n.operand, n.weight) != (Elem::I8, Elem::I8) {
+        return None;
+    }
+    let filters = p.filter.shape[0] / p.groups();
+    let shape = Shape::new(machine, &n.in_matrices(), p.batch * p.rows.output * p.columns.output, filters, false);
+    let vectors = shape.blocks(filters)[0].vectors;
     let area = |(row, column): &(Segment, Segment)| row.len * column.len;
     let pixels: usize = rectangles.iter().map(area).sum();
     let pairs: usize = rectangles.iter().map(|r| area(r).div_ceil(ROWS)).sum();
@@ -33,7 +37,7 @@ pub fn pay(p: &Product, n: &Numbers, vectors: usize, rectangles: &[(Segment, Seg
     // Besides products, the rows of pairs are brought together, and their results are taken apart.
     let of_pair = ROWS * vectors * eights + eights + ROWS * vectors;
     let today = pixels * vectors * fours;
-    pairs * of_pair < today - today / MARGIN
+    (pairs * of_pair < today - today / MARGIN).then_some(shape)
 }
 
 /// Vectors of the channels of each pixel, from accumulators with the sums of two pixels and two channels.

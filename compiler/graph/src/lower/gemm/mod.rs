@@ -223,11 +223,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
     if has_sums && !sums_ahead {
         shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
-    } else if across.is_none() && matrices::are_possible(cx.machine, &numbers) {
-        let in_matrices = Shape::new(cx.machine, &numbers.in_matrices(), pixels, filters, false);
-        if matrices::pay(product, &numbers, in_matrices.blocks(filters)[0].vectors, &rectangles) {
-            (numbers, shape) = (numbers.in_matrices(), in_matrices);
-        }
+    } else if across.is_none()
+        && let Some(in_matrices) = matrices::shape(cx.machine, product, &numbers, &rectangles)
+    {
+        (numbers, shape) = (numbers.in_matrices(), in_matrices);
     }
     let mut blocks = shape.blocks(filters);
     // Panel by panel where every rectangle would fetch all weights again, from far away.
@@ -310,6 +309,15 @@ impl Product<'_> {
     fn groups_of(&self, group: usize) -> usize {
         let [_, rows, taps, channels] = self.filter.shape;
         rows * if self.merges_taps(group) { (taps * channels).div_ceil(group) } else { taps * channels.div_ceil(group) }
+    }
+
+    /// Whether bytes are multiplied as matrices in the dense form.
+    fn multiplies_matrices(&self, machine: &Machine) -> bool {
+        let numbers = self.numbers(machine);
+        machine.tile_matrix.is_some()
+            && numbers.sum_factor(self.weight_zero_point) == 0
+            && rectangles(&self.rows, &self.columns, self.filter.shape[0])
+                .is_ok_and(|all| matrices::shape(machine, self, &numbers, &all).is_some())
     }
 
     /// Of one group.

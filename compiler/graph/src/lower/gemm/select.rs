@@ -69,7 +69,11 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>, numbers: &Numbers) -> Option<Plan
         Some([false, true].map(|is_sorted| packing.with_walk(is_sorted, &tables, &counts)))
     };
     let choices = Packing::choices(machine, numbers, p.has_byte_weights()).into_iter().filter_map(walks).flatten().flatten();
-    let product = if p.sums_in_pairs(machine) { 100 * machine.sparse.pairs / machine.sparse.dot } else { 100 };
+    let product = match () {
+        _ if p.sums_in_pairs(machine) => 100 * machine.sparse.pairs / machine.sparse.dot,
+        _ if p.multiplies_matrices(machine) => 100 * machine.sparse.matrices / machine.sparse.dot,
+        _ => 100,
+    };
     // Whether weights come from afar is not certain where there are many.
     let costs = Costs { cx, p, numbers, product: product.into(), is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
     // Some machines have caches twice as large.
