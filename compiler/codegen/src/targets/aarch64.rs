@@ -5,6 +5,7 @@ use super::Tuning;
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
 use crate::neon;
+use crate::neon::cores::{CORTEX_A53, CORTEX_A55, CORTEX_A510, Core};
 use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -31,18 +32,14 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     machine,
     wide: |_| None,
     neon: |set, tuning| {
-        let core = match (tuning, set.contains("dotprod")) {
-            // An order for a core that keeps it costs others nothing.
-            (Tuning::Generic, true) => Tuning::CortexA55,
-            (Tuning::Generic, false) => Tuning::CortexA53,
-            _ => tuning,
+        // An order for a core that keeps it costs others nothing.
+        let core = match tuning {
+            Tuning::Generic if set.contains("i8mm") => &CORTEX_A510,
+            Tuning::Generic if set.contains("dotprod") => &CORTEX_A55,
+            Tuning::Generic => &CORTEX_A53,
+            _ => Core::named(tuning.name())?,
         };
-        Some(neon::Features {
-            dotprod: set.contains("dotprod"),
-            i8mm: set.contains("i8mm"),
-            fp16: set.contains("fp16"),
-            core: neon::cores::Core::named(core.name())?,
-        })
+        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), fp16: set.contains("fp16"), core })
     },
     emitter: |set| Features {
         arch: Arch::Arm,
