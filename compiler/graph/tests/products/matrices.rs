@@ -6,6 +6,7 @@ use cranelite_graph::lower::Goal;
 use cranelite_graph::ops::attributes::{Activation, Padding};
 use cranelite_graph::ops::{Op, conv_2d, fully_connected};
 use cranelite_graph::tensor::TensorType;
+use cranelite_tile::pressure::pressure;
 use cranelite_tile::text::print_kernel;
 use std::collections::BTreeSet;
 
@@ -50,7 +51,11 @@ fn check(op: &Op, p: &Operands, shape: &[usize], want: &Want, all: &mut BTreeSet
         let words = [("concat", "one group"), ("group 8", "one pixel twice"), ("first", "part of a group"), ("xor", "moved in the loop")];
         all.extend(words.iter().filter(|w| text.contains(w.0)).map(|w| w.1));
         all.extend(text.contains("i8x32 = bitcast").then_some("two groups"));
-        all.extend(text.contains("loop k ").then_some("a loop"));
+        if text.contains("loop k ") {
+            all.insert("a loop");
+            let needed = pressure(&kernel, &machine);
+            assert!(needed <= machine.vector_registers, "{} needs {needed} registers", kernel.name);
+        }
         let panels = [("x4", "one vector"), ("x8", "two vectors"), ("x12", "three vectors"), ("x16", "four vectors")];
         all.extend(panels.iter().filter(|p| kernel.name.ends_with(p.0)).map(|p| p.1));
     }
@@ -82,6 +87,9 @@ fn depths_and_numbers() {
     }
     for depth in [64, 131, 200] {
         check_case(&plain(Kind::Int8 { per_channel: true }, [1, 3, 5, depth], [24, 1, 1, depth]), &mut all);
+        for outputs in [4, 8, 12, 16] {
+            check_case(&plain(Kind::Uint8, [1, 3, 12, depth], [outputs, 1, 1, depth]), &mut all);
+        }
     }
     // Weights with a zero point, where the sums of activations are made ahead.
     let case = Case { seed: SEED + 1, ..plain(Kind::Uint8, [1, 2, 3, 64], [48, 1, 1, 64]) };

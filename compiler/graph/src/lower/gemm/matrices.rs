@@ -15,7 +15,7 @@ use cranelite_tile::{Elem, Index, KernelBuilder, Machine, Value};
 pub const ROWS: usize = 2;
 /// Elements of the depth in a row.
 pub const GROUP: usize = 8;
-/// Rows of activations that are loaded as one vector.
+/// Rows of activations that are loaded as one vector, where their sign is right.
 pub const BLOCK: usize = 2;
 /// What is gained must be more than one part in so many.
 const MARGIN: usize = 10;
@@ -116,14 +116,11 @@ impl Step<'_> {
             return vec![self.flip.map_or(v, |flip| k.xor(v, flip))];
         }
         let block = n.operand.x(BLOCK * GROUP);
-        let loaded: Vec<Value> = places
-            .into_iter()
-            .map(|place| {
-                let v = k.load(block, place);
-                let v = self.flip.map_or(v, |flip| k.xor(v, flip));
-                k.bitcast(v, Elem::I64.x(BLOCK))
-            })
-            .collect();
+        let load = |k: &mut KernelBuilder, place| {
+            let v = k.load(block, place);
+            k.bitcast(v, Elem::I64.x(BLOCK))
+        };
+        let loaded: Vec<Value> = places.into_iter().map(|place| load(k, place)).collect();
         let both = k.interleave(loaded[0], loaded[loaded.len() - 1]);
         let both = k.bitcast(both, n.operand.x(ROWS * BLOCK * GROUP));
         (0..BLOCK).map(|g| k.slice(both, g * ROWS * GROUP, ROWS * GROUP)).collect()

@@ -135,8 +135,8 @@ impl Shape {
         let registers = |pixels: usize| {
             let rows = pixels / self.together;
             if 1 < self.together {
-                // Besides those of a step one is loaded, or two are brought together.
-                let operands = self.block * if rows <= columns { rows } else { columns + 1 };
+                // Besides those of a step one is loaded, or two are brought together. What has the other sign may still be moved ahead.
+                let operands = matrices::BLOCK * if rows <= columns { rows } else { columns + 1 };
                 return rows * columns + operands + 2;
             }
             let operands = match (self.block, self.keeps_weights) {
