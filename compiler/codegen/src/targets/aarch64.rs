@@ -66,7 +66,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         mul_high_add: false,
         saturating_convert: true,
         round: true,
-        sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 }, pairs: 340, matrices: 110 },
+        sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 }, pairs: 340, matrices: 95 },
         // Without an instruction for it, a product of bytes is several.
         permutes: match set.contains("dotprod") {
             true => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
