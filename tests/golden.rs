@@ -3,7 +3,7 @@
 //!
 //! Every case runs on this machine for speed, the smaller ones also for size and at the baseline, and a sample of them, always the same
 //! one, at the feature levels between that change code; `CRANELITE_ALL=1` runs all at all levels, `CRANELITE_FEW=1` a sixteenth for builds that are
-//! slow. `CRANELITE_BLESS=1` writes the list of refusals anew, and `fallbacks.txt`: what may have shorter vectors than the level's, which every
+//! slow. 64-bit Arm is emulated: the smaller ones without and with dot products, a sixteenth at other features and in the orders of its cores. `CRANELITE_BLESS=1` writes the list of refusals anew, and `fallbacks.txt`: what may have shorter vectors than the level's, which every
 //! compilation is held to. Cases are compiled and run in this process, from the object that
 //! `compile` would write. Without the suites there is nothing to do, and a line says so.
 
@@ -144,8 +144,20 @@ fn of_suite(suite: &Arc<Suite>, refusals: &Arc<Refusals>, targets: &[Arc<Target>
         trials.extend(some.into_iter().map(|i| in_threads(suite.clone(), i)));
     }
     let small: Vec<usize> = chosen(&|c| c.macs <= EMULATED_MACS_MAX);
+    let large: Vec<usize> = chosen(&|c| is_set("CRANELITE_ALL") && EMULATED_MACS_MAX < c.macs);
     for goal in [Goal::Speed, Goal::Size] {
-        trials.extend(MACHINES.iter().filter(|m| !m.runner.is_empty()).map(|m| emulated(suite.clone(), small.clone(), m, goal)));
+        for machine in MACHINES.into_iter().filter(|m| !m.runner.is_empty()) {
+            trials.push(emulated(suite.clone(), "", small.clone(), machine, goal));
+            trials.extend(large.iter().map(|&i| emulated(suite.clone(), &suite.cases[i].name, vec![i], machine, goal)));
+        }
+    }
+    // Levels whose features few cases meet, and orders of instructions for cores.
+    for cpu in ["generic+fp16", "generic+i8mm", "cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76", "neoverse-v1"] {
+        let machine = Machine { name: cpu, cpu, ..*MACHINES.last().expect("64-bit Arm") };
+        let is_due = |i: &usize| is_set("CRANELITE_ALL") || is_among(&format!("{}{cpu}", suite.cases[*i].name), FEW);
+        let some: Vec<usize> = small.iter().copied().filter(is_due).collect();
+        trials.push(emulated(suite.clone(), "", some, machine, Goal::Speed));
+        trials.extend(large.iter().map(|&i| emulated(suite.clone(), &suite.cases[i].name, vec![i], machine, Goal::Speed)));
     }
     trials
 }
@@ -240,12 +252,14 @@ fn in_threads(suite: Arc<Suite>, index: usize) -> Trial {
     })
 }
 
-/// Larger models take too long in an emulator.
+/// Larger models take long in an emulator: each is a trial of its own, where all are asked for.
 const EMULATED_MACS_MAX: u64 = 8_000_000;
 
-/// Cases of a suite in one program for another machine.
-fn emulated(suite: Arc<Suite>, indices: Vec<usize>, machine: &'static Machine, goal: Goal) -> Trial {
-    let name = format!("{}/{}{}", suite.name(), machine.name, suffix(goal));
+/// Cases of a suite, or the one that is named, in one program for another machine.
+fn emulated(suite: Arc<Suite>, case: &str, indices: Vec<usize>, machine: Machine, goal: Goal) -> Trial {
+    let name = [format!("{}/{}{}", suite.name(), machine.name, suffix(goal)), case.into()].join("/");
+    let name = name.trim_end_matches('/').to_string();
+    let is_ignored = machine.is_to_be_ignored();
     let test = move || {
         let target = Target::new(machine.triple, Some(machine.cpu))?;
         let cases: Vec<&Case> = indices.iter().map(|&i| &suite.cases[i]).collect();
@@ -256,14 +270,14 @@ fn emulated(suite: Arc<Suite>, indices: Vec<usize>, machine: &'static Machine, g
             counts.push(runs.len());
             runs.into_iter().for_each(|(compiled, steps)| batch.add(compiled, steps));
         }
-        let mut all = batch.run(machine)?.into_iter();
+        let mut all = batch.run(&machine)?.into_iter();
         let outputs: Vec<Vec<Vec<Array>>> = counts.into_iter().map(|n| all.by_ref().take(n).flatten().collect()).collect();
         let wrong: Vec<_> =
             cases.iter().zip(&outputs).filter_map(|(c, o)| suite.judge(c, o).err().map(|e| format!("{}: {e:#}", c.name))).collect();
         ensure!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
         Ok(())
     };
-    Trial::test(name, move || test().map_err(failed)).with_ignored_flag(machine.is_to_be_ignored())
+    Trial::test(name, move || test().map_err(failed)).with_ignored_flag(is_ignored)
 }
 
 fn failed(e: anyhow::Error) -> Failed {

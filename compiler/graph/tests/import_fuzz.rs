@@ -104,7 +104,7 @@ fn wild_numbers() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut accepted = 0;
     for bytes in models() {
-        for i in 0..8_000 {
+        for i in 0..3_000 {
             let mut bytes = bytes.clone();
             for _ in 0..1 + random.below(4) {
                 let at = random.below(bytes.len() / 4) * 4;

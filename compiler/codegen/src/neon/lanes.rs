@@ -1,13 +1,14 @@
 //! Movements of lanes: parts of vectors, joins, interleaving, reductions, tables.
 //!
-//! The idea: everything is in bytes. A value's bytes lie in its registers one after the other; EXT brings any of them to the bottom of a register, and what has
-//! no instruction of its own is a table look-up with constant indices.
+//! The ideas: everything is in bytes. A value's bytes lie in its registers one after the other; EXT brings any of them to the bottom of a register, and what has
+//! no instruction of its own is a table look-up with constant indices; a table in memory is looked up a sixteenth at a time.
 
 use super::forms::{self, Arrangement};
+use super::memory::Mem;
 use super::ops::arrangement;
 use super::{Emitter, piece_count};
 use crate::alloc::Virtual;
-use cranelite_tile::{Binary, Reduce, Type, Value};
+use cranelite_tile::{Binary, Place, Reduce, Type, Value};
 
 fn combining(reduce: Reduce) -> Binary {
     match reduce {
@@ -16,6 +17,9 @@ fn combining(reduce: Reduce) -> Binary {
         Reduce::Max => Binary::Max,
     }
 }
+
+/// So many bytes are looked up lane by lane.
+const FEW: u32 = 4;
 
 impl<'a> Emitter<'a> {
     /// Bytes from `n` on of two registers after each other.
@@ -106,6 +110,49 @@ impl<'a> Emitter<'a> {
                 self.gather(&pieces, &bytes)
             })
             .collect()
+    }
+
+    /// Elements of a table in memory by number: bytes many at once, others lane by lane.
+    pub(super) fn lookup(&mut self, ty: Type, place: &Place, index: Value) -> Vec<Virtual> {
+        let (table, indices, size) = (self.mem(place), self.pieces(index), ty.elem.bytes());
+        if size == 1 && FEW < ty.lanes {
+            return indices.iter().map(|&i| self.lookup_bytes(table, i)).collect();
+        }
+        let base = self.add_constant(table.base, table.offset);
+        let lanes: Vec<u32> = (0..ty.lanes).collect();
+        let per = 16 / size;
+        let one = |e: &mut Self, lane: u32| {
+            let number = e.gen_op(&forms::UMOV_B, &[indices[lane as usize / 16]], &[i64::from(lane % 16)]);
+            let address = e.gen_op(&forms::ADD_X_LSL, &[base, number], &[size.trailing_zeros().into()]);
+            Mem { base: address, offset: 0, ..table }
+        };
+        let register = |lanes: &[u32]| {
+            let from = one(self, lanes[0]);
+            let v = self.load_power(from, size);
+            for &lane in &lanes[1..] {
+                let from = one(self, lane);
+                self.load_lane(v, from, size, lane % per);
+            }
+            v
+        };
+        lanes.chunks(per as usize).map(register).collect()
+    }
+
+    /// Sixteen numbers of bytes. TBL gives 0 for what is beyond its table and TBX leaves it: all sixteenths, in two halves that do not wait for each other.
+    fn lookup_bytes(&mut self, table: Mem, index: Virtual) -> Virtual {
+        let [sixteen, middle] = [16, 128].map(|n| self.constant([n; 16]));
+        let upper = self.vec(&forms::EOR_V, Arrangement::B16, &[index, middle], &[]);
+        let halves = [(0, index), (128, upper)].map(|(start, mut index)| {
+            let first = self.load_bytes(table.plus(start), 16);
+            let mut v = self.vec(&forms::TBL1_V, Arrangement::B16, &[first, index], &[]);
+            for part in 1..8 {
+                index = self.vec(&forms::SUB_V, Arrangement::B16, &[index, sixteen], &[]);
+                let next = self.load_bytes(table.plus(start + 16 * part), 16);
+                v = self.change(&forms::TBX1_V, Arrangement::B16, v, &[next, index], &[]);
+            }
+            v
+        });
+        self.vec(&forms::ORR_V, Arrangement::B16, &halves, &[])
     }
 
     /// Sixteen bytes of a value by number. TBL gives 0 for what is beyond its table, so that of several registers each gives its own.

@@ -77,7 +77,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    fn add_constant(&mut self, v: Virtual, constant: i64) -> Virtual {
+    pub(super) fn add_constant(&mut self, v: Virtual, constant: i64) -> Virtual {
         if constant == 0 {
             return v;
         }
@@ -226,7 +226,7 @@ impl<'a> Emitter<'a> {
         self.touch(form, &[v, mem.base], &[mem.offset], mem.touched(bytes, is_write));
     }
 
-    fn load_power(&mut self, mem: Mem, bytes: u32) -> Virtual {
+    pub(super) fn load_power(&mut self, mem: Mem, bytes: u32) -> Virtual {
         let d = self.vector();
         let forms = match bytes {
             1 => [&forms::LDR_B, &forms::LDUR_B],
@@ -266,18 +266,22 @@ impl<'a> Emitter<'a> {
         let mut done = first;
         while done < bytes {
             let chunk = [8, 4, 2, 1].into_iter().find(|c| *c <= bytes - done && done.is_multiple_of(*c)).unwrap_or(1);
-            let form = match chunk {
-                8 => &forms::LD1_LANE_D,
-                4 => &forms::LD1_LANE_S,
-                2 => &forms::LD1_LANE_H,
-                _ => &forms::LD1_LANE_B,
-            };
-            let here = mem.plus(done.into());
-            let at = Mem { base: self.add_constant(here.base, here.offset), offset: 0, ..here };
-            self.touch(form, &[v, at.base], &[i64::from(done / chunk)], at.touched(chunk, false));
+            self.load_lane(v, mem.plus(done.into()), chunk, done / chunk);
             done += chunk;
         }
         v
+    }
+
+    /// Changes one lane of so many bytes.
+    pub(super) fn load_lane(&mut self, v: Virtual, mem: Mem, bytes: u32, lane: u32) {
+        let form = match bytes {
+            8 => &forms::LD1_LANE_D,
+            4 => &forms::LD1_LANE_S,
+            2 => &forms::LD1_LANE_H,
+            _ => &forms::LD1_LANE_B,
+        };
+        let at = Mem { base: self.add_constant(mem.base, mem.offset), offset: 0, ..mem };
+        self.touch(form, &[v, at.base], &[lane.into()], at.touched(bytes, false));
     }
 
     /// `count` lanes (all if `None`) as pieces of `ty`; the lanes beyond are zero.

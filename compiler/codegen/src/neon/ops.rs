@@ -84,10 +84,7 @@ impl<'a> Emitter<'a> {
                 vec![self.reduce(*r, self.ty(*a), pieces)]
             }
             Op::ReduceEach(r, all) => self.reduce_each(*r, all),
-            Op::Lookup { .. } => {
-                self.fail("a table of 256 elements");
-                vec![]
-            }
+            Op::Lookup { place, index } => self.lookup(ty, place, *index),
             Op::Requantize { x, multiplier, shift, range } => {
                 let range = *range;
                 self.each(&[*x, *multiplier, *shift], |e, v| e.requantize(v[0], v[1], v[2], range))

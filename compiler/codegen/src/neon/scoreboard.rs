@@ -107,6 +107,12 @@ fn likely(word: u32) -> Timed {
     }
 }
 
+/// The pipes of a set.
+fn each(pipes: u32) -> impl Iterator<Item = usize> {
+    let after = |rest: &u32| Some(rest & (rest - 1)).filter(|rest| *rest != 0);
+    std::iter::successors(Some(pipes).filter(|p| *p != 0), after).map(|rest| rest.trailing_zeros() as usize)
+}
+
 /// When pipes are free, and how much they did.
 #[derive(Clone, Debug)]
 struct PipeState {
@@ -120,12 +126,11 @@ impl PipeState {
     }
     /// The pipe of the set that is free first, of these the one that did least.
     fn pick(&self, free: &[u32; 32], pipes: u32, at: u32) -> usize {
-        let all = (0..32).filter(|p| pipes >> p & 1 == 1);
-        all.min_by_key(|&p| (free[p].max(at), self.load[p])).expect("a use names a pipe")
+        each(pipes).min_by_key(|&p| (free[p].max(at), self.load[p])).expect("a use names a pipe")
     }
     /// The first cycle from `at` on in which the instruction finds its pipes.
     fn available(&self, row: &Row, at: u32) -> u32 {
-        let first = |pipes: u32| (0..32).filter(|p| pipes >> p & 1 == 1).map(|p| self.free[p]).min().unwrap_or(0);
+        let first = |pipes: u32| each(pipes).map(|p| self.free[p]).min().unwrap_or(0);
         let mut at = row.uses.iter().fold(at, |at, (pipes, _)| at.max(first(*pipes)));
         // Two uses of one set need two pipes of it, if it has them.
         while !self.fits(row, at) {
@@ -134,6 +139,10 @@ impl PipeState {
         at
     }
     fn fits(&self, row: &Row, at: u32) -> bool {
+        let all = row.uses.iter().fold(0, |all, (pipes, _)| all | pipes);
+        if row.uses.iter().map(|(pipes, _)| pipes.count_ones()).sum::<u32>() == all.count_ones() {
+            return row.uses.iter().all(|&(pipes, _)| each(pipes).any(|p| self.free[p] <= at));
+        }
         let mut free = self.free;
         row.uses.iter().all(|&(pipes, cycles)| {
             let pipe = self.pick(&free, pipes, at);

@@ -275,6 +275,10 @@ impl Emitter<'_> {
     pub(super) fn load_splat(&mut self, place: &Place, ty: Type, group: u32, count: Option<u32>) -> Vec<Virtual> {
         let size = ty.elem.bytes();
         let (bytes, read) = (group * size, count.unwrap_or(group) * size);
+        if !matches!(bytes, 1 | 2 | 4 | 8 | 16) {
+            self.fail(format!("a group of {bytes} bytes"));
+            return vec![];
+        }
         let mem = self.mem(place, bytes);
         let full = self.piece_sizes(ty)[0];
         let v = if read == bytes {
@@ -289,7 +293,7 @@ impl Emitter<'_> {
                 }
                 8 => self.broadcast_8(mem, full),
                 16 if full == 16 => vm!(self, vmovups, 16, mem),
-                16 => {
+                _ => {
                     let d = self.vector();
                     let evex = self.features.avx512;
                     self.push(&mem.registers(), &[d], move |s, r| match full {
@@ -299,23 +303,15 @@ impl Emitter<'_> {
                     });
                     d
                 }
-                _ => {
-                    self.fail(format!("a group of {bytes} bytes"));
-                    return vec![];
-                }
             }
         } else {
             let low = self.load_bytes(mem, 16, read as usize);
             match bytes {
                 1 | 2 | 4 | 8 => self.broadcast(low, bytes as usize, full),
-                16 if full == 16 => low,
-                16 => {
+                _ if full == 16 => low,
+                _ => {
                     let half = self.insert128(low, low);
                     if full == 32 { half } else { self.join(half, half, 32) }
-                }
-                _ => {
-                    self.fail(format!("part of a group of {bytes} bytes"));
-                    return vec![];
                 }
             }
         };

@@ -258,6 +258,7 @@ forms! {
     // From place to place.
     " <=vd>.<T>, <vn>.<T>, <vm>.<T>, #<byte>", Long, BYTES { EXT_V "ext" 0x2e00_0000 Permute; }
     " <=vd>.<T>, { <vn>.16b }, <vm>.<T>", Long, BYTES { TBL1_V "tbl" 0x0e00_0000 Table; }
+    " <+vd>.<T>, { <vn>.16b }, <vm>.<T>", Long, BYTES { TBX1_V "tbx" 0x0e00_1000 Table; }
     " <=vd>.<T>, <vn>.<E>[<lane>]", LowestOne, ALL { DUP_LANE "dup" 0x0e00_0400 Permute; }
     " <=sd>, <vn>.s[<lane_s>]", Fixed, NONE { DUP_SCALAR_S "mov" 0x5e04_0400 Permute; }
     " <=dd>, <vn>.d[<lane_d>]", Fixed, NONE { DUP_SCALAR_D "mov" 0x5e08_0400 Permute; }
