@@ -122,6 +122,8 @@ pub fn products(m: &Machine, arithmetic: Arithmetic) -> (Program, u64) {
     }
     // No less than the latency of a product times the products that begin in a cycle; some registers remain.
     let sums = m.vector_registers as usize - 6;
+    // Twice as many products as a group of four has for each lane.
+    let are_matrices = arithmetic == Arithmetic::I8 && m.tile_matrix.is_some();
     let (accumulator, group, a, b) = match (arithmetic, m.byte_dot) {
         (Arithmetic::F32, _) => (Elem::F32, 1, Elem::F32, Elem::F32),
         (Arithmetic::I8, ByteDot::U8S8) => (Elem::I32, 4, Elem::U8, Elem::I8),
@@ -152,13 +154,15 @@ pub fn products(m: &Machine, arithmetic: Arithmetic) -> (Program, u64) {
                         let product = k.mul(varying, fixed);
                         k.add(product, *sum)
                     }
+                    _ if are_matrices => k.dot_matrix(*sum, varying, fixed),
                     _ => k.dot(group, *sum, varying, fixed),
                 };
             }
         }
         sums
     });
-    let operations = 2 * (DEPTH * sums.len() * lanes * group) as u64;
+    let of_lane = if are_matrices { 2 * group } else { group };
+    let operations = 2 * (DEPTH * sums.len() * lanes * of_lane) as u64;
     let total = sums.into_iter().reduce(|a, b| k.add(a, b)).expect("there are sums");
     k.store(y.at(0), total);
     (program(k.finish(), DEPTH + 64), operations)

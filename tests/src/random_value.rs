@@ -283,6 +283,11 @@ fn dot(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Option<Va
     let (group, a, b) =
         m.n.one_of(&[(4, Elem::I8, Elem::I8), (4, Elem::U8, Elem::I8), (2, Elem::I16, Elem::I16), (1, Elem::I16, Elem::I16)]);
     let lanes = ty.lanes as usize * group;
+    if group == 4 && ty.lanes.is_multiple_of(4) && lanes <= m.lanes_limit() && m.n.below(3) == 0 {
+        let acc = m.value(k, ty, fuel);
+        let (a, b) = (m.value(k, a.x(lanes), fuel), m.value(k, b.x(lanes), fuel));
+        return Some(k.dot_matrix(acc, a, b));
+    }
     if m.lanes_limit() < lanes {
         return None;
     }

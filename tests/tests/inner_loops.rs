@@ -103,6 +103,8 @@ const LOOPS: &[(&str, &str, bool, &str, usize, usize)] = &[
     (ARM, "generic", true, "fmla", 84, 146),
     (ARM, "generic", false, "smull", 16, 80),
     (ARM, "generic+dotprod", false, "sdot", 42, 72),
+    (ARM, "generic+i8mm", false, "smmla", 48, 81),
+    (ARM, "neoverse-v1", false, "smmla", 48, 81),
 ];
 
 /// What measures a machine's peak must not wait for the stack.
@@ -116,7 +118,7 @@ fn peaks_stay_in_registers() {
             let options = object::Options { prefix: "t".into(), asm: true, ..object::Options::default() };
             let level = object::Level { program: &program, target: &target };
             let asm = object::emit(&[level], &options).expect("an object").asm.expect("asked for");
-            let mnemonics = ["vfmadd", "mulps", "pmaddwd", "vpdpbusd", "vpdpwssd", "fmla", "smull", "sdot"];
+            let mnemonics = ["vfmadd", "mulps", "pmaddwd", "vpdpbusd", "vpdpwssd", "fmla", "smull", "sdot", "smmla"];
             let loops = mnemonics.map(|m| inner_loop(&asm, m));
             let (products, lines, stack) = loops.into_iter().max_by_key(|l| l.0).expect("there are mnemonics");
             assert!(9 <= products, "{cpu} {}: {products}", arithmetic.name());

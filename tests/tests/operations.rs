@@ -246,6 +246,12 @@ fn products() {
                 });
             }
         }
+        if lanes.is_multiple_of(4) {
+            for (a, b) in [(Elem::I8, Elem::I8), (Elem::U8, Elem::I8), (Elem::I8, Elem::U8), (Elem::U8, Elem::U8)] {
+                let types = [acc, a.x(4 * lanes), b.x(4 * lanes)];
+                m.add(format!("dot_matrix {a} {b} x {lanes}"), &types, |k, v| k.dot_matrix(v[0], v[1], v[2]));
+            }
+        }
         m.add(format!("mul_wide {lanes}"), &[acc, acc], |k, v| k.mul_wide(v[0], v[1]));
         let f = Elem::F32.x(lanes);
         m.add(format!("fma {f}"), &[f, f, f], |k, v| k.fma(v[0], v[1], v[2]));

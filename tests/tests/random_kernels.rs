@@ -1,8 +1,9 @@
 //! Random kernels give the same bits as the interpreter at every feature level of this machine, and are proved to stay in their buffers.
 
+use cranelite_tests::matrix::Matrix;
 use cranelite_tests::tools::{exists, is_required};
 use cranelite_tests::{differential, in_c, random_kernel};
-use cranelite_tile::{text, verify};
+use cranelite_tile::{Elem, KernelBuilder, text, verify};
 use proptest::prelude::*;
 
 proptest! {
@@ -52,6 +53,32 @@ proptest! {
                 let difference = differential::difference(&case, &expected, &outputs);
                 prop_assert!(difference.is_none(), "{}: {}\n{}", compiler[0], difference.unwrap_or_default(), program());
             }
+        }
+    }
+}
+
+/// What is read is not what has been written a moment ago, where bytes are moved by a few places.
+#[test]
+fn moves_that_overlap_in_c() {
+    let mut matrix = Matrix::default();
+    for (from, to) in [(0, 1), (0, 4), (0, 47), (0, 48), (8, 8), (1, 0), (16, 3)] {
+        for in_place in [false, true] {
+            let mut k = KernelBuilder::new(format!("{from} to {to}, {in_place}"));
+            let z = k.read_write("z");
+            let y = if in_place { k.read_write_in_place("y", z) } else { z };
+            let v = k.load(Elem::I32.x(12), z.at(from));
+            k.store(y.at(to), v);
+            let bytes = (0..100).collect();
+            let contents = if in_place { vec![(Elem::U8, bytes), (Elem::U8, vec![])] } else { vec![(Elem::U8, bytes)] };
+            matrix.kernel(k.finish(), &[], contents);
+        }
+    }
+    let case = matrix.case();
+    let expected = differential::expected(case).expect("the interpreter runs it");
+    for compiler in [&["gcc", "-O1"][..], &["clang", "-O2"]].into_iter().filter(|c| exists(c[0]) || is_required()) {
+        let object = in_c::object(&case.program, &differential::options(&case.program), compiler).expect("an object");
+        for outputs in differential::loaded(case, &object).expect("it runs") {
+            assert_eq!(differential::difference(case, &expected, &outputs), None, "{}", compiler[0]);
         }
     }
 }

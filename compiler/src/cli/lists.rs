@@ -74,7 +74,8 @@ pub fn targets(args: TargetsArgs) -> Outcome {
 /// What code for a core has of its own.
 fn tuned(core: &str, machine: &Machine) -> String {
     let tile = |t: MicroTile| format!("{} x {}", t.rows, t.vectors);
-    format!("schedule of {core}, tiles {} (floats), {} (bytes)", tile(machine.tile_f32), tile(machine.tile_i8))
+    let matrices = machine.tile_matrix.map_or(String::new(), |t| format!(", {} (matrices of bytes)", tile(t)));
+    format!("schedule of {core}, tiles {} (floats), {} (bytes){matrices}", tile(machine.tile_f32), tile(machine.tile_i8))
 }
 
 fn level_json(level: &ListedLevel) -> Value {
@@ -82,6 +83,9 @@ fn level_json(level: &ListedLevel) -> Value {
     if let Some(machine) = &level.tuned {
         let tile = |t: MicroTile| json!({ "pixels": t.rows, "vectors": t.vectors });
         facts["tunes"] = json!({ "schedule": level.name, "tile_f32": tile(machine.tile_f32), "tile_i8": tile(machine.tile_i8) });
+        if let Some(matrices) = machine.tile_matrix {
+            facts["tunes"]["tile_matrix"] = tile(matrices);
+        }
     }
     facts
 }

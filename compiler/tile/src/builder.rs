@@ -334,6 +334,10 @@ impl KernelBuilder {
         assert_eq!(self.ty(acc).lanes as usize * group, self.ty(b).lanes as usize, "dot_lane");
         self.op(self.ty(acc), Op::DotLane { group: group as u32, acc, a, lane: lane as u32, b })
     }
+    pub fn dot_matrix(&mut self, acc: Value, a: Value, b: Value) -> Value {
+        assert!(self.ty(acc).lanes * 4 == self.ty(a).lanes && self.ty(a).lanes == self.ty(b).lanes, "dot_matrix");
+        self.op(self.ty(acc), Op::DotMatrix { acc, a, b })
+    }
     pub fn convert(&mut self, a: Value, to: Elem, rounding: Rounding) -> Value {
         self.op(self.ty(a).with_elem(to), Op::Convert(a, rounding))
     }

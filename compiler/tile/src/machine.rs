@@ -42,6 +42,8 @@ pub struct SparseCosts {
     pub dot: u32,
     /// The same of bytes of which two products are summed in 16 bits ([`ByteDot::S8S8Pairs`]); elsewhere it is not looked at.
     pub pairs: u32,
+    /// Where matrices are multiplied, for as many products as `dot`; elsewhere it is not looked at.
+    pub matrices: u32,
 }
 
 /// What a permutation of the lanes of a register by indices can do ([`crate::Op::Permute`]).
@@ -73,7 +75,7 @@ pub struct Machine {
     pub byte_dot: ByteDot,
     /// The rounded high half of a product of 32 bits is one instruction (SQRDMULH); without it, rescaling integers is cheaper as floats.
     pub high_multiply: bool,
-    /// The high half of a product of 32 bits plus a number is cheap (SMMLA), and floats are not: integers are rescaled by one product.
+    /// The high half of a product of 32 bits plus a number is cheap (S60LA), and floats are not: integers are rescaled by one product.
     pub mul_high_add: bool,
     /// A float becomes an integer in one instruction that saturates; else what does not fit becomes the least integer there (x86).
     pub saturating_convert: bool,
@@ -85,6 +87,8 @@ pub struct Machine {
     pub tile_f32: MicroTile,
     /// Tile for byte products (or 16-bit products where `byte_dot` says so).
     pub tile_i8: MicroTile,
+    /// Tile for products of matrices of signed bytes ([`crate::Op::DotMatrix`]), where one is an instruction beside that of `byte_dot`.
+    pub tile_matrix: Option<MicroTile>,
     /// Tile for a single row (matrix by vector).
     pub tile_row: MicroTile,
     pub l1_bytes: u32,
@@ -139,7 +143,13 @@ impl Machine {
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
             saturating_convert: fma_lane,
             round: true,
-            sparse: SparseCosts { product: 100, weight: 200, dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 }, pairs: 60 },
+            sparse: SparseCosts {
+                product: 100,
+                weight: 200,
+                dot: if byte_dot == ByteDot::S16S16 { 200 } else { 100 },
+                pairs: 60,
+                matrices: 60,
+            },
             permutes: match vector_bytes {
                 0 => Permutes::default(),
                 16 => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
@@ -148,6 +158,7 @@ impl Machine {
             },
             tile_f32,
             tile_i8,
+            tile_matrix: None,
             tile_row: tile(1, 8),
             l1_bytes: 32 << 10,
             l2_bytes: 1 << 20,

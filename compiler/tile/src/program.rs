@@ -474,6 +474,13 @@ pub enum Op {
         lane: u32,
         b: Value,
     },
+    /// Products of matrices of bytes. Of every 16 lanes, `a` and `b` hold two rows of eight; of every four, `acc` holds the sums of two rows for the two rows of
+    /// `b`: `acc[4n + 2i + j] + Σ over k < 8: a[16n + 8i + k] · b[16n + 8j + k]`; products exact, sums wrap. Arm's SMMLA.
+    DotMatrix {
+        acc: Value,
+        a: Value,
+        b: Value,
+    },
     /// Between float and integer or float widths; rounding of float to integer as given, saturating; to narrower floats to nearest even.
     Convert(Value, Rounding),
     /// To an integer type with more bits, by value.
@@ -560,7 +567,9 @@ impl Op {
             Op::Binary(_, a, b) | Op::Compare(_, a, b) | Op::MulWide(a, b) | Op::Concat(a, b) | Op::Interleave(a, b) => vec![a, b],
             Op::Permute { a, index, .. } => vec![a, index],
             Op::Select(a, b, c) | Op::Fma(a, b, c) => vec![a, b, c],
-            Op::FmaLane { acc, a, b, .. } | Op::Dot { acc, a, b, .. } | Op::DotLane { acc, a, b, .. } => vec![acc, a, b],
+            Op::FmaLane { acc, a, b, .. } | Op::Dot { acc, a, b, .. } | Op::DotLane { acc, a, b, .. } | Op::DotMatrix { acc, a, b } => {
+                vec![acc, a, b]
+            }
             Op::Requantize { x, multiplier, shift, .. } => vec![x, multiplier, shift],
             Op::ReduceEach(_, ref all) => all.to_vec(),
         }

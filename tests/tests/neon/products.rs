@@ -173,6 +173,54 @@ fn by_element() {
     check(&calls);
 }
 
+/// Products of matrices whose rows come from two places, from one, or from a register's half, in a loop: some sums are still needed as they were.
+#[test]
+fn of_matrices() {
+    let mut calls = Calls::default();
+    for (a, b) in [(Elem::I8, Elem::I8), (Elem::U8, Elem::U8), (Elem::U8, Elem::I8), (Elem::I8, Elem::U8)] {
+        for registers in [1, 2, 3] {
+            for (turns, part) in [(1, 8), (3, 8), (2, 1), (2, 5)] {
+                let mut k = KernelBuilder::new(format!("{a} {b} x {registers}, {turns} turns, {part} of a row"));
+                let (x, w, y) = (k.read("x"), k.read("w"), k.write("y"));
+                let sum = Elem::I32.x(4 * registers);
+                let start = k.load_splat(sum, 2, w.at(0));
+                let rows = |k: &mut KernelBuilder, from: Arg, elem: Elem, at: Index| {
+                    let two = [0, 24].map(|d| k.load_part(elem.x(8), from.at(at.clone() + d), part));
+                    let mut all = k.concat(two[0], two[1]);
+                    for n in 1..registers {
+                        let more = match n {
+                            1 => k.load_splat_part(elem.x(16), 8, from.at(at.clone() + 16), part),
+                            _ => k.load(elem.x(16), from.at(at.clone() + 13)),
+                        };
+                        all = k.concat(all, more);
+                    }
+                    all
+                };
+                let sums = k.repeat("i", turns, 1, &[start; 4], |k, i, sums| {
+                    let (p, q) = (rows(k, x, a, i * 32), rows(k, w, b, i * 32));
+                    let again = k.dot_matrix(sums[1], p, q);
+                    let mut next = vec![k.dot_matrix(sums[0], p, q), k.dot_matrix(again, p, q)];
+                    next.push(k.add(sums[1], again));
+                    next.push(if a == b { k.dot_matrix(sums[3], p, p) } else { k.add(sums[3], sums[0]) });
+                    next
+                });
+                // The sums of each row of two accumulators beside each other.
+                let halves = [0, 1].map(|n| k.bitcast(sums[n], Elem::I64.x(2 * registers)));
+                let both = k.interleave(halves[0], halves[1]);
+                let both = k.bitcast(both, Elem::I32.x(8 * registers));
+                k.store(y.at(0), both);
+                for n in [2, 3] {
+                    k.store(y.at(n * i64::from(sum.bytes())), sums[n as usize]);
+                }
+                let length = 32 * turns as usize + 16;
+                let out = vec![0xa5; 4 * sum.bytes() as usize];
+                add(&mut calls, k.finish(), &[], vec![(a, bytes(a, length)), (b, bytes(b, length)), (Elem::I32, out)]);
+            }
+        }
+    }
+    check(&calls);
+}
+
 /// Shifts at the ends of their ranges, of the least and the greatest numbers.
 #[test]
 fn fixed_point() {

@@ -431,12 +431,24 @@ impl<'a> Emitter<'a> {
         self.arrays.insert(taps.after, (array, 0));
     }
 
+    /// Whether no byte is written before it is read, where so many are moved from the lowest on.
+    fn moves_in_order(&self, from: &Place, to: &Place, bytes: usize) -> bool {
+        let Base::Arg(target) = to.base else { return false };
+        let arg = |a: Arg| &self.kernel.args[a.0 as usize];
+        let memory = |a: Arg| arg(a).in_place_of.unwrap_or(a);
+        match from.base {
+            Base::Arg(source) if memory(source) != memory(target) => true,
+            Base::Arg(_) => (to.at.clone() - from.at.clone()).as_constant().is_some_and(|d| d <= 0 || bytes as i64 <= d),
+            Base::Row(_) => arg(target).access == Access::Write && arg(target).in_place_of.is_none(),
+        }
+    }
+
     /// Bytes that are only moved: by words.
     fn copy(&mut self, to: &Place, value: Value) -> bool {
         let ty = self.ty(value);
         let bytes = ty.bytes() as usize;
         let Some(Op::Load { place: from, count: None }) = self.recent(value) else { return false };
-        if bytes == ty.elem.bytes() as usize || !bytes.is_multiple_of(4) {
+        if bytes == ty.elem.bytes() as usize || !bytes.is_multiple_of(4) || !self.moves_in_order(from, to, bytes) {
             return false;
         }
         for i in (0..bytes).step_by(4) {
@@ -641,6 +653,11 @@ impl<'a> Emitter<'a> {
                 let (acc, a, b, group) = (self.lanes(*acc), self.lanes(*a), self.lanes(*b), *group as usize);
                 let a = &a[*lane as usize * group..][..group];
                 (0..lanes).map(|i| self.dot(&acc[i], a, &b[i * group..][..group])).collect()
+            }
+            Op::DotMatrix { acc, a, b } => {
+                let (acc, a, b) = (self.lanes(*acc), self.lanes(*a), self.lanes(*b));
+                let rows = |i: usize| (i / 4 * 16 + i / 2 % 2 * 8, i / 4 * 16 + i % 2 * 8);
+                (0..lanes).map(|i| self.dot(&acc[i], &a[rows(i).0..][..8], &b[rows(i).1..][..8])).collect()
             }
             Op::Convert(a, rounding) => {
                 let from = self.ty(*a).elem;

@@ -48,6 +48,10 @@ impl<'a> Emitter<'a> {
                 let (a, b) = ((self.ty(a), self.pieces(a)), (self.ty(b), self.pieces(b)));
                 self.dot_lane(ty, group, &self.pieces(acc), a, lane, b)
             }
+            Op::DotMatrix { acc, a, b } => {
+                let (a, b) = ((self.ty(a), self.pieces(a)), (self.ty(b), self.pieces(b)));
+                self.dot_matrix(ty, &self.pieces(acc), a, b)
+            }
             Op::Convert(a, rounding) => self.convert(ty, a, rounding),
             Op::Widen(a) => self.widen_value(ty, a),
             Op::Narrow(a) => self.narrow(ty, self.ty(a), &self.pieces(a)),

@@ -45,6 +45,30 @@ impl<'a> Emitter<'a> {
         self.out_of_registers(ty, sums)
     }
 
+    /// Without an instruction for it: each row of `a` twice by both of `b`, as products of groups of four whose pairs of sums are added.
+    pub(super) fn dot_matrix(&mut self, ty: Type, acc: &[ir::Value], a: Operand, b: Operand) -> Vec<ir::Value> {
+        if !self.features.vectors {
+            let sum = |e: &mut Self, i: usize| {
+                let (first, row, column) = (i / 4 * 16, i / 2 % 2 * 8, i % 2 * 8);
+                e.dot_scalar(acc[i], (&a, first + row), (&b, first + column), 8)
+            };
+            return (0..ty.lanes as usize).map(|i| sum(self, i)).collect();
+        }
+        let zero = self.int_constant(types::I32X4, 0);
+        (0..acc.len())
+            .map(|i| {
+                let rows = self.cast(a.1[i], types::I64X2);
+                let [upper, lower] = [0, 1].map(|row| {
+                    let twice = self.shuffle(rows, rows, 8, |_| row);
+                    let twice = self.cast(twice, self.vector_type(a.0.elem));
+                    self.dot_piece(zero, (a.0.elem, twice), (b.0.elem, b.1[i]))
+                });
+                let sums = self.ins().iadd_pairwise(upper, lower);
+                self.ins().iadd(sums, acc[i])
+            })
+            .collect()
+    }
+
     /// Each lane by itself: that of `a` begins at its first lane and so many lanes for each further one.
     fn dot_by_lane(
         &mut self,

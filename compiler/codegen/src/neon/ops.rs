@@ -58,6 +58,7 @@ impl<'a> Emitter<'a> {
             Op::MulWide(a, b) => self.mul_wide(ty, *a, *b),
             Op::Dot { group, acc, a, b } => self.dot(*group, *acc, *a, *b),
             Op::DotLane { group, acc, a, lane, b } => self.dot_lane(*group, *acc, *a, *lane as usize, *b),
+            Op::DotMatrix { acc, a, b } => self.dot_matrix(*acc, *a, *b),
             Op::Convert(a, rounding) => self.convert(ty, *a, *rounding),
             Op::Widen(a) => self.widen(ty, *a),
             Op::Narrow(a) => self.narrow(ty, *a),

@@ -160,6 +160,28 @@ impl<'a> Emitter<'a> {
         self.add_to_sum(&forms::ADD_V, Arrangement::S4, acc, sums)
     }
 
+    pub(super) fn dot_matrix(&mut self, acc: Value, a: Value, b: Value) -> Vec<Virtual> {
+        let (x, y) = (self.ty(a).elem, self.ty(b).elem);
+        let form = match (x, y) {
+            (Elem::I8, Elem::I8) => Some(&forms::SMMLA),
+            (Elem::U8, Elem::U8) => Some(&forms::UMMLA),
+            (Elem::U8, Elem::I8) => Some(&forms::USMMLA),
+            _ => None,
+        };
+        if let Some(form) = form.filter(|_| self.features.i8mm) {
+            return self.each(&[acc, a, b], |e, v| e.change(form, Arrangement::S4, v[0], &[v[1], v[2]], &[]));
+        }
+        // No lowering makes one where that has no instruction: each row by both of the other side.
+        self.each(&[acc, a, b], |e, v| {
+            let sums = [0, 1].map(|row| {
+                let (twice, zero) = (e.vec(&forms::DUP_LANE, Arrangement::D2, &[v[1]], &[row]), e.zero());
+                e.dot_of_bytes(zero, (x, twice), (y, v[2]))
+            });
+            let sums = e.vec(&forms::ADDP_V, Arrangement::S4, &sums, &[]);
+            e.add_to_sum(&forms::ADD_V, Arrangement::S4, v[0], sums)
+        })
+    }
+
     pub(super) fn dot_lane(&mut self, group: u32, acc: Value, a: Value, lane: usize, b: Value) -> Vec<Virtual> {
         let (x, y) = (self.ty(a).elem, self.ty(b).elem);
         let offset = lane * (group * x.bytes()) as usize;

@@ -5,6 +5,7 @@ use super::Tuning;
 use super::level::{Architecture, Feature, Level, Set};
 use crate::clif::{Arch, Features};
 use crate::neon;
+use crate::neon::cores::{CORTEX_A53, CORTEX_A55, CORTEX_A510, Core};
 use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
@@ -31,18 +32,14 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     machine,
     wide: |_| None,
     neon: |set, tuning| {
-        let core = match (tuning, set.contains("dotprod")) {
-            // An order for a core that keeps it costs others nothing.
-            (Tuning::Generic, true) => Tuning::CortexA55,
-            (Tuning::Generic, false) => Tuning::CortexA53,
-            _ => tuning,
+        // An order for a core that keeps it costs others nothing.
+        let core = match tuning {
+            Tuning::Generic if set.contains("i8mm") => &CORTEX_A510,
+            Tuning::Generic if set.contains("dotprod") => &CORTEX_A55,
+            Tuning::Generic => &CORTEX_A53,
+            _ => Core::named(tuning.name())?,
         };
-        Some(neon::Features {
-            dotprod: set.contains("dotprod"),
-            i8mm: set.contains("i8mm"),
-            fp16: set.contains("fp16"),
-            core: neon::cores::Core::named(core.name())?,
-        })
+        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), fp16: set.contains("fp16"), core })
     },
     emitter: |set| Features {
         arch: Arch::Arm,
@@ -69,7 +66,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         mul_high_add: false,
         saturating_convert: true,
         round: true,
-        sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 }, pairs: 340 },
+        sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 }, pairs: 340, matrices: 95 },
         // Without an instruction for it, a product of bytes is several.
         permutes: match set.contains("dotprod") {
             true => Permutes { bytes: 16, words: 0, cost: 100, long_cost: 0, simple: 50 },
@@ -78,6 +75,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         tile_f32: tile,
         // Registers are left to load ahead into, and for what comes after the sums. Products of pairs take two registers of each operand.
         tile_i8: if set.contains("dotprod") { MicroTile { rows: 7, ..tile } } else { MicroTile { rows: 4, vectors: 4, unroll: 1 } },
+        tile_matrix: set.contains("i8mm").then_some(MicroTile { rows: 6, vectors: 4, unroll: 1 }),
         tile_row: MicroTile { rows: 1, vectors: 8, unroll: 1 },
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,

@@ -51,10 +51,11 @@ pub(super) fn of(products: Products, name: &str) -> Machine {
         mul_high_add: true,
         saturating_convert: true,
         round: false,
-        sparse: SparseCosts { product: 200, weight: 500, dot: 200, pairs: 0 },
+        sparse: SparseCosts { product: 200, weight: 500, dot: 200, pairs: 0, matrices: 0 },
         permutes: Permutes::default(),
         tile_f32: tile(2, 2),
         tile_i8,
+        tile_matrix: None,
         tile_row,
         // All memory is as near.
         l1_bytes: 1 << 28,

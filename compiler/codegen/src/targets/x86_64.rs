@@ -105,7 +105,7 @@ fn machine(set: &Set, name: &str) -> Machine {
         vector_bytes: wide.vector_bytes as u32,
         vector_registers: if wide.avx512 { 32 } else { 16 },
         byte_dot: if wide.vnni { ByteDot::U8S8 } else { ByteDot::S16S16 },
-        sparse: SparseCosts { product: 100, weight: 200, dot: if wide.vnni { 100 } else { 200 }, pairs: 0 },
+        sparse: SparseCosts { product: 100, weight: 200, dot: if wide.vnni { 100 } else { 200 }, pairs: 0, matrices: 0 },
         // One port permutes 64 bytes, or across 16 of them, and two multiply; without VNNI a product is two instructions.
         permutes: Permutes {
             bytes: if wide.vbmi { wide.vector_bytes as u32 } else { 16 },
@@ -139,7 +139,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         mul_high_add: false,
         saturating_convert: false,
         round: set.contains("sse4.1"),
-        sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 }, pairs: 0 },
+        sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 }, pairs: 0, matrices: 0 },
         permutes: if set.contains("ssse3") {
             Permutes { bytes: 16, words: 0, cost: 50, long_cost: 0, simple: 50 }
         } else {
@@ -152,6 +152,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
             (false, false) => tile(3, 3, 1),
         },
         tile_i8: if set.contains("avx") { tile(2, 5, 2) } else { tile(3, 4, 2) },
+        tile_matrix: None,
         tile_row: tile(1, 8, 1),
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,

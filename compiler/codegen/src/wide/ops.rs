@@ -44,6 +44,8 @@ impl Emitter<'_> {
             Op::MulWide(a, b) => self.mul_wide(ty, *a, *b),
             Op::Dot { group, acc, a, b } => self.dot(ty, *group, *acc, *a, *b),
             Op::DotLane { group, acc, a, lane, b } => self.dot_lane(ty, *group, *acc, *a, *lane, *b),
+            // Of machines that have an instruction for it, which these are not.
+            Op::DotMatrix { .. } => vec![self.unsupported("a product of matrices", ty.elem)],
             Op::Convert(a, rounding) => self.convert(ty, *a, *rounding),
             Op::Widen(a) => self.widen(ty, *a),
             Op::Narrow(a) => self.narrow(ty, *a),

@@ -6,6 +6,7 @@ mod batches;
 mod convolutions;
 mod fully_connected;
 mod lists;
+mod matrices;
 mod packed;
 mod pairs;
 mod reference;

@@ -5,7 +5,7 @@ use cranelite_graph::graph::{Graph, Node, Value, ValueId};
 use cranelite_graph::lower::{Goal, lower};
 use cranelite_graph::ops::{Op, Operand, Signature};
 use cranelite_graph::tensor::TensorType;
-use cranelite_tile::{ByteDot, Machine, interpret, verify};
+use cranelite_tile::{ByteDot, Machine, MicroTile, interpret, verify};
 
 /// Machines that differ in everything a lowering may ask.
 pub fn machines() -> Vec<Machine> {
@@ -17,6 +17,7 @@ pub fn machines() -> Vec<Machine> {
         Machine::example(16, ByteDot::S16S16, false, false),
         Machine::example(16, ByteDot::U8S8, true, false),
         Machine::example(16, ByteDot::S8S8, true, true),
+        with_matrices(),
         Machine::example(16, ByteDot::S8S8Pairs, true, true),
         Machine::example(32, ByteDot::S16S16, true, false),
         // All weights come from beyond the cache.
@@ -24,6 +25,12 @@ pub fn machines() -> Vec<Machine> {
         Machine::example(32, ByteDot::U8S8, true, false),
         Machine::example(64, ByteDot::U8S8, true, false),
     ]
+}
+
+/// One that multiplies matrices of bytes.
+pub fn with_matrices() -> Machine {
+    let tile = MicroTile { rows: 6, vectors: 4, unroll: 1 };
+    Machine { tile_matrix: Some(tile), ..Machine::example(16, ByteDot::S8S8, true, true) }
 }
 
 /// An operand: run-time input without data, else a constant.

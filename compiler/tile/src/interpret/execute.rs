@@ -249,6 +249,18 @@ impl Frame<'_, '_, '_> {
                 }
                 Some(())
             }
+            Op::DotMatrix { acc, a, b } => {
+                let is_whole = to.len().is_multiple_of(4) && elem == Elem::I32;
+                if !is_whole || !dot_types(4, elem, self.elem(a), self.elem(b)) {
+                    return Ok(None);
+                }
+                let (a, b) = (get(a), get(b));
+                for (n, (to, acc)) in to.iter().zip(get(acc)).enumerate() {
+                    let (first, row, column) = (n / 4 * 16, n / 2 % 2 * 8, n % 2 * 8);
+                    to.set(dot(acc.get(), &a[first + row..][..8], &b[first + column..][..8]));
+                }
+                Some(())
+            }
             Op::Convert(a, rounding) => {
                 let from = self.elem(a);
                 map(to, get(a), |a| lanes::convert(from, elem, rounding, a))

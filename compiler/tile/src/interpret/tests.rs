@@ -275,6 +275,17 @@ fn dot_products() {
     assert_eq!(sixteen.unwrap(), [1 + 16 * 255 * 255]);
     let one = apply::<i32>(&[vector(&[1i32, 2]), vector(&[i16::MIN, 3]), vector(&[i16::MAX, -4])], |k, v| k.dot(1, v[0], v[1], v[2]));
     assert_eq!(one.unwrap(), [1 - 32768 * 32767, -10]);
+    // Rows (1, 0 …) and (1, 2, 0 …) by rows (3, 0 …) and (0, … 5), and once more of the least numbers.
+    let row = |at: [usize; 2], v: [i8; 2]| {
+        let mut row = [0; 8];
+        at.iter().zip(v).for_each(|(at, v)| row[*at] += v);
+        row
+    };
+    let a = [row([0, 0], [1, 0]), row([0, 7], [1, 2]), [i8::MIN; 8], [0; 8]].concat();
+    let b = [row([0, 0], [3, 0]), row([0, 7], [0, 5]), [i8::MIN; 8], [1; 8]].concat();
+    let matrix =
+        apply::<i32>(&[vector(&[10i32, 20, 30, 40, i32::MAX, 0, 0, 0]), vector(&a), vector(&b)], |k, v| k.dot_matrix(v[0], v[1], v[2]));
+    assert_eq!(matrix.unwrap(), [13, 20, 33, 50, i32::MAX.wrapping_add(1 << 17), -1024, 0, 0]);
     let wrong = apply::<i32>(&[vector(&[0i32]), vector(&[1i8; 2]), vector(&[1i8; 2])], |k, v| k.dot(2, v[0], v[1], v[2]));
     assert!(matches!(wrong, Err(Fault::IllFormed(_))));
 }

@@ -410,6 +410,10 @@ impl Reader {
                 let (acc, a, lane, b) = with_lane(c)?;
                 Op::DotLane { group, acc, a, lane, b }
             }
+            "dot_matrix" => {
+                let (acc, a, b) = three(c)?;
+                Op::DotMatrix { acc, a, b }
+            }
             "widen" => Op::Widen(value(c)?),
             "narrow" => Op::Narrow(value(c)?),
             "narrow_sat" => Op::NarrowSat(value(c)?),

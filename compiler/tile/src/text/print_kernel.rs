@@ -227,6 +227,7 @@ impl<'a> Printer<'a> {
             Op::MulWide(..) => plain("mul_wide"),
             Op::Dot { group, .. } => plain(&format!("dot.{group}")),
             Op::DotLane { group, acc, a, lane, b } => format!("dot_lane.{group} v{}, v{}[{lane}], v{}", acc.0, a.0, b.0),
+            Op::DotMatrix { .. } => plain("dot_matrix"),
             Op::Convert(_, rounding) => plain(word_of(CONVERT, *rounding)),
             Op::Widen(_) => plain("widen"),
             Op::Narrow(_) => plain("narrow"),

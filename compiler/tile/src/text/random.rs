@@ -236,6 +236,7 @@ impl Random<'_> {
             10 => Op::Fma(a, b, c),
             11 => Op::FmaLane { acc: a, a: b, lane: n, b: c },
             12 => Op::MulWide(a, b),
+            13 if self.maybe() => Op::DotMatrix { acc: a, a: b, b: c },
             13 => Op::Dot { group: n, acc: a, a: b, b: c },
             14 => Op::DotLane { group: n, acc: a, a: b, lane: n, b: c },
             15 => Op::Convert(a, self.one_of(CONVERT).0),

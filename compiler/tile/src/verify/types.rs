@@ -132,6 +132,13 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
             let fits = exists && lanes(b) == to_lanes * u64::from(group);
             (to.elem == Elem::I32 && same(&[acc]) && fits && dot(group, elem(a), elem(b)), DOT)
         }
+        Op::DotMatrix { acc, a, b } => {
+            let fits = to_lanes.is_multiple_of(4) && lanes(a) == 4 * to_lanes && lanes(b) == lanes(a);
+            (
+                to.elem == Elem::I32 && same(&[acc]) && fits && dot(4, elem(a), elem(b)),
+                "four lanes of i32 for two rows of eight bytes of each side",
+            )
+        }
         Op::Convert(a, _) => {
             let numbers = is_number && !elem(a).is_mask() && (is_float || elem(a).is_float());
             (numbers && elem(a) != to.elem && lanes(a) == to_lanes, "two types of as many lanes, at least one of them float")

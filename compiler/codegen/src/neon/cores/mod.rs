@@ -10,6 +10,7 @@
 //! what XNNPACK's kernels for these cores rely on. Apple M1: Dougall Johnson's measurements of Firestorm.
 
 mod apple_m1;
+mod cortex_a510;
 mod cortex_a55;
 mod cortex_a72;
 mod cortex_a76;
@@ -89,6 +90,8 @@ impl Core {
 pub static CORTEX_A53: Core =
     Core { name: "cortex-a53", issue: Issue::InOrder, width: 2, pipes: cortex_a55::PIPES, row: cortex_a55::row_a53 };
 pub static CORTEX_A55: Core = Core { name: "cortex-a55", issue: Issue::InOrder, width: 2, pipes: cortex_a55::PIPES, row: cortex_a55::row };
+pub static CORTEX_A510: Core =
+    Core { name: "cortex-a510", issue: Issue::InOrder, width: 3, pipes: cortex_a510::PIPES, row: cortex_a510::row };
 pub static CORTEX_A72: Core =
     Core { name: "cortex-a72", issue: Issue::OutOfOrder { window: 128 }, width: 3, pipes: cortex_a72::PIPES, row: cortex_a72::row };
 pub static CORTEX_A76: Core =
@@ -98,4 +101,4 @@ pub static NEOVERSE_V1: Core =
 pub static APPLE_M1: Core =
     Core { name: "apple-m1", issue: Issue::OutOfOrder { window: 512 }, width: 8, pipes: apple_m1::PIPES, row: apple_m1::row };
 
-pub static CORES: [&Core; 6] = [&CORTEX_A53, &CORTEX_A55, &CORTEX_A72, &CORTEX_A76, &NEOVERSE_V1, &APPLE_M1];
+pub static CORES: [&Core; 7] = [&CORTEX_A53, &CORTEX_A55, &CORTEX_A510, &CORTEX_A72, &CORTEX_A76, &NEOVERSE_V1, &APPLE_M1];

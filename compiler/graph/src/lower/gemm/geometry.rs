@@ -133,8 +133,10 @@ fn cost(pixels: usize, vectors: usize) -> usize {
     if pixels == 0 { 0 } else { pixels * vectors + pixels + vectors + 1 }
 }
 
-/// Cuts a rectangle into grids whose tiles have at most `pixels` pixels: whole tiles first, then the rows that are left.
-pub fn grids(height: usize, width: usize, pixels: usize, vectors: usize) -> Vec<Grid> {
+/// Cuts a rectangle into grids whose tiles have at most `pixels` pixels: whole tiles first, then the rows that are left. Pixels of a tile that are fewer than
+/// `together` cost as many.
+pub fn grids(height: usize, width: usize, pixels: usize, vectors: usize, together: usize) -> Vec<Grid> {
+    let cost = |pixels: usize, vectors: usize| cost(pixels.next_multiple_of(together), vectors);
     let mut all = vec![];
     let mut y = 0;
     while y < height {
@@ -194,9 +196,10 @@ mod tests {
         }
 
         #[test]
-        fn grids_cover_every_pixel_once(height in 1usize..40, width in 1usize..40, pixels in 1usize..20, vectors in 1usize..6) {
+        fn grids_cover_every_pixel_once(height in 1usize..40, width in 1usize..40, pixels in 1usize..20, vectors in 1usize..6,
+                                        together in 1usize..3) {
             let mut seen = vec![0; height * width];
-            for g in grids(height, width, pixels, vectors) {
+            for g in grids(height, width, pixels, vectors, together) {
                 prop_assert!(g.tile[0] * g.tile[1] <= pixels && g.tail < g.tile[1]);
                 for y in g.y..g.y + g.ny * g.tile[0] {
                     for x in 0..g.nx * g.tile[1] + g.tail {

@@ -7,6 +7,7 @@
 
 use super::across::Across;
 use super::epilogue::{Epilogue, Tables};
+use super::matrices;
 use super::numbers::{Form, Numbers};
 use super::select::steps::{Select, Steps, Tables as SelectTables};
 use super::shape::Shape;
@@ -183,7 +184,7 @@ pub(super) struct Cells {
 
 impl Cells {
     /// By columns: activations of all pixels are kept, weights are loaded one by one. Else the other way round.
-    fn by_column(&self) -> bool {
+    pub fn by_column(&self) -> bool {
         self.pixels <= self.columns
     }
     pub fn index(&self, set: usize, pixel: usize, column: usize) -> usize {
@@ -263,21 +264,28 @@ impl Nest<'_> {
         let pixels: Vec<[i64; 2]> = (0..shape[0] * shape[1]).map(|m| [(m / shape[1]) as i64, (m % shape[1]) as i64]).collect();
         let x: Vec<i64> = pixels.iter().map(|[y, x]| y * s.x_row + x * s.x_pixel).collect();
         let columns = spec.vectors + self.step.ones.is_some() as usize;
+        let are_matrices = spec.numbers.are_matrices();
+        let together = if are_matrices { matrices::ROWS } else { 1 };
+        let cells = Cells { pixels: pixels.len().div_ceil(together), columns: columns * together, sets: 1 };
         // Eight sums are needed to hide the latency of one operation.
-        let sets = (8 / (pixels.len() * columns)).clamp(1, spec.step.div_ceil(spec.numbers.chain()));
-        let cells = Cells { pixels: pixels.len(), columns, sets };
+        let sets = (8 / cells.len()).clamp(1, spec.step.div_ceil(spec.numbers.chain()));
+        let cells = Cells { sets, ..cells };
 
         let ty = spec.numbers.accumulator.x(spec.lanes);
-        let start = |k: &mut KernelBuilder, j: usize| k.load(ty, self.class.at(at.class.clone() + (j * ty.bytes() as usize) as i64));
+        let start = |k: &mut KernelBuilder, j: usize| {
+            let place = self.class.at(at.class.clone() + (j * ty.bytes() as usize / together) as i64);
+            if are_matrices { k.load_splat(ty, matrices::ROWS, place) } else { k.load(ty, place) }
+        };
         // Without fused multiply-add floats are summed as the reference does, which adds the bias last.
         let bias_last = ty.elem.is_float() && !spec.fma;
-        let starts: Vec<Value> = if bias_last || spec.across.is_some() { vec![] } else { (0..spec.vectors).map(|j| start(k, j)).collect() };
+        let starts: Vec<Value> =
+            if bias_last || spec.across.is_some() { vec![] } else { (0..spec.vectors * together).map(|j| start(k, j)).collect() };
         let zero = (starts.is_empty() || 1 < sets || self.step.ones.is_some())
             .then(|| if ty.elem.is_float() { k.float(ty, 0.0) } else { k.int(ty, 0) });
         let mut acc = vec![starts.first().copied().or(zero).expect("a start"); cells.len()];
         for set in 0..sets {
-            for m in 0..pixels.len() {
-                for j in 0..columns {
+            for m in 0..cells.pixels {
+                for j in 0..cells.columns {
                     let first = if set == 0 { starts.get(j).copied() } else { None };
                     acc[cells.index(set, m, j)] = first.or(zero).expect("zero where there is no start");
                 }
@@ -288,11 +296,12 @@ impl Nest<'_> {
             return self.store_across(k, across, &cells, &acc, at, shape);
         }
 
+        let (cells, acc) = if are_matrices { matrices::by_pixel(k, &cells, &acc, pixels.len()) } else { (cells, acc) };
         let mut waiting = vec![];
         for (m, [py, px]) in pixels.iter().enumerate() {
             let mut sums: Vec<Value> = (0..columns)
                 .map(|j| {
-                    let parts: Vec<Value> = (0..sets).map(|set| acc[cells.index(set, m, j)]).collect();
+                    let parts: Vec<Value> = (0..cells.sets).map(|set| acc[cells.index(set, m, j)]).collect();
                     parts.into_iter().reduce(|a, b| k.add(a, b)).expect("one set")
                 })
                 .collect();
@@ -419,7 +428,11 @@ impl Nest<'_> {
         if let Some((first, count)) = spec.tail_group {
             let a = a.clone() + first as i64 * i64::from(spec.numbers.memory.bytes());
             let w = w.clone() + groups.times(w_group) + rest.times(w_group);
-            self.step.group(k, cells, x, &mut acc, 0, &a, &w, (1, count));
+            if spec.numbers.are_matrices() {
+                self.step.matrices(k, cells, x, &mut acc, 0, &a, &w, (1, count));
+            } else {
+                self.step.group(k, cells, x, &mut acc, 0, &a, &w, (1, count));
+            }
         }
         acc
     }
@@ -428,13 +441,14 @@ impl Nest<'_> {
 impl<'a> Step<'a> {
     pub fn new(k: &mut KernelBuilder, spec: &'a Spec, x: Base, w: Arg) -> Self {
         let operands = spec.numbers.operand.x(spec.lanes * spec.numbers.group);
-        let flip = spec.numbers.flip(k, spec.lanes * spec.numbers.group);
+        let flipped = if spec.numbers.are_matrices() { matrices::ROWS * matrices::GROUP } else { operands.lanes as usize };
+        let flip = spec.numbers.flip(k, flipped);
         let one_each = (1 < spec.numbers.chain()).then(|| k.int(operands.with_elem(Elem::I16), 1));
         let ones = (spec.sum_factor != 0).then(|| one_each.unwrap_or_else(|| k.int(operands.with_elem(spec.numbers.weight), 1)));
         Step { spec, x, w, flip, ones, one_each }
     }
 
-    fn x(&self, at: Index) -> Place {
+    pub(super) fn x(&self, at: Index) -> Place {
         Place { base: self.x, at }
     }
 
@@ -461,7 +475,11 @@ impl<'a> Step<'a> {
         let mut g = 0;
         while g < count {
             let (a, w) = (a.clone() + g as i64 * self.a_group(), w.clone() + g as i64 * self.w_group());
-            if self.spec.numbers.form == Form::Float && block == 1 && cells.columns == 1 && cells.sets == 1 && 2 <= count - g {
+            if self.spec.numbers.are_matrices() {
+                let groups = block.min(count - g);
+                self.matrices(k, cells, x, &mut acc, g % cells.sets, &a, &w, (groups, self.spec.elements()));
+                g += groups;
+            } else if self.spec.numbers.form == Form::Float && block == 1 && cells.columns == 1 && cells.sets == 1 && 2 <= count - g {
                 self.pair(k, x, &mut acc, &a, &w);
                 g += 2;
             } else if 1 < block && block <= count - g {
@@ -590,7 +608,7 @@ impl<'a> Step<'a> {
     }
 
     /// So many weights in memory, from those of column `j` on.
-    fn packed(&self, k: &mut KernelBuilder, w: &Index, j: usize, lanes: usize) -> Value {
+    pub(super) fn packed(&self, k: &mut KernelBuilder, w: &Index, j: usize, lanes: usize) -> Value {
         let spec = self.spec;
         let before = (j * spec.lanes * spec.numbers.group) as i64 * i64::from(spec.numbers.packed.bytes());
         let w = w.clone() + before;
@@ -631,7 +649,7 @@ impl<'a> Step<'a> {
         match n.form {
             Form::Float => k.load_splat(ty, 1, self.x(at)),
             // The operation's own type: only the reading of the bits differs.
-            Form::Bytes { .. } | Form::BytePairs { .. } => {
+            Form::Bytes { .. } | Form::BytePairs { .. } | Form::ByteMatrices { .. } => {
                 let v = k.load_splat_part(ty.with_elem(n.operand), n.group, self.x(at), count);
                 let v = self.flip.map_or(v, |flip| k.xor(v, flip));
                 if matches!(n.form, Form::BytePairs { .. }) { k.widen(v, Elem::I16) } else { v }
@@ -667,7 +685,9 @@ impl<'a> Step<'a> {
                 let product = k.mul_wide(a, b);
                 k.add(acc, product)
             }
-            Form::Bytes { .. } | Form::BytePairs { .. } | Form::Pairs => self.summed(k, acc, |k, acc| k.dot(spec.numbers.group, acc, a, b)),
+            Form::Bytes { .. } | Form::BytePairs { .. } | Form::ByteMatrices { .. } | Form::Pairs => {
+                self.summed(k, acc, |k, acc| k.dot(spec.numbers.group, acc, a, b))
+            }
         }
     }
 

@@ -13,6 +13,7 @@ mod epilogue;
 mod geometry;
 pub mod hybrid;
 mod kernel;
+mod matrices;
 mod numbers;
 mod pack;
 mod padded;
@@ -222,6 +223,10 @@ pub fn lower(cx: &mut Context, product: &Product, input: BufferId, to: &Destinat
     let sums_ahead = has_sums && sums::pays(cx, product, &single, shape.blocks(filters).iter().map(|b| b.panels).sum());
     if has_sums && !sums_ahead {
         shape = Shape::new(cx.machine, &numbers, pixels, filters, true);
+    } else if across.is_none()
+        && let Some(in_matrices) = matrices::shape(cx.machine, product, &numbers, &rectangles)
+    {
+        (numbers, shape) = (numbers.in_matrices(), in_matrices);
     }
     let mut blocks = shape.blocks(filters);
     // Panel by panel where every rectangle would fetch all weights again, from far away.
@@ -290,6 +295,29 @@ impl Product<'_> {
         machine.byte_dot == ByteDot::S8S8Pairs
             && matches!(numbers.form, Form::Bytes { .. })
             && (0..self.filter.shape[0]).all(|o| least(o) <= 1)
+    }
+
+    /// Whether the taps of a row are one run in groups of so many elements. Padding the groups of every tap wastes little when there are many channels, else
+    /// each segment gets its own weights.
+    fn merges_taps(&self, group: usize) -> bool {
+        let [_, _, taps, channels] = self.filter.shape;
+        let few = channels.is_multiple_of(group) || channels < 4 * group;
+        taps == 1 || (self.groups() == 1 && self.columns.dilation == 1 && few)
+    }
+
+    /// Groups of so many elements that all taps of a pixel have.
+    fn groups_of(&self, group: usize) -> usize {
+        let [_, rows, taps, channels] = self.filter.shape;
+        rows * if self.merges_taps(group) { (taps * channels).div_ceil(group) } else { taps * channels.div_ceil(group) }
+    }
+
+    /// Whether bytes are multiplied as matrices in the dense form.
+    fn multiplies_matrices(&self, machine: &Machine) -> bool {
+        let numbers = self.numbers(machine);
+        machine.tile_matrix.is_some()
+            && numbers.sum_factor(self.weight_zero_point) == 0
+            && rectangles(&self.rows, &self.columns, self.filter.shape[0])
+                .is_ok_and(|all| matrices::shape(machine, self, &numbers, &all).is_some())
     }
 
     /// Of one group.
@@ -440,8 +468,7 @@ impl Lowering<'_> {
         let (p, group) = (self.product, self.across.map_or(self.numbers.group, |a| a.elements(&self.numbers)));
         let (taps, channels) = (p.filter.shape[2], p.filter.shape[3]);
         let whole = channels.is_multiple_of(group);
-        // Padding the groups of every tap wastes little when there are many channels, else each segment gets its own weights.
-        let merged = taps == 1 || (p.groups() == 1 && p.columns.dilation == 1 && (whole || channels < 4 * group));
+        let merged = p.merges_taps(group);
         let own = merged && !whole && 0 < column.taps();
         // What is read twice is multiplied by zero, which floats are not always undone by.
         let overlap = !self.shape.sums && self.numbers.form != Form::Float;
@@ -511,7 +538,7 @@ impl Lowering<'_> {
         let w0 = if nothing { 0 } else { row.first as i64 * w_tap_row + skipped };
 
         let pixels = self.shape.pixels(self.block.vectors);
-        for grid in grids(row.len, column.len, pixels, self.block.vectors) {
+        for grid in grids(row.len, column.len, pixels, self.block.vectors, self.shape.together) {
             let tile = grid.tile[0] * grid.tile[1];
             let sum = self.shape.sums as usize;
             let operations = tap_rows * runs * depth.groups().max(full) * tile * (self.block.vectors + sum);

@@ -4,6 +4,7 @@
 //! fit its operands; what that and the zero points add to a sum is the same for all pixels that see the same taps, and so belongs into
 //! the number that the accumulator starts from. Only if weights keep an offset is the sum of the activations needed as well.
 
+use super::matrices;
 use crate::tensor::ElementType;
 use cranelite_tile::{ByteDot, Elem, KernelBuilder, Machine, Value};
 
@@ -15,6 +16,8 @@ pub enum Form {
     Bytes { flip: bool },
     /// Pairs of bytes. Two of them in a row are multiplied together: their products are summed in 16 bits, and those sums in 32.
     BytePairs { flip: bool },
+    /// Matrices of bytes, two rows of eight by as many; `flip` as of `Bytes`.
+    ByteMatrices { flip: bool },
     /// Pairs of i16, widened from what is in memory.
     Pairs,
     /// Single i16 by i16 into 64 bits.
@@ -96,6 +99,20 @@ impl Numbers {
         }
     }
 
+    /// Signed bytes by signed bytes as products of matrices.
+    pub fn in_matrices(self) -> Numbers {
+        match self.form {
+            Form::Bytes { flip } if self.operand == Elem::I8 => {
+                Numbers { form: Form::ByteMatrices { flip }, group: matrices::GROUP, ..self }
+            }
+            _ => self,
+        }
+    }
+
+    pub fn are_matrices(&self) -> bool {
+        matches!(self.form, Form::ByteMatrices { .. })
+    }
+
     /// Groups in a row that one product takes.
     pub fn chain(&self) -> usize {
         if matches!(self.form, Form::BytePairs { .. }) { 2 } else { 1 }
@@ -135,6 +152,7 @@ impl Numbers {
         let form = match self.form {
             Form::Bytes { .. } => Form::Bytes { flip: false },
             Form::BytePairs { .. } => Form::BytePairs { flip: false },
+            Form::ByteMatrices { .. } => Form::ByteMatrices { flip: false },
             other => other,
         };
         Numbers { memory: self.operand, form, ..self }
@@ -155,7 +173,7 @@ impl Numbers {
 
     /// Whether the sign bit of activations is inverted after loading.
     pub fn flips(&self) -> bool {
-        matches!(self.form, Form::Bytes { flip: true } | Form::BytePairs { flip: true })
+        matches!(self.form, Form::Bytes { flip: true } | Form::BytePairs { flip: true } | Form::ByteMatrices { flip: true })
     }
 
     /// What makes so many operands of bytes in memory that have the other sign, by exclusive or.

@@ -69,7 +69,11 @@ pub fn plan<'a>(cx: &Context, p: &Product<'a>, numbers: &Numbers) -> Option<Plan
         Some([false, true].map(|is_sorted| packing.with_walk(is_sorted, &tables, &counts)))
     };
     let choices = Packing::choices(machine, numbers, p.has_byte_weights()).into_iter().filter_map(walks).flatten().flatten();
-    let product = if p.sums_in_pairs(machine) { 100 * machine.sparse.pairs / machine.sparse.dot } else { 100 };
+    let product = match () {
+        _ if p.sums_in_pairs(machine) => 100 * machine.sparse.pairs / machine.sparse.dot,
+        _ if p.multiplies_matrices(machine) => 100 * machine.sparse.matrices / machine.sparse.dot,
+        _ => 100,
+    };
     // Whether weights come from afar is not certain where there are many.
     let costs = Costs { cx, p, numbers, product: product.into(), is_far: cx.constants_stream, l2_bytes: machine.l2_bytes.into() };
     // Some machines have caches twice as large.
@@ -166,7 +170,7 @@ impl Part<'_> {
         let x0 = p.rows.origin(row) as i64 * line + p.columns.origin(column) as i64 * pixel;
         let y0 =
             rows.first as i64 * y_row + columns.first as i64 * y_pixel + self.channels.start as i64 * i64::from(epilogue.output().bytes());
-        for grid in grids(row.len, column.len, self.plan.pixels, 1) {
+        for grid in grids(row.len, column.len, self.plan.pixels, 1, 1) {
             let mut counts: Counts = Default::default();
             let mut fixed = vec![];
             for (count, value) in [

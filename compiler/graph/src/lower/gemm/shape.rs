@@ -3,6 +3,7 @@
 //! Only numbers. The idea: the machine says which tile it likes; narrower panels get more pixels, until accumulators and
 //! operands fill the registers.
 
+use super::matrices;
 use super::numbers::{Form, Numbers};
 use cranelite_tile::{ByteDot, Elem, Machine};
 
@@ -58,6 +59,8 @@ pub struct Shape {
     pub sums: bool,
     /// Groups in a row that one product takes.
     chain: usize,
+    /// Pixels that one accumulator has sums of.
+    pub together: usize,
     /// The depth is in the lanes.
     is_across: bool,
 }
@@ -67,6 +70,7 @@ impl Shape {
         let tile = match numbers.form {
             _ if pixels == 1 => machine.tile_row,
             Form::Float => machine.tile_f32,
+            Form::ByteMatrices { .. } => machine.tile_matrix.unwrap_or(machine.tile_i8),
             _ => machine.tile_i8,
         };
         // Long vectors of few columns would mostly be zeros, which are stored and read as the others.
@@ -87,6 +91,7 @@ impl Shape {
             keeps_weights: Shape::keeps_weights(numbers),
             sums,
             chain: numbers.chain(),
+            together: if numbers.are_matrices() { matrices::ROWS } else { 1 },
             is_across: false,
         }
     }
@@ -103,6 +108,7 @@ impl Shape {
             keeps_weights: false,
             sums: false,
             chain: numbers.chain(),
+            together: 1,
             is_across: true,
         }
     }
@@ -125,8 +131,14 @@ impl Shape {
 
     /// Most pixels of a tile that is so many vectors wide.
     pub fn pixels(&self, vectors: usize) -> usize {
-        let columns = vectors + self.sums as usize;
+        let columns = (vectors + self.sums as usize) * self.together;
         let registers = |pixels: usize| {
+            let rows = pixels / self.together;
+            if 1 < self.together {
+                // Besides those of a step one is loaded, or two are brought together. What has the other sign may still be moved ahead.
+                let operands = matrices::BLOCK * if rows <= columns { rows } else { columns + 1 };
+                return rows * columns + operands + 2;
+            }
             let operands = match (self.block, self.keeps_weights) {
                 (2.., true) => self.block * vectors + 2,
                 (2.., false) => pixels + 1,
@@ -137,7 +149,7 @@ impl Shape {
             pixels * columns * self.size + operands * self.chain + self.chain
         };
         let most = (self.accumulators / (vectors * self.size)).max(1);
-        (1..=most).rev().find(|&p| registers(p) <= self.registers).unwrap_or(1)
+        (1..=most).rev().find(|&p| p % self.together == 0 && registers(p) <= self.registers).unwrap_or(1)
     }
 
     /// Whether the activations of every group are loaded on their own, into all lanes.
@@ -154,6 +166,7 @@ impl Shape {
     pub fn block(machine: &Machine, numbers: &Numbers) -> usize {
         match numbers.form {
             Form::Float if machine.fma_lane => machine.lanes(Elem::F32),
+            Form::ByteMatrices { flip: false } => matrices::BLOCK,
             Form::Bytes { flip: false } if machine.has_vectors() => machine.dot_lanes as usize,
             // Groups of a register's worth; lanes of a shorter vector cost more to spread than groups do to load.
             Form::Pairs if machine.lanes(Elem::I16) == PAIRS * numbers.group => PAIRS,

@@ -370,7 +370,7 @@ impl Writer<'_> {
             ..Strides::default()
         };
         let buffers = [self.inputs, panel.weights, cx.fill(0, 4 * width as usize), self.sums];
-        for grid in grids(1, band.tiles(), shape.pixels(vectors), vectors) {
+        for grid in grids(1, band.tiles(), shape.pixels(vectors), vectors, 1) {
             let accumulators = grid.tile[1] * vectors;
             let unroll = p.channels * accumulators <= unrolled(cx.goal);
             let (block, step) = shape.steps(machine, &n, p.channels, accumulators, unroll);

@@ -84,7 +84,7 @@ impl Gather {
                 let v = k.to_float(v, Elem::F32);
                 k.bitcast(v, words)
             }
-            Form::Bytes { .. } | Form::BytePairs { .. } => {
+            Form::Bytes { .. } | Form::BytePairs { .. } | Form::ByteMatrices { .. } => {
                 let v = k.load(n.operand.x(count), x.at(at));
                 let v = flip.map_or(v, |flip| k.xor(v, flip));
                 k.bitcast(v, words)

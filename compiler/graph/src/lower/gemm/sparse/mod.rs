@@ -96,6 +96,7 @@ impl Arithmetic {
         let product = match n.form {
             Form::Float => 100,
             _ if p.sums_in_pairs(machine) => machine.sparse.pairs,
+            _ if p.multiplies_matrices(machine) => machine.sparse.matrices,
             _ => machine.sparse.dot,
         };
         product as usize * p.filter.shape[3].div_ceil(n.group)
