@@ -68,6 +68,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         high_multiply: true,
         mul_high_add: false,
         saturating_convert: true,
+        half_floats: true,
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 }, pairs: 340 },
         // Without an instruction for it, a product of bytes is several.

@@ -45,6 +45,8 @@ impl Emitter<'_> {
             Op::Dot { group, acc, a, b } => self.dot(ty, *group, *acc, *a, *b),
             Op::DotLane { group, acc, a, lane, b } => self.dot_lane(ty, *group, *acc, *a, *lane, *b),
             Op::Convert(a, rounding) => self.convert(ty, *a, *rounding),
+            Op::FromHalf(a) => self.from_half(ty, *a),
+            Op::ToHalf(a) => self.to_half(*a),
             Op::Widen(a) => self.widen(ty, *a),
             Op::Narrow(a) => self.narrow(ty, *a),
             Op::NarrowSat(a) => self.narrow_sat(ty, *a),

@@ -410,6 +410,8 @@ impl Reader {
                 let (acc, a, lane, b) = with_lane(c)?;
                 Op::DotLane { group, acc, a, lane, b }
             }
+            "from_half" => Op::FromHalf(value(c)?),
+            "to_half" => Op::ToHalf(value(c)?),
             "widen" => Op::Widen(value(c)?),
             "narrow" => Op::Narrow(value(c)?),
             "narrow_sat" => Op::NarrowSat(value(c)?),
