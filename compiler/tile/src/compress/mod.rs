@@ -16,7 +16,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use inside::{Kept, Nibbles, keep_packed, possible as can_stay_packed};
+pub use inside::{Inside, Kept, keep_packed, possible as can_stay_packed};
 pub use place::{candidates, into_scratch};
 pub use prepare::{PREPARED_HEADER_BYTES, Prepared};
 
