@@ -37,12 +37,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             (Tuning::Generic, false) => Tuning::CortexA53,
             _ => tuning,
         };
-        Some(neon::Features {
-            dotprod: set.contains("dotprod"),
-            i8mm: set.contains("i8mm"),
-            fp16: set.contains("fp16"),
-            core: neon::cores::Core::named(core.name())?,
-        })
+        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), core: neon::cores::Core::named(core.name())? })
     },
     emitter: |set| Features {
         arch: Arch::Arm,
