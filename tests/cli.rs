@@ -211,7 +211,9 @@ fn older_cpu() -> Result<()> {
         Ok((out.status.code(), String::from_utf8(out.stdout)? + &String::from_utf8(out.stderr)?))
     };
     for command in ["run perceptron.tflite --input x.npy --output-dir out --cpu", "bench perceptron.tflite --min-ms 1 --per-op --cpu"] {
-        for (cpu, lacks) in [("x86-64-v3", "avx avx2 bmi1 bmi2 fma lzcnt for x86-64-v3\n"), ("haswell,x86-64+avx", "avx for x86-64+avx")] {
+        for (cpu, lacks) in
+            [("x86-64-v3", "avx avx2 bmi1 bmi2 f16c fma lzcnt for x86-64-v3\n"), ("haswell,x86-64+avx", "avx for x86-64+avx")]
+        {
             let (code, text) = run(&format!("{command} {cpu}"))?;
             let is_told = text.contains("error[E0602]") && text.contains(lacks) && text.contains("found:    x86-64-v2\n");
             ensure!(code == Some(2) && is_told, "{command} {cpu}: {code:?} {text}");

@@ -6,7 +6,7 @@
 use crate::diagnostic::internal;
 use clap::builder::PossibleValue;
 use cranelite_graph::diagnostic::Diagnostic;
-use cranelite_tile::compress::{self, Content, Kept, Nibbles, PackError, Packing, Prefer, Prepared};
+use cranelite_tile::compress::{self, Content, Inside, Kept, PackError, Packing, Prefer, Prepared};
 use cranelite_tile::{BufferId, Line, Machine, Program, Role, arena};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub enum Compress {
     Fastest,
     /// In the arena, those with which constants and arena together are smallest.
     Smallest,
-    /// Nowhere: what has few numbers is looked up number by number in the products that it is for.
+    /// Nowhere: what has few numbers is looked up number by number in the products that it is for, and half floats become longer there.
     Products,
 }
 
@@ -50,7 +50,9 @@ impl clap::ValueEnum for Compress {
             Compress::Arena => "Decode each in the arena before it is read",
             Compress::Fastest => "Decode all once, by PREFIX_prepare, into memory that calls then take: they take no longer",
             Compress::Smallest => "In the arena, so that constants and arena together are smallest",
-            Compress::Products => "Only weights of at most 16 numbers, four bits each, which products look up: no memory beside",
+            Compress::Products => {
+                "Only weights that products read so: at most 16 numbers, four bits each, or half floats; no memory beside"
+            }
         };
         Some(PossibleValue::new(self.name()).help(help))
     }
@@ -119,8 +121,8 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
     let mut choices = vec![none(all)];
     let mut made = Made::default();
     let possible = compress::can_stay_packed(&programs(all));
-    if let Some((data, nibbles)) = possible.iter().find(|(data, n)| !n.unpacked().starts_with(data)) {
-        return Err(wrong(PackError::Differs(data.len(), nibbles.scheme().into())));
+    if let Some((data, kept)) = possible.iter().find(|(data, n)| !n.unpacked().starts_with(data)) {
+        return Err(wrong(PackError::Differs(data.len(), kept.scheme().into())));
     }
     for other in Compress::ALL {
         let own = make(other, &contents, &possible, all, max_arena).map_err(wrong)?;
@@ -131,7 +133,7 @@ pub fn apply(how: Compress, all: &mut [Lowered], max_arena: Option<u64>, is_c: b
     }
     let groups = groups(&made);
     for l in all.iter_mut() {
-        compress::keep_packed(l.program, &made.nibbles);
+        compress::keep_packed(l.program, &made.kept);
     }
     let packing = made.packing;
     let prepared = (how == Compress::Fastest && !packing.constants.is_empty()).then(|| Prepared::of(packing.clone()));
@@ -161,7 +163,7 @@ fn programs<'a>(all: &'a [Lowered]) -> Vec<(&'a Program, &'a Machine)> {
 struct Made {
     packing: Packing,
     /// What stays packed where it is read.
-    nibbles: Kept,
+    kept: Kept,
 }
 
 /// Hundredths of the bytes with decoding ahead that staying packed may take, where that is quicker.
@@ -171,12 +173,12 @@ fn make(how: Compress, contents: &[Content], possible: &Kept, all: &[Lowered], m
     let (prefer, programs) = (how.prefer(), programs(all));
     // Those that stay packed are all that `keep` says; the others are decoded ahead.
     let pack = |keep: &dyn Fn(&[u8]) -> bool| {
-        let nibbles: Kept = possible.iter().filter(|(data, _)| keep(data)).map(|(data, n)| (data.clone(), n.clone())).collect();
-        let rest = contents.iter().filter(|c| !nibbles.contains_key(&c.data)).cloned().collect();
-        Packing::of(rest, prefer).map(|packing| Made { packing, nibbles })
+        let kept: Kept = possible.iter().filter(|(data, _)| keep(data)).map(|(data, n)| (data.clone(), n.clone())).collect();
+        let rest = contents.iter().filter(|c| !kept.contains_key(&c.data)).cloned().collect();
+        Packing::of(rest, prefer).map(|packing| Made { packing, kept })
     };
     let made = match how {
-        Compress::Products => return Ok(Made { nibbles: possible.clone(), packing: Packing::default() }),
+        Compress::Products => return Ok(Made { kept: possible.clone(), packing: Packing::default() }),
         Compress::Fastest => return pack(&|data| is_free(&possible[data], all)),
         Compress::Arena => {
             let ahead = Packing::of(contents.to_vec(), prefer)?;
@@ -226,9 +228,10 @@ fn make(how: Compress, contents: &[Content], possible: &Kept, all: &[Lowered], m
 
 /// Whether calls take no longer where a constant stays packed: it comes from beyond the second-level cache, each number once, and long vectors look numbers up
 /// in less time than the other half of the bytes takes to arrive.
-fn is_free(nibbles: &Nibbles, all: &[Lowered]) -> bool {
-    let streams = |m: &Machine| u64::from(m.l2_bytes) < nibbles.packed_bytes() && LONG_VECTOR_BYTES <= m.vector_bytes;
-    nibbles.loads <= 1 && all.iter().all(|l| streams(l.machine))
+fn is_free(kept: &Inside, all: &[Lowered]) -> bool {
+    let is_long = |m: &Machine| kept.is_half() || LONG_VECTOR_BYTES <= m.vector_bytes;
+    let streams = |m: &Machine| u64::from(m.l2_bytes) < kept.packed_bytes() && is_long(m);
+    kept.loads <= 1 && all.iter().all(|l| streams(l.machine))
 }
 
 /// Of the shortest vectors with which that has been measured.
@@ -250,7 +253,7 @@ fn cost(how: Compress, made: &Made, all: &[Lowered]) -> Choice {
     for l in all {
         let mut program = l.program.clone();
         let before = compress::cost(&program);
-        compress::keep_packed(&mut program, &made.nibbles);
+        compress::keep_packed(&mut program, &made.kept);
         if !is_ahead {
             compress::into_scratch(&mut program, l.machine, &made.packing);
         }
@@ -298,7 +301,7 @@ fn groups(made: &Made) -> Vec<Group> {
     for p in &made.packing.constants {
         add(p.scheme(), p.content.data.len() as u64, p.packed_bytes, compress::bound_bytes(&p.content));
     }
-    for (data, n) in &made.nibbles {
+    for (data, n) in &made.kept {
         let content = Content { data: data.clone(), number_bytes: Some(n.number_bytes()) };
         add(n.scheme().into(), data.len() as u64, n.packed_bytes(), compress::bound_bytes(&content));
     }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Weights of few numbers that stay packed, four bits each, and are looked up in the product: are the answers right, and what does it cost?
+"""Weights that stay packed, few numbers in four bits each, or half floats, and become numbers in the product: are the answers right, and what does it cost?
 
     tests/compress/products.py [--cranelite PROGRAM] [--cpu LEVEL,...] [--types TYPE,...] [--numbers KIND,...] [--only TEXT] [--how CHOICE,...]
                               [--rounds N] [--batch-ms N] [--aarch64] [--quick]
 
 Layers (CONV_2D of several windows, strides, dilations and batches; FULLY_CONNECTED of one row and of many; int8, int16x8, and hybrid: weights of 8 bits,
-floats otherwise) whose weights are of four bits, or of a palette of 16, 5 or 2 numbers. Answers of every choice of --compress are compared with LiteRT's
+floats otherwise) whose weights are of four bits, or of a palette of 16, 5 or 2 numbers; float16: weights of 16 bits behind a DEQUANTIZE, as the converter makes them. Answers of every choice of --compress are compared with LiteRT's
 reference kernels and, bit for bit, with those of the plain model. Times are the least of many, dense and packed in turns in one process; `--aarch64`
 counts instructions under QEMU instead. `--quick` compares answers of small layers and times nothing.
 
@@ -40,9 +40,9 @@ SMALL = {"fc 1x256->96": ((1, 256), 96, None, {}), "fc 1x130->40": ((1, 130), 40
          "conv 9x9x16->17 1x1 /3": ((1, 9, 9, 16), 117, (1, 1), {"stride_h": 3, "stride_w": 3}),
          "conv 9x9x8->32 3x3 dilated": ((1, 9, 9, 8), 32, (3, 3), {"dilation_h_factor": 2, "dilation_w_factor": 2}),
          "conv 8x1x30->64 3x1": ((1, 8, 1, 30), 64, (3, 1), {}), "conv 6x6x64->64 3x3 groups": ((1, 6, 6, 64), 64, (3, 3), {"groups": 2})}
-TYPES = {"int8": ("i8", "i32", 127), "int16x8": ("i16", "i64", 32767), "hybrid": ("f32", None, None)}
+TYPES = {"int8": ("i8", "i32", 127), "int16x8": ("i16", "i64", 32767), "hybrid": ("f32", None, None), "float16": ("f32", None, None)}
 NUMBERS = {"int4": numpy.arange(-7, 8), "palette": numpy.array([-127, -101, -88, -73, -51, -34, -12, -3, 0, 5, 17, 29, 44, 70, 99, 127]),
-           "five": numpy.array([-90, -20, 0, 31, 127]), "two": numpy.array([-50, 77])}
+           "five": numpy.array([-90, -20, 0, 31, 127]), "two": numpy.array([-50, 77]), "half": None}
 
 
 def layer(shape, channels, window, options, type, numbers, seed=1):
@@ -51,14 +51,24 @@ def layer(shape, channels, window, options, type, numbers, seed=1):
     activations, bias_type, largest = TYPES[type]
     options = dict(options)
     depth = shape[-1] // options.pop("groups", 1)
-    weights = random.choice(NUMBERS[numbers], (channels, *(window or ()), depth)).astype("i1")
-    scales = random.uniform(0.5, 1.5, channels).astype("f4") / numpy.abs(NUMBERS[numbers]).max()
-    per_channel = lambda values: (tuple(map(float, values)), (0,) * channels, 0)
     out_shape = (shape[0], channels)
     if window:
         strides = options.get("stride_h", 1), options.get("stride_w", 1)
         options = {"padding": "SAME", "stride_h": 1, "stride_w": 1, "fused_activation_function": "RELU", **options}
         out_shape = (shape[0], *(-(-n // s) for n, s in zip(shape[1:], strides)), channels)
+        product = "CONV_2D", ("Conv2DOptions", options)
+    else:
+        product = "FULLY_CONNECTED", ("FullyConnectedOptions", {"fused_activation_function": "NONE"})
+    if type == "float16":
+        weights = random.normal(size=(channels, *(window or ()), depth)).astype("<f2")
+        bias = random.normal(size=channels).astype("f4")
+        tensors = [Tensor("f32", shape), Tensor("f16", weights.shape, data=weights), Tensor("f32", weights.shape), Tensor("f32", (channels,), data=bias),
+                   Tensor("f32", out_shape)]
+        operators = [Operator("DEQUANTIZE", [1], [2]), Operator(product[0], [0, 2, 3], [4], product[1])]
+        return Model(tensors, operators, [0], [4]).file(), [random.normal(size=shape).astype("f4")]
+    weights = random.choice(NUMBERS[numbers], (channels, *(window or ()), depth)).astype("i1")
+    scales = random.uniform(0.5, 1.5, channels).astype("f4") / numpy.abs(NUMBERS[numbers]).max()
+    per_channel = lambda values: (tuple(map(float, values)), (0,) * channels, 0)
     held = Tensor("i8", weights.shape, *per_channel(scales), data=weights)
     if largest is None:
         x = random.normal(size=shape).astype("f4")
@@ -71,11 +81,7 @@ def layer(shape, channels, window, options, type, numbers, seed=1):
         bias = numpy.rint(random.normal(size=channels) * spread / (in_scale * scales)).astype("<i4" if bias_type == "i32" else "<i8")
         tensors = [Tensor(activations, shape, (in_scale,), (in_zero,)), held, Tensor(bias_type, (channels,), *per_channel(in_scale * scales), data=bias),
                    Tensor(activations, out_shape, (4 * spread / largest,), (-5 if type == "int8" else 0,))]
-    if window:
-        operator = Operator("CONV_2D", [0, 1, 2], [3], ("Conv2DOptions", options))
-    else:
-        operator = Operator("FULLY_CONNECTED", [0, 1, 2], [3], ("FullyConnectedOptions", {"fused_activation_function": "NONE"}))
-    return Model(tensors, [operator], [0], [3]).file(), [x]
+    return Model(tensors, [Operator(product[0], [0, 1, 2], [3], product[1])], [0], [3]).file(), [x]
 
 
 def in_products(report):
@@ -109,7 +115,8 @@ def main():
         folder = pathlib.Path(folder)
         counter = Counter(folder) if options.aarch64 else None
         layers = SMALL if options.quick else LARGE
-        for number, (name, type, numbers) in enumerate((n, t, v) for n in layers for t in options.types for v in options.numbers):
+        for number, (name, type, numbers) in enumerate((n, t, v) for n in layers for t in options.types for v in options.numbers
+                                                     if (t == "float16") == (v == "half")):
             title = f"{name} {type} {numbers}"
             if options.only and options.only not in title:
                 continue
@@ -132,7 +139,7 @@ def main():
                         continue
                     shutil.rmtree(place, ignore_errors=True)
                     compared += 1
-                    wrong = difference(answers, expected, 2e-2 if type == "hybrid" else 0)
+                    wrong = difference(answers, expected, {"hybrid": 2e-2, "float16": 1e-4}.get(type, 0))
                     if how is None:
                         plain = answers
                     elif any((a != b).any() for a, b in zip(answers, plain)):

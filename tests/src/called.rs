@@ -13,20 +13,20 @@ use std::collections::BTreeMap;
 
 /// Sets of instructions, and all cores.
 pub fn features() -> Vec<Features> {
-    let with = |dotprod, i8mm, fp16, core| Features { dotprod, i8mm, fp16, core };
+    let with = |dotprod, i8mm, core| Features { dotprod, i8mm, core };
     vec![
-        with(false, false, false, &cores::CORTEX_A53),
-        with(false, false, false, &cores::CORTEX_A72),
-        with(true, false, false, &cores::CORTEX_A55),
-        with(true, false, true, &cores::CORTEX_A76),
+        with(false, false, &cores::CORTEX_A53),
+        with(false, false, &cores::CORTEX_A72),
+        with(true, false, &cores::CORTEX_A55),
+        with(true, false, &cores::CORTEX_A76),
         with_all(),
-        with(true, false, true, &cores::APPLE_M1),
+        with(true, false, &cores::APPLE_M1),
     ]
 }
 
 /// All instructions.
 pub fn with_all() -> Features {
-    Features { dotprod: true, i8mm: true, fp16: true, core: &cores::NEOVERSE_V1 }
+    Features { dotprod: true, i8mm: true, core: &cores::NEOVERSE_V1 }
 }
 
 /// Cases with their code.

@@ -441,7 +441,7 @@ mod tests {
             case(&choices).program.kernels.iter().for_each(|k| names(&k.body, &mut seen));
         }
         let all = "Let Store Loop Row Split Clamp Const Load LoadSplat ShlImm ShrImm RoundingShr Compare Select Fma FmaLane MulWide Dot DotLane DotMatrix \
-                   Convert Widen Narrow NarrowSat Bitcast Splat Lane Concat Slice Interleave Deinterleave Repeat Permute Reduce ReduceEach Lookup Requantize \
+                   Convert FromHalf ToHalf Widen Narrow NarrowSat Bitcast Splat Lane Concat Slice Interleave Deinterleave Repeat Permute Reduce ReduceEach Lookup Requantize \
                    Neg Abs Not Sqrt Floor Ceil RoundEven Trunc LeadingZeros \
                    Add Sub Mul Div Rem And Or Xor Min Max AddSat SubSat Shl Shr MulHighRound MulHigh";
         let missing: Vec<&str> = all.split_whitespace().filter(|&n| !seen.contains(n)).collect();

@@ -199,11 +199,20 @@ fn shift(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Value {
 fn other_element(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Value {
     let to = ty.elem;
     let from = m.n.one_of(&INTS);
+    if to == Elem::F32 && m.n.below(4) == 3 {
+        let v = m.value(k, ty.with_elem(Elem::U16), fuel);
+        return k.from_half(v);
+    }
     if to.is_float() || m.n.below(4) == 3 {
         let all: Vec<Elem> = FLOATS.into_iter().chain(to.is_float().then_some(from)).filter(|&e| e != to).collect();
         let of = ty.with_elem(m.n.one_of(&all));
         let (rounding, v) = (m.n.one_of(&[Rounding::NearestEven, Rounding::TowardZero]), m.value(k, of, fuel));
         return k.convert(v, to, rounding);
+    }
+    if to == Elem::U16 && m.n.below(4) == 3 {
+        let v = m.value(k, ty.with_elem(Elem::F32), fuel);
+        let v = without_nan(k, v);
+        return k.to_half(v);
     }
     let v = m.value(k, ty.with_elem(from), fuel);
     match m.n.below(2) {
@@ -213,7 +222,12 @@ fn other_element(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) ->
     }
 }
 
-/// NaNs first become zero, as their bits are not defined.
+/// NaNs become zero, as their bits are not defined.
+fn without_nan(k: &mut KernelBuilder, v: Value) -> Value {
+    let (number, zero) = (k.compare(Cond::Eq, v, v), k.op(k.ty(v), Op::Const(Scalar::Float(0))));
+    k.select(number, v, zero)
+}
+
 fn bitcast(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Option<Value> {
     let all: Vec<Elem> = INTS
         .into_iter()
@@ -227,8 +241,7 @@ fn bitcast(m: &mut Maker, k: &mut KernelBuilder, ty: Type, fuel: usize) -> Optio
     let of = elem.x((ty.bytes() / elem.bytes()) as usize);
     let mut v = m.value(k, of, fuel);
     if elem.is_float() {
-        let (number, zero) = (k.compare(Cond::Eq, v, v), k.op(of, Op::Const(Scalar::Float(0))));
-        v = k.select(number, v, zero);
+        v = without_nan(k, v);
     }
     Some(k.bitcast(v, ty))
 }

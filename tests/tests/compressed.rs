@@ -9,6 +9,7 @@ use cranelite::stages::Stages;
 use cranelite_codegen::Target;
 use cranelite_codegen::object::{self, Level};
 use cranelite_graph::diagnostic::{Code, Diagnostic};
+use cranelite_graph::quantize::f16_to_f32;
 use cranelite_tests::cross::Machine;
 use cranelite_tests::differential::{self, Entry, Step};
 use cranelite_tests::guarded::End;
@@ -35,6 +36,8 @@ fn kinds() -> Vec<(Vec<u8>, u32)> {
         all.push((noise.iter().flat_map(|n| (f32::from(*n) * 0.3 - 2.0).to_le_bytes()).collect(), 4));
         all.push((noise.iter().flat_map(|n| (i16::from(*n) * 257 - 300).to_le_bytes()).collect(), 2));
     }
+    let halves = (0..3003).map(|_| f16_to_f32(next() as u16)).map(|x| if x.is_nan() { 1.0 } else { x });
+    all.push((halves.flat_map(f32::to_le_bytes).collect(), 4));
     all.push(((0..9003).map(|_| (0..5).map(|_| next() % 40).sum::<u32>() as u8).collect(), 1));
     all.push(((0..3000).flat_map(|_| ((next() as f32 + 1.0) * 1.37e-6).to_le_bytes()).collect(), 4));
     all.push((vec![3; 5000], 1));
@@ -97,7 +100,8 @@ fn every_kind_is_packed() {
     let packing = packing(&copying());
     assert_eq!(packing.constants.len(), kinds().len());
     let schemes: Vec<String> = packing.constants.iter().map(compress::Packed::scheme).collect();
-    let bits = ["4 bits", "5 bits", "palette of 7 bits", "palette of 4 bits, 4 bytes each", "palette of 5 bits, 2 bytes each"];
+    let bits =
+        ["4 bits", "5 bits", "palette of 7 bits", "palette of 4 bits, 4 bytes each", "palette of 5 bits, 2 bytes each", "half floats"];
     for what in bits.into_iter().chain(["entropy", "entropy of 4 planes"]) {
         assert!(schemes.iter().any(|s| s == what), "{what}: {schemes:?}");
     }

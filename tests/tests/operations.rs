@@ -181,6 +181,57 @@ fn conversions() {
     m.check();
 }
 
+/// All half floats, and floats about every place where rounding changes: NaN, too, has the same bits everywhere.
+#[test]
+fn half_floats() {
+    let mut m = Matrix::default();
+    let halves: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+    // Each half, and what is beside it and beside the middle between it and the next one.
+    let near = |bits: u32| [0u32, 1, 0xfff, 0x1000, 0x1001, 0x1fff].map(|rest| bits | rest);
+    let normal =
+        (0..1u32 << 12).step_by(7).flat_map(|upper| near(upper << 20)).chain((0x38000..0x38c00).flat_map(|upper| near(upper << 13)));
+    // Below the least normal half the last bit is worth 2^-24: middles have 12 to 23 zeros behind them.
+    let small = (0..2048u32).map(|n| (n as f32 / 2f32.powi(25)).to_bits()).flat_map(|b| [b.saturating_sub(1), b, b + 1]);
+    let ends = [65504f32, 65519.996, 65520.0, 65536.0, f32::MAX, f32::INFINITY].map(f32::to_bits);
+    let nans = [0x7f80_0001, 0x7f80_1fff, 0x7f80_2000, 0x7fc0_0000, 0x7fc0_2000, 0x7fff_ffff];
+    let mut r = Random::new(3);
+    let random: Vec<u32> = (0..4096).map(|_| r.number() as u32).collect();
+    let all = normal.chain(small).chain(ends).chain(nans).chain(random);
+    let mut floats: Vec<u8> = all.flat_map(|b| [b, b | 1 << 31]).flat_map(u32::to_le_bytes).collect();
+    floats.resize(floats.len().next_multiple_of(4 * 64 * 3), 0);
+    for lanes in [1, 2, 3, 4, 8, 16, 64] {
+        let count = 65536 / lanes;
+        let mut k = KernelBuilder::new(format!("from_half {lanes}"));
+        let (x, y) = (k.read("x"), k.write("y"));
+        k.each("i", count, 1, |k, i| {
+            let v = k.load(Elem::U16.x(lanes), x.at(i * (2 * lanes as i64)));
+            let v = k.from_half(v);
+            let v = k.bitcast(v, Elem::I32.x(lanes));
+            k.store(y.at(i * (4 * lanes as i64)), v);
+        });
+        m.kernel(k.finish(), &[], vec![(Elem::U16, halves.clone()), (Elem::I32, vec![0; 4 * lanes * count])]);
+        let count = floats.len() / 4 / lanes;
+        let mut k = KernelBuilder::new(format!("to_half {lanes}"));
+        let (x, y) = (k.read("x"), k.write("y"));
+        k.each("i", count, 1, |k, i| {
+            let v = k.load(Elem::F32.x(lanes), x.at(i * (4 * lanes as i64)));
+            let v = k.to_half(v);
+            k.store(y.at(i * (2 * lanes as i64)), v);
+        });
+        m.kernel(k.finish(), &[], vec![(Elem::F32, floats.clone()), (Elem::U16, vec![0; 2 * lanes * count])]);
+    }
+    for lanes in [5, 12, 21] {
+        let (halves, floats) = (Elem::U16.x(lanes), Elem::F32.x(lanes));
+        m.add(format!("from_half {halves}"), &[halves], |k, v| k.from_half(v[0]));
+        m.add(format!("to_half {floats}"), &[floats], |k, v| k.to_half(v[0]));
+        m.add(format!("from_half of half of {floats}"), &[floats], |k, v| {
+            let half = k.to_half(v[0]);
+            k.from_half(half)
+        });
+    }
+    m.check();
+}
+
 #[test]
 fn lanes() {
     let mut m = Matrix::default();

@@ -75,16 +75,17 @@ fn run_native(code: &[u8], buffers: &mut [Vec<u8>], params: &[i64]) {
 fn features() -> Vec<Features> {
     let mut all = vec![];
     if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
-        all.push(Features { avx512: false, vnni: false, vbmi: false, vector_bytes: 32 });
+        let f16c = std::is_x86_feature_detected!("f16c");
+        all.push(Features { avx512: false, vnni: false, f16c, vbmi: false, vector_bytes: 32 });
         if std::is_x86_feature_detected!("avxvnni") {
-            all.push(Features { avx512: false, vnni: true, vbmi: false, vector_bytes: 32 });
+            all.push(Features { avx512: false, vnni: true, f16c: false, vbmi: false, vector_bytes: 32 });
         }
     }
     if std::is_x86_feature_detected!("avx512bw") && std::is_x86_feature_detected!("avx512dq") && std::is_x86_feature_detected!("avx512vl") {
         for (vnni, vbmi) in [(false, false), (true, true)] {
             if !vnni || (std::is_x86_feature_detected!("avx512vnni") && std::is_x86_feature_detected!("avx512vbmi")) {
-                all.push(Features { avx512: true, vnni, vbmi, vector_bytes: 32 });
-                all.push(Features { avx512: true, vnni, vbmi, vector_bytes: 64 });
+                all.push(Features { avx512: true, vnni, f16c: true, vbmi, vector_bytes: 32 });
+                all.push(Features { avx512: true, vnni, f16c: true, vbmi, vector_bytes: 64 });
             }
         }
     }

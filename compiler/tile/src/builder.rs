@@ -345,6 +345,13 @@ impl KernelBuilder {
     pub fn to_float(&mut self, a: Value, to: Elem) -> Value {
         self.convert(a, to, Rounding::NearestEven)
     }
+    /// Half floats, as u16 lanes, to f32.
+    pub fn from_half(&mut self, a: Value) -> Value {
+        self.op(self.ty(a).with_elem(Elem::F32), Op::FromHalf(a))
+    }
+    pub fn to_half(&mut self, a: Value) -> Value {
+        self.op(self.ty(a).with_elem(Elem::U16), Op::ToHalf(a))
+    }
     pub fn widen(&mut self, a: Value, to: Elem) -> Value {
         if self.ty(a).elem == to { a } else { self.op(self.ty(a).with_elem(to), Op::Widen(a)) }
     }

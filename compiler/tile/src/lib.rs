@@ -8,6 +8,7 @@ pub mod bands;
 pub mod builder;
 pub mod compress;
 mod cost;
+pub mod halves;
 pub mod index;
 pub mod interpret;
 pub mod machine;

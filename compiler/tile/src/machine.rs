@@ -79,6 +79,8 @@ pub struct Machine {
     pub mul_high_add: bool,
     /// A float becomes an integer in one instruction that saturates; else what does not fit becomes the least integer there (x86).
     pub saturating_convert: bool,
+    /// Half floats become f32, and f32 half floats, in one instruction for each vector of f32; else in about a dozen.
+    pub half_floats: bool,
     /// Rounding to an integral float is one instruction.
     pub round: bool,
     pub sparse: SparseCosts,
@@ -142,6 +144,7 @@ impl Machine {
             high_multiply: fma_lane,
             mul_high_add: matches!(byte_dot, ByteDot::Runs { .. }),
             saturating_convert: fma_lane,
+            half_floats: fma,
             round: true,
             sparse: SparseCosts {
                 product: 100,

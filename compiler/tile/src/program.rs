@@ -483,6 +483,10 @@ pub enum Op {
     },
     /// Between float and integer or float widths; rounding of float to integer as given, saturating; to narrower floats to nearest even.
     Convert(Value, Rounding),
+    /// Half floats (IEEE 754 binary16), whose bits are u16 lanes, to f32: exact. NaN keeps its payload as the upper bits and becomes quiet.
+    FromHalf(Value),
+    /// f32 to half floats as u16 lanes: to nearest, ties to even; what is too large becomes infinity. NaN keeps the upper bits of its payload and becomes quiet.
+    ToHalf(Value),
     /// To an integer type with more bits, by value.
     Widen(Value),
     /// To an integer type with fewer bits: the low bits.
@@ -553,6 +557,8 @@ impl Op {
             | Op::ShrImm(a, _)
             | Op::RoundingShr(a, _)
             | Op::Convert(a, _)
+            | Op::FromHalf(a)
+            | Op::ToHalf(a)
             | Op::Widen(a)
             | Op::Narrow(a)
             | Op::NarrowSat(a)

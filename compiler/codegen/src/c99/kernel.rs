@@ -10,7 +10,7 @@ use super::library;
 use crate::clif::EmitError;
 use cranelite_tile::{
     Access, Arg, Base, Binary, Cond, Counter, Elem, Index, Kernel, Loop, Op, Place, Reduce, Rounding, Scalar, ShiftRange, Stmt, Type,
-    Unary, Value,
+    Unary, Value, halves,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -30,6 +30,8 @@ pub fn parameters(kernel: &Kernel) -> String {
 
 /// `static void NAME(...) { ... }`
 pub fn function(kernel: &Kernel, name: &str) -> Result<String, EmitError> {
+    let expanded = halves::expanded(kernel);
+    let kernel = expanded.as_ref().unwrap_or(kernel);
     let mut e = Emitter {
         kernel,
         out: String::new(),
@@ -663,6 +665,8 @@ impl<'a> Emitter<'a> {
                 let from = self.ty(*a).elem;
                 self.lanes(*a).into_iter().map(|a| self.convert(from, elem, *rounding, a)).collect()
             }
+            // Written out before.
+            Op::FromHalf(_) | Op::ToHalf(_) => self.fail("conversion of half floats".into()),
             Op::Widen(a) => {
                 let from = self.ty(*a).elem;
                 self.lanes(*a).into_iter().map(|a| widened(from, elem, a)).collect()

@@ -53,6 +53,11 @@ impl<'a> Emitter<'a> {
                 self.dot_matrix(ty, &self.pieces(acc), a, b)
             }
             Op::Convert(a, rounding) => self.convert(ty, a, rounding),
+            // Written out before.
+            Op::FromHalf(a) | Op::ToHalf(a) => {
+                self.fail("conversion of half floats");
+                self.pieces(a)
+            }
             Op::Widen(a) => self.widen_value(ty, a),
             Op::Narrow(a) => self.narrow(ty, self.ty(a), &self.pieces(a)),
             Op::NarrowSat(a) => self.narrow_sat(ty, self.ty(a), &self.pieces(a)),

@@ -20,7 +20,7 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, AbiParam, Function, InsertBuilder, InstBuilder, Signature, UserFuncName, types};
 use cranelift_codegen::isa::CallConv;
-use cranelite_tile::{Access, Base, Binary, Index, Kernel, Op, Scalar, Stmt, Type, Value};
+use cranelite_tile::{Access, Base, Binary, Index, Kernel, Op, Scalar, Stmt, Type, Value, halves};
 use loops::{CounterValue, Scope};
 use std::collections::BTreeMap;
 
@@ -65,6 +65,8 @@ pub fn signature(kernel: &Kernel, call_conv: CallConv) -> Signature {
 }
 
 pub fn emit(kernel: &Kernel, features: &Features, call_conv: CallConv) -> Result<Function, EmitError> {
+    let expanded = halves::expanded(kernel);
+    let kernel = expanded.as_ref().unwrap_or(kernel);
     let mut function = Function::with_name_signature(UserFuncName::default(), signature(kernel, call_conv));
     let entry = function.dfg.make_block();
     function.layout.append_block(entry);

@@ -20,7 +20,7 @@ pub fn features() -> Vec<&'static str> {
             ($($name:literal $feature:tt),*) => { found.extend([$(($name, is_x86_feature_detected!($feature))),*]) };
         }
         ask!["sse3" "sse3", "ssse3" "ssse3", "sse4.1" "sse4.1", "sse4.2" "sse4.2", "popcnt" "popcnt", "lzcnt" "lzcnt", "bmi1" "bmi1",
-            "bmi2" "bmi2", "avx" "avx", "avx2" "avx2", "fma" "fma", "avxvnni" "avxvnni", "avx512f" "avx512f", "avx512vl" "avx512vl",
+            "bmi2" "bmi2", "avx" "avx", "avx2" "avx2", "f16c" "f16c", "fma" "fma", "avxvnni" "avxvnni", "avx512f" "avx512f", "avx512vl" "avx512vl",
             "avx512dq" "avx512dq", "avx512bw" "avx512bw", "avx512vbmi" "avx512vbmi", "avx512vnni" "avx512vnni", "avx512cd" "avx512cd"];
     }
     #[cfg(target_arch = "aarch64")]

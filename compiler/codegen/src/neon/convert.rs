@@ -141,6 +141,21 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    pub(super) fn from_half(&mut self, to: Type, a: Value) -> Vec<Virtual> {
+        let x = self.pieces(a);
+        (0..piece_count(to))
+            .map(|i| match i % 2 {
+                0 => self.vec(&forms::FCVTL_V, Arrangement::H4, &[x[i / 2]], &[]),
+                _ => self.vec(&forms::FCVTL2_V, Arrangement::H8, &[x[i / 2]], &[]),
+            })
+            .collect()
+    }
+
+    pub(super) fn to_half(&mut self, a: Value) -> Vec<Virtual> {
+        let x = self.pieces(a);
+        self.shortened([&forms::FCVTN_V, &forms::FCVTN2_V], 2, &x)
+    }
+
     fn int_to_float(&mut self, to: Type, from: Type, x: Vec<Virtual>) -> Vec<Virtual> {
         let form = if from.elem == Elem::U32 { &forms::UCVTF_V } else { &forms::SCVTF_V };
         if from.elem == Elem::I64 && to.elem == Elem::F32 {

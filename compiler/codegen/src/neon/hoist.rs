@@ -77,7 +77,7 @@ fn written(inst: &Inst, mut f: impl FnMut(Virtual)) {
         Inst::Op { form, registers, .. } => {
             form.roles().iter().zip(registers).filter(|(r, _)| r.writes).for_each(|(_, v)| f(*v));
         }
-        Inst::Move { to, .. } | Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => f(*to),
+        Inst::Move { to, .. } | Inst::Argument { to, .. } => f(*to),
         Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => {}
     }
 }

@@ -43,11 +43,6 @@ pub enum Inst {
         to: Virtual,
         index: usize,
     },
-    /// The address of the frame's scratch bytes, a multiple of 16, and an offset.
-    ScratchAddress {
-        to: Virtual,
-        offset: i64,
-    },
     Label(Label),
     LoopBegin,
     LoopEnd,

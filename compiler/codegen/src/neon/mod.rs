@@ -39,8 +39,6 @@ pub struct Features {
     pub dotprod: bool,
     /// USDOT, SMMLA.
     pub i8mm: bool,
-    /// Arithmetic of 16-bit floats.
-    pub fp16: bool,
     pub core: &'static cores::Core,
 }
 
@@ -72,7 +70,7 @@ fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, 
             chosen = other;
         }
     }
-    let Selected { insts, mut classes, pool, scratch_bytes } = chosen;
+    let Selected { insts, mut classes, pool } = chosen;
     let mut insts = hoisted(insts, &classes);
     let slots = encode::slots(&insts, &classes, encode::REGISTERS);
     let split = split::split_loads(insts.clone(), &mut classes, features.core);
@@ -80,7 +78,7 @@ fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, 
         insts = split;
     }
     let insts = order(insts, &mut classes);
-    encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool, scratch_bytes).map_err(refused)
+    encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool).map_err(refused)
 }
 
 /// A kernel's instructions before they are put in order.
@@ -88,7 +86,6 @@ struct Selected {
     insts: Vec<Inst>,
     classes: Vec<Class>,
     pool: Vec<(Label, Vec<u8>)>,
-    scratch_bytes: u32,
 }
 
 impl Selected {
@@ -118,15 +115,12 @@ fn selected(kernel: &Kernel, features: Features, reuses: bool) -> Result<Selecte
         read_counters: BTreeSet::new(),
         pool: vec![],
         labels: 0,
-        scratch_bytes: 0,
         error: None,
     };
     e.function();
     match e.error {
         Some(what) => Err(what),
-        None => {
-            Ok(Selected { insts: encode::sweep(e.insts, &e.classes), classes: e.classes, pool: e.pool, scratch_bytes: e.scratch_bytes })
-        }
+        None => Ok(Selected { insts: encode::sweep(e.insts, &e.classes), classes: e.classes, pool: e.pool }),
     }
 }
 
@@ -191,7 +185,6 @@ struct Emitter<'a> {
     read_counters: BTreeSet<Counter>,
     pool: Vec<(Label, Vec<u8>)>,
     labels: u32,
-    scratch_bytes: u32,
     /// The first thing that could not be done.
     error: Option<String>,
 }

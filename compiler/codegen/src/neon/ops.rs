@@ -60,6 +60,8 @@ impl<'a> Emitter<'a> {
             Op::DotLane { group, acc, a, lane, b } => self.dot_lane(*group, *acc, *a, *lane as usize, *b),
             Op::DotMatrix { acc, a, b } => self.dot_matrix(*acc, *a, *b),
             Op::Convert(a, rounding) => self.convert(ty, *a, *rounding),
+            Op::FromHalf(a) => self.from_half(ty, *a),
+            Op::ToHalf(a) => self.to_half(*a),
             Op::Widen(a) => self.widen(ty, *a),
             Op::Narrow(a) => self.narrow(ty, *a),
             Op::NarrowSat(a) => self.narrow_sat(ty, *a),

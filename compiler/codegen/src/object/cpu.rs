@@ -150,7 +150,7 @@ const SEVEN_ONE: (u32, u32) = (7, 1);
 const EXTENDED: (u32, u32) = (0x8000_0001, 0);
 
 /// A feature's bit is its place here.
-static X86: [Feature; 19] = [
+static X86: [Feature; 20] = [
     feature("sse3", BASIC, ecx, 0, State::Xmm),
     feature("ssse3", BASIC, ecx, 9, State::Xmm),
     feature("fma", BASIC, ecx, 12, State::Ymm),
@@ -158,6 +158,7 @@ static X86: [Feature; 19] = [
     feature("sse4.2", BASIC, ecx, 20, State::Xmm),
     feature("popcnt", BASIC, ecx, 23, State::Xmm),
     feature("avx", BASIC, ecx, 28, State::Ymm),
+    feature("f16c", BASIC, ecx, 29, State::Ymm),
     feature("bmi1", SEVEN, ebx, 3, State::Xmm),
     feature("avx2", SEVEN, ebx, 5, State::Ymm),
     feature("bmi2", SEVEN, ebx, 8, State::Xmm),

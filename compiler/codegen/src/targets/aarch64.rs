@@ -39,7 +39,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             Tuning::Generic => &CORTEX_A53,
             _ => Core::named(tuning.name())?,
         };
-        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), fp16: set.contains("fp16"), core })
+        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), core })
     },
     emitter: |set| Features {
         arch: Arch::Arm,
@@ -65,6 +65,7 @@ fn machine(set: &Set, name: &str, _: Tuning) -> Machine {
         high_multiply: true,
         mul_high_add: false,
         saturating_convert: true,
+        half_floats: true,
         round: true,
         sparse: SparseCosts { product: 150, weight: 500, dot: if set.contains("dotprod") { 190 } else { 570 }, pairs: 340, matrices: 95 },
         // Without an instruction for it, a product of bytes is several.

@@ -50,6 +50,7 @@ pub(super) fn of(products: Products, name: &str) -> Machine {
         high_multiply: true,
         mul_high_add: true,
         saturating_convert: true,
+        half_floats: false,
         round: false,
         sparse: SparseCosts { product: 200, weight: 500, dot: 200, pairs: 0, matrices: 0 },
         permutes: Permutes::default(),

@@ -31,6 +31,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
             high_multiply: false,
             mul_high_add: false,
             saturating_convert: true,
+            half_floats: false,
             round: false,
             sparse: SparseCosts { product: 150, weight: 500, dot: 300, pairs: 0, matrices: 0 },
             permutes: Permutes::default(),

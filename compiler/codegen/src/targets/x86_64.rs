@@ -12,8 +12,8 @@ const fn feature(name: &'static str, flags: &'static [&'static str], implies: &'
 }
 
 const V2: &[&str] = &["sse4.2", "popcnt"];
-const V3: &[&str] = &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt"];
-const V4: &[&str] = &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw", "avx512cd"];
+const V3: &[&str] = &["sse4.2", "popcnt", "avx2", "f16c", "fma", "bmi1", "bmi2", "lzcnt"];
+const V4: &[&str] = &["sse4.2", "popcnt", "avx2", "f16c", "fma", "bmi1", "bmi2", "lzcnt", "avx512vl", "avx512dq", "avx512bw", "avx512cd"];
 
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "x86-64",
@@ -28,9 +28,11 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         feature("bmi2", &["has_bmi2"], &[]),
         feature("avx", &["has_avx"], &["sse4.2"]),
         feature("avx2", &["has_avx2"], &["avx"]),
+        // Not for Cranelift, which has no such instruction.
+        feature("f16c", &[], &["avx"]),
         feature("fma", &["has_fma"], &["avx"]),
         feature("avxvnni", &["has_avx_vnni"], &["avx2"]),
-        feature("avx512f", &["has_avx512f"], &["avx2", "fma"]),
+        feature("avx512f", &["has_avx512f"], &["avx2", "f16c", "fma"]),
         feature("avx512vl", &["has_avx512vl"], &["avx512f"]),
         // Not for Cranelift: its 64-bit multiplication is slower than the products of 32 bits that are meant.
         feature("avx512dq", &[], &["avx512f"]),
@@ -52,7 +54,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Level { name: "nehalem", features: V2 },
         Level { name: "haswell", features: V3 },
         Level { name: "skylake", features: V3 },
-        Level { name: "alderlake", features: &["sse4.2", "popcnt", "avx2", "fma", "bmi1", "bmi2", "lzcnt", "avxvnni"] },
+        Level { name: "alderlake", features: &["sse4.2", "popcnt", "avx2", "f16c", "fma", "bmi1", "bmi2", "lzcnt", "avxvnni"] },
         Level { name: "skylake-avx512", features: V4 },
         Level { name: "cascadelake", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni"] },
         Level { name: "icelake-server", features: &["popcnt", "bmi1", "bmi2", "lzcnt", "avx512vnni", "avx512vbmi"] },
@@ -92,6 +94,7 @@ fn wide(set: &Set) -> Option<wide::Features> {
     Some(wide::Features {
         avx512,
         vnni: set.contains(if avx512 { "avx512vnni" } else { "avxvnni" }),
+        f16c: set.contains("f16c"),
         vbmi: avx512 && set.contains("avx512vbmi"),
         vector_bytes: if avx512 && !set.contains(PREFER_256) { 64 } else { 32 },
     })
@@ -118,6 +121,7 @@ fn machine(set: &Set, name: &str) -> Machine {
             long_cost: 100,
             simple: 50,
         },
+        half_floats: set.contains("f16c"),
         tile_f32: tile_product,
         tile_i8: tile_product,
         tile_row: tile(1, 8),
@@ -138,6 +142,7 @@ fn machine_128(set: &Set, name: &str) -> Machine {
         high_multiply: false,
         mul_high_add: false,
         saturating_convert: false,
+        half_floats: false,
         round: set.contains("sse4.1"),
         sparse: SparseCosts { product: 130, weight: 400, dot: if has_vnni(set) { 100 } else { 200 }, pairs: 0, matrices: 0 },
         permutes: if set.contains("ssse3") {

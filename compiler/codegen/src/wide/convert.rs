@@ -4,10 +4,13 @@
 //! two registers can be packed together.
 
 use super::Emitter;
-use super::asm::{Mem, vv, vvi, vvv};
+use super::asm::{Mem, vm, vv, vvi, vvv};
 use crate::alloc::Virtual;
 use crate::floats;
 use cranelite_tile::{Binary, Cond, Elem, Op, Rounding, Scalar, Type, Unary, Value};
+
+/// How VCVTPS2PH rounds, whatever else is set.
+const TO_NEAREST_EVEN: i32 = 0;
 
 impl Emitter<'_> {
     pub(super) fn widen(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
@@ -93,6 +96,39 @@ impl Emitter<'_> {
     pub(super) fn narrow(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
         let (from, pieces) = (self.ty(a), self.pieces(a));
         self.truncate_pieces(from, ty, pieces)
+    }
+
+    pub(super) fn from_half(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
+        let (sizes, full) = (self.piece_sizes(ty), self.features.vector_bytes);
+        let exact = (ty.bytes() as usize).is_multiple_of(full) || sizes == [ty.bytes() as usize];
+        if let Some(mem) = self.folded.get(&a).copied().filter(|_| exact) {
+            self.folded.remove(&a);
+            return sizes.iter().enumerate().map(|(i, &size)| vm!(self, vcvtph2ps, size, mem.plus((i * full / 2) as i32))).collect();
+        }
+        self.lengthen(ty, a, |s, r, size, d, v| match size {
+            16 => s.vcvtph2ps(r.x(d), r.x(v)),
+            32 => s.vcvtph2ps(r.y(d), r.x(v)),
+            _ => s.vcvtph2ps(r.z(d), r.y(v)),
+        })
+    }
+
+    pub(super) fn to_half(&mut self, a: Value) -> Vec<Virtual> {
+        let (pieces, sizes) = (self.pieces(a), self.piece_sizes(self.ty(a)));
+        let halves: Vec<Virtual> = pieces
+            .iter()
+            .zip(sizes)
+            .map(|(&x, size)| {
+                let d = self.vector();
+                self.push(&[x], &[d], move |s, r| match size {
+                    16 => s.vcvtps2ph(r.x(d), r.x(x), TO_NEAREST_EVEN),
+                    32 => s.vcvtps2ph(r.x(d), r.y(x), TO_NEAREST_EVEN),
+                    _ => s.vcvtps2ph(r.y(d), r.z(x), TO_NEAREST_EVEN),
+                });
+                d
+            })
+            .collect();
+        let bytes = self.features.vector_bytes / 2;
+        self.assemble(&halves, bytes)
     }
 
     /// The low bits of every lane.

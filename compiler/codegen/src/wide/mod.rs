@@ -18,7 +18,7 @@ use crate::alloc::{self, Class, Event, Home, Virtual};
 use crate::facts::Facts;
 use crate::floats;
 use asm::{Entry, Mem, Registers};
-use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value};
+use cranelite_tile::{Base, Counter, Kernel, Op, Type, Value, halves};
 use iced_x86::code_asm::{AsmMemoryOperand, CodeAssembler, CodeLabel, dword_ptr, ptr, qword_ptr, registers};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +29,8 @@ pub struct Features {
     pub avx512: bool,
     /// The dot product of bytes, VEX or EVEX.
     pub vnni: bool,
+    /// VCVTPH2PS and VCVTPS2PH.
+    pub f16c: bool,
     /// Byte permutations.
     pub vbmi: bool,
     /// 32 or 64.
@@ -52,6 +54,8 @@ pub struct Unsupported {
 }
 
 pub fn emit(kernel: &Kernel, features: Features) -> Result<Code, Unsupported> {
+    let expanded = if features.f16c { None } else { halves::expanded(kernel) };
+    let kernel = expanded.as_ref().unwrap_or(kernel);
     let unsupported = |what: String| Unsupported { kernel: kernel.name.clone(), what };
     let assembler = CodeAssembler::new(64).map_err(|e| unsupported(e.to_string()))?;
     let mut e = Emitter {

@@ -88,7 +88,7 @@ pub fn dequantize(cx: &mut Context, node: &Node) -> Result<(), Diagnostic> {
 /// DEQUANTIZE where one scale serves all, of elements of whole bytes.
 pub fn dequantized<'a>(x: &TensorType) -> Pointwise<'a> {
     if x.element == ElementType::F16 {
-        return Pointwise::elements(|k, x| float_of_half(k, x[0])).unroll(1);
+        return Pointwise::elements(|k, x| k.from_half(x[0])).unroll(1);
     }
     let p = Parameters::of_tensor(x);
     Pointwise::elements(move |k, x| p.real(k, x)).unroll(1)
@@ -158,55 +158,6 @@ impl Parameters {
     }
 }
 
-/// Half precision, as u16 lanes, to single: exponent and mantissa move, then a multiplication corrects the bias of the exponent, which also
-/// makes denormals right; infinity and NaN keep the largest exponent.
-fn float_of_half(k: &mut KernelBuilder, x: Value) -> Value {
-    let half = k.widen(x, Elem::I32);
-    let ty = k.ty(half);
-    let (low, sign) = (k.int(ty, 0x7FFF), k.int(ty, 0x8000));
-    let magnitude = k.and(half, low);
-    let bits = k.shl_imm(magnitude, 13);
-    let float = ty.with_elem(Elem::F32);
-    let (real, power) = (k.bitcast(bits, float), k.float(float, f32::from_bits((127 + 112) << 23)));
-    let real = k.mul(real, power);
-    let (largest, exponent) = (k.int(ty, 0x7C00), k.int(ty, 0xFF << 23));
-    let special = k.compare(Cond::Ge, magnitude, largest);
-    let special_bits = k.or(bits, exponent);
-    let bits = k.bitcast(real, ty);
-    let bits = k.select(special, special_bits, bits);
-    let sign = k.and(half, sign);
-    let sign = k.shl_imm(sign, 16);
-    let bits = k.or(bits, sign);
-    k.bitcast(bits, float)
-}
-
-/// Single precision to half, as u16 lanes, to nearest with ties to even. Denormal halves are what is left of the last bits of a sum with
-/// 1/2; others are rounded by an addition below the bits that stay, which may carry into the exponent.
-fn half_of_float(k: &mut KernelBuilder, x: Value) -> Value {
-    let (float, ty) = (k.ty(x), k.ty(x).with_elem(Elem::I32));
-    let bits = k.bitcast(x, ty);
-    let (rest, half, one) = (k.int(ty, 0x7FFF_FFFF), k.float(float, 0.5), k.int(ty, 1));
-    let magnitude = k.and(bits, rest);
-    let real = k.bitcast(magnitude, float);
-    let sum = k.add(real, half);
-    let (sum, base) = (k.bitcast(sum, ty), k.int(ty, 0.5f32.to_bits().into()));
-    let denormal = k.sub(sum, base);
-    let (bias, last) = (k.int(ty, 0xFFF - (112 << 23)), k.shr_imm(magnitude, 13));
-    let (last, normal) = (k.and(last, one), k.add(magnitude, bias));
-    let normal = k.add(normal, last);
-    let (normal, infinity) = (k.shr_imm(normal, 13), k.int(ty, 0x7C00));
-    let normal = k.min(normal, infinity);
-    let (least, largest, nan) = (k.int(ty, 113 << 23), k.int(ty, 0xFF << 23), k.int(ty, 0x7E00));
-    let is_small = k.compare(Cond::Lt, magnitude, least);
-    let number = k.select(is_small, denormal, normal);
-    let is_nan = k.compare(Cond::Gt, magnitude, largest);
-    let number = k.select(is_nan, nan, number);
-    let (sign, top) = (k.shr_imm(bits, 16), k.int(ty, 0x8000));
-    let sign = k.and(sign, top);
-    let y = k.or(number, sign);
-    k.narrow(y, Elem::U16)
-}
-
 /// A mask as bytes, 1 where it is true.
 pub fn truth(k: &mut KernelBuilder, mask: Value) -> Value {
     let elem = match k.ty(mask).elem.bits() {
@@ -240,7 +191,7 @@ pub fn cast(k: &mut KernelBuilder, x: Value, from: ElementType, to: ElementType)
     match (from, to) {
         _ if from == to => x,
         (F16, _) => {
-            let real = float_of_half(k, x);
+            let real = k.from_half(x);
             cast(k, real, F32, to)
         }
         (Complex64, _) => {
@@ -250,7 +201,7 @@ pub fn cast(k: &mut KernelBuilder, x: Value, from: ElementType, to: ElementType)
         }
         (_, F16) => {
             let real = cast(k, x, from, F32);
-            half_of_float(k, real)
+            k.to_half(real)
         }
         (_, Complex64) => {
             let real = cast(k, x, from, F32);

@@ -5,6 +5,7 @@ mod bad;
 mod batches;
 mod convolutions;
 mod fully_connected;
+mod halves;
 mod lists;
 mod matrices;
 mod packed;

@@ -54,6 +54,15 @@ fn outputs(program: &Program, p: &Operands) -> Vec<Vec<u8>> {
 /// What of the schedule a program has.
 fn reached(kept: &Kept, machine: &Machine, program: &Program) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
+    for k in program.kernels.iter().filter(|k| k.name.ends_with("_halves")) {
+        let text = print_kernel(k);
+        all.insert(format!("half floats on {}", machine.vector_bytes));
+        all.extend(k.params.iter().any(|p| p.ends_with("_packed")).then(|| "a place that is a parameter".into()));
+        all.extend(text.contains("loop panel").then(|| "panels".into()));
+        all.extend(text.contains("load_splat w").then(|| "one number in all lanes".into()));
+        all.extend(k.name.starts_with("depthwise").then(|| "depthwise".into()));
+        all.extend(k.name.starts_with("across").then(|| "lanes along the depth".into()));
+    }
     for k in program.kernels.iter().filter(|k| k.name.ends_with("_nibbles")) {
         let text = print_kernel(k);
         let looked_up = if text.contains("permute") { "looked up" } else { "shifted" };
@@ -68,7 +77,7 @@ fn reached(kept: &Kept, machine: &Machine, program: &Program) -> BTreeSet<String
     all
 }
 
-fn check(op: &Op, case: &Case, p: Operands, all: &mut BTreeSet<String>) {
+pub fn check(op: &Op, case: &Case, p: Operands, all: &mut BTreeSet<String>) {
     for machine in &machines() {
         let dense = program(op, &p, machine, Goal::Speed, 0);
         let kept = can_stay_packed(&[(&dense, machine)]);
@@ -99,7 +108,7 @@ fn numbers(i: usize) -> Numbers {
     [Numbers::FourBits, Numbers::Some(16), Numbers::Some(5), Numbers::Some(2)][i % 4]
 }
 
-fn expect(all: &BTreeSet<String>, expected: &[&str]) {
+pub fn expect(all: &BTreeSet<String>, expected: &[&str]) {
     println!("{all:#?}");
     let missing: Vec<&&str> = expected.iter().filter(|e| !all.contains(**e)).collect();
     assert!(missing.is_empty(), "no case reaches {missing:?}");

@@ -2,7 +2,7 @@
 //!
 //! Not where the calls go, which is `place.rs` and `prepare.rs`. The idea: in one program each kernel and each packed constant is there once.
 
-use super::{Coded, Packing, Plane, bits, rans};
+use super::{Coded, Packing, Plane, bits, half, rans};
 use crate::builder::KernelBuilder;
 use crate::machine::Machine;
 use crate::program::{Buffer, BufferId, Call, Kernel, KernelId, Program, Role};
@@ -49,6 +49,11 @@ impl<'a> Decoders<'a> {
                 }
                 buffers.push(to);
                 vec![call(kernel, buffers, vec![b.blocks])]
+            }
+            Coded::Halves(halves) => {
+                let kernel = self.kernel(program, half::unpacker(self.machine));
+                let from = self.constant(program, (number, 0), halves);
+                vec![call(kernel, vec![from, to], vec![halves.len() / 2])]
             }
             Coded::Entropy { planes, steps } => {
                 let mut all = vec![];

@@ -1,12 +1,13 @@
-//! Constants of at most sixteen numbers that stay packed, four bits each: whatever reads them looks each number up in a register.
+//! Constants that stay packed: of at most sixteen numbers, four bits each, which whatever reads them looks up in a register; or floats that are all half floats, which
+//! become longer when they are loaded.
 //!
 //! Not how kernels are changed, which is `rewrite.rs`. Nothing is decoded ahead, so this takes neither memory nor a call. The ideas: it is a change of kernels that were written for the numbers themselves, so every product has it that
 //! loads weights as whole vectors; a unit is one vector or two that follow each other, its first half in the low bits of bytes and its second half in the high bits,
 //! so that lanes need no shuffle; and two vectors of one unit share the load. Numbers of 16 bits that are no more than four bits with a sign need no table: they are shifted
-//! down from where they are.
+//! down from where they are. Half floats are read by any load, each number being half as far from the beginning; they stay so where the machine has an instruction for them.
 
-use super::LEAST_BYTES;
 use super::rewrite::Rewriter;
+use super::{LEAST_BYTES, half};
 use crate::cost;
 use crate::index::{Counter, Index, Monomial, Param};
 use crate::machine::Machine;
@@ -18,31 +19,33 @@ use std::collections::BTreeMap;
 /// Numbers of a palette, which is a table in a register.
 pub const ENTRIES: usize = 16;
 
-/// How a constant is packed, beside its bytes: the same in all programs that read it.
+/// How a constant is packed, beside its bytes: the same in all programs that read it. Half floats are units of one lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NibbleForm {
-    /// Of the numbers: of 8 or 16 bits.
+pub struct InsideForm {
+    /// Of the numbers: integers of 8 or 16 bits, or f32.
     pub elem: Elem,
     /// Of the vectors that are loaded.
     pub lanes: usize,
     /// Vectors of a unit: one or two.
     pub vectors: usize,
-    pub means: NibbleMeans,
+    pub means: InsideMeans,
 }
 
-/// What four bits are.
+/// What the bits of a number are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum NibbleMeans {
-    /// The number itself, with its sign.
+pub enum InsideMeans {
+    /// Four: the number itself, with its sign.
     Number,
-    /// Its place in a table.
+    /// Four: its place in a table.
     Entry,
+    /// Sixteen: a half float.
+    Half,
 }
 
 /// A constant that stays packed, and what that costs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Nibbles {
-    pub form: NibbleForm,
+pub struct Inside {
+    pub form: InsideForm,
     /// What four bits of a number are, by their value as an unsigned number.
     pub palette: [u8; ENTRIES],
     /// The numbers are those of four bits with a sign.
@@ -54,7 +57,10 @@ pub struct Nibbles {
     pub loads: u64,
 }
 
-impl NibbleForm {
+/// Of all half floats.
+const HALVES: InsideForm = InsideForm { elem: Elem::F32, lanes: 1, vectors: 1, means: InsideMeans::Half };
+
+impl InsideForm {
     pub(super) fn number_bytes(self) -> usize {
         self.elem.bytes() as usize
     }
@@ -63,7 +69,7 @@ impl NibbleForm {
     }
     /// Bytes of numbers that are one byte when they are packed.
     pub(super) fn ratio(self) -> i64 {
-        2 * self.number_bytes() as i64
+        if self.means == InsideMeans::Half { 2 } else { 2 * self.number_bytes() as i64 }
     }
     /// Of the table: bytes of the numbers' sign.
     pub(super) fn byte(self) -> Elem {
@@ -74,9 +80,9 @@ impl NibbleForm {
     }
 }
 
-impl Nibbles {
+impl Inside {
     /// `None` where the numbers are too many. `tables`: whether there may be one; `wide`: numbers have 16 bits where they are used.
-    fn of(data: &[u8], elem: Elem, lanes: usize, vectors: usize, tables: bool, wide: bool) -> Option<Nibbles> {
+    fn of(data: &[u8], elem: Elem, lanes: usize, vectors: usize, tables: bool, wide: bool) -> Option<Inside> {
         let number = |b: &[u8]| match b {
             [b] => Some(*b),
             [low, high] => (*high == if *low < 128 { 0 } else { 255 }).then_some(*low),
@@ -90,15 +96,15 @@ impl Nibbles {
             numbers.push(n);
         }
         let is_int4 = elem != Elem::U8 && seen.iter().zip(0..=255u8).all(|(seen, n)| !seen || (-8..8).contains(&(n as i8)));
-        let means = if is_int4 && wide { NibbleMeans::Number } else { NibbleMeans::Entry };
-        (means == NibbleMeans::Number || tables && lanes.is_multiple_of(ENTRIES)).then_some(())?;
+        let means = if is_int4 && wide { InsideMeans::Number } else { InsideMeans::Entry };
+        (means == InsideMeans::Number || tables && lanes.is_multiple_of(ENTRIES)).then_some(())?;
         let mut palette = [0; ENTRIES];
         match is_int4 {
             // One table for all constants of the kind.
             true => palette.iter_mut().zip((0..8).chain(248..=255)).for_each(|(p, n)| *p = n),
             false => palette.iter_mut().zip((0..=255).filter(|n| seen[usize::from(*n)])).for_each(|(p, n)| *p = n),
         }
-        let form = NibbleForm { elem, lanes, vectors, means };
+        let form = InsideForm { elem, lanes, vectors, means };
         let index = |n: &u8| palette.iter().position(|p| p == n).expect("an entry") as u8;
         let half = form.unit() / 2;
         let mut bytes = vec![];
@@ -106,11 +112,19 @@ impl Nibbles {
             let at = |i: usize| unit.get(i).map_or(0, index);
             bytes.extend((0..half).map(|i| at(i) | at(half + i) << 4));
         }
-        Some(Nibbles { form, palette, is_int4, bytes, added_cost: 0, loads: 0 })
+        Some(Inside { form, palette, is_int4, bytes, added_cost: 0, loads: 0 })
+    }
+
+    /// `None` where a number is no half float.
+    fn of_halves(data: &[u8]) -> Option<Inside> {
+        Some(Inside { form: HALVES, palette: [0; ENTRIES], is_int4: false, bytes: half::pack(data)?, added_cost: 0, loads: 0 })
     }
 
     /// The numbers that kernels see: those of the constant, and behind them the first of the palette up to a whole unit.
     pub fn unpacked(&self) -> Vec<u8> {
+        if self.form.means == InsideMeans::Half {
+            return half::unpack(&self.bytes);
+        }
         let half = self.form.unit() / 2;
         let entries = self.bytes.chunks(half).flat_map(|unit| unit.iter().map(|b| b & 15).chain(unit.iter().map(|b| b >> 4)));
         let numbers = entries.map(|i| self.palette[usize::from(i)]);
@@ -122,7 +136,11 @@ impl Nibbles {
 
     /// Of the object. Its table, too, although others may have the same.
     pub fn packed_bytes(&self) -> u64 {
-        (self.bytes.len() + if self.form.means == NibbleMeans::Entry { ENTRIES } else { 0 }) as u64
+        (self.bytes.len() + if self.form.means == InsideMeans::Entry { ENTRIES } else { 0 }) as u64
+    }
+
+    pub fn is_half(&self) -> bool {
+        self.form.means == InsideMeans::Half
     }
 
     pub fn number_bytes(&self) -> u32 {
@@ -130,14 +148,18 @@ impl Nibbles {
     }
 
     pub fn scheme(&self) -> &'static str {
-        if self.is_int4 { "4 bits, in products" } else { "palette of 4 bits, in products" }
+        match self.form.means {
+            InsideMeans::Half => "half floats, in products",
+            _ if self.is_int4 => "4 bits, in products",
+            _ => "palette of 4 bits, in products",
+        }
     }
 }
 
 /// By what they were.
-pub type Kept = BTreeMap<Bytes, Nibbles>;
+pub type Kept = BTreeMap<Bytes, Inside>;
 
-/// A vector that a kernel loads from an argument.
+/// What a kernel loads from an argument at once.
 struct Vector<'a> {
     ty: Type,
     at: &'a Index,
@@ -162,7 +184,7 @@ fn uses(v: Value, stmts: &[Stmt]) -> usize {
     stmts.iter().map(of).sum()
 }
 
-/// What a kernel does with an argument; `None`: something else than loading vectors.
+/// What a kernel does with an argument; `None`: something else than loading vectors, or floats in any way.
 fn vectors<'a>(kernel: &'a Kernel, arg: Arg, params: &[i64]) -> Option<(Vec<Vector<'a>>, BTreeMap<Counter, i64>)> {
     fn walk<'a>(
         kernel: &'a Kernel,
@@ -177,6 +199,9 @@ fn vectors<'a>(kernel: &'a Kernel, arg: Arg, params: &[i64]) -> Option<(Vec<Vect
                 Stmt::Let(v, Op::Load { place, count: None }) if is_of(place) => {
                     let is_widened = stmts.get(i + 1).is_some_and(|next| widens(kernel, *v, next)) && uses(*v, &kernel.body) == 1;
                     found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times, is_widened })
+                }
+                Stmt::Let(v, Op::Load { place, .. } | Op::LoadSplat { place, .. }) if is_of(place) && kernel.ty(*v).elem == Elem::F32 => {
+                    found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times, is_widened: false })
                 }
                 Stmt::Let(_, op) if op.place().is_some_and(is_of) => return None,
                 Stmt::Store { place, .. } if is_of(place) => return None,
@@ -204,7 +229,7 @@ struct Use {
     is_paired: bool,
     /// All vectors are.
     is_widened: bool,
-    /// Of each load, in the order of the text: its distance from the beginning of the constant, in vectors, without what varies.
+    /// Of each load, in the order of the text: its distance from the beginning of the constant, in vectors of the form, without what varies.
     places: Vec<i64>,
     loaded: u64,
 }
@@ -213,11 +238,13 @@ impl Use {
     fn of(kernel: &Kernel, arg: Arg, call: &Call) -> Option<Use> {
         let (vectors, steps) = vectors(kernel, arg, &call.params)?;
         let ty = vectors.first()?.ty;
-        let fits = matches!(ty.elem, Elem::I8 | Elem::U8 | Elem::I16) && ty.lanes.is_multiple_of(8);
-        let own = NibbleForm { elem: ty.elem, lanes: ty.lanes as usize, vectors: 1, means: NibbleMeans::Entry };
-        if !fits || vectors.iter().any(|v| v.ty != ty) {
-            return None;
-        }
+        let own = match ty.elem {
+            Elem::F32 if vectors.iter().all(|v| v.ty.elem == Elem::F32) => HALVES,
+            Elem::I8 | Elem::U8 | Elem::I16 if ty.lanes.is_multiple_of(8) && vectors.iter().all(|v| v.ty == ty) => {
+                InsideForm { elem: ty.elem, lanes: ty.lanes as usize, vectors: 1, means: InsideMeans::Entry }
+            }
+            _ => return None,
+        };
         let (mut is_paired, mut places, mut loaded) = (true, vec![], 0u64);
         for v in &vectors {
             let mut first = 0i64;
@@ -243,14 +270,14 @@ impl Use {
             }
             (0 <= first && first % own.vector_bytes() == 0).then_some(())?;
             places.push(first / own.vector_bytes());
-            loaded = loaded.saturating_add(v.times.saturating_mul(own.vector_bytes() as u64));
+            loaded = loaded.saturating_add(v.times.saturating_mul(v.ty.bytes().into()));
         }
         let is_widened = vectors.iter().all(|v| v.is_widened);
         Some(Use { elem: ty.elem, lanes: own.lanes, is_paired, is_widened, places, loaded })
     }
 
     /// Of each load, whether it is the second vector of its unit.
-    fn seconds(&self, form: NibbleForm) -> Vec<bool> {
+    fn seconds(&self, form: InsideForm) -> Vec<bool> {
         self.places.iter().map(|p| form.vectors == 2 && p % 2 == 1).collect()
     }
 }
@@ -262,7 +289,12 @@ pub(super) fn is_number(t: &Monomial) -> bool {
 /// Of a constant: how each call reads it, by which argument, and how often the call comes.
 type Uses<'a> = Vec<(Use, &'a Call, Arg, u64)>;
 
-/// Of numbers of 8 bits that are not too many, or of 16 bits whose high bytes only tell the sign: before kernels are looked at, which takes longer.
+/// Before kernels are looked at, which takes longer.
+fn may_stay(data: &[u8], machine: &Machine) -> bool {
+    has_few_bytes(data) || machine.half_floats && half::pack(data).is_some()
+}
+
+/// Of numbers of 8 bits that are not too many, or of 16 bits whose high bytes only tell the sign.
 fn has_few_bytes(data: &[u8]) -> bool {
     let (mut seen, mut count) = ([false; 256], 0);
     data.iter().all(|b| {
@@ -272,7 +304,7 @@ fn has_few_bytes(data: &[u8]) -> bool {
 }
 
 /// The constants of a program that can stay packed, by what they are; `None` of those that it reads in another way.
-fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Nibbles>> {
+fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Inside>> {
     let line = Line::of(&program.schedule);
     let mut uses: BTreeMap<Bytes, Option<Uses>> = BTreeMap::new();
     let mut few: BTreeMap<BufferId, bool> = BTreeMap::new();
@@ -281,7 +313,7 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
         let buffer = program.buffer(root);
         let is_large = buffer.role == Role::Const && LEAST_BYTES <= buffer.size_bytes;
         let data = buffer.data.clone().filter(|_| is_large)?;
-        few.entry(root).or_insert_with(|| has_few_bytes(&data)).then_some((data, offset))
+        few.entry(root).or_insert_with(|| may_stay(&data, machine)).then_some((data, offset))
     };
     for m in &line.moments {
         if let Some((data, _)) = m.looks_at.and_then(&mut data) {
@@ -300,7 +332,7 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
             }
         }
     }
-    let nibbles = |data: &Bytes, all: Uses| {
+    let packed = |data: &Bytes, all: Uses| {
         let first = &all.first()?.0;
         let is_paired = all.iter().all(|u| u.0.is_paired);
         if all.iter().any(|(u, ..)| u.elem != first.elem || u.lanes != first.lanes) {
@@ -308,9 +340,12 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
         }
         let tables = ENTRIES as u32 <= machine.permutes.bytes;
         let wide = first.elem == Elem::I16 || all.iter().all(|u| u.0.is_widened);
-        let mut nibbles = Nibbles::of(data, first.elem, first.lanes, if is_paired { 2 } else { 1 }, tables, wide)?;
-        let form = nibbles.form;
-        (nibbles.packed_bytes() * 2 <= data.len() as u64 + 2 * ENTRIES as u64 + 64).then_some(())?;
+        let mut packed = match first.elem {
+            Elem::F32 => machine.half_floats.then(|| Inside::of_halves(data)).flatten()?,
+            elem => Inside::of(data, elem, first.lanes, if is_paired { 2 } else { 1 }, tables, wide)?,
+        };
+        let form = packed.form;
+        (packed.packed_bytes() * 2 <= data.len() as u64 + 2 * ENTRIES as u64 + 64).then_some(())?;
         let mut loaded = 0u64;
         for (own, call, arg, turns) in all {
             let kernel = program.kernel(call.kernel);
@@ -318,23 +353,23 @@ fn of_program(program: &Program, machine: &Machine) -> BTreeMap<Bytes, Option<Ni
             let params = with_halved(&call.params, &halved, form);
             let of = |k: &Kernel, params: &[i64]| cost::of_block(k, params, &k.body);
             let added = of(&new, &params).saturating_sub(of(kernel, &call.params));
-            nibbles.added_cost = nibbles.added_cost.saturating_add(added.saturating_mul(turns));
+            packed.added_cost = packed.added_cost.saturating_add(added.saturating_mul(turns));
             loaded = loaded.saturating_add(own.loaded.saturating_mul(turns));
         }
-        nibbles.loads = loaded.div_ceil(data.len() as u64);
-        Some(nibbles)
+        packed.loads = loaded.div_ceil(data.len() as u64);
+        Some(packed)
     };
-    uses.into_iter().map(|(data, all)| (data.clone(), all.and_then(|all| nibbles(&data, all)))).collect()
+    uses.into_iter().map(|(data, all)| (data.clone(), all.and_then(|all| packed(&data, all)))).collect()
 }
 
-fn with_halved(params: &[i64], halved: &[Param], form: NibbleForm) -> Vec<i64> {
+fn with_halved(params: &[i64], halved: &[Param], form: InsideForm) -> Vec<i64> {
     let new = halved.iter().map(|p| params[p.0 as usize] / form.ratio());
     params.iter().copied().chain(new).collect()
 }
 
 /// The constants that can stay packed in all programs which read them.
 pub fn possible(programs: &[(&Program, &Machine)]) -> Kept {
-    let mut all: BTreeMap<Bytes, Option<Nibbles>> = BTreeMap::new();
+    let mut all: BTreeMap<Bytes, Option<Inside>> = BTreeMap::new();
     for (program, machine) in programs {
         for (data, own) in of_program(program, machine) {
             let Some(known) = all.get_mut(&data) else {
@@ -343,10 +378,10 @@ pub fn possible(programs: &[(&Program, &Machine)]) -> Kept {
             };
             *known = match (known.take(), own) {
                 (Some(a), Some(b)) if a.form == b.form => {
-                    Some(Nibbles { added_cost: a.added_cost.max(b.added_cost), loads: a.loads.max(b.loads), ..a })
+                    Some(Inside { added_cost: a.added_cost.max(b.added_cost), loads: a.loads.max(b.loads), ..a })
                 }
                 // Another program's calls may not know the second vectors of units.
-                (Some(a), Some(b)) if a.form == (NibbleForm { vectors: a.form.vectors, ..b.form }) => {
+                (Some(a), Some(b)) if a.form == (InsideForm { vectors: a.form.vectors, ..b.form }) => {
                     Some(if a.form.vectors == 1 { a } else { b })
                 }
                 _ => None,
@@ -357,7 +392,7 @@ pub fn possible(programs: &[(&Program, &Machine)]) -> Kept {
 }
 
 /// What decides about a kernel that is written anew: which it was, which argument is packed and how, and which loads have second vectors of units.
-type Changed = (KernelId, u32, NibbleForm, Vec<bool>);
+type Changed = (KernelId, u32, InsideForm, Vec<bool>);
 
 /// Replaces those constants, and the kernels that read them.
 pub fn keep_packed(program: &mut Program, chosen: &Kept) {
@@ -369,10 +404,10 @@ pub fn keep_packed(program: &mut Program, chosen: &Kept) {
         for arg in 0..call.buffers.len() {
             let buffer = program.buffer(program.root(call.buffers[arg]).0);
             let old = buffer.clone();
-            let Some(nibbles) = buffer.data.as_ref().filter(|_| buffer.role == Role::Const).and_then(|data| chosen.get(data)) else {
+            let Some(packed) = buffer.data.as_ref().filter(|_| buffer.role == Role::Const).and_then(|data| chosen.get(data)) else {
                 continue;
             };
-            let (form, arg) = (nibbles.form, Arg(arg as u32));
+            let (form, arg) = (packed.form, Arg(arg as u32));
             let own = Use::of(program.kernel(call.kernel), arg, call).expect("what was possible before");
             let seconds = own.seconds(form);
             let (kernel, halved) = kernels
@@ -395,9 +430,9 @@ pub fn keep_packed(program: &mut Program, chosen: &Kept) {
                     BufferId(program.buffers.len() as u32 - 1)
                 })
             };
-            call.buffers[arg.0 as usize] = constant(&nibbles.bytes, &old);
-            if form.means == NibbleMeans::Entry {
-                call.buffers.push(constant(&nibbles.palette, &Buffer { name: "palette".into(), ..old }));
+            call.buffers[arg.0 as usize] = constant(&packed.bytes, &old);
+            if form.means == InsideMeans::Entry {
+                call.buffers.push(constant(&packed.palette, &Buffer { name: "palette".into(), ..old }));
             }
         }
     }

@@ -6,6 +6,7 @@
 
 pub mod bits;
 mod decoders;
+mod half;
 mod inside;
 mod needs;
 mod place;
@@ -15,7 +16,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use inside::{Kept, Nibbles, keep_packed, possible as can_stay_packed};
+pub use inside::{Inside, Kept, keep_packed, possible as can_stay_packed};
 pub use place::{candidates, into_scratch};
 pub use prepare::{PREPARED_HEADER_BYTES, Prepared};
 
@@ -69,7 +70,12 @@ enum Plane {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Coded {
     Bits(BitPacked),
-    Entropy { planes: Vec<Plane>, steps: usize },
+    /// Half floats, whole runs of them.
+    Halves(Vec<u8>),
+    Entropy {
+        planes: Vec<Plane>,
+        steps: usize,
+    },
 }
 
 /// A constant that is packed.
@@ -91,6 +97,7 @@ impl Packed {
                 Means::Distance => format!("{} bits", form.bits),
                 Means::Entry(bytes) => format!("palette of {} bits, {} bytes each", form.bits, bytes).replace(", 1 bytes each", ""),
             },
+            Coded::Halves(_) => "half floats".into(),
             Coded::Entropy { planes, .. } if planes.len() == 1 => "entropy".into(),
             Coded::Entropy { planes, .. } => format!("entropy of {} planes", planes.len()),
         }
@@ -105,6 +112,7 @@ impl Packed {
         let own = self.content.number_bytes.unwrap_or(1);
         match &self.coded {
             Coded::Bits(BitPacked { form, .. }) => !matches!(form.means, Means::Entry(bytes) if bytes == own) && 1 < own,
+            Coded::Halves(_) => !matches!(own, 1 | 4),
             Coded::Entropy { .. } => 1 < own,
         }
     }
@@ -173,11 +181,7 @@ impl Packing {
 
     /// Bytes of all that is packed.
     pub fn size_bytes(&self) -> u64 {
-        let of = |p: &Packed| match &p.coded {
-            Coded::Bits(b) => b.size_bytes(),
-            Coded::Entropy { planes, .. } => planes.iter().map(|p| if let Plane::Raw(bytes) = p { bytes.len() } else { 0 }).sum(),
-        };
-        self.constants.iter().map(of).sum::<usize>() as u64 + 2 * self.archive.len() as u64
+        self.constants.iter().map(|p| own_bytes(&p.coded)).sum::<usize>() as u64 + 2 * self.archive.len() as u64
     }
 
     /// What decoding a constant once takes, in the units of [`cost`].
@@ -200,6 +204,7 @@ impl Packing {
     pub fn decoded(&self, packed: &Packed) -> Vec<u8> {
         match &packed.coded {
             Coded::Bits(b) => b.unpack(),
+            Coded::Halves(halves) => half::unpack(halves),
             Coded::Entropy { planes, steps } => {
                 let mut out = vec![0; planes.len() * steps * rans::STREAMS];
                 for (p, plane) in planes.iter().enumerate() {
@@ -255,7 +260,11 @@ fn pack(content: Content, prefer: Prefer, tables: &mut Tables, archive: &mut Vec
     let data = &content.data;
     let own = content.number_bytes.unwrap_or(1) as usize;
     let widths: &[usize] = if own == 1 { &[1] } else { &[1, 2, 4] };
-    let by_bits = widths.iter().filter_map(|w| bits::pack(data, *w)).min_by_key(BitPacked::size_bytes);
+    let by_bits = widths.iter().filter_map(|w| bits::pack(data, *w)).min_by_key(BitPacked::size_bytes).map(Coded::Bits);
+    let by_halves = matches!(content.number_bytes, None | Some(4)).then(|| half::pack(data)).flatten();
+    let by_halves = by_halves.map(|halves| Coded::Halves(half::padded(halves)));
+    // What vectors decode.
+    let quick = [by_bits, by_halves].into_iter().flatten().min_by_key(own_bytes);
     let dense = data.len() as u64;
     let limit = dense - (dense / prefer.least_share()).max(64).min(dense);
     // Of entropy coders: how many planes, and the table of each that is coded.
@@ -282,7 +291,7 @@ fn pack(content: Content, prefer: Prefer, tables: &mut Tables, archive: &mut Vec
             by_entropy = Some((of_planes, total));
         }
     }
-    let bits_bytes = by_bits.as_ref().map(|b| b.size_bytes() as u64).filter(|b| *b <= limit);
+    let bits_bytes = quick.as_ref().map(|b| own_bytes(b) as u64).filter(|b| *b <= limit);
     let entropy = by_entropy.filter(|(planes, bytes)| *bytes <= limit && planes.iter().any(Option::is_some));
     let is_entropy = match (bits_bytes, entropy.as_ref().map(|e| e.1)) {
         (None, None) => {
@@ -297,7 +306,7 @@ fn pack(content: Content, prefer: Prefer, tables: &mut Tables, archive: &mut Vec
         _ => false,
     };
     let archive_before = archive.len();
-    let (coded, decoded_bytes) = match (is_entropy, entropy, by_bits) {
+    let (coded, decoded_bytes) = match (is_entropy, entropy, quick) {
         (true, Some((tables_of, _)), _) => {
             let planes = tables_of.len();
             let steps = data.len().div_ceil(planes * rans::STREAMS);
@@ -319,22 +328,31 @@ fn pack(content: Content, prefer: Prefer, tables: &mut Tables, archive: &mut Vec
             let decoded = planes * steps * rans::STREAMS;
             (Coded::Entropy { planes: all, steps }, decoded)
         }
-        (_, _, Some(b)) => {
+        (_, _, Some(Coded::Bits(b))) => {
             let decoded = b.form.decoded_bytes(b.blocks);
             (Coded::Bits(b), decoded)
         }
+        (_, _, Some(Coded::Halves(halves))) => {
+            let decoded = 2 * halves.len();
+            (Coded::Halves(halves), decoded)
+        }
         _ => return None,
-    };
-    let own_bytes = match &coded {
-        Coded::Bits(b) => b.size_bytes(),
-        Coded::Entropy { planes, .. } => planes.iter().map(|p| if let Plane::Raw(bytes) = p { bytes.len() } else { 0 }).sum(),
     };
     // Tables that were only tried.
     while tables.known.last().is_some_and(|(_, at)| at.is_none()) && 1 < tables.known.len() {
         tables.known.pop();
     }
-    let packed_bytes = (own_bytes + 2 * (archive.len() - archive_before)) as u64;
+    let packed_bytes = (own_bytes(&coded) + 2 * (archive.len() - archive_before)) as u64;
     Some(Packed { content, coded, packed_bytes, decoded_bytes: decoded_bytes as u64 })
+}
+
+/// What is packed, but for the archive.
+fn own_bytes(coded: &Coded) -> usize {
+    match coded {
+        Coded::Bits(b) => b.size_bytes(),
+        Coded::Halves(halves) => halves.len(),
+        Coded::Entropy { planes, .. } => planes.iter().map(|p| if let Plane::Raw(bytes) = p { bytes.len() } else { 0 }).sum(),
+    }
 }
 
 /// A plane's bytes, its last one repeated up to `count`.

@@ -1,9 +1,9 @@
-//! Kernels written anew for an argument whose numbers are packed, four bits each.
+//! Kernels written anew for an argument whose numbers are packed: four bits each, or half floats.
 //!
 //! Not which kernels and which constants, which is `inside.rs`. The idea: each load of a vector becomes the load of its unit, unless that is at hand, and operations that make its numbers;
 //! everything else of the kernel stays.
 
-use super::inside::{ENTRIES, NibbleForm, NibbleMeans, is_number};
+use super::inside::{ENTRIES, InsideForm, InsideMeans, is_number};
 use crate::index::{Index, Param};
 use crate::program::*;
 use crate::types::{Elem, Type};
@@ -12,7 +12,7 @@ use crate::types::{Elem, Type};
 pub(super) struct Rewriter<'a> {
     kernel: Kernel,
     arg: Arg,
-    form: NibbleForm,
+    form: InsideForm,
     seconds: std::slice::Iter<'a, bool>,
     /// The table, and ones where the low four bits are.
     table: Option<[Value; 2]>,
@@ -23,16 +23,17 @@ pub(super) struct Rewriter<'a> {
 }
 
 impl Rewriter<'_> {
-    pub(super) fn rewrite(kernel: &Kernel, arg: Arg, form: NibbleForm, seconds: &[bool]) -> (Kernel, Vec<Param>) {
+    pub(super) fn rewrite(kernel: &Kernel, arg: Arg, form: InsideForm, seconds: &[bool]) -> (Kernel, Vec<Param>) {
         let mut new = kernel.clone();
         let body = std::mem::take(&mut new.body);
-        if !new.name.ends_with("_nibbles") {
-            new.name += "_nibbles";
+        let suffix = if form.means == InsideMeans::Half { "_halves" } else { "_nibbles" };
+        if !new.name.ends_with(suffix) {
+            new.name += suffix;
         }
         let params = new.params.len() as u32;
         let mut r = Rewriter { kernel: new, arg, form, seconds: seconds.iter(), table: None, halved: vec![], params };
         let mut out = vec![];
-        if form.means == NibbleMeans::Entry {
+        if form.means == InsideMeans::Entry {
             let name = format!("{}_palette", r.kernel.args[arg.0 as usize].name);
             r.kernel.args.push(KernelArg { name, access: Access::Read, in_place_of: None });
             let place = Arg(r.kernel.args.len() as u32 - 1).at(0);
@@ -63,10 +64,16 @@ impl Rewriter<'_> {
         let mut stmts = stmts.into_iter();
         while let Some(s) = stmts.next() {
             match s {
+                Stmt::Let(v, op) if self.form.means == InsideMeans::Half && op.place().is_some_and(|p| p.base == Base::Arg(self.arg)) => {
+                    let halves = self.kernel.ty(v).with_elem(Elem::U16);
+                    let op = self.of_halves(op);
+                    let halves = self.op(&mut out, halves, op);
+                    out.push(Stmt::Let(v, Op::FromHalf(halves)));
+                }
                 Stmt::Let(v, Op::Load { place, .. }) if place.base == Base::Arg(self.arg) => {
                     let v = match (self.form.means, self.form.elem, stmts.as_slice().first()) {
                         // Wide as they are made.
-                        (NibbleMeans::Number, Elem::I8, Some(Stmt::Let(wide, _))) => {
+                        (InsideMeans::Number, Elem::I8, Some(Stmt::Let(wide, _))) => {
                             let wide = *wide;
                             stmts.next();
                             wide
@@ -87,6 +94,16 @@ impl Rewriter<'_> {
             }
         }
         out
+    }
+
+    /// The load of half floats instead of floats.
+    fn of_halves(&mut self, op: Op) -> Op {
+        let mut divided = |place: Place| Place { at: self.divided(&place.at, 0), ..place };
+        match op {
+            Op::Load { place, count } => Op::Load { place: divided(place), count },
+            Op::LoadSplat { place, group, count } => Op::LoadSplat { place: divided(place), group, count },
+            other => unreachable!("{other:?} is no load"),
+        }
     }
 
     fn load(&mut self, out: &mut Vec<Stmt>, units: &mut Vec<(Index, Value)>, v: Value, at: &Index) {

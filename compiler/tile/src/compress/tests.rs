@@ -129,6 +129,32 @@ fn palettes_of_long_numbers() {
 }
 
 #[test]
+fn half_floats() {
+    let halves = |count: usize| -> Vec<u8> { noise(2 * count, 256).chunks(2).flat_map(|b| f16(b[0], b[1]).to_le_bytes()).collect() };
+    for count in [1024, 1025, 3001] {
+        let floats = halves(count);
+        assert_eq!(check(&floats, 4, Prefer::Quick), Some(("half floats".into(), (count as u64).next_multiple_of(16) * 2)));
+        // One number with a bit more; one that is no number, and would become quiet.
+        for bits in [1.0001f32.to_bits(), 0x7f80_2000] {
+            let mut more = floats.clone();
+            more[4 * 77..][..4].copy_from_slice(&bits.to_le_bytes());
+            assert_ne!(check(&more, 4, Prefer::Quick).map(|c| c.0), Some("half floats".into()));
+        }
+        // Numbers of other lengths.
+        assert_ne!(check(&floats, 2, Prefer::Quick).map(|c| c.0), Some("half floats".into()));
+    }
+    // Few of them are a palette.
+    let few: Vec<u8> = noise(4096, 16).iter().flat_map(|b| f32::from(*b).to_le_bytes()).collect();
+    assert_eq!(check(&few, 4, Prefer::Quick).expect("saves something").0, "palette of 4 bits, 4 bytes each");
+}
+
+/// Any that is not signalling.
+fn f16(low: u8, high: u8) -> f32 {
+    let bits = u16::from_le_bytes([low, high]);
+    ::half::f16::from_bits(if bits & 0x7c00 == 0x7c00 && bits & 0x3ff != 0 { bits | 0x200 } else { bits }).to_f32()
+}
+
+#[test]
 fn entropy_is_near_its_bound() {
     for data in [weights(20_000), noise(20_000, 200).iter().map(|b| if *b < 180 { 0 } else { *b }).collect(), vec![7; 5000]] {
         let bound = bound_bytes(&content(data.clone(), 1));

@@ -265,6 +265,14 @@ impl Frame<'_, '_, '_> {
                 let from = self.elem(a);
                 map(to, get(a), |a| lanes::convert(from, elem, rounding, a))
             }
+            Op::FromHalf(a) => {
+                let is = (self.elem(a), elem) == (Elem::U16, Elem::F32);
+                map(to, get(a), |a| is.then(|| half::f16::from_bits(a as u16).to_f32().to_bits().into()))
+            }
+            Op::ToHalf(a) => {
+                let is = (self.elem(a), elem) == (Elem::F32, Elem::U16);
+                map(to, get(a), |a| is.then(|| half::f16::from_f32(f32::from_bits(a as u32)).to_bits().into()))
+            }
             Op::Widen(a) => {
                 let from = self.elem(a);
                 let wider = from.is_int() && elem.is_int() && from.bits() < elem.bits();

@@ -414,6 +414,8 @@ impl Reader {
                 let (acc, a, b) = three(c)?;
                 Op::DotMatrix { acc, a, b }
             }
+            "from_half" => Op::FromHalf(value(c)?),
+            "to_half" => Op::ToHalf(value(c)?),
             "widen" => Op::Widen(value(c)?),
             "narrow" => Op::Narrow(value(c)?),
             "narrow_sat" => Op::NarrowSat(value(c)?),

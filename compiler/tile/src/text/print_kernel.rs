@@ -229,6 +229,8 @@ impl<'a> Printer<'a> {
             Op::DotLane { group, acc, a, lane, b } => format!("dot_lane.{group} v{}, v{}[{lane}], v{}", acc.0, a.0, b.0),
             Op::DotMatrix { .. } => plain("dot_matrix"),
             Op::Convert(_, rounding) => plain(word_of(CONVERT, *rounding)),
+            Op::FromHalf(_) => plain("from_half"),
+            Op::ToHalf(_) => plain("to_half"),
             Op::Widen(_) => plain("widen"),
             Op::Narrow(_) => plain("narrow"),
             Op::NarrowSat(_) => plain("narrow_sat"),

@@ -240,7 +240,7 @@ impl Random<'_> {
             13 => Op::Dot { group: n, acc: a, a: b, b: c },
             14 => Op::DotLane { group: n, acc: a, a: b, lane: n, b: c },
             15 => Op::Convert(a, self.one_of(CONVERT).0),
-            16 => self.one_of(&[Op::Widen(a), Op::Narrow(a), Op::NarrowSat(a), Op::Bitcast(a)]),
+            16 => self.one_of(&[Op::Widen(a), Op::Narrow(a), Op::NarrowSat(a), Op::Bitcast(a), Op::FromHalf(a), Op::ToHalf(a)]),
             17 => Op::Splat(a),
             18 => Op::Lane(a, n),
             19 => Op::Concat(a, b),

@@ -143,6 +143,8 @@ fn operation(op: &Op, to: Type, ty: impl Fn(Value) -> Type) -> Result<(), &'stat
             let numbers = is_number && !elem(a).is_mask() && (is_float || elem(a).is_float());
             (numbers && elem(a) != to.elem && lanes(a) == to_lanes, "two types of as many lanes, at least one of them float")
         }
+        Op::FromHalf(a) => (ty(a) == to.with_elem(Elem::U16) && to.elem == Elem::F32, "u16 lanes and as many of f32"),
+        Op::ToHalf(a) => (ty(a) == to.with_elem(Elem::F32) && to.elem == Elem::U16, "f32 lanes and as many of u16"),
         Op::Widen(a) => (of_bits(&[a]) && elem(a).bits() < to.elem.bits() && lanes(a) == to_lanes, "integers and a result of more bits"),
         Op::Narrow(a) => (of_bits(&[a]) && to.elem.bits() < elem(a).bits() && lanes(a) == to_lanes, "integers and a result of fewer bits"),
         Op::NarrowSat(a) => {

@@ -1,6 +1,6 @@
 //! The frame of a function of ours, and how it is reached.
 //!
-//! Not registers (`alloc.rs`) and not instructions (`mod.rs`). From the stack pointer up: vectors without register, general registers without, scratch bytes; then
+//! Not registers (`alloc.rs`) and not instructions (`mod.rs`). From the stack pointer up: vectors without register, general registers without; then
 //! the caller's registers, above which its own frame begins. The idea: two steps of the stack pointer, so that pairs of saved registers are always near it.
 
 use crate::alloc::Allocation;
@@ -20,8 +20,7 @@ pub const PAGE_BYTES: u32 = 4096;
 
 pub struct Frame {
     vector_slots: u32,
-    scratch_offset: u32,
-    /// Slots and scratch bytes.
+    /// Of slots.
     pub bytes: u32,
     /// Registers to give back, as instructions name them, and where they are stored.
     pub saved: Vec<Saved>,
@@ -37,9 +36,8 @@ pub struct Saved {
 }
 
 impl Frame {
-    pub fn new(allocation: &Allocation, scratch_bytes: u32, general: &[u8], vectors: &[u8]) -> Frame {
+    pub fn new(allocation: &Allocation, general: &[u8], vectors: &[u8]) -> Frame {
         let slots = allocation.vector_slots * 16 + allocation.general_slots * 8;
-        let scratch_offset = slots.next_multiple_of(16);
         let mut saved = vec![];
         let mut offset = 0;
         for (registers, one, two) in [
@@ -54,8 +52,7 @@ impl Frame {
         }
         Frame {
             vector_slots: allocation.vector_slots,
-            scratch_offset,
-            bytes: (scratch_offset + scratch_bytes).next_multiple_of(16),
+            bytes: slots.next_multiple_of(16),
             saved,
             saved_bytes: (offset as u32).next_multiple_of(16),
         }
@@ -65,9 +62,6 @@ impl Frame {
     pub fn slot(&self, slot: u32) -> u32 {
         let vectors = 16 * self.vector_slots.min(slot);
         vectors + 8 * slot.saturating_sub(self.vector_slots)
-    }
-    pub fn scratch(&self, offset: i64) -> i64 {
-        i64::from(self.scratch_offset) + offset
     }
     /// The parameter of that number after those in registers.
     pub fn stack_argument(&self, number: u32) -> u32 {

@@ -34,14 +34,8 @@ const ADDRESS: u8 = 16;
 const VALUE: u8 = 17;
 const SP: u8 = 31;
 
-/// `pool`: constants that labels name. `scratch_bytes` of the frame are at `Inst::ScratchAddress`.
-pub fn encode(
-    insts: Vec<Inst>,
-    classes: &[Class],
-    arguments: usize,
-    pool: &[(Label, Vec<u8>)],
-    scratch_bytes: u32,
-) -> Result<Code, String> {
+/// `pool`: constants that labels name.
+pub fn encode(insts: Vec<Inst>, classes: &[Class], arguments: usize, pool: &[(Label, Vec<u8>)]) -> Result<Code, String> {
     let insts = sweep(insts, classes);
     // All at once: before any of them is overwritten.
     let (in_registers, insts): (Vec<Inst>, Vec<Inst>) =
@@ -71,7 +65,7 @@ pub fn encode(
     };
     let general: Vec<u8> = used(Class::General, &frame::GENERAL).into_iter().filter(|r| frame::SAVED_GENERAL <= *r).collect();
     let vectors: Vec<u8> = used(Class::Vector, &frame::VECTORS).into_iter().filter(|r| frame::SAVED_VECTORS.contains(r)).collect();
-    let frame = Frame::new(&allocation, scratch_bytes, &general, &vectors);
+    let frame = Frame::new(&allocation, &general, &vectors);
 
     let stack_bytes = frame.bytes + frame.saved_bytes;
     let mut out = Writer { classes, allocation, frame, words: vec![], labels: BTreeMap::new(), distances: vec![], spills: 0 };
@@ -168,7 +162,7 @@ fn event(inst: &Inst) -> Event {
             Event::Op { uses: with(|role| role.reads), defs: with(|role| role.writes) }
         }
         Inst::Move { to, from } => Event::Move { to: *to, from: *from },
-        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => Event::Op { uses: vec![], defs: vec![*to] },
+        Inst::Argument { to, .. } => Event::Op { uses: vec![], defs: vec![*to] },
         Inst::Label(_) => Event::Op { uses: vec![], defs: vec![] },
         Inst::LoopBegin => Event::LoopBegin,
         Inst::LoopEnd => Event::LoopEnd,
@@ -241,14 +235,11 @@ impl Writer<'_> {
     }
 
     /// Adds to or subtracts from the stack pointer.
-    fn step(&mut self, low: &'static Form, high: &'static Form, to: u8, bytes: u32) -> Result<(), String> {
-        let (upper, lower) = (i64::from(bytes >> 12), i64::from(bytes & 0xfff));
-        if upper != 0 {
-            self.plain(high, &[to, SP], &[upper])?;
-        }
-        if lower != 0 || upper == 0 && to != SP {
-            let from = if upper != 0 { to } else { SP };
-            self.plain(low, &[to, from], &[lower])?;
+    fn step(&mut self, low: &'static Form, high: &'static Form, bytes: u32) -> Result<(), String> {
+        for (form, part) in [(high, bytes >> 12), (low, bytes & 0xfff)] {
+            if part != 0 {
+                self.plain(form, &[SP, SP], &[part.into()])?;
+            }
         }
         Ok(())
     }
@@ -256,20 +247,20 @@ impl Writer<'_> {
     fn prologue(&mut self) -> Result<(), String> {
         // What linkers put between a call and a function far away lands here with an indirect branch.
         self.plain(&forms::BTI_C, &[], &[])?;
-        self.step(&forms::SUB_IMM, &forms::SUB_IMM_LSL12, SP, self.frame.saved_bytes)?;
+        self.step(&forms::SUB_IMM, &forms::SUB_IMM_LSL12, self.frame.saved_bytes)?;
         self.saved(|saved| saved.store)?;
         // Systems that give a stack its pages one after the other want them touched in that order.
         for page in 1..=self.frame.bytes / frame::PAGE_BYTES {
             self.plain(&forms::SUB_IMM_LSL12, &[ADDRESS, SP], &[page.into()])?;
             self.plain(&forms::LDRB, &[VALUE, ADDRESS], &[0])?;
         }
-        self.step(&forms::SUB_IMM, &forms::SUB_IMM_LSL12, SP, self.frame.bytes)
+        self.step(&forms::SUB_IMM, &forms::SUB_IMM_LSL12, self.frame.bytes)
     }
 
     fn epilogue(&mut self) -> Result<(), String> {
-        self.step(&forms::ADD_IMM, &forms::ADD_IMM_LSL12, SP, self.frame.bytes)?;
+        self.step(&forms::ADD_IMM, &forms::ADD_IMM_LSL12, self.frame.bytes)?;
         self.saved(|saved| saved.load)?;
-        self.step(&forms::ADD_IMM, &forms::ADD_IMM_LSL12, SP, self.frame.saved_bytes)?;
+        self.step(&forms::ADD_IMM, &forms::ADD_IMM_LSL12, self.frame.saved_bytes)?;
         self.plain(&forms::RET, &[], &[])
     }
 
@@ -382,10 +373,6 @@ impl Writer<'_> {
             Inst::Argument { to, index } => {
                 let offset = self.frame.stack_argument((index - REGISTER_ARGUMENTS) as u32);
                 self.access(&forms::LDR_X, self.general(at, *to), offset)
-            }
-            Inst::ScratchAddress { to, offset } => {
-                let bytes = u32::try_from(self.frame.scratch(*offset)).map_err(|e| e.to_string())?;
-                self.step(&forms::ADD_IMM, &forms::ADD_IMM_LSL12, self.general(at, *to), bytes)
             }
             Inst::Op { form, arrangement, registers, numbers, label, .. } => {
                 let registers: Vec<u8> = registers.iter().map(|&v| self.named(v, self.allocation.register(at, v))).collect();

@@ -134,7 +134,7 @@ fn accesses(inst: &Inst) -> Vec<(Virtual, bool, bool)> {
     match inst {
         Inst::Op { form, registers, .. } => registers.iter().zip(form.roles()).map(|(v, r)| (*v, r.reads, r.writes)).collect(),
         Inst::Move { to, from } => vec![(*from, true, false), (*to, false, true)],
-        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => vec![(*to, false, true)],
+        Inst::Argument { to, .. } => vec![(*to, false, true)],
         Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => vec![],
     }
 }
@@ -170,7 +170,7 @@ fn renamed(inst: &Inst, leaders: &[Virtual]) -> Option<Inst> {
                 return None;
             }
         }
-        Inst::Argument { to, .. } | Inst::ScratchAddress { to, .. } => *to = of(*to),
+        Inst::Argument { to, .. } => *to = of(*to),
         Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => {}
     }
     Some(inst)
@@ -181,7 +181,7 @@ fn moves(inst: &Inst) -> bool {
     match inst {
         Inst::Op { form, .. } => form.kind != Kind::Branch,
         Inst::Move { .. } => true,
-        Inst::Argument { .. } | Inst::ScratchAddress { .. } | Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => false,
+        Inst::Argument { .. } | Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => false,
     }
 }
 

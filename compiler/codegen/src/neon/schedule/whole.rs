@@ -80,7 +80,6 @@ fn execute(insts: &[Inst]) -> Vec<u64> {
                 }
             }
             Inst::Argument { to, index } => values[to.0 as usize] = mix(*index as u64, 1),
-            Inst::ScratchAddress { to, offset } => values[to.0 as usize] = mix(*offset as u64, 2),
             Inst::Move { to, from } => values[to.0 as usize] = values[from.0 as usize],
             Inst::Label(_) => {}
             Inst::Op { form, registers, numbers, touched, .. } => {
