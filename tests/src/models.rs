@@ -300,6 +300,26 @@ pub fn packable() -> Vec<u8> {
     m.finish(&[x], &[y])
 }
 
+/// A float16 model as the converter makes them: a DEQUANTIZE makes floats of weights of 16 bits, all below 2.
+pub fn half_floats() -> Vec<u8> {
+    let mut random = Random(8);
+    let mut m = Maker::default();
+    let x = m.i8("x", &[1, 64], per_tensor(0.05, -7), None);
+    let (mut from, mut depth) = (m.f32("real", &[1, 64], None), 64);
+    m.operator(Code::DEQUANTIZE, &[x], &[from], None);
+    for (name, units) in [("a", 128), ("b", 64), ("c", 64)] {
+        let bits = (0..units * depth).map(|_| random.next() as u16 & 0xbfff);
+        let halves: Vec<u8> = bits.flat_map(u16::to_le_bytes).collect();
+        let weights = m.tensor(&format!("{name}/w16"), Element::FLOAT16, &[units, depth], None, Some(&halves));
+        let (w, y) = (m.f32(&format!("{name}/w"), &[units, depth], None), m.f32(name, &[1, units], None));
+        m.operator(Code::DEQUANTIZE, &[weights], &[w], None);
+        let bias = m.f32(&format!("{name}/b"), &[units], Some(&vec![0.25; units as usize]));
+        m.fully_connected(&[from, w, bias], y, Activation::NONE);
+        (from, depth) = (y, units);
+    }
+    m.finish(&[x], &[from])
+}
+
 /// Three signatures: `all` is [`packable`], `end` its last layers, which have the same weights, and `sparse` multiplies 48 rows by weights of which few are not zero.
 pub fn packable_parts() -> Vec<u8> {
     let mut random = Random(6);

@@ -219,6 +219,25 @@ fn outputs_are_the_same() {
 }
 
 #[test]
+fn float16_models_stay_as_small_as_their_files() {
+    let model = models::half_floats();
+    for level in differential::native_levels() {
+        let plain = compile(&model, &level.level, &Options::default()).expect("compiles");
+        let expected = outputs(&plain);
+        for compress in Compress::ALL {
+            let options = Options { compress: Some(compress), ..Options::default() };
+            let packed = compile(&model, &level.level, &options).unwrap_or_else(|e| panic!("{compress:?}: {e:?}"));
+            assert!(outputs(&packed) == expected, "{compress:?} {}", level.level);
+            // In products where the machine has an instruction for them; what is decoded takes memory.
+            if level.machine.half_floats || matches!(compress, Compress::Arena | Compress::Fastest) {
+                assert!(packed.object.const_bytes < plain.object.const_bytes * 11 / 20, "{compress:?} {}", level.level);
+                assert!(packed.object.const_bytes < model.len() as u64, "{compress:?} {}", level.level);
+            }
+        }
+    }
+}
+
+#[test]
 fn less_flash_is_picked_and_said() {
     let model = models::packable();
     let levels = differential::native_levels();

@@ -62,7 +62,8 @@ pub fn targets(args: TargetsArgs) -> Outcome {
                 None => out += &format!("  {:<18} {features}\n", level.name),
             }
         }
-        out += &format!("Features: {}\n", l.features.join(" "));
+        let note = if l.note.is_empty() { String::new() } else { format!("; {}", l.note) };
+        out += &format!("Features: {}{note}\n", l.features.join(" "));
     }
     if let Some(native) = native {
         out += &format!("\nThis machine (--cpu native): {native}\n");

@@ -1,4 +1,4 @@
-//! 64-bit Arm with NEON, which is always there; dot products and arithmetic of half floats since Cortex-A55, A75 and Neoverse N1, products of
+//! 64-bit Arm with NEON, which is always there and converts half floats; dot products and arithmetic of half floats (which no kernel has) since Cortex-A55, A75 and Neoverse N1, products of
 //! matrices of bytes since Neoverse V1. The names of cores tune for them, too.
 
 use super::Tuning;
@@ -16,6 +16,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         // No CPU has it without the other.
         Feature { name: "i8mm", flags: &["has_i8mm"], implies: &["dotprod"] },
     ],
+    note: "fp16 is arithmetic of half floats, which no kernel has; what is stored as half floats needs no feature",
     general_levels: 1,
     levels: &[
         Level { name: "generic", features: &[] },

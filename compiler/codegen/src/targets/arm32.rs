@@ -12,6 +12,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Feature { name: "dsp", flags: &[], implies: &["thumb2"] },
         Feature { name: "mve", flags: &[], implies: &["dsp"] },
     ],
+    note: "",
     general_levels: 4,
     levels: &[
         Level { name: "cortex-m0plus", features: &[] },

@@ -9,6 +9,7 @@ use cranelite_tile::{ByteDot, Machine, MicroTile, Permutes, SparseCosts};
 pub(super) const ARCHITECTURE: Architecture = Architecture {
     name: "C99",
     features: &[],
+    note: "",
     general_levels: 1,
     levels: &[Level { name: "portable", features: &[] }],
     machine,

@@ -28,6 +28,8 @@ pub(super) struct Level {
 pub(super) struct Architecture {
     pub name: &'static str,
     pub features: &'static [Feature],
+    /// What is to be said of them, if anything.
+    pub note: &'static str,
     /// The first is the baseline.
     pub levels: &'static [Level],
     /// So many come before the names of CPUs and second names.

@@ -158,6 +158,8 @@ pub struct Levels {
     /// The first is the default.
     pub levels: Vec<ListedLevel>,
     pub features: Vec<&'static str>,
+    /// What is to be said of them, if anything.
+    pub note: &'static str,
 }
 
 pub struct ListedLevel {
@@ -178,6 +180,7 @@ pub fn list() -> Vec<Levels> {
         architecture: a.name,
         levels: a.levels.iter().map(|l| level(a, l)).collect(),
         features: a.features.iter().map(|f| f.name).collect(),
+        note: a.note,
     };
     ARCHITECTURES.iter().map(all).collect()
 }

@@ -11,6 +11,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Feature { name: "a", flags: &[], implies: &[] },
         Feature { name: "f", flags: &[], implies: &[] },
     ],
+    note: "",
     general_levels: 4,
     levels: &[
         Level { name: "rv32im", features: &[] },

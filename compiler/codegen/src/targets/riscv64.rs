@@ -12,6 +12,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         Feature { name: "zbb", flags: &["has_zbb"], implies: &[] },
         Feature { name: "zbs", flags: &["has_zbs"], implies: &[] },
     ],
+    note: "",
     general_levels: 1,
     levels: &[
         Level { name: "rv64gc", features: &["c"] },

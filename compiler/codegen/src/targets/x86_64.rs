@@ -44,6 +44,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         feature(PREFER_128, &[], &[]),
         feature(PREFER_256, &[], &[]),
     ],
+    note: "",
     general_levels: 4,
     levels: &[
         Level { name: "x86-64", features: &[] },

@@ -11,6 +11,7 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
         // Vectors of 128 bits, which C compilers do not make.
         Feature { name: "pie", flags: &[], implies: &["fpu"] },
     ],
+    note: "",
     general_levels: 3,
     levels: &[
         Level { name: "esp32s2", features: &[] },

@@ -6,6 +6,7 @@
 
 pub mod bits;
 mod decoders;
+mod form;
 mod half;
 mod inside;
 mod needs;
@@ -16,7 +17,8 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 
-pub use inside::{Inside, Kept, keep_packed, possible as can_stay_packed};
+pub use form::Inside;
+pub use inside::{Kept, keep_packed, possible as can_stay_packed};
 pub use place::{candidates, into_scratch};
 pub use prepare::{PREPARED_HEADER_BYTES, Prepared};
 

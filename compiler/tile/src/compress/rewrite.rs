@@ -3,7 +3,8 @@
 //! Not which kernels and which constants, which is `inside.rs`. The idea: each load of a vector becomes the load of its unit, unless that is at hand, and operations that make its numbers;
 //! everything else of the kernel stays.
 
-use super::inside::{ENTRIES, InsideForm, InsideMeans, is_number};
+use super::form::{ENTRIES, InsideForm, InsideMeans};
+use super::inside::is_number;
 use crate::index::{Index, Param};
 use crate::program::*;
 use crate::types::{Elem, Type};
