@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// Sets of instructions, and all cores.
 pub fn features() -> Vec<Features> {
-    let with = |dotprod, i8mm, core| Features { dotprod, i8mm, core };
+    let with = |dotprod, i8mm, core| Features { dotprod, i8mm, core, is_tuned: true };
     vec![
         with(false, false, &cores::CORTEX_A53),
         with(false, false, &cores::CORTEX_A72),
@@ -26,7 +26,7 @@ pub fn features() -> Vec<Features> {
 
 /// All instructions.
 pub fn with_all() -> Features {
-    Features { dotprod: true, i8mm: true, core: &cores::NEOVERSE_V1 }
+    Features { dotprod: true, i8mm: true, core: &cores::NEOVERSE_V1, is_tuned: true }
 }
 
 /// Cases with their code.

@@ -41,7 +41,7 @@ fn few_turns_at_the_ends_of_buffers() {
     let mut calls = Calls::default();
     let mut longer = 0;
     for core in [&cores::CORTEX_A53, &cores::CORTEX_A55] {
-        let features = Features { dotprod: core.name == "cortex-a55", i8mm: false, fp16: false, core };
+        let features = Features { dotprod: core.name == "cortex-a55", i8mm: false, core, is_tuned: true };
         for (elem, rows, vectors) in [(Elem::I32, 3, 2), (Elem::F32, 4, 3)] {
             for turns in 0..4 {
                 for is_constant in [false, true] {

@@ -40,6 +40,8 @@ pub struct Features {
     /// USDOT, SMMLA.
     pub i8mm: bool,
     pub core: &'static cores::Core,
+    /// Nobody but that core matters: else nothing is done for it that would cost others.
+    pub is_tuned: bool,
 }
 
 /// Why a kernel is left to the clif emitter.
@@ -72,10 +74,12 @@ fn emit_in_order(kernel: &Kernel, features: Features, order: impl Fn(Vec<Inst>, 
     }
     let Selected { insts, mut classes, pool } = chosen;
     let mut insts = hoisted(insts, &classes);
-    let slots = encode::slots(&insts, &classes, encode::REGISTERS);
-    let split = split::split_loads(insts.clone(), &mut classes, features.core);
-    if encode::slots(&split, &classes, encode::REGISTERS) <= slots {
-        insts = split;
+    if features.is_tuned {
+        let slots = encode::slots(&insts, &classes, encode::REGISTERS);
+        let split = split::split_loads(insts.clone(), &mut classes, features.core);
+        if encode::slots(&split, &classes, encode::REGISTERS) <= slots {
+            insts = split;
+        }
     }
     let insts = order(insts, &mut classes);
     encode::encode(insts, &classes, kernel.args.len() + kernel.params.len(), &pool).map_err(refused)

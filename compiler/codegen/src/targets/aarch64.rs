@@ -33,14 +33,14 @@ pub(super) const ARCHITECTURE: Architecture = Architecture {
     machine,
     wide: |_| None,
     neon: |set, tuning| {
-        // An order for a core that keeps it costs others nothing.
+        // An order for a core that keeps it costs others little.
         let core = match tuning {
             Tuning::Generic if set.contains("i8mm") => &CORTEX_A510,
             Tuning::Generic if set.contains("dotprod") => &CORTEX_A55,
             Tuning::Generic => &CORTEX_A53,
             _ => Core::named(tuning.name())?,
         };
-        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), core })
+        Some(neon::Features { dotprod: set.contains("dotprod"), i8mm: set.contains("i8mm"), core, is_tuned: tuning != Tuning::Generic })
     },
     emitter: |set| Features {
         arch: Arch::Arm,
