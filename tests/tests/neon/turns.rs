@@ -49,11 +49,11 @@ fn few_turns_at_the_ends_of_buffers() {
                     let name = kernel.name.clone();
                     let length = |insts: Result<neon::Code, neon::Refused>| insts.map_or(0, |code| code.bytes.len());
                     longer += usize::from(length(neon::emit_unscheduled(&kernel, features)) < length(neon::emit(&kernel, features)));
-                    let (lanes, all) = (16 / elem.bytes() as usize, turns.max(1) as usize);
+                    let (lanes, all) = (16 / elem.bytes() as usize, turns as usize);
                     let mut matrix = Matrix::default();
                     let contents = vec![
-                        (elem, bytes(elem, rows * 2 * all)),
-                        (elem, bytes(elem, 2 * vectors * all * lanes)),
+                        (elem, bytes(elem, (rows * 2 * all).max(1))),
+                        (elem, bytes(elem, 2 * lanes * (vectors * all).max(1))),
                         (elem, vec![0xa5; 16 * rows * vectors]),
                     ];
                     matrix.kernel(kernel, &[turns], contents);
