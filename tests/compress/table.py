@@ -33,7 +33,7 @@ def rows(program, model, cpu, is_timed):
         prepared = next(c["prepared_bytes"] for c in packed["choices"] if c["how"] == how)
         schemes = {}
         for g in packed["groups"]:
-            kind = "entropy" if g["scheme"].startswith("entropy") else "palettes" if g["scheme"].startswith("palette") else "bits"
+            kind = next((kind for kind in ("entropy", "palette", "half floats") if g["scheme"].startswith(kind)), "bits")
             before, after = schemes.get(kind, (0, 0))
             schemes[kind] = (before + g["bytes"], after + g["packed_bytes"])
         about = ", ".join(f"{kind} {before} -> {after}" for kind, (before, after) in sorted(schemes.items()))

@@ -91,6 +91,8 @@ fn without_unused(body: &str) -> String {
 /// The variable that a line defines, or gives another value.
 fn written(line: &str) -> Option<&str> {
     let (left, _) = line.trim().strip_suffix(';')?.split_once(" = ")?;
+    // A table of lanes.
+    let left = if left.starts_with("const ") { left.split('[').next()? } else { left };
     let name = left.rsplit([' ', '*']).next()?;
     (!left.contains(['(', '['])).then_some(name)
 }

@@ -59,7 +59,6 @@ fn reached(kept: &Kept, machine: &Machine, program: &Program) -> BTreeSet<String
         all.insert(format!("half floats on {}", machine.vector_bytes));
         all.extend(k.params.iter().any(|p| p.ends_with("_packed")).then(|| "a place that is a parameter".into()));
         all.extend(text.contains("loop panel").then(|| "panels".into()));
-        all.extend(text.contains("load_splat w").then(|| "one number in all lanes".into()));
         all.extend(k.name.starts_with("depthwise").then(|| "depthwise".into()));
         all.extend(k.name.starts_with("across").then(|| "lanes along the depth".into()));
     }

@@ -4,7 +4,8 @@
 //! Not how kernels are changed, which is `rewrite.rs`. Nothing is decoded ahead, so this takes neither memory nor a call. The ideas: it is a change of kernels that were written for the numbers themselves, so every product has it that
 //! loads weights as whole vectors; a unit is one vector or two that follow each other, its first half in the low bits of bytes and its second half in the high bits,
 //! so that lanes need no shuffle; and two vectors of one unit share the load. Numbers of 16 bits that are no more than four bits with a sign need no table: they are shifted
-//! down from where they are. Half floats are read by any load, each number being half as far from the beginning; they stay so where the machine has an instruction for them.
+//! down from where they are. Half floats are read by any load of consecutive numbers, each being half as far from the beginning;
+//! they stay so where the machine has an instruction for them. A number for all lanes would have to be converted in all of them, where products take it from memory as it is.
 
 use super::LEAST_BYTES;
 use super::form::{ENTRIES, HALVES, Inside, InsideForm, InsideMeans};
@@ -46,7 +47,7 @@ fn uses(v: Value, stmts: &[Stmt]) -> usize {
     stmts.iter().map(of).sum()
 }
 
-/// What a kernel does with an argument; `None`: something else than loading vectors, or floats in any way.
+/// What a kernel does with an argument; `None`: something else than loading vectors, or consecutive floats.
 fn vectors<'a>(kernel: &'a Kernel, arg: Arg, params: &[i64]) -> Option<(Vec<Vector<'a>>, BTreeMap<Counter, i64>)> {
     fn walk<'a>(
         kernel: &'a Kernel,
@@ -62,7 +63,7 @@ fn vectors<'a>(kernel: &'a Kernel, arg: Arg, params: &[i64]) -> Option<(Vec<Vect
                     let is_widened = stmts.get(i + 1).is_some_and(|next| widens(kernel, *v, next)) && uses(*v, &kernel.body) == 1;
                     found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times, is_widened })
                 }
-                Stmt::Let(v, Op::Load { place, .. } | Op::LoadSplat { place, .. }) if is_of(place) && kernel.ty(*v).elem == Elem::F32 => {
+                Stmt::Let(v, Op::Load { place, .. }) if is_of(place) && kernel.ty(*v).elem == Elem::F32 => {
                     found.0.push(Vector { ty: kernel.ty(*v), at: &place.at, times, is_widened: false })
                 }
                 Stmt::Let(_, op) if op.place().is_some_and(is_of) => return None,

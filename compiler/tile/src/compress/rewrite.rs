@@ -102,7 +102,6 @@ impl Rewriter<'_> {
         let mut divided = |place: Place| Place { at: self.divided(&place.at, 0), ..place };
         match op {
             Op::Load { place, count } => Op::Load { place: divided(place), count },
-            Op::LoadSplat { place, group, count } => Op::LoadSplat { place: divided(place), group, count },
             other => unreachable!("{other:?} is no load"),
         }
     }
