@@ -2,7 +2,8 @@
 //!
 //! Not their selection and not the allocation of registers, which comes after. The ideas: code between labels, branches and the borders of loops is put in
 //! an order that a core executes in few cycles (`list.rs`), tried with several limits on the values that live at once; of the orders that need no more
-//! registers than there are, the one that the scoreboard finds best is taken, and the original one when none is better.
+//! registers than there are, the one that the scoreboard finds best is taken, and the original one when none is better. On cores in order, turns of loops
+//! load for the next one where that pays (`ahead.rs`).
 
 mod ahead;
 mod graph;
