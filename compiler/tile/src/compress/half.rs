@@ -39,7 +39,7 @@ pub fn unpacker(machine: &Machine) -> Kernel {
     let count = k.param("count");
     let lanes = if machine.has_vectors() { RUN } else { 1 };
     k.each("i", count, lanes as i64, |k, i| {
-        let halves = k.load(Elem::U16.x(lanes), x.at(i.clone() * 2));
+        let halves = k.load(Elem::U16.x(lanes), x.at(i * 2));
         let floats = k.from_half(halves);
         k.store(y.at(i * 4), floats);
     });
