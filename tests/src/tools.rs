@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 pub const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Werror", "-pedantic", "-Wcast-align"];
 
 /// A kind of machine that objects are run on, by itself or emulated.
+#[derive(Clone, Copy)]
 pub struct Machine {
     pub name: &'static str,
     pub triple: &'static str,
