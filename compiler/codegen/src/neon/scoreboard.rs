@@ -215,18 +215,22 @@ impl InOrder {
     }
     /// The first cycle in which it would issue if it were next.
     pub fn earliest(&self, step: &Timed) -> u32 {
+        self.earliest_with(&self.core.row(step.kind), self.operands(step))
+    }
+    /// The first cycle in which its operands are there. It stays the same while instructions issue that have none of its registers.
+    pub fn operands(&self, step: &Timed) -> u32 {
         let row = self.core.row(step.kind);
-        let mut at = self.cycle.max(self.blocked);
-        for &r in &step.reads {
-            at = at.max(self.of(r).for_reader(step, r));
-        }
+        let read = step.reads.iter().map(|&r| self.of(r).for_reader(step, r));
         // Results of one register come in order.
-        for &w in &step.writes {
-            at = at.max((self.of(w).at + 1).saturating_sub(Ready::of(step, &row, w, 0).at));
-        }
+        let written = step.writes.iter().map(|&w| (self.of(w).at + 1).saturating_sub(Ready::of(step, &row, w, 0).at));
+        read.chain(written).max().unwrap_or(0)
+    }
+    /// [`InOrder::earliest`] of an instruction whose operands are there from a cycle on.
+    pub fn earliest_with(&self, row: &Row, operands: u32) -> u32 {
+        let at = self.cycle.max(self.blocked).max(operands);
         let full =
             at == self.cycle && (self.issued > 0 && row.alone > 0 || self.issued + row.micro_ops.min(self.core.width) > self.core.width);
-        self.pipes.available(&row, if full { at + 1 } else { at })
+        self.pipes.available(row, if full { at + 1 } else { at })
     }
     pub fn issue(&mut self, step: &Timed) {
         let row = self.core.row(step.kind);

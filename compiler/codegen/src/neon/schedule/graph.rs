@@ -3,7 +3,7 @@
 //! The idea: every instruction names the earlier ones that it must follow, for registers (a value before its readers, readers before the next value of the
 //! same register) and for memory, with the cycles from the one's issue to the other's.
 
-use super::super::cores::Core;
+use super::super::cores::{Core, Row};
 use super::super::inst::Touched;
 use super::super::scoreboard::Timed;
 use std::collections::BTreeMap;
@@ -30,6 +30,8 @@ pub struct Graph {
     pub leaders: Vec<u32>,
     /// Cycles from its issue to the end of the longest chain that begins with it.
     pub height: Vec<u32>,
+    /// What each is to the core.
+    pub rows: Vec<Row>,
 }
 
 /// An access to memory so far: which value of its base register the address was made of.
@@ -59,7 +61,12 @@ impl Place {
 
 impl Graph {
     pub fn new(nodes: &[Node], core: &Core) -> Graph {
-        let mut graph = Graph { followers: vec![vec![]; nodes.len()], leaders: vec![0; nodes.len()], height: vec![0; nodes.len()] };
+        let mut graph = Graph {
+            followers: vec![vec![]; nodes.len()],
+            leaders: vec![0; nodes.len()],
+            height: vec![0; nodes.len()],
+            rows: nodes.iter().map(|n| core.row(n.timed.kind)).collect(),
+        };
         let mut written: BTreeMap<u32, usize> = BTreeMap::new();
         let mut readers: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         let mut versions: BTreeMap<u32, u32> = BTreeMap::new();
@@ -111,7 +118,7 @@ impl Graph {
             }
         }
         for n in (0..nodes.len()).rev() {
-            let own = u32::from(core.row(nodes[n].timed.kind).latency);
+            let own = u32::from(graph.rows[n].latency);
             let longest = graph.followers[n].iter().map(|(m, cycles)| cycles + graph.height[*m as usize]).max();
             graph.height[n] = own.max(longest.unwrap_or(0));
         }

@@ -129,7 +129,8 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
     let mut pressure = Pressure::new(nodes, around);
     let mut machine = InOrder::new(core);
     let mut waits = graph.leaders.clone();
-    // First cycle in which the values that an instruction follows are there.
+    // First cycle in which the operands of an open instruction are there.
+    let mut operands = vec![0; nodes.len()];
     let mut placed = vec![false; nodes.len()];
     let mut out = Vec::with_capacity(nodes.len());
     let mut first = 0;
@@ -144,6 +145,7 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
         let end = nodes.len().min(first + stretch);
         while seen < end {
             if waits[seen] == 0 {
+                operands[seen] = machine.operands(&nodes[seen].timed);
                 let at = open.binary_search_by_key(&urgent(&seen), urgent).unwrap_or_else(|at| at);
                 open.insert(at, seen);
             }
@@ -151,10 +153,10 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
         }
         let mut best: Option<(u32, usize)> = None;
         for &n in &open {
-            if n >= end || best.is_some_and(|b| b.0 <= machine.cycle()) {
+            if n >= end || best.is_some_and(|b| b.0 <= machine.cycle().max(operands[n])) {
                 continue;
             }
-            let at = machine.earliest(&nodes[n].timed);
+            let at = machine.earliest_with(&graph.rows[n], operands[n]);
             if best.is_none_or(|b| at < b.0) && pressure.allows(n, limit, reserve) {
                 best = Some((at, n));
             }
@@ -169,6 +171,7 @@ pub fn order(nodes: &[Node], graph: &Graph, around: &Around, core: &'static Core
             let follower = follower as usize;
             waits[follower] -= 1;
             if waits[follower] == 0 && follower < seen {
+                operands[follower] = machine.operands(&nodes[follower].timed);
                 let at = open.binary_search_by_key(&urgent(&follower), urgent).unwrap_or_else(|at| at);
                 open.insert(at, follower);
             }
