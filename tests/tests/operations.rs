@@ -191,7 +191,7 @@ fn half_floats() {
     let normal =
         (0..1u32 << 12).step_by(7).flat_map(|upper| near(upper << 20)).chain((0x38000..0x38c00).flat_map(|upper| near(upper << 13)));
     // Below the least normal half the last bit is worth 2^-24: middles have 12 to 23 zeros behind them.
-    let small = (0..2048u32).map(|n| (n as f32 / 2f32.powi(25)).to_bits()).flat_map(|b| [b.saturating_sub(1), b, b + 1]);
+    let small = (0..2048u32).map(|n| (n as f32 / (1u32 << 25) as f32).to_bits()).flat_map(|b| [b.saturating_sub(1), b, b + 1]);
     let ends = [65504f32, 65519.996, 65520.0, 65536.0, f32::MAX, f32::INFINITY].map(f32::to_bits);
     let nans = [0x7f80_0001, 0x7f80_1fff, 0x7f80_2000, 0x7fc0_0000, 0x7fc0_2000, 0x7fff_ffff];
     let mut r = Random::new(3);

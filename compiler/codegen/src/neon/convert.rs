@@ -141,7 +141,7 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    pub(super) fn from_half(&mut self, to: Type, a: Value) -> Vec<Virtual> {
+    pub(super) fn widen_half(&mut self, to: Type, a: Value) -> Vec<Virtual> {
         let x = self.pieces(a);
         (0..piece_count(to))
             .map(|i| match i % 2 {
@@ -151,7 +151,7 @@ impl<'a> Emitter<'a> {
             .collect()
     }
 
-    pub(super) fn to_half(&mut self, a: Value) -> Vec<Virtual> {
+    pub(super) fn narrow_half(&mut self, a: Value) -> Vec<Virtual> {
         let x = self.pieces(a);
         self.shortened([&forms::FCVTN_V, &forms::FCVTN2_V], 2, &x)
     }

@@ -98,7 +98,7 @@ impl Emitter<'_> {
         self.truncate_pieces(from, ty, pieces)
     }
 
-    pub(super) fn from_half(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
+    pub(super) fn widen_half(&mut self, ty: Type, a: Value) -> Vec<Virtual> {
         let (sizes, full) = (self.piece_sizes(ty), self.features.vector_bytes);
         let exact = (ty.bytes() as usize).is_multiple_of(full) || sizes == [ty.bytes() as usize];
         if let Some(mem) = self.folded.get(&a).copied().filter(|_| exact) {
@@ -112,7 +112,7 @@ impl Emitter<'_> {
         })
     }
 
-    pub(super) fn to_half(&mut self, a: Value) -> Vec<Virtual> {
+    pub(super) fn narrow_half(&mut self, a: Value) -> Vec<Virtual> {
         let (pieces, sizes) = (self.pieces(a), self.piece_sizes(self.ty(a)));
         let halves: Vec<Virtual> = pieces
             .iter()

@@ -47,8 +47,8 @@ impl Emitter<'_> {
             // Of machines that have an instruction for it, which these are not.
             Op::DotMatrix { .. } => vec![self.unsupported("a product of matrices", ty.elem)],
             Op::Convert(a, rounding) => self.convert(ty, *a, *rounding),
-            Op::FromHalf(a) => self.from_half(ty, *a),
-            Op::ToHalf(a) => self.to_half(*a),
+            Op::FromHalf(a) => self.widen_half(ty, *a),
+            Op::ToHalf(a) => self.narrow_half(*a),
             Op::Widen(a) => self.widen(ty, *a),
             Op::Narrow(a) => self.narrow(ty, *a),
             Op::NarrowSat(a) => self.narrow_sat(ty, *a),

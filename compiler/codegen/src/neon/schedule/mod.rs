@@ -26,6 +26,7 @@ use graph::{Graph, Memory, Node};
 use list::{Around, Counts, Tried};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 /// What values in the frame cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub fn schedule(
     let merged: Vec<Inst> = insts.iter().filter_map(|i| renamed(i, &leaders)).collect();
     let lives = alloc::lives(&events(&merged), classes);
     let mut counts = counts(&merged, classes);
+    let mut code = Code { insts: &merged, lives: &lives, core, found: BTreeMap::new() };
     let mut before = None;
     let mut best: Option<(f64, Vec<Inst>)> = None;
     let ahead: &[Option<i32>] = if core.issue == Issue::InOrder { &[Some(2), Some(0), None] } else { &[None] };
@@ -58,7 +60,7 @@ pub fn schedule(
         for less in [0, 3, 8] {
             let there =
                 [i32::from(registers.vector) - less, i32::from(registers.general) - less / 2, i32::from(registers.vector.min(16)) - less];
-            let (out, gain) = in_order(&merged, &lives, classes, &mut counts, core, there, *ahead);
+            let (out, gain) = code.in_order(classes, &mut counts, there, *ahead);
             let now = spills(&out, classes);
             if now == Spills::default() && best.is_none() {
                 return out;
@@ -76,46 +78,51 @@ pub fn schedule(
     best.map_or(insts, |b| b.1)
 }
 
-/// All runs in the best order that is found, and the cycles that this saves. `ahead`: turns load for the next one, for which so many general registers of others may be
-/// asked.
-fn in_order(
-    merged: &[Inst],
-    lives: &Lives,
-    classes: &mut Vec<Class>,
-    counts: &mut Vec<Counts>,
+/// What is to be put in order, and what was found so far.
+struct Code<'a> {
+    insts: &'a [Inst],
+    lives: &'a Lives,
     core: &'static Core,
-    there: Counts,
-    ahead: Option<i32>,
-) -> (Vec<Inst>, f64) {
-    let mut out: Vec<Inst> = Vec::with_capacity(merged.len());
-    let (mut gain, mut depth) = (0.0, 0u32);
-    for run in runs(merged) {
-        match merged[run.start] {
-            Inst::LoopBegin => depth += 1,
-            Inst::LoopEnd => depth -= 1,
-            _ => {}
-        }
-        if run.len() < 3 {
-            out.extend_from_slice(&merged[run]);
-            continue;
-        }
-        let around = Surroundings { insts: merged, run: &run, lives };
-        let piece = Piece::new(&merged[run.clone()], &around, classes, counts);
-        let found = best(&piece.nodes, &piece.around, core, there, piece.tail.as_deref());
-        let turn =
-            ahead.and_then(|more| ahead::loads(&around, &piece, &found, classes, counts, core, [there[0], there[1] + more, there[2]]));
-        let (body, saved) = match turn {
-            Some(turn) => {
-                let begin = out.iter().rposition(|i| matches!(i, Inst::LoopBegin)).expect("a loop begins");
-                out.splice(begin..begin, turn.ahead);
-                (turn.body, found.saved + turn.saved)
+    /// By the beginning of a run and the registers that were there.
+    found: BTreeMap<(usize, Counts), Rc<Found>>,
+}
+
+impl Code<'_> {
+    /// All runs in the best order that is found, and the cycles that this saves. `ahead`: turns load for the next one, for which so many general registers of others may
+    /// be asked.
+    fn in_order(&mut self, classes: &mut Vec<Class>, counts: &mut Vec<Counts>, there: Counts, ahead: Option<i32>) -> (Vec<Inst>, f64) {
+        let Code { insts, lives, core, .. } = *self;
+        let mut out: Vec<Inst> = Vec::with_capacity(insts.len());
+        let (mut gain, mut depth) = (0.0, 0u32);
+        for run in runs(insts) {
+            match insts[run.start] {
+                Inst::LoopBegin => depth += 1,
+                Inst::LoopEnd => depth -= 1,
+                _ => {}
             }
-            None => (found.order.iter().map(|n| merged[run.start + n].clone()).collect(), found.saved),
-        };
-        gain += saved * f64::from(1u32 << (3 * depth.min(8)));
-        out.extend(body);
+            if run.len() < 3 {
+                out.extend_from_slice(&insts[run]);
+                continue;
+            }
+            let around = Surroundings { insts, run: &run, lives };
+            let piece = Piece::new(&insts[run.clone()], &around, classes, counts);
+            let order = || Rc::new(best(&piece.nodes, &piece.around, core, there, piece.tail.as_deref()));
+            let found = self.found.entry((run.start, there)).or_insert_with(order).clone();
+            let turn =
+                ahead.and_then(|more| ahead::loads(&around, &piece, &found, classes, counts, core, [there[0], there[1] + more, there[2]]));
+            let (body, saved) = match turn {
+                Some(turn) => {
+                    let begin = out.iter().rposition(|i| matches!(i, Inst::LoopBegin)).expect("a loop begins");
+                    out.splice(begin..begin, turn.ahead);
+                    (turn.body, found.saved + turn.saved)
+                }
+                None => (found.order.iter().map(|n| insts[run.start + n].clone()).collect(), found.saved),
+            };
+            gain += saved * f64::from(1u32 << (3 * depth.min(8)));
+            out.extend(body);
+        }
+        (out, gain)
     }
-    (out, gain)
 }
 
 /// Of which registers each virtual register needs one.

@@ -154,7 +154,6 @@ fn execute(insts: &[Inst], virtuals: usize) -> (BTreeMap<u64, u64>, BTreeSet<u64
         match &insts[at - 1] {
             Inst::Argument { to, index } => values[to.0 as usize] = if *index == STRIDE as usize { 48 } else { (*index as u64 + 1) << 32 },
             Inst::Move { to, from } => values[to.0 as usize] = values[from.0 as usize],
-            Inst::ScratchAddress { .. } => panic!("none here"),
             Inst::Label(_) | Inst::LoopBegin | Inst::LoopEnd => {}
             Inst::Op { form, registers, numbers, touched, .. } => {
                 let r: Vec<usize> = registers.iter().map(|v| v.0 as usize).collect();
