@@ -156,7 +156,9 @@ fn of_suite(suite: &Arc<Suite>, refusals: &Arc<Refusals>, targets: &[Arc<Target>
         let machine = Machine { name: cpu, cpu, ..*MACHINES.last().expect("64-bit Arm") };
         let is_due = |i: &usize| is_set("CRANELITE_ALL") || is_among(&format!("{}{cpu}", suite.cases[*i].name), FEW);
         let some: Vec<usize> = small.iter().copied().filter(is_due).collect();
-        trials.push(emulated(suite.clone(), "", some, machine, Goal::Speed));
+        if !some.is_empty() {
+            trials.push(emulated(suite.clone(), "", some, machine, Goal::Speed));
+        }
         trials.extend(large.iter().map(|&i| emulated(suite.clone(), &suite.cases[i].name, vec![i], machine, Goal::Speed)));
     }
     trials

@@ -100,9 +100,9 @@ const LOOPS: &[(&str, &str, bool, &str, usize, usize)] = &[
     (X86, "x86-64-v3+avxvnni", false, "vpdpbusd", 12, 25),
     (X86, "x86-64-v4", true, "vfmadd", 26, 46),
     (X86, "x86-64-v4+avx512vnni", false, "vpdpbusd", 26, 46),
-    (ARM, "generic", true, "fmla", 84, 149),
-    (ARM, "generic", false, "smull", 16, 80),
-    (ARM, "generic+dotprod", false, "sdot", 42, 75),
+    (ARM, "generic", true, "fmla", 84, 108),
+    (ARM, "generic", false, "smull", 16, 72),
+    (ARM, "generic+dotprod", false, "sdot", 42, 60),
     (ARM, "generic+i8mm", false, "smmla", 48, 81),
     (ARM, "neoverse-v1", false, "smmla", 48, 81),
 ];
