@@ -70,7 +70,8 @@ fn depthwise_convolutions() {
 }
 #[test]
 fn fully_connected_products() {
-    check_family(Family::FullyConnected, 800);
+    // A single row, and the rest of what few outputs are for, is rare on the machines that do that.
+    check_family(Family::FullyConnected, 2400);
 }
 #[test]
 fn transposed_convolutions() {
