@@ -1,6 +1,6 @@
 //! Products of weights of at most sixteen numbers, which stay packed: the same bits as the product of the numbers themselves, which is compared with plain loops elsewhere.
 
-use crate::reference::{Case, Kind, Operands, program};
+use crate::reference::{Case, Kind, Operands, expect, program};
 use crate::sparse::{case, convolution, fully_connected};
 use crate::support::{machines, noise};
 use cranelite_graph::lower::Goal;
@@ -107,12 +107,6 @@ fn numbers(i: usize) -> Numbers {
     [Numbers::FourBits, Numbers::Some(16), Numbers::Some(5), Numbers::Some(2)][i % 4]
 }
 
-pub fn expect(all: &BTreeSet<String>, expected: &[&str]) {
-    println!("{all:#?}");
-    let missing: Vec<&&str> = expected.iter().filter(|e| !all.contains(**e)).collect();
-    assert!(missing.is_empty(), "no case reaches {missing:?}");
-}
-
 /// One row and several, and depths and units that fill neither groups nor panels.
 #[test]
 fn rows() {
@@ -145,6 +139,20 @@ fn rows() {
     );
 }
 
+/// Input, filter, stride, dilation, padding on all sides, groups.
+type Window = ([usize; 4], [usize; 3], [usize; 2], [usize; 2], usize, usize);
+
+pub const WINDOWS: [Window; 8] = [
+    ([1, 9, 7, 40], [33, 1, 1], [1, 1], [1, 1], 0, 1),
+    ([2, 8, 9, 24], [40, 3, 3], [1, 1], [1, 1], 1, 1),
+    ([1, 11, 9, 13], [24, 5, 3], [2, 2], [1, 1], 2, 1),
+    ([1, 9, 10, 30], [50, 1, 1], [3, 2], [1, 1], 0, 1),
+    ([1, 9, 9, 8], [32, 3, 3], [1, 1], [2, 2], 2, 1),
+    ([3, 8, 1, 30], [64, 3, 1], [1, 1], [1, 1], 0, 1),
+    ([1, 1, 20, 16], [20, 1, 5], [1, 1], [1, 1], 0, 1),
+    ([1, 6, 6, 64], [64, 3, 3], [1, 1], [1, 1], 1, 2),
+];
+
 /// Windows, strides that are wider than they, dilations, padding, batches, groups, single rows and columns.
 #[test]
 fn windows() {
@@ -152,17 +160,7 @@ fn windows() {
     let padding = |n| Padding { top: n, bottom: n, left: n, right: n };
     // Convolutions have no zero points of weights of i8.
     for (i, kind) in KINDS.into_iter().filter(|k| *k != Kind::Int8Offset).enumerate() {
-        let shapes = [
-            ([1, 9, 7, 40], [33, 1, 1], [1, 1], [1, 1], 0, 1),
-            ([2, 8, 9, 24], [40, 3, 3], [1, 1], [1, 1], 1, 1),
-            ([1, 11, 9, 13], [24, 5, 3], [2, 2], [1, 1], 2, 1),
-            ([1, 9, 10, 30], [50, 1, 1], [3, 2], [1, 1], 0, 1),
-            ([1, 9, 9, 8], [32, 3, 3], [1, 1], [2, 2], 2, 1),
-            ([3, 8, 1, 30], [64, 3, 1], [1, 1], [1, 1], 0, 1),
-            ([1, 1, 20, 16], [20, 1, 5], [1, 1], [1, 1], 0, 1),
-            ([1, 6, 6, 64], [64, 3, 3], [1, 1], [1, 1], 1, 2),
-        ];
-        for (j, (input, filter, stride, dilation, pad, groups)) in shapes.into_iter().enumerate() {
+        for (j, (input, filter, stride, dilation, pad, groups)) in WINDOWS.into_iter().enumerate() {
             let mut case = case(kind, input, filter, (i + j) % 3 != 0);
             if let (Kind::Hybrid { per_channel, .. }, true) = (kind, groups != 1) {
                 case.kind = Kind::Hybrid { per_channel, asymmetric: true };

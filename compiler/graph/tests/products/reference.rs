@@ -9,6 +9,9 @@ use cranelite_graph::ops::{Op, Operand, Signature, pad};
 use cranelite_graph::quantize::*;
 use cranelite_graph::tensor::{ElementType, Quantization, TensorType};
 use cranelite_tile::{Machine, Program, interpret, verify};
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 /// Element types of a product.
@@ -358,4 +361,11 @@ pub fn graph(op: &Op, p: &Operands, spare: usize) -> Result<(Graph, Vec<usize>),
         graph.outputs.push(ids[2]);
     }
     Ok((graph, shape))
+}
+
+/// Everything that is expected was seen.
+pub fn expect<S: Borrow<str> + Ord + Debug>(all: &BTreeSet<S>, expected: &[&str]) {
+    println!("{all:#?}");
+    let missing: Vec<&&str> = expected.iter().filter(|e| !all.contains(**e)).collect();
+    assert!(missing.is_empty(), "no case reaches {missing:?}");
 }
